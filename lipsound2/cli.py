@@ -1,0 +1,168 @@
+"""One door: the command `lipsound2`.
+
+Every verb is a plain function. Its signature is the command line: parameters without a default that may be given by
+position are positional arguments, the others are options; the text of `--help` is the function's docstring. A verb's
+module is imported only when the verb is called, so `lipsound2 --help` is immediate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import logging
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lipsound2
+from lipsound2.errors import LipsoundError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
+    "download": ("lipsound2.corpora.download:download", "fetch a corpus, with resume and checksums"),
+    "prepare": ("lipsound2.corpora:prepare", "corpus folder -> data dirs"),
+    "validate": ("lipsound2.datadir:validate", "check a data dir"),
+    "fix": ("lipsound2.datadir:fix", "repair a data dir"),
+    "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
+    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
+    "train": ("lipsound2.training.train:train", "-> experiment"),
+    "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
+    "synthesize": ("lipsound2.synthesis:synthesize", "experiment + data dir -> speech, attention pictures"),
+    "score": ("lipsound2.scoring.score:score", "STOI, ESTOI, PESQ with controls and verdict"),
+    "report": ("lipsound2.scoring.report:report", "experiment -> report.html"),
+    "speak": ("lipsound2.speak:speak", "any clip -> speech"),
+    "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
+}
+
+
+def load(verb: str) -> Callable[..., Any]:
+    """The function behind a verb."""
+    module, _, name = VERBS[verb][0].partition(":")
+    return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), name))
+
+
+def verb_parser(verb: str, function: Callable[..., Any]) -> argparse.ArgumentParser:
+    """The argument parser that a verb function's signature and docstring describe."""
+    description, helps = _docstring(function)
+    parser = argparse.ArgumentParser(
+        prog=f"lipsound2 {verb}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    hints = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        text = helps.get(name, "").replace("%", "%%")
+        if not required and parameter.default not in (None, False, "", ()):
+            shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+            text += f" (default: {shown})".replace("%", "%%")
+        options: dict[str, Any] = {"help": text, **_reader(hints[name])}
+        if required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            parser.add_argument(name, metavar=name.upper(), **options)
+            continue
+        flags = [f"--{name.replace('_', '-')}"]
+        if name == "output":
+            flags.insert(0, "-o")
+        if options.get("action") is None:
+            options["metavar"] = options.get("metavar") or name.upper()
+            if "choices" in options:
+                del options["metavar"]
+        default = {} if required else {"default": parameter.default}
+        parser.add_argument(*flags, dest=name, required=required, **default, **options)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _reader(hint: Any) -> dict[str, Any]:
+    """How argparse reads a value of the annotated type."""
+    origin, parameters = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _reader(next(p for p in parameters if p is not type(None)))
+    if origin is Literal:
+        return {"choices": list(parameters), "type": type(parameters[0])}
+    if origin is tuple:
+        return {"type": lambda text: tuple(parameters[0](part) for part in text.split(",") if part)}
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    return {"type": hint}
+
+
+def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """Description and per-argument help out of a Google-style docstring."""
+    text = inspect.getdoc(function) or ""
+    description, _, rest = text.partition("\nArgs:\n")
+    helps: dict[str, str] = {}
+    name = ""
+    for line in re.split(r"\n\s*\n\w+:\n", "\n" + rest)[0].splitlines():
+        match = re.match(r" {4}(\w+): (.*)", line)
+        if match:
+            name = match.group(1)
+            helps[name] = match.group(2)
+        elif name and line.strip():
+            helps[name] += " " + line.strip()
+    return description.strip(), helps
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    rows = "\n".join(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items())
+    return f"usage: lipsound2 VERB ...\n\n{lipsound2.__doc__}\n\nverbs:\n{rows}\n\n'lipsound2 VERB --help' explains each."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 failed with one clear line, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(lipsound2.__version__)
+        return 0
+    verb = arguments[0]
+    if verb not in VERBS:
+        print(f"lipsound2: unknown verb '{verb}'; one of: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    debug = "--debug" in arguments
+    try:
+        function = load(verb)
+        options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
+        options.pop("debug")
+        status = function(**options)
+    except LipsoundError as error:
+        if debug:
+            raise
+        print(f"lipsound2 {verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"lipsound2 {verb}: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        # A bug, not the user's mistake: still one line, and how to see the rest.
+        if debug:
+            raise
+        where = _innermost(error)
+        print(
+            f"lipsound2 {verb}: {type(error).__name__}: {' '.join(str(error).split())} [{where}]; "
+            "run again with --debug for the traceback",
+            file=sys.stderr,
+        )
+        return 1
+    return status if isinstance(status, int) and not isinstance(status, bool) else 0
+
+
+def _innermost(error: BaseException) -> str:
+    """File and line where `error` was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Flat, typed configs: one YAML file a run, every key owned by exactly one dataclass.
+
+A config is data. It is read with the safe loader, an unknown key is refused with the nearest known name, a value
+of another type is refused with both types, and nothing in it names code to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
+
+T = TypeVar("T")
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a flat mapping from a YAML file.
+
+    Raises:
+        LipsoundError: no such file, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LipsoundError(f"{path}: no such config file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LipsoundError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise LipsoundError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
+    return content
+
+
+def write_yaml(path: Path | str, content: Mapping[str, Any]) -> None:
+    """Write a mapping as YAML, in its own order, whole or not at all."""
+    write_text(path, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+
+
+def build(
+    owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, known: Sequence[str] = ()
+) -> list[Any]:
+    """Share the keys of one flat mapping out among dataclasses.
+
+    Args:
+        owners: dataclasses; no key may be a field of two of them.
+        values: the flat mapping.
+        where: the file, for messages.
+        known: further keys that are allowed and left alone.
+
+    Returns:
+        One instance per owner, in order.
+
+    Raises:
+        LipsoundError: an unknown key (with the nearest known one), a missing one, or a value of another type.
+    """
+    fields = {field.name: owner for owner in owners for field in dataclasses.fields(owner)}
+    for key in values:
+        if key not in fields and key not in known:
+            near = difflib.get_close_matches(str(key), [*fields, *known], n=1, cutoff=0.5)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(sorted(fields))}"
+            raise LipsoundError(f"{where}: unknown key '{key}'{hint}")
+    instances = []
+    for owner in owners:
+        hints = typing.get_type_hints(owner)
+        arguments = {}
+        for field in dataclasses.fields(owner):
+            if field.name in values:
+                arguments[field.name] = _checked(
+                    values[field.name], hints[field.name], f"{where}: {field.name}"
+                )
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise LipsoundError(f"{where}: the key '{field.name}' is missing")
+        instances.append(owner(**arguments))
+    return instances
+
+
+def from_mapping(owner: type[T], values: Mapping[str, Any], where: str) -> T:
+    """`build` for a single dataclass."""
+    return typing.cast(T, build([owner], values, where)[0])
+
+
+def to_mapping(*instances: Any) -> dict[str, Any]:
+    """The flat mapping of several dataclass instances, tuples as lists: the inverse of `build`."""
+    flat: dict[str, Any] = {}
+    for instance in instances:
+        for key, value in dataclasses.asdict(instance).items():
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint`, or a message with both types. Only types a flat config needs."""
+    origin, parameters = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in parameters:
+            return None
+        return _checked(value, next(p for p in parameters if p is not type(None)), where)
+    if origin is Literal:
+        if value not in parameters:
+            raise LipsoundError(f"{where}: expected one of {', '.join(map(str, parameters))}, found '{value}'")
+        return value
+    if origin in (tuple, list):
+        if not isinstance(value, list | tuple):
+            raise LipsoundError(f"{where}: expected a list, found {value!r}")
+        return origin(_checked(item, parameters[0], where) for item in value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 (no dot) as text; nobody means text.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise LipsoundError(f"{where}: expected {hint.__name__}, found {value!r} ({type(value).__name__})")
+    return value

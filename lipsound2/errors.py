@@ -1,0 +1,48 @@
+"""The two ways things go wrong: a mistake the user must see, and a clip that cannot be used."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class LipsoundError(Exception):
+    """A mistake of the user or of the data, told in one line: what, where, found, wanted, what to do.
+
+    The command line prints it without a traceback and ends with status 1.
+    """
+
+
+class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of the program
+    """One clip cannot be used. It becomes a line of `failures.tsv`; the stage goes on.
+
+    Args:
+        reason: one of a few words that can be counted, such as `unreadable`, `no-face`, `no-sound`, `too-short`.
+        detail: what was found, for the person who looks into this clip.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[ClipFailure], tuple[str, str]]:
+        return (ClipFailure, (self.reason, self.detail))
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional package, or say how to get it.
+
+    Args:
+        module: dotted module name.
+        extra: the extra of `setup.cfg` that brings it.
+
+    Raises:
+        LipsoundError: the package is missing or its compiled part cannot be loaded (OSError).
+    """
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise LipsoundError(
+            f"the package '{module}' cannot be imported ({error}); install it with: tools/install.sh --extras {extra}"
+        ) from error
