@@ -109,7 +109,8 @@ def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 def _overview() -> str:
     width = max(map(len, VERBS))
     rows = "\n".join(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items())
-    return f"usage: lipsound2 VERB ...\n\n{lipsound2.__doc__}\n\nverbs:\n{rows}\n\n'lipsound2 VERB --help' explains each."
+    head = f"usage: lipsound2 VERB ...\n\n{lipsound2.__doc__}"
+    return f"{head}\n\nverbs:\n{rows}\n\n'lipsound2 VERB --help' explains each."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,9 +45,7 @@ def write_yaml(path: Path | str, content: Mapping[str, Any]) -> None:
     write_text(path, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
 
 
-def build(
-    owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, known: Sequence[str] = ()
-) -> list[Any]:
+def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> list[Any]:
     """Share the keys of one flat mapping out among dataclasses.
 
     Args:
@@ -74,9 +72,7 @@ def build(
         arguments = {}
         for field in dataclasses.fields(owner):
             if field.name in values:
-                arguments[field.name] = _checked(
-                    values[field.name], hints[field.name], f"{where}: {field.name}"
-                )
+                arguments[field.name] = _checked(values[field.name], hints[field.name], f"{where}: {field.name}")
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise LipsoundError(f"{where}: the key '{field.name}' is missing")
         instances.append(owner(**arguments))

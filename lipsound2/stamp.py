@@ -46,9 +46,7 @@ class Stamp:
         inputs: files and folders that are read.
     """
 
-    def __init__(
-        self, output: Path | str, verb: str, options: Mapping[str, Any], inputs: Iterable[Path | str]
-    ) -> None:
+    def __init__(self, output: Path | str, verb: str, options: Mapping[str, Any], inputs: Iterable[Path | str]) -> None:
         self.path = Path(output) / NAME
         self._text = json.dumps(
             {
