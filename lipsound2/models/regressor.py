@@ -1,0 +1,75 @@
+"""What every model of the task *regress* is: silent pictures in, frame-aligned features out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Prediction:
+    """A training forward pass, in normalised features.
+
+    Attributes:
+        features: (B, S, D) final prediction.
+        before: (B, S, D) prediction before the postnet, when the model has one.
+        alignment: (B, steps, T_enc) attention weights, when the model has attention.
+    """
+
+    features: Tensor
+    before: Tensor | None = None
+    alignment: Tensor | None = None
+
+
+@dataclass
+class Generated:
+    """Free-running output, in natural units.
+
+    Attributes:
+        features: (B, S, D), for *regress* on mels the natural log-mel.
+        frames: (B,) int64, valid frames of each clip; what lies beyond is padding.
+        alignment: (B, steps, T_enc) attention weights, when the model has attention.
+    """
+
+    features: Tensor
+    frames: Tensor
+    alignment: Tensor | None = None
+
+
+class FrameRegressor(nn.Module):
+    """Base of models from pictures to features at a fixed ratio.
+
+    Args:
+        dims: feature dimensions D (80 mel bands).
+        ratio: feature frames a picture: 4 for the `fine` mel, 2.5 for `paper`, 1 for picture-rate features.
+    """
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, dims: int, ratio: float) -> None:
+        super().__init__()
+        self.dims = dims
+        self.ratio = ratio
+        # Statistics of the training set travel with the weights.
+        self.register_buffer("target_mean", torch.zeros(dims))
+        self.register_buffer("target_std", torch.ones(dims))
+
+    def target_frames(self, frames: Tensor) -> Tensor:
+        """Feature frames of clips with `frames` (B,) pictures: floor(frames x ratio), int64 (B,)."""
+        return torch.floor(frames.double() * self.ratio).long()
+
+    def normalise(self, features: Tensor) -> Tensor:
+        """Natural features (..., D) to zero mean and unit variance on the training set."""
+        return (features - self.target_mean) / self.target_std
+
+    def denormalise(self, features: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        return features * self.target_std + self.target_mean
+
+
+def mask(frames: Tensor, length: int) -> Tensor:
+    """(B, length) bool, True where a position belongs to the clip."""
+    return torch.arange(length, device=frames.device)[None, :] < frames[:, None]

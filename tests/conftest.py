@@ -1,0 +1,29 @@
+"""Fixtures every test may use: real GRID clips when they are at hand, and few threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _corpus(name: str, variable: str) -> Path:
+    path = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
+    if not path.is_dir():
+        pytest.skip(f"real GRID clips are not at hand; set {variable} to a folder laid out like GRID")
+    return path
+
+
+@pytest.fixture(scope="session")
+def grid() -> Path:
+    """Folder of real GRID clips: `s1/*.mp4`, `align/`, `lists/`."""
+    return _corpus("grid", "LIPSOUND2_GRID")
+
+
+@pytest.fixture(scope="session")
+def grid_original() -> Path:
+    """Folder of real GRID clips as distributed: `s1/*.mpg`, `align/`, `damaged/`."""
+    return _corpus("grid_original", "LIPSOUND2_GRID_ORIGINAL")
