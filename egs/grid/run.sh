@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# LipSound2 on the GRID corpus: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
+# Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./path.sh
+. ./cmd.sh
+
+# options
+stage=0                     # first stage to run
+stop_stage=5                # last stage to run
+corpus=downloads            # folder of GRID; downloaded there when it does not exist
+address=                    # another address of the Zenodo record, such as a mirror's
+protocol=4speakers          # 4speakers, lipsound2-sd, 33seen, overlapped, unseen, unseen-vougioukas, lists
+lists=                      # folder of TSV lists, for --protocol lists
+config=conf/parallel.yaml   # training config
+mel=fine                    # mel of the config's target: fine or paper
+init=                       # experiment or pack to start from
+exp=                        # experiment folder; empty: exp/<protocol>_<config>
+sets="test"                 # sets to speak and score, separated by blanks
+publish=RESULTS.md          # file that gets the result rows; empty: none
+nj=2                        # worker processes
+ngpu=0                      # GPUs
+# end of options
+# shellcheck source=../../utils/parse_options.sh
+. "$root/utils/parse_options.sh"
+# shellcheck source=../../utils/stages.sh
+. "$root/utils/stages.sh"
+
+exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
+
+if stage 0 "find or download the corpus, write the data dirs"; then
+  [ -d "$corpus" ] || lipsound2 download grid "$corpus" ${address:+--address "$address"}
+  lipsound2 prepare grid "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
+  lipsound2 validate data/all
+fi
+
+if stage 1 "video -> landmarks, face and mouth crops"; then
+  lipsound2 crop data/all dump --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+  lipsound2 mel data/all dump --mel "$mel" --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 3 "training"; then
+  lipsound2 train "$config" --train "data/$protocol/train" --valid "data/$protocol/valid" \
+    --dump dump --exp "$exp" ${init:+--init "$init"} --ngpu "$ngpu"
+fi
+
+if stage 4 "synthesis, with the three controls"; then
+  for set in $sets; do
+    lipsound2 synthesize "$exp" "data/$protocol/$set" "$exp/wav/$set" --dump dump --ngpu "$ngpu"
+  done
+fi
+
+if stage 5 "scores, verdict, report"; then
+  for set in $sets; do
+    lipsound2 score dump/sound "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj"
+  done
+  lipsound2 report "$exp" ${publish:+--publish "$publish"}
+fi

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sets up and passes the tests: style, types, shell scripts, unit, fault and recipe tests. Arguments go to pytest.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+tools/install.sh --extras face,dlib,metrics,mini,kaldi,test
+bin=${LIPSOUND2_VENV:-$root/.venv}/bin
+
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+if command -v shellcheck >/dev/null; then
+  git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources
+else
+  echo "shellcheck is not installed: shell scripts are not checked (apt-get install shellcheck)"
+fi
+# Two processes, one thread each: more threads than cores make every test slower.
+OMP_NUM_THREADS=1 "$bin/pytest" -n "${LIPSOUND2_TEST_JOBS:-2}" --dist loadfile --durations 15 "$@"
