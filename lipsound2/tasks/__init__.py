@@ -1,0 +1,65 @@
+"""What can be learned. A config says `task: NAME`; this table says which class that is."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lipsound2.config import build, read_yaml, to_mapping
+from lipsound2.errors import LipsoundError
+from lipsound2.tasks.base import Task
+from lipsound2.training.options import TrainConfig
+
+TASKS: dict[str, str] = {
+    "regress": "lipsound2.tasks.regress:Regress",
+}
+
+
+@dataclass
+class RunConfig:
+    """A config file, understood.
+
+    Attributes:
+        train: the trainer's options.
+        task: the task, with its options and the model's.
+    """
+
+    train: TrainConfig
+    task: Task
+
+    def mapping(self) -> dict[str, Any]:
+        """Every key, resolved and flat; `load_config` reads it back."""
+        return {"task": self.task.name, **self.task.config(), **to_mapping(self.train)}
+
+
+def find(name: Any, where: str) -> type[Task]:
+    """The class of a task.
+
+    Raises:
+        LipsoundError: no such task.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(str(name), TASKS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(TASKS)}"
+        raise LipsoundError(f"{where}: unknown task '{name}'; {hint}")
+    module, _, attribute = TASKS[name].partition(":")
+    found: type[Task] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def load_config(path: Path | str) -> RunConfig:
+    """Read a config: the trainer's keys, the task's and the model's out of one flat file.
+
+    Raises:
+        LipsoundError: no such file, no `task:`, an unknown key, or a value of another type.
+    """
+    values = read_yaml(path)
+    where = str(path)
+    if "task" not in values:
+        raise LipsoundError(f"{where}: the key 'task' is missing; one of: {', '.join(TASKS)}")
+    task = find(values["task"], where)
+    train, *options = build([TrainConfig, *task.options(values, where)], values, where, known=["task"])
+    return RunConfig(train, task(*options))

@@ -1,0 +1,145 @@
+"""What the trainer knows of a task, and nothing else: data, model, loss, evaluation.
+
+A task is a plain class listed in `tasks.TASKS`. It is built from the dataclasses it names in `options`, so that every
+key of a config has exactly one owner and a task never reads the config file itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lipsound2.datadir import DataDir
+
+B = TypeVar("B", bound="Batch")
+
+
+class Dataset(Protocol):
+    """Clips by position. It is sent to worker processes: files are opened where they are read.
+
+    Attributes:
+        ids: clip ids.
+        lengths: pictures of each clip as `get` returns it in training (after a random crop, say); they share out the
+            batches.
+    """
+
+    ids: list[str]
+    lengths: list[int]
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Any:
+        """One sample.
+
+        Args:
+            index: position in `ids`.
+            rng: the only source of chance of this sample, seeded by (seed, epoch, id); None in evaluation: no
+                augmentation.
+        """
+
+
+class Batch(Protocol):
+    """Collated samples. A method `pin_memory(self)` is called when there is one and the device is a GPU.
+
+    Attributes:
+        ids: clip ids.
+        frames: pictures in all, without padding; what "frames/s" counts.
+    """
+
+    ids: list[str]
+    frames: int
+
+    def to(self: B, device: torch.device) -> B:
+        """The same batch on `device`."""
+
+
+@dataclass
+class Loss:
+    """The loss of one batch, before it is averaged.
+
+    Attributes:
+        total: () float32, the masked **sum** over everything that counts in the batch.
+        weight: what the sum is to be divided by, such as the number of valid mel values. The trainer adds up both over
+            accumulation and processes and divides once, so an update is the mean over all of its frames.
+        parts: means of the loss' terms, for the log.
+    """
+
+    total: Tensor
+    weight: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluation:
+    """What a model reached on the validation set, free-running.
+
+    Attributes:
+        score: higher is better; it picks checkpoints and ends training.
+        numbers: anything worth a column of `curves.tsv`.
+        pictures: name -> (H, W, 3) uint8, for TensorBoard.
+        sounds: name -> (samples,) float32 in [-1, 1] at the task's `sample_rate`, for TensorBoard.
+    """
+
+    score: float
+    numbers: dict[str, float] = field(default_factory=dict)
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    sounds: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """Something to learn.
+
+    Attributes:
+        name: the value of `task:` in a config.
+        sample_rate: of the sounds of an evaluation, in Hz.
+    """
+
+    name: ClassVar[str]
+    sample_rate: int
+
+    def __init__(self, *options: Any) -> None:
+        """Made from one instance of each dataclass of `options`, in their order."""
+
+    @classmethod
+    def options(cls, values: Mapping[str, Any], where: str) -> Sequence[type[Any]]:
+        """The dataclasses that own the config's keys besides the trainer's: the task's, and the model's.
+
+        Args:
+            values: the whole flat config, to look up which model is meant.
+            where: the file, for messages.
+
+        Raises:
+            LipsoundError: no such model.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """Every key of `options`, resolved, flat: what an experiment stores."""
+
+    def inputs(self, dump: Path) -> list[Path]:
+        """The folders or files of `dump` the task reads; the stamp of a finished training depends on them."""
+
+    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Dataset, Dataset]:
+        """Training and validation set. Statistics of the training set are computed here."""
+
+    def collate(self, samples: list[Any]) -> Batch:
+        """Samples to a padded batch; runs in worker processes."""
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights; called after `datasets`."""
+
+    def loss(self, model: nn.Module, batch: Any, progress: float) -> Loss:
+        """Loss of one batch.
+
+        Args:
+            model: in training mode, bare: never wrapped, also in data-parallel training.
+            batch: on the model's device.
+            progress: share of the training that is done, in [0, 1], for schedules of the task's own. Chance comes from
+                torch's global generators, which the checkpoint holds.
+        """
+
+    def evaluate(self, model: nn.Module, valid: Dataset, device: torch.device) -> Evaluation:
+        """Free-running evaluation; the model is in evaluation mode and no gradient is kept."""

@@ -1,0 +1,329 @@
+"""Task *regress*: silent pictures -> frame-aligned features.
+
+Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same task
+with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation speech: a
+teacher-forced loss keeps falling while the model over-fits (LipSound2, section IV; the same was seen here).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsound2.archive import Archive
+from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.mel import MelConfig
+from lipsound2.audio.sound import decode_flac
+from lipsound2.audio.statistics import statistics
+from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.files import atomic_path
+from lipsound2.models import regression_model
+from lipsound2.models.regressor import FrameRegressor, Prediction, mask
+from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.video.encode import decode
+
+PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
+
+
+@dataclass(frozen=True)
+class RegressConfig:
+    """Keys of this task in a config.
+
+    Attributes:
+        model: which network.
+        input: kind of the crops the network sees.
+        target: kind of the features it predicts.
+        loss: distance on normalised features.
+        delta_weight: weight of the same distance on differences of neighbouring frames; keeps onsets sharp.
+        feedback: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
+        feedback_start: share of training after which feedback starts to rise, linearly to its end.
+        valid_clips: validation clips that are spoken and scored at each evaluation, evenly spread.
+        valid_iterations: Griffin-Lim iterations of that; fewer than in synthesis, the order of models is the same.
+    """
+
+    model: Literal["parallel", "lipsound2"] = "parallel"
+    input: str = "mouth"
+    target: str = "mel-fine"
+    loss: Literal["l1", "mse"] = "l1"
+    delta_weight: float = 0.0
+    feedback: float = 0.0
+    feedback_start: float = 0.3
+    valid_clips: int = 50
+    valid_iterations: int = 16
+
+
+@dataclass
+class Sample:
+    """One clip: pictures (T, H, W) uint8 and natural features (S, D) float32."""
+
+    id: str
+    pictures: np.ndarray
+    target: np.ndarray
+
+
+@dataclass
+class Batch:
+    """Clips padded with zeros to the longest.
+
+    Attributes:
+        ids: names, in batch order.
+        video: (B, T, H, W) uint8.
+        lengths: (B,) int64 pictures of each clip.
+        target: (B, S, D) float32, natural units.
+        target_lengths: (B,) int64 feature frames of each clip.
+    """
+
+    ids: list[str]
+    video: Tensor
+    lengths: Tensor
+    target: Tensor
+    target_lengths: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the batch, padding not counted."""
+        return int(self.lengths.sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device; copies overlap with work when the memory is pinned."""
+        moved = {
+            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
+        pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **pinned)
+
+
+class CropsAndFeatures:
+    """The clips of a data dir that have both crops and features.
+
+    Args:
+        data: data dir whose ids are wanted.
+        dump: folder of archives.
+        config: names the kinds.
+        ratio: feature frames a picture.
+        augmentation: what is done to training samples.
+
+    Raises:
+        LipsoundError: a kind is missing, or no clip of `data` is in it.
+    """
+
+    def __init__(self, data: DataDir, dump: Path, config: RegressConfig, ratio: float, augmentation: AugmentConfig):
+        self.crops = Archive(dump / config.input)
+        self.features = Archive(dump / config.target)
+        pictures = self.crops.frames()
+        self.ids = [name for name in data.ids if name in self.crops and name in self.features]
+        if not self.ids:
+            raise LipsoundError(
+                f"{data.path}: none of its {len(data.ids)} clips is in both {dump / config.input} and "
+                f"{dump / config.target}; run stages 1 and 2 on the data dir that holds them"
+            )
+        self.missing = len(data.ids) - len(self.ids)
+        self.lengths = [pictures[name] for name in self.ids]
+        self._ratio = ratio
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """One clip; with `rng` augmented for training, without it as it is."""
+        name = self.ids[index]
+        pictures = decode(self.crops[name])
+        target = np.array(self.features[name], dtype=np.float32)
+        if rng is not None:
+            pictures, target = augment(pictures, target, self._ratio, self._augmentation, rng)
+        frames = int(len(pictures) * self._ratio)
+        if len(target) < frames:
+            raise LipsoundError(
+                f"{name}: {len(target)} feature frames for {len(pictures)} pictures, wanted {frames}; "
+                "the archives come from different runs: run stages 1 and 2 again"
+            )
+        return Sample(name, pictures, target[:frames])
+
+
+class Regress:
+    """Pictures to features: data, network, loss and evaluation. See `tasks.base.Task`."""
+
+    name: ClassVar[str] = "regress"
+
+    def __init__(self, config: RegressConfig, model: Any, augmentation: AugmentConfig) -> None:
+        self.config = config
+        self.model_config = model
+        self.augmentation = augmentation
+        self.target: MelConfig | None = None
+        self.mean = self.std = self.mean_by_time = np.zeros(0, np.float32)
+
+    @classmethod
+    def owners(cls, values: Mapping[str, Any]) -> list[type[Any]]:
+        """The dataclasses that own this task's keys; `model:` picks one of them."""
+        chosen = build([RegressConfig], {k: v for k, v in values.items() if k == "model"}, "model")[0]
+        return [RegressConfig, regression_model(chosen.model)[1], AugmentConfig]
+
+    @property
+    def configs(self) -> tuple[Any, ...]:
+        """The dataclass instances `owners` names, in that order."""
+        return (self.config, self.model_config, self.augmentation)
+
+    @property
+    def mel(self) -> MelConfig:
+        """The target's mel, known once data or an experiment was read."""
+        if self.target is None:
+            raise LipsoundError("the task has read neither data nor an experiment yet")
+        return self.target
+
+    @property
+    def ratio(self) -> float:
+        """Feature frames a picture."""
+        return self.mel.sample_rate / self.mel.hop / PICTURE_RATE
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sounds in an `Evaluation`, in Hz."""
+        return self.mel.sample_rate
+
+    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[CropsAndFeatures, CropsAndFeatures]:
+        """Training and validation clips; reads the training set's statistics."""
+        features = Archive(dump / self.config.target)
+        self.target = from_mapping(MelConfig, features.meta, f"{dump / self.config.target}/kind.yaml")
+        self.sounds = Archive(dump / "sound")
+        training = CropsAndFeatures(train, dump, self.config, self.ratio, self.augmentation)
+        validation = CropsAndFeatures(valid, dump, self.config, self.ratio, self.augmentation)
+        self.mean, self.std = statistics(dump / self.config.target, training.ids)
+        self.mean_by_time = mean_by_time(training, self.mean)
+        return training, validation
+
+    def build(self) -> FrameRegressor:
+        """The network, with the statistics of the training set in its buffers."""
+        network = regression_model(self.config.model)[0](self.model_config, dims=self.mel.bands, ratio=self.ratio)
+        if len(self.mean):
+            network.target_mean.copy_(torch.from_numpy(self.mean))
+            network.target_std.copy_(torch.from_numpy(self.std))
+        return network
+
+    def save(self, exp: Path) -> None:
+        """Write what later verbs need beside config and weights: the mel, and the training mean at each time."""
+        write_yaml(exp / "target.yaml", to_mapping(self.mel))
+        with atomic_path(exp / "mean_by_time.npy") as temporary:
+            np.save(temporary, self.mean_by_time)
+
+    def restore(self, exp: Path) -> None:
+        """Read what `save` wrote."""
+        path = exp / "target.yaml"
+        self.target = from_mapping(MelConfig, read_yaml(path), str(path))
+        if (exp / "mean_by_time.npy").exists():
+            self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
+
+    def collate(self, samples: list[Sample]) -> Batch:
+        """Pad clips to the longest."""
+        lengths = torch.tensor([len(sample.pictures) for sample in samples])
+        target_lengths = torch.tensor([len(sample.target) for sample in samples])
+        height, width = samples[0].pictures.shape[1:]
+        video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
+        target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
+        for row, sample in enumerate(samples):
+            video[row, : len(sample.pictures)] = torch.from_numpy(np.ascontiguousarray(sample.pictures))
+            target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
+        return Batch([sample.id for sample in samples], video, lengths, target, target_lengths)
+
+    def loss(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
+        """Masked sum over the values of the batch.
+
+        Args:
+            model: the network, possibly wrapped for data parallelism.
+            batch: clips, on the model's device.
+            progress: share of training that is done, 0 to 1.
+        """
+        bare: Any = getattr(model, "module", model)
+        target = bare.normalise(batch.target)
+        prediction: Prediction = model(
+            batch.video, batch.lengths, target, batch.target_lengths, feedback=self.feedback(progress), progress=progress
+        )
+        valid = mask(batch.target_lengths, target.shape[1])
+        weight = float(valid.sum()) * target.shape[2]
+        parts = {self.config.loss: self.distance(prediction.features, target, valid)}
+        if prediction.before is not None:
+            parts["before"] = self.distance(prediction.before, target, valid)
+        if self.config.delta_weight:
+            both = valid[:, 1:] & valid[:, :-1]
+            deltas = self.distance(prediction.features.diff(dim=1), target.diff(dim=1), both)
+            parts["delta"] = self.config.delta_weight * deltas
+        total = torch.stack(list(parts.values())).sum()
+        return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
+
+    def feedback(self, progress: float) -> float:
+        """Share of own output fed back at this point of training."""
+        rise = (progress - self.config.feedback_start) / max(1e-9, 1 - self.config.feedback_start)
+        return self.config.feedback * min(1.0, max(0.0, rise))
+
+    def distance(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """Sum of the configured distance over valid frames, in float32 whatever the autocast type."""
+        measure = F.l1_loss if self.config.loss == "l1" else F.mse_loss
+        each = measure(prediction.float(), target.float(), reduction="none")
+        return (each * valid[..., None]).sum()
+
+    def evaluate(self, model: nn.Module, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
+        """Speak validation clips freely and score them against the real sound."""
+        from lipsound2.scoring.metrics import estoi, stoi
+
+        chosen = np.linspace(0, len(valid) - 1, min(self.config.valid_clips, len(valid))).round().astype(int)
+        rows, pictures, sounds = [], {}, {}
+        for start in range(0, len(chosen), 16):
+            batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
+            spoken = model.generate(batch.video.to(device), batch.lengths.to(device))  # type: ignore[operator]
+            features, frames = spoken.features.float().cpu(), spoken.frames.cpu()
+            waves = mel_to_sound(features, self.mel, iterations=self.config.valid_iterations, frames=frames)
+            inside = mask(batch.target_lengths, batch.target.shape[1])[..., None]
+            for row, name in enumerate(batch.ids):
+                wave = waves[row, : int(frames[row]) * self.mel.hop].numpy()
+                real = decode_flac(self.sounds[name])
+                error = (features[row, : batch.target.shape[1]] - batch.target[row]).abs()
+                rows.append((estoi(real, wave), stoi(real, wave), float((error * inside[row]).sum() / inside[row].sum())))
+                if len(sounds) < 2:
+                    sounds[name] = wave
+                    mels = (batch.target[row, : int(frames[row])], features[row, : int(frames[row])])
+                    pictures[name] = side_by_side(*(mel.numpy() for mel in mels))
+                    if spoken.alignment is not None:
+                        pictures[f"{name} attention"] = grey(spoken.alignment[row].float().cpu().numpy().T)
+        scores = np.mean(rows, axis=0)
+        numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / self.mel.bands}
+        return Evaluation(numbers["estoi"], numbers, pictures, sounds)
+
+
+def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
+    """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
+    longest = max(data.features.frames()[name] for name in data.ids)
+    total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))
+    for name in data.ids:
+        features = data.features[name]
+        total[: len(features)] += features
+        count[: len(features)] += 1
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+    """(H, W) of any range as a picture (H, W, 3) uint8, the first row at the bottom."""
+    low, high = float(values.min()), float(values.max())
+    scaled = ((values[::-1] - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def side_by_side(true: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """True mel above generated mel, both (S, D), on one scale, with a white line between."""
+    length = min(len(true), len(generated))
+    line = np.full((true.shape[1], 2), max(true.max(), generated.max()), true.dtype)
+    return grey(np.concatenate([generated[:length].T, line[:, :1].repeat(length, 1)[:2], true[:length].T]))

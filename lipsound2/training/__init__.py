@@ -1,0 +1,1 @@
+"""The trainer: it knows a task only by the interface `tasks.base.Task`."""
