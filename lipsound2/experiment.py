@@ -1,0 +1,109 @@
+"""An experiment, or a pack of one, as later verbs read it: config, task and the network with its averaged weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+import lipsound2
+from lipsound2.errors import LipsoundError
+from lipsound2.tasks import load_config
+
+WEIGHTS = "model.safetensors"
+PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
+
+
+@dataclass
+class Experiment:
+    """A trained model and what it was trained as.
+
+    Attributes:
+        path: its folder.
+        task: the task, restored.
+        model: the network in evaluation mode.
+        notes: metadata of the weights file, such as the updates that were averaged.
+    """
+
+    path: Path
+    task: Any
+    model: nn.Module
+    notes: dict[str, Any]
+
+
+def find(name: Path | str) -> Path:
+    """Folder of an experiment or pack: a path, or the name of a model that ships with the toolkit.
+
+    Raises:
+        LipsoundError: neither.
+    """
+    path = Path(name)
+    for folder in (path, PRETRAINED / path):
+        if (folder / "config.yaml").exists():
+            return folder
+    shipped = sorted(p.parent.name for p in PRETRAINED.glob("*/config.yaml"))
+    raise LipsoundError(
+        f"{name}: no experiment or pack (no config.yaml in it); models that ship with the toolkit: "
+        f"{', '.join(shipped) or 'none'}"
+    )
+
+
+def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment:
+    """Load an experiment or pack.
+
+    Args:
+        name: its folder, or the name of a model that ships with the toolkit.
+        device: where the network goes.
+
+    Raises:
+        LipsoundError: no such experiment, training has not ended, or the weights do not fit the config.
+    """
+    path = find(name)
+    task = load_config(path / "config.yaml").task
+    task.restore(path)
+    model = task.build()
+    weights = path / WEIGHTS
+    if not weights.exists():
+        raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
+    try:
+        with safe_open(weights, framework="pt", device="cpu") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            notes = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
+    except (SafetensorError, OSError) as error:
+        raise LipsoundError(f"{weights}: cannot be read ({error}); copy it again or train again") from error
+    wanted = model.state_dict()
+    wrong = sorted({*wanted, *state} - ({*wanted} & {*state})) + [
+        key for key in wanted if key in state and wanted[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise LipsoundError(
+            f"{weights}: {len(wrong)} tensors do not fit {path / 'config.yaml'} (first: {wrong[0]}); "
+            "the two files come from different runs"
+        )
+    # Packs hold half precision; computing is done in what the network was built in.
+    model.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in state.items()})
+    return Experiment(path, task, model.to(device).eval(), notes)
+
+
+def _plain(text: str) -> Any:
+    """A metadata value, which safetensors keeps as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def device_for(ngpu: int) -> torch.device:
+    """The first GPU when one is wanted, else the CPU.
+
+    Raises:
+        LipsoundError: a GPU is wanted and there is none.
+    """
+    if ngpu and not torch.cuda.is_available():
+        raise LipsoundError("--ngpu: this machine has no GPU that torch can use; leave the option out to run on the CPU")
+    return torch.device("cuda" if ngpu else "cpu")

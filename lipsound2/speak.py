@@ -1,0 +1,128 @@
+"""Any clip -> speech: whatever a phone or a corpus gives, in one command that says what it did."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipsound2 import experiment
+from lipsound2.audio.sound import write_wav
+from lipsound2.audio.vocoder import vocoder as find_vocoder
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.experiment import Experiment
+from lipsound2.video.crop import Cropper
+from lipsound2.video.mux import lay_under
+
+DEFAULT_MODEL = "grid-s1-parallel"
+WINDOW = 100  # pictures the model sees at once: training clips are shorter, memory stays bounded
+OVERLAP = 25  # pictures two windows share; their mels are cross-faded there
+
+
+def speak(
+    clip: Path,
+    *,
+    output: Path,
+    model: str = DEFAULT_MODEL,
+    video: Path | None = None,
+    vocoder: str = "griffin-lim",
+    detector: str = "mediapipe",
+    face: str = "largest",
+    ngpu: int = 0,
+) -> None:
+    """Speak a silent clip: any length, frame rate and rotation.
+
+    Args:
+        clip: video file with a talking face; its own sound, if any, is not listened to.
+        output: wav file to write, 16 kHz mono.
+        model: experiment or pack, or the name of a model that ships with the toolkit.
+        video: also write this video file: the clip's pictures with the speech laid under them.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or the folder of a neural vocoder.
+        detector: face detector, mediapipe or dlib.
+        face: which face when there are several: largest, left, center or right.
+        ngpu: GPUs to use: 0 or 1.
+    """
+    if not clip.is_file():
+        raise LipsoundError(f"{clip}: no such file")
+    loaded = experiment.load(model, experiment.device_for(ngpu))
+    say = find_vocoder(vocoder, loaded.task.mel)
+    region = loaded.task.config.input
+    cropper = Cropper((region,), detector=detector, choose=face)
+
+    started = time.perf_counter()
+    try:
+        crops = cropper(clip)
+    except ClipFailure as failure:
+        raise LipsoundError(f"{clip}: {failure}") from failure
+    cropped = time.perf_counter()
+    mel = generate_long(loaded, crops.regions[region])
+    generated = time.perf_counter()
+    sound = say(torch.from_numpy(mel)).cpu().numpy()
+    write_wav(output, sound, loaded.task.mel.sample_rate)
+    if video is not None:
+        lay_under(clip, sound, loaded.task.mel.sample_rate, crops.timeline, video)
+    ended = time.perf_counter()
+
+    seconds = len(crops.regions[region]) / 25
+    print(f"picture  {crops.report}")
+    print(f"model    {loaded.path.name}: {_domain(loaded)}")
+    print(
+        f"speed    {(ended - started) / seconds:.2f} s per second of clip "
+        f"(crops {cropped - started:.2f} s, model {generated - cropped:.2f} s, vocoder {ended - generated:.2f} s)"
+    )
+    print(f"speech   {output}: {seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
+
+
+def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
+    """Natural mel (S, bands) of crops (T, H, W) of any length.
+
+    Clips longer than a window are cut into overlapping windows, whose mels are cross-faded; the sound is then made in
+    one pass, so that no seam can be heard in the phase.
+    """
+    total = len(pictures)
+    starts = window_starts(total)
+    ratio = loaded.task.ratio
+    frames = int(total * ratio)
+    device = next(loaded.model.parameters()).device
+    mel = np.zeros((frames, loaded.task.mel.bands), np.float32)
+    weight = np.zeros((frames, 1), np.float32)
+    for start in starts:
+        piece = torch.from_numpy(np.ascontiguousarray(pictures[start : start + WINDOW]))[None].to(device)
+        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))  # type: ignore[operator]
+        part = result.features[0, : int(result.frames[0])].float().cpu().numpy()
+        first = round(start * ratio)
+        part = part[: frames - first]
+        fade = _fade(len(part), round(OVERLAP * ratio), start > 0, start + WINDOW < total)
+        mel[first : first + len(part)] += part * fade
+        weight[first : first + len(part)] += fade
+    return mel / np.maximum(weight, 1e-6)
+
+
+def window_starts(total: int) -> list[int]:
+    """First pictures of the windows that cover `total` pictures; the last one ends with the clip."""
+    if total <= WINDOW:
+        return [0]
+    return [*range(0, total - WINDOW, WINDOW - OVERLAP), total - WINDOW]
+
+
+def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
+    """(length, 1) weights that rise over `overlap` frames where a neighbour is, and never reach 0."""
+    fade = np.ones(length, np.float32)
+    ramp = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
+    if left:
+        fade[:overlap] *= ramp[:length]
+    if right:
+        fade[-overlap:] *= ramp[::-1][-length:]
+    return fade[:, None]
+
+
+def _domain(loaded: Experiment) -> str:
+    """What the model knows, from the first line of its card that says so."""
+    card = loaded.path / "card.md"
+    if card.exists():
+        for line in card.read_text(encoding="utf-8").splitlines():
+            if line.startswith("Knows:"):
+                return line.removeprefix("Knows:").strip()
+    return "no card beside it; it knows the voices and words of its training data"
