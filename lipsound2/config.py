@@ -42,7 +42,8 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
 
 def write_yaml(path: Path | str, content: Mapping[str, Any]) -> None:
     """Write a mapping as YAML, in its own order, whole or not at all."""
-    write_text(path, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+    # Non-ASCII text is escaped: PyYAML does not read back every line break that it writes plainly.
+    write_text(path, yaml.safe_dump(dict(content), sort_keys=False))
 
 
 def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> list[Any]:

@@ -105,5 +105,5 @@ def device_for(ngpu: int) -> torch.device:
         LipsoundError: a GPU is wanted and there is none.
     """
     if ngpu and not torch.cuda.is_available():
-        raise LipsoundError("--ngpu: this machine has no GPU that torch can use; leave the option out to run on the CPU")
+        raise LipsoundError("--ngpu: torch finds no GPU on this machine; leave the option out to run on the CPU")
     return torch.device("cuda" if ngpu else "cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lipsound2.errors import LipsoundError
+
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})  # full, over quota, read-only, broken
 
 
 @contextlib.contextmanager
@@ -30,7 +33,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise LipsoundError(f"cannot write {path}: {error.strerror or error}") from error
+        # Only what befell the file itself: the block may have met other files, whose errors are not about this one.
+        if error.errno in _DISK or error.filename == str(temporary):
+            raise LipsoundError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -48,7 +48,7 @@ def speak(
         raise LipsoundError(f"{clip}: no such file")
     loaded = experiment.load(model, experiment.device_for(ngpu))
     say = find_vocoder(vocoder, loaded.task.mel)
-    region = loaded.task.config.input
+    region = loaded.task.settings.input
     cropper = Cropper((region,), detector=detector, choose=face)
 
     started = time.perf_counter()
@@ -62,7 +62,7 @@ def speak(
     sound = say(torch.from_numpy(mel)).cpu().numpy()
     write_wav(output, sound, loaded.task.mel.sample_rate)
     if video is not None:
-        lay_under(clip, sound, loaded.task.mel.sample_rate, crops.timeline, video)
+        lay_under(clip, sound, loaded.task.mel.sample_rate, crops.timeline.start, video)
     ended = time.perf_counter()
 
     seconds = len(crops.regions[region]) / 25

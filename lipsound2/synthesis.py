@@ -62,7 +62,7 @@ def synthesize(
     data = DataDir(dir)
     device = experiment.device_for(ngpu)
     model = experiment.load(exp, device)
-    inputs = [model.path / experiment.WEIGHTS, dir, dump / model.task.config.input, dump / model.task.config.target]
+    inputs = [model.path / experiment.WEIGHTS, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
@@ -81,8 +81,8 @@ def synthesize(
             {
                 "data": str(dir),
                 "dump": str(dump),
-                "input": model.task.config.input,
-                "target": model.task.config.target,
+                "input": model.task.settings.input,
+                "target": model.task.settings.target,
                 "vocoder": vocoder,
                 "controls": list(controls),
                 "clips": len(mels["generated"]),
@@ -90,14 +90,14 @@ def synthesize(
             },
         )
         stamp.write()
-    print(f"{out}: {len(mels['generated'])} clips spoken by {len(mels)} systems; real-time factor of the model {speed:.3f}")
+    print(f"{out}: {len(mels['generated'])} clips, {len(mels)} systems; real-time factor of the model {speed:.3f}")
 
 
 def _mels(
     model: Experiment, data: DataDir, dump: Path, controls: Iterable[str], out: Path, device: torch.device
 ) -> tuple[dict[str, dict[str, np.ndarray]], float]:
     """Mels (S, bands) of every system by clip, and the seconds of computing a second of picture took."""
-    crops, features = Archive(dump / model.task.config.input), Archive(dump / model.task.config.target)
+    crops, features = Archive(dump / model.task.settings.input), Archive(dump / model.task.settings.target)
     ids = [name for name in data.ids if name in crops and name in features]
     if not ids:
         raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")

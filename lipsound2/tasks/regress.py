@@ -1,8 +1,8 @@
 """Task *regress*: silent pictures -> frame-aligned features.
 
-Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same task
-with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation speech: a
-teacher-forced loss keeps falling while the model over-fits (LipSound2, section IV; the same was seen here).
+Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same
+task with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation speech:
+LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.archive import Archive
@@ -161,23 +161,26 @@ class Regress:
 
     name: ClassVar[str] = "regress"
 
-    def __init__(self, config: RegressConfig, model: Any, augmentation: AugmentConfig) -> None:
-        self.config = config
-        self.model_config = model
+    def __init__(self, settings: RegressConfig, network: Any, augmentation: AugmentConfig) -> None:
+        self.settings = settings
+        self.network = network
         self.augmentation = augmentation
         self.target: MelConfig | None = None
         self.mean = self.std = self.mean_by_time = np.zeros(0, np.float32)
 
     @classmethod
-    def owners(cls, values: Mapping[str, Any]) -> list[type[Any]]:
+    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
         """The dataclasses that own this task's keys; `model:` picks one of them."""
-        chosen = build([RegressConfig], {k: v for k, v in values.items() if k == "model"}, "model")[0]
+        chosen = build([RegressConfig], {key: value for key, value in values.items() if key == "model"}, where)[0]
         return [RegressConfig, regression_model(chosen.model)[1], AugmentConfig]
 
-    @property
-    def configs(self) -> tuple[Any, ...]:
-        """The dataclass instances `owners` names, in that order."""
-        return (self.config, self.model_config, self.augmentation)
+    def config(self) -> dict[str, Any]:
+        """Every key of `options`, resolved."""
+        return to_mapping(self.settings, self.network, self.augmentation)
+
+    def inputs(self, dump: Path) -> list[Path]:
+        """The archives that are read."""
+        return [dump / self.settings.input, dump / self.settings.target]
 
     @property
     def mel(self) -> MelConfig:
@@ -198,18 +201,18 @@ class Regress:
 
     def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[CropsAndFeatures, CropsAndFeatures]:
         """Training and validation clips; reads the training set's statistics."""
-        features = Archive(dump / self.config.target)
-        self.target = from_mapping(MelConfig, features.meta, f"{dump / self.config.target}/kind.yaml")
+        features = Archive(dump / self.settings.target)
+        self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
         self.sounds = Archive(dump / "sound")
-        training = CropsAndFeatures(train, dump, self.config, self.ratio, self.augmentation)
-        validation = CropsAndFeatures(valid, dump, self.config, self.ratio, self.augmentation)
-        self.mean, self.std = statistics(dump / self.config.target, training.ids)
+        training = CropsAndFeatures(train, dump, self.settings, self.ratio, self.augmentation)
+        validation = CropsAndFeatures(valid, dump, self.settings, self.ratio, self.augmentation)
+        self.mean, self.std = statistics(dump / self.settings.target, training.ids)
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
     def build(self) -> FrameRegressor:
         """The network, with the statistics of the training set in its buffers."""
-        network = regression_model(self.config.model)[0](self.model_config, dims=self.mel.bands, ratio=self.ratio)
+        network = regression_model(self.settings.model)[0](self.network, dims=self.mel.bands, ratio=self.ratio)
         if len(self.mean):
             network.target_mean.copy_(torch.from_numpy(self.mean))
             network.target_std.copy_(torch.from_numpy(self.std))
@@ -240,59 +243,65 @@ class Regress:
             target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
         return Batch([sample.id for sample in samples], video, lengths, target, target_lengths)
 
-    def loss(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
+    def loss(self, model: FrameRegressor, batch: Batch, progress: float) -> Loss:
         """Masked sum over the values of the batch.
 
         Args:
-            model: the network, possibly wrapped for data parallelism.
+            model: the network.
             batch: clips, on the model's device.
             progress: share of training that is done, 0 to 1.
         """
-        bare: Any = getattr(model, "module", model)
-        target = bare.normalise(batch.target)
+        target = model.normalise(batch.target)
         prediction: Prediction = model(
-            batch.video, batch.lengths, target, batch.target_lengths, feedback=self.feedback(progress), progress=progress
+            batch.video,
+            batch.lengths,
+            target,
+            batch.target_lengths,
+            feedback=self.feedback(progress),
+            progress=progress,
         )
         valid = mask(batch.target_lengths, target.shape[1])
         weight = float(valid.sum()) * target.shape[2]
-        parts = {self.config.loss: self.distance(prediction.features, target, valid)}
+        parts = {self.settings.loss: self.distance(prediction.features, target, valid)}
         if prediction.before is not None:
             parts["before"] = self.distance(prediction.before, target, valid)
-        if self.config.delta_weight:
+        if self.settings.delta_weight:
             both = valid[:, 1:] & valid[:, :-1]
             deltas = self.distance(prediction.features.diff(dim=1), target.diff(dim=1), both)
-            parts["delta"] = self.config.delta_weight * deltas
+            parts["delta"] = self.settings.delta_weight * deltas
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
     def feedback(self, progress: float) -> float:
         """Share of own output fed back at this point of training."""
-        rise = (progress - self.config.feedback_start) / max(1e-9, 1 - self.config.feedback_start)
-        return self.config.feedback * min(1.0, max(0.0, rise))
+        rise = (progress - self.settings.feedback_start) / max(1e-9, 1 - self.settings.feedback_start)
+        return self.settings.feedback * min(1.0, max(0.0, rise))
 
     def distance(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Sum of the configured distance over valid frames, in float32 whatever the autocast type."""
-        measure = F.l1_loss if self.config.loss == "l1" else F.mse_loss
+        measure = F.l1_loss if self.settings.loss == "l1" else F.mse_loss
         each = measure(prediction.float(), target.float(), reduction="none")
         return (each * valid[..., None]).sum()
 
-    def evaluate(self, model: nn.Module, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
+    def evaluate(self, model: FrameRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
         """Speak validation clips freely and score them against the real sound."""
         from lipsound2.scoring.metrics import estoi, stoi
 
-        chosen = np.linspace(0, len(valid) - 1, min(self.config.valid_clips, len(valid))).round().astype(int)
+        chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows, pictures, sounds = [], {}, {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
-            spoken = model.generate(batch.video.to(device), batch.lengths.to(device))  # type: ignore[operator]
+            spoken = model.generate(batch.video.to(device), batch.lengths.to(device))
             features, frames = spoken.features.float().cpu(), spoken.frames.cpu()
-            waves = mel_to_sound(features, self.mel, iterations=self.config.valid_iterations, frames=frames)
+            waves = mel_to_sound(features, self.mel, iterations=self.settings.valid_iterations, frames=frames)
             inside = mask(batch.target_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(frames[row]) * self.mel.hop].numpy()
                 real = decode_flac(self.sounds[name])
                 error = (features[row, : batch.target.shape[1]] - batch.target[row]).abs()
-                rows.append((estoi(real, wave), stoi(real, wave), float((error * inside[row]).sum() / inside[row].sum())))
+                rows.append(
+                    (estoi(real, wave), stoi(real, wave), float((error * inside[row]).sum() / inside[row].sum()))
+                )
                 if len(sounds) < 2:
                     sounds[name] = wave
                     mels = (batch.target[row, : int(frames[row])], features[row, : int(frames[row])])
