@@ -1,0 +1,282 @@
+"""Kaldi archives: many arrays in few files (`ark`), found through a text index (`scp`).
+
+An index holds `id path:offset`. Our own give the path relative to the index' folder, so that a dump can be moved;
+those of others may be absolute, or relative to the working directory as Kaldi reads them. Nothing is ever executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from lipsound2.config import read_yaml
+from lipsound2.entries import EntryError, decode, encode
+from lipsound2.errors import LipsoundError
+from lipsound2.files import atomic_path, write_text
+from lipsound2.tables import is_pipe, read_table
+
+INDEX = "feats.scp"
+_OPEN_FILES = 64
+_RANGE = re.compile(r":\d+\[[\d:,]*\]$")
+
+
+class MissingEntry(LipsoundError, KeyError):  # noqa: N818 - named like KeyError's family: what is missing
+    """An archive has no entry of this id."""
+
+    __str__ = Exception.__str__  # KeyError's own shows the message in quotes
+
+
+class ArchiveWriter:
+    """Writes an ark and its scp. Both appear, whole, when the block ends without an exception; else neither.
+
+    Args:
+        ark_path: the archive to write.
+        scp_path: its index, sorted by id, with paths relative to the index' folder. None writes no index: `values`
+            has what would stand in it.
+
+    Attributes:
+        values: id -> `name:offset` of all that was written, `name` being the ark's path relative to the index
+            (without one: to the ark's own folder).
+    """
+
+    def __init__(self, ark_path: Path | str, scp_path: Path | str | None = None) -> None:
+        self.ark_path = Path(ark_path)
+        self.scp_path = Path(scp_path) if scp_path is not None else None
+        self.values: dict[str, str] = {}
+        folder = self.ark_path.parent if self.scp_path is None else self.scp_path.parent
+        self._name = os.path.relpath(self.ark_path, folder)
+        self._stack = contextlib.ExitStack()
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> ArchiveWriter:
+        temporary = self._stack.enter_context(atomic_path(self.ark_path))
+        if self.scp_path is not None:
+            self.scp_path.unlink(missing_ok=True)  # an index of the archive that is being replaced
+        self._file = self._stack.enter_context(temporary.open("wb"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if kind is None and self.scp_path is not None:
+            write_text(self.scp_path, "".join(f"{key} {self.values[key]}\n" for key in sorted(self.values)))
+
+    def write(self, key: str, array: np.ndarray, compress: bool | str = False) -> None:
+        """Append one entry.
+
+        Args:
+            key: its id, one word, new to this archive.
+            array: float32/float64 with one or two axes: a Kaldi matrix or vector; anything else: an NPY entry.
+            compress: for float matrices: True compresses as Kaldi does by default (1 byte a value), or a method
+                named in `entries.COMPRESSIONS`.
+
+        Raises:
+            LipsoundError: the key stands in the archive already or is not one word; the array cannot be stored.
+        """
+        assert self._file is not None, "ArchiveWriter is used in a with statement"
+        if key in self.values:
+            raise LipsoundError(f"{self.ark_path}: '{key}' was written already")
+        if not key or key.split() != [key]:
+            raise LipsoundError(f"{self.ark_path}: an id must be one word, found {key!r}")
+        try:
+            data = encode(np.asarray(array), compress)
+        except EntryError as error:
+            raise LipsoundError(f"{self.ark_path}: '{key}': {error}") from error
+        self._file.write(f"{key} ".encode())
+        self.values[key] = f"{self._name}:{self._file.tell()}"
+        self._file.write(data)
+
+
+class _File:
+    """An open file that closes itself when nobody reads from it any more, whichever thread is the last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+def _located(name: str, folder: Path) -> Path:
+    """Our paths are relative to the index; a foreign one may be relative to the working directory."""
+    beside = folder / name
+    return Path(name) if not beside.exists() and Path(name).exists() else beside
+
+
+class _Index:
+    """The rows of an scp in arrays: a million of them are some 40 MB, shared by forked processes.
+
+    Attributes:
+        keys: ids as UTF-8, sorted, of numpy type `S`.
+        paths: the distinct ark paths, as they stand in the file.
+        files: (N,) int32, row of `paths`.
+        offsets: (N,) int64, bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise LipsoundError(f"{path}: {error.strerror or error}") from error
+        if not lines[-1]:
+            lines.pop()
+        keys: list[bytes] = []
+        self.files = np.empty(len(lines), np.int32)
+        self.offsets = np.empty(len(lines), np.int64)
+        names: dict[bytes, int] = {}
+        for row, line in enumerate(lines):
+            key, _, value = line.replace(b"\t", b" ", 1).partition(b" ") if b"\t" in line else line.partition(b" ")
+            name, colon, offset = value.strip().rpartition(b":")
+            if not (colon and offset.isdigit()):
+                name, offset = self._unusual(path, row + 1, key, value.strip())
+            keys.append(key)
+            self.files[row] = names.setdefault(name, len(names))
+            self.offsets[row] = int(offset)
+        try:
+            self.paths = [name.decode("utf-8") for name in names]
+        except UnicodeDecodeError as error:
+            raise LipsoundError(f"{path}: not UTF-8 text ({error.reason})") from error
+        for ark in self.paths:
+            if is_pipe(ark):
+                raise LipsoundError(f"{path}: '{ark}' is a command; only files are read, nothing is executed")
+        self.keys = np.array(keys, dtype=np.bytes_) if keys else np.empty(0, "S1")
+        self._sort(path)
+
+    @staticmethod
+    def _unusual(path: Path, number: int, key: bytes, value: bytes) -> tuple[bytes, bytes]:
+        """A row without an offset: refused, or a file that holds this one matrix."""
+        text = value.decode("utf-8", "replace")
+        where = f"{path}:{number}: '{key.decode('utf-8', 'replace')}'"
+        if not value:
+            raise LipsoundError(f"{where}: expected 'id path:offset', found no path")
+        if is_pipe(text):
+            raise LipsoundError(f"{where} is a command ('{text}'); only files are read, nothing is executed")
+        if _RANGE.search(text):
+            raise LipsoundError(f"{where}: ranges of rows ('{text}') are not read; copy the matrices whole")
+        return value, b"0"
+
+    def _sort(self, path: Path) -> None:
+        if (self.keys[:-1] < self.keys[1:]).all():
+            return
+        order = np.argsort(self.keys, kind="stable")
+        self.keys, self.files, self.offsets = self.keys[order], self.files[order], self.offsets[order]
+        twice = np.flatnonzero(self.keys[:-1] == self.keys[1:])
+        if twice.size:
+            raise LipsoundError(f"{path}: the id '{self.keys[twice[0]].decode()}' stands there twice")
+
+    def find(self, key: str) -> int:
+        """Row of `key`, -1 when there is none."""
+        wanted = key.encode()
+        row = int(np.searchsorted(self.keys, np.bytes_(wanted)))
+        return row if row < len(self.keys) and self.keys[row] == wanted else -1
+
+
+class Archive(Mapping[str, np.ndarray]):
+    """The arrays of an index, read one by one when asked for.
+
+    May be pickled, forked and used by several threads at once: reads carry their own position. Files are opened when
+    first needed, in each process.
+
+    Args:
+        path: an archive folder (`DUMP/<kind>`, holding feats.scp), or an scp file.
+
+    Raises:
+        LipsoundError: there is no index; it holds a command, an id twice, or no offsets.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        if path.is_dir() and not (path / INDEX).exists():
+            raise LipsoundError(f"{path} has no {INDEX}: the stage that makes it has not ended; run it again")
+        self.path = path / INDEX if path.is_dir() else path
+        self._index = _Index(self.path)
+        self._open = self._opener()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key in ("path", "_index")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open = self._opener()
+
+    @functools.cached_property
+    def ids(self) -> list[str]:
+        """All ids, sorted by bytes."""
+        return [key.decode() for key in self._index.keys.tolist()]
+
+    @functools.cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the folder's kind.yaml says; empty when there is none."""
+        path = self.path.parent / "kind.yaml"
+        return read_yaml(path) if path.exists() else {}
+
+    def frames(self) -> dict[str, int]:
+        """The folder's utt2num_frames: id -> length, in the units of this kind."""
+        path = self.path.parent / "utt2num_frames"
+        table = read_table(path)
+        try:
+            return {key: int(value) for key, value in table.items()}
+        except ValueError as error:
+            raise LipsoundError(f"{path}: expected whole numbers ({error})") from error
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """The array of an id, a fresh and writable one.
+
+        Raises:
+            MissingEntry: a KeyError and a LipsoundError; no such id.
+            LipsoundError: the ark is missing, truncated or damaged at this place.
+        """
+        row = self._index.find(key)
+        if row < 0:
+            raise MissingEntry(f"{self.path}: no entry '{key}' among {len(self)}")
+        name, offset = self._index.paths[self._index.files[row]], int(self._index.offsets[row])
+        return _read(lambda: self._open(name), offset, f"'{key}' ")
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._index.find(key) >= 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __len__(self) -> int:
+        return len(self._index.keys)
+
+    def _opener(self) -> Callable[[str], _File]:
+        folder = self.path.parent
+        return functools.lru_cache(maxsize=_OPEN_FILES)(lambda name: _File(_located(name, folder)))
+
+
+def read_entry(path: Path | str, offset: int) -> np.ndarray:
+    """The array at byte `offset` of an ark.
+
+    Raises:
+        LipsoundError: the file is missing, truncated or damaged at this place.
+    """
+    return _read(lambda: _File(Path(path)), offset, "")
+
+
+def _read(opened: Callable[[], _File], offset: int, entry: str) -> np.ndarray:
+    advice = "make this archive again, or fetch it again"
+    path: Path | str = "?"
+    try:
+        file = opened()
+        path = file.path
+        return decode(file.descriptor, offset)
+    except OSError as error:
+        where = error.filename or path
+        raise LipsoundError(
+            f"{where}: cannot read entry {entry}at byte {offset}: {error.strerror}; {advice}"
+        ) from error
+    except EntryError as error:
+        raise LipsoundError(f"{path}: entry {entry}at byte {offset}: {error}; {advice}") from error
