@@ -1,0 +1,249 @@
+"""Mel-spectrograms: one definition for features, models, Griffin-Lim and vocoders.
+
+Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centred on
+the middle of its own hop. Sound is continued by reflection at both ends, so a sound has exactly `samples // hop` frames
+and a picture of 640 samples has a whole number of them (`fine`) or two and a half (`paper`).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsound2.config import from_mapping, read_yaml, to_mapping
+from lipsound2.errors import LipsoundError
+
+# Below this power a bin is silence. It keeps the gradient of the root finite and, at a magnitude of 1e-9, stays four
+# orders below the floor of the logarithm: the mel is that of the plain magnitude (librosa, power=1).
+_SILENT_POWER = 1e-18
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """What a mel-spectrogram is made of. Two sets of features fit together only when all of this is equal.
+
+    Attributes:
+        name: short name; the kind in the dump is `mel-<name>`.
+        sample_rate: samples per second.
+        n_fft: points of the Fourier transform.
+        window: samples of the (periodic) Hann window, at most `n_fft`.
+        hop: samples from frame to frame.
+        bands: number of mel bands.
+        fmin: lower edge of the first band in Hz.
+        fmax: upper edge of the last band in Hz.
+        floor: smallest mel magnitude before the logarithm.
+    """
+
+    name: str
+    sample_rate: int = 16000
+    n_fft: int = 1024
+    window: int = 640
+    hop: int = 160
+    bands: int = 80
+    fmin: float = 0.0
+    fmax: float = 8000.0
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        where = f"mel '{self.name}'"
+        if not 0 < self.hop <= self.window <= self.n_fft:
+            raise LipsoundError(
+                f"{where}: expected 0 < hop <= window <= n_fft, found hop {self.hop}, window {self.window}, "
+                f"n_fft {self.n_fft}"
+            )
+        if self.n_fft % 2 or (self.window - self.hop) % 2:
+            raise LipsoundError(
+                f"{where}: n_fft and (window - hop) must be even so that frames lie symmetrically, found n_fft "
+                f"{self.n_fft}, window {self.window}, hop {self.hop}"
+            )
+        if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
+            raise LipsoundError(
+                f"{where}: expected 0 <= fmin < fmax <= {self.sample_rate / 2:g} Hz, "
+                f"found {self.fmin:g} and {self.fmax:g}"
+            )
+        if self.bands < 1 or self.floor <= 0:
+            raise LipsoundError(f"{where}: bands and floor must be positive, found {self.bands} and {self.floor:g}")
+
+    @property
+    def reach(self) -> int:
+        """Samples a frame's window reaches beyond its hop, on each side."""
+        return (self.window - self.hop) // 2
+
+    @property
+    def bins(self) -> int:
+        """Frequency bins of a magnitude spectrum."""
+        return self.n_fft // 2 + 1
+
+
+MELS: dict[str, MelConfig] = {
+    # Four frames a picture at 25 fps; the finer grid keeps more speech through Griffin-Lim.
+    "fine": MelConfig(name="fine", n_fft=1024, window=640, hop=160),
+    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half frames a picture.
+    "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
+}
+
+
+def mel_config(name: str) -> MelConfig:
+    """The mel of that name.
+
+    Raises:
+        LipsoundError: there is none.
+    """
+    if name not in MELS:
+        raise LipsoundError(f"unknown mel '{name}'; one of: {', '.join(MELS)}")
+    return MELS[name]
+
+
+def stored_config(kind: Path | str) -> MelConfig:
+    """The `MelConfig` a mel kind of a dump was made with (`DUMP/mel-<name>/kind.yaml`).
+
+    Raises:
+        LipsoundError: the folder holds no mel; the message says what is wrong with its `kind.yaml`.
+    """
+    path = Path(kind) / "kind.yaml"
+    return from_mapping(MelConfig, read_yaml(path), str(path))
+
+
+def same_mel(found: MelConfig, wanted: MelConfig, what: str) -> None:
+    """Make sure that two mels are the same.
+
+    Args:
+        found: the mel something was made with.
+        wanted: the mel that is needed.
+        what: the thing, for the message, such as `the vocoder exp/hifigan`.
+
+    Raises:
+        LipsoundError: they differ; the message names the differing keys with both values.
+    """
+    ours, theirs = to_mapping(wanted), to_mapping(found)
+    # The name alone decides nothing: two names for one setting are the same mel.
+    differing = [
+        f"{key} is {theirs[key]}, wanted {ours[key]}" for key in ours if key != "name" and ours[key] != theirs[key]
+    ]
+    if differing:
+        raise LipsoundError(f"{what} was made for another mel than '{wanted.name}': {'; '.join(differing)}")
+
+
+def frames_of(samples: int, config: MelConfig) -> int:
+    """Frames a sound of that many samples has."""
+    return samples // config.hop
+
+
+def mel_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
+    """Log-mel-spectrogram of sound.
+
+    Args:
+        sound: (..., samples) float32 in [-1, 1], at `config.sample_rate`.
+        config: the mel.
+
+    Returns:
+        (..., S, bands) natural logarithm of the mel magnitude, at least `log(floor)`; S = samples // hop.
+
+    Raises:
+        LipsoundError: the sound is shorter than the reflection at its ends needs.
+    """
+    magnitude = magnitude_spectrogram(sound, config)
+    return (magnitude @ _filters_on(config, magnitude.device).T).clamp_min(config.floor).log()
+
+
+def magnitude_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
+    """Magnitude spectrogram (..., S, n_fft // 2 + 1) of sound (..., samples), framed as the mel is."""
+    spectrum = torch.view_as_real(torch.fft.rfft(frame(sound, config) * hann(config, sound.device), n=config.n_fft))
+    return spectrum.square().sum(-1).clamp_min(_SILENT_POWER).sqrt()
+
+
+def frame(sound: Tensor, config: MelConfig) -> Tensor:
+    """Overlapping frames (..., S, window) of sound (..., samples), reflected at both ends; a view, to be read only.
+
+    The window lies in the middle of the n_fft points. Where it lies changes the phase alone, so only its own samples
+    are taken, and the reflection by (n_fft - hop) / 2 shrinks to (window - hop) / 2.
+    """
+    samples = sound.shape[-1]
+    if samples <= max(config.reach, config.hop - 1):
+        raise LipsoundError(
+            f"a sound of {samples} samples is too short for the mel '{config.name}'; it needs at least "
+            f"{max(config.reach + 1, config.hop)}"
+        )
+    flat = sound.reshape(-1, samples)
+    padded = F.pad(flat[:, None], (config.reach, config.reach), mode="reflect")[:, 0]
+    frames = padded.unfold(-1, config.window, config.hop)[:, : frames_of(samples, config)]
+    return frames.reshape(*sound.shape[:-1], *frames.shape[1:]) if sound.dim() != 2 else frames
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def hann(config: MelConfig, device: torch.device) -> Tensor:
+    """The periodic Hann window (window,), float32."""
+    return torch.hann_window(config.window, dtype=torch.float64).float().to(device)
+
+
+def mel_filters(config: MelConfig) -> np.ndarray:
+    """Slaney's mel filter bank (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above, each of unit area.
+
+    Returns:
+        (bands, n_fft // 2 + 1) float64.
+    """
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(config.fmin), _hz_to_mel(config.fmax), config.bands + 2))
+    bins = np.linspace(0.0, config.sample_rate / 2, config.bins)
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clip(min=0.0)
+    return triangles * (2.0 / (high - low))
+
+
+_LINEAR_HZ = 200.0 / 3.0  # Hz per mel below the knee
+_KNEE_HZ = 1000.0
+_KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
+_LOG_STEP = np.log(6.4) / 27.0  # 27 mels from 1 to 6.4 kHz
+
+
+def _hz_to_mel(hertz: float) -> float:
+    if hertz < _KNEE_HZ:
+        return hertz / _LINEAR_HZ
+    return float(_KNEE_MEL + np.log(hertz / _KNEE_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, _KNEE_HZ * np.exp((mel - _KNEE_MEL) * _LOG_STEP))
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept must serve training too
+def _filters_on(config: MelConfig, device: torch.device) -> Tensor:
+    return torch.from_numpy(mel_filters(config)).float().to(device)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _inverse_on(config: MelConfig, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.linalg.pinv(mel_filters(config))).float().to(device)
+
+
+def mel_to_magnitude(mel: Tensor, config: MelConfig, *, steps: int = 0) -> Tensor:
+    """A magnitude spectrogram whose mel is the given one, or near it.
+
+    Args:
+        mel: (..., S, bands) natural logarithm.
+        config: the mel.
+        steps: multiplicative steps (Lee and Seung, 2001) after the clipped pseudo-inverse.
+
+    Returns:
+        (..., S, n_fft // 2 + 1), non-negative.
+    """
+    bands = mel.exp()
+    filters = _filters_on(config, mel.device)
+    start = bands @ _inverse_on(config, mel.device).T
+    if not steps:
+        return start.clamp_min(0.0)
+    # A bin at zero would stay there; a share of its bands' mean lets it come back.
+    magnitude = torch.maximum(start, 1e-2 * (bands @ filters) / filters.sum(0).clamp_min(1e-9))
+    gain = bands @ filters
+    gram = filters.T @ filters
+    for _ in range(steps):
+        magnitude = magnitude * gain / (magnitude @ gram).clamp_min(1e-12)
+    return magnitude
