@@ -5,16 +5,16 @@
 _current=""
 _started=0
 
+# _resume STAGE [OPTION]: this run's command with another first stage (and without OPTION): what a person would type.
 _resume() {
-  # The arguments of this run with the stage replaced: what a person would type to go on.
-  local rest
-  rest=$(printf '%s' " ${arguments:-}" | sed -E 's/ --stage [0-9]+//')
+  local rest=" ${arguments:-}"
+  rest=$(printf '%s' "$rest" | sed -E "s/ --stage [0-9]+//; s/ ${2:-no option} [0-9]+//")
   echo "./$(basename "$0")$rest --stage $1"
 }
 
 _close() {
   [ -n "$_current" ] || return 0
-  echo "== stage $_current done in $((SECONDS - _started)) s; to go on from here: $(_resume $((_current + 1)))"
+  echo "== stage $_current done in $((SECONDS - _started)) s; to go on from here: $(_resume $((_current + 1)) --stop-stage)"
   _current=""
 }
 

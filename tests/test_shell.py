@@ -1,0 +1,101 @@
+"""The shell helpers of the recipes: options declared once, mistakes stopped, resuming told."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted(ROOT.glob("egs/*/run*.sh"))
+
+SCRIPT = f"""#!/usr/bin/env bash
+# A recipe for a test.
+set -euo pipefail
+root={ROOT}
+# options
+stage=0          # first stage
+stop_stage=2     # last stage
+fail=no          # fail in stage 1
+greeting=        # what to say
+# end of options
+. "$root/utils/parse_options.sh"
+. "$root/utils/stages.sh"
+if stage 0 "greet"; then
+  echo "zero $greeting"
+fi
+if stage 1 "work"; then
+  [ "$fail" = no ]
+  echo one
+fi
+if stage 2 "end"; then
+  echo two
+fi
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "run.sh"
+    path.write_text(SCRIPT, encoding="utf-8")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", str(path), *arguments], capture_output=True, text=True)
+
+    return run
+
+
+def test_help_shows_the_declarations(recipe):
+    text = recipe("--help").stdout
+    assert "A recipe for a test." in text
+    assert "--stop-stage" in text
+    assert "last stage (default: 2)" in text
+    assert "what to say\n" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--stge", "1"], "unknown option '--stge'"),
+        (["--stage"], "option '--stage' needs a value"),
+        (["--stage=1"], "write '--stage 1' instead of '--stage=1'"),
+        (["1"], "unexpected argument '1'"),
+    ],
+)
+def test_wrong_usage_stops_before_any_stage(recipe, arguments, told):
+    result = recipe(*arguments)
+    assert result.returncode == 2
+    assert told in result.stderr
+    assert "zero" not in result.stdout
+
+
+def test_stages_are_chosen(recipe):
+    out = recipe("--stage", "1", "--stop-stage", "1").stdout
+    assert "one" in out
+    assert "zero" not in out
+    assert "two" not in out
+
+
+def test_values_keep_blanks_and_letters_of_any_language(recipe):
+    assert "zero grüß gott" in recipe("--greeting", "grüß gott", "--stop-stage", "0").stdout
+
+
+def test_a_stage_says_how_to_go_on(recipe):
+    done = recipe("--stop-stage", "0", "--greeting", "x").stdout
+    assert "to go on from here: ./run.sh --greeting x --stage 1" in done
+    failed = recipe("--fail", "yes", "--stage", "1")
+    assert failed.returncode == 1
+    assert "stage 1 failed" in failed.stderr
+    assert "To resume: ./run.sh --fail yes --stage 1" in failed.stderr
+    assert "two" not in failed.stdout
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name + "/" + path.name)
+def test_every_recipe_folder_is_complete(path):
+    folder = path.parent
+    for name in ("path.sh", "cmd.sh", "conf", "README.md", "RESULTS.md"):
+        assert (folder / name).exists(), f"{folder.name}: no {name}"
+    text = path.read_text(encoding="utf-8")
+    for number in range(6):
+        assert f"if stage {number} " in text
