@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_links_and_damaged_archives_are_refused(tmp_path: Path) -> None:
 
 
 def whole_corpus() -> dict[str, set[str]]:
-    return {speaker: set(ALL_NAMES[int(speaker[1:]) :: 64][:1000]) for speaker in SPEAKERS}
+    return {speaker: set(random.Random(speaker).sample(ALL_NAMES, 1000)) for speaker in SPEAKERS}
 
 
 @pytest.mark.parametrize(
@@ -285,13 +286,12 @@ def test_prepare_writes_data_dirs(tmp_path: Path, capsys: pytest.CaptureFixture[
     data = tmp_path / "data"
     corpora.prepare("grid", root, data, protocol="4speakers")
     text = capsys.readouterr().out
-    assert "missing speakers: s4 s29" in text.replace("s4 s29", "s4 s29")
+    assert "missing speakers: s4 s29" in text
     assert "partial" in text
     whole = table(data / "all" / "video.scp")
     assert len(whole) == 40
     assert all(Path(path).is_absolute() and Path(path).exists() for path in whole.values())
-    parts = [table(data / "4speakers" / name / "utt2spk") for name in ("train", "valid", "test") if
-             (data / "4speakers" / name).exists()]  # fmt: skip
+    parts = [list(table(path)) for path in (data / "4speakers").glob("*/utt2spk")]
     assert sorted(id for part in parts for id in part) == sorted(whole)
     before = (data / "4speakers" / "train" / "text").stat().st_mtime_ns
     corpora.prepare("grid", root, data, protocol="4speakers")
@@ -350,7 +350,7 @@ def test_bad_lists_are_refused(tmp_path: Path, name: str, content: str, message:
     (tmp_path / name).write_text(content)
     with pytest.raises(LipsoundError, match=message):
         read_lists(tmp_path)
-    with pytest.raises(LipsoundError, match="no \\*.tsv"):
+    with pytest.raises(LipsoundError, match=r"no \*\.tsv"):
         read_lists(tmp_path / "absent")
 
 
