@@ -1,0 +1,1 @@
+"""Scores of speech: metrics, intervals, controls, verdict, tables and the report."""

@@ -1,0 +1,136 @@
+"""The verb `score`: every clip of every system against its true sound, with intervals, controls and verdict."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.files import folder_lock, write_text
+from lipsound2.scoring import bootstrap
+from lipsound2.scoring.metrics import METRICS, RULE, ClipScores, measure
+from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_origin, read_wav
+from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
+from lipsound2.stamp import Stamp
+
+CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
+
+
+def score(
+    ref: Path,
+    hyp: Path,
+    *,
+    out: Path | None = None,
+    ids: Path | None = None,
+    nj: int = 2,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+) -> None:
+    """Score speech against the true sound: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
+
+    Means carry 95 % bootstrap intervals. A clip that cannot be scored gets the floor of the metric and is counted,
+    never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
+
+    Args:
+        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
+        hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
+            mean_mel).
+        out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
+        ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        nj: worker processes.
+        resamples: draws of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        LipsoundError: no speech, no true sounds, or none of the clips spoken.
+    """
+    for package in ("pystoi", "pesq"):
+        require(package, "metrics")
+    out = out or hyp / "scores"
+    reference, systems = Sounds(ref), find_systems(hyp)
+    names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    stamp = Stamp(
+        out,
+        "score",
+        {"clips": which, "resamples": resamples, "seed": seed, "rule": RULE + VERDICT_RULE, **_versions()},
+        [ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])],
+    )
+    if stamp.fresh():
+        print((out / TABLE).read_text(encoding="utf-8"))
+        print(f"{out}: done already with these inputs and options; skipped")
+        return
+    with folder_lock(out, "score"):
+        stamp.clear()
+        scores = _scores(reference, systems, names, nj)
+        rows = [Row(name, system, scores[name][system]) for system in systems for name in names]
+        if all("missing" in row.scores.failures.values() for row in rows):
+            raise LipsoundError(f"{hyp}: none of {which} was spoken; are HYP and --ids of the same set?")
+        summary = summarise(rows, utt2spk, resamples=resamples, seed=seed)
+        write_clips(out / CLIPS, rows)
+        content = {
+            **to_json(summary),
+            "clips": which,
+            "rule": RULE.splitlines(),
+            "verdict_rule": VERDICT_RULE,
+            "bootstrap": {"resamples": resamples, "seed": seed, "level": bootstrap.LEVEL},
+            "measured_with": _versions(),
+            "speech": {key: read_origin(hyp)[key] for key in ("vocoder", "target") if key in read_origin(hyp)},
+        }
+        write_text(out / SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / TABLE, page(summary, which))
+        stamp.write()
+    print(page(summary, which))
+    print(f"{out}: {CLIPS}, {SUMMARY}, {TABLE}")
+
+
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in ("pystoi", "pesq")}
+
+
+def _scores(
+    reference: Sounds, systems: Mapping[str, Path], names: Sequence[str], nj: int
+) -> dict[str, dict[str, ClipScores]]:
+    """Scores by clip and system."""
+    clip = functools.partial(score_clip, reference, dict(systems))
+    bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
+    return dict(bar)
+
+
+def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tuple[str, dict[str, ClipScores]]]:
+    """`clip` of every name, over `nj` processes, as they finish."""
+    if nj <= 1:
+        yield from map(clip, names)
+        return
+    # Fresh processes: forking one that runs torch's or BLAS' threads can hang.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(nj, mp_context=context) as pool:
+            for future in as_completed([pool.submit(clip, name) for name in names]):
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise LipsoundError(
+            "a scoring worker was killed (out of memory?) and nothing was written; run it again, with a lower --nj"
+        ) from error
+
+
+def score_clip(reference: Sounds, systems: Mapping[str, Path], name: str) -> tuple[str, dict[str, ClipScores]]:
+    """Scores of one clip by system; what cannot be read is at the floor, with the reason."""
+    try:
+        true = reference[name]
+    except ClipFailure as failure:
+        return name, {system: ClipScores.floor(failure.reason, tuple(METRICS)) for system in systems}
+    scores = {}
+    for system, folder in systems.items():
+        try:
+            scores[system] = measure(true, read_wav(folder / f"{name}.wav"))
+        except ClipFailure as failure:
+            scores[system] = ClipScores.floor(failure.reason, tuple(METRICS))
+    return name, scores

@@ -1,0 +1,286 @@
+"""From clip scores to means, intervals, the table and the verdict."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
+from lipsound2.scoring import bootstrap
+from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.metrics import METRICS, PICTURE, RULE, ClipScores
+from lipsound2.scoring.sources import SYSTEMS
+
+THRESHOLD = 0.10  # ESTOI that showing the right clip must add
+
+VERDICT_RULE = f"""\
+Lips are read when the model's ESTOI on the clip it is shown lies at least {THRESHOLD:.2f} above its ESTOI when it is \
+shown another sentence, and the 95 % paired bootstrap interval of that difference lies above 0. A clip on which either \
+cannot be scored adds no evidence: its difference counts as 0 at most."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip of one system: a line of `clips.tsv`."""
+
+    id: str
+    system: str
+    scores: ClipScores
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether lips are read.
+
+    Attributes:
+        lips_are_read: None when there is nothing to judge by.
+        difference: ESTOI, matched minus mismatched.
+        sentence: the finding in words and numbers.
+    """
+
+    lips_are_read: bool | None
+    difference: Interval | None
+    sentence: str
+
+    @property
+    def word(self) -> str:
+        """YES, NO or UNKNOWN."""
+        return {True: "YES", False: "NO", None: "UNKNOWN"}[self.lips_are_read]
+
+
+@dataclass
+class System:
+    """Scores of one system over all clips.
+
+    Attributes:
+        clips: how many.
+        scores: metric -> mean and interval.
+        failed: clips with a metric at its floor.
+        failures: `reason` or `metric: reason` -> clips.
+        mismatched_lengths: clips whose length is off by more than one picture.
+    """
+
+    clips: int
+    scores: dict[str, Interval]
+    failed: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    mismatched_lengths: int = 0
+
+
+@dataclass
+class Summary:
+    """Everything a table says."""
+
+    systems: dict[str, System]
+    speakers: dict[str, dict[str, Any]]
+    verdict: Verdict
+
+
+def summarise(
+    rows: Sequence[Row], utt2spk: Mapping[str, str], *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED
+) -> Summary:
+    """Means, intervals, failures and verdict.
+
+    Args:
+        rows: every clip of every system, the clips in the same order in each.
+        utt2spk: speaker of every clip.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
+    """
+    by_system: dict[str, list[Row]] = {}
+    for row in rows:
+        by_system.setdefault(row.system, []).append(row)
+    systems = {name: _system(own, resamples, seed) for name, own in by_system.items()}
+    speakers: dict[str, dict[str, Any]] = {}
+    for speaker in sorted({utt2spk[row.id] for row in rows}):
+        entry: dict[str, Any] = {}
+        for name, own in by_system.items():
+            values = _values([row for row in own if utt2spk[row.id] == speaker])
+            entry["clips"] = len(values)
+            entry[name] = dict(zip(METRICS, map(float, values.mean(axis=0)), strict=True))
+        speakers[speaker] = entry
+    return Summary(systems, speakers, judge(by_system, resamples=resamples, seed=seed))
+
+
+def judge(
+    by_system: Mapping[str, Sequence[Row]], *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED
+) -> Verdict:
+    """The verdict "lips are read" (`VERDICT_RULE`)."""
+    if not {"generated", "mismatched"} <= by_system.keys():
+        missing = " and ".join(sorted({"generated", "mismatched"} - by_system.keys()))
+        return Verdict(None, None, f"Whether lips are read cannot be said: there is no speech of {missing} to compare.")
+    other = {row.id: row.scores for row in by_system["mismatched"]}
+    differences = []
+    for row in by_system["generated"]:
+        pair = (row.scores, other[row.id])
+        gain = pair[0].values["estoi"] - pair[1].values["estoi"]
+        failed = any("estoi" in scores.failures for scores in pair)
+        differences.append(min(gain, 0.0) if failed else gain)
+    difference = bootstrap.interval(np.array(differences), resamples=resamples, seed=seed)
+    read = difference.mean >= THRESHOLD and difference.low > 0
+    return Verdict(
+        read,
+        difference,
+        f"Shown the right clip instead of another sentence, the model gains {difference.mean:+.3f} ESTOI "
+        f"(95 % interval {difference.low:+.3f} to {difference.high:+.3f}, {len(differences)} clips; "
+        f"wanted: at least +{THRESHOLD:.2f} and an interval above 0): "
+        + ("it reads lips." if read else "that is not enough to say that it reads lips."),
+    )
+
+
+def _values(rows: Sequence[Row]) -> np.ndarray:
+    return np.array([[row.scores.values[name] for name in METRICS] for row in rows])
+
+
+def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
+    failures: Counter[str] = Counter()
+    for row in rows:
+        reasons = row.scores.failures
+        if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:
+            failures[next(iter(reasons.values()))] += 1
+        else:
+            failures.update(f"{METRICS[name].title}: {reason}" for name, reason in reasons.items())
+    return System(
+        clips=len(rows),
+        scores=dict(zip(METRICS, bootstrap.intervals(_values(rows), resamples=resamples, seed=seed), strict=True)),
+        failed=sum(bool(row.scores.failures) for row in rows),
+        failures=dict(sorted(failures.items())),
+        mismatched_lengths=sum(row.scores.mismatched_length for row in rows),
+    )
+
+
+def table(systems: Mapping[str, System]) -> str:
+    """The scores as a Markdown table, columns aligned so that it reads well on a terminal too."""
+    header = ["system", "clips", *(metric.title for metric in METRICS.values()), "failures"]
+    body = []
+    for name, system in systems.items():
+        cells = [system.scores[key].format(metric.digits) for key, metric in METRICS.items()]
+        body.append(
+            [f"{name}: {SYSTEMS[name]}" if name in SYSTEMS else name, str(system.clips), *cells, failures(system)]
+        )
+    widths = [max(len(row[column]) for row in (header, *body)) for column in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in (header, *body)
+    ]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def failures(system: System) -> str:
+    """`2 (missing 1, PESQ nb: no-utterance 1)`, or `0`."""
+    text = str(system.failed)
+    if system.failures:
+        text += " (" + ", ".join(f"{reason} {count}" for reason, count in system.failures.items()) + ")"
+    if system.mismatched_lengths:
+        text += f"; length off by more than {PICTURE} samples: {system.mismatched_lengths}"
+    return text
+
+
+def page(summary: Summary, which: str) -> str:
+    """The table with its rule and verdict, as `table.md` and the terminal show them."""
+    rule = "\n".join(f"- {line}" for line in [*RULE.splitlines(), *VERDICT_RULE.splitlines()])
+    return (
+        f"{table(summary.systems)}\n\n"
+        f"Mean and 95 % percentile bootstrap interval over {which}.\n\n{rule}\n\n"
+        f"**Lips are read: {summary.verdict.word}.** {summary.verdict.sentence}\n"
+    )
+
+
+_COLUMNS = ["id", "system", *METRICS, "length_difference", "failures"]
+
+
+def write_clips(path: Path, rows: Sequence[Row]) -> None:
+    """`clips.tsv`: one line a clip and system."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        values = [f"{row.scores.values[name]:.5f}" for name in METRICS]
+        reasons = ",".join(f"{name}={reason}" for name, reason in row.scores.failures.items()) or "-"
+        writer.writerow([row.id, row.system, *values, row.scores.difference, reasons])
+    write_text(path, text.getvalue())
+
+
+def read_clips(path: Path) -> list[Row]:
+    """Read `clips.tsv` back.
+
+    Raises:
+        LipsoundError: it is not such a file.
+    """
+    rows = []
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        if reader.fieldnames != _COLUMNS:
+            raise LipsoundError(
+                f"{path}: expected the columns {' '.join(_COLUMNS)}, found {' '.join(reader.fieldnames or ())}; "
+                "run lipsound2 score again"
+            )
+        for line in reader:
+            reasons = dict(item.split("=", 1) for item in line["failures"].split(",") if "=" in item)
+            values = {name: float(line[name]) for name in METRICS}
+            rows.append(Row(line["id"], line["system"], ClipScores(values, reasons, int(line["length_difference"]))))
+    return rows
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """The summary as plain data, for `summary.json`."""
+    verdict = summary.verdict
+    return {
+        "verdict": {
+            "lips_are_read": verdict.lips_are_read,
+            "estoi_matched_minus_mismatched": verdict.difference and _rounded(verdict.difference),
+            "threshold": THRESHOLD,
+            "sentence": verdict.sentence,
+        },
+        "systems": {
+            name: {
+                "clips": system.clips,
+                "scores": {metric: _rounded(value) for metric, value in system.scores.items()},
+                "failed_clips": system.failed,
+                "failures": system.failures,
+                "mismatched_lengths": system.mismatched_lengths,
+            }
+            for name, system in summary.systems.items()
+        },
+        "speakers": {
+            speaker: {
+                key: value if key == "clips" else {metric: round(mean, 5) for metric, mean in value.items()}
+                for key, value in entry.items()
+            }
+            for speaker, entry in summary.speakers.items()
+        },
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Summary:
+    """The inverse of `to_json`."""
+    verdict = content["verdict"]
+    difference = verdict["estoi_matched_minus_mismatched"]
+    systems = {
+        name: System(
+            clips=entry["clips"],
+            scores={metric: Interval(**value) for metric, value in entry["scores"].items()},
+            failed=entry["failed_clips"],
+            failures=dict(entry["failures"]),
+            mismatched_lengths=entry["mismatched_lengths"],
+        )
+        for name, entry in content["systems"].items()
+    }
+    return Summary(
+        systems,
+        dict(content["speakers"]),
+        Verdict(verdict["lips_are_read"], difference and Interval(**difference), verdict["sentence"]),
+    )
+
+
+def _rounded(value: Interval) -> dict[str, float]:
+    return {"mean": round(value.mean, 5), "low": round(value.low, 5), "high": round(value.high, 5)}
