@@ -1,0 +1,167 @@
+"""From landmarks to crops: a similarity transform per picture, steady in time, and the pixels under it.
+
+A frame's transform is fitted to points that speaking does not move (eye corners and nose) after smoothing them over time, so
+that the crop follows the head and not the jaw: what moves inside the crop is the mouth.
+
+`mouth`: aligned to the mean face (as LiRA's front-end: rotation and scale removed, papers.md B.4), the outer eye corners
+90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face (LipSound2, papers.md A.2),
+neither rotated nor zoomed by the opening of the mouth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lipsound2.video.mean_face import MEAN_FACE
+
+STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
+MOUTH = np.arange(48, 68)
+POSE_WINDOW = 9  # pictures of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
+REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
+
+
+@dataclass(frozen=True)
+class Region:
+    """A kind of crop.
+
+    Attributes:
+        size: S, side of the crop in pixels.
+        scale: pixels of the crop per distance between the outer eye corners.
+        centre: point of the mean face in the middle of the crop.
+        upright: do not rotate with the head.
+    """
+
+    size: int
+    scale: float
+    centre: tuple[float, float]
+    upright: bool
+
+
+def _middle(points: np.ndarray) -> tuple[float, float]:
+    low, high = points.min(0), points.max(0)
+    return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
+
+
+REGIONS = {
+    # The points reach from the brows to the chin: 1.6 units. 60 pixels a unit leave the whole face and a little air.
+    "face": Region(112, 60.0, _middle(MEAN_FACE), upright=True),
+    "mouth": Region(96, 90.0, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False),
+}
+
+
+def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity from the mean face to the stable points, least squares (Umeyama 1991, in the plane).
+
+    A point z of the mean face, as a complex number x + iy, comes to lie at `turn * z + shift`.
+
+    Args:
+        points: (T, 68, 2) landmarks in pixels.
+
+    Returns:
+        turn: (T,) complex, |turn| = pixels per unit, its angle the roll of the head; shift: (T,) complex, pixels.
+    """
+    source = _complex(MEAN_FACE[STABLE])
+    target = _complex(points[:, STABLE])
+    source_middle, target_middle = source.mean(), target.mean(-1)
+    centred = source - source_middle
+    turn = ((target - target_middle[:, None]) * centred.conj()).sum(-1) / (abs(centred) ** 2).sum()
+    return turn, target_middle - turn * source_middle
+
+
+def smooth(values: np.ndarray, window: int, scenes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Hann-weighted mean over time, within scenes; at their ends the weights that fall outside are left out.
+
+    Args:
+        values: (T, ...) real or complex.
+        window: pictures, odd; the weight falls to 0 just outside it.
+        scenes: (first, end) of each run of pictures without a cut.
+    """
+    kernel = np.hanning(window + 2)[1:-1]
+    half = window // 2
+    smoothed = np.empty_like(values)
+    for first, end in scenes:
+        part = values[first:end].reshape(end - first, -1)
+        padded = np.concatenate(
+            [np.zeros((half, part.shape[1]), part.dtype), part, np.zeros((half, part.shape[1]), part.dtype)]
+        )
+        ones = np.concatenate([np.zeros(half), np.ones(len(part)), np.zeros(half)])
+        total = sum(weight * padded[i : i + len(part)] for i, weight in enumerate(kernel))
+        mass = sum(weight * ones[i : i + len(part)] for i, weight in enumerate(kernel))
+        smoothed[first:end] = (total / np.asarray(mass)[:, None]).reshape(values[first:end].shape)
+    return smoothed
+
+
+def transforms(points: np.ndarray, region: Region, scenes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Affine maps from crop pixels to picture pixels.
+
+    Args:
+        points: (T, 68, 2) landmarks.
+        region: what to cut out.
+        scenes: runs of pictures without a cut.
+
+    Returns:
+        (T, 2, 3) float64: picture = matrix @ (u, v, 1).
+    """
+    raw_turn, raw_shift = fit(points)
+    turn = smooth(raw_turn, POSE_WINDOW, scenes)
+    shift = smooth(raw_shift, POSE_WINDOW, scenes)
+    centre = complex(*region.centre)
+    if region.upright:
+        turned_centre = turn * centre
+        turn = smooth(abs(raw_turn), REST_WINDOW, scenes).astype(complex)
+        middle = shift + turned_centre
+    else:
+        # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
+        mouth = (_complex(points[:, MOUTH]).mean(-1) - raw_shift) / raw_turn
+        middle = shift + turn * smooth(mouth, REST_WINDOW, scenes)
+    step = turn / region.scale
+    corner = middle - step * complex(region.size - 1, region.size - 1) / 2
+    return np.stack(
+        [np.stack([step.real, -step.imag, corner.real], -1), np.stack([step.imag, step.real, corner.imag], -1)], 1
+    )
+
+
+def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The pixels under a crop.
+
+    Enlarging is cubic. Before shrinking, the part of the picture that is needed is reduced by area averages first, so that
+    fine texture does not alias.
+
+    Args:
+        picture: (H, W) uint8.
+        matrix: (2, 3), crop pixel -> picture pixel.
+        size: S.
+
+    Returns:
+        (S, S) uint8; outside the picture its edge is repeated.
+    """
+    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))  # picture pixels per crop pixel
+    if step > 1.25:
+        corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]], float)
+        margin = 2 * step
+        x0, y0 = np.floor(np.maximum(corners.min(1) - margin, 0)).astype(int)
+        x1, y1 = np.ceil(corners.max(1) + margin).astype(int)
+        part = picture[y0:y1, x0:x1]
+        if part.size:
+            width, height = max(1, round(part.shape[1] / step)), max(1, round(part.shape[0] / step))
+            ratio = np.array([width / part.shape[1], height / part.shape[0]])
+            picture = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            matrix = matrix.copy()
+            # Pixel centres: x' + 1/2 = (x - x0 + 1/2) * ratio.
+            matrix[:, 2] = (matrix[:, 2] - (x0, y0) + 0.5) * ratio - 0.5
+            matrix[:, :2] *= ratio[:, None]
+    return cv2.warpAffine(
+        picture,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def _complex(points: np.ndarray) -> np.ndarray:
+    return points[..., 0].astype(np.float64) + 1j * points[..., 1].astype(np.float64)

@@ -1,0 +1,171 @@
+"""Faces in one picture, behind one small interface: mediapipe's face mesh or dlib.
+
+A detector lives as long as its worker; `reset()` forgets the faces it is tracking, so that a clip's result does not depend
+on which clip came before.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError, require
+from lipsound2.video.mean_face import MEAN_FACE
+
+MOST_FACES = 5
+# Vertices of mediapipe's face mesh (468) that lie where the 68 iBUG points do.
+_MESH_TO_68 = np.array(
+    [162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389]  # jaw, from the picture's left
+    + [71, 63, 105, 66, 107, 336, 296, 334, 293, 301]  # brows
+    + [168, 197, 5, 4, 75, 97, 2, 326, 305]  # nose
+    + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]  # eyes
+    + [61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181]  # outer lips
+    + [78, 82, 13, 312, 308, 317, 14, 87]  # inner lips
+)
+# Outer and inner corner of the eye on the picture's right, of that on its left, base of the nose.
+_FIVE = np.array([45, 42, 36, 39, 33])
+# Where dlib's box lies about a face, measured against mediapipe on ten speakers of GRID: distance of the outer eye corners
+# and height of the eye line, in sides of the box.
+_EYES_PER_BOX = 0.62
+_EYE_LINE = 0.28
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one picture.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels.
+        points: (68, 2) float32, the iBUG points in pixels.
+        score: confidence; comparable within one detector only.
+    """
+
+    box: tuple[float, float, float, float]
+    points: np.ndarray
+    score: float = 1.0
+
+    @property
+    def width(self) -> float:
+        """Width of the box, pixels."""
+        return self.box[2] - self.box[0]
+
+
+class Detector(Protocol):
+    """What finds faces."""
+
+    def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
+        """All faces in a picture (H, W, 3) uint8.
+
+        Args:
+            rgb: the picture.
+            alone: only one face has been seen in this scene, so that following it is enough.
+        """
+
+    def reset(self) -> None:
+        """Forget the clip seen so far."""
+
+
+class MediapipeDetector:
+    """mediapipe's face mesh; its models come in the wheel (Apache-2.0).
+
+    Args:
+        confidence: least confidence of a face.
+    """
+
+    def __init__(self, confidence: float = 0.5) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")  # its notes on delegates, for every worker again
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            mesh = require("mediapipe", "face").solutions.face_mesh
+        make: Callable[..., Any] = mesh.FaceMesh
+        self._every = make(static_image_mode=True, max_num_faces=MOST_FACES, min_detection_confidence=confidence)
+        self._one = make(static_image_mode=False, max_num_faces=1, min_detection_confidence=confidence)
+
+    def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
+        """See `Detector.detect`."""
+        height, width = rgb.shape[:2]
+        found = (self._one if alone else self._every).process(rgb).multi_face_landmarks or []
+        faces = []
+        for landmarks in found:
+            mesh = np.array([(point.x, point.y) for point in landmarks.landmark], np.float32) * (width, height)
+            (x0, y0), (x1, y1) = mesh.min(0), mesh.max(0)
+            points = np.ascontiguousarray(mesh[_MESH_TO_68], np.float32)
+            faces.append(Face((float(x0), float(y0), float(x1), float(y1)), points))
+        return faces
+
+    def reset(self) -> None:
+        """See `Detector.reset`."""
+        self._one.reset()
+
+
+class DlibDetector:
+    """dlib's HOG face detector, with the landmark model of a file, or none.
+
+    The 68-point file that is handed around was trained on iBUG 300-W and is not free for commercial use; none ships with
+    dlib or with this toolkit. With the free 5-point file the mean face is fitted to the five points; without any file it is
+    placed by the box, which leaves the mouth within about a tenth of the face width.
+
+    Args:
+        landmarks: `shape_predictor_68_face_landmarks.dat`, `shape_predictor_5_face_landmarks.dat`, or None.
+    """
+
+    def __init__(self, landmarks: Path | None = None) -> None:
+        self._dlib = require("dlib", "dlib")
+        self._find = self._dlib.get_frontal_face_detector()
+        self._predict: Any = None
+        if landmarks is not None:
+            try:
+                self._predict = self._dlib.shape_predictor(str(landmarks))
+            except RuntimeError as error:
+                raise LipsoundError(f"{landmarks}: not a dlib landmark model ({error})") from error
+
+    def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
+        """See `Detector.detect`. Faces below 80 pixels are found by a second look at the doubled picture."""
+        boxes, scores, _ = self._find.run(rgb, 0, 0.0)
+        if not boxes:
+            boxes, scores, _ = self._find.run(rgb, 1, 0.0)
+        return [self._face(rgb, box, score) for box, score in zip(boxes, scores, strict=True)]
+
+    def reset(self) -> None:
+        """See `Detector.reset`: this detector keeps nothing."""
+
+    def _face(self, rgb: np.ndarray, box: Any, score: float) -> Face:
+        x0, y0, side = box.left(), box.top(), box.width()
+        if self._predict is None:
+            points = MEAN_FACE * (_EYES_PER_BOX * side) + (x0 + 0.5 * side, y0 + _EYE_LINE * side)
+        else:
+            shape = self._predict(rgb, box)
+            found = np.array([(shape.part(i).x, shape.part(i).y) for i in range(shape.num_parts)], np.float32)
+            if len(found) not in (5, 68):
+                raise LipsoundError(f"the dlib landmark model has {len(found)} points; 5 or 68 are wanted")
+            points = found if len(found) == 68 else _mean_face_on(found)
+        return Face((x0, y0, x0 + side, y0 + side), np.ascontiguousarray(points, np.float32), float(score))
+
+
+def _mean_face_on(five: np.ndarray) -> np.ndarray:
+    """The mean face under the similarity that fits dlib's five points best: (68, 2)."""
+    source = MEAN_FACE[_FIVE].astype(float) @ [1, 1j]
+    target = five.astype(float) @ [1, 1j]
+    centred = source - source.mean()
+    turn = ((target - target.mean()) * centred.conj()).sum() / (abs(centred) ** 2).sum()
+    placed = turn * (MEAN_FACE.astype(float) @ [1, 1j] - source.mean()) + target.mean()
+    return np.stack([placed.real, placed.imag], -1).astype(np.float32)
+
+
+def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:
+    """The detector of that name: `mediapipe` or `dlib`.
+
+    Raises:
+        LipsoundError: no such detector, or its package is not installed.
+    """
+    if name == "mediapipe":
+        return MediapipeDetector()
+    if name == "dlib":
+        return DlibDetector(dlib_landmarks)
+    raise LipsoundError(f"unknown detector '{name}'; one of: mediapipe, dlib")
