@@ -81,7 +81,9 @@ def _span(
     if rng.random() < config.augment_focus:
         # The window is centred, up to its own half length, on a picture drawn by the loudness of its sound.
         loudness = target.mean(axis=1) - target.mean(axis=1).min()
-        centre = int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else frames // 2
+        centre = (
+            int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else frames // 2
+        )
         start = centre - int(rng.integers(length))
     else:
         start = int(rng.integers(frames - length + 1))

@@ -1,0 +1,114 @@
+"""The visual front-end of LiRA and its kin: one 3D convolution, then a residual network on every picture.
+
+The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 pictures, pooled stem) is the conv3D + ResNet-18 of the papers; narrower widths on
+smaller pictures make the same code trainable on two CPU cores. Padded pictures are dropped after the stem: they cost nothing
+and no batch statistic ever sees them, so a clip's result does not depend on its batch mates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsound2.models.regressor import mask
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm and a shortcut, as in ResNet-18.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        stride: of the first convolution and of the shortcut.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, h', w')."""
+        branch = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(branch)) + self.shortcut(x))
+
+
+class LipTrunk(nn.Module):
+    """Grey pictures to one vector each.
+
+    Args:
+        widths: channels of the residual stages; every stage after the first halves the picture.
+        blocks: residual blocks a stage.
+        crop: side of the central square that is looked at.
+        size: side it is resized to.
+        pool: max-pool the stem's output, as ResNet-18 does.
+        context: pictures the stem's 3D convolution sees at once, odd.
+        grid: the last feature map is averaged to grid x grid places, which are kept apart; 1 is the papers' average pool.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        blocks: int = 2,
+        crop: int = 88,
+        size: int = 88,
+        pool: bool = True,
+        context: int = 5,
+        grid: int = 1,
+    ) -> None:
+        super().__init__()
+        self.crop, self.size, self.pool, self.grid = crop, size, pool, grid
+        self.outputs = widths[-1] * grid * grid
+        self.stem = nn.Conv3d(1, widths[0], (context, 7, 7), (1, 2, 2), (context // 2, 3, 3), bias=False)
+        self.norm = nn.BatchNorm2d(widths[0])
+        stages: list[nn.Module] = []
+        inputs = widths[0]
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                stages.append(ResidualBlock(inputs, width, 2 if stage > 0 and block == 0 else 1))
+                inputs = width
+        self.stages = nn.Sequential(*stages).to(memory_format=torch.channels_last)
+
+    def pixels(self, video: Tensor) -> Tensor:
+        """Uint8 (B, T, H, W) to float32 (B, T, size, size), about zero mean and unit variance."""
+        top, left = (video.shape[2] - self.crop) // 2, (video.shape[3] - self.crop) // 2
+        x = video[:, :, top : top + self.crop, left : left + self.crop].float()
+        if self.size != self.crop:
+            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+        # Mean and spread of grey mouths, 0-1 scale: LRW's, used by all of the family.
+        return (x / 255 - 0.421) / 0.165
+
+    def forward(self, video: Tensor, frames: Tensor) -> Tensor:
+        """Encode each picture with its neighbours.
+
+        Args:
+            video: uint8 (B, T, H, W), H and W at least `crop`.
+            frames: (B,) int64, valid pictures of each clip.
+
+        Returns:
+            (B, T, outputs); zero where padded.
+        """
+        B, T = video.shape[:2]
+        valid = mask(frames, T)
+        padded = not bool(valid.all())
+        x = self.pixels(video)
+        if padded:
+            # The stem looks over the end of a clip: what it sees there must not depend on the padding.
+            x = x * valid[:, :, None, None]
+        x = self.stem(x[:, None]).transpose(1, 2)
+        x = x[valid] if padded else x.flatten(0, 1)
+        x = F.relu(self.norm(x.contiguous(memory_format=torch.channels_last)))
+        if self.pool:
+            x = F.max_pool2d(x, 3, 2, 1)
+        x = F.adaptive_avg_pool2d(self.stages(x), self.grid).flatten(1)
+        if not padded:
+            return x.view(B, T, -1)
+        return x.new_zeros(B, T, x.shape[1]).masked_scatter(valid[:, :, None], x)

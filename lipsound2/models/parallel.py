@@ -1,0 +1,154 @@
+"""The parallel lip-to-speech model: mouth crops to all mel frames at once.
+
+Nothing is fed back and there is no attention to align: a fixed number of feature frames belongs to every picture, so training cannot fail to
+lock on (the common ground of VCA-GAN, Lip-to-Speech in the Wild and Intelligible Lip-to-Speech; Kim et al., 2021 and 2023, Choi et al., 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsound2.models.conformer import Conformer
+from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask
+
+
+@dataclass
+class ParallelConfig:
+    """Sizes of the parallel model; the defaults train on two CPU cores.
+
+    Attributes:
+        crop: side of the central square of each picture that is looked at.
+        size: side it is resized to.
+        trunk_widths: channels of the residual stages.
+        trunk_blocks: residual blocks a stage.
+        trunk_pool: max-pool the stem's output.
+        trunk_context: pictures the 3D convolution sees at once.
+        trunk_grid: places a side of the last feature map that are kept apart.
+        width: channels of the Conformer.
+        layers: Conformer blocks.
+        heads: attention heads.
+        kernel: taps of the Conformer's convolutions, in pictures.
+        reach: largest distance told apart by attention, in pictures.
+        frame_width: channels at the rate of the features.
+        frame_layers: residual convolutions at that rate.
+        dropout: everywhere behind the trunk.
+        drop_path: share of skipped branches in the last Conformer block.
+    """
+
+    crop: int = 88
+    size: int = 64
+    trunk_widths: tuple[int, ...] = (32, 64, 128, 256)
+    trunk_blocks: int = 1
+    trunk_pool: bool = True
+    trunk_context: int = 5
+    trunk_grid: int = 1
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    kernel: int = 15
+    reach: int = 32
+    frame_width: int = 160
+    frame_layers: int = 3
+    dropout: float = 0.15
+    drop_path: float = 0.1
+
+
+class FrameBlock(nn.Module):
+    """A residual convolution over feature frames."""
+
+    def __init__(self, width: int, dropout: float, kernel: int = 5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2)
+        self.join = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, S, width) and (B, S) bool to (B, S, width)."""
+        branch = self.norm(x) * valid[:, :, None]
+        branch = F.glu(self.conv(branch.transpose(1, 2)), dim=1).transpose(1, 2)
+        return x + self.dropout(self.join(branch))
+
+
+class Parallel(FrameRegressor):
+    """Conv3D + ResNet on mouths, Conformer over pictures, convolutions over feature frames.
+
+    Args:
+        config: sizes.
+        dims: feature dimensions D.
+        ratio: feature frames a picture, a fraction with a small denominator (4, 2.5, 1).
+    """
+
+    def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0) -> None:
+        super().__init__(dims, ratio)
+        share = Fraction(ratio).limit_denominator(16)
+        self.phases, self.pictures = share.numerator, share.denominator
+        self.trunk = LipTrunk(
+            config.trunk_widths,
+            config.trunk_blocks,
+            config.crop,
+            config.size,
+            config.trunk_pool,
+            config.trunk_context,
+            config.trunk_grid,
+        )
+        self.enter = nn.Sequential(
+            nn.Linear(self.trunk.outputs, config.width), nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        )
+        self.conformer = Conformer(
+            config.width,
+            config.layers,
+            config.heads,
+            kernel=config.kernel,
+            reach=config.reach,
+            dropout=config.dropout,
+            drop_path=config.drop_path,
+        )
+        self.grow = nn.Linear(config.width, self.phases * config.frame_width)
+        self.frame_blocks = nn.ModuleList(
+            FrameBlock(config.frame_width, config.dropout) for _ in range(config.frame_layers)
+        )
+        self.leave = nn.Sequential(nn.LayerNorm(config.frame_width), nn.Linear(config.frame_width, dims))
+
+    def forward(
+        self,
+        video: Tensor,
+        frames: Tensor,
+        target: Tensor | None = None,
+        target_frames: Tensor | None = None,
+        **_: object,
+    ) -> Prediction:
+        """Predict all feature frames; the target is not looked at.
+
+        Args:
+            video: uint8 (B, T, H, W) mouth or face crops.
+            frames: (B,) int64, valid pictures.
+            target: accepted as every regressor does; only its length S is used.
+            target_frames: unused.
+
+        Returns:
+            Normalised features (B, S, D) with S = floor(T x ratio), or the target's length; zero where padded.
+        """
+        T = video.shape[1]
+        encoded = self.conformer(self.enter(self.trunk(video, frames)), mask(frames, T))
+        size = int(T * self.ratio) if target is None else target.shape[1]
+        place = torch.arange(size, device=video.device)
+        # Feature frame s lies in picture floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.
+        grown = self.grow(encoded).view(len(video), T, self.phases, -1)
+        picture = (place * self.pictures // self.phases).clamp(max=T - 1)
+        x = grown[:, picture, place % self.phases]
+        valid = mask(self.target_frames(frames), size)
+        for block in self.frame_blocks:
+            x = block(x, valid)
+        return Prediction(self.leave(x).float() * valid[:, :, None])
+
+    @torch.no_grad()
+    def generate(self, video: Tensor, frames: Tensor) -> Generated:
+        """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
+        return Generated(self.denormalise(self(video, frames).features), self.target_frames(frames))

@@ -1,0 +1,127 @@
+"""Augmentation: what it may do, that it is repeatable, and that pictures and features stay together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lipsound2.tasks.augment import AugmentConfig, augment
+
+STRONG = AugmentConfig(
+    augment_window=20,
+    augment_focus=0.5,
+    augment_speed=0.2,
+    augment_shift=4,
+    augment_zoom=0.1,
+    augment_turn=8,
+    augment_flip=0.5,
+    augment_light=0.5,
+    augment_noise=5,
+    augment_erase=0.5,
+    augment_freeze=0.5,
+)
+NOTHING = AugmentConfig(augment_flip=0)
+
+
+def _clip(frames: int = 50, side: int = 32, ratio: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that brighten and features that rise with time, so that a place in time can be read off either."""
+    pictures = np.repeat(np.arange(frames, dtype=np.uint8)[:, None, None] * 4, side, 1).repeat(side, 2)
+    size = int(frames * ratio)
+    moments = (np.arange(size, dtype=np.float32) + 0.5) / ratio - 0.5
+    return pictures, np.repeat(moments[:, None] * 4, 80, axis=1)
+
+
+@pytest.mark.parametrize("ratio", [4.0, 2.5, 1.0])
+def test_sizes_and_types(ratio):
+    pictures, target = _clip(ratio=ratio)
+    for seed in range(20):
+        p, t = augment(pictures, target, ratio, STRONG, np.random.default_rng(seed))
+        assert p.shape == (20, 32, 32)
+        assert p.dtype == np.uint8
+        assert t.shape == (int(20 * ratio), 80)
+        assert t.dtype == np.float32
+
+
+def test_equal_generators_give_equal_samples():
+    pictures, target = _clip()
+    one, two, other = (augment(pictures, target, 4.0, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_nothing_asked_is_nothing_done_and_the_clip_is_not_touched():
+    pictures, target = _clip()
+    p, t = augment(pictures, target, 4.0, NOTHING, np.random.default_rng(0))
+    np.testing.assert_array_equal(p, pictures)
+    np.testing.assert_array_equal(t, target)
+    before = pictures.copy()
+    augment(pictures, target, 4.0, STRONG, np.random.default_rng(0))
+    np.testing.assert_array_equal(pictures, before)
+
+
+@pytest.mark.parametrize("ratio", [4.0, 2.5])
+@pytest.mark.parametrize("speed", [0.0, 0.2])
+@pytest.mark.parametrize("window", [0, 20])
+def test_pictures_and_features_stay_together(ratio, speed, window):
+    pictures, target = _clip(ratio=ratio)
+    config = AugmentConfig(augment_window=window, augment_speed=speed, augment_flip=0)
+    for seed in range(10):
+        p, t = augment(pictures, target, ratio, config, np.random.default_rng(seed))
+        moments = (np.arange(len(t)) + 0.5) / ratio - 0.5
+        seen = np.interp(moments, np.arange(len(p)), p[:, 0, 0].astype(float))
+        inner = slice(int(3 * ratio), -int(3 * ratio))
+        # A fractional ratio shifts a window that starts on an odd picture by half a feature frame, 4 x .2 grey levels.
+        np.testing.assert_allclose(t[inner, 0], seen[inner], atol=1.5)
+
+
+def test_speed_changes_the_length_of_whole_clips():
+    pictures, target = _clip()
+    config = AugmentConfig(augment_speed=0.2, augment_flip=0)
+    lengths = {len(augment(pictures, target, 4.0, config, np.random.default_rng(s))[0]) for s in range(30)}
+    assert min(lengths) < 46
+    assert max(lengths) > 55
+
+
+def test_focus_looks_where_it_is_loud():
+    pictures, _ = _clip()
+    target = np.full((200, 80), -10.0, np.float32)
+    target[120:160] = 0
+    found = {}
+    for focus in (0.0, 1.0):
+        config = AugmentConfig(augment_window=10, augment_focus=focus, augment_flip=0)
+        samples = [augment(pictures, target, 4.0, config, np.random.default_rng(s))[1] for s in range(200)]
+        found[focus] = np.mean([(s > -5).any() for s in samples])
+    assert found[1.0] == 1.0
+    assert found[0.0] < 0.7
+
+
+def test_hidden_runs_and_boxes():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (50, 32, 32), dtype=np.uint8)
+    target = np.zeros((200, 80), np.float32)
+    frozen, _ = augment(
+        pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_freeze=1.0), np.random.default_rng(3)
+    )
+    hidden = np.ptp(frozen.reshape(50, -1), axis=1) == 0
+    assert 2 <= hidden.sum() <= 12
+    np.testing.assert_array_equal(frozen[~hidden], pictures[~hidden])
+    boxed, _ = augment(
+        pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_erase=1.0), np.random.default_rng(3)
+    )
+    still = (boxed == boxed[0]).all(axis=0)
+    assert 0.01 < still.mean() < 0.17
+
+
+def test_flip_mirrors_every_picture():
+    pictures = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
+    flipped, _ = augment(
+        pictures, np.zeros((20, 1), np.float32), 4.0, AugmentConfig(augment_flip=1.0), np.random.default_rng(0)
+    )
+    np.testing.assert_array_equal(flipped, pictures[:, :, ::-1])
+
+
+def test_short_clips_pass():
+    p, t = augment(np.zeros((1, 8, 8), np.uint8), np.zeros((4, 80), np.float32), 4.0, STRONG, np.random.default_rng(0))
+    assert len(p) == 1
+    assert len(t) == 4

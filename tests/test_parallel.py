@@ -1,0 +1,113 @@
+"""The parallel model: shapes, masking, relative positions, learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.models.parallel import Parallel, ParallelConfig
+
+SMALL = ParallelConfig(
+    trunk_widths=(8, 16), width=32, layers=2, heads=2, kernel=5, reach=4, frame_width=16, frame_layers=1
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def _video(*frames: int) -> tuple[Tensor, Tensor]:
+    """Noise everywhere, the padding included: whatever leaks shows."""
+    return torch.randint(0, 256, (len(frames), max(frames), 96, 96), dtype=torch.uint8), torch.tensor(frames)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(4.0, 44), (2.5, 27), (1.0, 11)])
+def test_shapes(ratio, size):
+    model = Parallel(SMALL, dims=80, ratio=ratio)
+    video, frames = _video(11, 8)
+    prediction = model(video, frames)
+    assert prediction.features.shape == (2, size, 80)
+    assert prediction.features.dtype == torch.float32
+    generated = model.eval().generate(video, frames)
+    assert generated.frames.tolist() == [size, int(8 * ratio)]
+    assert (prediction.features[1, int(8 * ratio) :] == 0).all()
+
+
+@pytest.mark.parametrize("ratio", [4.0, 2.5])
+def test_a_clip_alone_and_padded_in_a_batch(ratio):
+    model = Parallel(SMALL, ratio=ratio).eval()
+    # Statistics and biases away from their first values, so that masking has something to protect.
+    for name, parameter in model.named_parameters():
+        if "bias" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    video, frames = _video(9, 14, 5)
+    together = model.generate(video, frames)
+    for i, n in enumerate(frames.tolist()):
+        alone = model.generate(video[i : i + 1, :n], frames[i : i + 1])
+        size = int(alone.frames)
+        assert size == int(together.frames[i])
+        torch.testing.assert_close(together.features[i, :size], alone.features[0, :size], atol=1e-5, rtol=1e-5)
+
+
+def test_batch_statistics_do_not_see_padding():
+    video, frames = _video(9, 4)
+    trunks = [LipTrunk((8, 16), 1, size=64) for _ in range(2)]
+    trunks[1].load_state_dict(trunks[0].state_dict())
+    other = video.clone()
+    other[1, 4:] = 255
+    outputs = [trunk.train()(v, frames) for trunk, v in zip(trunks, (video, other), strict=True)]
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(trunks[0].norm.running_mean, trunks[1].norm.running_mean)
+
+
+def test_place_in_the_clip_is_not_seen():
+    """Away from the ends, a shifted clip gives the shifted result: positions are relative."""
+    model = Parallel(SMALL).eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 2 and parameter.shape[1] == 2 * SMALL.reach + 1:
+            torch.nn.init.normal_(parameter, std=1.0)
+    still = torch.full((1, 40, 96, 96), 90, dtype=torch.uint8)
+    still[:, 18:22] = torch.randint(0, 256, (1, 4, 96, 96), dtype=torch.uint8)
+    moved = torch.roll(still, 3, dims=1)
+    n = torch.tensor([40])
+    one, two = (model.generate(v, n).features for v in (still, moved))
+    middle = slice(60, 100)
+    # The edges of the clip still reach the middle through attention, faintly; absolute places would not be faint.
+    together = (one[:, middle] - two[:, 72:112]).abs().max()
+    apart = (one[:, middle] - two[:, middle]).abs().max()
+    assert together < 0.1 * apart
+
+
+def test_the_full_resnet_18_is_one_setting():
+    trunk = LipTrunk((64, 128, 256, 512), 2, crop=88, size=88, pool=True)
+    weights = sum(p.numel() for p in trunk.parameters())
+    # ResNet-18 without its 7x7 stem (9,536 with its norm) and its classifier, and the 5x7x7 stem with its norm.
+    assert weights == 11_176_512 - 9_536 + 64 * 5 * 7 * 7 + 128
+    video, frames = _video(2)
+    assert trunk.eval()(video, frames).shape == (1, 2, 512)
+
+
+def test_it_learns_one_clip():
+    model = Parallel(SMALL, dims=8)
+    video, frames = _video(6)
+    target = torch.randn(1, 24, 8)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(60):
+        loss = (model(video, frames, target).features - target).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_every_weight_gets_a_gradient():
+    model = Parallel(ParallelConfig(**{**vars(SMALL), "drop_path": 0.0}))
+    video, frames = _video(6, 9)
+    model(video, frames).features.square().mean().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
