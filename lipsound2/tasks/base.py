@@ -95,11 +95,13 @@ class Task(Protocol):
 
     Attributes:
         name: the value of `task:` in a config.
-        sample_rate: of the sounds of an evaluation, in Hz.
     """
 
     name: ClassVar[str]
-    sample_rate: int
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sounds of an evaluation, in Hz."""
 
     def __init__(self, *options: Any) -> None:
         """Made from one instance of each dataclass of `options`, in their order."""
@@ -124,6 +126,9 @@ class Task(Protocol):
 
     def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Dataset, Dataset]:
         """Training and validation set. Statistics of the training set are computed here."""
+
+    def save(self, exp: Path) -> None:
+        """Write what later verbs need besides config and weights; called once, after `datasets`."""
 
     def collate(self, samples: list[Any]) -> Batch:
         """Samples to a padded batch; runs in worker processes."""

@@ -1,0 +1,155 @@
+"""Weights on disk: evaluated ones, their average, and the table that says which are best."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock, write_bytes
+from lipsound2.training import checkpoint
+
+log = logging.getLogger(__name__)
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation of a training.
+
+    Attributes:
+        update: updates made by then.
+        epoch: epochs made by then.
+        score: what the task's evaluation gave.
+    """
+
+    update: int
+    epoch: int
+    score: float
+
+    @property
+    def file(self) -> str:
+        """Name of its weights below `checkpoints/`."""
+        return f"weights-{self.update:08d}.safetensors"
+
+
+def best(table: Sequence[Evaluated], count: int) -> list[Evaluated]:
+    """The `count` highest scores, best first; of equal ones the earlier."""
+    return sorted(table, key=lambda row: (-row.score, row.update))[:count]
+
+
+def last(table: Sequence[Evaluated], count: int) -> list[Evaluated]:
+    """The `count` latest, latest first."""
+    return sorted(table, key=lambda row: -row.update)[:count]
+
+
+def worth_keeping(table: Sequence[Evaluated], count: int) -> set[str]:
+    """Files of the best `count` and the last `count`."""
+    return {row.file for row in [*best(table, count), *last(table, count)]}
+
+
+def to_rows(table: Sequence[Evaluated]) -> list[dict[str, Any]]:
+    """Plain types, for a checkpoint."""
+    return [asdict(row) for row in table]
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write a state dict as safetensors.
+
+    Args:
+        path: file to write, whole or not at all.
+        weights: tensors by name; tied ones are written once each.
+        facts: what the weights are, kept as JSON in the file's metadata (one entry: several are stored in no fixed
+            order, and equal weights shall be equal files).
+    """
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+    write_bytes(path, serialise(tensors, metadata={"lipsound2": json.dumps(facts, sort_keys=True)}))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        LipsoundError: absent or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError as error:
+        raise LipsoundError(f"{path}: no such file") from error
+    except Exception as error:  # safetensors' own class has no public base
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise LipsoundError(f"{path}: not a whole safetensors file ({error}); make it again") from error
+
+
+def mean_weights(files: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the floats of several weight files, buffers included; counters are the first file's."""
+    first = read_weights(files[0])
+    sums = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
+    for path in files[1:]:
+        for name, tensor in read_weights(path).items():
+            if name in sums:
+                sums[name] += tensor
+    means = {name: (total / len(files)).to(first[name].dtype) for name, total in sums.items()}
+    return {name: means.get(name, tensor) for name, tensor in first.items()}
+
+
+def average(exp: Path, *, best: int | None = None, last: int | None = None, output: Path | None = None) -> None:
+    """Average the weights of an experiment's evaluations into its model.safetensors.
+
+    Args:
+        exp: the experiment's folder.
+        best: how many of the best evaluations (default: 5).
+        last: how many of the last evaluations, instead.
+        output: another file to write.
+    """
+    if best is not None and last is not None:
+        raise LipsoundError("--best and --last exclude each other; give one")
+    with folder_lock(exp, "average"):
+        state = checkpoint.newest(exp / checkpoint.FOLDER)
+        table = [Evaluated(**row) for row in state["table"]] if state else []
+        if not table:
+            raise LipsoundError(f"{exp}: no evaluated weights to average; train for at least one evaluation first")
+        wanted = best if last is None else last
+        rows = choose(table, "best" if last is None else "last", 5 if wanted is None else wanted)
+        present = [row for row in rows if (exp / checkpoint.FOLDER / row.file).exists()]
+        if not present or (wanted is not None and len(present) < wanted):
+            raise LipsoundError(
+                f"{exp}: {wanted} evaluations asked for, the weights of {len(present)} are kept; "
+                "ask for fewer, or train with a larger 'keep_best'"
+            )
+        write_average(exp, present, output or exp / MODEL)
+
+
+def choose(table: Sequence[Evaluated], which: str, count: int) -> list[Evaluated]:
+    """The `best` or the `last` `count` evaluations.
+
+    Raises:
+        LipsoundError: `count` is not positive.
+    """
+    if count < 1:
+        raise LipsoundError(f"an average needs 1 evaluation or more, {count} asked for")
+    return (best if which == "best" else last)(table, count)
+
+
+def write_average(exp: Path, rows: Sequence[Evaluated], path: Path) -> None:
+    """Write the mean weights of some evaluations of an experiment."""
+    weights = mean_weights(weight_files(exp, rows))
+    write_weights(path, weights, {"averaged": to_rows(rows)})
+    told = ", ".join(f"{row.score:.4f} (epoch {row.epoch})" for row in rows)
+    log.info("%s: mean of %d evaluated weights, scores %s", path, len(rows), told)
+
+
+def weight_files(exp: Path, rows: Sequence[Evaluated]) -> list[Path]:
+    """Where the weights of some evaluations lie."""
+    return [exp / checkpoint.FOLDER / row.file for row in rows]

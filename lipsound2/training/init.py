@@ -1,0 +1,93 @@
+"""Begin with the weights of another experiment, and say which of them were taken."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lipsound2.errors import LipsoundError
+from lipsound2.training import checkpoint
+from lipsound2.training.average import MODEL, read_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Loaded:
+    """What became of each tensor.
+
+    Attributes:
+        taken: names found with the right shape.
+        other_shape: name, shape in the network, shape in the file.
+        missing: names the file does not have; they keep their fresh weights.
+        unused: names the network does not have.
+    """
+
+    taken: list[str] = field(default_factory=list)
+    other_shape: list[tuple[str, list[int], list[int]]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The table for a person: one line a tensor that was not taken, under one line of counts."""
+        head = (
+            f"{len(self.taken)} tensors taken, {len(self.other_shape)} of another shape, "
+            f"{len(self.missing)} not in the file, {len(self.unused)} not in this network"
+        )
+        rows = [f"fresh   {name}: shape {ours}, in the file {theirs}" for name, ours, theirs in self.other_shape]
+        rows += [f"fresh   {name}: not in the file" for name in self.missing]
+        rows += [f"unused  {name}: not in this network" for name in self.unused]
+        return [head, *rows]
+
+
+def find_weights(source: Path) -> dict[str, Tensor]:
+    """The weights of an experiment or a pack, finished or not, of a safetensors file, or of a checkpoint.
+
+    Raises:
+        LipsoundError: there are none.
+    """
+    if source.is_dir() and (source / MODEL).exists():
+        return read_weights(source / MODEL)
+    if source.suffix == ".safetensors":
+        return read_weights(source)
+    state = None
+    if source.is_dir():
+        state = checkpoint.newest(source / checkpoint.FOLDER)
+    elif source.is_file():
+        state = checkpoint.read(source)
+    if state is None:
+        raise LipsoundError(
+            f"--init {source}: no weights there; give an experiment, a pack, a .safetensors file or a checkpoint"
+        )
+    weights: dict[str, Tensor] = state["average"] or state["model"]
+    return weights
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, source: Path) -> Loaded:
+    """Copy every tensor of `source` that has the name and shape of one of the network's, buffers included.
+
+    Raises:
+        LipsoundError: there are no weights at `source`, or none of them fits.
+    """
+    given = find_weights(source)
+    own = model.state_dict()
+    loaded = Loaded(unused=[name for name in given if name not in own])
+    for name, tensor in own.items():
+        if name not in given:
+            loaded.missing.append(name)
+        elif tensor.shape != given[name].shape:
+            loaded.other_shape.append((name, list(tensor.shape), list(given[name].shape)))
+        else:
+            tensor.copy_(given[name])
+            loaded.taken.append(name)
+    if not loaded.taken:
+        raise LipsoundError(
+            f"--init {source}: not one tensor has a name and shape of this network; is it another model?"
+        )
+    log.info("weights from %s: %s", source, "\n  ".join(loaded.lines()))
+    return loaded

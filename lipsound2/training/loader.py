@@ -1,0 +1,108 @@
+"""Batches from worker processes, and their failures in one line."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.tasks.base import Dataset, Task
+from lipsound2.training.sampler import Key, Stream, clip_rng
+
+
+@dataclass
+class _Failure:
+    """A mistake found in a worker, on its way to the training process."""
+
+    message: str
+
+
+class _Clips(TorchDataset[Any]):
+    """The task's data set with the chance of each sample in hand."""
+
+    def __init__(self, clips: Dataset, seed: int) -> None:
+        self.clips, self.seed = clips, seed
+
+    def __getitem__(self, key: Key) -> Any:
+        epoch, position = key
+        clip = self.clips.ids[position]
+        try:
+            return self.clips.get(position, clip_rng(self.seed, epoch, clip))
+        except (LipsoundError, ClipFailure, OSError) as error:
+            return _Failure(f"clip {clip} of the training set: {error}")
+
+
+class _Collate:
+    """The task's collate, unless a sample failed."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __call__(self, samples: list[Any]) -> Any:
+        failures = [sample for sample in samples if isinstance(sample, _Failure)]
+        return failures[0] if failures else self.task.collate(samples)
+
+
+class Batches:
+    """The batches of this process, in the order of a stream.
+
+    Args:
+        task: gives `collate`.
+        clips: the training set.
+        stream: which clips, from where on.
+        seed: of the samples' chance.
+        workers: processes that load; 0: this one.
+        device: batches for a GPU are pinned.
+    """
+
+    def __init__(
+        self, task: Task, clips: Dataset, stream: Stream, seed: int, workers: int, device: torch.device
+    ) -> None:
+        self._loader = DataLoader(
+            _Clips(clips, seed),
+            batch_sampler=stream,
+            collate_fn=_Collate(task),
+            num_workers=workers,
+            worker_init_fn=_quiet,
+            pin_memory=device.type == "cuda",
+            # The loader draws a seed for its workers: not from the generator that training draws from.
+            generator=torch.Generator(),
+        )
+        self._batches: Iterator[Any] | None = None
+
+    def next(self) -> Any:
+        """The next batch.
+
+        Raises:
+            LipsoundError: a clip cannot be read, or a worker died.
+        """
+        if self._batches is None:
+            self._batches = iter(self._loader)
+        try:
+            batch = next(self._batches)
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise LipsoundError(
+                f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "
+                "fewer 'workers' or less 'batch_pictures'; the same command goes on from the last checkpoint"
+            ) from error
+        if isinstance(batch, _Failure):
+            raise LipsoundError(f"{batch.message}; make it again, or take it out of the data dir")
+        return batch
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches = None
+
+
+def _quiet(worker: int) -> None:
+    """Leave it to the training process to answer Ctrl-C and SIGTERM; it ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

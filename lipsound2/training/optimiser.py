@@ -1,0 +1,75 @@
+"""AdamW, its learning rate as a function of progress, and a running average of weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lipsound2.training.options import TrainConfig
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices and kernels only (not on biases and scales, which have one axis)."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (config.betas[0], config.betas[1])
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=betas)
+
+
+def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
+    """Learning rate of an update.
+
+    Args:
+        config: `lr`, `min_lr`, `warmup` and `schedule` count.
+        update: updates made before this one.
+        progress: share of the training made before it, in [0, 1].
+    """
+    rise = min(1.0, (update + 1) / config.warmup) if config.warmup else 1.0
+    if config.schedule == "constant":
+        return rise * config.lr
+    return rise * (config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Give every group of parameters the same learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = value
+
+
+class RunningAverage:
+    """An exponential moving average of everything in a model that is a float; counters are copied.
+
+    Args:
+        model: the one that is trained.
+        decay: per update. It rises from .1 at the first updates, or the average would remember the first weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, updates: int) -> None:
+        """Take in the weights after an update.
+
+        Args:
+            model: the one that is trained.
+            updates: updates made, this one included.
+        """
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        for mine, other in zip(_tensors(self.model), _tensors(model), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(other, 1 - decay)
+            else:
+                mine.copy_(other)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """Parameters and buffers; tied ones once."""
+    return [*model.parameters(), *model.buffers()]

@@ -1,0 +1,62 @@
+"""SIGTERM and Ctrl-C: finish the update, write a checkpoint, leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopAsked(Exception):  # noqa: N818 - it is a request
+    """Raised out of work that may be cut short, such as an evaluation."""
+
+
+class StopSwitch:
+    """Remembers that someone asked the training to stop.
+
+    Attributes:
+        signal: the signal that came, 0 as long as none did.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._may_raise = False
+
+    @property
+    def status(self) -> int:
+        """The exit status a shell expects of a process that such a signal ended."""
+        return 128 + self.signal
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Take over both signals for the block; a second Ctrl-C is a plain one."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def may_raise(self) -> Iterator[None]:
+        """A block that a signal cuts short by `StopAsked`."""
+        if self.signal:
+            raise StopAsked
+        self._may_raise = True
+        try:
+            yield
+        finally:
+            self._may_raise = False
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number
+        if self._may_raise:
+            self._may_raise = False
+            raise StopAsked

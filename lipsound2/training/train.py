@@ -1,0 +1,217 @@
+"""The verb `train`: config + data dirs + dump -> experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from lipsound2.config import write_yaml
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock
+from lipsound2.stamp import Stamp
+from lipsound2.tasks import RunConfig, load_config
+from lipsound2.tasks.base import Dataset
+from lipsound2.training import checkpoint, distributed
+from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
+from lipsound2.training.distributed import World
+from lipsound2.training.init import initialise
+from lipsound2.training.loop import Loop
+from lipsound2.training.monitor import Monitor, open_log
+from lipsound2.training.options import FREE, GROWING
+from lipsound2.training.record import Record
+from lipsound2.training.stop import StopSwitch
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: Path, *, train: Path, valid: Path, dump: Path, exp: Path, init: Path | None = None, ngpu: int = 0
+) -> int:
+    """Train a network as a config says; go on by itself where an earlier run was stopped or killed.
+
+    Args:
+        config: YAML file: task, model, and how to train.
+        train: data dir of the clips to learn from.
+        valid: data dir of the clips that pick the best weights.
+        dump: folder of crops and features.
+        exp: folder of the experiment, to make or to go on with.
+        init: experiment, pack, weights or checkpoint to begin from; optimiser and schedule are fresh.
+        ngpu: number of GPUs; 0: the CPU.
+    """
+    run = load_config(config)
+    stamp = Stamp(
+        exp,
+        "train",
+        {key: value for key, value in run.mapping().items() if key not in FREE},
+        [train, valid, *run.task.inputs(dump)],
+    )
+    if stamp.fresh() and (exp / MODEL).exists():
+        log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
+        return 0
+    check_config(run, exp)
+    paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
+    given = {name: str(path) for name, path in paths.items() if path is not None}
+    if ngpu > 1 and not distributed.launched():
+        options = [part for name, path in given.items() for part in (f"--{name}", path)]
+        return distributed.spawn(ngpu, ["train", str(config), *options, "--ngpu", str(ngpu)])
+    switch = StopSwitch()
+    with distributed.join(ngpu) as world, own(exp, world), switch.listen():
+        prepare_torch(run, world)
+        clips = run.task.datasets(DataDir(train), DataDir(valid), dump)
+        loop = begin_or_resume(run, clips, world, exp, init, switch)
+        with write_down(run, loop, exp, given, stamp) as monitor:
+            ended = loop.run(monitor)
+            if ended and world.first:
+                finish(loop, exp)
+                stamp.write()
+        status = 0 if ended else farewell(switch, loop)
+    if distributed.launched():
+        distributed.leave(status)
+    return status
+
+
+def check_config(run: RunConfig, exp: Path) -> None:
+    """Refuse to go on in a folder that was begun with another config.
+
+    Keys that do not matter for the result may differ, limits may grow, and `accumulate` may change with the number of
+    processes (their product is compared with the checkpoint's).
+
+    Raises:
+        LipsoundError: names the keys that differ.
+    """
+    if not checkpoint.existing(exp / checkpoint.FOLDER):
+        return
+    before, now = load_config(exp / "config.yaml").mapping(), run.mapping()
+    changed = [
+        f"{key} {before.get(key)} -> {now.get(key)}"
+        for key in sorted({*before, *now} - FREE - {"accumulate"})
+        if before.get(key) != now.get(key) and not (key in GROWING and _grew(before[key], now[key]))
+    ]
+    if changed:
+        raise LipsoundError(
+            f"{exp} was begun with another config: {'; '.join(changed)}; set them back to go on, or give another --exp "
+            "(with --init to begin from these weights)"
+        )
+
+
+def _grew(before: int, now: int) -> bool:
+    """Whether a limit was raised; 0 is no limit at all."""
+    return now == 0 or 0 < before < now
+
+
+@contextlib.contextmanager
+def own(exp: Path, world: World) -> Iterator[None]:
+    """Hold the experiment's folder and write its log, on process 0; the others are silent but for warnings."""
+    if not world.first:
+        logging.getLogger("lipsound2").setLevel(logging.WARNING)
+        yield
+        return
+    with folder_lock(exp, "train"):
+        handler = open_log(exp)
+        try:
+            with logging_redirect_tqdm():
+                yield
+        except LipsoundError as error:
+            log.error("%s", error)
+            raise
+        finally:
+            logging.getLogger("lipsound2").removeHandler(handler)
+            handler.close()
+
+
+def prepare_torch(run: RunConfig, world: World) -> None:
+    """Seed the first weights, the same on every process, and set how matrices are multiplied."""
+    torch.manual_seed(run.train.seed)
+    torch.set_float32_matmul_precision("high" if run.train.tf32 else "highest")
+    if run.train.precision == "fp16" and world.device.type == "cpu":
+        log.warning("precision fp16 on a CPU is very slow; fp32 or bf16 is meant for it")
+
+
+def begin_or_resume(
+    run: RunConfig, clips: tuple[Dataset, Dataset], world: World, exp: Path, init: Path | None, switch: StopSwitch
+) -> Loop:
+    """The loop at the newest whole checkpoint, or at the beginning: with fresh weights, or those of `init`."""
+    if not world.first:
+        world.wait()  # process 0 sets a damaged checkpoint aside
+    content = checkpoint.newest(exp / checkpoint.FOLDER)
+    if world.first:
+        world.wait()
+    model = run.task.build()
+    if init is not None and content is None:
+        initialise(model, init)
+    # From here on every process draws numbers of its own.
+    torch.manual_seed(run.train.seed + world.rank)
+    loop = Loop(run.train, run.task, model.to(world.device), clips, world, exp, switch)
+    if content is not None:
+        loop.restore(content)
+        log.info("going on after update %d (epoch %d)", loop.state.update, loop.state.epoch + 1)
+    return loop
+
+
+@contextlib.contextmanager
+def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], stamp: Stamp) -> Iterator[Monitor | None]:
+    """The experiment's files around a training: config, versions, curves, events. None but on process 0."""
+    if not loop.world.first:
+        yield None
+        return
+    stamp.clear()
+    write_yaml(exp / "config.yaml", run.mapping())
+    run.task.save(exp)
+    record = Record(exp, loop.world, given)
+    introduce(loop)
+    state, options = "failed", run.train
+    try:
+        with Monitor(
+            exp,
+            update=loop.state.update,
+            progress=loop.progress,
+            log_every=options.log_every,
+            tensorboard=options.tensorboard,
+        ) as monitor:
+            yield monitor
+        state = loop.ended or "stopped"
+    finally:
+        record.close(loop.state.update, state)
+
+
+def introduce(loop: Loop) -> None:
+    """Say what is trained, on how much, where, and for how long."""
+    config, parameters = loop.config, sum(parameter.numel() for parameter in loop.parameters)
+    limits = [f"{config.max_epochs} epochs"] if config.max_epochs else []
+    limits += [f"{config.max_updates} updates"] if config.max_updates else []
+    log.info(
+        "%.2f M parameters on %s (%d process(es), %d threads each); %d clips, %.1f hours of video in %d updates an "
+        "epoch; %d clips to validate on; at most %s",
+        *(parameters / 1e6, loop.world.device, loop.world.size, torch.get_num_threads(), len(loop.train_clips.ids)),
+        *(sum(loop.train_clips.lengths) / 25 / 3600, len(loop.updates.epoch(loop.state.epoch))),
+        *(len(loop.valid_clips.ids), " or ".join(limits)),
+    )
+
+
+def finish(loop: Loop, exp: Path) -> None:
+    """Average the evaluated weights; where the average scores less than the best single ones, take those."""
+    config, table = loop.config, loop.state.table
+    rows = choose(table, config.average, config.keep_best)
+    log.info("training ends: %s, %d updates", loop.ended, loop.state.update)
+    if len(rows) > 1:
+        model = loop.evaluated_model
+        model.load_state_dict(mean_weights(weight_files(exp, rows)))
+        score = loop.evaluate(model).score
+        single = choose(table, "best", 1)
+        log.info("score of the average of %d: %.4f; of the best single one: %.4f", len(rows), score, single[0].score)
+        if not score >= single[0].score:
+            rows = single
+    write_average(exp, rows, exp / MODEL)
+
+
+def farewell(switch: StopSwitch, loop: Loop) -> int:
+    """Say how to go on after a stop; returns the exit status."""
+    log.info("stopped after update %d, checkpoint written; the same command goes on from here", loop.state.update)
+    return switch.status or 128 + signal.SIGTERM
