@@ -24,7 +24,8 @@ class FeedForward(nn.Sequential):
 class RelativeAttention(nn.Module):
     """Self-attention whose scores carry a learnt bias per head and distance.
 
-    Absolute place is never shown: in short clips it would be learnt instead of the lips. Distances beyond `reach` share one bias.
+    Absolute place is never shown: in short clips it would be learnt instead of the lips. Distances beyond `reach`
+    share one bias.
     """
 
     def __init__(self, width: int, heads: int, reach: int, dropout: float) -> None:
@@ -71,7 +72,7 @@ class Convolution(nn.Module):
 
 
 class ConformerBlock(nn.Module):
-    """Half feed-forward, attention, convolution, half feed-forward, norm; whole branches are dropped with `drop_path`."""
+    """Half feed-forward, attention, convolution, half feed-forward, norm; `drop_path` drops whole branches."""
 
     def __init__(
         self, width: int, heads: int, expansion: int, kernel: int, reach: int, dropout: float, drop_path: float
@@ -132,7 +133,7 @@ class Conformer(nn.Module):
         )
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, width) and (B, T) bool, True where a position belongs to the clip, to (B, T, width); zero where padded."""
+        """(B, T, width) and (B, T) bool, True inside the clip, to (B, T, width); zero where padded."""
         for block in self.blocks:
             x = block(x, valid)
         return x * valid[:, :, None]

@@ -1,7 +1,8 @@
 """The parallel lip-to-speech model: mouth crops to all mel frames at once.
 
-Nothing is fed back and there is no attention to align: a fixed number of feature frames belongs to every picture, so training cannot fail to
-lock on (the common ground of VCA-GAN, Lip-to-Speech in the Wild and Intelligible Lip-to-Speech; Kim et al., 2021 and 2023, Choi et al., 2023).
+Nothing is fed back and there is no attention to align: a fixed number of feature frames belongs to every picture, so
+training cannot fail to lock on (the common ground of VCA-GAN, Lip-to-Speech in the Wild and Intelligible
+Lip-to-Speech; Kim et al., 2021 and 2023, Choi et al., 2023).
 """
 
 from __future__ import annotations

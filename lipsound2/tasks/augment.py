@@ -1,8 +1,9 @@
 """Augmentation of one training sample: a clip's pictures and the features that belong to them.
 
-Eight hundred clips are learnt by heart in a few dozen epochs unless each is seen another way every time. Geometry and light vary as a
-camera and a detector would vary them, once per clip; parts are hidden so that no single corner of the picture, and no
-single moment, suffices; tempo varies and clips are cut short so that place in the sentence says nothing about the sound.
+Eight hundred clips are learnt by heart in a few dozen epochs unless each is seen another way every time. Geometry and
+light vary as a camera and a detector would vary them, once per clip; parts are hidden so that no single corner of the
+picture, and no single moment, suffices; tempo varies and clips are cut short so that place in the sentence says nothing
+about the sound.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class AugmentConfig:
 
     Attributes:
         augment_window: pictures of the window cut from each clip, at a random place; 0 keeps whole clips.
-        augment_focus: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for half their time).
+        augment_focus: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for
+            half their time).
         augment_speed: the clip is played up to this share slower or faster, pictures and target alike.
         augment_shift: pixels the pictures are moved at most, either way.
         augment_zoom: share they are shrunk or enlarged at most.
@@ -100,14 +102,17 @@ def _resample(
     config: AugmentConfig,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the window out, played faster or slower; the windows of a batch keep their length, so less or more of the clip is seen."""
+    """Cut the window out, played faster or slower.
+
+    Windows keep their length, so less or more of the clip is seen; whole clips change theirs.
+    """
     speed = 1 + config.augment_speed * rng.uniform(-1, 1)
     if config.augment_speed == 0:
         first = round(start * ratio)
         return pictures[start:stop].copy(), target[first : first + int((stop - start) * ratio)].copy()
     whole = config.augment_window == 0 or len(pictures) <= config.augment_window
     length = max(1, round((stop - start) / speed)) if whole else stop - start
-    # Centres of pictures and of feature frames lie at (i + 1/2) units of their own, so both are stretched about the same instant.
+    # Centres of pictures and of feature frames lie at (i + 1/2) units of their own: stretched about one instant.
     middle = (start + stop) / 2
     places = middle + (np.arange(length) + 0.5 - length / 2) * speed - 0.5
     size = int(length * ratio)
