@@ -25,6 +25,7 @@ from lipsound2.tables import is_pipe, read_table
 
 INDEX = "feats.scp"
 _OPEN_FILES = 64
+_ROW = re.compile(rb"^([^ \t\n]+)[ \t]+([^\n]*):(\d+)[ \t\r]*$", re.MULTILINE)
 _RANGE = re.compile(r":\d+\[[\d:,]*\]$")
 
 
@@ -125,46 +126,19 @@ class _Index:
     """
 
     def __init__(self, path: Path) -> None:
+        rows = _rows(path)
+        numbers: dict[bytes, int] = {}
+        self.keys = np.array([key for key, _, _ in rows] or [b""], dtype=np.bytes_)[: len(rows)]
+        self.files = np.fromiter((numbers.setdefault(name, len(numbers)) for _, name, _ in rows), np.int32, len(rows))
+        self.offsets = np.array([offset for _, _, offset in rows] or [b"0"])[: len(rows)].astype(np.int64)
         try:
-            lines = path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise LipsoundError(f"{path}: {error.strerror or error}") from error
-        if not lines[-1]:
-            lines.pop()
-        keys: list[bytes] = []
-        self.files = np.empty(len(lines), np.int32)
-        self.offsets = np.empty(len(lines), np.int64)
-        names: dict[bytes, int] = {}
-        for row, line in enumerate(lines):
-            key, _, value = line.replace(b"\t", b" ", 1).partition(b" ") if b"\t" in line else line.partition(b" ")
-            name, colon, offset = value.strip().rpartition(b":")
-            if not (colon and offset.isdigit()):
-                name, offset = self._unusual(path, row + 1, key, value.strip())
-            keys.append(key)
-            self.files[row] = names.setdefault(name, len(names))
-            self.offsets[row] = int(offset)
-        try:
-            self.paths = [name.decode("utf-8") for name in names]
+            self.paths = [name.decode("utf-8") for name in numbers]
         except UnicodeDecodeError as error:
             raise LipsoundError(f"{path}: not UTF-8 text ({error.reason})") from error
         for ark in self.paths:
             if is_pipe(ark):
                 raise LipsoundError(f"{path}: '{ark}' is a command; only files are read, nothing is executed")
-        self.keys = np.array(keys, dtype=np.bytes_) if keys else np.empty(0, "S1")
         self._sort(path)
-
-    @staticmethod
-    def _unusual(path: Path, number: int, key: bytes, value: bytes) -> tuple[bytes, bytes]:
-        """A row without an offset: refused, or a file that holds this one matrix."""
-        text = value.decode("utf-8", "replace")
-        where = f"{path}:{number}: '{key.decode('utf-8', 'replace')}'"
-        if not value:
-            raise LipsoundError(f"{where}: expected 'id path:offset', found no path")
-        if is_pipe(text):
-            raise LipsoundError(f"{where} is a command ('{text}'); only files are read, nothing is executed")
-        if _RANGE.search(text):
-            raise LipsoundError(f"{where}: ranges of rows ('{text}') are not read; copy the matrices whole")
-        return value, b"0"
 
     def _sort(self, path: Path) -> None:
         if (self.keys[:-1] < self.keys[1:]).all():
@@ -177,9 +151,38 @@ class _Index:
 
     def find(self, key: str) -> int:
         """Row of `key`, -1 when there is none."""
-        wanted = key.encode()
-        row = int(np.searchsorted(self.keys, np.bytes_(wanted)))
+        wanted = key.encode("utf-8", "surrogateescape")
+        if len(wanted) > self.keys.itemsize:
+            return -1  # and numpy would widen all the keys to compare
+        row = int(np.searchsorted(self.keys, np.array(wanted, self.keys.dtype)))
         return row if row < len(self.keys) and self.keys[row] == wanted else -1
+
+
+def _rows(path: Path) -> list[tuple[bytes, bytes, bytes]]:
+    """Id, ark path and offset of every line."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LipsoundError(f"{path}: {error.strerror or error}") from error
+    rows = _ROW.findall(content)
+    if len(rows) == content.count(b"\n") + (content[-1:] not in (b"", b"\n")):
+        return rows
+    lines = content.removesuffix(b"\n").split(b"\n")
+    return [(_ROW.findall(line) or [_unusual(path, number, line)])[0] for number, line in enumerate(lines, 1)]
+
+
+def _unusual(path: Path, number: int, line: bytes) -> tuple[bytes, bytes, bytes]:
+    """A row without an offset: a file that holds this one matrix, or it is refused."""
+    key, _, name = line.replace(b"\t", b" ", 1).partition(b" ")
+    text = name.strip().decode("utf-8", "replace")
+    where = f"{path}:{number}: '{key.decode('utf-8', 'replace')}'"
+    if not key or not text:
+        raise LipsoundError(f"{where}: expected 'id path:offset', found {line[:80]!r}")
+    if is_pipe(text):
+        raise LipsoundError(f"{where} is a command ('{text}'); only files are read, nothing is executed")
+    if _RANGE.search(text):
+        raise LipsoundError(f"{where}: ranges of rows ('{text}') are not read; copy the matrices whole")
+    return key, name.strip(), b"0"
 
 
 class Archive(Mapping[str, np.ndarray]):

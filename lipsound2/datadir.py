@@ -10,13 +10,11 @@ import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lipsound2.checks import fix, validate
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import read_table, write_table
+from lipsound2.tables import MEDIA, TABLES, read_table, spk2utt, write_table
 
-__all__ = ["DataDir", "read_table", "write_table"]
-
-MEDIA = ("video.scp", "wav.scp")
-TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments")  # all that are keyed by id
+__all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 
 
 class DataDir:
@@ -143,11 +141,3 @@ class DataDir:
         part = {name: {k: v for k, v in table.items() if k in keep[name]} for name, table in tables.items()}
         video, wav = part.pop("video.scp", None), part.pop("wav.scp", None)
         return DataDir.write(path, video=video, wav=wav, **part)
-
-
-def spk2utt(utt2spk: Mapping[str, str]) -> dict[str, str]:
-    """Speaker -> its ids, sorted, with blanks between: the inverse of utt2spk."""
-    clips: dict[str, list[str]] = {}
-    for key in sorted(utt2spk):
-        clips.setdefault(utt2spk[key], []).append(key)
-    return {speaker: " ".join(keys) for speaker, keys in clips.items()}

@@ -203,7 +203,7 @@ def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
         (folder / "shards").mkdir(parents=True, exist_ok=True)
         for path in [folder / _WHOLE, folder / FRAMES, *folder.glob("*.scp"), *folder.glob("*.tsv")]:
             path.unlink(missing_ok=True)
-        for path in (folder / "shards").glob(".*.tmp*"):
+        for path in [*folder.glob(".*.tmp*"), *(folder / "shards").glob(".*.tmp*")]:
             path.unlink(missing_ok=True)
         write_yaml(folder / "kind.yaml", content)
 

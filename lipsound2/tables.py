@@ -8,30 +8,45 @@ from pathlib import Path
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
+MEDIA = ("video.scp", "wav.scp")
+TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments")  # of a data dir, all keyed by id
 BLANKS = " \t\r"
 _BREAKS = (" ", "\t", "\n", "\r", "\v", "\f")
 
 
-def rows(path: Path) -> Iterator[tuple[int, str, str]]:
+def rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, str, str]]:
     """Line number, key and value of each line, in the file's order. The value is all after the first blank.
 
+    Args:
+        path: the table.
+        strict: refuse bytes that are not UTF-8; else they come as lone surrogates, see `is_text`.
+
     Raises:
-        LipsoundError: no such file, or not UTF-8.
+        LipsoundError: no such file; when strict, not UTF-8.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise LipsoundError(f"{path}: {error.strerror or error}") from error
+    # Only the line feed ends a line: str.splitlines would also cut at marks that may stand in a path.
     lines = content.split(b"\n")
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, 1):
         try:
-            text = line.decode("utf-8").strip(BLANKS)
+            text = line.decode("utf-8", "strict" if strict else "surrogateescape").strip(BLANKS)
         except UnicodeDecodeError as error:
-            raise LipsoundError(f"{path}:{number}: not UTF-8 text ({error.reason}): {line[:80]!r}") from error
+            raise LipsoundError(
+                f"{path}:{number}: expected UTF-8 text, found {line[:80]!r}; "
+                f"repair it with: lipsound2 fix {path.parent}"
+            ) from error
         key = text.split(" ", 1)[0].split("\t", 1)[0]
         yield number, key, text[len(key) :].strip(BLANKS)
+
+
+def is_text(text: str) -> bool:
+    """Whether a key or value that was not read strictly is proper UTF-8."""
+    return not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def is_pipe(value: str) -> bool:
@@ -86,3 +101,11 @@ def write_table(path: Path | str, mapping: Mapping[str, str]) -> None:
                 f"{path}: the value of '{key}' is a command ('{value}'); only files may stand in an scp"
             )
     write_text(path, "".join(f"{key} {mapping[key]}\n" for key in sorted(mapping)))
+
+
+def spk2utt(utt2spk: Mapping[str, str]) -> dict[str, str]:
+    """Speaker -> its ids, sorted, with blanks between: the inverse of utt2spk."""
+    clips: dict[str, list[str]] = {}
+    for key in sorted(utt2spk):
+        clips.setdefault(utt2spk[key], []).append(key)
+    return {speaker: " ".join(keys) for speaker, keys in clips.items()}

@@ -1,0 +1,325 @@
+"""Is a data dir in order, and how to put it in order: the verbs `validate` and `fix`."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lipsound2.errors import LipsoundError
+from lipsound2.tables import MEDIA, TABLES, is_pipe, is_text, read_table, rows, spk2utt, write_table
+
+_SHOWN = 5
+# What is wrong with a row -> what should stand there.
+_WANTED = {
+    "not UTF-8": "UTF-8 text",
+    "no value": "'id value'",
+    "a command": "a file; nothing is ever executed",
+    "rows that differ": "one row",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: a word to count by, such as `unsorted`.
+        file: where it is wrong, with a line number where that helps.
+        id: the clip or speaker; empty when it is the file as a whole.
+        found: what stands there.
+        wanted: what should.
+        repair: the command that repairs it.
+    """
+
+    kind: str
+    file: str
+    id: str
+    found: str
+    wanted: str
+    repair: str
+
+    def __str__(self) -> str:
+        name = f"'{self.id}': " if self.id else ""
+        return f"{self.file}: {name}found {self.found}, wanted {self.wanted}; repair with: {self.repair}"
+
+
+def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
+    """Check a data dir: tables sorted and unique, the same ids in all, ids that begin with their speaker, files there.
+
+    Prints a line for each problem, and ends with status 1 if there is one.
+
+    Args:
+        dir: the data dir.
+        media: also look whether every video and sound file is there.
+        show: lines printed for problems of the same kind in the same file.
+    """
+    problems = list(find_problems(Path(dir), media=media))
+    counts: Counter[tuple[str, str]] = Counter()
+    for problem in problems:
+        key = (problem.file.split(":")[0], problem.kind)
+        counts[key] += 1
+        if counts[key] <= show:
+            print(problem)
+    for (file, kind), count in counts.items():
+        if count > show:
+            print(f"{file}: ... and {count - show} more of this kind ({kind})")
+    if problems:
+        print(f"{dir}: {len(problems)} problems")
+        return 1
+    print(f"{dir}: in order, {len(read_table(Path(dir) / 'utt2spk'))} clips")
+    return 0
+
+
+def fix(dir: Path) -> int:
+    """Repair a data dir: sort, remove double rows, drop clips that are not complete, write spk2utt anew.
+
+    A clip is dropped when a table lacks it, when its rows contradict each other, when a row cannot be read, names a
+    command, or names a file that is not there. Files are kept as they were in DIR/.backup/<number>. Ends with what
+    `validate` says of the result.
+
+    Args:
+        dir: the data dir.
+    """
+    dir = Path(dir)
+    if not (dir / "utt2spk").is_file():
+        raise LipsoundError(
+            f"{dir} has no utt2spk, so there is nothing to repair it from; make it with: lipsound2 prepare"
+        )
+    tables = {name: _read(dir / name) for name in TABLES if (dir / name).exists()}
+    dropped = _incomplete(dir, tables)
+    utt2spk = tables["utt2spk"].values
+    kept = [name for name in utt2spk if name not in dropped]
+    if not kept:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(dropped.values()).most_common(3))
+        raise LipsoundError(
+            f"{dir}: no clip would be left: {reasons}; nothing was changed; make it again with: lipsound2 prepare"
+        )
+    keep = {name: set(kept) for name in tables}
+    if "segments" in tables:
+        used = {tables["segments"].values[name].split()[0] for name in kept}
+        keep |= {name: used for name in MEDIA if name in tables}
+    after = {name: {k: v for k, v in table.values.items() if k in keep[name]} for name, table in tables.items()}
+    after["spk2utt"] = spk2utt(after["utt2spk"])
+    changed = [name for name, table in after.items() if _differs(dir / name, table)]
+    backup = _back_up(dir, changed)
+    for name in changed:
+        write_table(dir / name, after[name])
+        print(f"{dir / name}: {_told(tables.get(name), len(after[name]))}")
+    for reason, count in Counter(dropped.values()).most_common():
+        first = min(name for name, why in dropped.items() if why == reason)
+        print(f"{dir}: dropped {count} clips: {reason}, '{first}' first")
+    print(f"{dir}: what was changed is kept in {backup}" if backup else f"{dir}: nothing to repair")
+    return validate(dir)
+
+
+def find_problems(dir: Path, *, media: bool = True) -> Iterator[Problem]:
+    """All problems of a data dir, the ones that explain others first."""
+    prepare, repair = "lipsound2 prepare", f"lipsound2 fix {dir}"
+    if not (dir / "utt2spk").is_file():
+        found = "no such file" if dir.is_dir() else "no such folder"
+        yield Problem("absent", str(dir / "utt2spk"), "", found, "a table 'id speaker'", prepare)
+        return
+    tables = {name: _read(dir / name) for name in TABLES if (dir / name).exists()}
+    for table in tables.values():
+        yield from table.problems(repair)
+    utt2spk = tables["utt2spk"].values
+    if not utt2spk:
+        yield Problem("empty", str(dir / "utt2spk"), "", "no clips", "at least one", prepare)
+    if not any(name in tables for name in MEDIA):
+        yield Problem("absent", str(dir), "", "neither video.scp nor wav.scp", "one of them", prepare)
+    yield from _other_ids(dir, tables, repair)
+    for name, speaker in utt2spk.items():
+        if not name.startswith(f"{speaker}-"):
+            file = str(dir / "utt2spk")
+            yield Problem("prefix", file, name, f"speaker '{speaker}'", f"an id '{speaker}-...'", prepare)
+    yield from _speakers(dir, utt2spk, repair)
+    yield from _values(dir, tables, repair)
+    if media:
+        for name in MEDIA:
+            for key, path in tables[name].values.items() if name in tables else ():
+                if not Path(path).is_file():
+                    wanted = "a file that is there"
+                    yield Problem("no-file", str(dir / name), key, f"'{path}'", wanted, f"{repair} (drops the clip)")
+
+
+@dataclass
+class _Table:
+    """A table read leniently.
+
+    Attributes:
+        path: the file.
+        values: key -> value of the rows that are in order, in the file's order.
+        bad: key -> (what is wrong with its rows, as found).
+        lines: key -> line of its first row.
+        doubles: keys of rows that stand there twice, the same.
+        unsorted: first (key, the key before it) out of order.
+        count: rows of the file.
+    """
+
+    path: Path
+    values: dict[str, str] = field(default_factory=dict)
+    bad: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    doubles: list[str] = field(default_factory=list)
+    unsorted: tuple[str, str] | None = None
+    count: int = 0
+
+    def problems(self, repair: str) -> Iterator[Problem]:
+        """What is wrong with the file, taken by itself."""
+        for key, (fault, found) in self.bad.items():
+            where, drops = f"{self.path}:{self.lines[key]}", f"{repair} (drops the clip)"
+            yield Problem(fault, where, key, found, _WANTED[fault], drops)
+        for key in self.doubles:
+            yield Problem("double", str(self.path), key, "the same row twice", "one", repair)
+        if self.unsorted:
+            key, before = self.unsorted
+            wanted = "rows sorted by bytes (LC_ALL=C)"
+            yield Problem("unsorted", f"{self.path}:{self.lines[key]}", key, f"it after '{before}'", wanted, repair)
+
+
+def _read(path: Path) -> _Table:
+    table = _Table(path)
+    last = ""
+    for number, key, value in rows(path, strict=False):
+        table.count += 1
+        first = key not in table.lines
+        table.lines.setdefault(key, number)
+        if not is_text(key + value):
+            table.bad[key] = ("not UTF-8", f"{value!a}")
+        elif not value:
+            table.bad[key] = ("no value", "nothing after the id" if key else "an empty line")
+        elif path.suffix == ".scp" and is_pipe(value):
+            table.bad[key] = ("a command", f"the command '{value}'")
+        elif first:
+            table.values[key] = value
+        elif table.values.get(key) == value:
+            table.doubles.append(key)
+        else:
+            table.bad[key] = ("rows that differ", f"'{value}', and another row in line {table.lines[key]}")
+        if key < last and table.unsorted is None:
+            table.unsorted = (key, last)
+        last = key
+    for key in table.bad:
+        table.values.pop(key, None)
+    return table
+
+
+def _other_ids(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Problem]:
+    """Tables whose ids are not those of utt2spk; media, when there are segments, not those of the recordings."""
+    clips = tables["utt2spk"].values.keys()
+    for name, table in tables.items():
+        wanted: Iterable[str] = clips
+        of = "utt2spk"
+        if name in MEDIA and "segments" in tables:
+            wanted = {value.split()[0] for value in tables["segments"].values.values()}
+            of = "segments"
+        missing, extra = set(wanted) - table.values.keys(), table.values.keys() - set(wanted)
+        if missing or extra:
+            first = [f"'{min(missing)}' is missing"] if missing else []
+            first += [f"'{min(extra)}' is too much"] if extra else []
+            found = f"{len(table.values)} ids ({' and '.join(first)}, the first of {len(missing) + len(extra)})"
+            key = min(missing | extra)
+            yield Problem("ids", str(dir / name), key, found, f"the {len(set(wanted))} ids of {of}", repair)
+
+
+def _speakers(dir: Path, utt2spk: Mapping[str, str], repair: str) -> Iterator[Problem]:
+    path = dir / "spk2utt"
+    if not path.exists():
+        yield Problem("absent", str(path), "", "no such file", "the inverse of utt2spk", repair)
+        return
+    found, wanted = _read(path).values, spk2utt(utt2spk)
+    differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if differing:
+        key = differing[0]
+        counts = [len(side.get(key, "").split()) for side in (found, wanted)]
+        text = f"{counts[0]} clips (the first of {len(differing)} speakers that differ)"
+        yield Problem("spk2utt", str(path), key, text, f"the {counts[1]} of utt2spk, sorted", repair)
+
+
+def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Problem]:
+    """Numbers that are none."""
+    drops = f"{repair} (drops the clip)"
+    for name, wanted in (
+        ("utt2num_frames", "a whole number above 0"),
+        ("segments", "'recording start end' in seconds"),
+    ):
+        for key, value in tables[name].values.items() if name in tables else ():
+            if not _is_proper(name, value):
+                yield Problem("value", str(dir / name), key, f"'{value}'", wanted, drops)
+
+
+def _is_proper(name: str, value: str) -> bool:
+    if name == "utt2num_frames":
+        return value.isascii() and value.isdigit() and int(value) > 0
+    if name == "segments":
+        try:
+            _, start, end = value.split()
+            return 0 <= float(start) < float(end)
+        except ValueError:
+            return False
+    return True
+
+
+def _incomplete(dir: Path, tables: Mapping[str, _Table]) -> dict[str, str]:
+    """Id -> why the clip cannot be kept."""
+    faults = {name: _faults(table) for name, table in tables.items()}
+    for name in MEDIA:
+        values = tables[name].values if name in tables else {}
+        if values and values.keys() <= faults[name].keys():
+            raise LipsoundError(
+                f"{dir / name}: none of its {len(values)} files is there, the first '{next(iter(values.values()))}'; "
+                "is the corpus' disk mounted? Nothing was changed; if it has moved: lipsound2 prepare"
+            )
+    segments = tables["segments"].values if "segments" in tables else None
+    by_clip = [name for name in tables if segments is None or name not in MEDIA]
+    dropped: dict[str, str] = {}
+    for clip in {key for name in by_clip for key in tables[name].lines}:
+        for name, table in tables.items():
+            key = clip if name in by_clip or segments is None else segments.get(clip, " ").split(" ")[0]
+            if key in faults[name]:
+                dropped[clip] = f"{faults[name][key]} in {name}"
+            elif key not in table.values:
+                dropped[clip] = f"not in {name}"
+    return dropped
+
+
+def _faults(table: _Table) -> dict[str, str]:
+    """Key -> why its row cannot be kept."""
+    name = table.path.name
+    faults = {key: fault for key, (fault, _) in table.bad.items()}
+    for key, value in table.values.items():
+        if not _is_proper(name, value):
+            faults[key] = "no proper value"
+        elif name in MEDIA and not Path(value).is_file():
+            faults[key] = "a file that is not there"
+    return faults
+
+
+def _differs(path: Path, table: Mapping[str, str]) -> bool:
+    text = "".join(f"{key} {table[key]}\n" for key in sorted(table))
+    return not path.exists() or path.read_bytes() != text.encode("utf-8")
+
+
+def _back_up(dir: Path, names: Iterable[str]) -> Path | None:
+    """Copy files to a folder of their own below DIR/.backup."""
+    present = [name for name in names if (dir / name).exists()]
+    if not present:
+        return None
+    number = 1 + max((int(p.name) for p in (dir / ".backup").glob("[0-9]*")), default=0)
+    folder = dir / ".backup" / str(number)
+    folder.mkdir(parents=True)
+    for name in present:
+        shutil.copy2(dir / name, folder / name)
+    return folder
+
+
+def _told(before: _Table | None, after: int) -> str:
+    """What was done to one file."""
+    if before is None:
+        return f"written anew, {after} rows"
+    done = [f"{len(before.doubles)} double rows removed"] if before.doubles else []
+    done += ["sorted"] if before.unsorted else []
+    return f"{before.count} rows -> {after}" + (f" ({', '.join(done)})" if done else "")
