@@ -1,0 +1,75 @@
+"""Small parts that several blocks share: batch norm that padding cannot reach, first weights, products in a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MaskedBatchNorm(nn.Module):
+    """`nn.BatchNorm` over (B, C, T, ...) whose statistics come from valid positions alone.
+
+    Args:
+        channels: C.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(Tensor(channels).fill_(1.0))
+        self.bias = nn.Parameter(Tensor(channels).fill_(0.0))
+        self.register_buffer("running_mean", Tensor(channels).fill_(0.0))
+        self.register_buffer("running_var", Tensor(channels).fill_(1.0))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """Normalise.
+
+        Args:
+            x: (B, C, T, ...).
+            valid: (B, T) bool, or None when everything is.
+
+        Returns:
+            (B, C, T, ...), in training zero where padded.
+        """
+        if valid is None or not self.training:
+            return self._normalise(x)
+        y = x.new_zeros(x.shape).transpose(1, 2)
+        y[valid] = self._normalise(x.transpose(1, 2)[valid]).to(y.dtype)
+        return y.transpose(1, 2)
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+
+def xavier(module: nn.Module) -> None:
+    """The paper's first weights: Xavier for linear layers and convolutions, for the latter with the gain of tanh."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+    elif isinstance(module, nn.Conv1d | nn.Conv3d):
+        nn.init.xavier_uniform_(module.weight, nn.init.calculate_gain("tanh"))
+
+
+def packed(weight: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+    """`x -> x @ weight.T` for many `x` of `rows` rows, without gradients.
+
+    On a CPU the matrix is laid out for that product beforehand (oneDNN), which with few rows is about twice as fast.
+    """
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
+    return lambda x: F.linear(x, weight)
+
+
+def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden and cell state from gates (B, 4H) before their activations (input, forget, candidate, output)."""
+    enter, forget, candidate, leave = gates.chunk(4, dim=1)
+    cell = torch.addcmul(enter.sigmoid() * candidate.tanh(), forget.sigmoid(), cell)
+    return leave.sigmoid() * cell.tanh(), cell

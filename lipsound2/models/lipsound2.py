@@ -1,0 +1,231 @@
+"""LipSound2 (Qu, Weber and Wermter, 2021, arXiv 2112.04748): face pictures to mel-spectrogram, with attention.
+
+Face encoder -> attention decoder -> postnet, layer for layer as in the paper's Table I; 22.05 million parameters. What
+the paper leaves open is a key of `LipSound2Config`, with its choice explained there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lipsound2.errors import LipsoundError
+from lipsound2.models.attention import LocationAttention, energy_bias
+from lipsound2.models.decoder import Decoder, Postnet, Prenet
+from lipsound2.models.face_encoder import FaceEncoder
+from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask
+
+
+@dataclass
+class LipSound2Config:
+    """Sizes of LipSound2; the defaults are the paper's, or the choice made where the paper says nothing.
+
+    Attributes:
+        face_size: side of the grey input pictures.
+        encoder_channels: of the three 3D convolutions.
+        encoder_lstm: units per direction of the two BiLSTM layers. The paper's "128" may mean either; per direction
+            gives the 22 million parameters.
+        encoder_dropout: in the encoder; the paper has dropout there but gives no rate.
+        visual_period: append a white picture to every clip, which shows the decoder where to stop.
+        attention_lstm: units.
+        attention_width: of query, memory and location features.
+        location_channels: of the location convolution.
+        location_kernel: its taps.
+        attention_prior_sigma: spread, in pictures, of a prior around the picture each step belongs to; it keeps
+            attention from staying blurred. 0: none, as in the paper.
+        attention_prior_until: share of training over which that prior fades to nothing; 0: it stays.
+        attention_window: pictures to either side of that picture that may be looked at; 0: all.
+        prenet: widths of its layers.
+        prenet_dropout: its rate; Tacotron 2's, the paper gives none.
+        prenet_always: drop also when speaking, as Tacotron 2 does.
+        decoder_lstm: units.
+        decoder_dropout: of what the decoder LSTM reads and says; NVIDIA's Tacotron 2 has 0.1 at these places.
+        reduction: mel frames a decoder step. The paper has 1; more lets attention lock on sooner and costs less.
+        postnet_channels: of its convolutions.
+        postnet_layers: how many.
+        postnet_kernel: their taps.
+        postnet_dropout: Tacotron 2's.
+        stop: a clip's output ends when its pictures do (`length`), or where attention comes to rest on the visual
+            period (`period`, the paper's way).
+        max_steps: decoder steps at most with `stop: period`.
+    """
+
+    face_size: int = 112
+    encoder_channels: tuple[int, ...] = (32, 64, 128)
+    encoder_lstm: int = 128
+    encoder_dropout: float = 0.2
+    visual_period: bool = True
+    attention_lstm: int = 1024
+    attention_width: int = 128
+    location_channels: int = 32
+    location_kernel: int = 31
+    attention_prior_sigma: float = 0.0
+    attention_prior_until: float = 0.0
+    attention_window: int = 0
+    prenet: tuple[int, ...] = (512, 256)
+    prenet_dropout: float = 0.5
+    prenet_always: bool = True
+    decoder_lstm: int = 1024
+    decoder_dropout: float = 0.1
+    reduction: int = 1
+    postnet_channels: int = 512
+    postnet_layers: int = 5
+    postnet_kernel: int = 5
+    postnet_dropout: float = 0.5
+    stop: Literal["length", "period"] = "length"
+    max_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        if len(self.encoder_channels) != 3:
+            raise LipsoundError(f"encoder_channels: expected three numbers, found {list(self.encoder_channels)}")
+        if self.stop == "period" and not self.visual_period:
+            raise LipsoundError("stop: 'period' needs 'visual_period: true'")
+        if self.reduction < 1:
+            raise LipsoundError(f"reduction: expected 1 or more, found {self.reduction}")
+
+
+class LipSound2(FrameRegressor):
+    """Face encoder, attention decoder and postnet.
+
+    Args:
+        config: sizes.
+        dims: feature dimensions D.
+        ratio: feature frames a picture.
+    """
+
+    progress: Tensor
+
+    def __init__(self, config: LipSound2Config, dims: int = 80, ratio: float = 2.5) -> None:
+        super().__init__(dims, ratio)
+        self.config = config
+        self.encoder = FaceEncoder(
+            config.encoder_channels,
+            config.encoder_lstm,
+            config.encoder_dropout,
+            config.face_size,
+            config.visual_period,
+        )
+        states = self.encoder.outputs
+        self.decoder = Decoder(
+            states,
+            dims,
+            config.reduction,
+            LocationAttention(
+                states,
+                config.attention_lstm,
+                config.attention_width,
+                config.location_channels,
+                config.location_kernel,
+            ),
+            Prenet(dims, config.prenet, config.prenet_dropout, config.prenet_always),
+            config.attention_lstm,
+            config.decoder_lstm,
+            config.decoder_dropout,
+        )
+        self.postnet = Postnet(
+            dims, config.postnet_channels, config.postnet_layers, config.postnet_kernel, config.postnet_dropout
+        )
+        # How far training had come with these weights: a prior that fades must be as strong when they speak.
+        self.register_buffer("progress", torch.zeros(()))
+
+    def forward(
+        self,
+        video: Tensor,
+        frames: Tensor,
+        target: Tensor | None = None,
+        target_frames: Tensor | None = None,
+        *,
+        feedback: float = 0.0,
+        progress: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict each frame from the pictures and the true frame before it (teacher forcing).
+
+        With `feedback`, scheduled sampling in two passes: the decoder's own teacher-forced output first, without
+        gradients; then each step is fed either the true frame or that.
+
+        Args:
+            video: uint8 (B, T, face_size, face_size).
+            frames: (B,) int64, valid pictures.
+            target: (B, S, D) normalised features.
+            target_frames: (B,) int64, valid feature frames; None: as many as belong to `frames`.
+            feedback: share of steps, in training, fed the decoder's own output; 0 to 1.
+            progress: share of training that is done.
+            generator: chooses those steps; None: torch's own.
+
+        Returns:
+            (B, S, D) after and before the postnet, zero where padded, and the alignment (B, ceil(S / reduction), P).
+
+        Raises:
+            LipsoundError: without a target, or pictures of another size.
+        """
+        if target is None:
+            raise LipsoundError("LipSound2.forward: needs a target to be fed; without one use generate()")
+        S, r = target.shape[1], self.config.reduction
+        valid = mask(self.target_frames(frames) if target_frames is None else target_frames, S)
+        if self.training:
+            self.progress.fill_(progress)
+        states, bias, _ = self._encode(video, frames, math.ceil(S / r))
+        target = torch.nn.functional.pad(target * valid[..., None], (0, 0, 0, -S % r))
+        fed = self.decoder.previous(target)
+        if self.training and feedback > 0:
+            with torch.no_grad():
+                own = self.decoder.previous(self.decoder(states, bias, fed).features)
+            choice = torch.rand(
+                fed.shape[:2], generator=generator, device=generator.device if generator else fed.device
+            )
+            fed = torch.where(choice.to(fed.device)[..., None] < feedback, own.to(fed.dtype), fed)
+        decoded = self.decoder(states, bias, fed)
+        before = decoded.features[:, :S] * valid[..., None]
+        return Prediction(before + self.postnet(before, valid), before, decoded.alignment)
+
+    @torch.no_grad()
+    def generate(self, video: Tensor, frames: Tensor) -> Generated:
+        """Speak: the decoder is fed its own output. Call it in eval mode.
+
+        Args:
+            video: uint8 (B, T, face_size, face_size).
+            frames: (B,) int64, valid pictures.
+
+        Returns:
+            Natural features (B, S, D), the frames of each clip, and the alignment (B, steps, P).
+        """
+        r, by_period = self.config.reduction, self.config.stop == "period"
+        lengths = self.target_frames(frames)
+        steps = self.config.max_steps if by_period else math.ceil(int(lengths.max()) / r)
+        states, bias, places = self._encode(video, frames, steps)
+        with torch.autocast(video.device.type, enabled=False):
+            decoded, ends = self.decoder.speak(states.float(), bias, places - 1 if by_period else None)
+            if by_period:
+                lengths = (ends * r).clamp(min=1)
+            features = decoded.features[:, : int(lengths.max())]
+            valid = mask(lengths, features.shape[1])
+            before = features * valid[..., None]
+            features = before + self.postnet(before, valid)
+        return Generated(self.denormalise(features), lengths, decoded.alignment)
+
+    def _encode(self, video: Tensor, frames: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Encoder states, the bias of the energies, and how many states belong to each clip."""
+        size = self.config.face_size
+        if tuple(video.shape[2:]) != (size, size):
+            raise LipsoundError(
+                f"LipSound2: found pictures of {video.shape[3]}x{video.shape[2]}, wanted {size}x{size}; "
+                "set 'face_size' or 'input'"
+            )
+        states, places = self.encoder(video, frames)
+        until = self.config.attention_prior_until
+        bias = energy_bias(
+            places,
+            states.shape[1],
+            steps,
+            self.config.reduction / self.ratio,
+            self.config.attention_prior_sigma,
+            max(0.0, 1 - float(self.progress) / until) if until else 1.0,
+            self.config.attention_window,
+        )
+        return states, bias, places
