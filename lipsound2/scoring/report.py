@@ -1,0 +1,283 @@
+"""The verb `report`: all an experiment has to show, collected from its folder into one page that needs nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lipsound2.archive import INDEX, Archive
+from lipsound2.config import read_yaml
+from lipsound2.datadir import DataDir
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import write_text
+from lipsound2.scoring import pictures
+from lipsound2.scoring.pictures import Sheet
+from lipsound2.scoring.results import Provenance, provenance, result
+from lipsound2.scoring.results import publish as publish_rows
+from lipsound2.scoring.score import CLIPS, SUMMARY
+from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids
+from lipsound2.scoring.summary import Row, Summary, from_json, read_clips
+
+log = logging.getLogger(__name__)
+
+SOUNDS = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the true sound
+BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
+
+
+@dataclass
+class ClipView:
+    """What the page shows of one clip; what is absent is empty.
+
+    Attributes:
+        id: clip id.
+        speaker: who speaks.
+        text: transcript.
+        place: why it was chosen, such as `best of 50`.
+        scores: system -> metric -> value.
+        sounds: `true` or system -> FLAC file.
+        mels: `true` or system -> PNG, all on one scale of colour and of time.
+        attention: PNG.
+        crops: all its crops.
+        seconds: length.
+    """
+
+    id: str
+    speaker: str
+    text: str
+    place: str
+    scores: dict[str, dict[str, float]]
+    sounds: dict[str, bytes] = field(default_factory=dict)
+    mels: dict[str, bytes] = field(default_factory=dict)
+    attention: bytes | None = None
+    crops: Sheet | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class SetView:
+    """What the page shows of one set; `notes` are plain sentences about what is missing."""
+
+    name: str
+    summary: Summary | None
+    facts: Mapping[str, Any]
+    rows: list[Row]
+    clips: list[ClipView]
+    notes: list[str]
+
+
+@dataclass
+class Report:
+    """The content of the page."""
+
+    experiment: str
+    origin: Provenance
+    config: Mapping[str, Any]
+    runs: Sequence[Mapping[str, Any]]
+    curves: dict[str, list[float | None]]
+    weights: int | None
+    sets: list[SetView]
+
+
+def report(
+    exp: Path,
+    *,
+    out: Path | None = None,
+    clips: int = 8,
+    publish: Path | None = None,
+    dump: Path | None = None,
+    data: Path | None = None,
+) -> None:
+    """Write report.html of an experiment: one offline file with scores, verdict, curves, and clips to hear and see.
+
+    What is missing in the experiment is left out, and the page says so.
+
+    Args:
+        exp: experiment folder.
+        out: the page; without it, EXP/report.html.
+        clips: clips of each set to show, from the best to the worst.
+        publish: Markdown file whose table of results gets a row a set, such as the recipe's RESULTS.md.
+        dump: folder of the archives; without it the one that synthesis noted.
+        data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
+
+    Raises:
+        LipsoundError: no experiment there.
+    """
+    from lipsound2.scoring.page import render
+
+    if not (exp / "config.yaml").exists():
+        raise LipsoundError(f"{exp}: no experiment there (no config.yaml); give the folder that training wrote")
+    out = out or exp / "report.html"
+    content = collect(exp, clips=clips, dump=dump, data=data)
+    page = render(content, BUDGET)
+    write_text(out, page)
+    print(f"{out}: {len(page) / 2**20:.1f} MB, {sum(len(part.clips) for part in content.sets)} clips")
+    rows = [
+        result(content.experiment, part.name, part.summary, content.origin) for part in content.sets if part.summary
+    ]
+    if rows:
+        publish_rows(exp / "RESULTS.md", rows, title=f"Results of {content.experiment}")
+        if publish is not None:
+            publish_rows(publish, rows)
+            print(f"{publish}: {len(rows)} row{'s' * (len(rows) > 1)} of {content.experiment}")
+    elif publish is not None:
+        log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
+
+
+def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | None = None) -> Report:
+    """Read everything the page shows out of an experiment's folder."""
+    names = sorted({path.name for part in ("wav", "scores") for path in (exp / part).glob("*") if path.is_dir()})
+    record = read_yaml(exp / "versions.yaml") if (exp / "versions.yaml").exists() else {}
+    return Report(
+        experiment=exp.resolve().name,
+        origin=provenance(exp),
+        config=read_yaml(exp / "config.yaml"),
+        runs=record.get("runs") or [],
+        curves=read_curves(exp / "curves.tsv"),
+        weights=count_weights(exp / "model.safetensors"),
+        sets=[_set(exp, name, clips, dump, data) for name in names],
+    )
+
+
+def read_curves(path: Path) -> dict[str, list[float | None]]:
+    """`curves.tsv` by column, whatever its columns are; cells that are no finite number are None."""
+    if not path.exists():
+        return {}
+    header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    return {name: [_number(line[index]) for line in lines] for index, name in enumerate(header)}
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def count_weights(path: Path) -> int | None:
+    """Numbers in a safetensors file; None without it."""
+    if not path.exists():
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+
+
+def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None) -> SetView:
+    """One set: its scores, and the chosen clips with all that can be found of them."""
+    import json
+
+    wav, scores, notes = exp / "wav" / name, exp / "scores" / name, []
+    summary, facts, rows = None, {}, []
+    if (scores / SUMMARY).exists():
+        facts = json.loads((scores / SUMMARY).read_text(encoding="utf-8"))
+        summary, rows = from_json(facts), read_clips(scores / CLIPS)
+    else:
+        notes.append(f"There are no scores of {name} yet: run lipsound2 score.")
+    material = _Material(wav, dump, data)
+    chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
+    views = [
+        material.view(clip, place, {row.system: row.scores.values for row in rows if row.id == clip})
+        for clip, place in tqdm(chosen, desc=f"drawing {name}", unit="clip")
+    ]
+    return SetView(name, summary, facts, rows, views, [*notes, *material.notes()])
+
+
+def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
+    """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
+    own = [row for row in rows if row.system == "generated"] or list(rows)
+    ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
+    if not ranked or clips < 1:
+        return []
+    last = len(ranked) - 1
+    places = sorted({round(place) for place in np.linspace(0, last, min(clips, len(ranked)))} | {last // 2})
+    while len(places) > clips and len(places) > 3:
+        # The median was added: of its neighbours the nearer one goes.
+        places.remove(min((place for place in places[1:-1] if place != last // 2), key=lambda p: abs(p - last // 2)))
+    words = {0: "best", last // 2: "median", last: "worst"}
+    return [(ranked[place].id, f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
+
+
+class _Material:
+    """Finds sounds, mels, attention, crops and words of the clips of one set."""
+
+    def __init__(self, wav: Path, dump: Path | None, data: Path | None) -> None:
+        origin = read_origin(wav)
+        self._wav = wav
+        self._dump = dump or locate(origin.get("dump"), wav / "origin.yaml")
+        data = data or locate(origin.get("data"), wav / "origin.yaml")
+        self._data = DataDir(data) if data is not None else None
+        self._true = self._sounds()
+        self._crops = self._archive(self._dump, origin.get("input"))
+        self._target = self._archive(self._dump, origin.get("target"))
+        self._mels = {system: self._archive(wav / "mels", system) for system in SYSTEMS}
+        self._attention = self._archive(wav, "alignments")
+
+    def _sounds(self) -> Sounds | None:
+        folder = None if self._dump is None else self._dump / "sound"
+        return Sounds(folder) if folder is not None and (folder / INDEX).exists() else None
+
+    @staticmethod
+    def _archive(folder: Path | None, kind: str | None) -> Archive | None:
+        if folder is None or kind is None or not (folder / kind / INDEX).exists():
+            return None
+        return Archive(folder / kind)
+
+    def notes(self) -> list[str]:
+        """What was not found, in sentences."""
+        if self._dump is None:
+            return ["The dump was not found, so true sounds, true mels and crops are left out: give it with --dump."]
+        absent = {
+            "true sounds": self._true,
+            "crops": self._crops,
+            "true mels": self._target,
+            "mels of the model": self._mels["generated"],
+        }
+        names = [name for name, found in absent.items() if found is None]
+        return [f"Not found, and so left out: {', '.join(names)}."] if names else []
+
+    def view(self, clip: str, place: str, scores: dict[str, dict[str, float]]) -> ClipView:
+        """Everything there is of one clip."""
+        utt2spk, text = (self._data.utt2spk, self._data.text) if self._data is not None else ({}, {})
+        view = ClipView(clip, utt2spk.get(clip, clip.partition("-")[0]), text.get(clip, ""), place, scores)
+        sounds: dict[str, np.ndarray] = {}
+        if self._true is not None and clip in self._true:
+            sounds["true"] = self._true[clip]
+        for system in SOUNDS:
+            try:
+                sounds[system] = read_wav(self._wav / system / f"{clip}.wav")
+            except ClipFailure as failure:
+                if failure.reason != "missing":
+                    log.warning("%s of %s is left out: %s", system, clip, failure)
+        view.seconds = max((len(sound) for sound in sounds.values()), default=0) / 16000
+        view.sounds = {name: _flac(sound) for name, sound in sounds.items()}
+        view.mels = self._mel_pictures(clip)
+        if self._attention is not None and clip in self._attention:
+            view.attention = pictures.attention_picture(np.asarray(self._attention[clip]))
+        if self._crops is not None and clip in self._crops:
+            from lipsound2.video.encode import decode
+
+            view.crops = pictures.sheet(decode(np.asarray(self._crops[clip])))
+        return view
+
+    def _mel_pictures(self, clip: str) -> dict[str, bytes]:
+        archives = {"true": self._target, **{system: self._mels[system] for system in SOUNDS}}
+        mels = {name: np.asarray(a[clip]) for name, a in archives.items() if a is not None and clip in a}
+        if not mels:
+            return {}
+        scale = pictures.mel_range(mels.get("true", next(iter(mels.values()))))
+        frames = len(mels.get("true", next(iter(mels.values()))))
+        return {name: pictures.mel_picture(mel, *scale, frames) for name, mel in mels.items()}
+
+
+def _flac(sound: np.ndarray) -> bytes:
+    from lipsound2.audio.sound import encode_flac
+
+    return encode_flac(sound).tobytes()
