@@ -117,12 +117,21 @@ class CropsAndFeatures:
         config: names the kinds.
         ratio: feature frames a picture.
         augmentation: what is done to training samples.
+        training: `lengths` are those of augmented samples.
 
     Raises:
         LipsoundError: a kind is missing, or no clip of `data` is in it.
     """
 
-    def __init__(self, data: DataDir, dump: Path, config: RegressConfig, ratio: float, augmentation: AugmentConfig):
+    def __init__(
+        self,
+        data: DataDir,
+        dump: Path,
+        config: RegressConfig,
+        ratio: float,
+        augmentation: AugmentConfig,
+        training: bool,
+    ) -> None:
         self.crops = Archive(dump / config.input)
         self.features = Archive(dump / config.target)
         pictures = self.crops.frames()
@@ -133,7 +142,8 @@ class CropsAndFeatures:
                 f"{dump / config.target}; run stages 1 and 2 on the data dir that holds them"
             )
         self.missing = len(data.ids) - len(self.ids)
-        self.lengths = [pictures[name] for name in self.ids]
+        window = augmentation.augment_window if training else 0
+        self.lengths = [min(pictures[name], window or pictures[name]) for name in self.ids]
         self._ratio = ratio
         self._augmentation = augmentation
 
@@ -204,8 +214,8 @@ class Regress:
         features = Archive(dump / self.settings.target)
         self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
         self.sounds = Archive(dump / "sound")
-        training = CropsAndFeatures(train, dump, self.settings, self.ratio, self.augmentation)
-        validation = CropsAndFeatures(valid, dump, self.settings, self.ratio, self.augmentation)
+        training = CropsAndFeatures(train, dump, self.settings, self.ratio, self.augmentation, True)
+        validation = CropsAndFeatures(valid, dump, self.settings, self.ratio, self.augmentation, False)
         self.mean, self.std = statistics(dump / self.settings.target, training.ids)
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, one command away: the CUDA tests, the benchmarks, and a GRID training in slices that resume.
+#
+#   tools/gpu_check.sh pack egs/grid lists OUT.tar             # on the machine with the dump: what the training needs
+#   tools/gpu_check.sh checks [OUT]                            # on the GPU machine: CUDA tests and benchmarks
+#   tools/gpu_check.sh train OUT.tar CONFIG WORK [MINUTES [INIT]]  # one slice of training; the same command goes on
+#
+# A slice ends after MINUTES (default 9) with a checkpoint in WORK/exp; run it again until it says that training has ended.
+# Results to take away are in WORK/results, no file above 15 MB: curves, log, and the best model so far in half precision, in
+# parts (cat model.tar.* | tar -x). On another machine it goes on from there as INIT, a folder those parts were unpacked in.
+# PYTHON names the interpreter (default: python3); torch and the packages of setup.cfg must be importable in it.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${PYTHON:-python3}
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+lipsound2() { "$python" -m lipsound2.cli "$@"; }
+
+usage() {
+  sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  exit 2
+}
+
+pack() { # RECIPE PROTOCOL OUT.tar: data dirs, crops and sounds; mels are made again from the sounds
+  local recipe=$1 protocol=$2 out=$3
+  tar -C "$recipe" --sort=name --mtime=@0 -cf "$out.tmp" data/all "data/$protocol" \
+    dump/landmarks/timeline.tsv dump/mouth dump/face dump/sound
+  mv "$out.tmp" "$out"
+  echo "$out: $(($(stat -c %s "$out") / 1000000)) MB"
+}
+
+checks() { # [OUT]: CUDA tests and benchmarks
+  local out=${1:-.}
+  mkdir -p "$out"
+  "$python" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "no GPU that torch can use")'
+  nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/gpu.txt"
+  "$python" -m pytest -q -m cuda "$root/tests" -p no:cacheprovider | tee "$out/tests.txt"
+  "$python" "$root/tests/benchmarks/bench_decoder.py" --device cuda | tee "$out/bench_decoder.txt"
+  "$python" "$root/tests/benchmarks/bench_griffin_lim.py" --device cuda | tee "$out/bench_griffin_lim.txt"
+}
+
+train() { # PACK CONFIG WORK [MINUTES [INIT]]
+  local packed config work minutes=${4:-9} init=
+  packed=$(realpath "$1") config=$(realpath "$2") work=$3
+  [ $# -lt 5 ] || init=$(realpath "$5")
+  mkdir -p "$work/results"
+  cd "$work"
+  if [ ! -d data ]; then
+    tar -xf "$packed"
+  fi
+  local protocol mel
+  protocol=$(basename "$(find data -mindepth 1 -maxdepth 1 -type d ! -name all | head -1)")
+  mel=$(sed -n 's/^target: *mel-//p' "$config")
+  lipsound2 mel data/all dump --mel "${mel:-fine}" --nj "$(nproc)"
+  local status=0
+  timeout --signal TERM "${minutes}m" "$python" -m lipsound2.cli train "$config" --train "data/$protocol/train" \
+    --valid "data/$protocol/valid" --dump dump --exp exp ${init:+--init "$init"} --ngpu 1 || status=$?
+  case $status in
+    0) echo "training has ended" ;;
+    124 | 143) echo "the slice is over; run the same command again to go on" ;;
+    *) exit "$status" ;;
+  esac
+  cp exp/train.log exp/config.yaml exp/versions.yaml results/
+  if [ -f exp/curves.tsv ]; then # at least one evaluation: a model that can be used
+    cp exp/curves.tsv results/
+    [ "$status" -eq 0 ] || lipsound2 average exp
+    lipsound2 pack exp model --knows "the GRID clips it was trained on" --corpus GRID --licence "CC BY 4.0"
+    rm -f results/model.tar.*
+    tar -cf - model | split -b 15M - results/model.tar.
+  fi
+  ls -la results
+}
+
+[ $# -gt 0 ] || usage
+command=$1
+shift
+case $command in
+  pack) [ $# -eq 3 ] || usage; pack "$@" ;;
+  checks) checks "$@" ;;
+  train) [ $# -ge 3 ] || usage; train "$@" ;;
+  *) usage ;;
+esac
