@@ -1,1 +1,1 @@
-"""Video of a talking face -> landmarks and steady crops of face and mouth: decode, detect, track, align, crop, encode."""
+"""Video of a talking face -> landmarks and steady crops of face and mouth."""

@@ -1,11 +1,11 @@
 """From landmarks to crops: a similarity transform per picture, steady in time, and the pixels under it.
 
-A frame's transform is fitted to points that speaking does not move (eye corners and nose) after smoothing them over time, so
+A picture's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time, so
 that the crop follows the head and not the jaw: what moves inside the crop is the mouth.
 
-`mouth`: aligned to the mean face (as LiRA's front-end: rotation and scale removed, papers.md B.4), the outer eye corners
-90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face (LipSound2, papers.md A.2),
-neither rotated nor zoomed by the opening of the mouth.
+`mouth`: aligned to the mean face (rotation and scale removed, as in the front-end of LiRA's group, arXiv 2102.06657),
+the outer eye corners 90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face
+(LipSound2, section III), neither rotated with the head nor zoomed by the opening of the mouth.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[tuple[int, i
 def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """The pixels under a crop.
 
-    Enlarging is cubic. Before shrinking, the part of the picture that is needed is reduced by area averages first, so that
+    Enlarging is cubic. Before shrinking, the part of the picture that is needed is reduced by area averages, so that
     fine texture does not alias.
 
     Args:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def crop(
-    dir: Path,  # noqa: A002 - the name of the argument on the command line
+    dir: Path,
     dump: Path,
     *,
     regions: tuple[str, ...] = ("face", "mouth"),

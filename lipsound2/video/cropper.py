@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,36 +11,52 @@ import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.video.align import REGIONS, transforms, warp
-from lipsound2.video.decode import RATE, Picture, Source, Timeline, to_full_range
+from lipsound2.video.decode import RATE, Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
-from lipsound2.video.track import CHOICES, FILLED, Track, find_cuts, split_at_jumps, track
+from lipsound2.video.picture import Pixels, Still, to_full_range
+from lipsound2.video.reel import BUDGET, Reel
+from lipsound2.video.scenes import Scene, find_scenes, split_at_jumps, thumbnail
+from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 
 DETECTION_SIDE = 640  # pixels; faces are looked for in a picture no longer than this
 SHORTEST = 5  # pictures
-_THUMBNAIL = 48  # pixels, about; pictures are compared at this size to notice cuts
+EVERY = 12  # pictures between two key frames, at most
 
 
 @dataclass(frozen=True)
 class Report:
-    """What happened to one clip."""
+    """What happened to one clip.
+
+    Attributes:
+        frames: T, pictures on the 25 fps grid.
+        missing: those without a face; their landmarks are filled from around.
+        faces: most faces seen at once.
+        box: x0, y0, x1, y1 around the face that was taken, pixels, median over time.
+        scenes: runs of pictures without a cut.
+        looked: pictures the detector saw.
+        damaged: packets and pictures that ffmpeg found broken.
+        notes: what was converted.
+    """
 
     frames: int
     missing: int
     faces: int
-    scenes: int
+    box: tuple[int, int, int, int]
+    scenes: tuple[Scene, ...]
     looked: int
     damaged: int
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = [f"{self.frames} pictures, {self.missing} without a face"]
+        parts = [f"{self.frames} pictures", *self.notes, f"{self.missing} without a face"]
         if self.faces > 1:
-            parts.append(f"up to {self.faces} faces at once")
-        if self.scenes > 1:
-            parts.append(f"{self.scenes} scenes")
+            parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
+        if len(self.scenes) > 1:
+            first, end = max(self.scenes, key=lambda scene: scene[1] - scene[0])
+            parts.append(f"{len(self.scenes)} scenes, the longest {first / RATE:.2f}-{end / RATE:.2f} s")
         if self.damaged:
-            parts.append(f"{self.damaged} damaged packets")
-        return "; ".join([*parts, *self.notes])
+            parts.append(f"{self.damaged} damaged packets or pictures")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -48,8 +64,8 @@ class Crops:
     """What a clip became.
 
     Attributes:
-        landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in source pixels, then a flag:
-            1 detected, .5 interpolated, 0 filled.
+        landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in pixels of the upright source picture,
+            then a flag: 1 detected, .5 interpolated, 0 filled.
         regions: name -> (T, S, S) uint8, full-range luma.
         timeline: the 25 fps grid.
         report: what happened.
@@ -65,12 +81,16 @@ class Cropper:
     """Clips -> landmarks and crops. One detector for its whole life, reset per clip.
 
     Args:
-        regions: names out of `align.REGIONS`.
+        regions: names out of `align.REGIONS`; none for landmarks only.
         detector: `mediapipe`, `dlib`, or `none` when landmarks are always given.
         every: distance of key frames, pictures.
         choose: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`.
         least: share of pictures that must have a face.
         dlib_landmarks: a 68-point or 5-point model file for dlib.
+        budget: bytes of memory for pictures; a longer clip is decoded twice.
+
+    Raises:
+        LipsoundError: an unknown region, detector or choice; the detector's package is not installed.
     """
 
     def __init__(
@@ -78,142 +98,135 @@ class Cropper:
         regions: Sequence[str] = ("face", "mouth"),
         detector: str = "mediapipe",
         *,
-        every: int = 5,
+        every: int = EVERY,
         choose: str = "largest",
         least: float = 0.3,
         dlib_landmarks: Path | None = None,
+        budget: int = BUDGET,
     ) -> None:
         for name in regions:
             if name not in REGIONS:
                 raise LipsoundError(f"unknown region '{name}'; one of: {', '.join(REGIONS)}")
+        if choose not in CHOICES:
+            raise LipsoundError(f"unknown choice of face '{choose}'; one of: {', '.join(CHOICES)}")
+        if every < 1:
+            raise LipsoundError(f"key frames every {every} pictures: at least 1 is wanted")
         self.regions = tuple(regions)
         self.every = every
         self.choose = choose
         self.least = least
         cv2.setNumThreads(1)  # clips are shared out over processes
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
+        self._reel = Reel(budget)
 
     def __call__(self, clip: Path | str | np.ndarray, landmarks: np.ndarray | None = None) -> Crops:
         """Crop one clip.
 
         Args:
-            clip: video file, or pictures (T, H, W, 3) or (T, H, W) uint8 at 25 fps.
+            clip: video file, or pictures (T, H, W, 3) RGB or (T, H, W) full-range grey, uint8, at 25 fps.
             landmarks: (T, 137), given instead of detected.
 
         Raises:
-            ClipFailure: `unreadable`, `no-video`, `too-short`, `no-face`, `landmarks`.
+            ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `landmarks`.
         """
+        parts: Iterable[Sequence[Still]]
+        source: Source | None = None
         if isinstance(clip, np.ndarray):
-            pictures: Sequence[_Picture] = [_Array(frame) for frame in clip]
-            height, width = clip.shape[1:3]
-            timeline, damaged, notes = Timeline(0.0, len(clip), RATE, width, height), 0, ()
+            parts = [[Pixels(frame) for frame in clip]]
         else:
             source = Source(Path(clip))
-            pictures = list(source)
-            assert source.timeline is not None
-            timeline, damaged = source.timeline, source.damaged
-            notes = _notes(source)
-        if len(pictures) < SHORTEST:
-            raise ClipFailure("too-short", f"{len(pictures)} pictures at 25 fps, at least {SHORTEST} are needed")
-        scenes = find_cuts([_thumbnail(picture, pictures[0].size) for picture in pictures])
-        tracked = self._track(pictures, scenes) if landmarks is None else _given(landmarks, len(pictures))
-        scenes = split_at_jumps(tracked.points, tracked.flags, scenes)
-        crops = {name: self._cut(pictures, tracked.points, name, scenes) for name in self.regions}
-        report = Report(
-            len(pictures),
-            int((tracked.flags == FILLED).sum()),
-            tracked.faces,
-            len(scenes),
-            tracked.looked,
-            damaged,
-            notes,
-        )
-        flat = np.concatenate([tracked.points.reshape(len(pictures), 136), tracked.flags[:, None]], 1)
-        return Crops(flat.astype(np.float32), crops, timeline, report)
-
-    def _track(self, pictures: Sequence[_Picture], scenes: Sequence[tuple[int, int]]) -> Track:
-        detector = self._detector
-        if detector is None:
+            parts = self._reel.parts(source)
+        if self._detector is None and landmarks is None:
             raise LipsoundError("this cropper was made without a detector: landmarks must be given")
-        detector.reset()
+        if self._detector is not None:
+            self._detector.reset()
+        thumbnails: list[np.ndarray] = []
+        tracks: list[Track] = []
+        pictures: Sequence[Still] = []
+        for pictures in parts:
+            small = [thumbnail(picture.luma()) for picture in pictures]
+            if landmarks is None:
+                tracks.append(self._track(pictures, find_scenes(small), tracks[-1].last if tracks else None))
+            thumbnails += small
+        frames = len(thumbnails)
+        if frames < SHORTEST:
+            raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
+        scenes = find_scenes(thumbnails)
+        tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
+        self._check(tracked.flags, pictures[0].size)
+        scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
+        held = pictures if source is None or len(pictures) == frames else self._reel.again(source)
+        regions = self._cut(held, tracked.points, scenes)
+        width, height = pictures[0].size
+        timeline = Timeline(0.0, frames, RATE, width, height) if source is None else source.timeline
+        assert timeline is not None
+        report = Report(
+            frames=frames,
+            missing=int((tracked.flags == FILLED).sum()),
+            faces=tracked.faces,
+            box=_box(tracked),
+            scenes=tuple(scenes),
+            looked=tracked.looked,
+            damaged=source.damaged if source else 0,
+            notes=_notes(source, timeline),
+        )
+        flat = np.concatenate([tracked.points.reshape(frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
+        return Crops(flat, regions, timeline, report)
+
+    def _track(self, pictures: Sequence[Still], scenes: Sequence[Scene], before: Face | None) -> Track:
+        detector = self._detector
+        assert detector is not None
         size = pictures[0].size
 
         def look(index: int, alone: bool) -> list[Face]:
             rgb = pictures[index].rgb(DETECTION_SIDE)
             scale = size[0] / rgb.shape[1]
-            return [_scaled(face, scale) for face in detector.detect(rgb, alone=alone)]
+            return [face.moved(scale) for face in detector.detect(rgb, alone=alone)]
 
-        tracked = track(look, scenes, self.every, self.choose, size)
-        if tracked is None:
-            raise ClipFailure("no-face", f"no face in {len(pictures)} pictures of {size[0]}x{size[1]}")
-        share = float((tracked.flags != FILLED).mean())
+        return track(look, scenes, self.every, self.choose, size, before)
+
+    def _check(self, flags: np.ndarray, size: tuple[int, int]) -> None:
+        share = float((flags != FILLED).mean())
+        if share == 0:
+            raise ClipFailure("no-face", f"no face in {len(flags)} pictures of {size[0]}x{size[1]}")
         if share < self.least:
-            raise ClipFailure("no-face", f"a face in {share:.0%} of the pictures only, {self.least:.0%} are wanted")
-        return tracked
+            raise ClipFailure("no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted")
 
-    @staticmethod
-    def _cut(
-        pictures: Sequence[_Picture], points: np.ndarray, name: str, scenes: Sequence[tuple[int, int]]
-    ) -> np.ndarray:
-        region = REGIONS[name]
-        matrices = transforms(points, region, scenes)
-        crops = np.empty((len(pictures), region.size, region.size), np.uint8)
-        for crop, picture, matrix in zip(crops, pictures, matrices, strict=True):
-            # The levels are stretched in the crop, not in the whole picture: the same numbers for a tenth of the work.
-            crop[:] = to_full_range(warp(picture.luma(), matrix, region.size), picture.full_range)
+    def _cut(self, pictures: Iterable[Still], points: np.ndarray, scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+        matrices = {name: transforms(points, REGIONS[name], scenes) for name in self.regions}
+        sizes = {name: REGIONS[name].size for name in self.regions}
+        crops = {name: np.empty((len(points), size, size), np.uint8) for name, size in sizes.items()}
+        if not crops:
+            return crops
+        for index, picture in enumerate(pictures):
+            luma = picture.luma()
+            for name, size in sizes.items():
+                # Levels are stretched in the crop, not in the whole picture: a tenth of the work.
+                crops[name][index] = to_full_range(warp(luma, matrices[name][index], size), picture.full_range)
         return crops
-
-
-@dataclass(frozen=True)
-class _Array:
-    """A picture that was decoded elsewhere, with `decode.Picture`'s methods."""
-
-    pixels: np.ndarray
-    full_range: bool = True
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.pixels.shape[1], self.pixels.shape[0]
-
-    def luma(self) -> np.ndarray:
-        return self.pixels if self.pixels.ndim == 2 else cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)
-
-    def rgb(self, longest: int | None = None) -> np.ndarray:
-        pixels = self.pixels if self.pixels.ndim == 3 else cv2.cvtColor(self.pixels, cv2.COLOR_GRAY2RGB)
-        scale = min(1.0, longest / max(self.size)) if longest else 1.0
-        return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-
-
-_Picture = Picture | _Array
-
-
-def _thumbnail(picture: _Picture, size: tuple[int, int]) -> np.ndarray:
-    step = max(1, max(size) // _THUMBNAIL)
-    return picture.luma()[: size[1] : step, : size[0] : step]
-
-
-def _scaled(face: Face, scale: float) -> Face:
-    """A face found in a picture that was scaled down, in the pixels of the full one (their centres, not their corners)."""
-    x0, y0, x1, y1 = (scale * value for value in face.box)
-    return replace(face, box=(x0, y0, x1, y1), points=(face.points * np.float32(scale)))
 
 
 def _given(landmarks: np.ndarray, frames: int) -> Track:
     if landmarks.shape != (frames, 137):
         raise ClipFailure(
-            "landmarks", f"expected ({frames}, 137) for the pictures of this clip, found {landmarks.shape}"
+            "landmarks", f"expected ({frames}, 137) for the pictures of the clip, found {landmarks.shape}"
         )
     return Track(landmarks[:, :136].reshape(frames, 68, 2).astype(np.float32), landmarks[:, 136].astype(np.float32))
 
 
-def _notes(source: Source) -> tuple[str, ...]:
-    timeline = source.timeline
-    assert timeline is not None
+def _box(tracked: Track) -> tuple[int, int, int, int]:
+    points = tracked.points[tracked.flags != FILLED]
+    x0, y0 = np.median(points.min(1), 0).round().astype(int)
+    x1, y1 = np.median(points.max(1), 0).round().astype(int)
+    return int(x0), int(y0), int(x1), int(y1)
+
+
+def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:
     notes = [f"{timeline.width}x{timeline.height}"]
     if abs(timeline.fps - RATE) > 0.01 * RATE:
-        notes.append(f"{timeline.fps:.2f} -> {RATE:g} pictures/s")
-    if source.turns:
+        notes.append(f"{timeline.fps:.2f} -> {RATE:g} a second")
+    if source is not None and source.turns:
         notes.append(f"turned by {90 * source.turns} degrees")
-    if source.interlaced:
+    if source is not None and source.interlaced:
         notes.append("deinterlaced")
     return tuple(notes)

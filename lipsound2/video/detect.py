@@ -1,15 +1,18 @@
 """Faces in one picture, behind one small interface: mediapipe's face mesh or dlib.
 
-A detector lives as long as its worker; `reset()` forgets the faces it is tracking, so that a clip's result does not depend
+A detector lives as long as its worker; `reset()` forgets the face it follows, so that a clip's result does not depend
 on which clip came before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,17 +24,26 @@ from lipsound2.video.mean_face import MEAN_FACE
 MOST_FACES = 5
 # Vertices of mediapipe's face mesh (468) that lie where the 68 iBUG points do.
 _MESH_TO_68 = np.array(
-    [162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389]  # jaw, from the picture's left
-    + [71, 63, 105, 66, 107, 336, 296, 334, 293, 301]  # brows
-    + [168, 197, 5, 4, 75, 97, 2, 326, 305]  # nose
-    + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]  # eyes
-    + [61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181]  # outer lips
-    + [78, 82, 13, 312, 308, 317, 14, 87]  # inner lips
+    [
+        *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw, from the left
+        *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
+        *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose
+        *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+        *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+        *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
+    ]
+)
+_BLANK = np.zeros((96, 96, 3), np.uint8)
+_SMALLEST = 16  # pixels; no mesh fits into less
+_MEDIAPIPE_NOISE = (
+    "Created TensorFlow Lite XNNPACK delegate",
+    "All log messages before absl::InitializeLog()",
+    "inference_feedback_manager.cc",
 )
 # Outer and inner corner of the eye on the picture's right, of that on its left, base of the nose.
 _FIVE = np.array([45, 42, 36, 39, 33])
-# Where dlib's box lies about a face, measured against mediapipe on ten speakers of GRID: distance of the outer eye corners
-# and height of the eye line, in sides of the box.
+# Where dlib's box lies about a face, measured against mediapipe on ten speakers of GRID: distance of the outer eye
+# corners and height of the eye line, in sides of the box.
 _EYES_PER_BOX = 0.62
 _EYE_LINE = 0.28
 
@@ -55,6 +67,13 @@ class Face:
         """Width of the box, pixels."""
         return self.box[2] - self.box[0]
 
+    def moved(self, scale: float, shift: tuple[float, float] = (0.0, 0.0)) -> Face:
+        """The face in a picture that is `scale` times as large and begins at -`shift`."""
+        x0, y0, x1, y1 = self.box
+        (x, y) = shift
+        box = (scale * x0 + x, scale * y0 + y, scale * x1 + x, scale * y1 + y)
+        return replace(self, box=box, points=self.points * np.float32(scale) + np.array(shift, np.float32))
+
 
 class Detector(Protocol):
     """What finds faces."""
@@ -74,42 +93,92 @@ class Detector(Protocol):
 class MediapipeDetector:
     """mediapipe's face mesh; its models come in the wheel (Apache-2.0).
 
+    Small faces (below about a tenth of the picture) are found by its long-range detector and meshed in a cut-out.
+
     Args:
         confidence: least confidence of a face.
     """
 
     def __init__(self, confidence: float = 0.5) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")  # its notes on delegates, for every worker again
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            mesh = require("mediapipe", "face").solutions.face_mesh
-        make: Callable[..., Any] = mesh.FaceMesh
-        self._every = make(static_image_mode=True, max_num_faces=MOST_FACES, min_detection_confidence=confidence)
-        self._one = make(static_image_mode=False, max_num_faces=1, min_detection_confidence=confidence)
+        # protobuf's advice to mediapipe's authors, given at the first face.
+        warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
+        with _quiet(_MEDIAPIPE_NOISE):
+            solutions = require("mediapipe", "face").solutions
+            mesh: Callable[..., Any] = solutions.face_mesh.FaceMesh
+            self._all = mesh(static_image_mode=True, max_num_faces=MOST_FACES, min_detection_confidence=confidence)
+            self._one = mesh(static_image_mode=False, max_num_faces=1, min_detection_confidence=confidence)
+            self._far = solutions.face_detection.FaceDetection(confidence, model_selection=1)
+            for graph in (self._all, self._one, self._far):
+                graph.process(_BLANK)  # what a graph has to say it says on its first picture
+        self._following = False
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
         """See `Detector.detect`."""
-        height, width = rgb.shape[:2]
-        found = (self._one if alone else self._every).process(rgb).multi_face_landmarks or []
-        faces = []
-        for landmarks in found:
-            mesh = np.array([(point.x, point.y) for point in landmarks.landmark], np.float32) * (width, height)
-            (x0, y0), (x1, y1) = mesh.min(0), mesh.max(0)
-            points = np.ascontiguousarray(mesh[_MESH_TO_68], np.float32)
-            faces.append(Face((float(x0), float(y0), float(x1), float(y1)), points))
-        return faces
+        self._following = self._following or alone
+        faces = _meshes(self._one if alone else self._all, rgb)
+        return faces or self._distant(rgb)
 
     def reset(self) -> None:
         """See `Detector.reset`."""
-        self._one.reset()
+        # A blank picture loses the face that is followed: the same end as making a new graph, in a tenth of the time.
+        if self._following and self._one.process(_BLANK).multi_face_landmarks:
+            self._one.reset()
+        self._following = False
+
+    def _distant(self, rgb: np.ndarray) -> list[Face]:
+        height, width = rgb.shape[:2]
+        faces = []
+        for found in (self._far.process(rgb).detections or [])[:MOST_FACES]:
+            box = found.location_data.relative_bounding_box
+            side = 2 * max(box.width * width, box.height * height)
+            x, y = (box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height
+            x0, y0 = max(0, round(x - side / 2)), max(0, round(y - side / 2))
+            part = rgb[y0 : round(y + side / 2), x0 : round(x + side / 2)]
+            if min(part.shape[:2]) < _SMALLEST:
+                continue
+            faces += [face.moved(1.0, (x0, y0)) for face in _meshes(self._all, np.ascontiguousarray(part))[:1]]
+        return faces
+
+
+def _meshes(graph: Any, rgb: np.ndarray) -> list[Face]:
+    """The faces a mesh graph finds, in pixels."""
+    height, width = rgb.shape[:2]
+    faces = []
+    for landmarks in graph.process(rgb).multi_face_landmarks or []:
+        mesh = np.array([(point.x, point.y) for point in landmarks.landmark], np.float32) * (width, height)
+        points = np.ascontiguousarray(mesh[_MESH_TO_68], np.float32)
+        (x0, y0), (x1, y1) = mesh.min(0).tolist(), mesh.max(0).tolist()
+        faces.append(Face((x0, y0, x1, y1), points))
+    return faces
+
+
+@contextlib.contextmanager
+def _quiet(noise: tuple[str, ...]) -> Iterator[None]:
+    """Hold back what is written to the standard error, and pass it on without the lines that say nothing.
+
+    mediapipe's C++ side logs before its own log levels are in force, so that no setting silences it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not any(part in line for part in noise)))
 
 
 class DlibDetector:
     """dlib's HOG face detector, with the landmark model of a file, or none.
 
-    The 68-point file that is handed around was trained on iBUG 300-W and is not free for commercial use; none ships with
-    dlib or with this toolkit. With the free 5-point file the mean face is fitted to the five points; without any file it is
-    placed by the box, which leaves the mouth within about a tenth of the face width.
+    The 68-point file that is handed around was trained on iBUG 300-W and is not free for commercial use; none comes
+    with dlib or with this toolkit. With the free 5-point file the mean face is fitted to the five points; without any
+    file it is placed by the box.
 
     Args:
         landmarks: `shape_predictor_68_face_landmarks.dat`, `shape_predictor_5_face_landmarks.dat`, or None.

@@ -1,12 +1,13 @@
 """One face through a clip: key frames, bisection where they disagree, interpolation between, gaps filled and flagged.
 
-The detector looks at every k-th picture of a scene. Where two neighbouring key frames disagree, or one of them has no face,
-the picture half way between is looked at too, and so on. Between key frames the points are interpolated. Nothing is
-interpolated or smoothed across a cut.
+The detector looks at every k-th picture of a scene. Where two neighbouring key frames disagree, or one of them has no
+face, the picture half way between is looked at too, and so on. Between key frames the points are interpolated. Nothing
+is interpolated across a cut.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,33 +15,36 @@ import numpy as np
 
 from lipsound2.video.align import MOUTH, STABLE
 from lipsound2.video.detect import Face
+from lipsound2.video.scenes import Scene
 
 DETECTED, INTERPOLATED, FILLED = 1.0, 0.5, 0.0
 CHOICES = ("largest", "left", "right", "center")
-_CUT_DIFFERENCE = 24.0  # mean difference of grey levels between two pictures of different scenes
-_CUT_CONTRAST = 4.0  # and how many times the differences around it
-_JUMP = 0.5  # face widths between two successive pictures that no head moves
 _AGREE = 0.05  # face widths between two key frames within which interpolation is trusted unseen
 _STRAIGHT = 0.012  # face widths by which the middle may be off the straight line
+_ANOTHER = 0.75  # face widths beyond which it is another face
+_LINKED = 0.1  # least overlap of a face with itself at the key frame before
+_FAMILIAR = 10.0  # how much more the face followed so far counts than the others, in a later part of a long clip
 
 Look = Callable[[int, bool], list[Face]]
 
 
 @dataclass
 class Track:
-    """A face through a clip.
+    """A face through a run of pictures.
 
     Attributes:
-        points: (T, 68, 2) float32, pixels.
-        flags: (T,) float32: 1 detected, .5 interpolated between two key frames, 0 filled where no face was found.
+        points: (T, 68, 2) float32, pixels; zeros in scenes without any face.
+        flags: (T,) float32: 1 detected, .5 interpolated between two key frames, 0 no face: filled from around.
         faces: most faces seen at once.
         looked: pictures the detector saw.
+        last: the last sighting.
     """
 
     points: np.ndarray
     flags: np.ndarray
     faces: int = 0
     looked: int = 0
+    last: Face | None = None
 
 
 @dataclass
@@ -50,105 +54,83 @@ class _Trail:
     seen: dict[int, Face] = field(default_factory=dict)
 
     @property
+    def first(self) -> Face:
+        return self.seen[min(self.seen)]
+
+    @property
     def last(self) -> Face:
         return self.seen[max(self.seen)]
 
 
-def find_cuts(thumbnails: Sequence[np.ndarray]) -> list[tuple[int, int]]:
-    """Scenes of a clip.
+@dataclass
+class _Memory:
+    """The detector's view of a clip, each picture looked at once."""
 
-    Args:
-        thumbnails: T small grey pictures of one size.
+    look: Look
+    seen: dict[int, list[Face]] = field(default_factory=dict)
 
-    Returns:
-        (first, end) of each run of pictures without a cut; they cover 0..T.
-    """
-    small = np.stack(thumbnails).astype(np.int16)
-    steps = np.abs(np.diff(small, axis=0)).mean((1, 2))
-    cuts = []
-    for i in np.flatnonzero(steps > _CUT_DIFFERENCE):
-        around = np.delete(steps[max(0, i - 3) : i + 4], min(i, 3))
-        if not len(around) or steps[i] > _CUT_CONTRAST * np.median(around):
-            cuts.append(int(i) + 1)
-    edges = [0, *cuts, len(small)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    def __call__(self, index: int, alone: bool) -> list[Face]:
+        if index not in self.seen:
+            self.seen[index] = self.look(index, alone)
+        return self.seen[index]
 
 
 def track(
-    look: Look, scenes: Sequence[tuple[int, int]], every: int, choose: str, size: tuple[int, int]
-) -> Track | None:
+    look: Look, scenes: Sequence[Scene], every: int, choose: str, size: tuple[int, int], before: Face | None = None
+) -> Track:
     """Follow one face.
 
     Args:
         look: (picture number, only one face is about) -> faces, in the pixels the points are wanted in.
-        scenes: runs of pictures without a cut.
+        scenes: runs of pictures without a cut, from 0 to T.
         every: k, distance of key frames.
         choose: which face when there are several, one of `CHOICES`.
         size: width and height of the picture.
-
-    Returns:
-        The track, or None when no picture has a face.
+        before: the face that was followed just before picture 0, which is preferred then.
     """
     total = scenes[-1][1]
-    points = np.zeros((total, 68, 2), np.float32)
-    flags = np.full(total, FILLED, np.float32)
-    counter = _Counter(look)
+    result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
+    memory = _Memory(look)
     for first, end in scenes:
-        _fill(_follow(counter, first, end, every, choose, size), counter.empty, first, end, points, flags)
-    if not flags.any():
-        return None
-    _hold(points, scenes, flags)
-    return Track(points, flags, counter.most, len(counter.memory))
+        seen = _follow(memory, first, end, every, choose, size, before if first == 0 else None)
+        if seen:
+            missed = np.array(sorted(i for i, faces in memory.seen.items() if first <= i < end and i not in seen))
+            _fill(seen, missed, first, end, result)
+            result.last = seen[max(seen)]
+        elif end == total:
+            result.last = None
+    result.faces = max(map(len, memory.seen.values()))
+    result.looked = len(memory.seen)
+    return result
 
 
-def split_at_jumps(points: np.ndarray, flags: np.ndarray, scenes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Split scenes where the face is somewhere else at once: cuts that the picture as a whole did not show.
-
-    Args:
-        points: (T, 68, 2).
-        flags: (T,).
-        scenes: (first, end) runs of pictures.
-    """
-    width = np.ptp(points[:, :, 0], axis=1)
-    move = np.linalg.norm(np.diff(points[:, STABLE].mean(1), axis=0), axis=1)
-    sure = (flags[:-1] == DETECTED) & (flags[1:] == DETECTED)
-    jumps = np.flatnonzero(sure & (move > _JUMP * width[:-1])) + 1
-    edges = sorted({0, len(flags), *(first for first, _ in scenes), *map(int, jumps)})
-    return list(zip(edges[:-1], edges[1:], strict=True))
+def join(parts: Sequence[Track]) -> Track:
+    """The parts of a clip as one. Scenes without any face take the points of the nearest picture that has them."""
+    points = np.concatenate([part.points for part in parts])
+    flags = np.concatenate([part.flags for part in parts])
+    placed = points.any((1, 2))
+    if not placed.all() and placed.any():
+        known = np.flatnonzero(placed)
+        empty = np.flatnonzero(~placed)
+        right = known[np.clip(np.searchsorted(known, empty), 0, len(known) - 1)]
+        left = known[np.clip(np.searchsorted(known, empty) - 1, 0, len(known) - 1)]
+        points[empty] = points[np.where(abs(empty - left) <= abs(right - empty), left, right)]
+    return Track(points, flags, max(p.faces for p in parts), sum(p.looked for p in parts), parts[-1].last)
 
 
-class _Counter:
-    """The detector's view of a clip, each picture looked at once."""
-
-    def __init__(self, look: Look) -> None:
-        self._look = look
-        self.memory: dict[int, list[Face]] = {}
-        self.most = 0
-
-    def __call__(self, index: int, alone: bool) -> list[Face]:
-        if index not in self.memory:
-            self.memory[index] = self._look(index, alone)
-            self.most = max(self.most, len(self.memory[index]))
-        return self.memory[index]
-
-    @property
-    def empty(self) -> set[int]:
-        return {index for index, faces in self.memory.items() if not faces}
-
-
-def _follow(look: _Counter, first: int, end: int, every: int, choose: str, size: tuple[int, int]) -> dict[int, Face]:
+def _follow(
+    look: _Memory, first: int, end: int, every: int, choose: str, size: tuple[int, int], before: Face | None
+) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
-    keys = sorted({*range(first, end, every), end - 1})
-    survey = {keys[0], keys[len(keys) // 2], keys[-1]}
-    alone = max(len(look(i, False)) for i in sorted(survey)) <= 1
+    keys = [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
+    alone = max(len(look(i, False)) for i in sorted({keys[0], keys[len(keys) // 2]})) <= 1
     trails: list[_Trail] = []
     for i in keys:
         _link(trails, i, look(i, alone))
     if not trails:
         return {}
-    chosen = max(trails, key=lambda trail: _merit(trail, choose, size))
-    seen = chosen.seen
-    for a, b in zip(keys[:-1], keys[1:], strict=True):
+    seen = max(trails, key=lambda trail: _merit(trail, choose, size, before)).seen
+    for a, b in itertools.pairwise(keys):
         _bisect(look, seen, a, b, alone)
     return dict(sorted(seen.items()))
 
@@ -159,54 +141,49 @@ def _link(trails: list[_Trail], index: int, faces: list[Face]) -> None:
         ((overlap(trail.last, face), t, f) for t, trail in enumerate(trails) for f, face in enumerate(faces)),
         reverse=True,
     )
-    taken_trails: set[int] = set()
-    taken_faces: set[int] = set()
+    taken: set[int] = set()
+    linked: set[int] = set()
     for value, t, f in pairs:
-        if value > 0.1 and t not in taken_trails and f not in taken_faces:
+        if value > _LINKED and t not in taken and f not in linked:
             trails[t].seen[index] = faces[f]
-            taken_trails.add(t)
-            taken_faces.add(f)
-    for f, face in enumerate(faces):
-        if f not in taken_faces:
-            trails.append(_Trail({index: face}))
+            taken.add(t)
+            linked.add(f)
+    trails += [_Trail({index: face}) for f, face in enumerate(faces) if f not in linked]
 
 
-def _merit(trail: _Trail, choose: str, size: tuple[int, int]) -> tuple[float, ...]:
+def _merit(trail: _Trail, choose: str, size: tuple[int, int], before: Face | None) -> float:
     """What the chosen trail has most of. `largest`: width of the face x pictures it is in / how restless it is."""
     faces = list(trail.seen.values())
-    widths = np.array([face.width for face in faces])
+    known = _FAMILIAR if before is not None and overlap(before, trail.first) > _LINKED else 0.0
     middles = np.array([((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2) for f in faces])
-    width = float(np.median(widths))
-    if choose in ("left", "right", "center"):
+    if choose != "largest":
         x = float(np.median(middles[:, 0])) / size[0]
-        place = {"left": -x, "right": x, "center": -abs(x - 0.5)}[choose]
-        return (place,)
-    move = float(np.median(np.abs(np.diff(middles, axis=0)).sum(1))) / width if len(faces) > 1 else 1.0
-    return (width * len(faces) / (1 + move),)
+        return known + {"left": -x, "right": x, "center": -abs(x - 0.5)}[choose]
+    width = float(np.median([face.width for face in faces]))
+    restless = float(np.median(np.abs(np.diff(middles, axis=0)).sum(1))) / width if len(faces) > 1 else 1.0
+    return (1 + known) * width * len(faces) / (1 + restless)
 
 
-def _bisect(look: _Counter, seen: dict[int, Face], a: int, b: int, alone: bool) -> None:
+def _bisect(look: _Memory, seen: dict[int, Face], a: int, b: int, alone: bool) -> None:
     """Look between two key frames as long as they disagree or one of them has no face."""
-    if b - a < 2:
-        return
     left, right = seen.get(a), seen.get(b)
-    if left is None and right is None:
+    if b - a < 2 or (left is None and right is None):
         return
-    if left is not None and right is not None and distance(left.points, right.points) <= _AGREE * left.width:
-        return
-    middle = (a + b) // 2
-    faces = look(middle, alone)
+    both = left is not None and right is not None
     if left is not None and right is not None:
-        share = (middle - a) / (b - a)
+        if distance(left.points, right.points) <= _AGREE * left.width:
+            return
+        share = ((a + b) // 2 - a) / (b - a)
         expected = left.points * (1 - share) + right.points * share
     else:
         known = left or right
         assert known is not None
         expected = known.points
-    match = _nearest(faces, expected)
+    middle = (a + b) // 2
+    match = _nearest(look(middle, alone), expected)
     if match is not None:
         seen[middle] = match
-        if left is not None and right is not None and distance(match.points, expected) <= _STRAIGHT * match.width:
+        if both and distance(match.points, expected) <= _STRAIGHT * match.width:
             return
     _bisect(look, seen, a, middle, alone)
     _bisect(look, seen, middle, b, alone)
@@ -215,38 +192,23 @@ def _bisect(look: _Counter, seen: dict[int, Face], a: int, b: int, alone: bool) 
 def _nearest(faces: list[Face], expected: np.ndarray) -> Face | None:
     """The face nearest to where it should be, unless it is another one."""
     best = min(faces, key=lambda face: distance(face.points, expected), default=None)
-    if best is None or distance(best.points, expected) > 1.5 * best.width:
-        return None
-    return best
+    return None if best is None or distance(best.points, expected) > _ANOTHER * best.width else best
 
 
-def _fill(seen: dict[int, Face], empty: set[int], first: int, end: int, points: np.ndarray, flags: np.ndarray) -> None:
-    """Points of every picture of a scene from the sightings in it; nothing is written when there are none."""
-    if not seen:
-        return
+def _fill(seen: dict[int, Face], missed: np.ndarray, first: int, end: int, result: Track) -> None:
+    """Points and flags of every picture of a scene from the sightings in it."""
     numbers = np.array(sorted(seen))
     known = np.stack([seen[int(i)].points for i in numbers]).reshape(len(numbers), -1)
     at = np.arange(first, end)
     right = np.clip(np.searchsorted(numbers, at, side="left"), 0, len(numbers) - 1)
     left = np.clip(np.searchsorted(numbers, at, side="right") - 1, 0, len(numbers) - 1)
-    span = np.maximum(numbers[right] - numbers[left], 1)
-    share = np.clip((at - numbers[left]) / span, 0, 1)[:, None]
-    points[first:end] = (known[left] * (1 - share) + known[right] * share).reshape(-1, 68, 2)
-    missed = np.array(sorted(empty))
-    for i in at:
-        if int(i) in seen:
-            flags[i] = DETECTED
-        elif numbers[0] <= i <= numbers[-1]:
-            a, b = numbers[left[i - first]], numbers[right[i - first]]
-            flags[i] = FILLED if ((missed > a) & (missed < b)).any() else INTERPOLATED
-
-
-def _hold(points: np.ndarray, scenes: Sequence[tuple[int, int]], flags: np.ndarray) -> None:
-    """Scenes without any face take the points of the nearest picture that has them; their flags stay 0."""
-    good = [i for first, end in scenes if flags[first:end].any() for i in (first, end - 1)]
-    for first, end in scenes:
-        if not flags[first:end].any():
-            points[first:end] = points[min(good, key=lambda i: min(abs(i - first), abs(i - end + 1)))]
+    share = np.clip((at - numbers[left]) / np.maximum(numbers[right] - numbers[left], 1), 0, 1)[:, None]
+    result.points[first:end] = (known[left] * (1 - share) + known[right] * share).reshape(-1, 68, 2)
+    # Between two sightings with a look in vain between them there was no face; so before the first and after the last.
+    vain = np.searchsorted(missed, numbers[right]) > np.searchsorted(missed, numbers[left])
+    outside = (at < numbers[0]) | (at > numbers[-1])
+    result.flags[first:end] = np.where(vain | outside, FILLED, INTERPOLATED)
+    result.flags[numbers] = DETECTED
 
 
 def overlap(one: Face, other: Face) -> float:
@@ -259,7 +221,7 @@ def overlap(one: Face, other: Face) -> float:
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """How far the stable points and the middle of the mouth are apart: the largest of both, pixels."""
+    """How far two sets of points (68, 2) are apart: stable points or middle of the mouth, whichever is more; pixels."""
     stable = np.linalg.norm(one[STABLE] - other[STABLE], axis=1).mean()
     mouth = np.linalg.norm(one[MOUTH].mean(0) - other[MOUTH].mean(0))
     return float(max(stable, mouth))

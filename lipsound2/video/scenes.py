@@ -1,0 +1,56 @@
+"""Where a clip is cut: nothing is smoothed or interpolated across such a place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+Scene = tuple[int, int]  # first picture, end (one past the last)
+
+_DIFFERENCE = 24.0  # grey levels, mean, between two pictures of different scenes
+_CONTRAST = 4.0  # and how many times the differences around it
+_AROUND = 3  # pictures on each side
+_JUMP = 0.5  # face widths between two successive pictures, which no head moves
+_THUMBNAIL = 48  # pixels, about
+
+
+def thumbnail(luma: np.ndarray) -> np.ndarray:
+    """A picture (H, W) at the size at which pictures are compared."""
+    step = max(1, max(luma.shape) // _THUMBNAIL)
+    return luma[::step, ::step].copy()
+
+
+def find_scenes(thumbnails: Sequence[np.ndarray]) -> list[Scene]:
+    """Runs of pictures without a cut, by the difference from each picture to the next.
+
+    Args:
+        thumbnails: T small grey pictures of one size.
+
+    Returns:
+        Scenes that cover 0..T.
+    """
+    small = np.stack(thumbnails).astype(np.int16)
+    steps = np.abs(np.diff(small, axis=0)).mean((1, 2))
+    cuts = []
+    for i in map(int, np.flatnonzero(steps > _DIFFERENCE)):
+        around = [*steps[max(0, i - _AROUND) : i], *steps[i + 1 : i + 1 + _AROUND]]
+        if not around or steps[i] > _CONTRAST * np.median(around):
+            cuts.append(i + 1)
+    return list(itertools.pairwise([0, *cuts, len(small)]))
+
+
+def split_at_jumps(points: np.ndarray, sure: np.ndarray, scenes: Sequence[Scene]) -> list[Scene]:
+    """Split scenes where the face is somewhere else at once: cuts that the picture as a whole did not show.
+
+    Args:
+        points: (T, 68, 2) landmarks.
+        sure: (T,) bool, the face was seen in this very picture.
+        scenes: runs of pictures, covering 0..T.
+    """
+    width = np.ptp(points[:, :, 0], axis=1)
+    move = np.linalg.norm(np.diff(points.mean(1), axis=0), axis=1)
+    jumps = np.flatnonzero(sure[:-1] & sure[1:] & (move > _JUMP * width[:-1])) + 1
+    edges = sorted({0, len(points), *(first for first, _ in scenes), *map(int, jumps)})
+    return list(itertools.pairwise(edges))
