@@ -142,6 +142,12 @@ class Toy:
         return Evaluation(-error, {"error": error}, {"picture": picture}, {"sound": np.zeros(160, np.float32)})
 
 
+def write_data(folder: Path, train: int, valid: int) -> None:
+    """Data dirs `train` and `valid` below `folder`, of so many clips."""
+    for name, count in (("train", train), ("valid", valid)):
+        DataDir.write(folder / name, utt2spk={f"s1-{name}{number:03d}": "s1" for number in range(count)})
+
+
 tasks.TASKS["toy"] = f"{__name__}:Toy"
 
 if __name__ == "__main__":
