@@ -82,7 +82,8 @@ def _span(
         return 0, frames
     if rng.random() < config.augment_focus:
         # The window is centred, up to its own half length, on a picture drawn by the loudness of its sound.
-        loudness = target.mean(axis=1) - target.mean(axis=1).min()
+        loudness = target.mean(axis=1)
+        loudness -= loudness.min()
         centre = (
             int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else frames // 2
         )
