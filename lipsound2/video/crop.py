@@ -34,7 +34,7 @@ def crop(
     choose: Literal["largest", "left", "right", "center"] = "largest",
     least: float = 0.3,
     codec: str = CODEC,
-    crf: int = CRF,
+    crf: float = CRF,
     nj: int = 2,
     launcher: str = "local",
     shard_size: int = 100,

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange
 from lipsound2.errors import ClipFailure, LipsoundError
 
 CODEC = "libx264"
-CRF = 20
+CRF = 20.5
 # mbtree reads past its rows when the picture is few blocks wide: the bytes then differ from run to run. Three B-frames
 # between two others whatever the picture shows: a tenth smaller at equal PSNR, and faster, than choosing their number.
 _OPTIONS = {
@@ -31,7 +31,7 @@ _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
 def encode(
-    frames: np.ndarray, *, codec: str = CODEC, crf: int = CRF, options: Mapping[str, str] | None = None
+    frames: np.ndarray, *, codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
 ) -> np.ndarray:
     """Compress grey pictures.
 

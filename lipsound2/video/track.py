@@ -127,9 +127,11 @@ def _follow(
     trails: list[_Trail] = []
     for i in keys:
         _link(trails, i, look(i, alone))
-    if not trails:
-        return {}
-    seen = max(trails, key=lambda trail: _merit(trail, choose, size, before)).seen
+    seen: dict[int, Face] = {}
+    for trail in sorted(trails, key=lambda trail: _merit(trail, choose, size, before), reverse=True):
+        # A trail at another time goes on where this one ends: the face moved fast. One at the same time is another face.
+        if not seen or min(trail.seen) > max(seen) or max(trail.seen) < min(seen):
+            seen |= trail.seen
     for a, b in itertools.pairwise(keys):
         _bisect(look, seen, a, b, alone)
     return dict(sorted(seen.items()))
@@ -169,30 +171,30 @@ def _bisect(look: _Memory, seen: dict[int, Face], a: int, b: int, alone: bool) -
     left, right = seen.get(a), seen.get(b)
     if b - a < 2 or (left is None and right is None):
         return
-    both = left is not None and right is not None
+    middle = (a + b) // 2
+    places = [known.points for known in (left, right) if known is not None]
     if left is not None and right is not None:
         if distance(left.points, right.points) <= _AGREE * left.width:
             return
-        share = ((a + b) // 2 - a) / (b - a)
-        expected = left.points * (1 - share) + right.points * share
-    else:
-        known = left or right
-        assert known is not None
-        expected = known.points
-    middle = (a + b) // 2
-    match = _nearest(look(middle, alone), expected)
+        share = (middle - a) / (b - a)
+        places.append(left.points * (1 - share) + right.points * share)
+    match = _nearest(look(middle, alone), places)
     if match is not None:
         seen[middle] = match
-        if both and distance(match.points, expected) <= _STRAIGHT * match.width:
+        if len(places) == 3 and distance(match.points, places[-1]) <= _STRAIGHT * match.width:
             return
     _bisect(look, seen, a, middle, alone)
     _bisect(look, seen, middle, b, alone)
 
 
-def _nearest(faces: list[Face], expected: np.ndarray) -> Face | None:
-    """The face nearest to where it should be, unless it is another one."""
-    best = min(faces, key=lambda face: distance(face.points, expected), default=None)
-    return None if best is None or distance(best.points, expected) > _ANOTHER * best.width else best
+def _nearest(faces: list[Face], places: Sequence[np.ndarray]) -> Face | None:
+    """The face nearest to one of the places where it may be, unless it is another one."""
+
+    def off(face: Face) -> float:
+        return min(distance(face.points, place) for place in places)
+
+    best = min(faces, key=off, default=None)
+    return None if best is None or off(best) > _ANOTHER * best.width else best
 
 
 def _fill(seen: dict[int, Face], missed: np.ndarray, first: int, end: int, result: Track) -> None:

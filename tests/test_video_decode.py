@@ -1,0 +1,183 @@
+"""Decoding: the 25 fps grid by time stamps, rotation, interlacing, range, and files that are broken."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from video_making import levels, numbers_of, write_clip
+
+from lipsound2.errors import ClipFailure
+from lipsound2.video.decode import Source, read_video
+from lipsound2.video.reel import Reel
+
+
+def shown(path: Path) -> tuple[list[int], Source]:
+    source = Source(path)
+    return numbers_of([picture.luma() for part in Reel().parts(source) for picture in part]), source
+
+
+def nearest(times: list[float], count: int) -> list[int]:
+    """The definition, spelled out: for each grid point the source frame nearest in time."""
+    return [
+        int(np.argmin([abs(t - times[0] - i / 25) - 1e-9 * (k == 0) for k, t in enumerate(times)]))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(50), Fraction(15)])
+def test_constant_rates_keep_duration_and_take_the_nearest_picture(tmp_path: Path, rate: Fraction) -> None:
+    count = round(2 * rate)
+    times = [float(i / rate) for i in range(count)]
+    numbers, source = shown(write_clip(tmp_path / "a.mp4", levels(range(count)), times))
+    assert source.timeline is not None
+    assert source.timeline.frames == len(numbers) == round(count / float(rate) * 25)
+    assert source.timeline.fps == pytest.approx(float(rate), rel=1e-3)
+    assert numbers == nearest(times, len(numbers))
+
+
+def test_variable_rate(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    times = np.cumsum([0.0, *rng.uniform(0.01, 0.11, 50)]).tolist()
+    numbers, _ = shown(write_clip(tmp_path / "a.mkv", levels(range(51)), times))
+    times = [round(t, 3) for t in times]  # Matroska keeps milliseconds
+    assert abs(len(numbers) - 25 * times[-1]) <= 3
+    expected = nearest(times, len(numbers))
+    assert (
+        np.mean([a == b for a, b in zip(numbers, expected, strict=True)]) > 0.97
+    )  # half-way points may round either way
+
+
+def test_the_grid_begins_at_the_first_picture(tmp_path: Path) -> None:
+    times = [1.5 + i / 25 for i in range(20)]
+    numbers, source = shown(write_clip(tmp_path / "a.mkv", levels(range(20)), times))
+    assert source.timeline is not None
+    assert source.timeline.start == pytest.approx(1.5, abs=2e-3)
+    assert numbers == list(range(20))
+
+
+def test_a_hole_in_the_stream_is_filled_with_the_nearest_picture(tmp_path: Path) -> None:
+    kept = [*range(10), *range(16, 25)]
+    numbers, _ = shown(write_clip(tmp_path / "a.mp4", levels(kept), [i / 25 for i in kept]))
+    assert numbers == [*range(10), 9, 9, 9, 16, 16, 16, *range(16, 25)]
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_phone_clips_come_out_upright(tmp_path: Path, turned: int) -> None:
+    upright = np.full((96, 64, 3), 40, np.uint8)
+    upright[:30, :20] = (250, 40, 40)  # red, top left
+    stored = np.rot90(upright, turned // 90)  # the display matrix turns clockwise
+    path = write_clip(tmp_path / "a.mp4", [stored] * 10, [i / 25 for i in range(10)], turned=turned)
+    pictures, timeline = read_video(path)
+    assert (timeline.height, timeline.width) == (96, 64) == pictures.shape[1:3]
+    assert np.abs(pictures[5].astype(int) - upright).mean() < 6
+    source = Source(path)
+    part = next(Reel().parts(source))
+    assert part[5].size == (64, 96)
+    assert np.abs(part[5].rgb(640).astype(int) - upright).mean() < 6
+    assert part[5].luma().shape == (96, 64)
+
+
+def test_levels_are_stretched_once(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(16, 235, 96).round().astype(np.uint8), (64, 1))
+    television = next(Reel().parts(Source(write_clip(tmp_path / "tv.mp4", [ramp] * 6, [i / 25 for i in range(6)]))))[3]
+    assert not television.full_range
+    assert np.abs(television.luma().astype(int) - ramp).max() <= 3
+    wide = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
+    path = write_clip(tmp_path / "full.mp4", [wide] * 6, [i / 25 for i in range(6)], full_range=True)
+    picture = next(Reel().parts(Source(path)))[3]
+    assert picture.full_range
+    assert np.abs(picture.luma().astype(int) - wide).max() <= 3
+
+
+def test_fields_are_deinterlaced(tmp_path: Path) -> None:
+    woven = []
+    for i in range(20):
+        pair = np.full((2, 64, 128), 30, np.uint8)
+        pair[0, :, 4 * i : 4 * i + 20] = 220  # the bar moves between the two fields
+        pair[1, :, 4 * i + 8 : 4 * i + 28] = 220
+        frame = pair[0].copy()
+        frame[1::2] = pair[1, 1::2]
+        woven.append(frame)
+    path = write_clip(tmp_path / "a.mp4", woven, [i / 25 for i in range(20)], interlaced=True)
+    source = Source(path)
+    pictures = [picture.luma().astype(int) for part in Reel().parts(source) for picture in part]
+    assert source.interlaced
+    assert len(pictures) == 20
+    comb = [np.abs(np.diff(p[16:-16], axis=0)).mean() for p in pictures[4:-4]]
+    raw = np.abs(np.diff(woven[10][16:-16].astype(int), axis=0)).mean()
+    assert np.mean(comb) < 0.3 * raw
+
+
+def test_non_square_pixels_become_square(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "a.mp4", levels(range(8)), [i / 25 for i in range(8)], options={"x264-params": "sar=4/3"}
+    )
+    numbers, source = shown(path)
+    assert source.timeline is not None
+    assert (source.timeline.width, source.timeline.height) == (128, 64)
+    assert numbers == list(range(8))
+
+
+def test_a_long_clip_comes_in_parts_and_once_more(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", levels(range(150)), [i / 25 for i in range(150)])
+    reel = Reel(budget=1)  # 64 pictures a part at least
+    source = Source(path)
+    parts = [numbers_of([picture.luma() for picture in part]) for part in reel.parts(source)]
+    assert [len(part) for part in parts] == [64, 64, 22]
+    assert [number for part in parts for number in part] == list(range(150))
+    assert [numbers_of([picture.luma()])[0] for picture in reel.again(source)] == list(range(150))
+
+
+def test_broken_files_have_a_verdict(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mp4", levels(range(50)), [i / 25 for i in range(50)]).read_bytes()
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    headless = tmp_path / "headless.mp4"
+    headless.write_bytes(whole[: len(whole) // 2])
+    text = tmp_path / "text.mpg"
+    text.write_text("not a video " * 1000)
+    for path, words in ((empty, "0 bytes"), (tmp_path / "none.mp4", "no such file"), (headless, "moov"), (text, "")):
+        with pytest.raises(ClipFailure) as failure:
+            list(Source(path))
+        assert failure.value.reason == "unreadable"
+        assert str(path) in failure.value.detail
+        assert words in failure.value.detail
+
+
+def test_sound_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ClipFailure, match=r"no-video.*audio"):
+        list(Source(path))
+
+
+def test_damaged_packets_are_counted_and_survived(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(30, 220, (64, 96), dtype=np.uint8) for _ in range(60)]
+    path = write_clip(tmp_path / "a.ts", noise, [i / 25 for i in range(60)])
+    data = bytearray(path.read_bytes())
+    for at in range(len(data) // 3, len(data) // 2, 997):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    source = Source(path)
+    pictures = list(source)
+    assert len(pictures) > 40
+    assert source.damaged or source.log
+
+
+def test_a_real_damaged_clip_is_read(grid_original: Path) -> None:
+    source = Source(next((grid_original / "damaged").glob("*.mpg")))
+    frames = len(list(source))
+    assert source.timeline is not None
+    assert source.decoded == 71
+    assert frames == source.timeline.frames
+    assert source.log
