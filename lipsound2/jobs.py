@@ -124,7 +124,10 @@ def dump_clips(
         todo = plan.missing
         if todo or not all(_is_whole(dump, kind, shards) for kind in kinds):
             _open_up(dump, kinds)
-            _compute(todo, make_worker, nj, timeout, step)
+            try:
+                _compute(todo, make_worker, nj, timeout, step)
+            finally:
+                _sweep(dump, kinds)
             plan = _Plan(shards, [shard.failures() for shard in shards])
             for kind in kinds:
                 _merge(dump / kind, kind, shards)
@@ -198,14 +201,20 @@ def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
 
 def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
     """Take the indices away before shards change under them, and what a killed run left half-written."""
+    _sweep(dump, kinds)
     for kind, content in kinds.items():
         folder = dump / kind
         (folder / "shards").mkdir(parents=True, exist_ok=True)
         for path in [folder / _WHOLE, folder / FRAMES, *folder.glob("*.scp"), *folder.glob("*.tsv")]:
             path.unlink(missing_ok=True)
-        for path in [*folder.glob(".*.tmp*"), *(folder / "shards").glob(".*.tmp*")]:
-            path.unlink(missing_ok=True)
         write_yaml(folder / "kind.yaml", content)
+
+
+def _sweep(dump: Path, kinds: Mapping[str, Any]) -> None:
+    """Remove temporary files of processes that were killed."""
+    for kind in kinds:
+        for path in [*(dump / kind).glob(".*.tmp*"), *(dump / kind / "shards").glob(".*.tmp*")]:
+            path.unlink(missing_ok=True)
 
 
 def _compute(todo: list[Shard], make_worker: Callable[[], Worker], nj: int, timeout: float | None, step: str) -> None:

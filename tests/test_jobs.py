@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipsound2 import jobs
 from lipsound2.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock
@@ -43,12 +44,8 @@ class Maker:
             os._exit(3)
         if self.acts.get("start") == "error":
             raise LipsoundError("the package 'mediapipe' cannot be imported")
-        for name in ("shard", "index"):
-            if f"full-{name}" in self.acts:
-                # What this process, or its parent, is going to write lies on a disk that is full.
-                pid = os.getpid() if name == "shard" else os.getppid()
-                path = Path(self.acts[f"full-{name}"].format(pid=pid))
-                path.symlink_to("/dev/full")
+        if "full-shard" in self.acts:  # what this process is going to write lies on a disk that is full
+            Path(self.acts["full-shard"].format(pid=os.getpid())).symlink_to("/dev/full")
         self.processes = self.log.with_suffix(".processes")
         with self.processes.open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -229,7 +226,6 @@ def test_rows_of_other_steps_are_kept(tmp_path: Path) -> None:
         ({"start": "exit"}, "crop: a worker process ended while it started: exit status 3"),
         ({"s1-c22": "full"}, "crop: cannot write /tmp/x: No space left on device"),
         ({"full-shard": "mel/shards/.00004.{pid}.tmp.ark"}, r"cannot write .*00004\.ark: No space left on device"),
-        ({"full-index": "face/.timeline.{pid}.tmp.tsv"}, r"cannot write .*timeline\.tsv: No space left on device"),
     ],
 )
 def test_what_stops_a_step_is_one_line_and_nothing_is_half_written(
@@ -238,7 +234,7 @@ def test_what_stops_a_step_is_one_line_and_nothing_is_half_written(
     dump = tmp_path / "dump"
     acts = {key: f"{dump}/{value}" if key.startswith("full-") else value for key, value in acts.items()}
     with pytest.raises(LipsoundError, match=message) as caught:
-        run(dump, Maker(tmp_path / "log", acts))
+        run(dump, Maker(tmp_path / "log", acts), nj=1 + ("full" in acts.values()))
     assert "\n" not in str(caught.value)
     left = content(dump)
     # All that stands there is whole, and an index stands only in a kind that is.
@@ -246,12 +242,32 @@ def test_what_stops_a_step_is_one_line_and_nothing_is_half_written(
     assert {name: done[name] for name in left} == left
     assert "face/feats.scp" not in left
     assert not any(".tmp" in name for name in left)
-    maker = Maker(tmp_path / "log2")
-    summary = run(dump, maker)
+    summary = run(dump, Maker(tmp_path / "log2"))
     assert summary.skipped == sum(
         len(IDS[i : i + 5]) for i in range(0, 24, 5) if f"face/shards/0000{i // 5}.done" in left
     )
     assert content(dump) == done
+
+
+def test_disk_that_fills_up_while_tables_are_joined(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge = jobs._merge
+
+    def full(folder: Path, kind: str, shards: list[Shard]) -> None:
+        if kind == "face":
+            (folder / f".timeline.{os.getpid()}.tmp.tsv").symlink_to("/dev/full")
+        merge(folder, kind, shards)
+
+    dump = tmp_path / "dump"
+    monkeypatch.setattr(jobs, "_merge", full)
+    with pytest.raises(LipsoundError, match=r"cannot write .*timeline\.tsv: No space left on device"):
+        run(dump, Maker(tmp_path / "log"))
+    assert not (dump / "face" / "feats.scp").exists()
+    assert content(dump).items() <= content(unbroken).items()
+    monkeypatch.undo()
+    assert run(dump, Maker(tmp_path / "log")) == Summary(0, 24, 0)
+    assert content(dump) == content(unbroken)
 
 
 def test_wrong_options(tmp_path: Path) -> None:
