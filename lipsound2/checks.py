@@ -27,11 +27,12 @@ class Problem:
 
     Attributes:
         kind: a word to count by, such as `unsorted`.
-        file: where it is wrong, with a line number where that helps.
+        file: where it is wrong.
         id: the clip or speaker; empty when it is the file as a whole.
         found: what stands there.
         wanted: what should.
         repair: the command that repairs it.
+        line: line of the file, where that helps; else 0.
     """
 
     kind: str
@@ -40,10 +41,12 @@ class Problem:
     found: str
     wanted: str
     repair: str
+    line: int = 0
 
     def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
         name = f"'{self.id}': " if self.id else ""
-        return f"{self.file}: {name}found {self.found}, wanted {self.wanted}; repair with: {self.repair}"
+        return f"{where}: {name}found {self.found}, wanted {self.wanted}; repair with: {self.repair}"
 
 
 def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
@@ -59,7 +62,7 @@ def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
     problems = list(find_problems(Path(dir), media=media))
     counts: Counter[tuple[str, str]] = Counter()
     for problem in problems:
-        key = (problem.file.split(":")[0], problem.kind)
+        key = (problem.file, problem.kind)
         counts[key] += 1
         if counts[key] <= show:
             print(problem)
@@ -111,7 +114,10 @@ def fix(dir: Path) -> int:
     for reason, count in Counter(dropped.values()).most_common():
         first = min(name for name, why in dropped.items() if why == reason)
         print(f"{dir}: dropped {count} clips: {reason}, '{first}' first")
-    print(f"{dir}: what was changed is kept in {backup}" if backup else f"{dir}: nothing to repair")
+    if backup:
+        print(f"{dir}: what was changed is kept as it was in {backup}")
+    elif not changed:
+        print(f"{dir}: nothing to repair")
     return validate(dir)
 
 
@@ -170,14 +176,14 @@ class _Table:
     def problems(self, repair: str) -> Iterator[Problem]:
         """What is wrong with the file, taken by itself."""
         for key, (fault, found) in self.bad.items():
-            where, drops = f"{self.path}:{self.lines[key]}", f"{repair} (drops the clip)"
-            yield Problem(fault, where, key, found, _WANTED[fault], drops)
+            drops = f"{repair} (drops the clip)"
+            yield Problem(fault, str(self.path), key, found, _WANTED[fault], drops, self.lines[key])
         for key in self.doubles:
             yield Problem("double", str(self.path), key, "the same row twice", "one", repair)
         if self.unsorted:
             key, before = self.unsorted
             wanted = "rows sorted by bytes (LC_ALL=C)"
-            yield Problem("unsorted", f"{self.path}:{self.lines[key]}", key, f"it after '{before}'", wanted, repair)
+            yield Problem("unsorted", str(self.path), key, f"it after '{before}'", wanted, repair, self.lines[key])
 
 
 def _read(path: Path) -> _Table:

@@ -186,6 +186,16 @@ def test_bytes_that_are_not_text(folder: Path, capsys: pytest.CaptureFixture[str
     assert DataDir(folder).ids == IDS[:3]
 
 
+def test_absent_spk2utt_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "spk2utt").unlink()
+    assert validate(folder) == 1
+    assert fix(folder) == 0
+    said = capsys.readouterr().out
+    assert "spk2utt: found no such file" in said
+    assert "spk2utt: written anew, 3 rows" in said
+    assert "nothing to repair" not in said
+
+
 def test_in_order_says_so_and_fix_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate(folder) == 0
     assert capsys.readouterr().out == f"{folder}: in order, 4 clips\n"
