@@ -1,0 +1,219 @@
+"""A corpus of generated talking faces in GRID's own folder layout, file names and sentence grammar.
+
+`root/s1/bbaf2n.mp4` and `root/align/s1/bbaf2n.align`, 3 s at 360x288 and 25 pictures a second with mono sound of
+44.1 kHz. The sound is an offline synthesiser's, the picture a real portrait whose mouth is moved by that sound, so that
+lips can be read from it. Every clip is a function of its name, speaker and the seed.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.signal import resample_poly
+from tqdm import tqdm
+
+from lipsound2.config import read_yaml, write_yaml
+from lipsound2.corpora.sentences import SLOTS, format_align, words_of
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock, write_text
+from lipsound2.synthetic.articulation import articulate
+from lipsound2.synthetic.clip import ClipFormat, write_clip
+from lipsound2.synthetic.face import TalkingFace, motion
+from lipsound2.synthetic.looks import look
+from lipsound2.synthetic.speech import VOICES, Spoken, Voice, say
+
+SECONDS = 3.0  # of a GRID clip
+_END = 2.98  # of the last silence in GRID's alignments
+_LEAD, _TRAIL = (0.25, 0.55), 0.2  # silence before and at least after the sentence
+_NOISE = 10 ** (-62 / 20)  # of the room; no recording is digitally silent
+_LEVEL = 0.06  # root mean square of the spoken part
+_NOTE = "generated.yaml"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a clip depends on beside its speaker and name.
+
+    Args:
+        seed: of sentences, pauses, movements.
+        voices: espeak voices, one a speaker.
+        looks: numbers of looks, one a speaker.
+        form: size, rates and codecs.
+    """
+
+    seed: int = 0
+    voices: tuple[Voice, ...] = VOICES[:2]
+    looks: tuple[int, ...] = (0, 1)
+    form: ClipFormat = field(default_factory=ClipFormat)
+
+
+def generate(
+    root: Path,
+    *,
+    clips: int = 120,
+    speakers: int = 2,
+    voices: tuple[str, ...] = (),
+    looks: tuple[int, ...] = (),
+    seed: int = 0,
+    nj: int = 2,
+) -> None:
+    """Make a talking-face corpus in GRID's layout: ROOT/s1/bbaf2n.mp4 and ROOT/align/s1/bbaf2n.align.
+
+    The clips that are there already are kept, so a run that was stopped goes on, and a larger number adds to a corpus.
+
+    Args:
+        root: folder of the corpus.
+        clips: number of clips, of all speakers together.
+        speakers: number of speakers; each has a voice and a look of its own.
+        voices: espeak-ng voices such as en-us+f3, one a speaker; none: a fixed list.
+        looks: numbers of looks, one a speaker; none: 0, 1, 2, ...
+        seed: of sentences, pauses and movements.
+        nj: worker processes.
+
+    Raises:
+        LipsoundError: a number out of range, an unknown voice, or ROOT holds clips made with other options.
+    """
+    recipe = _recipe(clips, speakers, voices, looks, seed, nj)
+    with folder_lock(root, "lipsound2 generate"):
+        _agree(root / _NOTE, recipe)
+        for left in root.glob("s*/.*.tmp*"):
+            left.unlink()
+        wanted = [
+            (f"s{speaker + 1}", name)
+            for speaker in range(speakers)
+            for name in _sentences(seed, speaker, clips // speakers + (speaker < clips % speakers))
+        ]
+        missing = [
+            (speaker, name) for speaker, name in wanted if not _paths(root, speaker, name, recipe.form)[0].exists()
+        ]
+        if missing:
+            _make_all(missing, functools.partial(make_clip, root, recipe), nj)
+    made = f"{len(missing)} made" if missing else "done, skipped"
+    print(f"{root}: {len(wanted)} clips of {speakers} speakers, {made}")
+
+
+def _recipe(clips: int, speakers: int, voices: tuple[str, ...], looks: tuple[int, ...], seed: int, nj: int) -> Recipe:
+    if not 1 <= speakers <= 20 or clips < speakers or nj < 1:
+        raise LipsoundError(
+            f"found --clips {clips} --speakers {speakers} --nj {nj}; wanted 1 to 20 speakers (GRID has no s21), "
+            "at least one clip each, and at least one job"
+        )
+    for name, given in (("--voices", voices), ("--looks", looks)):
+        if given and len(given) != speakers:
+            raise LipsoundError(f"{name}: {len(given)} given for {speakers} speakers; give one each, or none")
+    chosen = tuple(Voice(name) for name in voices) or tuple(_voice(index) for index in range(speakers))
+    return Recipe(seed=seed, voices=chosen, looks=looks or tuple(range(speakers)))
+
+
+def _voice(index: int) -> Voice:
+    """The voice of speaker `index`: from the list, which is gone through again at other pitches."""
+    voice = VOICES[index % len(VOICES)]
+    lap = index // len(VOICES)
+    return Voice(voice.name, min(voice.pitch + 13 * lap, 99), voice.liveliness, voice.rate - 6 * lap)
+
+
+def _agree(path: Path, recipe: Recipe) -> None:
+    """Note what the clips are made with; refuse to mix clips made with something else."""
+    now = {
+        "seed": recipe.seed,
+        "voices": [asdict(voice) for voice in recipe.voices],
+        "looks": list(recipe.looks),
+        "form": asdict(recipe.form),
+    }
+    before = read_yaml(path) if path.exists() else now
+    if before != now:
+        different = ", ".join(key for key, value in now.items() if before.get(key) != value)
+        raise LipsoundError(f"{path.parent} holds clips made with other options ({different}); choose another folder")
+    if not path.exists():
+        write_yaml(path, now)
+
+
+def _sentences(seed: int, speaker: int, count: int) -> list[str]:
+    """The first `count` sentences of a speaker: a longer list begins with the shorter one."""
+    sizes = [len(slot) for slot in SLOTS]
+    order = np.random.default_rng([seed, speaker, 1]).permutation(int(np.prod(sizes)))[:count]
+    codes = np.stack(np.unravel_index(order, sizes), axis=1)
+    return ["".join(list(slot)[code] for slot, code in zip(SLOTS, row, strict=True)) for row in codes]
+
+
+def _paths(root: Path, speaker: str, name: str, form: ClipFormat) -> tuple[Path, Path]:
+    return root / speaker / f"{name}{form.suffix}", root / "align" / speaker / f"{name}.align"
+
+
+def _make_all(missing: list[tuple[str, str]], make: Callable[[str, str], None], nj: int) -> None:
+    """Make clips in this process or several, with a progress bar."""
+    with tqdm(total=len(missing), desc="generate", unit="clip") as bar:
+        if nj == 1:
+            for speaker, name in missing:
+                make(speaker, name)
+                bar.update()
+            return
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(nj, len(missing)), mp_context=context, initializer=_quiet)
+        with pool:
+            try:
+                jobs: Iterable[Future[None]] = [pool.submit(make, speaker, name) for speaker, name in missing]
+                for job in as_completed(jobs):
+                    job.result()
+                    bar.update()
+            except BrokenProcessPool as error:
+                raise LipsoundError(
+                    "a worker was killed (out of memory?); run the same command again to go on"
+                ) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _quiet() -> None:
+    cv2.setNumThreads(1)  # the workers share the cores already
+
+
+def make_clip(root: Path, recipe: Recipe, speaker: str, name: str) -> None:
+    """Make one clip and its alignment; the clip comes last, so that what exists is whole."""
+    index = int(speaker[1:]) - 1
+    form = recipe.form
+    rng = np.random.default_rng([recipe.seed, index, 2, int.from_bytes(name.encode())])
+    sound, words = _record(words_of(name) or [], recipe.voices[index], form.sample_rate, rng)
+    articulation = articulate(sound, form.sample_rate, round(SECONDS * form.fps), form.fps)
+    face = _face(recipe.looks[index], form.width, form.height)
+    video, align = _paths(root, speaker, name, form)
+    write_text(align, format_align([(0.0, words[0][0], "sil"), *words, (words[-1][1], _END, "sil")]))
+    pictures = face.pictures(articulation, motion(articulation, rng, form.fps))
+    write_clip(video, pictures, sound, form)
+
+
+def _record(
+    words: list[str], voice: Voice, rate: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
+    """A sentence between two pauses: sound (SECONDS x rate,) float32, and when each word is spoken, in seconds."""
+    lead = rng.uniform(*_LEAD)
+    room = SECONDS - lead - _TRAIL
+    spoken = say(words, voice)
+    if len(spoken.sound) / spoken.rate > room:
+        spoken = say(words, voice, pace=1.03 * len(spoken.sound) / spoken.rate / room)
+    sound = rng.normal(scale=_NOISE, size=round(SECONDS * rate))
+    speech = _at_rate(spoken, rate)[: round(room * rate)]
+    start = round(lead * rate)
+    sound[start : start + len(speech)] += speech
+    times = [(lead + a, min(lead + b, _END), word) for a, b, word in spoken.words]
+    return sound.astype(np.float32), times
+
+
+def _at_rate(spoken: Spoken, rate: int) -> np.ndarray:
+    """The speech at another rate and a fixed loudness, never clipped."""
+    sound = resample_poly(spoken.sound.astype(np.float64), rate, spoken.rate)
+    sound *= _LEVEL / np.sqrt((sound**2).mean())
+    return sound / max(1.0, np.abs(sound).max() / 0.95)
+
+
+@functools.lru_cache(maxsize=4)
+def _face(number: int, width: int, height: int) -> TalkingFace:
+    return TalkingFace(look(number), width, height)

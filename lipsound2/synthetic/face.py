@@ -1,0 +1,101 @@
+"""A talking face: a still portrait, moved by what its mouth does and by small movements of head and lids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from lipsound2.synthetic.articulation import Articulation
+from lipsound2.synthetic.looks import Look, layers
+from lipsound2.synthetic.mouth import Eye, Mouth
+
+_BLINK = np.array([0.35, 0.8, 1.0, 1.0, 0.75, 0.45, 0.2])  # at 25 pictures a second
+_SWAY, _TURN, _LEAN = 0.016, 1.6, 0.014  # of the face's height; degrees; relative size
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What a head does beside talking, at each picture.
+
+    Args:
+        sway: (pictures, 2) shift right and down, in heights of the picture.
+        roll: (pictures,) degrees.
+        size: (pictures,) factor, near 1.
+        lids: (pictures,) 0 open to 1 closed.
+    """
+
+    sway: np.ndarray
+    roll: np.ndarray
+    size: np.ndarray
+    lids: np.ndarray
+
+
+def motion(articulation: Articulation, rng: np.random.Generator, fps: float = 25.0) -> Motion:
+    """Draw head movements, a nod that follows the voice, and a blink every two seconds or so."""
+    pictures = len(articulation)
+
+    def wander(columns: int, seconds: float) -> np.ndarray:
+        """Smooth noise of unit size (pictures, columns)."""
+        blur = seconds * fps
+        long = rng.normal(size=(pictures + int(8 * blur), columns))
+        smooth = gaussian_filter1d(long, blur, axis=0)[int(4 * blur) :][:pictures]
+        return smooth * np.sqrt(2 * blur * np.sqrt(np.pi))
+
+    slow = wander(4, 0.45)
+    nod = gaussian_filter1d(articulation.energy.astype(np.float64), 0.12 * fps)
+    sway = slow[:, :2] * _SWAY * np.array([1.0, 0.6])
+    sway[:, 1] += 0.012 * nod
+    lids = np.zeros(pictures)
+    steps = np.arange(len(_BLINK)) * fps / 25
+    start = rng.uniform(0, 2) * fps
+    while start < pictures:
+        lids = np.maximum(lids, np.interp(np.arange(pictures) - start, steps, _BLINK, left=0, right=0))
+        start += rng.uniform(1.2, 3.5) * fps
+    return Motion(sway=sway, roll=slow[:, 2] * _TURN, size=1 + slow[:, 3] * _LEAN, lids=lids)
+
+
+class TalkingFace:
+    """Draws the pictures of one speaker. Making one takes a moment, a picture some milliseconds.
+
+    Args:
+        look: of the speaker.
+        width, height: of the pictures in pixels.
+    """
+
+    def __init__(self, look: Look, width: int = 360, height: int = 288) -> None:
+        self.width, self.height = width, height
+        self._layers = layers(look, width, height)
+        points = self._layers.points
+        self._mouth = Mouth(points, look.light)
+        self._eyes = [Eye(points[f"{side}_upper_lid"], points[f"{side}_lower_lid"]) for side in ("left", "right")]
+        self._pivot = points["chin"][0] + np.array([0.0, 0.25 * np.ptp(points["oval"][:, 1])])
+
+    def pictures(self, articulation: Articulation, moves: Motion) -> Iterator[np.ndarray]:
+        """Yield (height, width, 3) uint8 RGB, one for each step of the articulation."""
+        still = self._layers.person
+        layer = still.copy()
+        for index in range(len(articulation)):
+            self._mouth.apply(
+                layer,
+                still,
+                opening=float(articulation.opening[index]),
+                width=float(articulation.width[index]),
+                teeth=float(articulation.teeth[index]),
+                tongue=float(articulation.tongue[index]),
+            )
+            for eye in self._eyes:
+                eye.apply(layer, still, float(moves.lids[index]))
+            yield self._compose(layer, moves, index)
+
+    def _compose(self, layer: np.ndarray, moves: Motion, index: int) -> np.ndarray:
+        """The moved person before the background."""
+        affine = cv2.getRotationMatrix2D(tuple(self._pivot), moves.roll[index], moves.size[index])
+        affine[:, 2] += moves.sway[index] * self.height - self._layers.margin
+        person = cv2.warpAffine(layer, affine, (self.width, self.height), flags=cv2.INTER_LINEAR)
+        uncovered = cv2.bitwise_not(person[..., 3])
+        behind = cv2.multiply(self._layers.background, cv2.merge([uncovered] * 3), scale=1 / 255)
+        return cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), behind)
