@@ -148,7 +148,8 @@ class Decoder(nn.Module):
         """
         T, B, _ = bias.shape
         H = self.attention_lstm.hidden_size
-        input_weight, hidden_weight, *biases = self.decoder_lstm.all_weights[0]
+        input_weight, hidden_weight, input_bias, hidden_bias = self.decoder_lstm.all_weights[0]
+        decoder_bias = input_bias + hidden_bias
         enter, recurrent, gate_bias = self._gate_weights()
         of_prenet, of_recurrent = packed(enter, B), packed(recurrent, B)
         of_input, of_hidden = packed(input_weight, B), packed(hidden_weight, B)
@@ -164,7 +165,7 @@ class Decoder(nn.Module):
             prenet = self.prenet(fed, keeps and [keep[t] for keep in keeps])
             loop.advance(trajectory, t, of_prenet(prenet) + gate_bias, of_recurrent, weights, scene)
             outputs = trajectory.outputs[t + 1]
-            hidden, cell = lstm_cell(of_input(outputs) + of_hidden(hidden) + sum(biases), cell)
+            hidden, cell = lstm_cell(of_input(outputs) + of_hidden(hidden) + decoder_bias, cell)
             frames.append(self.projection(torch.cat([hidden, outputs[:, H:]], dim=1)))
             fed = frames[-1][:, -self.dims :]
             if period is not None:

@@ -81,6 +81,10 @@ class LipSound2Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
+        if self.face_size < 70:
+            raise LipsoundError(
+                f"face_size: three convolutions and pools need 70 pixels or more, found {self.face_size}"
+            )
         if len(self.encoder_channels) != 3:
             raise LipsoundError(f"encoder_channels: expected three numbers, found {list(self.encoder_channels)}")
         if self.stop == "period" and not self.visual_period:
