@@ -29,7 +29,7 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_main, args=(theirs, make_worker), daemon=True)
-        with _single_threaded():
+        with single_threaded():
             self.process.start()
         theirs.close()
         self.ready = False
@@ -189,7 +189,7 @@ def _main(connection: Connection, make_worker: Callable[[], Worker]) -> None:
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes started here compute with one thread each, unless the user's environment says otherwise."""
     added = [name for name in _THREADS if name not in os.environ]
     os.environ.update(dict.fromkeys(added, "1"))

@@ -1,4 +1,4 @@
-"""A whole experiment folder as training and synthesis leave it, from given clips: what scores and report are tested on."""
+"""A whole experiment folder as training and synthesis leave it; scores and report are tested on it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def make_experiment(root: Path, clips: dict[str, Clip], *, attention: bool = Tru
 
 def write_records(exp: Path) -> None:
     """What training leaves beside the weights."""
-    _yaml(exp / "config.yaml", {"task": "regress", "model": "parallel", "input": "face", "target": "mel-fine", "lr": 1e-3})
+    _yaml(
+        exp / "config.yaml", {"task": "regress", "model": "parallel", "input": "face", "target": "mel-fine", "lr": 1e-3}
+    )
     run = {
         "started": "2026-01-02T03:04:05+00:00",
         "ended": "2026-01-02T05:04:05+00:00",

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.metrics import METRICS
 
 _WIDTH, _HEIGHT = 1000.0, 300.0
 _GOLDEN = 0.6180339887
@@ -88,14 +89,14 @@ def curves(columns: Mapping[str, Sequence[float | None]]) -> str:
     rows = max((len(values) for values in columns.values()), default=0)
     x = [float(value or 0) for value in columns[x_name]] if x_name else [float(row) for row in range(rows)]
     panels: dict[str, dict[str, Sequence[float | None]]] = {}
-    for name, values in columns.items():
+    for name, values in sorted(columns.items(), key=lambda column: column[0] == "score"):
         if name in ("epoch", "update") or len({value for value in values if value is not None}) < 2:
             continue
         if any(list(values) == list(other) for panel in panels.values() for other in panel.values()):
-            continue  # `score` is a copy of what it is made of
+            continue  # `score`, which comes last, is a copy of what it is made of
         series, number = _series(name)
         panels.setdefault(number, {})[series] = values
-    order = sorted(panels, key=lambda number: ("loss" not in number, "stoi" not in number))
+    order = sorted(panels, key=lambda number: ("loss" not in number, not _is_score(number), number != "estoi"))
     return "".join(_panel(number, x, x_name or "row", panels[number]) for number in order)
 
 
@@ -108,7 +109,12 @@ def _series(name: str) -> tuple[str, str]:
     return "valid", name
 
 
-def _panel(title: str, x: Sequence[float], x_name: str, series: Mapping[str, Sequence[float | None]]) -> str:
+def _is_score(number: str) -> bool:
+    """Whether more is better."""
+    return number == "score" or number in METRICS
+
+
+def _panel(number: str, x: Sequence[float], x_name: str, series: Mapping[str, Sequence[float | None]]) -> str:
     known = [value for values in series.values() for value in values if value is not None]
     low, high = min(known), max(known)
     span = high - low or 1.0
@@ -121,20 +127,27 @@ def _panel(title: str, x: Sequence[float], x_name: str, series: Mapping[str, Seq
             for at, value in zip(x, values, strict=True)
             if value is not None
         ]
-        paths.append(f'<path class="line {escape(name)}" d="M{"L".join(points)}"/>')
+        kind = name if len(series) > 1 else "valid"
+        paths.append(f'<path class="line {escape(kind)}" d="M{"L".join(points)}"/>')
+        if _is_score(number):
+            measured = [value for value in values if value is not None]
+            paths.append(f'<path class="best" d="M{points[measured.index(max(measured))]}h0"/>')
     legend = (
         "".join(f'<span class="key {escape(name)}">{escape(name)}</span>' for name in series) if len(series) > 1 else ""
     )
+    title = METRICS[number].title if number in METRICS else number.replace("_", " ").replace("/", " ")
     data = escape(json.dumps({"x": list(x), "xName": x_name, "series": {k: list(v) for k, v in series.items()}}))
     return (
-        f'<figure class="chart" data-chart="{data}"><figcaption><b>{escape(title.replace("_", " "))}</b>{legend}'
-        f'<output></output></figcaption><div class="plot"><svg viewBox="0 0 1000 300" preserveAspectRatio="none" '
-        f'role="img" aria-label="{escape(title)} over {x_name}s">'
-        f'<path class="grid" d="M0 0H1000M0 150H1000M0 300H1000"/>{"".join(paths)}<path class="cursor" d=""/></svg>'
-        f'<i class="top">{_short(high)}</i><i class="bottom">{_short(low)}</i></div>'
+        f'<figure class="chart" data-chart="{data}"><figcaption><b>{escape(title)}</b>{legend}<output></output>'
+        f'</figcaption><div class="plot"><i>{_short(high)}</i><i>{_short(low)}</i>'
+        f'<svg viewBox="0 0 1000 300" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)} over {x_name}s"><path class="grid" d="M0 0H1000M0 150H1000M0 300H1000"/>'
+        f'{"".join(paths)}<path class="cursor" d=""/></svg></div>'
         f'<div class="x"><i>{_short(left)}</i><i>{x_name}</i><i>{_short(right)}</i></div></figure>'
     )
 
 
 def _short(value: float) -> str:
+    if value and abs(value) < 1e-2:
+        return f"{value:.1e}".replace("e-0", "e-")
     return f"{value:.3g}" if abs(value) < 1e4 else f"{value:.0f}"

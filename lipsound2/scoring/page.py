@@ -129,8 +129,9 @@ def _scores(part: SetView) -> str:
             )
         rows.append(
             f'<tr><td style="--ink:var(--{escape(name)},var(--other))">'
-            f'<b class="swatch">{escape(_SHORT.get(name, name))}</b><span class="soft">{escape(_EXPLAINED.get(name, ""))}</span></td>{"".join(cells)}'
-            f'<td class="soft">{escape(failures(system))}</td></tr>'
+            f'<b class="swatch">{escape(_SHORT.get(name, name))}</b>'
+            f'<span class="soft">{escape(_EXPLAINED.get(name, ""))}</span></td>'
+            f'{"".join(cells)}<td class="soft">{escape(failures(system))}</td></tr>'
         )
     values = {
         name: [row.scores.values["estoi"] for row in part.rows if row.system == name] for name in part.summary.systems
@@ -187,14 +188,15 @@ def _card(part: str, index: int, clip: ClipView) -> str:
     live = film = style = ""
     if clip.crops is not None:
         style = f"<style>.{name}{{background-image:url({_data('image/jpeg', clip.crops.jpeg)})}}</style>"
-        live = f'<div class="left">{_crop(clip.crops, 0, name, "live")}<p class="soft">crops, 25 a second</p></div>'
+        live = f'<div class="left">{_crop(clip.crops, 0, name, "live")}<p class="soft">follows the sound</p></div>'
         film = _film(clip.crops, name)
     axis = _time_axis(clip.seconds) if clip.mels else ""
     return (
         f'<article class="panel clip" data-seconds="{clip.seconds:.3f}">{style}<header><h3>'
         f'{escape(clip.text or clip.id)}</h3>{place}<span class="who"><code>{escape(clip.id)}</code> · speaker '
         f"{escape(clip.speaker)} · {clip.seconds:.1f} s</span></header>"
-        f'<div class="body{"" if live else " blind"}">{live}<div class="tracks">{film}{"".join(tracks)}{axis}{_attention(clip)}{more}</div></div></article>'
+        f'<div class="body{"" if live else " blind"}">{live}<div class="tracks">'
+        f"{film}{''.join(tracks)}{axis}{_attention(clip)}{more}</div></div></article>"
     )
 
 

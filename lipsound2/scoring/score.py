@@ -20,6 +20,7 @@ from lipsound2.scoring.metrics import METRICS, RULE, ClipScores, measure
 from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_origin, read_wav
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.stamp import Stamp
+from lipsound2.workers import single_threaded
 
 CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
 
@@ -71,8 +72,8 @@ def score(
         stamp.clear()
         scores = _scores(reference, systems, names, nj)
         rows = [Row(name, system, scores[name][system]) for system in systems for name in names]
-        if all("missing" in row.scores.failures.values() for row in rows):
-            raise LipsoundError(f"{hyp}: none of {which} was spoken; are HYP and --ids of the same set?")
+        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in rows):
+            raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
         summary = summarise(rows, utt2spk, resamples=resamples, seed=seed)
         write_clips(out / CLIPS, rows)
         content = {
@@ -113,7 +114,9 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(nj, mp_context=context) as pool:
-            for future in as_completed([pool.submit(clip, name) for name in names]):
+            with single_threaded():  # processes start with the first task; they share the cores
+                tasks = [pool.submit(clip, name) for name in names]
+            for future in as_completed(tasks):
                 yield future.result()
     except BrokenProcessPool as error:
         raise LipsoundError(

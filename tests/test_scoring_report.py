@@ -1,0 +1,375 @@
+"""The report: one offline page, whole with all there is and with little; rows of results; a look at it in Chromium."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from scoring_experiment import make_experiment, synthetic_clips
+
+from lipsound2.cli import main
+from lipsound2.errors import LipsoundError
+from lipsound2.scoring import charts, page, pictures, results
+from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.report import choose, collect, report
+from lipsound2.scoring.score import score
+from lipsound2.scoring.summary import Row, read_clips
+
+# What needs no end tag, in HTML and, where it ends itself, in SVG.
+VOID = {"meta", "img", "path", "br"}
+
+
+class Page(HTMLParser):
+    """Checks nesting, and collects what a test asks for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.words += f" {data}"
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("experiment")
+    exp = make_experiment(root, synthetic_clips(4))
+    score(root / "dump/sound", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=500)
+    return root
+
+
+@pytest.fixture
+def exp(original: Path, tmp_path: Path) -> Path:
+    shutil.copytree(original, tmp_path / "copy")
+    return tmp_path / "copy/exp/tiny_parallel"
+
+
+def write(exp: Path, **options: object) -> Page:
+    report(exp, **options)
+    return Page((exp / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_holds_everything_and_asks_for_nothing(exp: Path) -> None:
+    written = write(exp)
+    text = (exp / "report.html").read_text(encoding="utf-8")
+    assert len(text) < 6 << 20
+    for tag, attributes in written.tags:
+        for name in ("src", "href", "srcset", "data", "action"):
+            assert attributes.get(name, "data:").startswith("data:"), (tag, name)
+    assert "http" not in text
+    assert re.findall(r"url\((?!data:)", text) == []
+    assert not written.of("link")
+    for word in (
+        "tiny_parallel",
+        "YES",
+        "Lips are read",
+        "0123456789",
+        "Example CPU",
+        "2.00 h",
+        "best of 4",
+        "worst of 4",
+    ):
+        assert word in written.words
+    assert "sentence number 2" in written.words
+    assert "lipsound2 train conf/parallel.yaml" in written.words
+    assert "no clip is left out of a mean" in written.words
+
+
+def test_players_hold_the_sounds_and_pictures_lie_over_one_another(exp: Path) -> None:
+    written = write(exp)
+    players = written.of("audio")
+    assert len(players) == 4 * 5  # true, model, and on the fold-out ceiling, another sentence, mean mel
+    for player in players:
+        data = base64.b64decode(player["src"].removeprefix("data:audio/flac;base64,"))
+        sound, rate = soundfile.read(io.BytesIO(data))
+        assert (rate, len(sound)) == (16000, 32000)
+        assert np.abs(sound).max() > 0.01
+    sizes = [
+        Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))).size
+        for image in written.of("img")
+        if "Mel" in image["alt"]
+    ]
+    assert sizes == [(200, 80)] * 20
+    cards = [tag for tag in written.of("article") if "clip" in tag["class"]]
+    assert len(cards) == 4
+    strips = [tag for tag in written.of("div") if tag.get("class", "").split()[:1] == ["crop"]]
+    assert len([tag for tag in strips if "width:" in tag["style"]]) == 4 * 6  # 50 pictures, every eighth
+
+
+@pytest.mark.parametrize(
+    ("gone", "said", "kept"),
+    [
+        (["scores"], "There are no scores of test yet", "Attention"),
+        (["curves.tsv"], "There are no curves", "Lips are read"),
+        (["versions.yaml"], "How it was trained is not recorded", "Lips are read"),
+        (["wav/test/origin.yaml"], "The dump was not found", "Model"),
+        (["wav/test/mels", "../../dump/face"], "Not found, and so left out: crops, mels of the model", "True"),
+        (["wav/test/alignments"], "", "Model"),
+        (["wav", "scores"], "Nothing was spoken yet", "Training"),
+    ],
+)
+def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: str, kept: str) -> None:
+    for name in gone:
+        path = exp / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    written = write(exp)
+    assert said in written.words
+    assert kept in written.words
+    if "wav/test/alignments" in gone:
+        assert "which picture each moment" not in written.words
+
+
+def test_no_experiment_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no experiment there" in capsys.readouterr().err
+
+
+def test_what_stands_in_files_is_text_not_markup(exp: Path) -> None:
+    data = exp.parents[1] / "data/tiny/test/text"
+    data.write_text(data.read_text().replace("sentence number 0", "<script>alert(1)</script> $title & more"))
+    written = write(exp)
+    assert len(written.of("script")) == 1
+    assert "<script>alert(1)</script> $title & more" in written.words
+
+
+def test_a_page_beyond_its_budget_keeps_best_median_and_worst(exp: Path) -> None:
+    content = collect(exp, clips=4)
+    whole = page.render(content, 1 << 30)
+    card = (len(whole) - len(page.render(content, 1))) // 3
+    small = Page(page.render(content, int(3.5 * card)))
+    assert "1 clips were left out" in small.words
+    for place in ("best", "median", "worst"):
+        assert f"{place} of 4" in small.words
+    assert len(small.of("article")) == 3
+
+
+def test_clips_run_from_best_to_worst_with_the_median_among_them(exp: Path) -> None:
+    rows = read_clips(exp / "scores/test/clips.tsv")
+    own = [row for row in rows if row.system == "generated"]
+    many = [
+        Row(f"s1-{index:03d}", "generated", type(own[0].scores)({**own[0].scores.values, "estoi": index / 99}, {}))
+        for index in range(100)
+    ]
+    chosen = choose(many, 8)
+    assert len(chosen) == 8
+    assert chosen[0] == ("s1-099", "best of 100")
+    assert chosen[-1] == ("s1-000", "worst of 100")
+    assert ("s1-050", "median of 100") in chosen
+    assert [name for name, _ in chosen] == sorted((name for name, _ in chosen), reverse=True)
+    assert len(choose(many[:2], 8)) == 2
+    assert choose(many[:1], 8) == [("s1-000", "worst of 1")]
+    assert choose([], 8) == []
+
+
+def test_curves_are_read_whatever_their_columns(tmp_path: Path) -> None:
+    drawn = charts.curves(
+        {
+            "update": [1.0, 2.0, 3.0],
+            "train_loss": [3.0, 2.0, 1.0],
+            "valid_loss": [3.5, None, 2.0],
+            "constant": [1.0, 1.0, 1.0],
+            "score": [0.1, 0.3, 0.2],
+            "estoi": [0.1, 0.3, 0.2],
+        }
+    )
+    titles = re.findall(r"<figcaption><b>(.*?)</b>", drawn)
+    assert titles == ["loss", "ESTOI"]  # train and valid in one panel, what never changes and copies left out
+    data = json.loads(re.search(r'data-chart="(.*?)"', drawn)[1].replace("&quot;", '"'))
+    assert data["series"] == {"train": [3.0, 2.0, 1.0], "valid": [3.5, None, 2.0]}
+    assert 'class="best" d="M500.0 0.0h0"' in drawn
+    assert charts.curves({}) == ""
+    assert charts.curves({"update": [1.0], "score": [0.5]}) == ""
+
+
+def test_bars_are_as_long_as_their_numbers() -> None:
+    drawn = charts.bar(Interval(0.5, 0.25, 0.75), 0, 1, "generated")
+    assert 'style="width:50.00%"' in drawn
+    assert 'style="left:25.00%;width:50.00%"' in drawn
+    assert 'style="width:0.00%"' in charts.bar(Interval(-0.1, -0.2, 0.0), 0, 1, "mismatched")
+
+
+def test_pictures_show_the_numbers() -> None:
+    mel = np.full((20, 8), -10.0)
+    mel[15:, 0] = 0.0  # late and low
+    picture = np.asarray(Image.open(io.BytesIO(pictures.mel_picture(mel, -10, 0, 25))).convert("L"))
+    assert picture.shape == (8, 25)
+    assert picture[7, 15:20].min() > 200 > picture[7, 14]
+    assert picture[:7].max() == picture[7, 24] == picture.min()  # padded with the lowest colour
+    sheet = pictures.sheet(np.stack([np.full((112, 112), 10 * index, np.uint8) for index in range(23)]), size=16)
+    atlas = np.asarray(Image.open(io.BytesIO(sheet.jpeg)))
+    assert atlas.shape == (3 * 16, 10 * 16)
+    assert (sheet.columns, sheet.rows, sheet.count) == (10, 3, 23)
+    assert abs(int(atlas[24, 8 + 3 * 16]) - 130) < 4  # picture 13: row 1, column 3
+
+
+def test_results_are_put_between_the_markers_and_replaced(exp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "RESULTS.md"
+    target.write_text("# GRID\n\nWritten by hand.\n")
+    write(exp, publish=target)
+    first = target.read_text()
+    assert first.startswith("# GRID\n\nWritten by hand.\n")
+    target.write_text(first + "\nBelow, by hand too.\n")
+    row = next(line for line in first.splitlines() if line.startswith("| tiny_parallel"))
+    for cell in (
+        "test",
+        "4",
+        "YES",
+        "0123456789",
+        "Example CPU @ 2.0 GHz, 2 cores",
+        "2.00",
+        "2026-01-02",
+        "`lipsound2 train",
+    ):
+        assert cell in row
+    other = exp.with_name("other_model")
+    exp.rename(other)
+    write(other, publish=target)
+    versions = other / "versions.yaml"
+    versions.write_text(versions.read_text().replace("2026-01-02T05", "2026-02-03T05"))
+    write(other, publish=target)
+    text = target.read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert [line.split("|")[1].strip() for line in rows] == ["tiny_parallel", "other_model"]
+    assert rows[0] == row
+    assert "2026-02-03" in rows[1]
+    assert text.startswith("# GRID\n\nWritten by hand.\n")
+    assert text.endswith("\nBelow, by hand too.\n")
+    assert "| other_model | test |" in (other / "RESULTS.md").read_text()
+
+
+def test_damaged_markers_are_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    target = tmp_path / "RESULTS.md"
+    target.write_text(f"text\n{results.END}\n")
+    with pytest.raises(LipsoundError, match="markers are damaged"):
+        results.publish(target, [])
+    assert target.read_text() == f"text\n{results.END}\n"
+
+
+def test_no_path_of_this_machine_is_published() -> None:
+    for command in ("/home/me/env/bin/lipsound2 train c.yaml", "/x/lipsound2/cli.py train c.yaml"):
+        assert results._command(command) == "lipsound2 train c.yaml"
+    assert results._commit("a" * 40 + "+dirty") == "a" * 10 + " with changes"
+    assert results._hardware({"cpu": "C", "cores": 2, "gpu": "G", "processes": 4}) == "4 x G"
+
+
+PROBE = """<script>
+const errors = [], wait = ms => new Promise(done => setTimeout(done, ms));
+addEventListener("error", event => errors.push(event.message));
+(async () => {
+  const players = [...document.querySelectorAll("audio")];
+  for (const player of players) for (let i = 0; i < 200 && !(player.duration > 0); i++) await wait(20);
+  const clip = document.querySelector(".clip"), live = clip.querySelector(".live");
+  const look = () => [clip.querySelector(".track u").style.left, live.style.backgroundPosition];
+  players[0].currentTime = 1;
+  for (let i = 0; i < 200 && look()[0] !== "50%"; i++) await wait(20);
+  const sought = look();
+  await players[0].play();
+  await players[1].play();
+  for (let i = 0; i < 200 && players[1].currentTime < 0.3; i++) await wait(20);
+  await fetch("/facts", {method: "POST", body: JSON.stringify({
+    errors, sought, durations: players.map(player => player.duration), played: players[1].currentTime,
+    alone: players[0].paused, pictures: [...document.images].map(image => image.naturalWidth),
+    sideways: document.documentElement.scrollWidth - innerWidth,
+    outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
+})();
+</script></body>"""
+
+
+class Visit(http.server.ThreadingHTTPServer):
+    """Serves one page to a browser and waits for what the page reports."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.asked, self.facts = text, [], None
+        self.told = threading.Event()
+        super().__init__(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    server: Visit
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(200 if self.path == "/" else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        if self.path == "/":
+            self.wfile.write(self.server.text.encode())
+
+    def do_POST(self) -> None:
+        self.server.facts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+        self.server.told.set()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.slow
+def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium here; on Debian: apt-get install chromium")
+    report(exp)
+    visit = Visit((exp / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE))
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", "--window-size=1200,2400"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
+    address = f"http://127.0.0.1:{visit.server_port}/"
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen([*command, address], stdout=log, stderr=log, start_new_session=True)
+    try:
+        assert visit.told.wait(90), (tmp_path / "log").read_text()[-2000:]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        visit.shutdown()
+    facts = visit.facts
+    assert facts["errors"] == []
+    assert facts["durations"] == pytest.approx([2.0] * 20, abs=0.01)
+    assert min(facts["pictures"]) > 0
+    head, lips = facts["sought"]
+    assert head == "50%"
+    across, down = (float(part.strip("%")) for part in lips.split())
+    assert (across, down) == pytest.approx(
+        (100 * 5 / 9, 100 * 2 / 4), abs=0.01
+    )  # picture 25: row 2 of 5, column 5 of 10
+    assert facts["played"] >= 0.3
+    assert facts["alone"]
+    assert facts["sideways"] <= 0
+    assert all(" at epoch 40" in output for output in facts["outputs"])
+    assert {path for path in visit.asked if path != "/favicon.ico"} == {"/"}
