@@ -28,13 +28,21 @@ class Watcher:
         self.faces = faces
         self.looks: list[tuple[int, bool]] = []
 
+    def count(self, index: int) -> int:
+        return len(self.faces(index))
+
     def __call__(self, index: int, alone: bool) -> list[Face]:
         self.looks.append((index, alone))
         return self.faces(index)[: 1 if alone else None]
 
 
+def watch(watcher: Watcher, scenes: list[tuple[int, int]] | None = None, before: Face | None = None) -> Track:
+    return track(watcher.count, watcher, scenes or [(0, 75)], 12, "largest", SIZE, before)
+
+
 def follow(faces: Callable[[int], list[Face]], frames: int = 75, every: int = 12, choose: str = "largest") -> Track:
-    return track(Watcher(faces), [(0, frames)], every, choose, SIZE)
+    watcher = Watcher(faces)
+    return track(watcher.count, watcher, [(0, frames)], every, choose, SIZE)
 
 
 def places(result: Track) -> np.ndarray:
@@ -43,7 +51,7 @@ def places(result: Track) -> np.ndarray:
 
 def test_a_still_face_is_looked_at_in_key_frames_only() -> None:
     watcher = Watcher(lambda i: [face(300)])
-    result = track(watcher, [(0, 75)], 12, "largest", SIZE)
+    result = watch(watcher)
     looked = sorted(i for i, _ in watcher.looks)
     assert looked == [0, 11, 21, 32, 42, 53, 63, 74]
     assert result.looked == len(looked) == len(set(looked))
@@ -52,10 +60,11 @@ def test_a_still_face_is_looked_at_in_key_frames_only() -> None:
     assert np.allclose(places(result), 300)
 
 
-def test_only_the_survey_looks_for_several_faces() -> None:
-    watcher = Watcher(lambda i: [face(300)])
-    track(watcher, [(0, 75)], 12, "largest", SIZE)
-    assert sum(not alone for _, alone in watcher.looks) == 2
+def test_one_face_is_followed_and_several_are_searched() -> None:
+    for number in (1, 2):
+        watcher = Watcher(lambda i, n=number: [face(300), face(500)][:n])
+        watch(watcher)
+        assert {alone for _, alone in watcher.looks} == {number == 1}
 
 
 def test_steady_motion_is_interpolated() -> None:
@@ -133,7 +142,7 @@ def test_nothing_is_interpolated_across_a_cut() -> None:
     def faces(i: int) -> list[Face]:
         return [face(200 if i < 31 else 450)]
 
-    result = track(Watcher(faces), [(0, 31), (31, 75)], 12, "largest", SIZE)
+    result = watch(Watcher(faces), [(0, 31), (31, 75)])
     assert np.allclose(places(result)[:31], 200)
     assert np.allclose(places(result)[31:], 450)
 
@@ -146,17 +155,7 @@ def test_a_cut_that_only_the_face_shows_is_found() -> None:
 
 
 def test_scenes_without_a_face_hold_the_nearest() -> None:
-    result = join(
-        [
-            track(
-                Watcher(lambda i: [face(300)] if 20 <= i < 50 else []),
-                [(0, 20), (20, 50), (50, 75)],
-                12,
-                "largest",
-                SIZE,
-            )
-        ]
-    )
+    result = join([watch(Watcher(lambda i: [face(300)] if 20 <= i < 50 else []), [(0, 20), (20, 50), (50, 75)])])
     assert (result.flags == FILLED).nonzero()[0].tolist() == [*range(20), *range(50, 75)]
     assert np.allclose(places(result), 300)
 
@@ -164,7 +163,7 @@ def test_scenes_without_a_face_hold_the_nearest() -> None:
 def test_a_later_part_goes_on_with_the_same_face() -> None:
     small, large = face(150, unit=40), face(450, unit=60)
     first = follow(lambda i: [small])
-    second = track(Watcher(lambda i: [large, small]), [(0, 75)], 12, "largest", SIZE, first.last)
+    second = watch(Watcher(lambda i: [large, small]), before=first.last)
     assert np.allclose(second.points[:, 27, 0], 150, atol=1)
 
 
@@ -196,6 +195,6 @@ def test_a_face_too_fast_for_the_key_frames_is_followed() -> None:
 
 
 def test_a_bystander_is_not_taken_when_the_face_leaves() -> None:
-    result = follow(lambda i: [*([face(200, unit=60)] if i < 50 else []), face(500, unit=45)])
+    result = follow(lambda i: [*([face(200, unit=80)] if i < 50 else []), face(500, unit=45)])
     assert (result.flags == FILLED).nonzero()[0].tolist() == list(range(50, 75))
     assert np.allclose(result.points[:, 27, 0], 200, atol=1)

@@ -18,7 +18,7 @@ from lipsound2.video.reel import BUDGET, Reel
 from lipsound2.video.scenes import Scene, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 
-DETECTION_SIDE = 640  # pixels; faces are looked for in a picture no longer than this
+DETECTION_SIDE = 800  # pixels; faces are looked for in a picture no longer than this
 SHORTEST = 5  # pictures
 EVERY = 12  # pictures between two key frames, at most
 
@@ -183,7 +183,15 @@ class Cropper:
             scale = size[0] / rgb.shape[1]
             return [face.moved(scale) for face in detector.detect(rgb, alone=alone)]
 
-        return track(look, scenes, self.every, self.choose, size, before)
+        return track(
+            lambda index: detector.count(pictures[index].rgb(DETECTION_SIDE)),
+            look,
+            scenes,
+            self.every,
+            self.choose,
+            size,
+            before,
+        )
 
     def _check(self, flags: np.ndarray, size: tuple[int, int]) -> None:
         share = float((flags != FILLED).mean())
@@ -226,7 +234,7 @@ def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:
     if abs(timeline.fps - RATE) > 0.01 * RATE:
         notes.append(f"{timeline.fps:.2f} -> {RATE:g} a second")
     if source is not None and source.turns:
-        notes.append(f"turned by {90 * source.turns} degrees")
+        notes.append(f"turned by {360 - 90 * source.turns} degrees clockwise")
     if source is not None and source.interlaced:
         notes.append("deinterlaced")
     return tuple(notes)

@@ -35,6 +35,7 @@ _MESH_TO_68 = np.array(
 )
 _BLANK = np.zeros((96, 96, 3), np.uint8)
 _SMALLEST = 16  # pixels; no mesh fits into less
+_WINDOW_SLACK = 0.1  # face widths
 _MEDIAPIPE_NOISE = (
     "Created TensorFlow Lite XNNPACK delegate",
     "All log messages before absl::InitializeLog()",
@@ -76,15 +77,13 @@ class Face:
 
 
 class Detector(Protocol):
-    """What finds faces."""
+    """What finds faces. Pictures are (H, W, 3) uint8 RGB."""
+
+    def count(self, rgb: np.ndarray) -> int:
+        """How many faces there are: a quick look, before a scene is followed."""
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
-        """All faces in a picture (H, W, 3) uint8.
-
-        Args:
-            rgb: the picture.
-            alone: only one face has been seen in this scene, so that following it is enough.
-        """
+        """All faces in a picture; `alone`: there is one in this scene, so that following it is enough."""
 
     def reset(self) -> None:
         """Forget the clip seen so far."""
@@ -105,25 +104,26 @@ class MediapipeDetector:
         with _quiet(_MEDIAPIPE_NOISE):
             solutions = require("mediapipe", "face").solutions
             mesh: Callable[..., Any] = solutions.face_mesh.FaceMesh
-            self._all = mesh(static_image_mode=True, max_num_faces=MOST_FACES, min_detection_confidence=confidence)
-            self._one = mesh(static_image_mode=False, max_num_faces=1, min_detection_confidence=confidence)
+            self._one = _Follower(mesh(max_num_faces=1, min_detection_confidence=confidence))
+            self._all = _Follower(mesh(max_num_faces=MOST_FACES, min_detection_confidence=confidence))
+            self._still = mesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=confidence)
+            self._near = solutions.face_detection.FaceDetection(confidence, model_selection=0)
             self._far = solutions.face_detection.FaceDetection(confidence, model_selection=1)
-            for graph in (self._all, self._one, self._far):
+            for graph in (self._one.graph, self._all.graph, self._still, self._near, self._far):
                 graph.process(_BLANK)  # what a graph has to say it says on its first picture
-        self._following = False
+
+    def count(self, rgb: np.ndarray) -> int:
+        """See `Detector.count`."""
+        return len(self._near.process(rgb).detections or self._far.process(rgb).detections or [])
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
         """See `Detector.detect`."""
-        self._following = self._following or alone
-        faces = _meshes(self._one if alone else self._all, rgb)
-        return faces or self._distant(rgb)
+        return (self._one if alone else self._all).detect(rgb) or self._distant(rgb)
 
     def reset(self) -> None:
         """See `Detector.reset`."""
-        # A blank picture loses the face that is followed: the same end as making a new graph, in a tenth of the time.
-        if self._following and self._one.process(_BLANK).multi_face_landmarks:
-            self._one.reset()
-        self._following = False
+        self._one.reset()
+        self._all.reset()
 
     def _distant(self, rgb: np.ndarray) -> list[Face]:
         height, width = rgb.shape[:2]
@@ -134,10 +134,46 @@ class MediapipeDetector:
             x, y = (box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height
             x0, y0 = max(0, round(x - side / 2)), max(0, round(y - side / 2))
             part = rgb[y0 : round(y + side / 2), x0 : round(x + side / 2)]
-            if min(part.shape[:2]) < _SMALLEST:
-                continue
-            faces += [face.moved(1.0, (x0, y0)) for face in _meshes(self._all, np.ascontiguousarray(part))[:1]]
+            if min(part.shape[:2]) >= _SMALLEST:
+                faces += [face.moved(1.0, (x0, y0)) for face in _meshes(self._still, np.ascontiguousarray(part))]
         return faces
+
+
+class _Follower:
+    """A mesh graph that looks for a face where it was in the picture before.
+
+    Where it had to search, or the face moved far, its points are up to 2 % of the face width off: they depend on the
+    window the mesh is laid into. It is given the picture once more then, so that the window fits.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self._last: list[Face] = []
+        self._used = False
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        self._used = True
+        faces = _meshes(self.graph, rgb)
+        if not faces and self._last:
+            faces = _meshes(self.graph, rgb)  # it looked in the old place only; now it searches
+            self._last = []
+        if faces and (len(faces) != len(self._last) or any(map(_moved, self._last, faces))):
+            faces = _meshes(self.graph, rgb) or faces
+        self._last = faces
+        return faces
+
+    def reset(self) -> None:
+        # A blank picture loses all faces: the same end as making a new graph, in a tenth of the time.
+        if self._used and self.graph.process(_BLANK).multi_face_landmarks:
+            self.graph.reset()
+        self._used = False
+        self._last = []
+
+
+def _moved(before: Face, now: Face) -> bool:
+    """Whether a face is somewhere else by more than its window forgives."""
+    shift = max(abs(a - b) for a, b in zip(before.box, now.box, strict=True))
+    return shift > _WINDOW_SLACK * now.width
 
 
 def _meshes(graph: Any, rgb: np.ndarray) -> list[Face]:
@@ -196,13 +232,22 @@ class DlibDetector:
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
         """See `Detector.detect`. Faces below 80 pixels are found by a second look at the doubled picture."""
-        boxes, scores, _ = self._find.run(rgb, 0, 0.0)
-        if not boxes:
-            boxes, scores, _ = self._find.run(rgb, 1, 0.0)
+        boxes, scores = self._boxes(rgb)
         return [self._face(rgb, box, score) for box, score in zip(boxes, scores, strict=True)]
+
+    def count(self, rgb: np.ndarray) -> int:
+        """See `Detector.count`."""
+        return len(self._boxes(rgb)[0])
 
     def reset(self) -> None:
         """See `Detector.reset`: this detector keeps nothing."""
+
+    def _boxes(self, rgb: np.ndarray) -> tuple[Any, Any]:
+        for doubled in (0, 1):
+            boxes, scores, _ = self._find.run(rgb, doubled, 0.0)
+            if boxes:
+                return boxes, scores
+        return [], []
 
     def _face(self, rgb: np.ndarray, box: Any, score: float) -> Face:
         x0, y0, side = box.left(), box.top(), box.width()

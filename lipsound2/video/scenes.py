@@ -9,8 +9,8 @@ import numpy as np
 
 Scene = tuple[int, int]  # first picture, end (one past the last)
 
-_DIFFERENCE = 24.0  # grey levels, mean, between two pictures of different scenes
-_CONTRAST = 4.0  # and how many times the differences around it
+_DIFFERENCE = 8.0  # grey levels, mean, between two pictures of different scenes
+_CONTRAST = 6.0  # and how many times the differences around it
 _AROUND = 3  # pictures on each side
 _JUMP = 0.5  # face widths between two successive pictures, which no head moves
 _THUMBNAIL = 48  # pixels, about

@@ -25,6 +25,7 @@ _ANOTHER = 0.75  # face widths beyond which it is another face
 _LINKED = 0.1  # least overlap of a face with itself at the key frame before
 _FAMILIAR = 10.0  # how much more the face followed so far counts than the others, in a later part of a long clip
 
+Count = Callable[[int], int]
 Look = Callable[[int, bool], list[Face]]
 
 
@@ -61,11 +62,16 @@ class _Trail:
     def last(self) -> Face:
         return self.seen[max(self.seen)]
 
+    def meets(self, other: _Trail) -> bool:
+        """Whether both are about at the same time."""
+        return min(self.seen) <= max(other.seen) and min(other.seen) <= max(self.seen)
+
 
 @dataclass
 class _Memory:
     """The detector's view of a clip, each picture looked at once."""
 
+    count: Count
     look: Look
     seen: dict[int, list[Face]] = field(default_factory=dict)
 
@@ -76,11 +82,18 @@ class _Memory:
 
 
 def track(
-    look: Look, scenes: Sequence[Scene], every: int, choose: str, size: tuple[int, int], before: Face | None = None
+    count: Count,
+    look: Look,
+    scenes: Sequence[Scene],
+    every: int,
+    choose: str,
+    size: tuple[int, int],
+    before: Face | None = None,
 ) -> Track:
     """Follow one face.
 
     Args:
+        count: picture number -> how many faces are about, roughly.
         look: (picture number, only one face is about) -> faces, in the pixels the points are wanted in.
         scenes: runs of pictures without a cut, from 0 to T.
         every: k, distance of key frames.
@@ -90,7 +103,7 @@ def track(
     """
     total = scenes[-1][1]
     result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
-    memory = _Memory(look)
+    memory = _Memory(count, look)
     for first, end in scenes:
         seen = _follow(memory, first, end, every, choose, size, before if first == 0 else None)
         if seen:
@@ -123,15 +136,16 @@ def _follow(
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
     keys = [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
-    alone = max(len(look(i, False)) for i in sorted({keys[0], keys[len(keys) // 2]})) <= 1
+    alone = max(look.count(i) for i in (keys[0], keys[len(keys) // 2])) <= 1
     trails: list[_Trail] = []
     for i in keys:
         _link(trails, i, look(i, alone))
-    seen: dict[int, Face] = {}
+    taken: list[_Trail] = []
     for trail in sorted(trails, key=lambda trail: _merit(trail, choose, size, before), reverse=True):
-        # A trail at another time goes on where this one ends: the face moved fast. One at the same time is another face.
-        if not seen or min(trail.seen) > max(seen) or max(trail.seen) < min(seen):
-            seen |= trail.seen
+        # A trail at another time goes on where these end: the face moved fast. One at the same time is another face.
+        if not any(trail.meets(other) for other in taken):
+            taken.append(trail)
+    seen = {i: face for trail in taken for i, face in trail.seen.items()}
     for a, b in itertools.pairwise(keys):
         _bisect(look, seen, a, b, alone)
     return dict(sorted(seen.items()))
