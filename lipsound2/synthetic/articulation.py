@@ -16,7 +16,7 @@ from scipy.signal import get_window, resample_poly
 _RATE = 10000  # of the analysis: five formants lie below 5 kHz
 _HOP, _WINDOW, _ORDER, _POINTS = 100, 300, 12, 256
 _F1_BAND, _F2_BAND = (200.0, 1000.0), (850.0, 2800.0)  # Hz
-_SILENCE, _LOUD = -42.0, -8.0  # dB below the loudest moment: mouth shut, mouth as open as the vowel wants
+_SILENCE, _LOUD = -36.0, -5.0  # dB below the loudest moment: mouth shut, mouth as open as the vowel wants
 
 
 @dataclass(frozen=True)
