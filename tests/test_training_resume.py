@@ -13,13 +13,14 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import toy_task
 import torch
 import torch._dynamo  # the optimiser imports it at its first step: here, once, for all runs
+import toy_task
 
 from lipsound2.config import write_yaml
 from lipsound2.files import sha256
-from lipsound2.training import average, checkpoint, train as verb
+from lipsound2.training import average, checkpoint
+from lipsound2.training import train as verb
 
 KILLS = 20
 # Everything at once: workers, accumulation, running average, early stop, averaging, checkpoints in mid-epoch.
@@ -165,6 +166,7 @@ def same_as_unbroken(exp: Path, folder: Path, weights: str) -> None:
     assert (exp / ".stamp.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", range(4))
 def test_killed_at_random(chain: int, folder: Path, start: Callable[..., int], unbroken: tuple[str, int]) -> None:
     weights, calls = unbroken

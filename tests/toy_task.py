@@ -5,6 +5,8 @@ As a program it is the verb `train` with this task known: `python toy_task.py CO
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,13 +27,25 @@ BANDS = 4
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Keys of the toy: width of its network, dropout, noise added to samples, and a clip that is not a number."""
+    """Keys of the toy.
+
+    Attributes:
+        width: of its network.
+        dropout: share of values dropped.
+        noise: added to samples.
+        unnormed: no batch norm, so that batches do not matter.
+        poison: clip with a target that is no number.
+        unreadable: clip that cannot be opened.
+        deadly: clip that kills the process that reads it.
+    """
 
     width: int = 8
     dropout: float = 0.2
     noise: float = 0.1
+    unnormed: bool = False
     poison: str = ""
     unreadable: str = ""
+    deadly: str = ""
 
 
 @dataclass
@@ -64,6 +78,8 @@ class ToyClips:
         name = self.ids[index]
         if name == self.config.unreadable:
             raise OSError(f"cannot open {name}")
+        if name == self.config.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
         source = np.random.default_rng(list(name.encode()))
         clean = source.standard_normal((self.lengths[index], BANDS), dtype=np.float32)
         target = np.cumsum(clean, axis=0) / np.arange(1, len(clean) + 1, dtype=np.float32)[:, None]
@@ -79,7 +95,7 @@ class ToyModel(nn.Module):
     def __init__(self, config: ToyConfig) -> None:
         super().__init__()
         self.front = nn.Conv1d(BANDS, config.width, 3, padding=1)
-        self.norm = nn.BatchNorm1d(config.width)
+        self.norm: nn.Module = nn.Identity() if config.unnormed else nn.BatchNorm1d(config.width)
         self.recurrence = nn.GRU(config.width, config.width, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
         self.out = nn.Linear(config.width, BANDS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -177,10 +178,12 @@ def spawn(processes: int, arguments: Sequence[str]) -> int:
     if found < processes:
         raise LipsoundError(f"--ngpu {processes}: torch finds {found} GPU(s) here; ask for that many at most")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    process = subprocess.Popen([*torchrun, "-m", "lipsound2.cli", *arguments])
-    while True:
+    with subprocess.Popen([*torchrun, "-m", "lipsound2.cli", *arguments]) as process:
+        # Both signals are for the processes that train, which write a checkpoint; Ctrl-C reaches them by itself.
+        before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            # The terminal interrupts the whole group: let the processes write their checkpoint.
-            continue
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGINT, ignored)

@@ -87,7 +87,7 @@ class Batches:
         try:
             batch = next(self._batches)
         except RuntimeError as error:
-            if "worker" not in str(error):
+            if not any(words in str(error) for words in ("killed by signal", "exited unexpectedly")):
                 raise
             raise LipsoundError(
                 f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "

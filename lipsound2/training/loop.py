@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from lipsound2.training.stop import StopAsked, StopSwitch
 
 log = logging.getLogger(__name__)
 
+_SMALLEST_SCALE = 2.0**-24
+_SHOWN = 10  # clips named in a message
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -117,7 +120,7 @@ class Loop:
         switch: StopSwitch,
     ) -> None:
         self.config, self.task, self.model, self.world, self.exp, self.switch = config, task, model, world, exp, switch
-        self.train_clips, self.valid_clips = clips
+        self.clips = self.train_clips, self.valid_clips = clips
         self.state = State()
         self.updates = Updates(self.train_clips.lengths, config, world.size)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -206,8 +209,9 @@ class Loop:
         self._stop, self._late = stop > 0, save > 0
         loss /= weight or 1.0
         norm = self._apply(weight) if math.isfinite(loss) else math.nan
-        # Loss scaling leaves an update out when a gradient is too large for fp16; elsewhere it would spoil the weights.
-        if not math.isfinite(loss) or not (math.isfinite(norm) or self.scaler.is_enabled()):
+        # Loss scaling leaves an update out when a gradient is too large for fp16, and tries a smaller scale next.
+        scaled = self.scaler.is_enabled() and self.scaler.get_scale() > _SMALLEST_SCALE
+        if not math.isfinite(loss) or not (math.isfinite(norm) or scaled):
             self._not_a_number(own, loss, norm)
         state.update += 1
         if self.average:
@@ -305,7 +309,7 @@ class Loop:
             **asdict(replace(state, table=[])),
             "table": to_rows(state.table),
             "batches": self.config.accumulate * self.world.size,
-            "clips": len(self.train_clips.ids),
+            "clips": self._clips(),
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict() if self.average else None,
             "optimiser": self.optimiser.state_dict(),
@@ -331,10 +335,10 @@ class Loop:
                 f"{self.exp}: an update was made of {content['batches']} batches, now of {batches} "
                 "('accumulate' x processes); keep the product as it was, or train in a new folder"
             )
-        if content["clips"] != len(self.train_clips.ids):
+        if content["clips"] != self._clips():
             raise LipsoundError(
-                f"{self.exp}: the training set had {content['clips']} clips, now {len(self.train_clips.ids)}; "
-                "give the same data dir and dump, or train in a new folder"
+                f"{self.exp} was begun on other clips: {content['clips']} (now {self._clips()}); "
+                "give the same data dirs and dump, or train in a new folder"
             )
         names = State.__dataclass_fields__.keys()
         self.state = State(**{name: content[name] for name in names})
@@ -349,6 +353,11 @@ class Loop:
             torch.manual_seed(self.config.seed + 1_000_003 * self.state.update + self.world.rank)
         self._kept = [worth_keeping(self.state.table, self.config.keep_best)]
 
+    def _clips(self) -> str:
+        """Training and validation set, in short: how many clips, and a checksum of their ids."""
+        sums = [f"{len(each.ids)} [{zlib.crc32(chr(10).join(each.ids).encode()):08x}]" for each in self.clips]
+        return f"{sums[0]} to learn from, {sums[1]} to validate on"
+
     def _not_a_number(self, own: Sums, loss: float, norm: float) -> None:
         """Name the clips and give up, on all processes."""
         ids = self.world.collect(own.suspects or (own.ids if math.isfinite(loss) else []))
@@ -358,7 +367,8 @@ class Loop:
         if self.world.first:
             rows = [f"{self.state.update + 1}\t{self.state.epoch + 1}\t{clip}" for clip in ids]
             write_text(path, "\n".join(["update\tepoch\tid", *rows]) + "\n")
+        shown = ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
         raise LipsoundError(
-            f"{where}: {what}, at clips {', '.join(ids)} (listed in {path}); look at their crops and features; else "
+            f"{where}: {what}, at clips {shown} (listed in {path}); look at their crops and features; else "
             "lower 'lr' or 'clip_grad', raise 'warmup', or set 'precision: fp32', with --init in a new folder"
         )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lipsound2.errors import require
 from lipsound2.files import write_text
 from lipsound2.tasks.base import Evaluation
+from lipsound2.training.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Monitor:
 
     Args:
         exp: the experiment's folder.
+        record: is kept up to date at every evaluation.
         update: updates already made: later rows of the curves and later events belong to a run that was killed, and are
             dropped.
         progress: share of the training already done.
@@ -82,8 +84,10 @@ class Monitor:
         tensorboard: whether to write events.
     """
 
-    def __init__(self, exp: Path, *, update: int, progress: float, log_every: int, tensorboard: bool) -> None:
-        self._exp, self._log_every, self._tensorboard = exp, log_every, tensorboard
+    def __init__(
+        self, exp: Path, record: Record, *, update: int, progress: float, log_every: int, tensorboard: bool
+    ) -> None:
+        self._exp, self._record, self._log_every, self._tensorboard = exp, record, log_every, tensorboard
         self._events: Any = None
         self._resumed_at = update
         self._begun, self._begun_at = time.monotonic(), progress
@@ -152,6 +156,7 @@ class Monitor:
         """
         self._curves.add(row)
         update = int(row["update"])
+        self._record.note(update, "running")
         self._write_events(update, {f"valid/{name}": value for name, value in row.items() if name != "update"})
         if self._events is not None:
             for name, picture in evaluation.pictures.items():

@@ -23,7 +23,7 @@ _PACKAGES = ("torch", "numpy", "scipy", "av", "opencv-python-headless", "safeten
 
 
 class Record:
-    """Adds an entry to `versions.yaml` when a training starts and closes it when it ends.
+    """Adds an entry to `versions.yaml` when a training starts and keeps it up to date until it ends.
 
     Args:
         exp: the experiment's folder.
@@ -51,12 +51,12 @@ class Record:
         )
         self._write()
 
-    def close(self, updates: int, state: str) -> None:
-        """Complete the entry.
+    def note(self, updates: int, state: str) -> None:
+        """Bring the entry up to date; what a killed run leaves is its last one.
 
         Args:
             updates: made in all.
-            state: how the run ended.
+            state: how the run goes, or how it ended.
         """
         hours = round((time.monotonic() - self._begun) / 3600, 4)
         self._runs[-1].update(ended=_now(), hours=hours, updates=updates, state=state)

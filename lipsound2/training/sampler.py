@@ -37,17 +37,19 @@ class Updates:
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.config = config
         self.world = world
-        self._cached: tuple[int, list[list[Positions]]] = (-1, [])
+        self._cached: dict[int, list[list[Positions]]] = {}
 
     def epoch(self, epoch: int) -> list[list[Positions]]:
         """Updates of one epoch; each is a list of up to `accumulate x world` batches."""
-        if self._cached[0] != epoch:
+        if epoch not in self._cached:
             rng = np.random.default_rng([self.config.seed, epoch])
             batches = self._batches(rng)
             rng.shuffle(batches)
             step = self.config.accumulate * self.world
-            self._cached = (epoch, [batches[start : start + step] for start in range(0, len(batches), step)])
-        return self._cached[1]
+            updates = [batches[start : start + step] for start in range(0, len(batches), step)]
+            # Two epochs are in use at a time: the one that is trained, and the one that is being loaded ahead.
+            self._cached = {**dict(list(self._cached.items())[-1:]), epoch: updates}
+        return self._cached[epoch]
 
     def share(self, epoch: int, update: int, rank: int) -> list[Positions]:
         """What one process does of an update: every `world`-th batch; nothing at all when the last update is short."""

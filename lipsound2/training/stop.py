@@ -9,19 +9,23 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class StopAsked(Exception):  # noqa: N818 - it is a request
-    """Raised out of work that may be cut short, such as an evaluation."""
+class StopAsked(BaseException):
+    """Raised out of work that may be cut short, such as an evaluation; no error, so nothing there catches it."""
 
 
 class StopSwitch:
     """Remembers that someone asked the training to stop.
 
+    Args:
+        patient: a second Ctrl-C is not a plain one (under torchrun, which passes on what the terminal sent already).
+
     Attributes:
         signal: the signal that came, 0 as long as none did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.signal = 0
+        self._patient = patient
         self._may_raise = False
 
     @property
@@ -31,7 +35,7 @@ class StopSwitch:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Take over both signals for the block; a second Ctrl-C is a plain one."""
+        """Take over both signals for the block."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -54,7 +58,7 @@ class StopSwitch:
             self._may_raise = False
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.signal == signal.SIGINT == number:
+        if self.signal == signal.SIGINT == number and not self._patient:
             raise KeyboardInterrupt
         self.signal = number
         if self._may_raise:

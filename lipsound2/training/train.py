@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from lipsound2.config import write_yaml
+from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
@@ -25,6 +25,7 @@ from lipsound2.training.init import initialise
 from lipsound2.training.loop import Loop
 from lipsound2.training.monitor import Monitor, open_log
 from lipsound2.training.options import FREE, GROWING
+from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
 
@@ -55,18 +56,18 @@ def train(
     if stamp.fresh() and (exp / MODEL).exists():
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
         return 0
-    check_config(run, exp)
+    check_config(run, exp, init)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
     given = {name: str(path) for name, path in paths.items() if path is not None}
     if ngpu > 1 and not distributed.launched():
         options = [part for name, path in given.items() for part in (f"--{name}", path)]
         return distributed.spawn(ngpu, ["train", str(config), *options, "--ngpu", str(ngpu)])
-    switch = StopSwitch()
-    with distributed.join(ngpu) as world, own(exp, world), switch.listen():
+    switch = StopSwitch(patient=distributed.launched())
+    with distributed.join(ngpu) as world, own(exp, world):
         prepare_torch(run, world)
         clips = run.task.datasets(DataDir(train), DataDir(valid), dump)
         loop = begin_or_resume(run, clips, world, exp, init, switch)
-        with write_down(run, loop, exp, given, stamp) as monitor:
+        with switch.listen(), write_down(run, loop, exp, given, stamp) as monitor:
             ended = loop.run(monitor)
             if ended and world.first:
                 finish(loop, exp)
@@ -77,8 +78,8 @@ def train(
     return status
 
 
-def check_config(run: RunConfig, exp: Path) -> None:
-    """Refuse to go on in a folder that was begun with another config.
+def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
+    """Refuse to go on in a folder that was begun with another config, or from other weights.
 
     Keys that do not matter for the result may differ, limits may grow, and `accumulate` may change with the number of
     processes (their product is compared with the checkpoint's).
@@ -89,6 +90,11 @@ def check_config(run: RunConfig, exp: Path) -> None:
     if not checkpoint.existing(exp / checkpoint.FOLDER):
         return
     before, now = load_config(exp / "config.yaml").mapping(), run.mapping()
+    begun_from = read_yaml(exp / VERSIONS)["runs"][0].get("init")
+    if init is not None and begun_from != str(init):
+        raise LipsoundError(
+            f"{exp} was begun from {begun_from or 'fresh weights'}, not from {init}; give another --exp"
+        )
     changed = [
         f"{key} {before.get(key)} -> {now.get(key)}"
         for key in sorted({*before, *now} - FREE - {"accumulate"})
@@ -170,6 +176,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
     try:
         with Monitor(
             exp,
+            record,
             update=loop.state.update,
             progress=loop.progress,
             log_every=options.log_every,
@@ -178,7 +185,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
             yield monitor
         state = loop.ended or "stopped"
     finally:
-        record.close(loop.state.update, state)
+        record.note(loop.state.update, state)
 
 
 def introduce(loop: Loop) -> None:

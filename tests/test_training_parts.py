@@ -1,0 +1,289 @@
+"""Parts of the trainer: sampler, schedule, running average, checkpoints, averages, weights to begin from, curves."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toy_task  # noqa: F401 - makes the task known
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lipsound2.config import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.tasks import load_config
+from lipsound2.training import checkpoint
+from lipsound2.training.average import Evaluated, average, best, last, mean_weights, read_weights, write_weights
+from lipsound2.training.init import initialise
+from lipsound2.training.monitor import Curves
+from lipsound2.training.optimiser import RunningAverage, learning_rate, make_optimiser
+from lipsound2.training.options import TrainConfig
+from lipsound2.training.sampler import Stream, Updates, clip_rng
+from lipsound2.training.stop import StopAsked, StopSwitch
+
+# Sampler
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=120),
+    pictures=st.integers(50, 900),
+    size=st.integers(0, 9),
+    accumulate=st.integers(1, 3),
+    world=st.integers(1, 4),
+    epoch=st.integers(0, 3),
+)
+def test_every_clip_once_within_limits(
+    lengths: list[int], pictures: int, size: int, accumulate: int, world: int, epoch: int
+) -> None:
+    config = TrainConfig(batch_pictures=pictures, batch_size=size, accumulate=accumulate)
+    updates = Updates(lengths, config, world)
+    shares = [
+        [updates.share(epoch, update, rank) for rank in range(world)] for update in range(len(updates.epoch(epoch)))
+    ]
+    batches = [batch for update in shares for share in update for batch in share]
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths))), "none dropped, none twice"
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[clip] for clip in batch) <= pictures
+        assert not size or len(batch) <= size
+    for update in shares:
+        counts = [len(share) for share in update]
+        assert max(counts) <= accumulate
+        assert max(counts) - min(counts) <= 1
+
+
+def test_batches_hold_clips_of_like_length() -> None:
+    lengths = np.random.default_rng(0).integers(20, 400, 2000).tolist()
+    updates = Updates(lengths, TrainConfig(batch_pictures=3000)).epoch(0)
+    used = sum(lengths)
+    padded = sum(len(batch) * max(lengths[clip] for clip in batch) for update in updates for batch in update)
+    assert padded < 1.07 * used
+
+
+def test_epochs_differ_and_repeat() -> None:
+    first, second = (Updates([75] * 100, TrainConfig(batch_size=10)) for _ in range(2))
+    assert first.epoch(0) == second.epoch(0)
+    assert first.epoch(0) != first.epoch(1)
+    assert Updates([75] * 100, TrainConfig(batch_size=10, seed=1)).epoch(0) != first.epoch(0)
+
+
+def test_stream_is_taken_up_in_mid_epoch() -> None:
+    updates = Updates(list(range(30, 90)), TrainConfig(batch_pictures=300, accumulate=2), world=2)
+    whole = list(itertools.islice(Stream(updates, 1, 0, 0), 60))
+    skipped = sum(len(updates.share(0, update, 1)) for update in range(3))
+    assert list(itertools.islice(Stream(updates, 1, 0, 3), 60 - skipped)) == whole[skipped:]
+
+
+def test_chance_of_a_sample_depends_on_seed_epoch_and_id_only() -> None:
+    draws = [clip_rng(*key).random() for key in ((0, 0, "a"), (0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b"))]
+    assert draws[0] == draws[1]
+    assert len(set(draws)) == 4
+
+
+# Options, optimiser, running average
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"lr": 0.0}, "lr"),
+        ({"min_lr": 1.0}, "min_lr"),
+        ({"max_epochs": 0}, "max_updates"),
+        ({"betas": (0.9,)}, "betas"),
+        ({"ema": 1.0}, "ema"),
+        ({"accumulate": 0}, "accumulate"),
+    ],
+)
+def test_options_that_cannot_work(wrong: dict[str, object], word: str) -> None:
+    with pytest.raises(LipsoundError, match=word):
+        TrainConfig(**wrong)
+
+
+def test_config_of_an_unknown_task_or_key(tmp_path: Path) -> None:
+    for content, words in (({"task": "regres"}, "regress"), ({}, "task"), ({"task": "toy", "lrr": 1}, "'lr'")):
+        write_yaml(tmp_path / "c.yaml", content)
+        with pytest.raises(LipsoundError, match=words):
+            load_config(tmp_path / "c.yaml")
+
+
+def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
+    config = TrainConfig(lr=1.0, min_lr=0.1, warmup=10)
+    assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 4, 0.0) == pytest.approx(0.5)
+    assert learning_rate(config, 100, 0.0) == pytest.approx(1.0)
+    assert learning_rate(config, 100, 0.5) == pytest.approx(0.55)
+    assert learning_rate(config, 100, 1.0) == pytest.approx(0.1)
+    assert learning_rate(TrainConfig(lr=1.0, schedule="constant", warmup=0), 0, 0.9) == 1.0
+
+
+def test_weight_decay_spares_biases_and_scales() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3))
+    decayed, spared = make_optimiser(model, TrainConfig(weight_decay=0.5)).param_groups
+    assert decayed["weight_decay"] == 0.5
+    assert [p.ndim for p in decayed["params"]] == [3]
+    assert spared["weight_decay"] == 0.0
+    assert [p.ndim for p in spared["params"]] == [1, 1, 1]
+
+
+def test_running_average_follows_floats_and_copies_counters() -> None:
+    model = nn.BatchNorm1d(2)
+    running = RunningAverage(model, 0.9)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+        model.running_mean.fill_(4.0)
+        model.num_batches_tracked.fill_(7)
+    running.update(model, updates=1000)
+    assert running.model.weight.tolist() == pytest.approx([1.1, 1.1])
+    assert running.model.running_mean.tolist() == pytest.approx([0.4, 0.4])
+    assert running.model.num_batches_tracked == 7
+    assert not running.model.weight.requires_grad
+
+
+# Checkpoints
+
+
+def test_newest_whole_checkpoint_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for update in (1, 2, 3):
+        checkpoint.save(tmp_path, {"update": update, "weights": torch.full((3,), float(update))})
+    newest, before = checkpoint.existing(tmp_path)
+    assert checkpoint.newest(tmp_path)["update"] == 3
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        state = checkpoint.newest(tmp_path)
+    assert state["update"] == 2
+    assert state["weights"].tolist() == [2.0, 2.0, 2.0]
+    assert newest.name in caplog.text
+    assert newest.with_suffix(".broken").exists(), "nothing is thrown away"
+    before.write_bytes(before.read_bytes()[:100])
+    assert checkpoint.newest(tmp_path) is None
+
+
+def test_a_checkpoint_of_the_same_update_takes_the_place_of_the_other(tmp_path: Path) -> None:
+    for update, value in ((1, 0), (2, 0), (2, 1)):
+        checkpoint.save(tmp_path, {"update": update, "value": value})
+    assert [path.name[:15] for path in checkpoint.existing(tmp_path)] == ["update-00000002", "update-00000001"]
+    assert checkpoint.newest(tmp_path)["value"] == 1
+
+
+def test_checkpoint_of_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, {"update": 1})
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    with pytest.raises(LipsoundError, match="format 1"):
+        checkpoint.newest(tmp_path)
+
+
+def test_evaluation_leaves_the_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with checkpoint.own_randomness(0, torch.device("cpu")):
+        inside = torch.rand(2)
+    assert torch.equal(torch.rand(2), expected)
+    with checkpoint.own_randomness(0, torch.device("cpu")):
+        assert torch.equal(torch.rand(2), inside)
+
+
+# Averages and weights to begin from
+
+TABLE = [Evaluated(10, 1, 0.1), Evaluated(20, 2, 0.3), Evaluated(30, 3, 0.3), Evaluated(40, 4, 0.2)]
+
+
+def test_best_and_last() -> None:
+    assert [row.update for row in best(TABLE, 3)] == [20, 30, 40], "of equal scores the earlier first"
+    assert [row.update for row in last(TABLE, 2)] == [40, 30]
+    assert best([Evaluated(1, 1, -math.inf), *TABLE], 5)[-1].update == 1
+
+
+def write_experiment(exp: Path) -> None:
+    """Weights of an evaluation are its update number; checkpoints know the table."""
+    for row in TABLE:
+        weights = {"w": torch.full((2,), float(row.update)), "n": torch.tensor(row.update)}
+        write_weights(exp / "checkpoints" / row.file, weights, {})
+    state = {"update": 40, "table": [vars(row) for row in TABLE], "average": None, "model": {"w": torch.ones(2)}}
+    checkpoint.save(exp / "checkpoints", state)
+
+
+def test_average_takes_buffers_and_keeps_counters(tmp_path: Path) -> None:
+    write_experiment(tmp_path)
+    average(tmp_path, best=2)
+    weights = read_weights(tmp_path / "model.safetensors")
+    assert weights["w"].tolist() == [25.0, 25.0]
+    assert weights["n"] == 20
+    average(tmp_path, last=4, output=tmp_path / "other.safetensors")
+    assert read_weights(tmp_path / "other.safetensors")["w"].tolist() == [25.0, 25.0]
+    for wrong in ({"best": 9}, {"best": 0}, {"best": 1, "last": 1}):
+        with pytest.raises(LipsoundError):
+            average(tmp_path, **wrong)
+    with pytest.raises(LipsoundError, match="no evaluated weights"):
+        average(tmp_path / "empty")
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    for name in "ab":
+        write_weights(tmp_path / name, {"w": torch.ones(2), "v": torch.zeros(1)}, {"b": 1, "a": [1, 2]})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert mean_weights([tmp_path / "a"])["w"].tolist() == [1.0, 1.0]
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:40])
+    with pytest.raises(LipsoundError, match="not a whole safetensors file"):
+        read_weights(tmp_path / "a")
+
+
+def test_what_is_taken_of_other_weights_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    weights = {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3), "1.weight": torch.ones(5, 3), "x": torch.ones(1)}
+    write_weights(tmp_path / "model.safetensors", weights, {})
+    with caplog.at_level(logging.INFO):
+        loaded = initialise(model, tmp_path)
+    assert loaded.taken == ["0.weight", "0.bias"]
+    assert loaded.other_shape == [("1.weight", [4, 3], [5, 3])]
+    assert (loaded.missing, loaded.unused) == (["1.bias"], ["x"])
+    assert bool((model[0].weight == 1).all())
+    assert "2 tensors taken, 1 of another shape, 1 not in the file, 1 not in this network" in caplog.text
+    with pytest.raises(LipsoundError, match="not one tensor"):
+        initialise(nn.Conv1d(7, 7, 1), tmp_path)
+    with pytest.raises(LipsoundError, match="no weights there"):
+        initialise(model, tmp_path / "nothing")
+
+
+def test_weights_of_an_unfinished_experiment_and_of_a_checkpoint(tmp_path: Path) -> None:
+    write_experiment(tmp_path)
+    for source in (tmp_path, checkpoint.existing(tmp_path / "checkpoints")[0]):
+        model = nn.Module()
+        model.w = nn.Parameter(torch.zeros(2))
+        assert initialise(model, source).taken == ["w"]
+        assert model.w.tolist() == [1.0, 1.0]
+
+
+# Curves and stop
+
+
+def test_rows_of_a_killed_run_are_taken_out_of_the_curves(tmp_path: Path) -> None:
+    curves = Curves(tmp_path / "curves.tsv", 0)
+    for update in (5, 10, 15):
+        curves.add({"update": update, "score": update / 10})
+    curves = Curves(tmp_path / "curves.tsv", 10)
+    curves.add({"update": 15, "score": 0.25, "extra": 1.0})
+    expected = "update\tscore\textra\n5\t0.5\t\n10\t1\t\n15\t0.25\t1\n"
+    assert (tmp_path / "curves.tsv").read_text() == expected
+    assert len(Curves(tmp_path / "curves.tsv", 99).rows) == 3
+
+
+def test_a_signal_cuts_an_evaluation_short_but_nothing_else() -> None:
+    switch = StopSwitch()
+    with switch.listen():
+        with pytest.raises(StopAsked), switch.may_raise():
+            signal.raise_signal(signal.SIGTERM)
+        assert switch.status == 143
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert switch.status == 130
