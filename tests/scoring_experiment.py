@@ -66,6 +66,7 @@ def make_experiment(root: Path, clips: dict[str, Clip], *, attention: bool = Tru
         text={name: clips[name].text for name in ids},
         video={name: f"{name}.mp4" for name in ids},
     )
+    torch.set_num_threads(1)
     mels = {name: mel_spectrogram(torch.from_numpy(clips[name].sound), MEL).numpy() for name in ids}
     frames = max(map(len, mels.values()))
     padded = [np.pad(mel, ((0, frames - len(mel)), (0, 0)), constant_values=np.log(MEL.floor)) for mel in mels.values()]

@@ -21,6 +21,7 @@ import soundfile
 from PIL import Image
 from scoring_experiment import make_experiment, synthetic_clips
 
+from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
 from lipsound2.scoring import charts, page, pictures, results
@@ -152,6 +153,31 @@ def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: 
         assert "which picture each moment" not in written.words
 
 
+def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:
+    wav = exp / "wav/test"
+    weights = np.pad(np.eye(100, 50, dtype=np.float32), ((0, 60), (0, 30)))  # 50 pictures, 2 steps each, padded to 80
+    with ArchiveWriter(wav / "alignments/feats.ark", wav / "alignments/feats.scp") as archive:
+        archive.write("s1-clip0", weights)
+    clip = next(clip for clip in collect(exp, clips=4).sets[0].clips if clip.id == "s1-clip0")
+    assert clip.attention is not None
+    assert Image.open(io.BytesIO(clip.attention)).size == (100, 50)
+
+
+def test_damaged_crops_and_sounds_are_left_out(exp: Path) -> None:
+    for kind in ("face", "sound"):
+        folder = exp.parents[1] / "dump" / kind
+        entries = {name: np.array(entry) for name, entry in Archive(folder).items()}
+        entries["s1-clip0"] = np.zeros(50, np.uint8)
+        with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+            for name, entry in entries.items():
+                archive.write(name, entry)
+    broken = next(clip for clip in collect(exp, clips=4).sets[0].clips if clip.id == "s1-clip0")
+    assert broken.crops is None
+    assert set(broken.sounds) == {"generated", "mismatched", "real_mel", "mean_mel"}
+    written = write(exp)
+    assert len(written.of("article")) == 4
+
+
 def test_no_experiment_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 1
     assert "no experiment there" in capsys.readouterr().err
@@ -170,7 +196,7 @@ def test_a_page_beyond_its_budget_keeps_best_median_and_worst(exp: Path) -> None
     whole = page.render(content, 1 << 30)
     card = (len(whole) - len(page.render(content, 1))) // 3
     small = Page(page.render(content, int(3.5 * card)))
-    assert "1 clips were left out" in small.words
+    assert "1 clip was left out" in small.words
     for place in ("best", "median", "worst"):
         assert f"{place} of 4" in small.words
     assert len(small.of("article")) == 3

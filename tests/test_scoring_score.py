@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from lipsound2.cli import main
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.scoring.metrics import METRICS, ClipScores
-from lipsound2.scoring.score import score
+from lipsound2.scoring.score import _each, score
 from lipsound2.scoring.summary import Row, from_json, judge, read_clips, summarise, table, to_json
 
 
@@ -136,6 +138,11 @@ def test_wrong_folders_are_one_clear_line(root: Path, tmp_path: Path, broken: st
     with pytest.raises(LipsoundError, match=message) as caught:
         score(paths["ref"], paths["hyp"], ids=paths["ids"], nj=1)
     assert "\n" not in str(caught.value)
+
+
+def test_a_killed_worker_is_one_clear_line() -> None:
+    with pytest.raises(LipsoundError, match="worker was killed"):
+        list(_each(functools.partial(os._exit), [9, 9], 2))
 
 
 def rows(system: str, values: list[float], failed: tuple[int, ...] = ()) -> list[Row]:

@@ -93,7 +93,8 @@ def _set(part: SetView, cards: list[str], dropped: int, *, alone: bool) -> str:
     if part.summary is not None:
         pieces += [_verdict(part.summary), "<h2>Scores</h2>", _scores(part), _speakers(part.summary)]
     if dropped:
-        notes.append(f"{dropped} clips were left out to keep this page small.")
+        clips = "1 clip was" if dropped == 1 else f"{dropped} clips were"
+        notes.append(f"{clips} left out to keep this page small.")
     if cards:
         note = (
             "From the best to the worst by ESTOI. Mels of a clip share one scale; click into one to listen from there."

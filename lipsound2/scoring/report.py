@@ -116,7 +116,7 @@ def report(
     content = collect(exp, clips=clips, dump=dump, data=data)
     page = render(content, BUDGET)
     write_text(out, page)
-    print(f"{out}: {len(page) / 2**20:.1f} MB, {sum(len(part.clips) for part in content.sets)} clips")
+    print(f"{out}: {len(page) / 2**20:.1f} MB")
     rows = [
         result(content.experiment, part.name, part.summary, content.origin) for part in content.sets if part.summary
     ]
@@ -248,24 +248,43 @@ class _Material:
         utt2spk, text = (self._data.utt2spk, self._data.text) if self._data is not None else ({}, {})
         view = ClipView(clip, utt2spk.get(clip, clip.partition("-")[0]), text.get(clip, ""), place, scores)
         sounds: dict[str, np.ndarray] = {}
-        if self._true is not None and clip in self._true:
-            sounds["true"] = self._true[clip]
-        for system in SOUNDS:
+        for name in ("true", *SOUNDS):
             try:
-                sounds[system] = read_wav(self._wav / system / f"{clip}.wav")
+                sound = self._sound(name, clip)
             except ClipFailure as failure:
                 if failure.reason != "missing":
-                    log.warning("%s of %s is left out: %s", system, clip, failure)
+                    log.warning("%s of %s is left out: %s", name, clip, failure)
+            else:
+                sounds[name] = sound
         view.seconds = max((len(sound) for sound in sounds.values()), default=0) / 16000
         view.sounds = {name: _flac(sound) for name, sound in sounds.items()}
         view.mels = self._mel_pictures(clip)
+        view.crops = self._sheet(clip)
         if self._attention is not None and clip in self._attention:
-            view.attention = pictures.attention_picture(np.asarray(self._attention[clip]))
-        if self._crops is not None and clip in self._crops:
-            from lipsound2.video.encode import decode
-
-            view.crops = pictures.sheet(decode(np.asarray(self._crops[clip])))
+            weights = np.asarray(self._attention[clip])
+            # Clips were spoken in batches: steps and pictures beyond this clip's own are its batch mates'.
+            own = min(view.crops.count, weights.shape[1]) if view.crops is not None else weights.shape[1]
+            steps = round(len(weights) * own / weights.shape[1])
+            view.attention = pictures.attention_picture(weights[:steps, :own])
         return view
+
+    def _sound(self, name: str, clip: str) -> np.ndarray:
+        if name != "true":
+            return read_wav(self._wav / name / f"{clip}.wav")
+        if self._true is None or clip not in self._true:
+            raise ClipFailure("missing", f"{clip} has no true sound")
+        return self._true[clip]
+
+    def _sheet(self, clip: str) -> Sheet | None:
+        if self._crops is None or clip not in self._crops:
+            return None
+        from lipsound2.video.encode import decode
+
+        try:
+            return pictures.sheet(decode(np.asarray(self._crops[clip])))
+        except ClipFailure as failure:
+            log.warning("crops of %s are left out: %s", clip, failure)
+            return None
 
     def _mel_pictures(self, clip: str) -> dict[str, bytes]:
         archives = {"true": self._target, **{system: self._mels[system] for system in SOUNDS}}
