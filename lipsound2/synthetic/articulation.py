@@ -130,5 +130,5 @@ def _envelope(power: np.ndarray) -> np.ndarray:
 def _centre(envelope: np.ndarray, frequencies: np.ndarray, band: tuple[float, float]) -> np.ndarray:
     """Centre of gravity in Hz of each envelope within a band."""
     inside = (frequencies >= band[0]) & (frequencies <= band[1])
-    weights = envelope[:, inside]
+    weights = envelope[:, inside] ** 1.5  # the peak counts, its skirts hardly
     return (weights * frequencies[inside]).sum(1) / weights.sum(1)
