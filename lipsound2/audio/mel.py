@@ -76,6 +76,11 @@ class MelConfig:
         return (self.window - self.hop) // 2
 
     @property
+    def shortest(self) -> int:
+        """Samples a sound needs: one frame, and enough to reflect."""
+        return max(self.hop, self.reach + 1)
+
+    @property
     def bins(self) -> int:
         """Frequency bins of a magnitude spectrum."""
         return self.n_fft // 2 + 1
@@ -138,6 +143,9 @@ def frames_of(samples: int, config: MelConfig) -> int:
 def mel_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
     """Log-mel-spectrogram of sound.
 
+    Worked out in float64: in float32 the rounding of loud bins reaches the floor of quiet bands beside them (4e-4 on
+    speech, 7e-3 on a sine).
+
     Args:
         sound: (..., samples) float32 in [-1, 1], at `config.sample_rate`.
         config: the mel.
@@ -148,13 +156,16 @@ def mel_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
     Raises:
         LipsoundError: the sound is shorter than the reflection at its ends needs.
     """
-    magnitude = magnitude_spectrogram(sound, config)
-    return (magnitude @ _filters_on(config, magnitude.device).T).clamp_min(config.floor).log()
+    magnitude = magnitude_spectrogram(sound.double(), config)
+    bands = magnitude @ _filters_on(config, magnitude.device, magnitude.dtype).T
+    return bands.clamp_min(config.floor).log().to(sound.dtype)
 
 
 def magnitude_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
     """Magnitude spectrogram (..., S, n_fft // 2 + 1) of sound (..., samples), framed as the mel is."""
-    spectrum = torch.view_as_real(torch.fft.rfft(frame(sound, config) * hann(config, sound.device), n=config.n_fft))
+    spectrum = torch.view_as_real(
+        torch.fft.rfft(frame(sound, config) * hann(config, sound.device, sound.dtype), n=config.n_fft)
+    )
     return spectrum.square().sum(-1).clamp_min(_SILENT_POWER).sqrt()
 
 
@@ -165,10 +176,9 @@ def frame(sound: Tensor, config: MelConfig) -> Tensor:
     are taken, and the reflection by (n_fft - hop) / 2 shrinks to (window - hop) / 2.
     """
     samples = sound.shape[-1]
-    if samples <= max(config.reach, config.hop - 1):
+    if samples < config.shortest:
         raise LipsoundError(
-            f"a sound of {samples} samples is too short for the mel '{config.name}'; it needs at least "
-            f"{max(config.reach + 1, config.hop)}"
+            f"a sound of {samples} samples is too short for the mel '{config.name}', which needs {config.shortest}"
         )
     flat = sound.reshape(-1, samples)
     padded = F.pad(flat[:, None], (config.reach, config.reach), mode="reflect")[:, 0]
@@ -178,9 +188,9 @@ def frame(sound: Tensor, config: MelConfig) -> Tensor:
 
 @functools.lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def hann(config: MelConfig, device: torch.device) -> Tensor:
-    """The periodic Hann window (window,), float32."""
-    return torch.hann_window(config.window, dtype=torch.float64).float().to(device)
+def hann(config: MelConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The periodic Hann window (window,)."""
+    return torch.hann_window(config.window, dtype=torch.float64).to(device, dtype)
 
 
 def mel_filters(config: MelConfig) -> np.ndarray:
@@ -214,8 +224,8 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 @torch.inference_mode(False)  # what is kept must serve training too
-def _filters_on(config: MelConfig, device: torch.device) -> Tensor:
-    return torch.from_numpy(mel_filters(config)).float().to(device)
+def _filters_on(config: MelConfig, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(mel_filters(config)).to(device, dtype)
 
 
 @functools.lru_cache(maxsize=16)
@@ -236,7 +246,7 @@ def mel_to_magnitude(mel: Tensor, config: MelConfig, *, steps: int = 0) -> Tenso
         (..., S, n_fft // 2 + 1), non-negative.
     """
     bands = mel.exp()
-    filters = _filters_on(config, mel.device)
+    filters = _filters_on(config, mel.device, mel.dtype)
     start = bands @ _inverse_on(config, mel.device).T
     if not steps:
         return start.clamp_min(0.0)
