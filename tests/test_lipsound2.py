@@ -137,6 +137,20 @@ def test_gradients_of_the_attention_loop() -> None:
     torch.testing.assert_close(kept_less, tuple(x.detach() for x in call(*arguments)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_loop_gives_the_same_gradients() -> None:
+    model = network(4.0, reduction=4, decoder_dropout=0.0, encoder_dropout=0.0, prenet_dropout=0.0).cuda().train()
+    found: dict[bool, list[list[Tensor]]] = {False: [], True: []}
+    for length in (6, 4, 6):  # recorded, recorded, replayed
+        batch = [tensor.cuda() for tensor in clips(model, length, length - 1)]
+        for recorded in found:
+            model.decoder.cuda_graph = recorded
+            model.zero_grad()
+            model(*batch).before.square().sum().backward()
+            found[recorded].append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(found[True], found[False], atol=1e-4, rtol=1e-4)
+
+
 def test_every_parameter_learns_and_takes_part_in_half_precision() -> None:
     model = network(4.0, reduction=2).train()
     video, frames, target, sizes = clips(model, 6, 4)
@@ -228,6 +242,8 @@ def test_what_cannot_work_is_refused() -> None:
         LipSound2Config(stop="period", visual_period=False)
     with pytest.raises(LipsoundError, match="three numbers"):
         LipSound2Config(encoder_channels=(1, 2))
+    with pytest.raises(LipsoundError, match="odd"):
+        LipSound2Config(location_kernel=30)
     with pytest.raises(LipsoundError, match="face_size"):
         LipSound2Config(face_size=60)
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.models.cuda_graph import Replay
 from lipsound2.models.layers import packed
 
 
@@ -151,7 +152,7 @@ def results(trajectory: Trajectory) -> tuple[Tensor, Tensor]:
 
 
 def run_back(
-    trajectory: Trajectory, weights: LoopWeights, scene: Scene, d_outputs: Tensor, d_alignment: Tensor | None
+    trajectory: Trajectory, weights: LoopWeights, scene: Scene, d_outputs: Tensor, d_alignment: Tensor
 ) -> tuple[Tensor, LoopWeights, Tensor, Tensor]:
     """Gradients of `run`, from those of its outputs.
 
@@ -160,7 +161,7 @@ def run_back(
         weights: parameters.
         scene: what was looked at.
         d_outputs: (T, B, H + E).
-        d_alignment: (T, B, P), if there is any.
+        d_alignment: (T, B, P).
 
     Returns:
         Gradients of the gates' input, the parameters, the encoder states and the keys.
@@ -181,9 +182,7 @@ def run_back(
     for t in reversed(range(T)):
         d_output = d_output + d_outputs[t]
         d_hidden, d_context[t] = d_output[:, :H], d_output[:, H:]
-        d_attention = torch.bmm(scene.states, d_context[t][:, :, None])[:, :, 0] + d_last + d_sum
-        if d_alignment is not None:
-            d_attention += d_alignment[t]
+        d_attention = torch.bmm(scene.states, d_context[t][:, :, None])[:, :, 0] + d_last + d_sum + d_alignment[t]
         d_energies = alignment[t] * (d_attention - (alignment[t] * d_attention).sum(1, keepdim=True))
         d_energy.addmv_(features[t].view(B * P, A).t(), d_energies.view(B * P))
         d_features = d_energies[:, :, None] * weights.energy * (1 - features[t].square())
@@ -215,28 +214,40 @@ def run_back(
     return d_gates, d_weights, d_states, d_keys
 
 
+def _forward(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """`run` for tensors alone: gates, weights, scene; to a trajectory."""
+    return run(tensors[0], LoopWeights(*tensors[1:5]), Scene(*tensors[5:8]), keep=True)
+
+
+def _backward(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """`run_back` for tensors alone: gradients of the results, trajectory, weights, scene; to gradients."""
+    d_outputs, d_alignment = tensors[:2]
+    trajectory, weights, scene = Trajectory(*tensors[2:7]), LoopWeights(*tensors[7:11]), Scene(*tensors[11:14])
+    d_gates, d_weights, d_states, d_keys = run_back(trajectory, weights, scene, d_outputs, d_alignment)
+    return d_gates, *d_weights, d_states, d_keys
+
+
+_replay_forward, _replay_backward = Replay(_forward), Replay(_backward)
+
+
 class _Loop(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
-        weights, scene = LoopWeights(*rest[:4]), Scene(*rest[4:])
-        trajectory = run(gates, weights, scene, keep=True)
-        ctx.save_for_backward(*trajectory, *rest)
-        ctx.set_materialize_grads(False)
+    def forward(ctx: Any, recorded: bool, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        trajectory = Trajectory(*(_replay_forward if recorded else _forward)(*tensors))
+        ctx.save_for_backward(*trajectory, *tensors[1:])
+        ctx.recorded = recorded
         return results(trajectory)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        trajectory, weights, scene = Trajectory(*saved[:5]), LoopWeights(*saved[5:9]), Scene(*saved[9:])
-        d_outputs, d_alignment = gradients
-        if d_outputs is None:
-            d_outputs = torch.zeros_like(trajectory.outputs[1:])
-        d_gates, d_weights, d_states, d_keys = run_back(trajectory, weights, scene, d_outputs, d_alignment)
-        return d_gates, *d_weights, d_states, d_keys, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        backward = _replay_backward if ctx.recorded else _backward
+        return None, *backward(*gradients, *ctx.saved_tensors), None
 
 
 @torch.compiler.disable  # it would be unrolled into one graph of hundreds of steps
-def attention_loop(gates: Tensor, weights: LoopWeights, scene: Scene) -> tuple[Tensor, Tensor]:
+def attention_loop(
+    gates: Tensor, weights: LoopWeights, scene: Scene, cuda_graph: bool = False
+) -> tuple[Tensor, Tensor]:
     """Run all steps, differentiably.
 
     Runs in float32 (or float64) also under autocast: in half precision the sum of all weights would lose the last ones.
@@ -245,6 +256,7 @@ def attention_loop(gates: Tensor, weights: LoopWeights, scene: Scene) -> tuple[T
         gates: (T, B, 4H) input's share in the gates of each step.
         weights: parameters.
         scene: encoder states, keys and bias; no gradient goes to the bias.
+        cuda_graph: on a GPU, record the loop once per set of shapes and replay it; batches should be of few shapes.
 
     Returns:
         Hidden state and context of each step, (T, B, H + E), and the attention weights, (T, B, P).
@@ -255,5 +267,5 @@ def attention_loop(gates: Tensor, weights: LoopWeights, scene: Scene) -> tuple[T
     with torch.autocast(gates.device.type, enabled=False):
         if not torch.is_grad_enabled():
             return results(run(gates, weights, scene, keep=False))
-        outputs, alignment = _Loop.apply(gates, *weights, *scene)
+        outputs, alignment = _Loop.apply(cuda_graph and gates.is_cuda, gates, *weights, *scene)
     return outputs, alignment

@@ -82,6 +82,7 @@ class Decoder(nn.Module):
         attention_lstm: units H.
         decoder_lstm: units.
         dropout: of what the decoder LSTM reads and says.
+        cuda_graph: see `attention_loop.attention_loop`.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class Decoder(nn.Module):
         attention_lstm: int = 1024,
         decoder_lstm: int = 1024,
         dropout: float = 0.1,
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
-        self.dims, self.reduction = dims, reduction
+        self.dims, self.reduction, self.cuda_graph = dims, reduction, cuda_graph
         self.prenet = prenet
         self.attention = attention
         self.attention_lstm = nn.LSTMCell(prenet.widths[-1] + states, attention_lstm)
@@ -124,6 +126,7 @@ class Decoder(nn.Module):
             F.linear(prenet, enter, gate_bias),
             self.attention.weights(recurrent),
             self.attention.scene(states, bias),
+            self.cuda_graph,
         )
         H = self.attention_lstm.hidden_size
         said, _ = self.decoder_lstm(self.dropout(outputs))

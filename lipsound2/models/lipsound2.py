@@ -52,6 +52,7 @@ class LipSound2Config:
         stop: a clip's output ends when its pictures do (`length`), or where attention comes to rest on the visual
             period (`period`, the paper's way).
         max_steps: decoder steps at most with `stop: period`.
+        cuda_graph: on a GPU, record the attention loop of a training step and replay it.
     """
 
     face_size: int = 112
@@ -78,6 +79,7 @@ class LipSound2Config:
     postnet_dropout: float = 0.5
     stop: Literal["length", "period"] = "length"
     max_steps: int = 1000
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
@@ -89,6 +91,10 @@ class LipSound2Config:
             raise LipsoundError(f"encoder_channels: expected three numbers, found {list(self.encoder_channels)}")
         if self.stop == "period" and not self.visual_period:
             raise LipsoundError("stop: 'period' needs 'visual_period: true'")
+        if not self.location_kernel % 2 or not self.postnet_kernel % 2:
+            raise LipsoundError(
+                f"location_kernel, postnet_kernel: odd, found {self.location_kernel}, {self.postnet_kernel}"
+            )
         if self.reduction < 1:
             raise LipsoundError(f"reduction: expected 1 or more, found {self.reduction}")
 
@@ -130,6 +136,7 @@ class LipSound2(FrameRegressor):
             config.attention_lstm,
             config.decoder_lstm,
             config.decoder_dropout,
+            config.cuda_graph,
         )
         self.postnet = Postnet(
             dims, config.postnet_channels, config.postnet_layers, config.postnet_kernel, config.postnet_dropout

@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cuda-graph", action="store_true", help="record and replay the attention loop")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -110,6 +111,7 @@ def main() -> None:
     B, P, r = options.batch, options.pictures + 1, options.reduction
     T = -(-options.frames // r)
     decoder = Decoder(E, dims, r, LocationAttention(E, options.width), Prenet(dims), options.width, options.width)
+    decoder.cuda_graph = options.cuda_graph
     decoder.to(device)
     plain = PlainDecoder(decoder)
     states = torch.randn(B, P, E, device=device, requires_grad=True)
