@@ -70,11 +70,13 @@ def test_smoothing_removes_noise_but_no_motion_and_stays_within_scenes() -> None
     t = np.arange(200)
     motion = np.where(t < 120, 0.5 * t, 500 - 0.5 * t)
     noisy = motion + rng.normal(0, 1, 200)
-    calm = smooth(noisy, 9, [(0, 120), (120, 200)])
+    calm = smooth(noisy, 9, [(0, 120), (120, 200)], slope=True)
     error = calm - motion
     assert error[10:110].std() < 0.55
-    assert abs(error[118]) < 1.5
-    assert abs(error[121]) < 1.5
+    assert np.abs(error[[0, 119, 120, 199]]).max() < 2
+    line = smooth(motion, 9, [(0, 120), (120, 200)], slope=True)
+    assert np.allclose(line, motion)
+    assert np.allclose(smooth(np.array([4.0, 7.0]), 9, [(0, 1), (1, 2)], slope=True), [4, 7])
     assert np.allclose(smooth(np.full(7, 3.0), 51, [(0, 7)]), 3)
     assert np.allclose(smooth(np.arange(50.0), 9, [(0, 50)])[4:-4], np.arange(4, 46))
 

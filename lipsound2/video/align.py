@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from lipsound2.video.mean_face import MEAN_FACE
+from lipsound2.video.scenes import Scene
 
 STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
 MOUTH = np.arange(48, 68)
@@ -72,30 +73,41 @@ def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return turn, target_middle - turn * source_middle
 
 
-def smooth(values: np.ndarray, window: int, scenes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Hann-weighted mean over time, within scenes; at their ends the weights that fall outside are left out.
+def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: bool = False) -> np.ndarray:
+    """Weighted mean over time within scenes, with the weights of a Hann window.
 
     Args:
         values: (T, ...) real or complex.
         window: pictures, odd; the weight falls to 0 just outside it.
-        scenes: (first, end) of each run of pictures without a cut.
+        scenes: runs of pictures without a cut.
+        slope: fit a straight line under the window instead, so that steady motion is kept up to a scene's ends.
     """
     kernel = np.hanning(window + 2)[1:-1]
     half = window // 2
     smoothed = np.empty_like(values)
     for first, end in scenes:
-        part = values[first:end].reshape(end - first, -1)
-        padded = np.concatenate(
-            [np.zeros((half, part.shape[1]), part.dtype), part, np.zeros((half, part.shape[1]), part.dtype)]
-        )
-        ones = np.concatenate([np.zeros(half), np.ones(len(part)), np.zeros(half)])
-        total = sum(weight * padded[i : i + len(part)] for i, weight in enumerate(kernel))
-        mass = sum(weight * ones[i : i + len(part)] for i, weight in enumerate(kernel))
-        smoothed[first:end] = (total / np.asarray(mass)[:, None]).reshape(values[first:end].shape)
+        length = end - first
+        padded = np.zeros((length + 2 * half, values[0].size), np.result_type(values, np.float64))
+        padded[half : half + length] = values[first:end].reshape(length, -1)
+        inside = np.zeros((length + 2 * half, 1))
+        inside[half : half + length] = 1
+        # Moments of the window: of the weights, and of the values, about the picture in its middle.
+        s0, s1, s2, y0, y1 = (np.zeros((length, 1), padded.dtype) for _ in range(5))
+        for place, weight in enumerate(kernel):
+            x = place - half
+            at = slice(place, place + length)
+            s0, s1, s2 = (s + weight * x**n * inside[at] for n, s in enumerate((s0, s1, s2)))
+            y0, y1 = y0 + weight * padded[at], y1 + weight * x * padded[at]
+        mean = y0 / s0
+        if slope:
+            spread = s0 * s2 - s1 * s1
+            line = (s2 * y0 - s1 * y1) / np.where(spread == 0, 1, spread)
+            mean = np.where(spread == 0, mean, line)
+        smoothed[first:end] = mean.reshape(values[first:end].shape)
     return smoothed
 
 
-def transforms(points: np.ndarray, region: Region, scenes: Sequence[tuple[int, int]]) -> np.ndarray:
+def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> np.ndarray:
     """Affine maps from crop pixels to picture pixels.
 
     Args:
@@ -107,8 +119,8 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[tuple[int, i
         (T, 2, 3) float64: picture = matrix @ (u, v, 1).
     """
     raw_turn, raw_shift = fit(points)
-    turn = smooth(raw_turn, POSE_WINDOW, scenes)
-    shift = smooth(raw_shift, POSE_WINDOW, scenes)
+    turn = smooth(raw_turn, POSE_WINDOW, scenes, slope=True)
+    shift = smooth(raw_shift, POSE_WINDOW, scenes, slope=True)
     centre = complex(*region.centre)
     if region.upright:
         turned_centre = turn * centre

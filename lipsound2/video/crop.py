@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,14 +13,16 @@ import numpy as np
 from lipsound2.archive import Archive
 from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.jobs import dump_clips
+from lipsound2.jobs import dump_clips, read_failures
+from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp
 from lipsound2.video.align import REGIONS
-from lipsound2.video.cropper import Cropper, Crops, Report
+from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, encode, frames_in
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
+_VERSION = 2  # raised when the same options give other crops
 
 
 def crop(
@@ -30,7 +33,7 @@ def crop(
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     dlib_landmarks: Path | None = None,
     landmarks: Path | None = None,
-    every: int = 5,
+    every: int = EVERY,
     choose: Literal["largest", "left", "right", "center"] = "largest",
     least: float = 0.3,
     codec: str = CODEC,
@@ -51,7 +54,7 @@ def crop(
         detector: what finds faces: mediapipe or dlib.
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
         landmarks: folder of a landmarks archive made elsewhere; nothing is detected then.
-        every: look at every k-th picture; between, landmarks are interpolated.
+        every: look at every k-th picture at least; between, landmarks are interpolated.
         choose: which face when there are several.
         least: share of a clip's pictures that must have a face.
         codec: H.264 encoder of ffmpeg's.
@@ -66,41 +69,45 @@ def crop(
     if unknown or not regions:
         raise LipsoundError(f"--regions: unknown region '{','.join(unknown)}'; known: {', '.join(REGIONS)}")
     if not data.video:
-        raise LipsoundError(
-            f"{dir}: there is no video.scp, so nothing to crop; add it, or run: lipsound2 validate {dir}"
-        )
-    detection = {
-        "detector": detector,
-        "dlib_landmarks": dlib_landmarks,
-        "every": every,
-        "choose": choose,
-        "least": least,
-    }
+        raise LipsoundError(f"{dir}: there is no video.scp, so nothing to crop; see: lipsound2 validate {dir}")
+    if landmarks is not None:
+        # Nothing is detected, and nothing that steers a detector matters.
+        options: dict[str, Any] = {"detector": "none", "least": least}
+    else:
+        options = {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": every, "choose": choose}
+        options["least"] = least
     coding = {"codec": codec, "crf": crf}
-    inputs = [Path(dir) / "video.scp", *([landmarks / "feats.scp"] if landmarks else [])]
-    stamps = {"landmarks": Stamp(dump / "landmarks", "crop", {} if landmarks else detection, inputs)}
-    tracked = stamps["landmarks"].fresh()
-    if tracked:
-        landmarks = dump / "landmarks"
-    missing = [name for name in regions if not (tracked and _region_stamp(dump, name, coding).fresh())]
+    sources = [Path(dir) / "video.scp", *([landmarks / "feats.scp"] if landmarks else [])]
+    tracked = Stamp(dump / "landmarks", "crop", {**options, "version": _VERSION}, sources)
+
+    def region_stamp(name: str) -> Stamp:
+        # Made once the landmarks are whole: it holds their stamp.
+        return Stamp(dump / name, "crop", {**coding, "version": _VERSION}, [dump / "landmarks"])
+
+    seen = tracked.fresh()
+    missing = [name for name in regions if not (seen and region_stamp(name).fresh())]
     if not missing:
-        log.info("crops of %s are in %s already: skipped", dir, dump)
+        log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
         return 0
-    # From given landmarks no detector is made, and nothing that steers one matters.
-    options = {"detector": "none"} if landmarks else detection
-    kinds = {} if tracked else {"landmarks": {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}}
-    kinds |= {
+    kinds: dict[str, dict[str, Any]] = {
         name: {"kind": name, "content": "h264", "size": REGIONS[name].size, "rate": 25, **coding} for name in missing
     }
-    for name in kinds:
-        (stamps[name] if name in stamps else _region_stamp(dump, name, coding)).clear()
-    summary = dump_clips(
+    if seen:
+        log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(missing))
+        work = _Work(data.video, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
+    else:
+        tracked.clear()
+        kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
+        work = _Work(data.video, missing, options, coding, landmarks, None)
+    for name in missing:
+        (dump / name / STAMP).unlink(missing_ok=True)
+    dump_clips(
         dump,
         kinds,
-        sorted(data.video, key=str.encode),
-        _Work(data.video, tuple(missing), options, coding, landmarks, keep=not tracked),
+        sorted(data.video),
+        work,
         step="crop",
-        fingerprint={**options, **coding, "landmarks": str(landmarks)},
+        fingerprint={**options, **coding, "landmarks": str(landmarks), "version": _VERSION},
         inputs=data.video,
         nj=nj,
         shard_size=shard_size,
@@ -108,47 +115,50 @@ def crop(
         max_failures=max_failures,
         frames=_frames,
     )
-    for name in kinds:
-        (stamps[name] if name in stamps else _region_stamp(dump, name, coding)).write()
-    log.info("crops of %s: %d done, %d skipped, %d failed", dir, summary.done, summary.skipped, summary.failed)
+    if not seen:
+        tracked.write()
+    for name in missing:
+        region_stamp(name).write()
     return 0
-
-
-def _region_stamp(dump: Path, name: str, coding: Mapping[str, Any]) -> Stamp:
-    return Stamp(dump / name, "crop", coding, [dump / "landmarks"])
 
 
 def _frames(kind: str, array: np.ndarray) -> int:
     return len(array) if kind == "landmarks" else frames_in(array)
 
 
+@dataclass(frozen=True)
 class _Work:
-    """Makes a worker: one cropper for its whole life. Picklable, so that it can be sent to other processes."""
+    """Makes a worker: one cropper for its whole life. Picklable, so that it can be sent to other processes.
 
-    def __init__(
-        self,
-        videos: Mapping[str, str],
-        regions: tuple[str, ...],
-        options: Mapping[str, Any],
-        coding: Mapping[str, Any],
-        landmarks: Path | None,
-        *,
-        keep: bool,
-    ) -> None:
-        self._videos, self._regions, self._options, self._coding = dict(videos), regions, dict(options), dict(coding)
-        self._landmarks, self._keep = landmarks, keep
+    Attributes:
+        videos: id -> file.
+        regions: what to cut out.
+        options: of the cropper.
+        coding: of the encoder.
+        landmarks: archive to take the landmarks from, instead of detecting.
+        verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
+    """
+
+    videos: Mapping[str, str]
+    regions: Sequence[str]
+    options: Mapping[str, Any]
+    coding: Mapping[str, Any]
+    landmarks: Path | None
+    verdicts: Path | None
 
     def __call__(self) -> Callable[[str], Mapping[str, Any]]:
         """Called once in each worker process."""
-        cropper = Cropper(self._regions, **self._options)
-        given = None if self._landmarks is None else Archive(self._landmarks)
+        cropper = Cropper(self.regions, **self.options)
+        given = None if self.landmarks is None else Archive(self.landmarks)
+        rows = read_failures(self.verdicts) if self.verdicts else []
+        failed = {name: ClipFailure(reason, detail) for name, step, reason, detail in rows if step == "crop"}
 
         def work(clip: str) -> Mapping[str, Any]:
             if given is not None and clip not in given:
-                raise ClipFailure("no-landmarks", f"{clip} is not in {self._landmarks}")
-            crops = cropper(self._videos[clip], None if given is None else given[clip])
-            result: dict[str, Any] = {name: encode(frames, **self._coding) for name, frames in crops.regions.items()}
-            if self._keep:
+                raise failed.get(clip) or ClipFailure("no-landmarks", f"{clip} is not in {self.landmarks}")
+            crops = cropper(self.videos[clip], None if given is None else given[clip])
+            result: dict[str, Any] = {name: encode(frames, **self.coding) for name, frames in crops.regions.items()}
+            if self.verdicts is None:
                 result["landmarks"] = crops.landmarks
                 result["landmarks/timeline.tsv"] = _timeline_row(crops)
                 result["landmarks/report.tsv"] = str(crops.report)

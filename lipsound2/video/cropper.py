@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.video.align import REGIONS, transforms, warp
+from lipsound2.video.align import REGIONS, REST_WINDOW, smooth, transforms, warp
 from lipsound2.video.decode import RATE, Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
 from lipsound2.video.picture import Pixels, Still, to_full_range
@@ -178,20 +178,18 @@ class Cropper:
         assert detector is not None
         size = pictures[0].size
 
+        def count(index: int) -> int:
+            return detector.count(pictures[index].rgb(DETECTION_SIDE))
+
         def look(index: int, alone: bool) -> list[Face]:
             rgb = pictures[index].rgb(DETECTION_SIDE)
             scale = size[0] / rgb.shape[1]
             return [face.moved(scale) for face in detector.detect(rgb, alone=alone)]
 
-        return track(
-            lambda index: detector.count(pictures[index].rgb(DETECTION_SIDE)),
-            look,
-            scenes,
-            self.every,
-            self.choose,
-            size,
-            before,
-        )
+        tracked = track(count, look, scenes, self.every, self.choose, size, before)
+        if detector.coarse:
+            tracked.points = smooth(tracked.points, REST_WINDOW, scenes)
+        return tracked
 
     def _check(self, flags: np.ndarray, size: tuple[int, int]) -> None:
         share = float((flags != FILLED).mean())

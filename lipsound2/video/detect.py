@@ -77,7 +77,13 @@ class Face:
 
 
 class Detector(Protocol):
-    """What finds faces. Pictures are (H, W, 3) uint8 RGB."""
+    """What finds faces. Pictures are (H, W, 3) uint8 RGB.
+
+    Attributes:
+        coarse: the points jump from picture to picture and have to be averaged over seconds.
+    """
+
+    coarse: bool
 
     def count(self, rgb: np.ndarray) -> int:
         """How many faces there are: a quick look, before a scene is followed."""
@@ -97,6 +103,8 @@ class MediapipeDetector:
     Args:
         confidence: least confidence of a face.
     """
+
+    coarse = False
 
     def __init__(self, confidence: float = 0.5) -> None:
         # protobuf's advice to mediapipe's authors, given at the first face.
@@ -224,6 +232,7 @@ class DlibDetector:
         self._dlib = require("dlib", "dlib")
         self._find = self._dlib.get_frontal_face_detector()
         self._predict: Any = None
+        self.coarse = landmarks is None  # boxes come in steps of a sixth
         if landmarks is not None:
             try:
                 self._predict = self._dlib.shape_predictor(str(landmarks))
