@@ -20,7 +20,8 @@ from tqdm import tqdm
 from lipsound2 import experiment
 from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.audio.sound import write_wav
-from lipsound2.audio.vocoder import Vocoder, vocoder as find_vocoder
+from lipsound2.audio.vocoder import Vocoder
+from lipsound2.audio.vocoder import vocoder as find_vocoder
 from lipsound2.config import write_yaml
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
@@ -139,7 +140,9 @@ def _generate(
         result = model.model.generate(video.to(device), lengths.to(device))  # type: ignore[operator]
         for row, name in enumerate(names):
             if result.alignment is not None:
-                alignments[name] = result.alignment[row].float().cpu().numpy()
+                # A step says one mel frame or several; what lies beyond the clip is padding.
+                steps = -(-int(result.frames[row]) * result.alignment.shape[1] // result.features.shape[1])
+                alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
             yield name, result.features[row, : int(result.frames[row])].float().cpu().numpy()
         bar.update(len(names))
     bar.close()
@@ -196,4 +199,3 @@ def _draw(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
         axes.set(xlabel="decoder step", ylabel="picture", title=name)
         figure.savefig(folder / f"{name}.png")
         pyplot.close(figure)
-

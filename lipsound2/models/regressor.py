@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,7 @@ class Generated:
     alignment: Tensor | None = None
 
 
-class FrameRegressor(nn.Module):
+class FrameRegressor(nn.Module, ABC):
     """Base of models from pictures to features at a fixed ratio.
 
     Args:
@@ -56,6 +57,15 @@ class FrameRegressor(nn.Module):
         # Statistics of the training set travel with the weights.
         self.register_buffer("target_mean", torch.zeros(dims))
         self.register_buffer("target_std", torch.ones(dims))
+
+    @abstractmethod
+    def generate(self, video: Tensor, frames: Tensor) -> Generated:
+        """Free-running output of clips, in natural units.
+
+        Args:
+            video: (B, T, H, W) uint8 crops, 25 a second, padded.
+            frames: (B,) int64, pictures of each clip.
+        """
 
     def target_frames(self, frames: Tensor) -> Tensor:
         """Feature frames of clips with `frames` (B,) pictures: floor(frames x ratio), int64 (B,)."""

@@ -130,6 +130,9 @@ class Task(Protocol):
     def save(self, exp: Path) -> None:
         """Write what later verbs need besides config and weights; called once, after `datasets`."""
 
+    def restore(self, exp: Path) -> None:
+        """Read what `save` wrote; stands in for `datasets` when nothing is trained."""
+
     def collate(self, samples: list[Any]) -> Batch:
         """Samples to a padded batch; runs in worker processes."""
 

@@ -1,13 +1,12 @@
 """Task *regress*: silent pictures -> frame-aligned features.
 
 Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same
-task with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation speech:
-LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting.
+task with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation
+speech: LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +28,11 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.models import regression_model
 from lipsound2.models.regressor import FrameRegressor, Prediction, mask
-from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.scoring.metrics import estoi, stoi
+from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.clips import Batch, CropsAndFeatures, Sample, mean_by_time
 from lipsound2.tasks.intelligibility import estoi_loss
-from lipsound2.video.encode import decode
 
 PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 
@@ -67,121 +67,6 @@ class RegressConfig:
     keep_decoded: float = 0.0
     valid_clips: int = 50
     valid_iterations: int = 16
-
-
-@dataclass
-class Sample:
-    """One clip: pictures (T, H, W) uint8 and natural features (S, D) float32."""
-
-    id: str
-    pictures: np.ndarray
-    target: np.ndarray
-
-
-@dataclass
-class Batch:
-    """Clips padded with zeros to the longest.
-
-    Attributes:
-        ids: names, in batch order.
-        video: (B, T, H, W) uint8.
-        lengths: (B,) int64 pictures of each clip.
-        target: (B, S, D) float32, natural units.
-        target_lengths: (B,) int64 feature frames of each clip.
-    """
-
-    ids: list[str]
-    video: Tensor
-    lengths: Tensor
-    target: Tensor
-    target_lengths: Tensor
-
-    @property
-    def frames(self) -> int:
-        """Pictures in the batch, padding not counted."""
-        return int(self.lengths.sum())
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; copies overlap with work when the memory is pinned."""
-        moved = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return dataclasses.replace(self, **moved)
-
-    def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return dataclasses.replace(self, **pinned)
-
-
-class CropsAndFeatures:
-    """The clips of a data dir that have both crops and features.
-
-    Args:
-        data: data dir whose ids are wanted.
-        dump: folder of archives.
-        config: names the kinds.
-        ratio: feature frames a picture.
-        augmentation: what is done to training samples.
-        training: `lengths` are those of augmented samples.
-
-    Raises:
-        LipsoundError: a kind is missing, or no clip of `data` is in it.
-    """
-
-    def __init__(
-        self,
-        data: DataDir,
-        dump: Path,
-        config: RegressConfig,
-        ratio: float,
-        augmentation: AugmentConfig,
-        training: bool,
-    ) -> None:
-        self.crops = Archive(dump / config.input)
-        self.features = Archive(dump / config.target)
-        pictures = self.crops.frames()
-        self.ids = [name for name in data.ids if name in self.crops and name in self.features]
-        if not self.ids:
-            raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips is in both {dump / config.input} and "
-                f"{dump / config.target}; run stages 1 and 2 on the data dir that holds them"
-            )
-        self.missing = len(data.ids) - len(self.ids)
-        window = augmentation.augment_window if training else 0
-        self.lengths = [min(pictures[name], window or pictures[name]) for name in self.ids]
-        self._ratio = ratio
-        self._augmentation = augmentation
-        self._kept: dict[str, np.ndarray] = {}
-        self._room = int(config.keep_decoded * 1e9)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def get(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """One clip; with `rng` augmented for training, without it as it is."""
-        name = self.ids[index]
-        pictures = self._pictures(name)
-        target = np.array(self.features[name], dtype=np.float32)
-        if rng is not None:
-            pictures, target = augment(pictures, target, self._ratio, self._augmentation, rng)
-        frames = int(len(pictures) * self._ratio)
-        if len(target) < frames:
-            raise LipsoundError(
-                f"{name}: {len(target)} feature frames for {len(pictures)} pictures, wanted {frames}; "
-                "the archives come from different runs: run stages 1 and 2 again"
-            )
-        return Sample(name, pictures, target[:frames])
-
-    def _pictures(self, name: str) -> np.ndarray:
-        """Decoded crops, kept while there is room; not to be written to."""
-        if name in self._kept:
-            return self._kept[name]
-        pictures = decode(self.crops[name])
-        if pictures.nbytes <= self._room:
-            self._room -= pictures.nbytes
-            self._kept[name] = pictures
-        return pictures
 
 
 class Regress:
@@ -232,8 +117,11 @@ class Regress:
         features = Archive(dump / self.settings.target)
         self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
         self.sounds = Archive(dump / "sound")
-        training = CropsAndFeatures(train, dump, self.settings, self.ratio, self.augmentation, True)
-        validation = CropsAndFeatures(valid, dump, self.settings, self.ratio, self.augmentation, False)
+        kinds = (self.settings.input, self.settings.target)
+        training = CropsAndFeatures(
+            train, dump, kinds, self.ratio, self.augmentation, training=True, keep=self.settings.keep_decoded
+        )
+        validation = CropsAndFeatures(valid, dump, kinds, self.ratio, self.augmentation, training=False)
         self.mean, self.std = statistics(dump / self.settings.target, training.ids)
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
@@ -261,15 +149,7 @@ class Regress:
 
     def collate(self, samples: list[Sample]) -> Batch:
         """Pad clips to the longest."""
-        lengths = torch.tensor([len(sample.pictures) for sample in samples])
-        target_lengths = torch.tensor([len(sample.target) for sample in samples])
-        height, width = samples[0].pictures.shape[1:]
-        video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
-        target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
-        for row, sample in enumerate(samples):
-            video[row, : len(sample.pictures)] = torch.from_numpy(np.ascontiguousarray(sample.pictures))
-            target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
-        return Batch([sample.id for sample in samples], video, lengths, target, target_lengths)
+        return Batch.of(samples)
 
     def loss(self, model: FrameRegressor, batch: Batch, progress: float) -> Loss:
         """Masked sum over the values of the batch.
@@ -290,7 +170,7 @@ class Regress:
         )
         valid = mask(batch.target_lengths, target.shape[1])
         weight = float(valid.sum()) * target.shape[2]
-        parts = {self.settings.loss: self.distance(prediction.features, target, valid)}
+        parts: dict[str, Tensor] = {self.settings.loss: self.distance(prediction.features, target, valid)}
         if prediction.before is not None:
             parts["before"] = self.distance(prediction.before, target, valid)
         if self.settings.delta_weight:
@@ -317,10 +197,10 @@ class Regress:
 
     def evaluate(self, model: FrameRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
         """Speak validation clips freely and score them against the real sound."""
-        from lipsound2.scoring.metrics import estoi, stoi
-
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
-        rows, pictures, sounds = [], {}, {}
+        rows: list[tuple[float, float, float]] = []
+        pictures: dict[str, np.ndarray] = {}
+        sounds: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
             spoken = model.generate(batch.video.to(device), batch.lengths.to(device))
@@ -343,17 +223,6 @@ class Regress:
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / self.mel.bands}
         return Evaluation(numbers["estoi"], numbers, pictures, sounds)
-
-
-def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
-    """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
-    longest = max(data.features.frames()[name] for name in data.ids)
-    total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))
-    for name in data.ids:
-        features = data.features[name]
-        total[: len(features)] += features
-        count[: len(features)] += 1
-    return (total / np.maximum(count, 1)).astype(np.float32)
 
 
 def grey(values: np.ndarray) -> np.ndarray:

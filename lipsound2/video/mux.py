@@ -37,7 +37,7 @@ def lay_under(clip: Path, sound: np.ndarray, rate: int, start: float, out: Path)
                 else:
                     _encode(source, pictures, target, start, sound, rate)
         except (av.FFmpegError, ValueError) as error:
-            raise LipsoundError(f"{out}: cannot lay the speech under {clip}: {error}; try a .mp4 or .mkv name") from error
+            raise LipsoundError(f"{out}: cannot lay speech under {clip}: {error}; try a .mp4 or .mkv name") from error
 
 
 def _copy(source, pictures, target, start: float, sound: np.ndarray, rate: int) -> None:  # type: ignore[no-untyped-def]

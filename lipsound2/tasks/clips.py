@@ -1,0 +1,157 @@
+"""Clips of the task *regress*: crops and features by id, augmented one by one, padded in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipsound2.archive import Archive
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.video.encode import decode
+
+
+@dataclass
+class Sample:
+    """One clip: pictures (T, H, W) uint8 and natural features (S, D) float32."""
+
+    id: str
+    pictures: np.ndarray
+    target: np.ndarray
+
+
+@dataclass
+class Batch:
+    """Clips padded with zeros to the longest.
+
+    Attributes:
+        ids: names, in batch order.
+        video: (B, T, H, W) uint8.
+        lengths: (B,) int64 pictures of each clip.
+        target: (B, S, D) float32, natural units.
+        target_lengths: (B,) int64 feature frames of each clip.
+    """
+
+    ids: list[str]
+    video: Tensor
+    lengths: Tensor
+    target: Tensor
+    target_lengths: Tensor
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> Batch:
+        """Pad clips to the longest."""
+        lengths = torch.tensor([len(sample.pictures) for sample in samples])
+        target_lengths = torch.tensor([len(sample.target) for sample in samples])
+        height, width = samples[0].pictures.shape[1:]
+        video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
+        target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
+        for row, sample in enumerate(samples):
+            video[row, : len(sample.pictures)] = torch.from_numpy(np.ascontiguousarray(sample.pictures))
+            target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
+        return cls([sample.id for sample in samples], video, lengths, target, target_lengths)
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the batch, padding not counted."""
+        return int(self.lengths.sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device; copies overlap with work when the memory is pinned."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = (self.video, self.lengths, self.target, self.target_lengths)
+        return Batch(self.ids, *map(change, tensors))
+
+
+class CropsAndFeatures:
+    """The clips of a data dir that have both crops and features.
+
+    Args:
+        data: data dir whose ids are wanted.
+        dump: folder of archives.
+        kinds: of the crops and of the features.
+        ratio: feature frames a picture.
+        augmentation: what is done to training samples.
+        training: `lengths` are those of augmented samples.
+        keep: gigabytes of decoded crops that are kept for the next epoch.
+
+    Raises:
+        LipsoundError: a kind is missing, or no clip of `data` is in it.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        dump: Path,
+        kinds: tuple[str, str],
+        ratio: float,
+        augmentation: AugmentConfig,
+        training: bool,
+        keep: float = 0.0,
+    ) -> None:
+        crops, features = (dump / kind for kind in kinds)
+        self.crops, self.features = Archive(crops), Archive(features)
+        pictures = self.crops.frames()
+        self.ids = [name for name in data.ids if name in self.crops and name in self.features]
+        if not self.ids:
+            raise LipsoundError(
+                f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}; "
+                "run stages 1 and 2 on the data dir that holds them"
+            )
+        window = augmentation.augment_window if training else 0
+        self.lengths = [min(pictures[name], window or pictures[name]) for name in self.ids]
+        self._ratio = ratio
+        self._augmentation = augmentation
+        self._kept: dict[str, np.ndarray] = {}
+        self._room = int(keep * 1e9)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """One clip; with `rng` augmented for training, without it as it is."""
+        name = self.ids[index]
+        pictures = self._pictures(name)
+        target = np.array(self.features[name], dtype=np.float32)
+        if rng is not None:
+            pictures, target = augment(pictures, target, self._ratio, self._augmentation, rng)
+        frames = int(len(pictures) * self._ratio)
+        if len(target) < frames:
+            raise LipsoundError(
+                f"{name}: {len(target)} feature frames for {len(pictures)} pictures, wanted {frames}; "
+                "the archives come from different runs: run stages 1 and 2 again"
+            )
+        return Sample(name, pictures, target[:frames])
+
+    def _pictures(self, name: str) -> np.ndarray:
+        """Decoded crops, kept while there is room; not to be written to."""
+        if name in self._kept:
+            return self._kept[name]
+        pictures = decode(self.crops[name])
+        if pictures.nbytes <= self._room:
+            self._room -= pictures.nbytes
+            self._kept[name] = pictures
+        return pictures
+
+
+def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
+    """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
+    longest = max(data.features.frames()[name] for name in data.ids)
+    total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))
+    for name in data.ids:
+        features = data.features[name]
+        total[: len(features)] += features
+        count[: len(features)] += 1
+    return (total / np.maximum(count, 1)).astype(np.float32)
