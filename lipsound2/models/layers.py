@@ -39,9 +39,11 @@ class MaskedBatchNorm(nn.Module):
         """
         if valid is None or not self.training:
             return self._normalise(x)
-        y = x.new_zeros(x.shape).transpose(1, 2)
-        y[valid] = self._normalise(x.transpose(1, 2)[valid]).to(y.dtype)
-        return y.transpose(1, 2)
+        rows = valid.flatten().nonzero()[:, 0]
+        x = x.transpose(1, 2)
+        normalised = self._normalise(x.flatten(0, 1).index_select(0, rows))
+        y = torch.zeros_like(x.flatten(0, 1), dtype=normalised.dtype).index_copy(0, rows, normalised)
+        return y.view(x.shape).transpose(1, 2)
 
     def _normalise(self, x: Tensor) -> Tensor:
         return F.batch_norm(
