@@ -1,21 +1,32 @@
-"""Sound from magnitudes: Griffin and Lim (1984) with the momentum of Perraudin, Balazs and Soendergaard (2013).
+"""Sound from spectrograms, without learning: Griffin and Lim (1984), faster and for mels.
 
-The transform is linear, so the momentum, which mixes two spectra in the paper, mixes two *sounds* here: the same
-iteration with one transform, no second spectrum to keep, and a fraction of the memory traffic.
+* Momentum as Perraudin, Balazs and Soendergaard (2013) put it in. The transform is linear, so instead of mixing two
+  spectra, two *sounds* are mixed: the same iteration, with no second spectrum to keep and to read.
+* The first phases follow the spectral peaks from frame to frame, after Beauregard, Harish and Wyse (2015): each bin
+  turns as fast as the peak it belongs to. That is worth some ten rounds from random phases.
+* From a mel the magnitudes are not known but for 80 sums a frame. The sound that is forming knows more: every few
+  rounds its own magnitudes are taken and moved to the given mel (joint estimation, as Masuyama et al., 2023, argue
+  for). On GRID that is worth .02 to .03 of ESTOI, for true mels as for smoothed ones.
+
+Sixteen rounds reach what others reach in sixty; sixty are the default because they cost little beside any network.
+Numbers: `tests/benchmarks/bench_griffin_lim.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from lipsound2.audio.mel import MelConfig, hann, mel_to_magnitude
+from lipsound2.audio.mel import MelConfig, MelInverse, hann
 from lipsound2.errors import LipsoundError
 
+DEFAULT_ITERATIONS = 60
+_REFINE_EVERY = 4  # rounds; every round gains nothing more and costs twice the time
 # Keeps the division finite where a bin is empty; below any magnitude that can be heard.
 _SILENT_POWER = 1e-20
-
-DEFAULT_ITERATIONS = 60
 
 
 @torch.no_grad()
@@ -26,7 +37,7 @@ def griffin_lim(
     iterations: int = DEFAULT_ITERATIONS,
     momentum: float = 0.99,
     lengths: Tensor | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Tensor:
     """Sound whose magnitude spectrogram comes near the given one.
 
@@ -34,10 +45,10 @@ def griffin_lim(
         magnitude: (..., S, n_fft // 2 + 1) non-negative, framed as `config` says.
         config: the framing.
         iterations: rounds of synthesis and analysis.
-        momentum: 0 is Griffin and Lim's algorithm; values near 1 converge in a fraction of the rounds.
+        momentum: 0 is Griffin and Lim's algorithm; 0.99 converges in a fraction of the rounds; above 1 it swings.
         lengths: frames of each clip, of the leading shape; what lies behind is ignored and comes out as silence. A
             clip's sound does not depend on the others of its batch.
-        seed: of the first phases; the same for every clip.
+        seed: None starts from phases that follow the peaks; a number from random ones, the same for every clip.
 
     Returns:
         (..., S * hop) float32.
@@ -47,26 +58,26 @@ def griffin_lim(
     """
     *leading, frames, bins = magnitude.shape
     if bins != config.bins:
-        raise LipsoundError(
-            f"Griffin-Lim: expected {config.bins} frequency bins for the mel '{config.name}', found {bins}"
-        )
-    target = magnitude.reshape(-1, frames, bins).float()
-    framing = _Framing(config, frames, lengths.reshape(-1) if lengths is not None else None, target.device)
-    target = framing.mask(target)
-    sound = framing.synthesise(
-        torch.polar(target, _first_phases(frames, bins, seed).to(target.device).expand_as(target))
-    )
-    previous = torch.zeros_like(sound)
-    mix = momentum / (1.0 + momentum)
-    for _ in range(iterations):
-        spectrum = framing.analyse(sound - mix * previous)
-        _impose(spectrum, target)
-        previous, sound = sound, framing.synthesise(spectrum)
-    return sound.reshape(*leading, frames * config.hop)
+        raise LipsoundError(f"Griffin-Lim: expected {config.bins} bins for the mel '{config.name}', found {bins}")
+    flat = magnitude.reshape(-1, frames, bins).float()
+
+    def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
+        target = flat[rows, :length]
+        return _rounds(target, config, inside, iterations, momentum, seed, None)
+
+    return _each(sound_of, flat, lengths, config).reshape(*leading, frames * config.hop)
 
 
+@torch.no_grad()
 def mel_to_sound(
-    mel: Tensor, config: MelConfig, *, iterations: int = DEFAULT_ITERATIONS, frames: Tensor | None = None, seed: int = 0
+    mel: Tensor,
+    config: MelConfig,
+    *,
+    iterations: int = DEFAULT_ITERATIONS,
+    momentum: float = 0.99,
+    frames: Tensor | None = None,
+    seed: int | None = None,
+    refine: bool = True,
 ) -> Tensor:
     """Speech from a log-mel-spectrogram.
 
@@ -74,88 +85,155 @@ def mel_to_sound(
         mel: (S, bands) or (B, S, bands), natural logarithm.
         config: the mel.
         iterations: rounds of Griffin-Lim.
+        momentum: as in `griffin_lim`.
         frames: (B,) frames of each clip, when some are padded.
-        seed: of the first phases.
+        seed: as in `griffin_lim`.
+        refine: estimate magnitudes and phases together; False keeps the first magnitudes, as others do.
 
     Returns:
         (S * hop,) or (B, S * hop) float32.
+
+    Raises:
+        LipsoundError: the bands do not fit the config, or a clip is shorter than a window reaches.
     """
-    return griffin_lim(mel_to_magnitude(mel, config), config, iterations=iterations, lengths=frames, seed=seed)
+    *leading, steps, bands = mel.shape
+    if bands != config.bands:
+        raise LipsoundError(f"Griffin-Lim: expected {config.bands} bands for the mel '{config.name}', found {bands}")
+    flat = mel.reshape(-1, steps, bands).float()
+
+    def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
+        inverse = MelInverse(flat[rows, :length], config)
+        pull = inverse.step if refine else None
+        return _rounds(inverse.magnitude(), config, inside, iterations, momentum, seed, pull)
+
+    return _each(sound_of, flat, frames, config).reshape(*leading, steps * config.hop)
 
 
-def _first_phases(frames: int, bins: int, seed: int) -> Tensor:
-    """Uniform phases (frames, bins), the same on every device; those of a shorter clip are the first rows."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(frames, bins, generator=generator) * (2.0 * torch.pi)
+def _each(
+    sound_of: Callable[[slice, int, Tensor | None], Tensor], batch: Tensor, lengths: Tensor | None, config: MelConfig
+) -> Tensor:
+    """Sounds (B, S * hop) of a batch (B, S, ...): at once on a GPU, on a CPU clip by clip, which stays in its cache."""
+    clips, steps = batch.shape[:2]
+    if lengths is None:
+        lengths = torch.full((clips,), steps, device=batch.device)
+    lengths = lengths.reshape(-1)
+    shortest = int(lengths.min()) if clips else 0
+    least = -(-config.shortest // config.hop)
+    if shortest < least:
+        raise LipsoundError(
+            f"Griffin-Lim: a clip of {shortest} frames is too short for the mel '{config.name}', which needs {least}"
+        )
+    if batch.device.type != "cpu":
+        return sound_of(slice(None), steps, None if shortest == steps else lengths.to(batch.device))
+    sounds = batch.new_zeros(clips, steps * config.hop)
+    for clip, length in enumerate(lengths.tolist()):
+        sounds[clip, : length * config.hop] = sound_of(slice(clip, clip + 1), length, None)[0]
+    return sounds
 
 
-def _impose(spectrum: Tensor, magnitude: Tensor) -> None:
-    """Give every bin of a spectrum the wanted magnitude and keep its direction, in place."""
-    parts = torch.view_as_real(spectrum)
-    scale = torch.linalg.vecdot(parts, parts).add_(_SILENT_POWER).rsqrt_().mul_(magnitude)
-    parts.mul_(scale[..., None])
+def _rounds(
+    magnitude: Tensor,
+    config: MelConfig,
+    lengths: Tensor | None,
+    iterations: int,
+    momentum: float,
+    seed: int | None,
+    pull: Callable[[Tensor], Tensor] | None,
+) -> Tensor:
+    """The iteration on a batch (B, S, bins); `pull` moves magnitudes to what they are known by."""
+    framing = _Framing(config, magnitude, lengths)
+    magnitude = framing.inside(magnitude)
+    phases = _random_phases(magnitude, seed) if seed is not None else _peak_phases(magnitude, config)
+    sound = framing.synthesise(torch.polar(magnitude, phases))
+    previous = sound
+    for number in range(1, iterations + 1):
+        spectrum = framing.analyse(torch.lerp(sound, previous, -momentum))
+        power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).add_(_SILENT_POWER)
+        if pull is not None and number % _REFINE_EVERY == 0:
+            magnitude = framing.inside(pull(power.sqrt()))
+        previous, sound = sound, framing.synthesise(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
+    return sound
+
+
+def _random_phases(magnitude: Tensor, seed: int) -> Tensor:
+    """Uniform phases, the same on every device and for every clip; those of a shorter clip are the first rows."""
+    phases = torch.rand(magnitude.shape[-2:], generator=torch.Generator().manual_seed(seed)) * (2.0 * torch.pi)
+    return phases.to(magnitude.device).expand_as(magnitude)
+
+
+def _peak_phases(magnitude: Tensor, config: MelConfig) -> Tensor:
+    """Phases that turn from frame to frame with the frequency of the nearest spectral peak."""
+    bins = magnitude.shape[-1]
+    level = magnitude.clamp_min(1e-9).log()
+    left, right = F.pad(level[..., :-1], (1, 0), value=-25.0), F.pad(level[..., 1:], (0, 1), value=-25.0)
+    is_peak = (level > left) & (level >= right)
+    # The top of the parabola through a peak and its neighbours, in bins.
+    bend = (left - 2.0 * level + right).clamp_max(-1e-6)
+    index = torch.arange(bins, device=magnitude.device)
+    top = index + (0.5 * (left - right) / bend).clamp(-0.5, 0.5)
+    below = torch.where(is_peak, index, -bins).cummax(-1).values
+    above = torch.where(is_peak, index, 2 * bins).flip(-1).cummin(-1).values.flip(-1)
+    nearest = torch.where(index - below <= above - index, below, above).clamp(0, bins - 1)
+    frequency = top.gather(-1, nearest) / config.n_fft  # turns a sample
+    frequency[..., 1:, :] = frequency[..., 1:, :].lerp(frequency[..., :-1, :], 0.5)
+    turns = (frequency.double() * config.hop).cumsum(-2)
+    # Bins of one peak agree in the middle of the window; phases count from its beginning.
+    turns -= index * (0.5 * config.window / config.n_fft)
+    return (turns.remainder(1.0) * (2.0 * torch.pi)).float()
 
 
 class _Framing:
-    """Analysis and least-squares synthesis on one batch's frames, with everything that stays the same worked out once.
+    """Analysis and least-squares synthesis of one batch, with everything that stays the same worked out once.
 
     Args:
         config: window, hop, points.
-        frames: S.
+        like: (B, S, ...) tells sizes and device.
         lengths: (B,) frames of each clip, or None when all are S.
-        device: where the work is done.
     """
 
-    def __init__(self, config: MelConfig, frames: int, lengths: Tensor | None, device: torch.device) -> None:
-        self.config, self.frames = config, frames
-        self.shortest = frames if lengths is None else int(lengths.min())
-        if self.shortest * config.hop <= config.reach:
-            raise LipsoundError(
-                f"Griffin-Lim: a clip of {self.shortest} frames is too short for the mel '{config.name}'; "
-                f"it needs at least {config.reach // config.hop + 1}"
-            )
+    def __init__(self, config: MelConfig, like: Tensor, lengths: Tensor | None) -> None:
+        clips, self.frames = like.shape[:2]
+        self.config, self.reach, self.samples = config, config.reach, self.frames * config.hop
         # Frames are cut into whole hops, so that overlap-add is a few shifted additions.
         self.overlap = -(-config.window // config.hop)
-        self.reach = config.reach
-        self.samples = frames * config.hop
-        self.window = hann(config, device)
-        self.lengths = None if lengths is None or self.shortest == frames else lengths.to(device)
+        self.window = hann(config, like.device)
+        # Zeros behind the window stay: the transform reads a buffer of its own length.
+        self.buffer = like.new_zeros(clips, self.frames, config.n_fft)
         self.valid: Tensor | None = None
-        count = torch.ones(1, frames, 1, device=device)
-        if self.lengths is not None:
-            self.valid = torch.arange(frames, device=device) < self.lengths[:, None]
-            count = self.valid[..., None].float()
-            ends = self.lengths[:, None] * config.hop
-            step = torch.arange(self.reach, device=device)
-            self.mirror_to, self.mirror_from = self.reach + ends + step, self.reach + ends - 2 - step
-        total = self._overlap_add(self.window.square() * count)
+        if lengths is not None:
+            self.valid = (torch.arange(self.frames, device=like.device) < lengths[:, None])[..., None]
+            ends = self.reach + lengths[:, None] * config.hop
+            step = torch.arange(self.reach, device=like.device)
+            self.mirror_to, self.mirror_from = ends + step, ends - 2 - step
+        total = self._overlap_add(self.inside(self.window.square().expand(clips, self.frames, -1)))
         self.weight = torch.where(total > 1e-8, total, torch.inf).reciprocal()
-        if self.lengths is not None:
-            self.weight *= torch.arange(self.samples, device=device) < self.lengths[:, None] * config.hop
+        if lengths is not None:
+            self.weight *= torch.arange(self.samples, device=like.device) < lengths[:, None] * config.hop
 
-    def mask(self, magnitude: Tensor) -> Tensor:
-        """The magnitudes with everything behind a clip's end at zero."""
-        return magnitude if self.valid is None else magnitude * self.valid[..., None]
+    def inside(self, frames: Tensor) -> Tensor:
+        """Frames (B, S, ...) with everything behind a clip's end at zero."""
+        return frames if self.valid is None else torch.where(self.valid, frames, 0.0)
 
     def analyse(self, sound: Tensor) -> Tensor:
         """Spectra (B, S, bins) of sound (B, samples), continued by reflection at each clip's own ends."""
-        padded = torch.nn.functional.pad(sound[:, None], (self.reach, self.reach), mode="reflect")[:, 0]
-        if self.lengths is not None:
-            padded = padded.scatter(1, self.mirror_to, padded.gather(1, self.mirror_from))
-        frames = padded.unfold(-1, self.config.window, self.config.hop) * self.window
-        return torch.fft.rfft(frames, n=self.config.n_fft)
+        padded = F.pad(sound[:, None], (self.reach, self.reach), mode="reflect")[:, 0]
+        if self.valid is not None:
+            padded.scatter_(1, self.mirror_to, padded.gather(1, self.mirror_from))
+        frames = padded.unfold(-1, self.config.window, self.config.hop)
+        torch.mul(frames, self.window, out=self.buffer[..., : self.config.window])
+        return torch.fft.rfft(self.buffer)
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
         """Sound (B, samples) whose frames come nearest to the given spectra (B, S, bins)."""
         frames = torch.fft.irfft(spectrum, n=self.config.n_fft)[..., : self.config.window] * self.window
-        return self._overlap_add(frames) * self.weight
+        return self._overlap_add(frames).mul_(self.weight)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        hop, whole = self.config.hop, self.overlap * self.config.hop
+        whole = self.overlap * self.config.hop
         if whole != frames.shape[-1]:
-            frames = torch.nn.functional.pad(frames, (0, whole - frames.shape[-1]))
-        pieces = frames.unflatten(-1, (self.overlap, hop))
-        total = frames.new_zeros(frames.shape[0], self.frames + self.overlap - 1, hop)
+            frames = F.pad(frames, (0, whole - frames.shape[-1]))
+        pieces = frames.unflatten(-1, (self.overlap, self.config.hop))
+        total = frames.new_zeros(frames.shape[0], self.frames + self.overlap - 1, self.config.hop)
         for shift in range(self.overlap):
             total[:, shift : shift + self.frames] += pieces[:, :, shift]
         return total.flatten(1)[:, self.reach : self.reach + self.samples]

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from lipsound2.errors import ClipFailure
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
 
 # Timestamps of packed streams jitter by less than this; a larger jump is a hole in the recording, and is kept as one.
@@ -187,8 +187,13 @@ def write_wav(path: Path | str, sound: np.ndarray, rate: int = 16000) -> None:
     """Write (samples,) float sound as a 16-bit WAV file, whole or not at all.
 
     Sound beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
+
+    Raises:
+        LipsoundError: some samples are not finite, or the file cannot be written.
     """
     sound = np.asarray(sound, np.float32)
+    if not np.isfinite(sound).all():
+        raise LipsoundError(f"{path}: {np.count_nonzero(~np.isfinite(sound))} of {sound.size} samples are not finite")
     peak = float(np.abs(sound).max(initial=0.0))
     with atomic_path(Path(path)) as temporary:
         soundfile.write(

@@ -1,0 +1,128 @@
+"""The verb `mel`: sound under the pictures, mels, sums, verdicts, and what is not done twice."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from lipsound2.archive import Archive
+from lipsound2.audio.cut import Cut, cut_sound
+from lipsound2.audio.dump import MakeMels, mel
+from lipsound2.audio.mel import MELS, mel_spectrogram, stored_config
+from lipsound2.audio.sound import decode_flac, encode_flac
+from lipsound2.audio.statistics import statistics, sums
+from lipsound2.datadir import DataDir
+from lipsound2.errors import ClipFailure, LipsoundError
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * 44100))).astype(np.float32)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three clips of one second; the third is silent. Their `video` is a sound file: mel looks at nothing else."""
+    paths = {}
+    for number in range(3):
+        path = tmp_path / f"clip {number}.wav"
+        soundfile.write(path, noise(1.0, number) * (number < 2), 44100)
+        paths[f"s1-clip{number}"] = str(path)
+    DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(paths, "s1"), video=paths)
+    DataDir.write(tmp_path / "sounds", utt2spk=dict.fromkeys(paths, "s1"), wav=paths)
+    return tmp_path
+
+
+def write_timeline(dump: Path, lines: dict[str, tuple[float, int]]) -> None:
+    (dump / "landmarks").mkdir(parents=True, exist_ok=True)
+    rows = [f"{name}\t{start}\t{frames}\t25.0\t360\t288\t{frames}\n" for name, (start, frames) in lines.items()]
+    (dump / "landmarks" / "timeline.tsv").write_text("".join(rows))
+
+
+def test_sound_lies_under_the_pictures(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    dump = corpus / "dump"
+    with pytest.raises(LipsoundError, match=r"timeline.tsv: no time line of the pictures; run stage 1 first"):
+        mel(corpus / "data", dump)
+    write_timeline(dump, {"s1-clip0": (0.1, 22), "s1-clip1": (0.0, 25)})
+    mel(corpus / "data", dump, nj=1)
+    assert "1 clips have no time line" in caplog.text
+
+    sounds, mels = Archive(dump / "sound"), Archive(dump / "mel-fine")
+    assert sounds.frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
+    assert mels.frames() == {"s1-clip0": 88, "s1-clip1": 100}
+    assert stored_config(dump / "mel-fine") == MELS["fine"]
+    sound = decode_flac(sounds["s1-clip0"])
+    wanted = cut_sound(Cut(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
+    assert np.abs(sound - wanted).max() <= 0.51 / 32768
+    np.testing.assert_array_equal(mels["s1-clip0"], mel_spectrogram(torch.from_numpy(sound), MELS["fine"]).numpy())
+
+    mean, std = statistics(dump / "mel-fine", ["s1-clip0", "s1-clip1"])
+    rows = np.concatenate([mels["s1-clip0"], mels["s1-clip1"]]).astype(np.float64)
+    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(std, rows.std(0), rtol=1e-5)
+    with pytest.raises(LipsoundError, match="no statistics of the clip 's1-clip2'"):
+        statistics(dump / "mel-fine", ["s1-clip2"])
+
+    kept = {p.name: p.stat().st_mtime_ns for p in (dump / "sound" / "shards").iterdir()}
+    caplog.clear()
+    mel(corpus / "data", dump, nj=1)
+    assert "are there already: skipped" in caplog.text
+    mel(corpus / "data", dump, mel="paper", nj=1)  # another mel of the same sound
+    assert Archive(dump / "mel-paper").frames() == {"s1-clip0": 55, "s1-clip1": 62}
+    assert kept == {p.name: p.stat().st_mtime_ns for p in (dump / "sound" / "shards").iterdir()}
+
+
+def test_clips_of_sound_alone_and_a_silent_one(corpus: Path) -> None:
+    dump = corpus / "dump"
+    with pytest.raises(LipsoundError, match="1 of 3 clips failed"):
+        mel(corpus / "sounds", dump, nj=1)
+    mel(corpus / "sounds", dump, nj=1, max_failures=0.4)
+    assert Archive(dump / "sound").frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
+    assert Archive(dump / "mel-fine").ids == ["s1-clip0", "s1-clip1"]
+    assert "s1-clip2\tsound\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
+
+
+def test_a_damaged_time_line_is_named(corpus: Path) -> None:
+    write_timeline(corpus / "dump", {"s1-clip0": (0.0, 25)})
+    with (corpus / "dump" / "landmarks" / "timeline.tsv").open("a") as file:
+        file.write("s1-clip1 0.0 25\n")
+    with pytest.raises(LipsoundError, match=r"timeline.tsv, line 2: expected id, start, frames"):
+        mel(corpus / "data", corpus / "dump")
+
+
+def test_verdicts(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(2.9, 0), 44100)
+    assert len(cut_sound(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
+    for cut, detail in {
+        Cut(str(path), 0.0, 80): "the sound ends before the picture by 0.30 s, at most 0.2 wanted",
+        Cut(str(path), -0.5, 20): "the sound begins after the picture by 0.50 s",
+        Cut(str(path), 5.0, 20): "ends before the picture by 0.80 s",
+    }.items():
+        with pytest.raises(ClipFailure, match=detail) as caught:
+            cut_sound(cut, 16000)
+        assert caught.value.reason == "short-sound"
+
+
+def test_a_sound_too_short_for_a_frame(tmp_path: Path) -> None:
+    from lipsound2.archive import ArchiveWriter
+
+    with ArchiveWriter(tmp_path / "sound" / "a.ark", tmp_path / "sound" / "feats.scp") as writer:
+        writer.write("a", encode_flac(np.full(300, 0.1, np.float32)))
+    with pytest.raises(ClipFailure, match="too-short: 300 samples of sound, at least 385 wanted"):
+        MakeMels(tmp_path / "sound", MELS["paper"])()("a")
+
+
+def test_sums_have_kaldis_layout() -> None:
+    table = sums(np.array([[1.0, 2.0], [3.0, 5.0]], np.float32))
+    np.testing.assert_array_equal(table, [[4.0, 7.0, 2.0], [10.0, 29.0, 0.0]])
+
+
+def test_statistics_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LipsoundError, match=r"cmvn.scp: no statistics of this kind; run: lipsound2 mel"):
+        statistics(tmp_path, ["a"])
