@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset as TorchDataset
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.tasks.base import Dataset, Task
 from lipsound2.training.sampler import Key, Stream, clip_rng
+
+_DEATHS = ("killed by signal", "exited unexpectedly")
 
 
 @dataclass
@@ -80,26 +83,41 @@ class Batches:
         """The next batch.
 
         Raises:
-            LipsoundError: a clip cannot be read, or a worker died.
+            LipsoundError: a clip cannot be read.
         """
         if self._batches is None:
             self._batches = iter(self._loader)
-        try:
-            batch = next(self._batches)
-        except RuntimeError as error:
-            if not any(words in str(error) for words in ("killed by signal", "exited unexpectedly")):
-                raise
-            raise LipsoundError(
-                f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "
-                "fewer 'workers' or less 'batch_pictures'; the same command goes on from the last checkpoint"
-            ) from error
+        batch = next(self._batches)
         if isinstance(batch, _Failure):
             raise LipsoundError(f"{batch.message}; make it again, or take it out of the data dir")
         return batch
 
-    def close(self) -> None:
-        """End the workers."""
-        self._batches = None
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers. The death of one, which torch raises wherever the program is, is told in one line.
+
+        Raises:
+            LipsoundError: a worker died.
+        """
+        try:
+            self._batches = None
+        except RuntimeError as late:
+            error = error or late
+        if _is_death(error):
+            raise LipsoundError(
+                f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "
+                "fewer 'workers' or less 'batch_pictures'; the same command goes on from the last checkpoint"
+            ) from error
+
+
+def _is_death(error: BaseException | None) -> bool:
+    """Whether this is how a loader tells that one of its processes is gone: by its name, or by a broken connection."""
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _DEATHS)
+    return told or isinstance(error, ConnectionError | EOFError)
 
 
 def _quiet(worker: int) -> None:

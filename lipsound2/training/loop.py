@@ -174,8 +174,8 @@ class Loop:
             LipsoundError: the loss is no number, or clips cannot be loaded.
         """
         stream = Stream(self.updates, self.world.rank, self.state.epoch, self.state.position)
-        batches = Batches(self.task, self.train_clips, stream, self.config.seed, self.config.workers, self.world.device)
-        try:
+        config, device = self.config, self.world.device
+        with Batches(self.task, self.train_clips, stream, config.seed, config.workers, device) as batches:
             while not self.ended:
                 if not self.state.due:
                     self._update(batches, monitor)
@@ -186,8 +186,6 @@ class Loop:
                     self.save()
                 if self._stop:
                     return False
-        finally:
-            batches.close()
         return True
 
     def _update(self, batches: Batches, monitor: Monitor | None) -> None:

@@ -76,7 +76,7 @@ class Monitor:
 
     Args:
         exp: the experiment's folder.
-        record: is kept up to date at every evaluation.
+        record: is kept up to date.
         update: updates already made: later rows of the curves and later events belong to a run that was killed, and are
             dropped.
         progress: share of the training already done.
@@ -141,6 +141,7 @@ class Monitor:
             numbers = {"train/loss": loss, "train/lr": facts.lr, "train/gradient": facts.norm, "speed/frames": speed}
             numbers |= {f"train/{name}": value for name, value in facts.parts.items()} | {"speed/waiting": waiting}
             self._write_events(facts.update, numbers)
+            self._record.note(facts.update, "running")
             self._tally = _Tally()
         if position == updates and not self._first_epoch_told:
             self._first_epoch_told = True
