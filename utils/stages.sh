@@ -37,3 +37,6 @@ _leave() {
   fi
 }
 trap _leave EXIT
+# Without these a signal would end the script with the status of its last command, and so as a success.
+trap 'exit 130' INT
+trap 'exit 143' TERM
