@@ -21,6 +21,7 @@ from lipsound2.video.scenes import Scene
 
 STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
 MOUTH = np.arange(48, 68)
+_UPPER_LIP = np.arange(49, 54)  # of the mouth, what the jaw moves least
 POSE_WINDOW = 9  # pictures of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
 REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
 
@@ -128,8 +129,9 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
         middle = shift + turned_centre
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
-        mouth = (_complex(points[:, MOUTH]).mean(-1) - raw_shift) / raw_turn
-        middle = shift + turn * smooth(mouth, REST_WINDOW, scenes)
+        lip = (_complex(points[:, _UPPER_LIP]).mean(-1) - raw_shift) / raw_turn
+        below = centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
+        middle = shift + turn * (smooth(lip, REST_WINDOW, scenes) + below)
     step = turn / region.scale
     corner = middle - step * complex(region.size - 1, region.size - 1) / 2
     return np.stack(

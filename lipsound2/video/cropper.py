@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from lipsound2.video.detect import Detector, Face, make_detector
 from lipsound2.video.picture import Pixels, Still, to_full_range
 from lipsound2.video.reel import BUDGET, Reel
 from lipsound2.video.scenes import Scene, find_scenes, split_at_jumps, thumbnail
+from lipsound2.video.steady import steady
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 
 DETECTION_SIDE = 800  # pixels; faces are looked for in a picture no longer than this
 SHORTEST = 5  # pictures
-EVERY = 12  # pictures between two key frames, at most
+EVERY = 25  # pictures between two key frames, at most
 
 
 @dataclass(frozen=True)
@@ -178,17 +180,25 @@ class Cropper:
         assert detector is not None
         size = pictures[0].size
 
+        @functools.cache
         def count(index: int) -> int:
             return detector.count(pictures[index].rgb(DETECTION_SIDE))
 
+        @functools.cache
         def look(index: int, alone: bool) -> list[Face]:
             rgb = pictures[index].rgb(DETECTION_SIDE)
             scale = size[0] / rgb.shape[1]
             return [face.moved(scale) for face in detector.detect(rgb, alone=alone)]
 
-        tracked = track(count, look, scenes, self.every, self.choose, size, before)
+        def follow(also: Sequence[int] = ()) -> Track:
+            return track(count, look, scenes, self.every, self.choose, size, before, also)
+
+        tracked = follow()
         if detector.coarse:
             tracked.points = smooth(tracked.points, REST_WINDOW, scenes)
+        elif doubtful := steady(pictures, tracked, scenes):
+            tracked = follow(doubtful)
+            steady(pictures, tracked, scenes)
         return tracked
 
     def _check(self, flags: np.ndarray, size: tuple[int, int]) -> None:

@@ -24,7 +24,7 @@ CRF = 20.5
 _OPTIONS = {
     "preset": "veryfast",
     "tune": "psnr",
-    "x264-params": "mbtree=0:b-adapt=0:bframes=3:scenecut=0:weightp=0:rc-lookahead=0",
+    "x264-params": "mbtree=0:b-adapt=0:bframes=3:scenecut=0:weightp=0:rc-lookahead=0:cabac=0",
 }
 _SLICES = (1, 5)  # NAL unit types of coded pictures
 _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip

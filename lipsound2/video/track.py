@@ -89,6 +89,7 @@ def track(
     choose: str,
     size: tuple[int, int],
     before: Face | None = None,
+    also: Sequence[int] = (),
 ) -> Track:
     """Follow one face.
 
@@ -100,12 +101,14 @@ def track(
         choose: which face when there are several, one of `CHOICES`.
         size: width and height of the picture.
         before: the face that was followed just before picture 0, which is preferred then.
+        also: further pictures to make key frames.
     """
     total = scenes[-1][1]
     result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
     memory = _Memory(count, look)
     for first, end in scenes:
-        seen = _follow(memory, first, end, every, choose, size, before if first == 0 else None)
+        keys = {*_evenly(first, end, every), *(i for i in also if first <= i < end)}
+        seen = _follow(memory, sorted(keys), choose, size, before if first == 0 else None)
         if seen:
             missed = np.array(sorted(i for i, faces in memory.seen.items() if first <= i < end and i not in seen))
             _fill(seen, missed, first, end, result)
@@ -131,11 +134,15 @@ def join(parts: Sequence[Track]) -> Track:
     return Track(points, flags, max(p.faces for p in parts), sum(p.looked for p in parts), parts[-1].last)
 
 
+def _evenly(first: int, end: int, every: int) -> list[int]:
+    """First and last picture of a scene, and as few between, evenly, that no two are farther apart than `every`."""
+    return [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
+
+
 def _follow(
-    look: _Memory, first: int, end: int, every: int, choose: str, size: tuple[int, int], before: Face | None
+    look: _Memory, keys: Sequence[int], choose: str, size: tuple[int, int], before: Face | None
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
-    keys = [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
     alone = max(look.count(i) for i in (keys[0], keys[len(keys) // 2])) <= 1
     trails: list[_Trail] = []
     for i in keys:

@@ -1,11 +1,11 @@
-"""Crops: frames/s per core against the same detector on every frame and against decoding alone; distance to every frame.
+"""Crops: frames/s per core against the same detector on every frame and against decoding alone; distance to it.
 
-    python tests/benchmarks/bench_crop.py [CLIPS] [--speaker s1 ...] [--runs 5] [--clips 6]
+    python tests/benchmarks/bench_crop.py [CLIPS] [--speaker s1 ...] [--runs 5] [--number 6]
 
-Core time is the CPU time of the process, all threads together. `decode alone` only asks PyAV for the pictures: the limit.
-`every frame` is the same code with a key frame at every picture. Distances are between the landmarks of the two, in % of
-the face width. Jitter is how far the corners of the mouth, found in every picture, move from one picture to the next inside
-the mouth crop while nobody speaks yet (the first 0.4 s).
+Core time is the CPU time of the process, all threads together. `decode alone` only asks PyAV for the pictures: the
+limit. `every frame` is the same code with a key frame at every picture. Distances are between the landmarks of the two,
+in % of the face width. Jitter is how far the corners of the mouth, found in every picture, move from one picture to the
+next inside the mouth crop while nobody speaks yet (the first 0.4 s).
 """
 
 from __future__ import annotations
