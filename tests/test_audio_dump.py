@@ -100,9 +100,9 @@ def test_verdicts(tmp_path: Path) -> None:
     soundfile.write(path, noise(2.9, 0), 44100)
     assert len(cut_sound(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
     for cut, detail in {
-        Cut(str(path), 0.0, 80): "the sound ends before the picture by 0.30 s, at most 0.2 wanted",
-        Cut(str(path), -0.5, 20): "the sound begins after the picture by 0.50 s",
-        Cut(str(path), 5.0, 20): "ends before the picture by 0.80 s",
+        Cut(str(path), 0.0, 80): "the sound ends 0.30 s before the picture, at most 0.2 s wanted",
+        Cut(str(path), -0.5, 20): "the sound begins 0.50 s after the picture",
+        Cut(str(path), 5.0, 20): "ends 0.80 s before the picture",
     }.items():
         with pytest.raises(ClipFailure, match=detail) as caught:
             cut_sound(cut, 16000)

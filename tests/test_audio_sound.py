@@ -19,10 +19,10 @@ def sine(rate: int, seconds: float, frequency: float = 440.0, start: float = 0.0
     return (0.5 * np.sin(2 * np.pi * frequency * time + 0.3)).astype(np.float32)
 
 
-def mux(path: Path, pieces: list[tuple[float, np.ndarray]], rate: int) -> Path:
+def mux(path: Path, pieces: list[tuple[float, np.ndarray]], rate: int, codec: str = "pcm_s16le") -> Path:
     """A Matroska file of 16-bit sound whose pieces carry the given times in seconds."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         for time, sound in pieces:
             for begin in range(0, len(sound), 1024):
                 samples = np.rint(sound[begin : begin + 1024] * 32767).astype(np.int16)
@@ -97,10 +97,43 @@ def test_the_files_clock_is_kept(tmp_path: Path) -> None:
 def test_a_hole_in_the_sound_stays_a_hole(tmp_path: Path) -> None:
     sound = sine(16000, 0.512)
     path = mux(tmp_path / "hole.mkv", [(0.0, sound), (1.0, sound)], 16000)
-    made = read_sound(path, start=0.0, seconds=1.6)
+    span = read_span(path, start=0.0, seconds=1.6)
+    made = span.sound
+    assert span.missing_inside == pytest.approx(1.0 - 0.512, abs=1e-3)
     assert np.abs(made[: len(sound)] - sound).max() < 1e-3
     assert not made[len(sound) : 16000 - 16].any()
     assert np.abs(made[16000 : 16000 + len(sound)] - sound).max() < 1e-3
+
+
+def test_a_damaged_packet_is_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = mux(tmp_path / "source.mkv", [(0.0, sine(44100, 2.0))], 44100, "flac")
+    packets = remuxed(source, tmp_path / "whole.mkv", damaged=range(0))
+    remuxed(source, tmp_path / "damaged.mkv", damaged=range(8, 9))
+    whole, damaged = (read_span(tmp_path / name, seconds=1.8) for name in ("whole.mkv", "damaged.mkv"))
+    assert "1 packets of sound are damaged" in caplog.text
+    assert whole.missing_inside == 0
+    assert damaged.missing_inside == pytest.approx(4608 / 44100, abs=2e-3)
+    inner = slice(round(1.0 * 16000), round(1.7 * 16000))  # behind the hole nothing has moved
+    assert np.abs(whole.sound - damaged.sound)[inner].max() < 1e-3
+    remuxed(source, tmp_path / "rubbish.mkv", damaged=range(packets))
+    with pytest.raises(ClipFailure, match="unreadable"):
+        read_sound(tmp_path / "rubbish.mkv")
+
+
+def remuxed(source: Path, target: Path, damaged: range) -> int:
+    """Copy packets of sound into Matroska, some of them with their content overwritten; returns how many."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        stream = after.add_stream_from_template(before.streams.audio[0])
+        number = 0
+        for packet in before.demux(before.streams.audio[0]):
+            if packet.dts is None:
+                continue
+            copy = av.Packet(bytes(packet) if number not in damaged else bytes(packet.size))
+            copy.stream, copy.time_base, copy.duration = stream, packet.time_base, packet.duration
+            copy.pts = copy.dts = packet.pts
+            after.mux(copy)
+            number += 1
+    return number
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.333, 2.0])

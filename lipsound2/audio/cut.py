@@ -14,8 +14,8 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.shards import Worker
 
 PICTURE_RATE = 25.0
-# Sound may begin later or end earlier than the picture by so many seconds (five pictures; zeros are put there). GRID's
-# ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
+# Sound may begin later or end earlier than the picture, or have holes, by so many seconds (five pictures; zeros are put
+# there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
 MISSING_SECONDS = 0.2
 
 
@@ -112,12 +112,13 @@ def cut_sound(cut: Cut, rate: int) -> np.ndarray:
     """
     seconds = None if cut.pictures is None else cut.pictures / PICTURE_RATE
     span = read_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
-    missing = max(span.missing_before, span.missing_after)
-    if missing > MISSING_SECONDS:
-        side = "begins after" if span.missing_before > MISSING_SECONDS else "ends before"
-        raise ClipFailure(
-            "short-sound", f"the sound {side} the picture by {missing:.2f} s, at most {MISSING_SECONDS} wanted"
-        )
+    for missing, what in (
+        (span.missing_before, "begins {:.2f} s after the picture"),
+        (span.missing_after, "ends {:.2f} s before the picture"),
+        (span.missing_inside, "has holes of {:.2f} s"),
+    ):
+        if missing > MISSING_SECONDS:
+            raise ClipFailure("short-sound", f"the sound {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
     if not np.any(span.sound):
         raise ClipFailure("silent", f"{len(span.sound) / rate:.2f} s of zeros")
     return span.sound

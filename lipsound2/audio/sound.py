@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from scipy import signal
 
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
+
+log = logging.getLogger(__name__)
 
 # Timestamps of packed streams jitter by less than this; a larger jump is a hole in the recording, and is kept as one.
 _JITTER = 0.04
@@ -33,11 +36,13 @@ class Span:
         sound: (samples,) float32 mono.
         missing_before: seconds at its start where the file has no sound (zeros there).
         missing_after: seconds at its end where the file has no sound (zeros there).
+        missing_inside: seconds of holes in the file's sound: pauses of its clock, or damage (zeros there).
     """
 
     sound: np.ndarray
     missing_before: float
     missing_after: float
+    missing_inside: float
 
 
 def read_sound(
@@ -63,7 +68,7 @@ def read_sound(
 
 def read_span(path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = 16000) -> Span:
     """As `read_sound`, and how much of the stretch the file does not cover."""
-    track, begin, source_rate = _decode(path)
+    track, begin, source_rate, holes = _decode(path)
     end = begin + len(track) / source_rate
     start = begin if start is None else start
     samples = round((end - start if seconds is None else seconds) * rate)
@@ -74,30 +79,43 @@ def read_span(path: Path | str, *, start: float | None = None, seconds: float | 
         _resample(track, round((start - begin) * source_rate), source_rate, samples, rate),
         missing_before=min(max(begin - start, 0.0), samples / rate),
         missing_after=min(max(stop - end, 0.0), samples / rate),
+        missing_inside=holes,
     )
 
 
-def _decode(path: Path | str) -> tuple[np.ndarray, float, int]:
-    """The whole first sound track: mono float32 samples, time of the first one in seconds, samples per second."""
+def _decode(path: Path | str) -> tuple[np.ndarray, float, int, float]:
+    """The whole first sound track: mono float32 samples, time of the first one in seconds, rate, seconds of holes."""
+    pieces: list[tuple[float | None, np.ndarray]] = []
+    rate = damaged = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise ClipFailure("no-sound", f"{path}: no sound track")
-            pieces: list[tuple[float | None, np.ndarray]] = []
-            rate = 0
-            for frame in container.decode(audio=0):
-                if rate not in (0, frame.sample_rate):
-                    raise ClipFailure(
-                        "unreadable", f"{path}: the sample rate changes from {rate} to {frame.sample_rate}"
-                    )
-                rate = frame.sample_rate
-                pieces.append((frame.time, _mono(frame)))
+            for packet in container.demux(container.streams.audio[0]):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    damaged += 1  # a hole; the timestamps of what follows tell how long
+                    continue
+                for frame in frames:
+                    assert isinstance(frame, av.AudioFrame)
+                    if rate not in (0, frame.sample_rate):
+                        raise ClipFailure(
+                            "unreadable", f"{path}: the sample rate changes from {rate} to {frame.sample_rate}"
+                        )
+                    rate = frame.sample_rate
+                    pieces.append((frame.time, _mono(frame)))
     except (av.FFmpegError, OSError) as error:
         raise ClipFailure("unreadable", f"{path}: {error}") from error
     if not sum(len(piece) for _, piece in pieces):
+        if damaged:
+            raise ClipFailure("unreadable", f"{path}: none of its {damaged} packets of sound can be decoded")
         raise ClipFailure("no-sound", f"{path}: the sound track is empty")
+    if damaged:
+        log.warning("%s: %d packets of sound are damaged and were passed over", path, damaged)
     begin = next((time for time, _ in pieces if time is not None), 0.0)
-    return _lay_out(pieces, begin, rate), begin, rate
+    track, holes = _lay_out(pieces, begin, rate)
+    return track, begin, rate, holes
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
@@ -112,18 +130,23 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
     return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-def _lay_out(pieces: list[tuple[float | None, np.ndarray]], begin: float, rate: int) -> np.ndarray:
-    """Join decoded pieces, one behind the other; where timestamps jump ahead, silence fills the hole."""
+def _lay_out(pieces: list[tuple[float | None, np.ndarray]], begin: float, rate: int) -> tuple[np.ndarray, float]:
+    """Join decoded pieces, one behind the other; where timestamps jump ahead, silence fills the hole.
+
+    Returns:
+        The samples, and how many seconds of them fill holes.
+    """
     parts: list[np.ndarray] = []
-    filled = 0
+    filled = holes = 0
     for time, samples in pieces:
         hole = 0 if time is None else round((time - begin) * rate) - filled
         if hole > _JITTER * rate:
             parts.append(np.zeros(hole, np.float32))
             filled += hole
+            holes += hole
         parts.append(samples)
         filled += len(samples)
-    return np.concatenate(parts)
+    return np.concatenate(parts), holes / rate
 
 
 def _resample(track: np.ndarray, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
