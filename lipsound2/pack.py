@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         "Input": f"`{loaded.task.settings.input}` crops, 25 pictures a second",
         "Output": f"`{loaded.task.mel.name}` mel, {loaded.task.mel.sample_rate} Hz",
-        "Command": f"`{origin.command}`",
+        # Folders of this machine mean nothing elsewhere.
+        "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
         "Commit": origin.commit,
         "Date": origin.date,
         "Hardware": f"{origin.hardware}, {origin.hours} hours",
