@@ -20,7 +20,7 @@ def sine(rate: int, seconds: float, frequency: float = 440.0, start: float = 0.0
 
 
 def mux(path: Path, pieces: list[tuple[float, np.ndarray]], rate: int, codec: str = "pcm_s16le") -> Path:
-    """A Matroska file of 16-bit sound whose pieces carry the given times in seconds."""
+    """A file of 16-bit sound whose pieces carry the given times in seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")
         for time, sound in pieces:
@@ -106,22 +106,22 @@ def test_a_hole_in_the_sound_stays_a_hole(tmp_path: Path) -> None:
 
 
 def test_a_damaged_packet_is_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = mux(tmp_path / "source.mkv", [(0.0, sine(44100, 2.0))], 44100, "flac")
-    packets = remuxed(source, tmp_path / "whole.mkv", damaged=range(0))
-    remuxed(source, tmp_path / "damaged.mkv", damaged=range(8, 9))
-    whole, damaged = (read_span(tmp_path / name, seconds=1.8) for name in ("whole.mkv", "damaged.mkv"))
+    source = mux(tmp_path / "source.mp4", [(0.0, sine(44100, 2.0))], 44100, "flac")
+    packets = remuxed(source, tmp_path / "whole.mp4", damaged=range(0))
+    remuxed(source, tmp_path / "damaged.mp4", damaged=range(8, 9))
+    whole, damaged = (read_span(tmp_path / name, seconds=1.8) for name in ("whole.mp4", "damaged.mp4"))
     assert "1 packets of sound are damaged" in caplog.text
     assert whole.missing_inside == 0
     assert damaged.missing_inside == pytest.approx(4608 / 44100, abs=2e-3)
     inner = slice(round(1.0 * 16000), round(1.7 * 16000))  # behind the hole nothing has moved
     assert np.abs(whole.sound - damaged.sound)[inner].max() < 1e-3
-    remuxed(source, tmp_path / "rubbish.mkv", damaged=range(packets))
+    remuxed(source, tmp_path / "rubbish.mp4", damaged=range(packets))
     with pytest.raises(ClipFailure, match="unreadable"):
-        read_sound(tmp_path / "rubbish.mkv")
+        read_sound(tmp_path / "rubbish.mp4")
 
 
 def remuxed(source: Path, target: Path, damaged: range) -> int:
-    """Copy packets of sound into Matroska, some of them with their content overwritten; returns how many."""
+    """Copy packets of sound into MP4, whose clock is exact, some of them with their content overwritten; returns how many."""
     with av.open(str(source)) as before, av.open(str(target), "w") as after:
         stream = after.add_stream_from_template(before.streams.audio[0])
         number = 0
