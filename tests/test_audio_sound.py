@@ -121,7 +121,7 @@ def test_a_damaged_packet_is_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def remuxed(source: Path, target: Path, damaged: range) -> int:
-    """Copy packets of sound into MP4, whose clock is exact, some of them with their content overwritten; returns how many."""
+    """Copy packets of sound into MP4 (its clock is exact), some with their content overwritten; returns how many."""
     with av.open(str(source)) as before, av.open(str(target), "w") as after:
         stream = after.add_stream_from_template(before.streams.audio[0])
         number = 0
