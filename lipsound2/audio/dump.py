@@ -46,7 +46,7 @@ def mel(
         dump: folder of the archives.
         mel: fine (10 ms hops, 4 frames a picture) or paper (LipSound2's 16 ms hops, 2.5 frames a picture).
         nj: worker processes.
-        launcher: where workers run: local or slurm.
+        launcher: where workers run: local, this machine.
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
