@@ -83,6 +83,12 @@ case ,$wanted, in
     # shellcheck disable=SC2086
     pip install --quiet $pip_options --no-deps --constraint "$root/tools/constraints.txt" mediapipe ;;
 esac
+case ,$wanted, in
+  *,mini,*)
+    # Only the portrait among its data is read.
+    # shellcheck disable=SC2086
+    pip install --quiet $pip_options --no-deps --constraint "$root/tools/constraints.txt" scikit-image ;;
+esac
 printf '%s\n%s\n' "$state" "$wanted" >"$stamp.new"
 mv "$stamp.new" "$stamp"
 echo "set-up: done in $((SECONDS - started)) s"

@@ -14,7 +14,9 @@ _resume() {
 
 _close() {
   [ -n "$_current" ] || return 0
-  echo "== stage $_current done in $((SECONDS - _started)) s; to go on from here: $(_resume $((_current + 1)) --stop-stage)"
+  local next=$((_current + 1)) told=
+  [ "$next" -gt 5 ] || told="; to go on from here: $(_resume "$next" --stop-stage)"
+  echo "== stage $_current done in $((SECONDS - _started)) s$told"
   _current=""
 }
 

@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 # options
 stage=0                     # first stage to run
 stop_stage=5                # last stage to run
-corpus=downloads            # folder of GRID; downloaded there when it does not exist
+corpus=downloads            # folder of GRID; left as it is, the corpus is downloaded to that folder
 address=                    # another address of the Zenodo record, such as a mirror's
 protocol=4speakers          # 4speakers, lipsound2-sd, 33seen, overlapped, unseen, unseen-vougioukas, lists
 lists=                      # folder of TSV lists, for --protocol lists
@@ -30,7 +30,9 @@ ngpu=0                      # GPUs
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
 
 if stage 0 "find or download the corpus, write the data dirs"; then
-  [ -d "$corpus" ] || lipsound2 download grid "$corpus" ${address:+--address "$address"}
+  if [ "$corpus" = downloads ]; then # what is there already is not fetched again
+    lipsound2 download grid "$corpus" ${address:+--address "$address"}
+  fi
   lipsound2 prepare grid "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
   lipsound2 validate data/all
 fi
