@@ -129,9 +129,13 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
         middle = shift + turned_centre
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
-        lip = (_complex(points[:, _UPPER_LIP]).mean(-1) - raw_shift) / raw_turn
-        below = centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
-        middle = shift + turn * (smooth(lip, REST_WINDOW, scenes) + below)
+        inside = (_complex(points) - raw_shift[:, None]) / raw_turn[:, None]
+        lip, mouth = inside[:, _UPPER_LIP].mean(-1), inside[:, MOUTH].mean(-1)
+        place = smooth(lip, REST_WINDOW, scenes) + centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
+        # Half the way to the middle of the mouth as seen: lips may be thick, but the jaw may be open in all key frames.
+        for first, end in scenes:
+            place[first:end] += (mouth[first:end].mean() - place[first:end].mean()) / 2
+        middle = shift + turn * place
     step = turn / region.scale
     corner = middle - step * complex(region.size - 1, region.size - 1) / 2
     return np.stack(

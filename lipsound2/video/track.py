@@ -23,6 +23,7 @@ _AGREE = 0.05  # face widths between two key frames within which interpolation i
 _STRAIGHT = 0.012  # face widths by which the middle may be off the straight line
 _ANOTHER = 0.75  # face widths beyond which it is another face
 _LINKED = 0.1  # least overlap of a face with itself at the key frame before
+_SURVEY = 4  # key frames from one count of faces to the next
 _FAMILIAR = 10.0  # how much more the face followed so far counts than the others, in a later part of a long clip
 
 Count = Callable[[int], int]
@@ -143,7 +144,7 @@ def _follow(
     look: _Memory, keys: Sequence[int], choose: str, size: tuple[int, int], before: Face | None
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
-    alone = max(look.count(i) for i in (keys[0], keys[len(keys) // 2])) <= 1
+    alone = max(look.count(i) for i in keys[1::_SURVEY] or keys[:1]) <= 1
     trails: list[_Trail] = []
     for i in keys:
         _link(trails, i, look(i, alone))
