@@ -22,7 +22,7 @@ from lipsound2.video.encode import CODEC, CRF, encode, frames_in
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
-_VERSION = 4  # raised when the same options give other crops
+_VERSION = 5  # raised when the same options give other crops
 
 
 def crop(

@@ -36,6 +36,7 @@ _MESH_TO_68 = np.array(
 _BLANK = np.zeros((96, 96, 3), np.uint8)
 _SMALLEST = 16  # pixels; no mesh fits into less
 _WINDOW_SLACK = 0.1  # face widths
+_NOSE_AND_EYES = slice(27, 48)
 _MEDIAPIPE_NOISE = (
     "Created TensorFlow Lite XNNPACK delegate",
     "All log messages before absl::InitializeLog()",
@@ -180,8 +181,8 @@ class _Follower:
 
 def _moved(before: Face, now: Face) -> bool:
     """Whether a face is somewhere else by more than its window forgives."""
-    shift = max(abs(a - b) for a, b in zip(before.box, now.box, strict=True))
-    return shift > _WINDOW_SLACK * now.width
+    shift = np.linalg.norm(now.points[_NOSE_AND_EYES] - before.points[_NOSE_AND_EYES], axis=1).max()
+    return bool(shift > _WINDOW_SLACK * now.width)
 
 
 def _meshes(graph: Any, rgb: np.ndarray) -> list[Face]:
