@@ -32,7 +32,9 @@ def write_clip(
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if full_range else "yuv420p"
         stream.codec_context.time_base = Fraction(1, CLOCK)
-        stream.options = {"crf": "12", "preset": "ultrafast", **(options or {})} if codec == "libx264" else options or {}
+        stream.options = (
+            {"crf": "12", "preset": "ultrafast", **(options or {})} if codec == "libx264" else options or {}
+        )
         if interlaced:
             stream.options = {**stream.options, "flags": "+ildct+ilme", "x264-params": "tff=1"}
         for picture, time in zip(frames, times, strict=True):
