@@ -36,7 +36,7 @@ def test_overview_and_unknown_verb():
 
 def test_usage_errors_have_status_2_and_mistakes_have_status_1(tmp_path):
     assert run("validate").returncode == 2
-    missing = run("validate", str(tmp_path / "nowhere"))
+    missing = run("crop", str(tmp_path / "nowhere"), str(tmp_path / "dump"))
     assert missing.returncode == 1
     assert missing.stderr.count("\n") == 1
     assert "nowhere" in missing.stderr
