@@ -1,0 +1,169 @@
+"""The task *regress*: clips in, loss and evaluation out; and every training config of every recipe takes an update."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lipsound2.archive import ArchiveWriter
+from lipsound2.audio.mel import MELS, mel_spectrogram
+from lipsound2.audio.sound import encode_flac
+from lipsound2.audio.statistics import sums
+from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.datadir import DataDir, write_table
+from lipsound2.errors import LipsoundError
+from lipsound2.models.regressor import Prediction
+from lipsound2.tasks import load_config
+from lipsound2.tasks.clips import Batch
+from lipsound2.video.encode import encode
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(ROOT.glob("egs/*/conf/*.yaml"))
+LENGTHS = {"s1-a": 20, "s1-b": 16, "s1-c": 12}
+
+
+def write_kind(folder: Path, entries: dict[str, np.ndarray], frames: dict[str, int], meta: dict) -> None:
+    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+        for name in sorted(entries):
+            archive.write(name, entries[name])
+    write_table(folder / "utt2num_frames", {name: str(count) for name, count in frames.items()})
+    write_yaml(folder / "kind.yaml", meta)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[DataDir, Path]:
+    """A data dir of three clips and their dump: noise under a moving ramp, every kind the recipes name."""
+    folder = tmp_path_factory.mktemp("regress")
+    rng = np.random.default_rng(0)
+    sounds = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in LENGTHS.items()}
+    for kind, size in (("mouth", 96), ("face", 112)):
+        ramp = np.arange(size * size, dtype=np.int64).reshape(size, size) // size
+        clips = {
+            name: np.stack([(ramp + 3 * t) % 256 for t in range(n)]).astype(np.uint8) for name, n in LENGTHS.items()
+        }
+        write_kind(folder / kind, {name: encode(clip) for name, clip in clips.items()}, LENGTHS, {"size": size})
+    write_kind(
+        folder / "sound", {name: encode_flac(sound) for name, sound in sounds.items()}, LENGTHS, {"coding": "flac"}
+    )
+    for config in MELS.values():
+        mels = {name: mel_spectrogram(torch.from_numpy(sound), config).numpy() for name, sound in sounds.items()}
+        kind = folder / f"mel-{config.name}"
+        write_kind(kind, mels, {name: len(mel) for name, mel in mels.items()}, to_mapping(config))
+        with ArchiveWriter(kind / "cmvn.ark", kind / "cmvn.scp") as archive:
+            for name in sorted(mels):
+                archive.write(name, sums(mels[name]))
+    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1")), folder
+
+
+def tiny(tmp_path: Path, **changes: object) -> Path:
+    """The mini recipe's config, smaller, with changes."""
+    small = {"width": 16, "layers": 1, "frame_width": 16, "frame_layers": 1, "heads": 2, "trunk_widths": [4, 4]}
+    values = read_yaml(ROOT / "egs/mini/conf/mini.yaml") | small | changes
+    write_yaml(tmp_path / "c.yaml", values)
+    return tmp_path / "c.yaml"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.stem}")
+def test_every_config_takes_an_update(path, data):
+    clips, dump = data
+    task = load_config(path).task
+    training, validation = task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    model = task.build().train()
+    batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(2)])
+    loss = task.loss(model, batch, 0.6)
+    (loss.total / loss.weight).backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    spoken = model.eval().generate(
+        *[getattr(task.collate([validation.get(0, None)]), key) for key in ("video", "lengths")]
+    )
+    assert spoken.features.shape == (1, int(20 * task.ratio), 80)
+    assert torch.isfinite(spoken.features).all()
+
+
+def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
+    """The same clips in one padded batch and alone: sums and weights add up."""
+    clips, dump = data
+    task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7)).task
+    dataset, _ = task.datasets(clips, clips, dump)
+
+    model = task.build()
+    model.forward = lambda video, frames, target, target_frames, **_: Prediction(0.5 * target + 0.1)
+    samples = [dataset.get(index, None) for index in range(3)]
+    together = task.loss(model, task.collate(samples), 0.0)
+    alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
+    assert together.weight == sum(loss.weight for loss in alone)
+    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-4)
+
+
+def test_feedback_rises_from_its_start_to_the_end(tmp_path):
+    task = load_config(tiny(tmp_path, feedback=0.4, feedback_start=0.5)).task
+    assert [task.feedback(share) for share in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.4])
+
+
+def test_windows_shorten_training_clips_only(data, tmp_path):
+    clips, dump = data
+    task = load_config(tiny(tmp_path, augment_window=15)).task
+    training, validation = task.datasets(clips, clips, dump)
+    assert training.lengths == [15, 15, 12]
+    assert validation.lengths == [20, 16, 12]
+    assert len(training.get(0, np.random.default_rng(0)).pictures) == 15
+    assert len(validation.get(0, None).pictures) == 20
+
+
+def test_kept_crops_are_the_decoded_ones(data, tmp_path):
+    clips, dump = data
+    plain, _ = load_config(tiny(tmp_path)).task.datasets(clips, clips, dump)
+    kept, _ = load_config(tiny(tmp_path, keep_decoded=0.1)).task.datasets(clips, clips, dump)
+    for _ in range(2):  # decoded, then kept
+        samples = [dataset.get(1, np.random.default_rng(5)) for dataset in (plain, kept)]
+        assert np.array_equal(samples[0].pictures, samples[1].pictures)
+
+
+def test_what_is_saved_restores_the_task(data, tmp_path):
+    clips, dump = data
+    task = load_config(tiny(tmp_path)).task
+    task.datasets(clips, clips, dump)
+    task.save(tmp_path)
+    other = load_config(tmp_path / "c.yaml").task
+    other.restore(tmp_path)
+    assert other.mel == task.mel
+    assert other.ratio == 4.0
+    assert np.array_equal(other.mean_by_time, task.mean_by_time)
+    assert other.mean_by_time.shape == (80, 80)
+
+
+def test_evaluation_speaks_and_scores(data, tmp_path):
+    clips, dump = data
+    task = load_config(tiny(tmp_path, valid_clips=2, valid_iterations=2)).task
+    _, validation = task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    evaluation = task.evaluate(task.build().eval(), validation, "cpu")
+    assert evaluation.score == evaluation.numbers["estoi"]
+    assert set(evaluation.sounds) == {"s1-a", "s1-c"}
+    assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in evaluation.pictures.values())
+
+
+def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):
+    _, dump = data
+    other = DataDir.write(tmp_path / "other", utt2spk={"s9-x": "s9"})
+    with pytest.raises(
+        LipsoundError, match=r"none of its 1 clips is in both .*mouth and .*mel-fine; run stages 1 and 2"
+    ):
+        load_config(tiny(tmp_path)).task.datasets(other, other, dump)
+
+
+def test_batches_move_whole(data, tmp_path):
+    clips, dump = data
+    dataset, _ = load_config(tiny(tmp_path)).task.datasets(clips, clips, dump)
+    batch = Batch.of([dataset.get(0, None), dataset.get(2, None)])
+    moved = batch.to("meta")
+    assert moved.ids == ["s1-a", "s1-c"]
+    assert batch.frames == 32
+    assert {tensor.device.type for tensor in (moved.video, moved.lengths, moved.target, moved.target_lengths)} == {
+        "meta"
+    }
