@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ def speak(
     model: str = DEFAULT_MODEL,
     video: Path | None = None,
     vocoder: str = "griffin-lim",
-    detector: str = "mediapipe",
-    face: str = "largest",
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: int = 0,
 ) -> None:
     """Speak a silent clip: any length, frame rate and rotation.
@@ -40,8 +41,8 @@ def speak(
         model: experiment or pack, or the name of a model that ships with the toolkit.
         video: also write this video file: the clip's pictures with the speech laid under them.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or the folder of a neural vocoder.
-        detector: face detector, mediapipe or dlib.
-        face: which face when there are several: largest, left, center or right.
+        detector: what finds faces.
+        choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
     if not clip.is_file():
@@ -49,7 +50,7 @@ def speak(
     loaded = experiment.load(model, experiment.device_for(ngpu))
     say = find_vocoder(vocoder, loaded.task.mel)
     region = loaded.task.settings.input
-    cropper = Cropper((region,), detector=detector, choose=face)
+    cropper = Cropper((region,), detector=detector, choose=choose)
 
     started = time.perf_counter()
     try:

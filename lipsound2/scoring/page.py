@@ -14,9 +14,9 @@ import yaml
 from lipsound2.scoring import charts
 from lipsound2.scoring.metrics import METRICS
 from lipsound2.scoring.pictures import Sheet
-from lipsound2.scoring.report import ClipView, Report, SetView
 from lipsound2.scoring.sources import SYSTEMS
 from lipsound2.scoring.summary import THRESHOLD, Summary, failures
+from lipsound2.scoring.view import ClipView, Report, SetView
 
 _SCALES = {"stoi": (0.0, 1.0), "estoi": (0.0, 1.0), "pesq_nb": (1.0, 4.55), "pesq_wb": (1.0, 4.64)}
 _SHORT = {"generated": "Model", "real_mel": "Ceiling", "mismatched": "Another sentence", "mean_mel": "Mean mel"}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,71 +15,18 @@ from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.scoring import pictures
-from lipsound2.scoring.pictures import Sheet
-from lipsound2.scoring.results import Provenance, provenance, result
+from lipsound2.scoring.page import render
+from lipsound2.scoring.results import provenance, result
 from lipsound2.scoring.results import publish as publish_rows
 from lipsound2.scoring.score import CLIPS, SUMMARY
 from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids
-from lipsound2.scoring.summary import Row, Summary, from_json, read_clips
+from lipsound2.scoring.summary import Row, from_json, read_clips
+from lipsound2.scoring.view import ClipView, Report, SetView
 
 log = logging.getLogger(__name__)
 
 SOUNDS = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the true sound
 BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
-
-
-@dataclass
-class ClipView:
-    """What the page shows of one clip; what is absent is empty.
-
-    Attributes:
-        id: clip id.
-        speaker: who speaks.
-        text: transcript.
-        place: why it was chosen, such as `best of 50`.
-        scores: system -> metric -> value.
-        sounds: `true` or system -> FLAC file.
-        mels: `true` or system -> PNG, all on one scale of colour and of time.
-        attention: PNG.
-        crops: all its crops.
-        seconds: length.
-    """
-
-    id: str
-    speaker: str
-    text: str
-    place: str
-    scores: dict[str, dict[str, float]]
-    sounds: dict[str, bytes] = field(default_factory=dict)
-    mels: dict[str, bytes] = field(default_factory=dict)
-    attention: bytes | None = None
-    crops: Sheet | None = None
-    seconds: float = 0.0
-
-
-@dataclass
-class SetView:
-    """What the page shows of one set; `notes` are plain sentences about what is missing."""
-
-    name: str
-    summary: Summary | None
-    facts: Mapping[str, Any]
-    rows: list[Row]
-    clips: list[ClipView]
-    notes: list[str]
-
-
-@dataclass
-class Report:
-    """The content of the page."""
-
-    experiment: str
-    origin: Provenance
-    config: Mapping[str, Any]
-    runs: Sequence[Mapping[str, Any]]
-    curves: dict[str, list[float | None]]
-    weights: int | None
-    sets: list[SetView]
 
 
 def report(
@@ -108,8 +53,6 @@ def report(
     Raises:
         LipsoundError: no experiment there.
     """
-    from lipsound2.scoring.page import render
-
     if not (exp / "config.yaml").exists():
         raise LipsoundError(f"{exp}: no experiment there (no config.yaml); give the folder that training wrote")
     out = out or exp / "report.html"
