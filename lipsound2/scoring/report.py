@@ -16,6 +16,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.scoring import pictures
 from lipsound2.scoring.page import render
+from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import provenance, result
 from lipsound2.scoring.results import publish as publish_rows
 from lipsound2.scoring.score import CLIPS, SUMMARY
