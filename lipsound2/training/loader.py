@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -105,6 +106,9 @@ class Batches:
         """
         try:
             self._batches = None
+            # The frames of an error hold the loader too, and while it lives torch may raise a worker's death again,
+            # in the middle of whatever the program does next.
+            traceback.clear_frames(trace)
         except RuntimeError as late:
             error = error or late
         if _is_death(error):
