@@ -305,6 +305,17 @@ def test_the_number_of_workers_and_a_second_run_change_nothing(data: Path, caplo
     assert before == {path: path.stat().st_mtime_ns for path in dumps[0].rglob("*") if path.is_file()}
 
 
+def test_a_clip_whose_verdict_is_deleted_is_tried_again(data: Path) -> None:
+    dump = data.parent / "dump"
+    run(data, dump)
+    verdicts = (dump / "failures.tsv").read_text()
+    before = (dump / "landmarks" / "feats.scp").read_text()
+    (dump / "failures.tsv").write_text("")
+    run(data, dump)
+    assert (dump / "failures.tsv").read_text() == verdicts  # tried, and failed again
+    assert (dump / "landmarks" / "feats.scp").read_text() == before
+
+
 def test_a_region_added_later_is_made_from_the_landmarks(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, dump = data.parent / "whole", data.parent / "dump"
     run(data, whole)

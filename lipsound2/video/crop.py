@@ -78,13 +78,17 @@ def crop(
         options["least"] = least
     coding = {"codec": codec, "crf": crf}
     sources = [Path(dir) / "video.scp", *([landmarks / "feats.scp"] if landmarks else [])]
-    tracked = Stamp(dump / "landmarks", "crop", {**options, "version": _VERSION}, sources)
+
+    def tracked() -> Stamp:
+        # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
+        failed = sorted(clip for clip, step, _, _ in read_failures(dump) if step == "crop")
+        return Stamp(dump / "landmarks", "crop", {**options, "version": _VERSION, "failed": failed}, sources)
 
     def region_stamp(name: str) -> Stamp:
         # Made once the landmarks are whole: it holds their stamp.
         return Stamp(dump / name, "crop", {**coding, "version": _VERSION}, [dump / "landmarks"])
 
-    seen = tracked.fresh()
+    seen = tracked().fresh()
     missing = [name for name in regions if not (seen and region_stamp(name).fresh())]
     if not missing:
         log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
@@ -96,7 +100,7 @@ def crop(
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(missing))
         work = _Work(data.video, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
     else:
-        tracked.clear()
+        tracked().clear()
         kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
         work = _Work(data.video, missing, options, coding, landmarks, None)
     for name in missing:
@@ -116,7 +120,7 @@ def crop(
         frames=_frames,
     )
     if not seen:
-        tracked.write()
+        tracked().write()
     for name in missing:
         region_stamp(name).write()
     return 0
