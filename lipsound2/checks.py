@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import MEDIA, TABLES, is_pipe, is_text, read_table, rows, spk2utt, write_table
+from lipsound2.tables import (
+    MEDIA,
+    PARTIAL,
+    TABLES,
+    is_pipe,
+    is_text,
+    parse_words,
+    read_table,
+    rows,
+    spk2utt,
+    write_table,
+)
 
 _SHOWN = 5
 # What is wrong with a row -> what should stand there.
@@ -223,6 +234,8 @@ def _other_ids(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator
             wanted = {value.split()[0] for value in tables["segments"].values.values()}
             of = "segments"
         missing, extra = set(wanted) - table.values.keys(), table.values.keys() - set(wanted)
+        if name in PARTIAL:
+            missing = set()
         if missing or extra:
             first = [f"'{min(missing)}' is missing"] if missing else []
             first += [f"'{min(extra)}' is too much"] if extra else []
@@ -251,6 +264,7 @@ def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Pr
     for name, wanted in (
         ("utt2num_frames", "a whole number above 0"),
         ("segments", "'recording start end' in seconds"),
+        ("word_times", "'start end word ...' in seconds"),
     ):
         for key, value in tables[name].values.items() if name in tables else ():
             if not _is_proper(name, value):
@@ -264,6 +278,11 @@ def _is_proper(name: str, value: str) -> bool:
         try:
             _, start, end = value.split()
             return 0 <= float(start) < float(end)
+        except ValueError:
+            return False
+    if name == "word_times":
+        try:
+            return bool(parse_words(value))
         except ValueError:
             return False
     return True
@@ -287,7 +306,7 @@ def _incomplete(dir: Path, tables: Mapping[str, _Table]) -> dict[str, str]:
             key = clip if name in by_clip or segments is None else segments.get(clip, " ").split(" ")[0]
             if key in faults[name]:
                 dropped[clip] = f"{faults[name][key]} in {name}"
-            elif key not in table.values:
+            elif key not in table.values and name not in PARTIAL:
                 dropped[clip] = f"not in {name}"
     return dropped
 

@@ -1,7 +1,7 @@
 """Data dirs: a set of clips as sorted text tables, Kaldi's contract with `video.scp` beside `wav.scp`.
 
 Ids are `speaker-clip`, so that sorting by id sorts by speaker too. `utt2spk` names the clips; every other table has
-the same ids.
+the same ids, but for `word_times`, which holds those whose words have known times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lipsound2.checks import fix, validate
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import MEDIA, TABLES, read_table, spk2utt, write_table
+from lipsound2.tables import MEDIA, PARTIAL, TABLES, read_table, spk2utt, write_table
 
 __all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 
@@ -91,20 +91,20 @@ class DataDir:
             video: id -> path of the video.
             wav: id -> path of the sound, when it is not in the video.
             text: id -> what is said.
-            tables: further tables by file name: utt2num_frames, utt2lang, segments.
+            tables: further tables by file name: utt2num_frames, utt2lang, segments, word_times.
 
         Raises:
             LipsoundError: no clips, or a table whose ids are not those of utt2spk.
         """
         path = Path(path)
         given = {"video.scp": video, "wav.scp": wav, "text": text, **tables}
-        content = {name: table for name, table in given.items() if table is not None}
+        content = {name: table for name, table in given.items() if table or (table is not None and name not in PARTIAL)}
         if not utt2spk:
             raise LipsoundError(f"{path}: a data dir needs at least one clip")
         for name, table in content.items():
             if name in MEDIA and "segments" in content:
                 continue  # these are keyed by recording
-            if table.keys() != utt2spk.keys():
+            if not (table.keys() <= utt2spk.keys() if name in PARTIAL else table.keys() == utt2spk.keys()):
                 odd = min(table.keys() ^ utt2spk.keys())
                 raise LipsoundError(
                     f"{path}/{name}: its {len(table)} ids are not the {len(utt2spk)} of utt2spk; "

@@ -16,7 +16,7 @@ from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.summary import from_json, table
 
-COPIED = ("config.yaml", "target.yaml", "mean_by_time.npy")
+COPIED = ("config.yaml", "target.yaml", "mean_by_time.npy", "words.txt")  # those that are there
 
 
 def pack(
@@ -40,7 +40,7 @@ def pack(
     if out.exists() and any(out.iterdir()) and not (out / "config.yaml").exists():
         raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
     with folder_lock(out, "pack"):
-        for name in COPIED:
+        for name in (name for name in COPIED if (loaded.path / name).exists()):
             with atomic_path(out / name) as temporary:
                 shutil.copyfile(loaded.path / name, temporary)
         # Counters stay whole numbers; everything else loses nothing a listener hears.

@@ -9,7 +9,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
 MEDIA = ("video.scp", "wav.scp")
-TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments")  # of a data dir, all keyed by id
+TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments", "word_times")  # of a data dir, by id
+PARTIAL = frozenset({"word_times"})  # those that need not know every clip
 BLANKS = " \t\r"
 _BREAKS = (" ", "\t", "\n", "\r", "\v", "\f")
 
@@ -101,6 +102,21 @@ def write_table(path: Path | str, mapping: Mapping[str, str]) -> None:
                 f"{path}: the value of '{key}' is a command ('{value}'); only files may stand in an scp"
             )
     write_text(path, "".join(f"{key} {mapping[key]}\n" for key in sorted(mapping)))
+
+
+def parse_words(times: str) -> list[tuple[float, float, str]]:
+    """Start and end in seconds, and the word, of a value of `word_times`: "0.69 0.9 bin 0.9 1.08 blue".
+
+    Raises:
+        ValueError: it is not of this form.
+    """
+    fields = times.split()
+    if len(fields) % 3:
+        raise ValueError(f"expected 'start end word ...', found {len(fields)} fields")
+    rows = [(float(start), float(end), word) for start, end, word in zip(*[iter(fields)] * 3, strict=True)]
+    if any(not 0 <= start <= end for start, end, _ in rows):
+        raise ValueError("a word ends before it starts")
+    return rows
 
 
 def spk2utt(utt2spk: Mapping[str, str]) -> dict[str, str]:

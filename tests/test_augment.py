@@ -35,7 +35,7 @@ def _clip(frames: int = 50, side: int = 32, ratio: float = 4.0) -> tuple[np.ndar
 def test_sizes_and_types(ratio):
     pictures, target = _clip(ratio=ratio)
     for seed in range(20):
-        p, t = augment(pictures, target, ratio, STRONG, np.random.default_rng(seed))
+        p, t, _ = augment(pictures, target, ratio, STRONG, np.random.default_rng(seed))
         assert p.shape == (20, 32, 32)
         assert p.dtype == np.uint8
         assert t.shape == (int(20 * ratio), 80)
@@ -52,7 +52,7 @@ def test_equal_generators_give_equal_samples():
 
 def test_nothing_asked_is_nothing_done_and_the_clip_is_not_touched():
     pictures, target = _clip()
-    p, t = augment(pictures, target, 4.0, NOTHING, np.random.default_rng(0))
+    p, t, _ = augment(pictures, target, 4.0, NOTHING, np.random.default_rng(0))
     np.testing.assert_array_equal(p, pictures)
     np.testing.assert_array_equal(t, target)
     before = pictures.copy()
@@ -67,7 +67,7 @@ def test_pictures_and_features_stay_together(ratio, speed, window):
     pictures, target = _clip(ratio=ratio)
     config = AugmentConfig(augment_window=window, augment_speed=speed, augment_flip=0)
     for seed in range(10):
-        p, t = augment(pictures, target, ratio, config, np.random.default_rng(seed))
+        p, t, _ = augment(pictures, target, ratio, config, np.random.default_rng(seed))
         moments = (np.arange(len(t)) + 0.5) / ratio - 0.5
         seen = np.interp(moments, np.arange(len(p)), p[:, 0, 0].astype(float))
         inner = slice(int(3 * ratio), -int(3 * ratio))
@@ -100,13 +100,13 @@ def test_hidden_runs_and_boxes():
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 255, (50, 32, 32), dtype=np.uint8)
     target = np.zeros((200, 80), np.float32)
-    frozen, _ = augment(
+    frozen, *_ = augment(
         pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_freeze=1.0), np.random.default_rng(3)
     )
     hidden = np.ptp(frozen.reshape(50, -1), axis=1) == 0
     assert 2 <= hidden.sum() <= 12
     np.testing.assert_array_equal(frozen[~hidden], pictures[~hidden])
-    boxed, _ = augment(
+    boxed, *_ = augment(
         pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_erase=1.0), np.random.default_rng(3)
     )
     still = (boxed == boxed[0]).all(axis=0)
@@ -115,13 +115,15 @@ def test_hidden_runs_and_boxes():
 
 def test_flip_mirrors_every_picture():
     pictures = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
-    flipped, _ = augment(
+    flipped, *_ = augment(
         pictures, np.zeros((20, 1), np.float32), 4.0, AugmentConfig(augment_flip=1.0), np.random.default_rng(0)
     )
     np.testing.assert_array_equal(flipped, pictures[:, :, ::-1])
 
 
 def test_short_clips_pass():
-    p, t = augment(np.zeros((1, 8, 8), np.uint8), np.zeros((4, 80), np.float32), 4.0, STRONG, np.random.default_rng(0))
+    p, t, _ = augment(
+        np.zeros((1, 8, 8), np.uint8), np.zeros((4, 80), np.float32), 4.0, STRONG, np.random.default_rng(0)
+    )
     assert len(p) == 1
     assert len(t) == 4

@@ -89,7 +89,7 @@ def test_align_times_are_seconds() -> None:
 def test_layouts(tmp_path: Path, pattern: str, align: str | None) -> None:
     inventory = scan([make(tmp_path, pattern, align)])
     assert sorted(inventory.clips) == sorted(f"s{n}-{name}" for n in (1, 2) for name in names_of(n))
-    assert inventory.aligned == (40 if align else 0)
+    assert len(inventory.word_times) == (40 if align else 0)
     assert inventory.problems == []
     assert inventory.notes == []
 
@@ -102,7 +102,7 @@ def test_alignments_attached_to_the_wrong_speakers_are_found(tmp_path: Path) -> 
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(align_text(name))
     inventory = scan([tmp_path])
-    assert inventory.aligned == 60
+    assert len(inventory.word_times) == 60
     assert inventory.problems == []
     assert [note.split()[3] for note in inventory.notes] == ["s5", "s6"]
     assert f"{Path('alignments') / 's6'}" in inventory.notes[0]
@@ -113,7 +113,7 @@ def test_a_foreign_alignment_folder_is_not_taken(tmp_path: Path) -> None:
     make(tmp_path, "{speaker}", None, speakers=(2,))
     (tmp_path / "align" / "s1" / f"{names_of(2)[0]}.align").write_text(align_text(names_of(2)[0]))
     inventory = scan([tmp_path])
-    assert inventory.aligned == 20
+    assert len(inventory.word_times) == 20
     assert inventory.names["s2"] == set(names_of(2))
 
 
@@ -128,7 +128,7 @@ def test_transcripts_are_checked(tmp_path: Path) -> None:
         (f"s1-{second}", "unreadable-alignment", False),
     }
     assert f"s1-{first}" in inventory.clips
-    assert inventory.aligned == 38
+    assert len(inventory.word_times) == 38
 
 
 def test_odd_files_are_told(tmp_path: Path) -> None:
@@ -368,5 +368,5 @@ def test_real_lists(grid: Path, tmp_path: Path) -> None:
 @pytest.mark.real
 def test_real_alignments_confirm_the_names(grid: Path) -> None:
     inventory = scan([grid])
-    assert inventory.aligned == len(list(grid.glob("align/*/*.align")))
+    assert len(inventory.word_times) == len(list(grid.glob("align/*/*.align")))
     assert Counter(problem.reason for problem in inventory.problems) == {}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
@@ -21,8 +27,12 @@ TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layer
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A copy of the recipe in another place, with a blank and an umlaut in its path, beside what it needs."""
-    top = tmp_path_factory.mktemp("elsewhere") / "my corpora ü"
+    """The recipe in another place, with a blank and an umlaut in its path."""
+    return copy_recipe(tmp_path_factory.mktemp("elsewhere") / "my corpora ü")
+
+
+def copy_recipe(top: Path) -> Path:
+    """A copy of the recipe, beside what it needs."""
     recipe = top / "egs" / "mini"
     shutil.copytree(ROOT / "egs" / "mini", recipe, ignore=shutil.ignore_patterns("corpus", "data", "dump", "exp"))
     shutil.copytree(ROOT / "utils", top / "utils")
@@ -35,15 +45,45 @@ def folder(tmp_path_factory) -> Path:
     return recipe
 
 
+COMMAND = ["./run.sh", "--clips", "20", "--config", "conf/tiny.yaml"]
+ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-    command = ["./run.sh", "--clips", "20", "--config", "conf/tiny.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def run_and_kill(folder: Path, stage: int, seconds: float) -> bool:
+    """Run all stages and kill the whole run so many seconds into one of them; False: it had ended before."""
+    told = folder / "told"
+    with told.open("w") as output:
+        process = subprocess.Popen(
+            COMMAND, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT, start_new_session=True
+        )
+        while process.poll() is None and f"== stage {stage}:" not in told.read_text():
+            time.sleep(0.02)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        alive = process.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return alive
+
+
+def results(folder: Path) -> dict[str, str]:
+    """What a run leaves, by file: digests of archives, weights and speech, and the scores."""
+    exp = folder / "exp" / "tiny"
+    files = [*folder.glob("dump/*/shards/**/*.ark"), *exp.glob("wav/**/*.wav"), *exp.glob("scores/test/*.tsv")]
+    digests = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    weights = load_file(exp / "model.safetensors")  # its metadata may differ
+    return digests | {key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for key, tensor in weights.items()}
 
 
 def test_all_stages(folder):
     result = run(folder)
     assert result.returncode == 0, result.stderr[-3000:]
+    (folder / "told").write_text(result.stdout)
     exp = folder / "exp" / "tiny"
     assert "Lips are read" in result.stdout
     summary = json.loads((exp / "scores" / "test" / "summary.json").read_text())
@@ -81,6 +121,21 @@ def test_the_pack_speaks_elsewhere(folder, tmp_path):
 
     assert soundfile.info(tmp_path / "a.wav").frames == 75 * 640
     assert (tmp_path / "a.mp4").stat().st_size > 10_000
+
+
+def test_a_recipe_killed_in_every_stage_ends_the_same(folder, tmp_path):
+    """SIGKILL of the whole run in the middle of each stage; the same command goes on, and the results are the same."""
+    took = dict.fromkeys(range(6), 1.0)
+    for line in (folder / "told").read_text().splitlines():
+        if match := re.match(r"== stage (\d) done in (\d+) s", line):
+            took[int(match[1])] = float(match[2])
+    recipe = copy_recipe(tmp_path / "killed")
+    hit = [run_and_kill(recipe, stage, 0.6 * took[stage]) for stage in range(6)]
+    assert sum(hit) >= 4, f"too few of the stages were still running when they were to be killed: {hit}"
+    result = run(recipe)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert not list(recipe.rglob("*.tmp*")), "a temporary file is left"
+    assert results(recipe) == results(folder)
 
 
 def test_a_wrong_key_in_the_config_stops_stage_3_in_one_line(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.regressor import Prediction
 from lipsound2.tasks import load_config
 from lipsound2.tasks.clips import Batch
+from lipsound2.tasks.words import UNKNOWN
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +57,8 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
         with ArchiveWriter(kind / "cmvn.ark", kind / "cmvn.scp") as archive:
             for name in sorted(mels):
                 archive.write(name, sums(mels[name]))
-    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1")), folder
+    times = {"s1-a": "0.2 0.4 blue 0.4 0.52 at", "s1-b": "0 0.3 red"}  # those of s1-c are not known
+    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1"), word_times=times), folder
 
 
 def tiny(tmp_path: Path, **changes: object) -> Path:
@@ -88,16 +91,65 @@ def test_every_config_takes_an_update(path, data):
 def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     """The same clips in one padded batch and alone: sums and weights add up."""
     clips, dump = data
-    task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7)).task
+    task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7, word_weight=0.3)).task
     dataset, _ = task.datasets(clips, clips, dump)
 
     model = task.build()
-    model.forward = lambda video, frames, target, target_frames, **_: Prediction(0.5 * target + 0.1)
+    scores = torch.randn(3, 20, 4)
+    model.forward = lambda video, frames, target, target_frames, **_: Prediction(
+        0.5 * target + 0.1, words=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
+    )
     samples = [dataset.get(index, None) for index in range(3)]
     together = task.loss(model, task.collate(samples), 0.0)
     alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
     assert together.weight == sum(loss.weight for loss in alone)
     assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-4)
+
+
+def test_words_follow_the_pictures(data, tmp_path):
+    """Classes are those of the middle of each picture, whatever window and speed augmentation chose."""
+    clips, dump = data
+    config = {"word_weight": 1.0, "augment_window": 10, "augment_speed": 0.2, "augment_focus": 0.0}
+    training, validation = load_config(tiny(tmp_path, **config)).task.datasets(clips, clips, dump)
+    at, blue, red = 1, 2, 3
+    assert validation.get(0, None).words.tolist() == [0] * 5 + [blue] * 5 + [at] * 3 + [0] * 7
+    assert validation.get(1, None).words.tolist() == [red] * 7 + [0] * 9
+    assert validation.get(2, None).words.tolist() == [UNKNOWN] * 12
+    for seed in range(20):
+        words = training.get(0, np.random.default_rng(seed)).words
+        assert len(words) == 10
+        order = [word for word, _ in itertools.groupby(words)]
+        assert ",".join(map(str, order)) in ",".join(map(str, [0, blue, at, 0]))
+
+
+@pytest.mark.parametrize("model", ["parallel", "lipsound2"])
+def test_a_model_learns_to_name_words(data, tmp_path, model):
+    """The head takes part in the loss, is told in the evaluation, and travels with the experiment."""
+    clips, dump = data
+    path = {"parallel": ROOT / "egs/mini/conf/mini.yaml", "lipsound2": ROOT / "egs/grid/conf/lipsound2_small.yaml"}
+    values = read_yaml(path[model]) | {"word_weight": 1.0, "valid_clips": 2, "valid_iterations": 1}
+    write_yaml(tmp_path / "c.yaml", values)
+    task = load_config(tmp_path / "c.yaml").task
+    training, validation = task.datasets(clips, clips, dump)
+    assert task.words == ["at", "blue", "red"]
+    network = task.build()
+    loss = task.loss(network.train(), task.collate([training.get(i, np.random.default_rng(i)) for i in range(3)]), 0.5)
+    assert loss.parts["word"] == pytest.approx(np.log(4), rel=0.5)
+    (loss.total / loss.weight).backward()
+    assert network.name_word.weight.grad.abs().sum() > 0
+    assert 0 <= task.evaluate(network.eval(), validation, "cpu").numbers["words_named"] <= 1
+    task.save(tmp_path)
+    other = load_config(tmp_path / "c.yaml").task
+    other.restore(tmp_path)
+    assert other.words == task.words
+    assert other.build().load_state_dict(network.state_dict()).missing_keys == []
+
+
+def test_words_that_are_not_there_are_one_line(data, tmp_path):
+    _, dump = data
+    without = DataDir.write(tmp_path / "d", utt2spk={"s1-a": "s1"})
+    with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0.5 asks for; .* word_weight: 0"):
+        load_config(tiny(tmp_path, word_weight=0.5)).task.datasets(without, without, dump)
 
 
 def test_feedback_rises_from_its_start_to_the_end(tmp_path):

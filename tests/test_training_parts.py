@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import math
@@ -23,6 +24,7 @@ from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, average, best, last, mean_weights, read_weights, write_weights
 from lipsound2.training.init import initialise
 from lipsound2.training.monitor import Curves
+from lipsound2.training.muon import orthogonal
 from lipsound2.training.optimiser import RunningAverage, learning_rate, make_optimiser
 from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Stream, Updates, clip_rng
@@ -130,6 +132,56 @@ def test_weight_decay_spares_biases_and_scales() -> None:
     assert [p.ndim for p in decayed["params"]] == [3]
     assert spared["weight_decay"] == 0.0
     assert [p.ndim for p in spared["params"]] == [1, 1, 1]
+
+
+def test_muon_turns_matrices_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6))
+    model.bias = nn.Parameter(torch.zeros(2, 9))  # a table of biases: two axes, no matrix
+    other = copy.deepcopy(model)
+    optimisers = [make_optimiser(m, TrainConfig(optimiser=o, lr=0.1)) for m, o in ((model, "muon"), (other, "adamw"))]
+    before = model[0].weight.detach().clone()
+    for m, optimiser in zip((model, other), optimisers, strict=True):
+        for seed, p in enumerate(m.parameters()):
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+        optimiser.step()
+    for name in ("0.bias", "1.weight", "bias"):
+        assert torch.equal(model.get_parameter(name), other.get_parameter(name))
+    # All directions equally long, the size that of AdamW's steps.
+    lengths = torch.linalg.svdvals((model[0].weight - before).flatten(1).detach()) / (0.1 * 0.2 * 36**0.5)
+    assert ((lengths > 0.6) & (lengths < 1.3)).all(), lengths
+
+
+def test_muon_goes_on_where_it_was_saved() -> None:
+    torch.manual_seed(0)
+    models = [nn.Linear(5, 3) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    config = TrainConfig(optimiser="muon", lr=0.1)
+    optimisers = [make_optimiser(model, config) for model in models]
+
+    def update(number: int, seed: int) -> None:
+        for p in models[number].parameters():
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+        optimisers[number].step()
+
+    for seed in range(3):
+        update(0, seed)
+    update(1, 0)
+    state = optimisers[1].state_dict()
+    optimisers[1] = make_optimiser(models[1], config)
+    optimisers[1].load_state_dict(state)
+    for seed in (1, 2):
+        update(1, seed)
+    assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+
+
+def test_orthogonal_keeps_directions_and_evens_lengths() -> None:
+    torch.manual_seed(0)
+    for shape in ((8, 30), (30, 8)):
+        matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -2, shape[1]))
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        lengths = (u.T @ orthogonal(matrix) @ v.T).diagonal()
+        assert ((lengths > 0.6) & (lengths < 1.3)).all(), lengths
 
 
 def test_running_average_follows_floats_and_copies_counters() -> None:

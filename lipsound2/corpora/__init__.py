@@ -81,7 +81,8 @@ def _unpacked(root: Path, folder: Path | None) -> list[Path]:
 def _write_all(inventory: Inventory, path: Path, corpus: str) -> DataDir:
     """DATA/all, unless it stands already."""
     clips = inventory.clips
-    stamp = Stamp(path, "prepare", {"corpus": corpus, "clips": _listing(clips)}, [])
+    times = hashlib.sha256(repr(sorted(inventory.word_times.items())).encode()).hexdigest()
+    stamp = Stamp(path, "prepare", {"corpus": corpus, "clips": _listing(clips), "word_times": times}, [])
     if stamp.fresh():
         print(f"{path}: done, skipped")
         return DataDir(path)
@@ -91,6 +92,7 @@ def _write_all(inventory: Inventory, path: Path, corpus: str) -> DataDir:
         utt2spk={id: clip.speaker for id, clip in clips.items()},
         video={id: str(clip.video.absolute()) for id, clip in clips.items()},
         text={id: clip.text for id, clip in clips.items()},
+        word_times=inventory.word_times,
     )
     stamp.write()
     print(f"{path}: {len(clips)} clips")
@@ -162,12 +164,15 @@ def _write_sets(
         print(f"{path}: done, skipped")
         return
     stamp.clear()
+    word_times = whole.table("word_times")
     for subset, ids in sets.items():
         if not ids:
             print(f"{path / subset}: EMPTY, not written; none of its clips is in the corpus")
             shutil.rmtree(path / subset, ignore_errors=True)  # of an earlier run, with other clips
             continue
-        tables = {} if subset == "train" else {"mismatched": _pairs(path / subset, ids, pairs.get(subset, {}), seed)}
+        tables = {"word_times": {id: word_times[id] for id in ids if id in word_times}}
+        if subset != "train":
+            tables["mismatched"] = _pairs(path / subset, ids, pairs.get(subset, {}), seed)
         DataDir.write(
             path / subset,
             utt2spk={id: whole.utt2spk[id] for id in ids},

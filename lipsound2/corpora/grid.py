@@ -60,14 +60,15 @@ class Inventory:
     """What was found below a root.
 
     `names[speaker]` are all sentences the speaker is known to have recorded, from pictures and alignments alike:
-    splits are cut on them, so that they do not change when pictures are missing.
+    splits are cut on them, so that they do not change when pictures are missing. `word_times[id]` are the words of a
+    clip whose alignment agrees with its name, as the table of that name holds them.
     """
 
     clips: dict[str, Clip] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    aligned: int = 0
+    word_times: dict[str, str] = field(default_factory=dict)
 
     @property
     def speakers(self) -> list[str]:
@@ -192,11 +193,11 @@ def _attach_alignments(
         inventory.names[speaker] |= set(files)
         checks += [(f"{speaker}-{name}", path) for name, path in files.items() if name in names]
     for clip, path in tqdm(checks, desc="check transcripts", unit="clip", leave=False):
-        problem = _disagreement(inventory.clips[clip], path)
-        if problem:
-            inventory.problems.append(problem)
+        found = _words_in(inventory.clips[clip], path)
+        if isinstance(found, Problem):
+            inventory.problems.append(found)
         else:
-            inventory.aligned += 1
+            inventory.word_times[clip] = found
 
 
 def _alignment_folder(
@@ -223,13 +224,17 @@ def _alignment_folder(
     return own if common[own] else None
 
 
-def _disagreement(clip: Clip, path: Path) -> Problem | None:
-    """A problem when the alignment does not say what the file name says. The clip is kept: the name is the prompt."""
+def _words_in(clip: Clip, path: Path) -> str | Problem:
+    """A clip's words and their times; a problem when they are not what the file name says.
+
+    The clip is kept then: its name is the prompt that was read.
+    """
     try:
-        spoken = [word.lower() for _, _, word in read_align(path.read_text(encoding="utf-8")) if word not in PAUSES]
+        rows = [row for row in read_align(path.read_text(encoding="utf-8")) if row[2] not in PAUSES]
     except (ValueError, OSError) as error:
         return Problem(clip.id, path, "unreadable-alignment", str(error), dropped=False)
+    spoken = [word.lower() for _, _, word in rows]
     if spoken != clip.text.split():
         detail = f"the file name says '{clip.text}', the alignment '{' '.join(spoken)}'"
         return Problem(clip.id, path, "transcript-mismatch", detail, dropped=False)
-    return None
+    return " ".join(f"{start:.7g} {end:.7g} {word.lower()}" for start, end, word in rows)

@@ -35,9 +35,9 @@ def describe_corpus(inventory: Inventory, problems_file: Path) -> list[str]:
 
 def _transcripts(inventory: Inventory) -> str:
     disagreeing = sum(problem.reason == "transcript-mismatch" for problem in inventory.problems)
-    if not inventory.aligned and not disagreeing:
+    if not inventory.word_times and not disagreeing:
         return "no alignments, so transcripts are the file names alone"
-    return f"{inventory.aligned} transcripts confirmed by alignments, {disagreeing} contradicted"
+    return f"{len(inventory.word_times)} transcripts confirmed by alignments, {disagreeing} contradicted"
 
 
 def missing(inventory: Inventory, speakers: Iterable[str]) -> list[str]:

@@ -106,11 +106,12 @@ class LipSound2(FrameRegressor):
         config: sizes.
         dims: feature dimensions D.
         ratio: feature frames a picture.
+        words: classes of words named at each picture, silence included; 0: none.
     """
 
     progress: Tensor
 
-    def __init__(self, config: LipSound2Config, dims: int = 80, ratio: float = 2.5) -> None:
+    def __init__(self, config: LipSound2Config, dims: int = 80, ratio: float = 2.5, words: int = 0) -> None:
         super().__init__(dims, ratio)
         self.config = config
         self.encoder = FaceEncoder(
@@ -121,6 +122,7 @@ class LipSound2(FrameRegressor):
             config.visual_period,
         )
         states = self.encoder.outputs
+        self.name_word = torch.nn.Linear(states, words) if words else None
         self.decoder = Decoder(
             states,
             dims,
@@ -193,7 +195,9 @@ class LipSound2(FrameRegressor):
             fed = torch.where(choice.to(fed.device)[..., None] < feedback, own.to(fed.dtype), fed)
         decoded = self.decoder(states, bias, fed)
         before = decoded.features[:, :S] * valid[..., None]
-        return Prediction(before + self.postnet(before, valid), before, decoded.alignment)
+        return Prediction(
+            before + self.postnet(before, valid), before, decoded.alignment, self._words(states, video.shape[1])
+        )
 
     @torch.no_grad()
     def generate(self, video: Tensor, frames: Tensor) -> Generated:
@@ -218,7 +222,12 @@ class LipSound2(FrameRegressor):
             valid = mask(lengths, features.shape[1])
             before = features * valid[..., None]
             features = before + self.postnet(before, valid)
-        return Generated(self.denormalise(features), lengths, decoded.alignment)
+        words = self._words(states, video.shape[1])
+        return Generated(self.denormalise(features), lengths, decoded.alignment, words)
+
+    def _words(self, states: Tensor, pictures: int) -> Tensor | None:
+        """Scores (B, pictures, words), without the state of the visual period."""
+        return self.name_word(states[:, :pictures]) if self.name_word else None
 
     def _encode(self, video: Tensor, frames: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Encoder states, the bias of the energies, and how many states belong to each clip."""

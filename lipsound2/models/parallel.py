@@ -84,9 +84,10 @@ class Parallel(FrameRegressor):
         config: sizes.
         dims: feature dimensions D.
         ratio: feature frames a picture, a fraction with a small denominator (4, 2.5, 1).
+        words: classes of words named at each picture, silence included; 0: none.
     """
 
-    def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0) -> None:
+    def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0, words: int = 0) -> None:
         super().__init__(dims, ratio)
         share = Fraction(ratio).limit_denominator(16)
         self.phases, self.pictures = share.numerator, share.denominator
@@ -111,6 +112,7 @@ class Parallel(FrameRegressor):
             dropout=config.dropout,
             drop_path=config.drop_path,
         )
+        self.name_word = nn.Linear(config.width, words) if words else None
         self.grow = nn.Linear(config.width, self.phases * config.frame_width)
         self.frame_blocks = nn.ModuleList(
             FrameBlock(config.frame_width, config.dropout) for _ in range(config.frame_layers)
@@ -147,9 +149,11 @@ class Parallel(FrameRegressor):
         valid = mask(self.target_frames(frames), size)
         for block in self.frame_blocks:
             x = block(x, valid)
-        return Prediction(self.leave(x).float() * valid[:, :, None])
+        features = self.leave(x).float() * valid[:, :, None]
+        return Prediction(features, words=self.name_word(encoded) if self.name_word else None)
 
     @torch.no_grad()
     def generate(self, video: Tensor, frames: Tensor) -> Generated:
         """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
-        return Generated(self.denormalise(self(video, frames).features), self.target_frames(frames))
+        prediction = self(video, frames)
+        return Generated(self.denormalise(prediction.features), self.target_frames(frames), words=prediction.words)

@@ -17,11 +17,13 @@ class Prediction:
         features: (B, S, D) final prediction.
         before: (B, S, D) prediction before the postnet, when the model has one.
         alignment: (B, steps, T_enc) attention weights, when the model has attention.
+        words: (B, T, words) scores of the word said at each picture, when the model was asked to name it.
     """
 
     features: Tensor
     before: Tensor | None = None
     alignment: Tensor | None = None
+    words: Tensor | None = None
 
 
 @dataclass
@@ -32,11 +34,13 @@ class Generated:
         features: (B, S, D), for *regress* on mels the natural log-mel.
         frames: (B,) int64, valid frames of each clip; what lies beyond is padding.
         alignment: (B, steps, T_enc) attention weights, when the model has attention.
+        words: (B, T, words) scores of the word said at each picture, when the model was asked to name it.
     """
 
     features: Tensor
     frames: Tensor
     alignment: Tensor | None = None
+    words: Tensor | None = None
 
 
 class FrameRegressor(nn.Module, ABC):

@@ -9,6 +9,7 @@ about the sound.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -50,9 +51,23 @@ class AugmentConfig:
     augment_freeze_size: int = 6
 
 
+class View(NamedTuple):
+    """A clip as it is seen once.
+
+    Attributes:
+        pictures: uint8 (T', H, W).
+        target: (floor(T' x ratio), D).
+        places: float64 (T',), where in the clip each picture was taken, in pictures: 0 is the middle of its first.
+    """
+
+    pictures: np.ndarray
+    target: np.ndarray
+    places: np.ndarray
+
+
 def augment(
     pictures: np.ndarray, target: np.ndarray, ratio: float, config: AugmentConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> View:
     """A new view of one clip.
 
     Args:
@@ -63,14 +78,14 @@ def augment(
         rng: the only source of chance: equal generators give equal samples.
 
     Returns:
-        pictures uint8 (T', H, W) and target (floor(T' x ratio), D), both new arrays.
+        The view, of new arrays.
     """
     start, stop = _span(target, len(pictures), ratio, config, rng)
-    pictures, target = _resample(pictures, target, ratio, start, stop, config, rng)
+    pictures, target, places = _resample(pictures, target, ratio, start, stop, config, rng)
     pictures = _move(pictures, config, rng)
     pictures = _relight(pictures, config, rng)
     _hide(pictures, config, rng)
-    return pictures, target
+    return View(pictures, target, places)
 
 
 def _span(
@@ -102,7 +117,7 @@ def _resample(
     stop: int,
     config: AugmentConfig,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> View:
     """Cut the window out, played faster or slower.
 
     Windows keep their length, so less or more of the clip is seen; whole clips change theirs.
@@ -110,15 +125,16 @@ def _resample(
     speed = 1 + config.augment_speed * rng.uniform(-1, 1)
     if config.augment_speed == 0:
         first = round(start * ratio)
-        return pictures[start:stop].copy(), target[first : first + int((stop - start) * ratio)].copy()
+        frames = target[first : first + int((stop - start) * ratio)]
+        return View(pictures[start:stop].copy(), frames.copy(), np.arange(start, stop, dtype=np.float64))
     whole = config.augment_window == 0 or len(pictures) <= config.augment_window
     length = max(1, round((stop - start) / speed)) if whole else stop - start
     # Centres of pictures and of feature frames lie at (i + 1/2) units of their own: stretched about one instant.
     middle = (start + stop) / 2
     places = middle + (np.arange(length) + 0.5 - length / 2) * speed - 0.5
     size = int(length * ratio)
-    frames = (middle + ((np.arange(size) + 0.5) / ratio - length / 2) * speed) * ratio - 0.5
-    return _interpolate(pictures, places), _interpolate(target, frames)
+    instants = (middle + ((np.arange(size) + 0.5) / ratio - length / 2) * speed) * ratio - 0.5
+    return View(_interpolate(pictures, places), _interpolate(target, instants), places)
 
 
 def _interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -14,16 +14,18 @@ from lipsound2.archive import Archive
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.words import UNKNOWN, WordTimes
 from lipsound2.video.encode import decode
 
 
 @dataclass
 class Sample:
-    """One clip: pictures (T, H, W) uint8 and natural features (S, D) float32."""
+    """One clip: pictures (T, H, W) uint8, natural features (S, D) float32, and (T,) int64 the word at each picture."""
 
     id: str
     pictures: np.ndarray
     target: np.ndarray
+    words: np.ndarray
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Batch:
         lengths: (B,) int64 pictures of each clip.
         target: (B, S, D) float32, natural units.
         target_lengths: (B,) int64 feature frames of each clip.
+        words: (B, T) int64 class of the word at each picture, as `tasks.words` numbers them; UNKNOWN where padded.
     """
 
     ids: list[str]
@@ -43,6 +46,7 @@ class Batch:
     lengths: Tensor
     target: Tensor
     target_lengths: Tensor
+    words: Tensor
 
     @classmethod
     def of(cls, samples: list[Sample]) -> Batch:
@@ -52,10 +56,12 @@ class Batch:
         height, width = samples[0].pictures.shape[1:]
         video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
         target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
+        words = torch.full(video.shape[:2], UNKNOWN)
         for row, sample in enumerate(samples):
+            words[row, : len(sample.words)] = torch.from_numpy(sample.words)
             video[row, : len(sample.pictures)] = torch.from_numpy(np.ascontiguousarray(sample.pictures))
             target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
-        return cls([sample.id for sample in samples], video, lengths, target, target_lengths)
+        return cls([sample.id for sample in samples], video, lengths, target, target_lengths, words)
 
     @property
     def frames(self) -> int:
@@ -71,7 +77,7 @@ class Batch:
         return self._with(Tensor.pin_memory)
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = (self.video, self.lengths, self.target, self.target_lengths)
+        tensors = (self.video, self.lengths, self.target, self.target_lengths, self.words)
         return Batch(self.ids, *map(change, tensors))
 
 
@@ -100,6 +106,7 @@ class CropsAndFeatures:
         augmentation: AugmentConfig,
         training: bool,
         keep: float = 0.0,
+        words: WordTimes | None = None,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
@@ -114,6 +121,7 @@ class CropsAndFeatures:
         self.lengths = [min(pictures[name], window or pictures[name]) for name in self.ids]
         self._ratio = ratio
         self._augmentation = augmentation
+        self._words = words or WordTimes({}, [])
         self._kept: dict[str, np.ndarray] = {}
         self._room = int(keep * 1e9)
 
@@ -125,15 +133,16 @@ class CropsAndFeatures:
         name = self.ids[index]
         pictures = self._pictures(name)
         target = np.array(self.features[name], dtype=np.float32)
+        places = np.arange(len(pictures), dtype=np.float64)
         if rng is not None:
-            pictures, target = augment(pictures, target, self._ratio, self._augmentation, rng)
+            pictures, target, places = augment(pictures, target, self._ratio, self._augmentation, rng)
         frames = int(len(pictures) * self._ratio)
         if len(target) < frames:
             raise LipsoundError(
                 f"{name}: {len(target)} feature frames for {len(pictures)} pictures, wanted {frames}; "
                 "the archives come from different runs: run stages 1 and 2 again"
             )
-        return Sample(name, pictures, target[:frames])
+        return Sample(name, pictures, target[:frames], self._words.at(name, places))
 
     def _pictures(self, name: str) -> np.ndarray:
         """Decoded crops, kept while there is room; not to be written to."""

@@ -22,7 +22,7 @@ _LOWEST = 150.0  # Hz, centre of the first third-octave band
 _SEGMENT = 0.384  # seconds
 _STEP = 0.04  # seconds between the segments that are compared
 _DYNAMIC = 40.0  # dB below the loudest frame count as silence
-_SPEECH = 0.7  # a segment counts when so much of it is speech; the measure cuts silence out, which a loss cannot
+_SPEECH = 0.05  # a segment counts when so much of it is speech: onsets and ends weigh as much as the middle
 
 
 def estoi_loss(prediction: Tensor, target: Tensor, frames: Tensor, config: MelConfig) -> Tensor:

@@ -25,7 +25,7 @@ from lipsound2.audio.statistics import statistics
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path
+from lipsound2.files import atomic_path, write_text
 from lipsound2.models import regression_model
 from lipsound2.models.regressor import FrameRegressor, Prediction, mask
 from lipsound2.scoring.metrics import estoi, stoi
@@ -33,8 +33,10 @@ from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.clips import Batch, CropsAndFeatures, Sample, mean_by_time
 from lipsound2.tasks.intelligibility import estoi_loss
+from lipsound2.tasks.words import WordTimes, vocabulary
 
 PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
+WORDS = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class RegressConfig:
         loss: distance on normalised features.
         delta_weight: weight of the same distance on differences of neighbouring frames; keeps onsets sharp.
         estoi_weight: weight of the extended-STOI loss (`tasks.intelligibility`), for mel targets; 0: not used.
+        word_weight: weight of naming the word said at each picture, for corpora with `word_times`; 0: not used.
         feedback: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
         feedback_start: share of training after which feedback starts to rise, linearly to its end.
         keep_decoded: gigabytes of decoded crops each process that loads keeps for the next epoch; decoding is half the
@@ -62,6 +65,7 @@ class RegressConfig:
     loss: Literal["l1", "mse"] = "l1"
     delta_weight: float = 0.0
     estoi_weight: float = 0.0
+    word_weight: float = 0.0
     feedback: float = 0.0
     feedback_start: float = 0.3
     keep_decoded: float = 0.0
@@ -79,6 +83,7 @@ class Regress:
         self.network = network
         self.augmentation = augmentation
         self.target: MelConfig | None = None
+        self.words: list[str] = []
         self.mean = self.std = self.mean_by_time = np.zeros(0, np.float32)
 
     @classmethod
@@ -118,27 +123,59 @@ class Regress:
         self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
         self.sounds = Archive(dump / "sound")
         kinds = (self.settings.input, self.settings.target)
+        times = (self.word_times(train), self.word_times(valid))
+        self.words = vocabulary(times[0])
         training = CropsAndFeatures(
-            train, dump, kinds, self.ratio, self.augmentation, training=True, keep=self.settings.keep_decoded
+            train,
+            dump,
+            kinds,
+            self.ratio,
+            self.augmentation,
+            training=True,
+            keep=self.settings.keep_decoded,
+            words=WordTimes(times[0], self.words),
         )
-        validation = CropsAndFeatures(valid, dump, kinds, self.ratio, self.augmentation, training=False)
+        validation = CropsAndFeatures(
+            valid, dump, kinds, self.ratio, self.augmentation, training=False, words=WordTimes(times[1], self.words)
+        )
         self.mean, self.std = statistics(dump / self.settings.target, training.ids)
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
+    def word_times(self, data: DataDir) -> dict[str, str]:
+        """The words and times of a data dir, when they are to be learnt.
+
+        Raises:
+            LipsoundError: it has none.
+        """
+        if not self.settings.word_weight:
+            return {}
+        table = data.table("word_times")
+        if not table:
+            raise LipsoundError(
+                f"{data.path}: has no word_times, which word_weight {self.settings.word_weight:g} asks for; prepare it "
+                "from a corpus with alignments, or set word_weight: 0"
+            )
+        return table
+
     def build(self) -> FrameRegressor:
         """The network, with the statistics of the training set in its buffers."""
-        network = regression_model(self.settings.model)[0](self.network, dims=self.mel.bands, ratio=self.ratio)
+        words = len(self.words) + 1 if self.words else 0
+        network = regression_model(self.settings.model)[0](
+            self.network, dims=self.mel.bands, ratio=self.ratio, words=words
+        )
         if len(self.mean):
             network.target_mean.copy_(torch.from_numpy(self.mean))
             network.target_std.copy_(torch.from_numpy(self.std))
         return network
 
     def save(self, exp: Path) -> None:
-        """Write what later verbs need beside config and weights: the mel, and the training mean at each time."""
+        """Write what later verbs need beside config and weights: mel, training mean at each time, vocabulary."""
         write_yaml(exp / "target.yaml", to_mapping(self.mel))
         with atomic_path(exp / "mean_by_time.npy") as temporary:
             np.save(temporary, self.mean_by_time)
+        if self.words:
+            write_text(exp / WORDS, "".join(f"{word}\n" for word in self.words))
 
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote."""
@@ -146,6 +183,8 @@ class Regress:
         self.target = from_mapping(MelConfig, read_yaml(path), str(path))
         if (exp / "mean_by_time.npy").exists():
             self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
+        if (exp / WORDS).exists():
+            self.words = (exp / WORDS).read_text(encoding="utf-8").split()
 
     def collate(self, samples: list[Sample]) -> Batch:
         """Pad clips to the longest."""
@@ -181,6 +220,10 @@ class Regress:
             spoken = model.denormalise(prediction.features.float())
             unlike = estoi_loss(spoken, batch.target, batch.target_lengths, self.mel)
             parts["estoi"] = self.settings.estoi_weight * (unlike * batch.target_lengths).sum() * target.shape[2]
+        if prediction.words is not None:
+            wrong = F.cross_entropy(prediction.words.flatten(0, 1).float(), batch.words.flatten(), reduction="sum")
+            # A picture stands for all values of its frames.
+            parts["word"] = self.settings.word_weight * wrong * self.ratio * target.shape[2]
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
@@ -199,6 +242,7 @@ class Regress:
         """Speak validation clips freely and score them against the real sound."""
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
+        named = np.zeros(2)  # pictures with a word, and those where it was named right
         pictures: dict[str, np.ndarray] = {}
         sounds: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
@@ -206,6 +250,9 @@ class Regress:
             spoken = model.generate(batch.video.to(device), batch.lengths.to(device))
             features, frames = spoken.features.float().cpu(), spoken.frames.cpu()
             waves = mel_to_sound(features, self.mel, iterations=self.settings.valid_iterations, frames=frames)
+            if spoken.words is not None:
+                said = batch.words > 0
+                named += int(said.sum()), int((spoken.words.argmax(-1).cpu() == batch.words)[said].sum())
             inside = mask(batch.target_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(frames[row]) * self.mel.hop].numpy()
@@ -222,6 +269,8 @@ class Regress:
                         pictures[f"{name} attention"] = grey(spoken.alignment[row].float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / self.mel.bands}
+        if named[0]:
+            numbers["words_named"] = float(named[1] / named[0])
         return Evaluation(numbers["estoi"], numbers, pictures, sounds)
 
 

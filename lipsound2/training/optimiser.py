@@ -8,18 +8,29 @@ import math
 import torch
 from torch import Tensor, nn
 
+from lipsound2.training.muon import Muon
 from lipsound2.training.options import TrainConfig
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices and kernels only (not on biases and scales, which have one axis)."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """AdamW or Muon, with weight decay on matrices and kernels only (not on biases and scales).
+
+    Muon is for matrices and kernels alone: a table of biases has two axes too, and is AdamW's.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    weights = {name: p for name, p in trained.items() if p.ndim >= 2}
+    turned = [p for name, p in weights.items() if config.optimiser == "muon" and "bias" not in name]
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": turned, "weight_decay": config.weight_decay, "muon": True, "momentum": 0.95},
+        {
+            "params": [p for p in weights.values() if not any(p is t for t in turned)],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for p in trained.values() if p.ndim < 2], "weight_decay": 0.0},
     ]
     betas = (config.betas[0], config.betas[1])
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=betas)
+    kind = Muon if turned else torch.optim.AdamW
+    return kind([group for group in groups if group["params"]], lr=config.lr, betas=betas)
 
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:

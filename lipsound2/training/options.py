@@ -26,6 +26,7 @@ class TrainConfig:
             its own.
         batch_size: clips in a batch at most; 0: no such limit.
         accumulate: batches a process adds up before an update.
+        optimiser: `adamw`, or `muon` (AdamW with Muon's steps for matrices and kernels).
         lr: learning rate after the warm-up.
         min_lr: learning rate at the end of the cosine.
         warmup: updates over which the learning rate rises linearly.
@@ -55,6 +56,7 @@ class TrainConfig:
     batch_pictures: int = 1500
     batch_size: int = 0
     accumulate: int = 1
+    optimiser: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-3
     min_lr: float = 1e-5
     warmup: int = 500
