@@ -15,21 +15,28 @@ from lipsound2.training.options import TrainConfig
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW or Muon, with weight decay on matrices and kernels only (not on biases and scales).
 
-    Muon is for matrices and kernels alone: a table of biases has two axes too, and is AdamW's.
+    Muon is for what is called `weight` and has two axes or more. Tables of biases are AdamW's, and so are the gates of
+    an LSTM (`weight_ih`, `weight_hh`): four matrices in one, so large that turning them would cost what it wins.
     """
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    weights = {name: p for name, p in trained.items() if p.ndim >= 2}
-    turned = [p for name, p in weights.items() if config.optimiser == "muon" and "bias" not in name]
+    turned: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim < 2:
+            spared.append(parameter)
+        elif config.optimiser == "muon" and name.split(".")[-1] == "weight":
+            turned.append(parameter)
+        else:
+            decayed.append(parameter)
     groups = [
         {"params": turned, "weight_decay": config.weight_decay, "muon": True, "momentum": 0.95},
-        {
-            "params": [p for p in weights.values() if not any(p is t for t in turned)],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for p in trained.values() if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
     ]
-    betas = (config.betas[0], config.betas[1])
     kind = Muon if turned else torch.optim.AdamW
+    betas = (config.betas[0], config.betas[1])
     return kind([group for group in groups if group["params"]], lr=config.lr, betas=betas)
 
 
