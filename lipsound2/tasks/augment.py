@@ -23,6 +23,8 @@ class AugmentConfig:
         augment_window: pictures of the window cut from each clip, at a random place; 0 keeps whole clips.
         augment_focus: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for
             half their time).
+        augment_splice: probability that the end of a sample comes from another clip of the same speaker, from a random
+            picture on.
         augment_speed: the clip is played up to this share slower or faster, pictures and target alike.
         augment_shift: pixels the pictures are moved at most, either way.
         augment_zoom: share they are shrunk or enlarged at most.
@@ -38,6 +40,7 @@ class AugmentConfig:
 
     augment_window: int = 0
     augment_focus: float = 0.0
+    augment_splice: float = 0.0
     augment_speed: float = 0.0
     augment_shift: float = 0.0
     augment_zoom: float = 0.0

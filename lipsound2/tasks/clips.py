@@ -122,6 +122,10 @@ class CropsAndFeatures:
         self._ratio = ratio
         self._augmentation = augmentation
         self._words = words or WordTimes({}, [])
+        self._speaker = [data.utt2spk[name] for name in self.ids]
+        self._of_speaker: dict[str, list[int]] = {}
+        for index, speaker in enumerate(self._speaker):
+            self._of_speaker.setdefault(speaker, []).append(index)
         self._kept: dict[str, np.ndarray] = {}
         self._room = int(keep * 1e9)
 
@@ -130,6 +134,13 @@ class CropsAndFeatures:
 
     def get(self, index: int, rng: np.random.Generator | None) -> Sample:
         """One clip; with `rng` augmented for training, without it as it is."""
+        sample = self._sample(index, rng)
+        if rng is not None and rng.random() < self._augmentation.augment_splice:
+            mates = self._of_speaker[self._speaker[index]]
+            return splice(sample, self._sample(mates[int(rng.integers(len(mates)))], rng), self._ratio, rng)
+        return sample
+
+    def _sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         name = self.ids[index]
         pictures = self._pictures(name)
         target = np.array(self.features[name], dtype=np.float32)
@@ -153,6 +164,27 @@ class CropsAndFeatures:
             self._room -= pictures.nbytes
             self._kept[name] = pictures
         return pictures
+
+
+def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:
+    """The first sample, going on as the second from a random picture on; the first alone when the second is too short.
+
+    What is learnt by heart of a clip is of no use when it may turn into any other; what lips say still is.
+    """
+    length = len(first.pictures)
+    cut = int(rng.integers(1, max(2, length)))
+    frame = int(cut * ratio)
+    if len(second.pictures) < length or frame != cut * ratio:
+        return first
+    both = [
+        np.concatenate([one[:place], other[place : len(one)]])
+        for one, other, place in (
+            (first.pictures, second.pictures, cut),
+            (first.target, second.target, frame),
+            (first.words, second.words, cut),
+        )
+    ]
+    return Sample(first.id, *both)
 
 
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
