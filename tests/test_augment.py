@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.clips import Sample, splice
 
 STRONG = AugmentConfig(
     augment_window=20,
@@ -119,6 +120,33 @@ def test_flip_mirrors_every_picture():
         pictures, np.zeros((20, 1), np.float32), 4.0, AugmentConfig(augment_flip=1.0), np.random.default_rng(0)
     )
     np.testing.assert_array_equal(flipped, pictures[:, :, ::-1])
+
+
+def test_spliced_samples_go_on_as_another_clip():
+    """Pictures, target and words change at the same instant; a mate that is too short changes nothing."""
+    first, second, short = (
+        Sample(name, np.full((size, 4, 4), n, np.uint8), np.full((4 * size, 2), n, np.float32), np.full(size, n))
+        for n, (name, size) in enumerate((("a", 10), ("b", 12), ("c", 5)))
+    )
+    cuts = set()
+    for seed in range(50):
+        sample = splice(first, second, 4.0, np.random.default_rng(seed))
+        cut = int((sample.words == 0).sum())
+        assert 1 <= cut < 10
+        assert sample.words.tolist() == [0] * cut + [1] * (10 - cut)
+        assert sample.pictures[:, 0, 0].tolist() == sample.words.tolist()
+        assert sample.target[::4, 0].tolist() == sample.words.tolist()
+        assert splice(first, short, 4.0, np.random.default_rng(seed)) is first
+        # 2.5 frames a picture: the cut lies where a frame begins.
+        paper = splice(
+            Sample("a", first.pictures, first.target[:25], first.words),
+            Sample("b", second.pictures, second.target[:30], second.words),
+            2.5,
+            np.random.default_rng(seed),
+        )
+        assert int((paper.words == 0).sum()) * 2.5 == (paper.target[:, 0] == 0).sum()
+        cuts.add(cut)
+    assert len(cuts) == 9
 
 
 def test_short_clips_pass():

@@ -138,6 +138,30 @@ def test_a_recipe_killed_in_every_stage_ends_the_same(folder, tmp_path):
     assert results(recipe) == results(folder)
 
 
+def test_a_training_is_carried_to_another_machine(folder, tmp_path):
+    """What `tools/gpu_check.sh` packs is enough to train there, and what it leaves is a model."""
+    environment = ENVIRONMENT | {"PYTHON": sys.executable, "NGPU": "0"}
+
+    def check(*arguments: str) -> str:
+        command = [str(ROOT / "tools" / "gpu_check.sh"), *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    check("pack", ".", "mini", "conf/tiny.yaml", str(tmp_path / "carried.tar"))
+    told = check("train", str(tmp_path / "carried.tar"), "conf/tiny.yaml", str(tmp_path / "work"))
+    assert "training has ended" in told
+    results = tmp_path / "work" / "results"
+    assert {"curves.tsv", "train.log", "model.tar.aa"} <= {path.name for path in results.iterdir()}
+    # Mels at a byte a value change little: the first evaluation is that of the training at home.
+    home, away = (
+        [line.split("\t") for line in (exp / "curves.tsv").read_text().splitlines()]
+        for exp in (folder / "exp" / "tiny", results)
+    )
+    column = home[0].index("train_loss")
+    assert float(away[1][column]) == pytest.approx(float(home[1][column]), rel=0.02)
+
+
 def test_a_wrong_key_in_the_config_stops_stage_3_in_one_line(folder):
     (folder / "conf" / "wrong.yaml").write_text((folder / "conf" / "tiny.yaml").read_text() + "batch_sise: 4\n")
     result = run(folder, "--stage", "3", "--config", "conf/wrong.yaml")

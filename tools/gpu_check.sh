@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, one command away: the CUDA tests, the benchmarks, and a GRID training in slices that resume.
 #
-#   tools/gpu_check.sh pack egs/grid lists OUT.tar             # on the machine with the dump: what the training needs
+#   tools/gpu_check.sh pack egs/grid lists CONFIG OUT.tar      # on the machine with the dump: what the training needs
 #   tools/gpu_check.sh checks [OUT]                            # on the GPU machine: CUDA tests and benchmarks
 #   tools/gpu_check.sh train OUT.tar CONFIG WORK [MINUTES [INIT]]  # one slice of training; the same command goes on
 #
 # A slice ends after MINUTES (default 9) with a checkpoint in WORK/exp; run it again until it says that training has ended.
 # Results to take away are in WORK/results, no file above 15 MB: curves, log, and the best model so far in half precision, in
 # parts (cat model.tar.* | tar -x). On another machine it goes on from there as INIT, a folder those parts were unpacked in.
-# PYTHON names the interpreter (default: python3); torch and the packages of setup.cfg must be importable in it.
+# PYTHON names the interpreter (default: python3); torch and the packages of setup.cfg must be importable in it. NGPU=0 tries
+# the slices on a CPU.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
@@ -16,16 +17,8 @@ export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 lipsound2() { "$python" -m lipsound2.cli "$@"; }
 
 usage() {
-  sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
-}
-
-pack() { # RECIPE PROTOCOL OUT.tar: data dirs, crops and sounds; mels are made again from the sounds
-  local recipe=$1 protocol=$2 out=$3
-  tar -C "$recipe" --sort=name --mtime=@0 -cf "$out.tmp" data/all "data/$protocol" \
-    dump/landmarks/timeline.tsv dump/mouth dump/face dump/sound
-  mv "$out.tmp" "$out"
-  echo "$out: $(($(stat -c %s "$out") / 1000000)) MB"
 }
 
 checks() { # [OUT]: CUDA tests and benchmarks
@@ -47,13 +40,10 @@ train() { # PACK CONFIG WORK [MINUTES [INIT]]
   if [ ! -d data ]; then
     tar -xf "$packed"
   fi
-  local protocol mel
-  protocol=$(basename "$(find data -mindepth 1 -maxdepth 1 -type d ! -name all | head -1)")
-  mel=$(sed -n 's/^target: *mel-//p' "$config")
-  lipsound2 mel data/all dump --mel "${mel:-fine}" --nj "$(nproc)"
-  local status=0
+  local protocol status=0
+  protocol=$(basename "$(find data -mindepth 1 -maxdepth 1 -type d)")
   timeout --signal TERM "${minutes}m" "$python" -m lipsound2.cli train "$config" --train "data/$protocol/train" \
-    --valid "data/$protocol/valid" --dump dump --exp exp ${init:+--init "$init"} --ngpu 1 || status=$?
+    --valid "data/$protocol/valid" --dump dump --exp exp ${init:+--init "$init"} --ngpu "${NGPU:-1}" || status=$?
   case $status in
     0) echo "training has ended" ;;
     124 | 143) echo "the slice is over; run the same command again to go on" ;;
@@ -74,7 +64,7 @@ train() { # PACK CONFIG WORK [MINUTES [INIT]]
 command=$1
 shift
 case $command in
-  pack) [ $# -eq 3 ] || usage; pack "$@" ;;
+  pack) [ $# -eq 4 ] || usage; "$python" "$root/tools/small_dump.py" "$@" ;;
   checks) checks "$@" ;;
   train) [ $# -ge 3 ] || usage; train "$@" ;;
   *) usage ;;

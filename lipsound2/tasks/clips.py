@@ -172,10 +172,11 @@ def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator
     What is learnt by heart of a clip is of no use when it may turn into any other; what lips say still is.
     """
     length = len(first.pictures)
-    cut = int(rng.integers(1, max(2, length)))
-    frame = int(cut * ratio)
-    if len(second.pictures) < length or frame != cut * ratio:
+    cuts = [cut for cut in range(1, length) if (cut * ratio).is_integer()]  # where a feature frame begins, too
+    if len(second.pictures) < length or not cuts:
         return first
+    cut = cuts[int(rng.integers(len(cuts)))]
+    frame = int(cut * ratio)
     both = [
         np.concatenate([one[:place], other[place : len(one)]])
         for one, other, place in (
