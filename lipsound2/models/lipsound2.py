@@ -25,7 +25,7 @@ class LipSound2Config:
     """Sizes of LipSound2; the defaults are the paper's, or the choice made where the paper says nothing.
 
     Attributes:
-        face_size: side of the grey input pictures.
+        face_size: side of the grey square that is looked at: all of a face crop, or the middle of larger pictures.
         encoder_channels: of the three 3D convolutions.
         encoder_lstm: units per direction of the two BiLSTM layers. The paper's "128" may mean either; per direction
             gives the 22 million parameters.
@@ -163,7 +163,7 @@ class LipSound2(FrameRegressor):
         gradients; then each step is fed either the true frame or that.
 
         Args:
-            video: uint8 (B, T, face_size, face_size).
+            video: uint8 (B, T, H, W), H and W at least face_size.
             frames: (B,) int64, valid pictures.
             target: (B, S, D) normalised features.
             target_frames: (B,) int64, valid feature frames; None: as many as belong to `frames`.
@@ -175,7 +175,7 @@ class LipSound2(FrameRegressor):
             (B, S, D) after and before the postnet, zero where padded, and the alignment (B, ceil(S / reduction), P).
 
         Raises:
-            LipsoundError: without a target, or pictures of another size.
+            LipsoundError: without a target, or pictures that are too small.
         """
         if target is None:
             raise LipsoundError("LipSound2.forward: needs a target to be fed; without one use generate()")
@@ -204,7 +204,7 @@ class LipSound2(FrameRegressor):
         """Speak: the decoder is fed its own output. Call it in eval mode.
 
         Args:
-            video: uint8 (B, T, face_size, face_size).
+            video: uint8 (B, T, H, W), H and W at least face_size.
             frames: (B,) int64, valid pictures.
 
         Returns:
@@ -232,12 +232,13 @@ class LipSound2(FrameRegressor):
     def _encode(self, video: Tensor, frames: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Encoder states, the bias of the energies, and how many states belong to each clip."""
         size = self.config.face_size
-        if tuple(video.shape[2:]) != (size, size):
+        H, W = video.shape[2:]
+        if min(H, W) < size:
             raise LipsoundError(
-                f"LipSound2: found pictures of {video.shape[3]}x{video.shape[2]}, wanted {size}x{size}; "
-                "set 'face_size' or 'input'"
+                f"LipSound2: found pictures of {W}x{H}, wanted {size}x{size} or more; set 'face_size' or 'input'"
             )
-        states, places = self.encoder(video, frames)
+        top, left = (H - size) // 2, (W - size) // 2
+        states, places = self.encoder(video[:, :, top : top + size, left : left + size], frames)
         until = self.config.attention_prior_until
         bias = energy_bias(
             places,
