@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("lipsound2.scoring.report:report", "experiment -> report.html"),
     "speak": ("lipsound2.speak:speak", "any clip -> speech"),
     "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
+    "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),
 }
 
 

@@ -1,0 +1,1 @@
+"""From what a recogniser believes to text: tokens and language model."""
