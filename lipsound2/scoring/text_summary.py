@@ -1,0 +1,195 @@
+"""Text scores as files and tables, and the rule they are measured by."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
+from lipsound2.recognition.normalise import NORMALISATIONS
+from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Counts, Slot, Tally, TextRow, TextSummary
+
+TITLES = {"wer": "WER %", "cer": "CER %", "ser": "SER %"}
+SHOWN = 10  # confused pairs in a table
+
+TEXT_RULE = f"""\
+Normalisation, of references and hypotheses alike, English ({NORMALISATIONS["en"].version}): \
+{NORMALISATIONS["en"].rule}.
+Mandarin ({NORMALISATIONS["zh"].version}): {NORMALISATIONS["zh"].rule}.
+WER: substituted, deleted and inserted words of all clips, divided by the words of all references; minimum edit \
+distance, every error at cost 1 (jiwer). It can lie above 100 %.
+CER: the same in characters. In English the blank between two words is one; in Mandarin there is no WER.
+SER: share of the clips with at least one error.
+Missing texts: a clip without a hypothesis counts as an empty one, all of its words deleted, and is counted; no clip \
+is left out. An empty reference is refused.
+Intervals: 95 % percentile bootstrap over clips of the ratio of sums; a difference of two systems is bootstrapped clip \
+by clip (paired).
+GRID's slots, where every reference is one of its sentences: share of the clips in which the slot's word was \
+substituted or deleted; an inserted word shifts no slot and belongs to none. A guess drawn uniformly in each slot has \
+a WER of {100 * CHANCE:.0f} %."""
+
+
+def table(systems: Mapping[str, TextSummary]) -> str:
+    """Rates and errors as a Markdown table, a row a system; errors in words, or in characters for Mandarin."""
+    rates = [name for name in TITLES if any(name in one.rates for one in systems.values())]
+    header = ["system", "clips", *(TITLES[name] for name in rates), "sub", "del", "ins", "of", "missing"]
+    body = []
+    for name, one in systems.items():
+        total = one.total
+        counts = total.characters if total.words is None else total.words
+        cells = [_percent(one.rates[rate]) if rate in one.rates else "-" for rate in rates]
+        errors = (counts.substitutions, counts.deletions, counts.insertions)
+        unit = "characters" if total.words is None else "words"
+        row = [name, total.clips, *cells, *errors, f"{counts.units} {unit}", total.missing]
+        body.append([str(cell) for cell in row])
+    return _markdown(header, body)
+
+
+def slot_table(systems: Mapping[str, TextSummary]) -> str:
+    """Error rate of each of GRID's slots as a Markdown table; systems without slots are left out."""
+    having = {name: one.slots for name, one in systems.items() if one.slots}
+    names = next(iter(having.values()), {})
+    body = [[name, *(_percent(slot.rate) for slot in slots.values())] for name, slots in having.items()]
+    chance = ["a guess", *(f"{100 * slot.chance:.1f}" for slot in names.values())]
+    return _markdown(["errors %", *names], [*body, chance]) if having else ""
+
+
+def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> str:
+    """The most frequent errors as a Markdown table, a column a system: `f -> s 12`, `at deleted 3`, `uh inserted 1`."""
+    columns = [[_told(confusion) for confusion in one.confusions[:shown]] for one in systems.values()]
+    length = max(map(len, columns), default=0)
+    if not length:
+        return ""
+    filled = [[*column, *[""] * (length - len(column))] for column in columns]
+    return _markdown(list(systems), [list(row) for row in zip(*filled, strict=True)])
+
+
+def page(systems: Mapping[str, TextSummary], which: str) -> str:
+    """The tables with the rule, as a file and a terminal show them.
+
+    Args:
+        systems: name -> summary, in the order of the rows.
+        which: what clips these are, for the caption.
+    """
+    versions = ", ".join(sorted({one.normalisation for one in systems.values()}))
+    rule = "\n".join(f"- {line}" for line in TEXT_RULE.splitlines())
+    parts = [
+        table(systems),
+        f"Rates in per cent with 95 % percentile bootstrap intervals over {which}; normalisation {versions}.",
+        rule,
+    ]
+    if slots := slot_table(systems):
+        parts += ["Errors by slot, %:", slots]
+    if pairs := confusion_table(systems):
+        parts += ["Most frequent errors, with how often:", pairs]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_clips(path: Path | str, rows: Sequence[TextRow]) -> None:
+    """`clips.tsv`: a line a clip; the last column is `words`, or `characters` for a language without words.
+
+    Texts are the normalised ones, so that the line explains its errors.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    unit = "characters" if rows and rows[0].words is None else "words"
+    writer.writerow(["id", "reference", "hypothesis", "errors", unit])
+    for row in rows:
+        writer.writerow([row.id, row.reference, row.hypothesis, row.counts.errors, row.counts.units])
+    write_text(path, text.getvalue())
+
+
+def write_summary(path: Path | str, systems: Mapping[str, TextSummary]) -> None:
+    """Every system's summary and the rule, as JSON."""
+    content = {"systems": {name: to_json(one) for name, one in systems.items()}, "rule": TEXT_RULE.splitlines()}
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_summary(path: Path | str) -> dict[str, TextSummary]:
+    """Read what `write_summary` wrote.
+
+    Raises:
+        LipsoundError: no such file, or another kind of file.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {name: from_json(one) for name, one in content["systems"].items()}
+    except OSError as error:
+        raise LipsoundError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LipsoundError(f"{path}: expected a summary of text scores ({error!r}); score again") from error
+
+
+def to_json(summary: TextSummary) -> dict[str, Any]:
+    """The summary as plain data; rates are fractions, rounded to five digits."""
+    return {
+        "language": summary.language,
+        "normalisation": summary.normalisation,
+        **{name: _rounded(rate) for name, rate in summary.rates.items()},
+        "total": asdict(summary.total),
+        "speakers": {speaker: asdict(tally) for speaker, tally in summary.speakers.items()},
+        "confusions": [[pair.reference, pair.hypothesis, pair.count] for pair in summary.confusions],
+        "slots": {
+            name: {
+                "rate": _rounded(slot.rate),
+                "chance": slot.chance,
+                "substitutions": slot.substitutions,
+                "deletions": slot.deletions,
+            }
+            for name, slot in summary.slots.items()
+        },
+        "letters": summary.letters,
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> TextSummary:
+    """The inverse of `to_json`."""
+    return TextSummary(
+        language=content["language"],
+        normalisation=content["normalisation"],
+        total=_tally(content["total"]),
+        rates={name: Interval(**content[name]) for name in TITLES if name in content},
+        speakers={speaker: _tally(entry) for speaker, entry in content["speakers"].items()},
+        confusions=[Confusion(*pair) for pair in content["confusions"]],
+        slots={name: Slot(**{**entry, "rate": Interval(**entry["rate"])}) for name, entry in content["slots"].items()},
+        letters={letter: dict(counts) for letter, counts in content["letters"].items()},
+    )
+
+
+def _tally(entry: Mapping[str, Any]) -> Tally:
+    words = None if entry["words"] is None else Counts(**entry["words"])
+    return Tally(**{**entry, "words": words, "characters": Counts(**entry["characters"])})
+
+
+def _rounded(value: Interval) -> dict[str, float]:
+    return {"mean": round(value.mean, 5), "low": round(value.low, 5), "high": round(value.high, 5)}
+
+
+def _percent(rate: Interval) -> str:
+    return Interval(100 * rate.mean, 100 * rate.low, 100 * rate.high).format(1)
+
+
+def _told(pair: Confusion) -> str:
+    if pair.hypothesis == NOTHING:
+        return f"{pair.reference} deleted {pair.count}"
+    if pair.reference == NOTHING:
+        return f"{pair.hypothesis} inserted {pair.count}"
+    return f"{pair.reference} -> {pair.hypothesis} {pair.count}"
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, columns aligned so that it reads well on a terminal too."""
+    rows = [header, *body]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
