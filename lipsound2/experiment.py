@@ -15,7 +15,7 @@ import lipsound2
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks import load_config
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
@@ -44,7 +44,7 @@ def find(name: Path | str) -> Path:
     """
     path = Path(name)
     for folder in (path, PRETRAINED / path):
-        if (folder / "config.yaml").exists():
+        if (folder / CONFIG).exists():
             return folder
     shipped = sorted(p.parent.name for p in PRETRAINED.glob("*/config.yaml"))
     raise LipsoundError(
@@ -64,7 +64,7 @@ def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment:
         LipsoundError: no such experiment, training has not ended, or the weights do not fit the config.
     """
     path = find(name)
-    task = load_config(path / "config.yaml").task
+    task = load_config(path / CONFIG).task
     task.restore(path)
     model = task.build()
     weights = path / WEIGHTS
@@ -82,7 +82,7 @@ def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment:
     ]
     if wrong:
         raise LipsoundError(
-            f"{weights}: {len(wrong)} tensors do not fit {path / 'config.yaml'} (first: {wrong[0]}); "
+            f"{weights}: {len(wrong)} tensors do not fit {path / CONFIG} (first: {wrong[0]}); "
             "the two files come from different runs"
         )
     # Packs hold half precision; computing is done in what the network was built in.

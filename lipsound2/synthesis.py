@@ -63,7 +63,8 @@ def synthesize(
     data = DataDir(dir)
     device = experiment.device_for(ngpu)
     model = experiment.load(exp, device)
-    inputs = [model.path / experiment.WEIGHTS, dir, dump / model.task.settings.input, dump / model.task.settings.target]
+    made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG]
+    inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")

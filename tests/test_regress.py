@@ -23,7 +23,7 @@ from lipsound2.tasks.words import UNKNOWN
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(ROOT.glob("egs/*/conf/*.yaml"))
+CONFIGS = sorted(path for path in ROOT.glob("egs/*/conf/*.yaml") if read_yaml(path)["task"] == "regress")
 LENGTHS = {"s1-a": 20, "s1-b": 16, "s1-c": 12}
 
 

@@ -110,6 +110,7 @@ class Toy:
     """See `lipsound2.tasks.base.Task`."""
 
     name: ClassVar[str] = "toy"
+    free: ClassVar[frozenset[str]] = frozenset()
     sample_rate = 16000
 
     def __init__(self, settings: ToyConfig) -> None:

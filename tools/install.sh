@@ -8,7 +8,7 @@ usage() {
   cat <<HELP
 usage: tools/install.sh [--extras LIST] [--python PYTHON] [--pip-options "..."]
 
-  --extras LIST       face,dlib,metrics,mini,kaldi,text,bench,test (default: face,metrics,mini)
+  --extras LIST       face,dlib,metrics,mini,kaldi,text,asr,torchaudio,whisper,bench,test (default: face,metrics,mini)
   --python PYTHON     interpreter to make .venv with (default: python3)
   --pip-options "..." further options for pip, such as an index with another build of torch
 

@@ -17,7 +17,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.attention import LocationAttention, energy_bias
 from lipsound2.models.decoder import Decoder, Postnet, Prenet
 from lipsound2.models.face_encoder import FaceEncoder
-from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask
+from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
 
 
 @dataclass
@@ -51,6 +51,8 @@ class LipSound2Config:
         postnet_dropout: Tacotron 2's.
         stop: a clip's output ends when its pictures do (`length`), or where attention comes to rest on the visual
             period (`period`, the paper's way).
+        contrast: see `regressor.sharpen`; for speaking alone.
+        peaks: likewise.
         max_steps: decoder steps at most with `stop: period`.
         cuda_graph: on a GPU, record the attention loop of a training step and replay it.
     """
@@ -78,6 +80,8 @@ class LipSound2Config:
     postnet_kernel: int = 5
     postnet_dropout: float = 0.5
     stop: Literal["length", "period"] = "length"
+    contrast: float = 1.0
+    peaks: float = 0.0
     max_steps: int = 1000
     cuda_graph: bool = False
 
@@ -222,6 +226,7 @@ class LipSound2(FrameRegressor):
             valid = mask(lengths, features.shape[1])
             before = features * valid[..., None]
             features = before + self.postnet(before, valid)
+            features = sharpen(features, self.config.contrast, self.config.peaks)
         words = self._words(states, video.shape[1])
         return Generated(self.denormalise(features), lengths, decoded.alignment, words)
 

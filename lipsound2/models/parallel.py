@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lipsound2.models.conformer import Conformer
 from lipsound2.models.lip_trunk import LipTrunk
-from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask
+from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
 
 
 @dataclass
@@ -40,6 +40,8 @@ class ParallelConfig:
         frame_layers: residual convolutions at that rate.
         dropout: everywhere behind the trunk.
         drop_path: share of skipped branches in the last Conformer block.
+        contrast: see `regressor.sharpen`; for speaking alone.
+        peaks: likewise.
     """
 
     crop: int = 88
@@ -58,6 +60,8 @@ class ParallelConfig:
     frame_layers: int = 3
     dropout: float = 0.15
     drop_path: float = 0.1
+    contrast: float = 1.0
+    peaks: float = 0.0
 
 
 class FrameBlock(nn.Module):
@@ -89,6 +93,7 @@ class Parallel(FrameRegressor):
 
     def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0, words: int = 0) -> None:
         super().__init__(dims, ratio)
+        self.config = config
         share = Fraction(ratio).limit_denominator(16)
         self.phases, self.pictures = share.numerator, share.denominator
         self.trunk = LipTrunk(
@@ -156,4 +161,5 @@ class Parallel(FrameRegressor):
     def generate(self, video: Tensor, frames: Tensor) -> Generated:
         """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
         prediction = self(video, frames)
-        return Generated(self.denormalise(prediction.features), self.target_frames(frames), words=prediction.words)
+        features = sharpen(prediction.features, self.config.contrast, self.config.peaks)
+        return Generated(self.denormalise(features), self.target_frames(frames), words=prediction.words)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass
@@ -82,6 +83,25 @@ class FrameRegressor(nn.Module, ABC):
     def denormalise(self, features: Tensor) -> Tensor:
         """The inverse of `normalise`."""
         return features * self.target_std + self.target_mean
+
+
+def sharpen(features: Tensor, contrast: float, peaks: float) -> Tensor:
+    """Undo some of the smoothing that comes with every distance: what is uncertain is predicted in the middle.
+
+    Args:
+        features: (B, S, D) normalised.
+        contrast: factor of what differs from the training mean; 1: as predicted.
+        peaks: how much of what stands out from its neighbours in frequency is added once more; 0: none.
+
+    Returns:
+        (B, S, D).
+    """
+    if contrast == 1 and peaks == 0:
+        return features
+    weights = torch.tensor([0.25, 0.75, 1.0, 0.75, 0.25], device=features.device, dtype=features.dtype) / 3
+    padded = F.pad(features, (2, 2), mode="replicate")
+    around = F.conv1d(padded.flatten(0, 1)[:, None], weights[None, None])[:, 0].view_as(features)
+    return contrast * features + peaks * (features - around)
 
 
 def mask(frames: Tensor, length: int) -> Tensor:

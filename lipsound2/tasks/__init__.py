@@ -11,10 +11,11 @@ from typing import Any
 from lipsound2.config import build, read_yaml, to_mapping
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.base import Task
-from lipsound2.training.options import TrainConfig
+from lipsound2.training.options import FREE, TrainConfig
 
 TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
+    "recognise": "lipsound2.tasks.recognise:Recognise",
 }
 
 
@@ -29,6 +30,11 @@ class RunConfig:
 
     train: TrainConfig
     task: Task
+
+    @property
+    def free(self) -> frozenset[str]:
+        """Keys that have no part in the trained weights."""
+        return FREE | self.task.free
 
     def mapping(self) -> dict[str, Any]:
         """Every key, resolved and flat; `load_config` reads it back."""

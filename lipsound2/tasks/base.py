@@ -95,9 +95,11 @@ class Task(Protocol):
 
     Attributes:
         name: the value of `task:` in a config.
+        free: keys of its config that have no part in the trained weights; an experiment may change them later.
     """
 
     name: ClassVar[str]
+    free: ClassVar[frozenset[str]]
 
     @property
     def sample_rate(self) -> int:

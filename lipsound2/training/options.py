@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from lipsound2.errors import LipsoundError
 
-# What an experiment's config may change between two starts: keys that have no part in the result ...
+# What an experiment's config may change between two starts: keys that have no part in the weights, these and those of
+# the task, ...
 FREE = frozenset({"workers", "log_every", "checkpoint_minutes", "tensorboard"})
 # ... and limits, which may grow so that a training goes on. Under `schedule: cosine` the learning rate then follows the
 # longer curve from here on.

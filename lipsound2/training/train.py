@@ -24,7 +24,7 @@ from lipsound2.training.distributed import World
 from lipsound2.training.init import initialise
 from lipsound2.training.loop import Loop
 from lipsound2.training.monitor import Monitor, open_log
-from lipsound2.training.options import FREE, GROWING
+from lipsound2.training.options import GROWING
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
@@ -50,11 +50,12 @@ def train(
     stamp = Stamp(
         exp,
         "train",
-        {key: value for key, value in run.mapping().items() if key not in FREE},
+        {key: value for key, value in run.mapping().items() if key not in run.free},
         [train, valid, *run.task.inputs(dump)],
     )
     if stamp.fresh() and (exp / MODEL).exists():
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
+        adopt(run, exp)
         return 0
     check_config(run, exp, init)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
@@ -97,7 +98,7 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
         )
     changed = [
         f"{key} {before.get(key)} -> {now.get(key)}"
-        for key in sorted({*before, *now} - FREE - {"accumulate"})
+        for key in sorted({*before, *now} - run.free - {"accumulate"})
         if before.get(key) != now.get(key) and not (key in GROWING and _grew(before[key], now[key]))
     ]
     if changed:
@@ -105,6 +106,13 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
             f"{exp} was begun with another config: {'; '.join(changed)}; set them back to go on, or give another --exp "
             "(with --init to begin from these weights)"
         )
+
+
+def adopt(run: RunConfig, exp: Path) -> None:
+    """Write a trained experiment's config again where keys were changed that matter for its use alone."""
+    if load_config(exp / "config.yaml").mapping() != run.mapping():
+        write_yaml(exp / "config.yaml", run.mapping())
+        log.info("%s: the config was changed in keys that the weights do not depend on; it is used from now on", exp)
 
 
 def _grew(before: int, now: int) -> bool:

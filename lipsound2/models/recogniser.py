@@ -1,0 +1,62 @@
+"""What every model of the task *recognise* is: frames in, scores of tokens out, by CTC and maybe by a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from lipsound2.models.jasper import Jasper, JasperConfig
+from lipsound2.models.speech_encoder import SpeechConformer, SpeechConformerConfig, TextDecoder
+
+Encoder = Jasper | SpeechConformer
+MODELS: dict[str, tuple[Callable[..., Encoder], type[Any]]] = {
+    "jasper": (Jasper, JasperConfig),
+    "conformer": (SpeechConformer, SpeechConformerConfig),
+}
+
+
+@dataclass
+class Heard:
+    """States of a batch and CTC's view of them.
+
+    Attributes:
+        states: (B, T, width).
+        lengths: (B,) int64 states of each clip.
+        log_probs: (B, T, tokens) float32 natural log-probabilities, token 0 CTC's blank.
+    """
+
+    states: Tensor
+    lengths: Tensor
+    log_probs: Tensor
+
+
+class Recogniser(nn.Module):
+    """An encoder with a CTC head, and a text decoder when its config asks for one.
+
+    Args:
+        model: name of the encoder.
+        config: its sizes.
+        bands: feature dimensions.
+        tokens: number of tokens.
+    """
+
+    def __init__(self, model: str, config: Any, bands: int, tokens: int) -> None:
+        super().__init__()
+        self.encoder: Encoder = MODELS[model][0](config, bands)
+        self.ctc = nn.Linear(self.encoder.width, tokens)
+        self.decoder: TextDecoder | None = None
+        if getattr(config, "decoder_layers", 0):
+            self.decoder = TextDecoder(tokens, self.encoder.width, config.decoder_layers, config.heads, config.dropout)
+
+    @property
+    def stride(self) -> int:
+        """Feature frames a state."""
+        return self.encoder.stride
+
+    def forward(self, features: Tensor, frames: Tensor) -> Heard:
+        """(B, S, bands) normalised features, zero where padded, and (B,) their numbers."""
+        states, lengths = self.encoder(features, frames)
+        return Heard(states, lengths, self.ctc(states).float().log_softmax(-1))

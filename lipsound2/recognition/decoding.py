@@ -1,0 +1,137 @@
+"""Our own recognisers as listeners, and the verb `decode`: an experiment and a data dir -> the text of every clip."""
+
+from __future__ import annotations
+
+import json
+import logging
+import typing
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from lipsound2 import experiment
+from lipsound2.archive import Archive
+from lipsound2.audio.sound import decode_flac
+from lipsound2.datadir import DataDir, write_table
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock, write_text
+from lipsound2.models.recogniser import Recogniser
+from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
+from lipsound2.recognition.grammar import grammar as find_grammar
+from lipsound2.recognition.hypothesis import Hypothesis
+from lipsound2.recognition.recognisers import Listener, listener
+from lipsound2.stamp import Stamp
+from lipsound2.tasks.recognise import Recognise
+from lipsound2.tasks.speech import SPEECH, Utterance, features_of
+
+log = logging.getLogger(__name__)
+
+TEXT, DETAILS = "text", "words.jsonl"
+_BATCH = 16
+
+
+class OwnListener:
+    """An experiment, or a pack, of the task *recognise*.
+
+    Args:
+        name: its folder, or the name of one that ships.
+        grammar: name or file of a grammar; only its sentences are heard.
+        ngpu: GPUs to use: 0 or 1.
+    """
+
+    def __init__(self, name: str, grammar: str = "", ngpu: int = 0) -> None:
+        self.name = name
+        self._device = experiment.device_for(ngpu)
+        loaded = experiment.load(name, self._device)
+        if not isinstance(loaded.task, Recognise):
+            raise LipsoundError(f"{name}: is of the task '{loaded.task.name}', wanted one of 'recognise'")
+        self._task = loaded.task
+        self._model = typing.cast(Recogniser, loaded.model)
+        self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
+
+    @torch.no_grad()
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound."""
+        batch = self._task.collate([Utterance("", features_of(sound), [], "") for sound in sounds]).to(self._device)
+        heard = self._model(batch.features, batch.lengths)
+        seconds: float = self._model.stride * SPEECH.hop / SPEECH.sample_rate
+        return [
+            self._decode(log_probs[:length], seconds)
+            for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True)
+        ]
+
+    def _decode(self, log_probs: np.ndarray, seconds: float) -> Hypothesis:
+        tokenizer = self._task.tokenizer
+        if self._graph is not None:
+            tokens, score = through(self._graph, log_probs)
+            return hypothesis(tokens, tokenizer, seconds, score)
+        return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
+
+
+def decode(
+    asr: str,
+    dir: Path,
+    out: Path,
+    *,
+    dump: Path,
+    grammar: str = "",
+    ngpu: int = 0,
+) -> None:
+    """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
+
+    Args:
+        asr: experiment or pack of the task recognise, or a ready-made one: pocketsphinx:grid, whisper:base, ...
+        dir: data dir of the clips.
+        out: folder to write.
+        dump: folder whose `sound` is listened to.
+        grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
+        ngpu: GPUs to use: 0 or 1.
+    """
+    data, sounds = DataDir(dir), Archive(dump / "sound")
+    names = [name for name in data.ids if name in sounds]
+    if not names:
+        raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
+    chosen = listener(asr, grammar=grammar, ngpu=ngpu)
+    model = Path(asr) if Path(asr).exists() else None
+    inputs = [dir, dump / "sound", *([model / experiment.WEIGHTS] if model else [])]
+    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar}, inputs)
+    if stamp.fresh():
+        print(f"{out}: done already with these inputs and options; skipped")
+        return
+    with folder_lock(out, "decode"):
+        stamp.clear()
+        heard: dict[str, Hypothesis] = {}
+        with tqdm(total=len(names), desc="decode", unit="clip") as bar:
+            for start in range(0, len(names), _BATCH):
+                part = names[start : start + _BATCH]
+                heard |= zip(part, chosen.hear([decode_flac(sounds[name]) for name in part]), strict=True)
+                bar.update(len(part))
+        write_hypotheses(out, heard)
+        stamp.write()
+    silent = sum(not what.text for what in heard.values())
+    absent = len(data) - len(names)
+    log.info("%s: %d clips, %d of them heard as nothing, %d without a sound", out, len(heard), silent, absent)
+
+
+def write_hypotheses(out: Path, heard: dict[str, Hypothesis]) -> None:
+    """OUT/text, clips heard as nothing left out, and OUT/words.jsonl with every clip."""
+    write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
+    rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
+    write_text(out / DETAILS, "".join(f"{row}\n" for row in rows))
+
+
+def to_json(what: Hypothesis) -> dict[str, Any]:
+    """A hypothesis as plain values, times to the millisecond."""
+    words = [
+        {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
+        for word in what.words
+    ]
+    return {"text": what.text, "words": words, "score": round(what.score, 3)}
+
+
+__all__ = ["Listener", "OwnListener", "decode", "to_json", "write_hypotheses"]

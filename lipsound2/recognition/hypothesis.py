@@ -1,0 +1,37 @@
+"""What a recogniser heard: words with their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word.
+
+    Attributes:
+        text: as it is written.
+        start: seconds from the beginning of the sound.
+        end: likewise.
+        confidence: in [0, 1], as the recogniser sees it; recognisers differ in what they mean by it.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What was said, according to one recogniser.
+
+    Attributes:
+        text: words with blanks between; empty when nothing was heard.
+        words: the same with times, where the recogniser knows them.
+        score: natural log-probability or another score of which higher is better; compare within one clip only.
+    """
+
+    text: str
+    words: list[Word] = field(default_factory=list)
+    score: float = 0.0

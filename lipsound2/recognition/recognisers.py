@@ -1,0 +1,240 @@
+"""Recognisers by name behind one small interface: our own, and ready-made ones that nobody here trained.
+
+    exp/asr, grid-asr                        an experiment or pack of the task *recognise*, or one that ships
+    pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it listens for its sentences alone
+    torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
+    whisper:base                             OpenAI's Whisper, fetched on first use
+
+Packages and weights are loaded when a recogniser is asked for, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError, require
+from lipsound2.recognition.grammar import Grammar, grammar
+from lipsound2.recognition.hypothesis import Hypothesis, Word
+
+RATE = 16_000  # samples a second, of all sounds here
+
+
+class Listener(Protocol):
+    """Something that hears words in sounds.
+
+    Attributes:
+        name: what it was asked for by.
+    """
+
+    name: str
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each of some sounds, (samples,) float32 at 16 kHz."""
+
+
+def listener(name: str, **options: Any) -> Listener:
+    """A recogniser by name.
+
+    Args:
+        name: see the module.
+        options: of our own recognisers, see `recognition.decoding.OwnListener`.
+
+    Raises:
+        LipsoundError: there is none of this name, its package is missing, or its weights cannot be had.
+    """
+    kind, _, rest = name.partition(":")
+    if kind in READY_MADE and not Path(name).exists():
+        given = sorted(key for key, value in options.items() if value and key != "ngpu")
+        if given:
+            raise LipsoundError(f"--asr {name}: {', '.join(given)} are options of our own recognisers")
+        return READY_MADE[kind](rest)
+    from lipsound2.recognition.decoding import OwnListener
+
+    return OwnListener(name, **options)
+
+
+class PocketSphinx:
+    """CMU's PocketSphinx with the American English models of its wheel: no training, no download.
+
+    Args:
+        rest: name or file of a grammar; empty: its own trigram model of general English.
+    """
+
+    _OTHER_SPELLING: ClassVar[dict[str, str]] = {"z": "zed"}  # the dictionary says "zee"
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"pocketsphinx:{rest}" if rest else "pocketsphinx"
+        sphinx = require("pocketsphinx", "asr")
+        config = sphinx.Config(samprate=RATE, loglevel="FATAL")
+        self._words: dict[str, str] = {}
+        if rest:
+            allowed = grammar(rest)
+            # Names of letters end in a full stop there: "a" is the article.
+            self._words = {
+                word: self._OTHER_SPELLING.get(word, f"{word}.")
+                for slot in allowed.slots
+                for word in slot
+                if len(word) == 1
+            }
+            config["lm"] = None
+            self._decoder = sphinx.Decoder(config)
+            self._refuse_unknown(allowed)
+            self._decoder.add_jsgf_string("sentences", allowed.jsgf(self._words))
+            self._decoder.activate_search("sentences")
+        else:
+            self._decoder = sphinx.Decoder(config)
+
+    def _refuse_unknown(self, allowed: Grammar) -> None:
+        words = [self._words.get(word, word) for slot in allowed.slots for word in slot]
+        unknown = sorted({word for word in words if self._decoder.lookup_word(word) is None})
+        if unknown:
+            raise LipsoundError(f"{self.name}: words its dictionary does not know: {', '.join(unknown)}")
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound."""
+        return [self._hear(sound) for sound in sounds]
+
+    def _hear(self, sound: np.ndarray) -> Hypothesis:
+        decoder = self._decoder
+        decoder.start_utt()
+        samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+        decoder.process_raw(samples.tobytes(), full_utt=True)
+        decoder.end_utt()
+        best = decoder.hyp()
+        if best is None:
+            return Hypothesis("")
+        back = {spelling: word for word, spelling in self._words.items()}
+        words = []
+        for segment in decoder.seg():
+            text = segment.word.split("(")[0]
+            if text.startswith(("<", "[")):
+                continue
+            confidence = float(np.clip(decoder.logmath.exp(segment.prob), 0, 1))
+            start, end = segment.start_frame / 100, (segment.end_frame + 1) / 100
+            words.append(Word(back.get(text, text), start, end, confidence))
+        return Hypothesis(" ".join(word.text for word in words), words, float(best.score))
+
+
+class Bundle:
+    """A CTC recogniser among torchaudio's bundles.
+
+    Args:
+        rest: name of the bundle.
+    """
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"torchaudio:{rest}"
+        torchaudio = require("torchaudio", "torchaudio")
+        bundle = getattr(torchaudio.pipelines, rest, None)
+        if bundle is None or not hasattr(bundle, "get_labels"):
+            known = [key for key in dir(torchaudio.pipelines) if "_ASR_" in key]
+            raise LipsoundError(f"--asr {self.name}: no such bundle; one of {', '.join(known)}")
+        self._labels = bundle.get_labels()
+        place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
+        self._model = _fetched(bundle.get_model, self.name, "torchaudio's weights", place).eval()
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound, by greedy decoding."""
+        import torch
+
+        found = []
+        for sound in sounds:
+            with torch.inference_mode():
+                scores = self._model(torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None])[0][0]
+            found.append(self._words(scores.log_softmax(-1).exp().numpy(), len(sound) / RATE))
+        return found
+
+    def _words(self, probabilities: np.ndarray, seconds: float) -> Hypothesis:
+        step = seconds / len(probabilities)
+        words: list[Word] = []
+        letters: list[tuple[str, int, int, float]] = []
+        frame = 0
+        for label, run in groupby([*probabilities.argmax(1).tolist(), self._labels.index("|")]):
+            length = sum(1 for _ in run)
+            text = self._labels[label]
+            if text == "|" and letters:
+                word = "".join(letter for letter, *_ in letters).lower()
+                confidence = float(np.mean([share for *_, share in letters]))
+                words.append(Word(word, letters[0][1] * step, letters[-1][2] * step, confidence))
+                letters = []
+            elif text not in ("-", "|"):
+                share = float(probabilities[frame : frame + length, label].mean())
+                letters.append((text, frame, frame + length, share))
+            frame += length
+        return Hypothesis(" ".join(word.text for word in words), words)
+
+
+class Whisper:
+    """OpenAI's Whisper (package `openai-whisper`).
+
+    Args:
+        rest: size, such as base.en.
+    """
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"whisper:{rest or 'base'}"
+        whisper = require("whisper", "whisper")
+        size = rest or "base"
+        if size not in whisper.available_models():
+            raise LipsoundError(f"--asr {self.name}: no such model; one of {', '.join(whisper.available_models())}")
+        place = "~/.cache/whisper of a machine that has them"
+        self._model = _fetched(lambda: whisper.load_model(size), self.name, "Whisper's weights", place)
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound."""
+        return [self._hear(sound) for sound in sounds]
+
+    def _hear(self, sound: np.ndarray) -> Hypothesis:
+        told = self._model.transcribe(np.asarray(sound, np.float32), word_timestamps=True, fp16=False)
+        words = [
+            Word(word["word"].strip(), float(word["start"]), float(word["end"]), float(word["probability"]))
+            for segment in told["segments"]
+            for word in segment.get("words", ())
+        ]
+        return Hypothesis(told["text"].strip(), words)
+
+
+def _fetched(load: Any, name: str, what: str, place: str) -> Any:
+    """Load a model that may have to be downloaded first; without a network, say where its files go."""
+    print(f"{name}: {what} are fetched now unless they are here already")
+    try:
+        return load()
+    except (OSError, RuntimeError) as error:
+        raise LipsoundError(f"--asr {name}: {what} cannot be had ({error}); offline, copy them from {place}") from error
+
+
+READY_MADE: dict[str, Callable[[str], Listener]] = {
+    "pocketsphinx": PocketSphinx,
+    "torchaudio": Bundle,
+    "whisper": Whisper,
+}
+
+
+def hear_all(listener: Listener, sounds: Iterable[tuple[str, np.ndarray]], batch: int = 16) -> dict[str, Hypothesis]:
+    """What is said in many sounds, some at a time.
+
+    Args:
+        listener: who hears.
+        sounds: (id, (samples,) float32).
+        batch: how many at once.
+    """
+    found: dict[str, Hypothesis] = {}
+    waiting: list[tuple[str, np.ndarray]] = []
+
+    def flush() -> None:
+        heard = listener.hear([sound for _, sound in waiting])
+        found.update({name: what for (name, _), what in zip(waiting, heard, strict=True)})
+        waiting.clear()
+
+    for pair in sounds:
+        waiting.append(pair)
+        if len(waiting) == batch:
+            flush()
+    if waiting:
+        flush()
+    return found

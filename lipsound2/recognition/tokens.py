@@ -1,0 +1,271 @@
+"""Text as numbers for a recogniser: characters, or pieces of words (sentencepiece).
+
+Token 0 is CTC's blank and token 1 stands for whatever the tokenizer does not know, so that an unknown character is an
+error that is counted, not one that vanishes. What a tokenizer is made of travels with the experiment as one file.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError, require
+from lipsound2.files import atomic_path, write_text
+
+log = logging.getLogger(__name__)
+
+BLANK, UNKNOWN = 0, 1
+_SPACE = "<space>"  # a blank between words, as it stands in a file of one character a line
+_SHOWN = 5
+
+
+class Tokenizer(ABC):
+    """Text to tokens and back."""
+
+    file: str  # name of its file in an experiment
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Tokens there are, blank and unknown included."""
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text; UNKNOWN for what is not known."""
+
+    @abstractmethod
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of tokens; blanks are left out, UNKNOWN shows as "\u2047"."""
+
+    @abstractmethod
+    def begins_word(self, token: int) -> bool:
+        """Whether a new word begins with, or behind, this token."""
+
+    @abstractmethod
+    def is_blank(self, token: int) -> bool:
+        """Whether a token is nothing but the blank between words."""
+
+    @abstractmethod
+    def spell(self, word: str, first: bool) -> list[int]:
+        """Tokens of a word in a sentence, its leading blank included unless it is the first.
+
+        Raises:
+            LipsoundError: the word cannot be spelled.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write `file` into a folder."""
+
+    def _spelled(self, word: str, tokens: list[int]) -> list[int]:
+        if UNKNOWN in tokens:
+            raise LipsoundError(
+                f"'{word}' cannot be spelled with the tokens of this recogniser; it was not trained for it"
+            )
+        return tokens
+
+
+class Characters(Tokenizer):
+    """One token a character.
+
+    Args:
+        characters: those that are known; order is the order of the tokens, from 2 on.
+    """
+
+    file = "tokens.txt"
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self.characters = list(characters)
+        self._numbers = {character: number for number, character in enumerate(self.characters, start=2)}
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Characters:
+        """All characters of some texts.
+
+        Raises:
+            LipsoundError: there are none.
+        """
+        characters = sorted({character for text in texts for character in text})
+        if not characters:
+            raise LipsoundError("tokens: the texts hold no character at all; look at the data dir's 'text'")
+        return cls(characters)
+
+    def __len__(self) -> int:
+        return len(self.characters) + 2
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text."""
+        return [self._numbers.get(character, UNKNOWN) for character in text]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of tokens."""
+        return "".join("\u2047" if token == UNKNOWN else self.characters[token - 2] for token in tokens if token)
+
+    def begins_word(self, token: int) -> bool:
+        """After a blank."""
+        return self.is_blank(token)
+
+    def is_blank(self, token: int) -> bool:
+        """Whether it is the blank."""
+        return token >= 2 and self.characters[token - 2] == " "
+
+    def spell(self, word: str, first: bool) -> list[int]:
+        """Tokens of a word in a sentence."""
+        return self._spelled(word, self.encode(word if first else f" {word}"))
+
+    def save(self, folder: Path) -> None:
+        """Write one character a line."""
+        rows = (_SPACE if character == " " else character for character in self.characters)
+        write_text(folder / self.file, "".join(f"{row}\n" for row in rows))
+
+    @classmethod
+    def load(cls, path: Path) -> Characters:
+        """Read what `save` wrote.
+
+        Raises:
+            LipsoundError: a line that is not one character.
+        """
+        rows = path.read_text(encoding="utf-8").split("\n")[:-1]
+        characters = [" " if row == _SPACE else row for row in rows]
+        for number, character in enumerate(characters, start=1):
+            if len(character) != 1:
+                raise LipsoundError(f"{path}:{number}: expected one character or {_SPACE}, found '{character}'")
+        return cls(characters)
+
+
+class Pieces(Tokenizer):
+    """Tokens of a sentencepiece model; its piece n is token n + 1, its unknown piece (0) is UNKNOWN.
+
+    Args:
+        model: the model file.
+    """
+
+    file = "tokens.model"
+
+    def __init__(self, model: Path) -> None:
+        spm = require("sentencepiece", "text")
+        self._content = model.read_bytes()
+        try:
+            self._pieces = spm.SentencePieceProcessor(model_proto=self._content)
+        except RuntimeError as error:
+            raise LipsoundError(
+                f"{model}: no sentencepiece model ({error}); make one with: lipsound2 tokens"
+            ) from error
+
+    def __len__(self) -> int:
+        return int(self._pieces.vocab_size()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text."""
+        return [piece + 1 for piece in self._pieces.encode(text)]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of tokens."""
+        return str(self._pieces.decode([int(token) - 1 for token in tokens if token])).replace(" \u2047 ", "\u2047")
+
+    def begins_word(self, token: int) -> bool:
+        """With a piece that carries the mark of a blank."""
+        return token >= 1 and self._pieces.id_to_piece(token - 1).startswith("\u2581")
+
+    def is_blank(self, token: int) -> bool:
+        """Whether a piece is the mark of a blank alone: then it is no part of a word."""
+        return token >= 1 and self._pieces.id_to_piece(token - 1) == "\u2581"
+
+    def spell(self, word: str, first: bool) -> list[int]:
+        """Tokens of a word in a sentence: the same wherever it stands."""
+        return self._spelled(word, self.encode(word))
+
+    def save(self, folder: Path) -> None:
+        """Write the model."""
+        with atomic_path(folder / self.file) as temporary:
+            temporary.write_bytes(self._content)
+
+
+def load(path: Path) -> Tokenizer:
+    """A tokenizer's file, or the folder it lies in.
+
+    Raises:
+        LipsoundError: there is none.
+    """
+    for kind in (Characters, Pieces):
+        found = path / kind.file if path.is_dir() else path
+        if found.is_file() and found.suffix == Path(kind.file).suffix:
+            return Characters.load(found) if kind is Characters else Pieces(found)
+    raise LipsoundError(f"{path}: no tokenizer (tokens.txt or tokens.model); make one with: lipsound2 tokens DIR OUT")
+
+
+def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
+    """Count, and tell, the characters that a tokenizer does not know; returns how many clips hold one."""
+    unknown: Counter[str] = Counter()
+    clips = []
+    for name, text in texts.items():
+        if UNKNOWN in tokenizer.encode(text):
+            clips.append(name)
+            unknown.update(c for c in text if not c.isspace() and UNKNOWN in tokenizer.encode(c))
+    if clips:
+        shown = ", ".join(f"'{character}' ({count})" for character, count in unknown.most_common(_SHOWN))
+        log.warning(
+            "%s: %d of %d texts hold characters the tokenizer does not know: %s; the first is %s",
+            *(where, len(clips), len(texts), shown or "none by itself", clips[0]),
+        )
+    return len(clips)
+
+
+def tokens(
+    dir: Path,
+    out: Path,
+    *,
+    kind: Literal["characters", "unigram", "bpe"] = "unigram",
+    size: int = 1000,
+) -> None:
+    """Make the tokenizer of a recogniser from the transcripts of a data dir.
+
+    Args:
+        dir: data dir with `text`; use the training set.
+        out: file to write: OUT.txt for characters, OUT.model for pieces.
+        kind: characters, or sentencepiece's unigram or bpe pieces.
+        size: number of pieces; fewer when the text does not have as many.
+    """
+    texts = DataDir(dir).text
+    if not texts:
+        raise LipsoundError(f"{dir}: has no 'text'; tokens are made of transcripts")
+    wanted = Path(Characters.file if kind == "characters" else Pieces.file).suffix
+    if out.suffix != wanted:
+        raise LipsoundError(f"{out}: expected a file name that ends in '{wanted}' for --kind {kind}")
+    if kind == "characters":
+        made: Tokenizer = Characters.of(texts.values())
+        write_text(out, "".join(f"{_SPACE if c == ' ' else c}\n" for c in made.characters))  # type: ignore[attr-defined]
+    else:
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(_train_pieces(texts.values(), kind, size))
+        made = Pieces(out)
+    print(f"{out}: {len(made)} tokens, blank and unknown included, from {len(texts)} texts")
+
+
+def _train_pieces(texts: Iterable[str], kind: str, size: int) -> bytes:
+    import io
+
+    spm = require("sentencepiece", "text")
+    model = io.BytesIO()
+    options: dict[str, Any] = {
+        "sentence_iterator": iter(texts),
+        "model_writer": model,
+        "model_type": kind,
+        "vocab_size": size,
+        "hard_vocab_limit": False,  # a small text may not have as many
+        "character_coverage": 1.0,
+        "bos_id": -1,
+        "eos_id": -1,
+        "minloglevel": 2,
+    }
+    try:
+        spm.SentencePieceTrainer.train(**options)
+    except RuntimeError as error:
+        raise LipsoundError(
+            f"--size {size}: sentencepiece could not make {kind} pieces of this text: {error}"
+        ) from error
+    return model.getvalue()

@@ -1,0 +1,185 @@
+"""Task *recognise*: sound -> tokens, by CTC and, when the model has a decoder, by attention beside it.
+
+LipSound2 reads lips by ear: what it says is heard by a recogniser that was trained on real speech and fine-tuned, at a
+tenth of the learning rate, on generated speech. Checkpoints are chosen by word errors of greedy decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsound2.config import build, to_mapping
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError, require
+from lipsound2.models.recogniser import MODELS, Heard, Recogniser
+from lipsound2.models.regressor import mask
+from lipsound2.recognition.ctc import greedy
+from lipsound2.recognition.normalise import normalisation, normalise
+from lipsound2.recognition.tokens import Characters, Tokenizer, report_unknown
+from lipsound2.recognition.tokens import load as load_tokens
+from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.speech import SPEECH, SpeechBatch, SpeechConfig, Utterance, Utterances
+
+
+@dataclass(frozen=True)
+class RecogniseConfig:
+    """Keys of this task in a config.
+
+    Attributes:
+        model: which network.
+        language: of the texts; decides how they are normalised.
+        tokens: `characters` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
+        ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
+        smoothing: label smoothing of the decoder's loss.
+        valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
+    """
+
+    model: Literal["jasper", "conformer"] = "conformer"
+    language: str = "en"
+    tokens: str = "characters"
+    ctc_weight: float = 0.3
+    smoothing: float = 0.1
+    valid_clips: int = 0
+
+
+class Recognise:
+    """Sounds to texts: data, network, loss and evaluation. See `tasks.base.Task`."""
+
+    name: ClassVar[str] = "recognise"
+    free: ClassVar[frozenset[str]] = frozenset({"valid_clips"})
+    sample_rate = SPEECH.sample_rate
+
+    def __init__(self, settings: RecogniseConfig, network: Any, augmentation: SpeechConfig) -> None:
+        self.settings = settings
+        self.network = network
+        self.augmentation = augmentation
+        self._tokenizer: Tokenizer | None = None
+
+    @classmethod
+    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
+        """The dataclasses that own this task's keys; `model:` picks one of them."""
+        chosen = build([RecogniseConfig], {key: value for key, value in values.items() if key == "model"}, where)[0]
+        return [RecogniseConfig, MODELS[chosen.model][1], SpeechConfig]
+
+    def config(self) -> dict[str, Any]:
+        """Every key of `options`, resolved."""
+        return to_mapping(self.settings, self.network, self.augmentation)
+
+    def inputs(self, dump: Path) -> list[Path]:
+        """The archives that are read."""
+        return [dump / "sound"]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Known once data or an experiment was read."""
+        if self._tokenizer is None:
+            raise LipsoundError("the task has read neither data nor an experiment yet")
+        return self._tokenizer
+
+    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Utterances, Utterances]:
+        """Training and validation utterances; the tokenizer is made, or read, first."""
+        learnt, checked = self._texts(train), self._texts(valid)
+        if self.settings.tokens == "characters":
+            self._tokenizer = Characters.of(learnt.values())
+        else:
+            self._tokenizer = load_tokens(Path(self.settings.tokens))
+        for data, texts in ((train, learnt), (valid, checked)):
+            report_unknown(self.tokenizer, texts, str(data.path))
+        encode = self.tokenizer.encode
+        return (
+            Utterances(train, dump, encode, self.augmentation, learnt, training=True),
+            Utterances(valid, dump, encode, self.augmentation, checked, training=False),
+        )
+
+    def _texts(self, data: DataDir) -> dict[str, str]:
+        if not data.text:
+            raise LipsoundError(f"{data.path}: has no 'text', which a recogniser learns from")
+        texts = {name: normalise(text, self.settings.language) for name, text in data.text.items()}
+        empty = [name for name, text in texts.items() if not text]
+        if empty:
+            raise LipsoundError(
+                f"{data.path}/text: {len(empty)} texts hold no word, the first is that of '{empty[0]}'; take them out"
+            )
+        return texts
+
+    def build(self) -> Recogniser:
+        """The network with fresh weights."""
+        return Recogniser(self.settings.model, self.network, SPEECH.bands, len(self.tokenizer))
+
+    def save(self, exp: Path) -> None:
+        """Write the tokenizer."""
+        self.tokenizer.save(exp)
+
+    def restore(self, exp: Path) -> None:
+        """Read the tokenizer."""
+        self._tokenizer = load_tokens(exp)
+
+    def collate(self, samples: list[Utterance]) -> SpeechBatch:
+        """Pad utterances to the longest."""
+        return SpeechBatch.of(samples)
+
+    def loss(self, model: Recogniser, batch: SpeechBatch, progress: float) -> Loss:
+        """Sum over the utterances of the batch, each weighing as many as it has tokens."""
+        heard: Heard = model(batch.features, batch.lengths)
+        parts = {"ctc": ctc_loss(heard, batch)}
+        if model.decoder is not None:
+            share = self.settings.ctc_weight
+            written = self._decoder_loss(model, heard, batch)
+            parts = {"ctc": share * parts["ctc"], "attention": (1 - share) * written}
+        weight = float(batch.token_lengths.sum())
+        total = torch.stack(list(parts.values())).sum()
+        return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
+
+    def _decoder_loss(self, model: Recogniser, heard: Heard, batch: SpeechBatch) -> Tensor:
+        """Summed cross entropy of each token, and of the end, after the true tokens before it."""
+        assert model.decoder is not None
+        end, lengths = model.decoder.boundary, batch.token_lengths + 1
+        prefixes = F.pad(batch.tokens, (1, 0), value=end)
+        targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.token_lengths[:, None], end)
+        scores = model.decoder(prefixes, lengths, heard.states, heard.lengths)
+        valid = mask(lengths, targets.shape[1])
+        return F.cross_entropy(
+            scores[valid].float(), targets[valid], reduction="sum", label_smoothing=self.settings.smoothing
+        )
+
+    def evaluate(self, model: Recogniser, valid: Utterances, device: torch.device | str) -> Evaluation:
+        """Word and character errors of greedy decoding, and the loss."""
+        jiwer = require("jiwer", "metrics")
+        count = self.settings.valid_clips or len(valid)
+        chosen = np.linspace(0, len(valid) - 1, min(count, len(valid))).round().astype(int)
+        references: list[str] = []
+        hypotheses: list[str] = []
+        total = weight = 0.0
+        for start in range(0, len(chosen), 16):
+            batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]]).to(device)
+            loss = self.loss(model, batch, 1.0)
+            total, weight = total + float(loss.total), weight + loss.weight
+            heard: Heard = model(batch.features, batch.lengths)
+            for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True):
+                hypotheses.append(self.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
+            references += batch.texts
+        words, characters = (float(rate(references, hypotheses)) for rate in (jiwer.wer, jiwer.cer))
+        chosen_rate = words if normalisation(self.settings.language).unit == "word" else characters
+        numbers = {"wer": words, "cer": characters, "valid_loss": total / max(weight, 1)}
+        return Evaluation(1 - chosen_rate, numbers)
+
+
+def ctc_loss(heard: Heard, batch: SpeechBatch) -> Tensor:
+    """Summed CTC loss; an utterance with more tokens than states can hold has none."""
+    each = F.ctc_loss(
+        heard.log_probs.transpose(0, 1),
+        batch.tokens,
+        heard.lengths,
+        batch.token_lengths,
+        reduction="none",
+        zero_infinity=True,
+    )
+    return each.sum()
