@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from lipsound2.models.lip_trunk import LipTrunk
 from lipsound2.models.parallel import Parallel, ParallelConfig
+from lipsound2.models.regressor import sharpen
 
 SMALL = ParallelConfig(
     trunk_widths=(8, 16), width=32, layers=2, heads=2, kernel=5, reach=4, frame_width=16, frame_layers=1
@@ -111,3 +114,27 @@ def test_every_weight_gets_a_gradient():
     video, frames = _video(6, 9)
     model(video, frames).features.square().mean().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_sharpening_lifts_what_stands_out():
+    features = torch.randn(2, 5, 80)
+    assert sharpen(features, 1.0, 0.0) is features
+    assert torch.allclose(sharpen(features, 1.3, 0.0), 1.3 * features)
+    level = torch.full((1, 4, 80), 0.7)
+    assert torch.allclose(sharpen(level, 1.0, 2.0), level, atol=1e-6)  # flat over frequency: nothing stands out
+    peak = torch.zeros(1, 1, 80)
+    peak[..., 40] = 1
+    sharper = sharpen(peak, 1.0, 1.0)
+    assert sharper[0, 0, 40] > 1.5
+    assert (sharper[0, 0, [38, 39, 41, 42]] < 0).all()
+    assert sharper[0, 0, :38].abs().max() == 0
+
+
+def test_sharpening_is_for_speaking_alone():
+    plain, sharp = (Parallel(dataclasses.replace(SMALL, contrast=c)) for c in (1.0, 1.5))
+    sharp.load_state_dict(plain.state_dict())
+    video, frames = _video(6)
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(video, frames).features, sharp.eval()(video, frames).features)
+        spoken = [model.generate(video, frames).features for model in (plain, sharp)]
+    assert torch.allclose(spoken[1], 1.5 * spoken[0], atol=1e-5)  # the mean of a fresh network's features is 0

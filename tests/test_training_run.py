@@ -202,6 +202,16 @@ def test_tensorboard_events(toy: Toy) -> None:
     )
 
 
+def test_keys_the_weights_do_not_depend_on_are_taken_over(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
+    exp = toy.train(max_epochs=2, log_every=50)
+    weights = sha256(exp / "model.safetensors")
+    toy.train(max_epochs=2, log_every=7)
+    assert "nothing to do" in caplog.text
+    assert "keys that the weights do not depend on" in caplog.text
+    assert read_yaml(exp / "config.yaml")["log_every"] == 7
+    assert sha256(exp / "model.safetensors") == weights
+
+
 # Faults
 
 
