@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,12 @@ class Hypothesis:
     text: str
     words: list[Word] = field(default_factory=list)
     score: float = 0.0
+
+
+def to_json(what: Hypothesis) -> dict[str, Any]:
+    """A hypothesis as plain values, times to the millisecond."""
+    words = [
+        {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
+        for word in what.words
+    ]
+    return {"text": what.text, "words": words, "score": round(what.score, 3)}

@@ -1,4 +1,4 @@
-"""Our own recognisers as listeners, and the verb `decode`: an experiment and a data dir -> the text of every clip."""
+"""Recognisers by name, and the verb `decode`: a recogniser and a data dir -> the text of every clip."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 import logging
 import typing
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +21,8 @@ from lipsound2.files import folder_lock, write_text
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import grammar as find_grammar
-from lipsound2.recognition.hypothesis import Hypothesis
-from lipsound2.recognition.recognisers import Listener, listener
+from lipsound2.recognition.hypothesis import Hypothesis, to_json
+from lipsound2.recognition.readymade import READY_MADE, Listener
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.recognise import Recognise
 from lipsound2.tasks.speech import SPEECH, Utterance, features_of
@@ -71,6 +69,25 @@ class OwnListener:
             tokens, score = through(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
+
+
+def listener(name: str, grammar: str = "", ngpu: int = 0) -> Listener:
+    """A recogniser by name: an experiment or pack of the task *recognise*, one that ships, or a ready-made one.
+
+    Args:
+        name: folder, or name; see `recognition.readymade` for those that need no training.
+        grammar: of our own recognisers: only its sentences are heard.
+        ngpu: likewise: GPUs to use, 0 or 1.
+
+    Raises:
+        LipsoundError: there is none of this name, its package is missing, or its weights cannot be had.
+    """
+    kind, _, rest = name.partition(":")
+    if kind not in READY_MADE or Path(name).exists():
+        return OwnListener(name, grammar, ngpu)
+    if grammar and not rest:
+        raise LipsoundError(f"--asr {name}: --grammar is for our own recognisers; for this one it is --asr {name}:grid")
+    return READY_MADE[kind](rest)
 
 
 def decode(
@@ -123,15 +140,3 @@ def write_hypotheses(out: Path, heard: dict[str, Hypothesis]) -> None:
     write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
     rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
     write_text(out / DETAILS, "".join(f"{row}\n" for row in rows))
-
-
-def to_json(what: Hypothesis) -> dict[str, Any]:
-    """A hypothesis as plain values, times to the millisecond."""
-    words = [
-        {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
-        for word in what.words
-    ]
-    return {"text": what.text, "words": words, "score": round(what.score, 3)}
-
-
-__all__ = ["Listener", "OwnListener", "decode", "to_json", "write_hypotheses"]

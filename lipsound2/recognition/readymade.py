@@ -1,6 +1,5 @@
-"""Recognisers by name behind one small interface: our own, and ready-made ones that nobody here trained.
+"""Ready-made recognisers, which nobody here trained, behind the interface that ours have too.
 
-    exp/asr, grid-asr                        an experiment or pack of the task *recognise*, or one that ships
     pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it listens for its sentences alone
     torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
     whisper:base                             OpenAI's Whisper, fetched on first use
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -35,27 +33,6 @@ class Listener(Protocol):
 
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
         """What is said in each of some sounds, (samples,) float32 at 16 kHz."""
-
-
-def listener(name: str, **options: Any) -> Listener:
-    """A recogniser by name.
-
-    Args:
-        name: see the module.
-        options: of our own recognisers, see `recognition.decoding.OwnListener`.
-
-    Raises:
-        LipsoundError: there is none of this name, its package is missing, or its weights cannot be had.
-    """
-    kind, _, rest = name.partition(":")
-    if kind in READY_MADE and not Path(name).exists():
-        given = sorted(key for key, value in options.items() if value and key != "ngpu")
-        if given:
-            raise LipsoundError(f"--asr {name}: {', '.join(given)} are options of our own recognisers")
-        return READY_MADE[kind](rest)
-    from lipsound2.recognition.decoding import OwnListener
-
-    return OwnListener(name, **options)
 
 
 class PocketSphinx:

@@ -1,0 +1,154 @@
+"""The verb `score`: how speech sounds beside the truth and, with a recogniser, what can be understood of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lipsound2 import experiment
+from lipsound2.datadir import DataDir
+from lipsound2.decoding import listener
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import folder_lock, write_text
+from lipsound2.recognition.hypothesis import Hypothesis, to_json
+from lipsound2.recognition.readymade import Listener, hear_all
+from lipsound2.scoring import bootstrap
+from lipsound2.scoring.score import score as score_speech
+from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav
+from lipsound2.scoring.text import TextScores, score_texts
+from lipsound2.scoring.text_summary import TEXT_RULE, page, write_clips, write_summary
+from lipsound2.stamp import Stamp
+
+log = logging.getLogger(__name__)
+
+REAL = "real"  # the true sound itself, what a recogniser makes of the best there is
+FOLDER, SUMMARY, TABLE = "text", "summary.json", "table.md"
+
+
+def score(
+    ref: Path,
+    hyp: Path,
+    *,
+    out: Path | None = None,
+    ids: Path | None = None,
+    asr: tuple[str, ...] = (),
+    text: Path | None = None,
+    grammar: str = "",
+    language: str = "en",
+    nj: int = 2,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+) -> None:
+    """Score speech against the true sound: STOI, ESTOI, PESQ; with --asr also word and character errors.
+
+    Rates and means carry 95 % bootstrap intervals. A clip that cannot be scored gets the floor of the metric and is
+    counted, never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are
+    read.
+
+    Args:
+        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
+        hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
+            mean_mel).
+        out: folder for clips.tsv, summary.json, table.md and text/; without it, HYP/scores.
+        ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        asr: recognisers that listen, separated by commas: experiments or packs of the task recognise,
+            pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
+        text: data dir with the transcripts, for --asr.
+        grammar: our own recognisers listen for the sentences of a grammar alone: grid, or a file.
+        language: of the transcripts: en or zh.
+        nj: worker processes.
+        resamples: draws of the bootstrap.
+        seed: of the bootstrap.
+    """
+    if bool(asr) != (text is not None):
+        raise LipsoundError("--asr and --text belong together: who listens, and what was really said")
+    out = out or hyp / "scores"
+    score_speech(ref, hyp, out=out, ids=ids, nj=nj, resamples=resamples, seed=seed)
+    if text is None:
+        return
+    reference, systems = Sounds(ref), find_systems(hyp)
+    names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    texts = DataDir(text).text
+    unknown = [name for name in names if name not in texts]
+    if unknown:
+        raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
+    for name in asr:
+        folder = out / FOLDER / label(name, grammar)
+        weights = Path(name) / experiment.WEIGHTS
+        stamp = Stamp(
+            folder,
+            "score",
+            {"asr": name, "grammar": grammar, "clips": which, "rule": TEXT_RULE, "draws": [resamples, seed]},
+            [ref, *systems.values(), text / "text", *([weights] if weights.exists() else [])],
+        )
+        if stamp.fresh():
+            print((folder / TABLE).read_text(encoding="utf-8"))
+            print(f"{folder}: done already with these inputs and options; skipped")
+            continue
+        with folder_lock(folder, "score"):
+            stamp.clear()
+            who = listener(name, grammar=grammar)
+            heard = {REAL: _hear(who, _true(reference, names), len(names), f"{name}: {REAL}")}
+            for system, place in systems.items():
+                heard[system] = _hear(who, _spoken(place, names), len(names), f"{name}: {system}")
+            wanted = {clip: texts[clip] for clip in names}
+            scores = {
+                system: score_texts(
+                    wanted,
+                    {clip: what.text for clip, what in said.items()},
+                    utt2spk,
+                    language,
+                    resamples=resamples,
+                    seed=seed,
+                )
+                for system, said in heard.items()
+            }
+            write(folder, scores, heard, which)
+            stamp.write()
+        print(page({system: each.summary for system, each in scores.items()}, which))
+        print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv, <system>.jsonl for every clip")
+
+
+def label(asr: str, grammar: str) -> str:
+    """A folder's name for a recogniser: `pocketsphinx-grid`, `asr_conformer+grid`."""
+    name = asr.replace(":", "-") if not Path(asr).exists() else Path(asr).resolve().name
+    return re.sub(r"[^\w.+-]+", "_", name + (f"+{Path(grammar).stem}" if grammar else ""))
+
+
+def write(
+    folder: Path, scores: Mapping[str, TextScores], heard: Mapping[str, Mapping[str, Hypothesis]], which: str
+) -> None:
+    """Tables, and every clip of every system: its texts and errors, its words with times."""
+    summaries = {system: each.summary for system, each in scores.items()}
+    for system, each in scores.items():
+        write_clips(folder / f"{system}.tsv", each.rows)
+        rows = [json.dumps({"id": clip, **to_json(what)}, ensure_ascii=False) for clip, what in heard[system].items()]
+        write_text(folder / f"{system}.jsonl", "".join(f"{row}\n" for row in rows))
+    write_summary(folder / SUMMARY, summaries)
+    write_text(folder / TABLE, page(summaries, which))
+
+
+def _true(reference: Sounds, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for name in names:
+        try:
+            yield name, reference[name]
+        except ClipFailure as failure:
+            log.warning("%s: %s; it counts as not understood", name, failure)
+
+
+def _spoken(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for name in names:
+        try:
+            yield name, read_wav(folder / f"{name}.wav")
+        except ClipFailure as failure:
+            log.warning("%s: %s; it counts as not understood", name, failure)
+
+
+def _hear(who: Listener, sounds: Iterator[tuple[str, np.ndarray]], count: int, title: str) -> dict[str, Hypothesis]:
+    return hear_all(who, tqdm(sounds, total=count, desc=title, unit="clip"))
