@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("lipsound2.judge:score", "STOI, ESTOI, PESQ with controls and verdict; WER with --asr"),
     "report": ("lipsound2.scoring.report:report", "experiment -> report.html"),
     "speak": ("lipsound2.speak:speak", "any clip -> speech"),
+    "transcribe": ("lipsound2.transcribe:transcribe", "sound, or lips in a video -> text"),
     "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
     "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),
 }

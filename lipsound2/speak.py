@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +15,12 @@ from lipsound2.audio.sound import write_wav
 from lipsound2.audio.vocoder import vocoder as find_vocoder
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.video.crop import Cropper
+from lipsound2.video.crop import Cropper, Crops
 from lipsound2.video.mux import lay_under
 
 DEFAULT_MODEL = "grid-s1-parallel"
 WINDOW = 100  # pictures the model sees at once: training clips are shorter, memory stays bounded
+STEPS = ("crops", "model", "vocoder")
 OVERLAP = 25  # pictures two windows share; their mels are cross-faded there
 
 
@@ -45,35 +47,80 @@ def speak(
         choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
+    loaded = experiment.load(model, experiment.device_for(ngpu))
+    said = say(clip, loaded, vocoder=vocoder, detector=detector, choose=choose)
+    written = time.perf_counter()
+    write_wav(output, said.sound, said.rate)
+    if video is not None:
+        lay_under(clip, said.sound, said.rate, said.crops.timeline.start, video)
+    spent = sum(said.spent.values()) + time.perf_counter() - written
+    print(f"picture  {said.crops.report}")
+    print(f"model    {loaded.path.name}: {domain(loaded)}")
+    shares = ", ".join(f"{step} {took:.2f} s" for step, took in said.spent.items())
+    print(f"speed    {spent / said.seconds:.2f} s per second of clip ({shares})")
+    print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
+
+
+@dataclass(frozen=True)
+class Said:
+    """A clip that was spoken.
+
+    Attributes:
+        sound: (samples,) float32, as long as the picture.
+        rate: of it, in Hz.
+        crops: what the model saw, and the report on it.
+        seconds: of the clip.
+        spent: step -> seconds it took.
+    """
+
+    sound: np.ndarray
+    rate: int
+    crops: Crops
+    seconds: float
+    spent: dict[str, float]
+
+
+def say(
+    clip: Path,
+    loaded: Experiment,
+    *,
+    vocoder: str = "griffin-lim",
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
+) -> Said:
+    """Speak the face in a video.
+
+    Args:
+        clip: video file.
+        loaded: experiment or pack of the task *regress*.
+        vocoder: see `speak`.
+        detector: what finds faces.
+        choose: which face when there are several.
+
+    Raises:
+        LipsoundError: no such file, or none that shows a face.
+    """
     if not clip.is_file():
         raise LipsoundError(f"{clip}: no such file")
-    loaded = experiment.load(model, experiment.device_for(ngpu))
-    say = find_vocoder(vocoder, loaded.task.mel)
+    if loaded.task.name != "regress":
+        raise LipsoundError(
+            f"{loaded.path}: is of the task '{loaded.task.name}', which does not speak; wanted 'regress'"
+        )
+    voice = find_vocoder(vocoder, loaded.task.mel)
     region = loaded.task.settings.input
     cropper = Cropper((region,), detector=detector, choose=choose)
-
-    started = time.perf_counter()
+    clock = [time.perf_counter()]
     try:
         crops = cropper(clip)
     except ClipFailure as failure:
         raise LipsoundError(f"{clip}: {failure}") from failure
-    cropped = time.perf_counter()
+    clock.append(time.perf_counter())
     mel = generate_long(loaded, crops.regions[region])
-    generated = time.perf_counter()
-    sound = say(torch.from_numpy(mel)).cpu().numpy()
-    write_wav(output, sound, loaded.task.mel.sample_rate)
-    if video is not None:
-        lay_under(clip, sound, loaded.task.mel.sample_rate, crops.timeline.start, video)
-    ended = time.perf_counter()
-
-    seconds = len(crops.regions[region]) / 25
-    print(f"picture  {crops.report}")
-    print(f"model    {loaded.path.name}: {_domain(loaded)}")
-    print(
-        f"speed    {(ended - started) / seconds:.2f} s per second of clip "
-        f"(crops {cropped - started:.2f} s, model {generated - cropped:.2f} s, vocoder {ended - generated:.2f} s)"
-    )
-    print(f"speech   {output}: {seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
+    clock.append(time.perf_counter())
+    sound = voice(torch.from_numpy(mel)).cpu().numpy()
+    clock.append(time.perf_counter())
+    spent = {step: later - earlier for step, earlier, later in zip(STEPS, clock, clock[1:], strict=False)}
+    return Said(sound, loaded.task.mel.sample_rate, crops, len(crops.regions[region]) / 25, spent)
 
 
 def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
@@ -119,7 +166,7 @@ def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
     return fade[:, None]
 
 
-def _domain(loaded: Experiment) -> str:
+def domain(loaded: Experiment) -> str:
     """What the model knows, from the first line of its card that says so."""
     card = loaded.path / "card.md"
     if card.exists():

@@ -1,0 +1,113 @@
+"""The verb `transcribe`: what is said in a sound, or by the lips in a silent video."""
+
+from __future__ import annotations
+
+import logging
+from json import dumps
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+
+from lipsound2 import experiment
+from lipsound2.audio.sound import read_sound
+from lipsound2.decoding import listener
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
+from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
+from lipsound2.recognition.readymade import RATE
+from lipsound2.scoring.metrics import to_rate
+from lipsound2.speak import DEFAULT_MODEL, domain, say
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ASR = "pocketsphinx:grid"
+LONGEST = 30.0  # seconds a recogniser hears at once
+_LINE = 7  # words in a subtitle at most
+
+
+def transcribe(
+    media: Path,
+    *,
+    model: str = DEFAULT_MODEL,
+    asr: str = DEFAULT_ASR,
+    grammar: str = "",
+    sound: bool = False,
+    json: bool = False,
+    srt: Path | None = None,
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
+    ngpu: int = 0,
+) -> None:
+    """Write down what is said: by the lips in a video (they are spoken first, then heard), or in a sound file.
+
+    Args:
+        media: video with a talking face, or sound file.
+        model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships.
+        asr: what listens: experiment or pack of the task recognise, or pocketsphinx:grid, whisper:NAME, ...
+        grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
+        sound: listen to the video's own sound instead of reading lips.
+        json: print words with times and confidences as JSON.
+        srt: also write subtitles to this file.
+        detector: what finds faces.
+        choose: which face when there are several.
+        ngpu: GPUs to use: 0 or 1.
+    """
+    if not media.is_file():
+        raise LipsoundError(f"{media}: no such file")
+    who = listener(asr, grammar=grammar, ngpu=ngpu)
+    if sound or not has_pictures(media):
+        heard = read_sound(media, rate=RATE)
+    else:
+        loaded = experiment.load(model, experiment.device_for(ngpu))
+        said = say(media, loaded, detector=detector, choose=choose)
+        log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, domain(loaded))
+        heard = to_rate(said.sound, said.rate, RATE)
+    if len(heard) > LONGEST * RATE:
+        raise LipsoundError(
+            f"{media}: {len(heard) / RATE:.0f} s of speech, at most {LONGEST:.0f} s are heard at once; "
+            "cut it into sentences"
+        )
+    (what,) = who.hear([np.asarray(heard, np.float32)])
+    if srt is not None:
+        write_text(srt, subtitles(what))
+    print(dumps(to_json(what), ensure_ascii=False) if json else what.text)
+
+
+def has_pictures(media: Path) -> bool:
+    """Whether a file has a video track (a cover picture is none).
+
+    Raises:
+        LipsoundError: it is neither sound nor video.
+    """
+    try:
+        with av.open(str(media)) as container:
+            videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not videos and not container.streams.audio:
+                raise LipsoundError(f"{media}: holds neither pictures nor sound")
+            return bool(videos)
+    except (av.FFmpegError, OSError) as error:
+        raise LipsoundError(f"{media}: cannot be read ({error}); expected a video or a sound file") from error
+
+
+def subtitles(what: Hypothesis) -> str:
+    """Words with times as SubRip subtitles, a few words each; a pause of a second begins a new one."""
+    lines: list[list[Word]] = []
+    for word in what.words:
+        fresh = not lines or len(lines[-1]) == _LINE or word.start - lines[-1][-1].end > 1.0
+        if fresh:
+            lines.append([])
+        lines[-1].append(word)
+    blocks = (
+        f"{number}\n{_clock(line[0].start)} --> {_clock(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
+        for number, line in enumerate(lines, start=1)
+    )
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float) -> str:
+    """`00:01:02,345`."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

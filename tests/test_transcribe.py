@@ -1,0 +1,148 @@
+"""What is heard: `transcribe`, `decode`, `score --asr`, and recognisers by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipsound2.archive import ArchiveWriter
+from lipsound2.audio.sound import encode_flac, read_sound, write_wav
+from lipsound2.config import write_yaml
+from lipsound2.datadir import DataDir, write_table
+from lipsound2.decoding import decode, listener
+from lipsound2.errors import LipsoundError
+from lipsound2.judge import label, score
+from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
+from lipsound2.recognition.readymade import hear_all
+from lipsound2.scoring.text_summary import read_summary
+from lipsound2.transcribe import subtitles, transcribe
+
+
+def clips(grid: Path, number: int = 4) -> dict[str, Path]:
+    return {f"s1-{path.stem}": path for path in sorted((grid / "s1").glob("*.mp4"))[:number]}
+
+
+def words(text: str, *starts: float) -> Hypothesis:
+    rows = [Word(word, start, start + 0.2, 0.9) for word, start in zip(text.split(), starts, strict=True)]
+    return Hypothesis(text, rows, -1.0)
+
+
+def test_subtitles_have_times_and_break_at_pauses():
+    text = subtitles(words("bin blue now", 0.5, 0.8, 61.5))
+    assert text == "1\n00:00:00,500 --> 00:00:01,000\nbin blue\n\n2\n00:01:01,500 --> 00:01:01,700\nnow\n"
+    many = subtitles(words(" ".join("abcdefghij"), *np.arange(10) * 0.3))
+    assert many.count("-->") == 2
+    assert subtitles(Hypothesis("")) == ""
+
+
+def test_json_has_times_to_the_millisecond():
+    assert to_json(words("bin", 0.123456)) == {
+        "text": "bin",
+        "words": [{"text": "bin", "start": 0.123, "end": 0.323, "confidence": 0.9}],
+        "score": -1.0,
+    }
+
+
+def test_sounds_are_heard_some_at_a_time():
+    class Counting:
+        name = "counting"
+        sizes: list[int] = []  # noqa: RUF012
+
+        def hear(self, sounds):
+            self.sizes.append(len(sounds))
+            return [Hypothesis(str(len(sound))) for sound in sounds]
+
+    counting = Counting()
+    found = hear_all(counting, ((f"c{n}", np.zeros(n)) for n in range(7)), batch=3)
+    assert counting.sizes == [3, 3, 1]
+    assert {name: what.text for name, what in found.items()} == {f"c{n}": str(n) for n in range(7)}
+
+
+def test_names_of_recognisers(tmp_path):
+    assert label("pocketsphinx:grid", "") == "pocketsphinx-grid"
+    (tmp_path / "my asr").mkdir()
+    assert label(str(tmp_path / "my asr"), "grid") == "my_asr+grid"
+    with pytest.raises(LipsoundError, match="no experiment or pack"):
+        listener("nothing")
+    with pytest.raises(LipsoundError, match=r"is of the task 'regress', wanted one of 'recognise'"):
+        listener("grid-s1-parallel")
+
+
+def test_what_cannot_be_transcribed_is_one_line(tmp_path):
+    pytest.importorskip("pocketsphinx")
+    with pytest.raises(LipsoundError, match="no such file"):
+        transcribe(tmp_path / "nothing.wav")
+    (tmp_path / "a.txt").write_text("no sound at all")
+    with pytest.raises(LipsoundError, match="cannot be read .* expected a video or a sound file"):
+        transcribe(tmp_path / "a.txt")
+    write_wav(tmp_path / "hour.wav", np.zeros(16000 * 40, np.float32))
+    with pytest.raises(LipsoundError, match="40 s of speech, at most 30 s are heard at once"):
+        transcribe(tmp_path / "hour.wav")
+
+
+def test_words_lie_inside_the_sound(tmp_path, capsys):
+    pytest.importorskip("pocketsphinx")
+    rng = np.random.default_rng(0)
+    write_wav(tmp_path / "a.wav", (0.05 * rng.standard_normal(16000)).astype(np.float32))
+    transcribe(tmp_path / "a.wav", asr="pocketsphinx", json=True)  # noise: whatever it takes it for
+    heard = json.loads(capsys.readouterr().out)["words"]
+    assert all(0 <= word["start"] < word["end"] <= 1.0 for word in heard)
+
+
+@pytest.mark.real
+def test_real_clips_are_transcribed_by_their_sound_and_by_their_lips(grid: Path, tmp_path, capsys):
+    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("mediapipe")
+    clip = next(iter(clips(grid).values()))
+    transcribe(clip, asr="pocketsphinx:grid", sound=True, srt=tmp_path / "a.srt")
+    heard = capsys.readouterr().out.split()
+    assert len(heard) == 6
+    assert "-->" in (tmp_path / "a.srt").read_text()
+    transcribe(clip, asr="pocketsphinx:grid")
+    assert len(capsys.readouterr().out.split()) == 6
+
+
+@pytest.mark.real
+def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, capsys):
+    pytest.importorskip("pocketsphinx")
+    from lipsound2.corpora.sentences import words_of
+
+    found = clips(grid)
+    sounds = {name: read_sound(path) for name, path in found.items()}
+    (tmp_path / "sound").mkdir()
+    with ArchiveWriter(tmp_path / "sound" / "feats.ark", tmp_path / "sound" / "feats.scp") as archive:
+        for name, sound in sounds.items():
+            archive.write(name, encode_flac(sound))
+    write_table(tmp_path / "sound" / "utt2num_frames", {name: str(len(sound)) for name, sound in sounds.items()})
+    write_yaml(tmp_path / "sound" / "kind.yaml", {"kind": "sound"})
+    texts = {name: " ".join(words_of(path.stem) or ()) for name, path in found.items()}
+    DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(found, "s1"), text=texts)
+    for name, other in zip(found, [*found][1:] + [*found][:1], strict=True):
+        (tmp_path / "wav" / "generated").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "wav" / "mismatched").mkdir(parents=True, exist_ok=True)
+        write_wav(tmp_path / "wav" / "generated" / f"{name}.wav", sounds[name])
+        write_wav(tmp_path / "wav" / "mismatched" / f"{name}.wav", sounds[other])
+    given = {"ids": tmp_path / "data", "out": tmp_path / "scores", "nj": 1, "resamples": 100}
+    asr = {"asr": ("pocketsphinx:grid",), "text": tmp_path / "data"}
+    score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
+    folder = tmp_path / "scores" / "text" / "pocketsphinx-grid"
+    summary = read_summary(folder / "summary.json")
+    assert list(summary) == ["real", "generated", "mismatched"]
+    assert summary["real"].total == summary["generated"].total
+    assert summary["mismatched"].rates["wer"].mean > summary["real"].rates["wer"].mean
+    assert "a guess" in (folder / "table.md").read_text()
+    assert len((folder / "real.jsonl").read_text().splitlines()) == len(found)
+    capsys.readouterr()
+    score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
+    assert capsys.readouterr().out.count("skipped") == 2
+    with pytest.raises(LipsoundError, match="--asr and --text belong together"):
+        score(tmp_path / "sound", tmp_path / "wav", **given, asr=("pocketsphinx:grid",))
+
+    decode("pocketsphinx:grid", tmp_path / "data", tmp_path / "heard", dump=tmp_path)
+    heard = (tmp_path / "heard" / "text").read_text().splitlines()
+    assert [line.split()[0] for line in heard] == sorted(found)
+    decode("pocketsphinx:grid", tmp_path / "data", tmp_path / "heard", dump=tmp_path)
+    assert "skipped" in capsys.readouterr().out
