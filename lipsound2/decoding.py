@@ -6,6 +6,7 @@ import json
 import logging
 import typing
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from tqdm import tqdm
 from lipsound2 import experiment
 from lipsound2.archive import Archive
 from lipsound2.audio.sound import decode_flac
+from lipsound2.config import to_mapping
 from lipsound2.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.models.recogniser import Recogniser
+from lipsound2.recognition.arpa import LanguageModel
+from lipsound2.recognition.beam import Fusion, NoModel, fusion, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
@@ -39,25 +43,36 @@ class OwnListener:
     Args:
         name: its folder, or the name of one that ships.
         grammar: name or file of a grammar; only its sentences are heard.
+        lm: ARPA file of a language model over words or characters.
+        how: its probabilities are searched.
         ngpu: GPUs to use: 0 or 1.
     """
 
-    def __init__(self, name: str, grammar: str = "", ngpu: int = 0) -> None:
+    def __init__(
+        self, name: str, grammar: str = "", lm: Path | None = None, how: Search | None = None, ngpu: int = 0
+    ) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
         loaded = experiment.load(name, self._device)
         if not isinstance(loaded.task, Recognise):
             raise LipsoundError(f"{name}: is of the task '{loaded.task.name}', wanted one of 'recognise'")
         self._task = loaded.task
-        self._model = typing.cast(Recogniser, loaded.model)
+        self._network = typing.cast(Recogniser, loaded.model)
+        if grammar and lm:
+            raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")
         self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
+        self._search = how or Search(beam=16 if lm else 1)
+        self._model: Fusion = NoModel()
+        if lm is not None:
+            weight, bonus = self._search.weight, self._search.bonus
+            self._model = fusion(LanguageModel.read(lm), self._task.tokenizer, weight, bonus, str(lm))
 
     @torch.no_grad()
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
         """What is said in each sound."""
         batch = self._task.collate([Utterance("", features_of(sound), [], "") for sound in sounds]).to(self._device)
-        heard = self._model(batch.features, batch.lengths)
-        seconds: float = self._model.stride * SPEECH.hop / SPEECH.sample_rate
+        heard = self._network(batch.features, batch.lengths)
+        seconds: float = self._network.stride * SPEECH.hop / SPEECH.sample_rate
         return [
             self._decode(log_probs[:length], seconds)
             for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True)
@@ -68,15 +83,37 @@ class OwnListener:
         if self._graph is not None:
             tokens, score = through(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
+        if self._search.beam > 1:
+            found, score = search(log_probs, self._model, self._search.beam)[0]
+            return hypothesis(placed(found, log_probs), tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
 
 
-def listener(name: str, grammar: str = "", ngpu: int = 0) -> Listener:
+@dataclass(frozen=True)
+class Search:
+    """How CTC's probabilities are searched.
+
+    Attributes:
+        beam: prefixes that are kept; 1: the best path, no search.
+        weight: of the language model.
+        bonus: for every word (or character, with a model of characters).
+    """
+
+    beam: int = 16
+    weight: float = 0.5
+    bonus: float = 0.0
+
+
+def listener(
+    name: str, grammar: str = "", lm: Path | None = None, how: Search | None = None, ngpu: int = 0
+) -> Listener:
     """A recogniser by name: an experiment or pack of the task *recognise*, one that ships, or a ready-made one.
 
     Args:
         name: folder, or name; see `recognition.readymade` for those that need no training.
         grammar: of our own recognisers: only its sentences are heard.
+        lm: likewise: ARPA file of a language model.
+        how: likewise: its probabilities are searched.
         ngpu: likewise: GPUs to use, 0 or 1.
 
     Raises:
@@ -84,9 +121,9 @@ def listener(name: str, grammar: str = "", ngpu: int = 0) -> Listener:
     """
     kind, _, rest = name.partition(":")
     if kind not in READY_MADE or Path(name).exists():
-        return OwnListener(name, grammar, ngpu)
-    if grammar and not rest:
-        raise LipsoundError(f"--asr {name}: --grammar is for our own recognisers; for this one it is --asr {name}:grid")
+        return OwnListener(name, grammar, lm, how, ngpu)
+    if lm is not None or (grammar and not rest):
+        raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
     return READY_MADE[kind](rest)
 
 
@@ -97,6 +134,10 @@ def decode(
     *,
     dump: Path,
     grammar: str = "",
+    lm: Path | None = None,
+    lm_weight: float = 0.5,
+    word_bonus: float = 0.0,
+    beam: int = 0,
     ngpu: int = 0,
 ) -> None:
     """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
@@ -107,16 +148,22 @@ def decode(
         out: folder to write.
         dump: folder whose `sound` is listened to.
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
+        lm: ARPA file of a language model over words or characters (lipsound2 ngram).
+        lm_weight: of the language model.
+        word_bonus: for every word, or character with a model of characters.
+        beam: prefixes that are kept; 0: 16 with a language model, else the best path alone.
         ngpu: GPUs to use: 0 or 1.
     """
     data, sounds = DataDir(dir), Archive(dump / "sound")
     names = [name for name in data.ids if name in sounds]
     if not names:
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
-    chosen = listener(asr, grammar=grammar, ngpu=ngpu)
+    how = Search(beam or (16 if lm else 1), lm_weight, word_bonus)
+    chosen = listener(asr, grammar, lm, how, ngpu)
     model = Path(asr) if Path(asr).exists() else None
     inputs = [dir, dump / "sound", *([model / experiment.WEIGHTS] if model else [])]
-    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar}, inputs)
+    inputs += [lm] if lm else []
+    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return

@@ -124,7 +124,24 @@ class Graph:
                     begins += [place == 0 and number == 0] * 2
                 ends.append(len(tokens) - 1)
             reached = ends
-        # One blank after the last word.
+        return cls._finish(tokens, before, begins, reached)
+
+    @classmethod
+    def line(cls, tokens: Sequence[int]) -> Graph:
+        """One text alone; to find where its tokens lie."""
+        states: list[int] = []
+        before: list[list[int]] = []
+        for number, token in enumerate(tokens):
+            blank, into = 2 * number, [2 * number - 1] if number else []
+            direct = [state for state in into if states[state] != token]
+            states += [BLANK, token]
+            before += [[blank, *into], [blank + 1, blank, *direct]]
+        begins = [True, True] + [False] * (len(states) - 2)
+        return cls._finish(states, before, begins, [len(states) - 1])
+
+    @classmethod
+    def _finish(cls, tokens: list[int], before: list[list[int]], begins: list[bool], reached: list[int]) -> Graph:
+        """Add the blank after the last words, and lay the states out as arrays."""
         before.append([len(tokens), *reached])
         tokens.append(BLANK)
         begins.append(False)

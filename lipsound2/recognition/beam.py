@@ -1,0 +1,205 @@
+"""CTC prefix beam search (Hannun et al., 2014) with an n-gram language model beside it.
+
+A prefix's probability is that of all paths that say it, kept apart by whether they end in the blank, because only then
+may its last token be said again. A word model weighs each word when it is complete; a character model every character.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError
+from lipsound2.recognition.arpa import END, START, UNKNOWN, LanguageModel
+from lipsound2.recognition.ctc import Graph, Spoken, through
+from lipsound2.recognition.ngram import SPACE
+from lipsound2.recognition.tokens import BLANK, Characters, Tokenizer
+from lipsound2.recognition.tokens import UNKNOWN as UNKNOWN_TOKEN
+
+_LN10 = math.log(10)
+_UNLIKELY = -12.0  # tokens so much less probable than the best of their frame are not tried (natural logarithm)
+
+
+class Fusion(Protocol):
+    """What a language model says of a growing prefix. States are opaque; equal prefixes have equal states."""
+
+    def start(self) -> Any:
+        """State of the empty prefix."""
+
+    def extend(self, state: Any, token: int) -> tuple[Any, float]:
+        """State and additional score once a token follows."""
+
+    def end(self, state: Any) -> float:
+        """Additional score when nothing follows."""
+
+
+class NoModel:
+    """Without a language model."""
+
+    def start(self) -> None:
+        """There is no state."""
+
+    def extend(self, state: None, token: int) -> tuple[None, float]:
+        """Nothing is added."""
+        return None, 0.0
+
+    def end(self, state: None) -> float:
+        """Nothing is added."""
+        return 0.0
+
+
+class WordModel:
+    """A model over words.
+
+    Args:
+        model: the n-grams.
+        tokenizer: of the prefixes.
+        weight: of its log-probabilities.
+        bonus: added for every word, against the model's liking for few of them.
+    """
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float) -> None:
+        self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
+
+    def start(self) -> Any:
+        """Before the first word."""
+        return (self.model.start, ())
+
+    def extend(self, state: Any, token: int) -> tuple[Any, float]:
+        """A word is weighed when the next one begins."""
+        before, letters = state
+        score = 0.0
+        if letters and self.tokenizer.begins_word(token):
+            before, score = self._close(before, letters)
+            letters = ()
+        if not self.tokenizer.is_blank(token):
+            letters = (*letters, token)
+        return (before, letters), score
+
+    def end(self, state: Any) -> float:
+        """The last word, and the end of the sentence."""
+        before, letters = state
+        score = 0.0
+        if letters:
+            before, score = self._close(before, letters)
+        return score + self.weight * _LN10 * self.model.advance(before, END)[0]
+
+    def _close(self, before: Any, letters: Sequence[int]) -> tuple[Any, float]:
+        log10, after = self.model.advance(before, self.tokenizer.decode(letters).strip())
+        return after, self.weight * _LN10 * log10 + self.bonus
+
+
+class CharacterModel:
+    """A model over characters, for tokenizers of characters; see `WordModel`."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Characters, weight: float, bonus: float) -> None:
+        self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
+
+    def start(self) -> Any:
+        """Before the first character."""
+        return self.model.start
+
+    def extend(self, state: Any, token: int) -> tuple[Any, float]:
+        """Every character is weighed at once."""
+        text = SPACE if self.tokenizer.is_blank(token) else self.tokenizer.decode([token])
+        log10, after = self.model.advance(state, text)
+        return after, self.weight * _LN10 * log10 + self.bonus
+
+    def end(self, state: Any) -> float:
+        """The end of the sentence."""
+        return self.weight * _LN10 * self.model.advance(state, END)[0]
+
+
+def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float, where: str) -> Fusion:
+    """The right fusion for a model: over characters when all it knows are single characters.
+
+    Raises:
+        LipsoundError: the model was built for other tokens than the recogniser writes.
+    """
+    known = {word for word in model.vocabulary if word not in (START, END, UNKNOWN)}
+    over_characters = bool(known) and all(len(word) == 1 for word in known) and SPACE in known
+    if over_characters and not isinstance(tokenizer, Characters):
+        raise LipsoundError(f"{where}: a model over characters, the recogniser writes pieces; build one over words")
+    if over_characters:
+        assert isinstance(tokenizer, Characters)
+        fitting = {SPACE if c == " " else c for c in tokenizer.characters} & known
+        if not fitting:
+            raise LipsoundError(f"{where}: none of its characters is one of the recogniser's; another language?")
+        return CharacterModel(model, tokenizer, weight, bonus)
+    if not any(UNKNOWN_TOKEN not in tokenizer.encode(word) for word in sorted(known)[:1000]):
+        raise LipsoundError(f"{where}: none of its words can be written by the recogniser; another language?")
+    return WordModel(model, tokenizer, weight, bonus)
+
+
+@dataclass
+class _Prefix:
+    """Log-probabilities of the paths that say a prefix, and what the language model adds to them."""
+
+    blank: float
+    spoken: float
+    model: float
+    state: Any
+
+    @property
+    def total(self) -> float:
+        return float(np.logaddexp(self.blank, self.spoken))
+
+
+def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[tuple[int, ...], float]]:
+    """The best texts, the best first.
+
+    Args:
+        log_probs: (T, V) natural log-probabilities.
+        model: language model, `NoModel()` for none.
+        beam: prefixes that are kept.
+
+    Returns:
+        Tokens and score of each.
+    """
+    prefixes: dict[tuple[int, ...], _Prefix] = {(): _Prefix(0.0, -math.inf, 0.0, model.start())}
+    for frame in log_probs:
+        tried = np.flatnonzero(frame > frame.max() + _UNLIKELY).tolist()
+        after: dict[tuple[int, ...], _Prefix] = {}
+
+        def add(
+            tokens: tuple[int, ...],
+            of: _Prefix,
+            token: int | None,
+            spoken: bool,
+            value: float,
+            after: dict[tuple[int, ...], _Prefix] = after,
+        ) -> None:
+            entry = after.get(tokens)
+            if entry is None:
+                state, score = (of.state, 0.0) if token is None else model.extend(of.state, token)
+                entry = after[tokens] = _Prefix(-math.inf, -math.inf, of.model + score, state)
+            if spoken:
+                entry.spoken = float(np.logaddexp(entry.spoken, value))
+            else:
+                entry.blank = float(np.logaddexp(entry.blank, value))
+
+        for tokens, prefix in prefixes.items():
+            total = prefix.total
+            for token in tried:
+                log_prob = float(frame[token])
+                if token == BLANK:
+                    add(tokens, prefix, None, False, total + log_prob)
+                elif tokens and token == tokens[-1]:
+                    add(tokens, prefix, None, True, prefix.spoken + log_prob)
+                    if prefix.blank > -math.inf:
+                        add((*tokens, token), prefix, token, True, prefix.blank + log_prob)
+                else:
+                    add((*tokens, token), prefix, token, True, total + log_prob)
+        best = sorted(after.items(), key=lambda item: item[1].total + item[1].model, reverse=True)
+        prefixes = dict(best[:beam])
+    scored = [(tokens, prefix.total + prefix.model + model.end(prefix.state)) for tokens, prefix in prefixes.items()]
+    return sorted(scored, key=lambda pair: pair[1], reverse=True)
+
+
+def placed(tokens: Sequence[int], log_probs: np.ndarray) -> list[Spoken]:
+    """When each token of a text is said: its most probable path."""
+    return through(Graph.line(tokens), log_probs)[0] if tokens else []

@@ -1,0 +1,94 @@
+"""CTC prefix beam search: against the sum over every path, and with language models of words and of characters."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lipsound2.errors import LipsoundError
+from lipsound2.recognition.beam import CharacterModel, NoModel, WordModel, fusion, placed, search
+from lipsound2.recognition.ngram import estimate, split
+from lipsound2.recognition.tokens import BLANK, Characters
+
+TOKENS = Characters.of(["ab "])
+
+
+def random_log_probs(frames: int, seed: int, tokens: Characters = TOKENS) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.log(rng.dirichlet(np.full(len(tokens), 0.5), frames) + 1e-6).astype(np.float32)
+
+
+def summed(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Log-probability of every text: the sum over all paths that say it."""
+    texts: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        said = tuple(token for token, _ in itertools.groupby(path) if token != BLANK)
+        score = float(sum(log_probs[frame, token] for frame, token in enumerate(path)))
+        texts[said] = float(np.logaddexp(texts.get(said, -math.inf), score))
+    return texts
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_a_wide_beam_finds_the_most_probable_text(seed):
+    log_probs = random_log_probs(5, seed)
+    texts = summed(log_probs)
+    found = search(log_probs, NoModel(), beam=2000)
+    assert found[0][1] == pytest.approx(max(texts.values()), abs=1e-3)
+    assert texts[found[0][0]] == pytest.approx(found[0][1], abs=1e-3)
+    assert len({tokens for tokens, _ in found}) == len(found)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_with_a_model_every_text_has_its_own_score(seed):
+    """The search's score is CTC's sum plus the model's word by word, for whatever text it ends with."""
+    model = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
+    log_probs = random_log_probs(5, seed)
+    texts = summed(log_probs)
+    for tokens, score in search(log_probs, WordModel(model, TOKENS, 0.7, 0.3), beam=2000)[:20]:
+        words = TOKENS.decode(tokens).split()
+        expected = texts[tokens] + 0.7 * math.log(10) * model.sentence(words) + 0.3 * len(words)
+        assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_character_model_weighs_every_character():
+    model = estimate([split(text, "characters") for text in ("a b", "ab a", "b b")], 3)
+    log_probs = random_log_probs(5, 3)
+    texts = summed(log_probs)
+    for tokens, score in search(log_probs, CharacterModel(model, TOKENS, 0.5, 0.1), beam=2000)[:20]:
+        characters = ["|" if c == " " else c for c in TOKENS.decode(tokens)]
+        expected = texts[tokens] + 0.5 * math.log(10) * model.sentence(characters) + 0.1 * len(characters)
+        assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_model_decides_between_words_that_sound_alike():
+    tokens = Characters.of(["bluered abcdefghijklmnopqrstuvwxyz"])
+    model = estimate([["lay", "red", "now"], ["lay", "blue", "now"], ["set", "red", "now"]], 3)
+    path = [t for c in tokens.encode("lay rad now") for t in (c, BLANK)]
+    probabilities = np.full((len(path), len(tokens)), 0.001)
+    probabilities[np.arange(len(path)), path] = 0.9
+    heard = path.index(tokens.encode("a")[0], path.index(tokens.encode("r")[0]))
+    probabilities[heard, tokens.encode("e")[0]] = 0.6  # nearly as probable as the wrong "a"
+    log_probs = np.log(probabilities / probabilities.sum(1, keepdims=True))
+    assert tokens.decode(search(log_probs, NoModel())[0][0]) == "lay rad now"
+    found = search(log_probs, WordModel(model, tokens, 0.8, 0.0))[0][0]
+    assert tokens.decode(found) == "lay red now"
+    spoken = placed(found, log_probs)
+    assert [token.token for token in spoken] == list(found)
+    assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(spoken))
+
+
+def test_the_kind_of_a_model_is_seen(tmp_path: Path):
+    words = estimate([["ab", "a"]], 2)
+    letters = estimate([split("ab a", "characters")], 2)
+    assert isinstance(fusion(words, TOKENS, 1, 0, "x.arpa"), WordModel)
+    assert isinstance(fusion(letters, TOKENS, 1, 0, "x.arpa"), CharacterModel)
+    with pytest.raises(LipsoundError, match=r"x\.arpa: none of its words can be written by the recogniser"):
+        fusion(estimate([["好", "你好"]], 2), TOKENS, 1, 0, "x.arpa")
