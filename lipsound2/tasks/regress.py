@@ -77,7 +77,9 @@ class Regress:
     """Pictures to features: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "regress"
-    free: ClassVar[frozenset[str]] = frozenset({"contrast", "peaks", "keep_decoded", "valid_clips", "valid_iterations"})
+    free: ClassVar[frozenset[str]] = frozenset(
+        {"mirror", "contrast", "peaks", "keep_decoded", "valid_clips", "valid_iterations"}
+    )
 
     def __init__(self, settings: RegressConfig, network: Any, augmentation: AugmentConfig) -> None:
         self.settings = settings
