@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import typing
@@ -26,6 +27,7 @@ from lipsound2.recognition.beam import Fusion, NoModel, fusion, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
+from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.readymade import READY_MADE, Listener
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.recognise import Recognise
@@ -62,6 +64,8 @@ class OwnListener:
             raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")
         self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
         self._search = how or Search(beam=16 if lm else 1)
+        if self._search.ctc_weight < 1 and self._network.decoder is None:
+            raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
         self._model: Fusion = NoModel()
         if lm is not None:
             weight, bonus = self._search.weight, self._search.bonus
@@ -74,19 +78,42 @@ class OwnListener:
         heard = self._network(batch.features, batch.lengths)
         seconds: float = self._network.stride * SPEECH.hop / SPEECH.sample_rate
         return [
-            self._decode(log_probs[:length], seconds)
-            for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True)
+            self._decode(heard.log_probs[row, :length].cpu().numpy(), heard.states[row, :length], seconds)
+            for row, length in enumerate(heard.lengths.tolist())
         ]
 
-    def _decode(self, log_probs: np.ndarray, seconds: float) -> Hypothesis:
+    def _decode(self, log_probs: np.ndarray, states: torch.Tensor, seconds: float) -> Hypothesis:
         tokenizer = self._task.tokenizer
         if self._graph is not None:
             tokens, score = through(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
+        if self._search.ctc_weight < 1:
+            said, score = joint_search(
+                functools.partial(self._follow, states),
+                torch.from_numpy(log_probs),
+                beam=self._search.beam,
+                ctc_weight=self._search.ctc_weight,
+                model=self._model,
+                bonus=self._search.bonus,
+            )
+            return hypothesis(placed(said, log_probs), tokenizer, seconds, score)
         if self._search.beam > 1:
             found, score = search(log_probs, self._model, self._search.beam)[0]
             return hypothesis(placed(found, log_probs), tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
+
+    def _follow(self, states: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
+        """What the decoder expects after each of some beginnings (B, L): log-probabilities (B, V + 1), on the CPU."""
+        assert self._network.decoder is not None
+        count, length = prefixes.shape
+        device = states.device
+        scores = self._network.decoder(
+            prefixes.to(device),
+            torch.full((count,), length, device=device),
+            states.expand(count, -1, -1),
+            torch.full((count,), len(states), device=device),
+        )
+        return scores[:, -1].float().log_softmax(-1).cpu()
 
 
 @dataclass(frozen=True)
@@ -97,11 +124,13 @@ class Search:
         beam: prefixes that are kept; 1: the best path, no search.
         weight: of the language model.
         bonus: for every word (or character, with a model of characters).
+        ctc_weight: share of CTC beside the model's decoder; 1: CTC alone.
     """
 
     beam: int = 16
     weight: float = 0.5
     bonus: float = 0.0
+    ctc_weight: float = 1.0
 
 
 def listener(
@@ -138,6 +167,7 @@ def decode(
     lm_weight: float = 0.5,
     word_bonus: float = 0.0,
     beam: int = 0,
+    ctc_weight: float = 1.0,
     ngpu: int = 0,
 ) -> None:
     """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
@@ -151,14 +181,15 @@ def decode(
         lm: ARPA file of a language model over words or characters (lipsound2 ngram).
         lm_weight: of the language model.
         word_bonus: for every word, or character with a model of characters.
-        beam: prefixes that are kept; 0: 16 with a language model, else the best path alone.
+        beam: texts that are kept; 0: 16 with a language model or a decoder, else the best path alone.
+        ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
         ngpu: GPUs to use: 0 or 1.
     """
     data, sounds = DataDir(dir), Archive(dump / "sound")
     names = [name for name in data.ids if name in sounds]
     if not names:
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
-    how = Search(beam or (16 if lm else 1), lm_weight, word_bonus)
+    how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     chosen = listener(asr, grammar, lm, how, ngpu)
     model = Path(asr) if Path(asr).exists() else None
     inputs = [dir, dump / "sound", *([model / experiment.WEIGHTS] if model else [])]

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.beam import CharacterModel, NoModel, WordModel, fusion, placed, search
+from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.ngram import estimate, split
 from lipsound2.recognition.tokens import BLANK, Characters
 
@@ -92,3 +94,43 @@ def test_the_kind_of_a_model_is_seen(tmp_path: Path):
     assert isinstance(fusion(letters, TOKENS, 1, 0, "x.arpa"), CharacterModel)
     with pytest.raises(LipsoundError, match=r"x\.arpa: none of its words can be written by the recogniser"):
         fusion(estimate([["好", "你好"]], 2), TOKENS, 1, 0, "x.arpa")
+
+
+# Joint with a decoder
+
+
+def uniform(vocabulary: int):
+    """A decoder that knows nothing: all that may follow is equally probable."""
+    return lambda prefixes: torch.full((len(prefixes), vocabulary + 1), -math.log(vocabulary + 1))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_ctc_alone_finds_the_most_probable_text(seed):
+    log_probs = random_log_probs(5, seed)
+    texts = summed(log_probs)
+    tokens, score = joint_search(uniform(log_probs.shape[1]), torch.from_numpy(log_probs), beam=500, ctc_weight=1.0)
+    assert score == pytest.approx(max(texts.values()), abs=1e-3)
+    assert texts[tuple(tokens)] == pytest.approx(score, abs=1e-3)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_both_scores_are_weighed_for_every_text(seed):
+    """Against every text CTC can say in so many frames, scored one by one with a decoder that looks one token back."""
+    log_probs = random_log_probs(4, seed)
+    vocabulary = log_probs.shape[1]
+    table = torch.log_softmax(torch.randn(vocabulary + 1, vocabulary + 1, generator=torch.manual_seed(seed)), -1)
+    texts = summed(log_probs)
+
+    def expected(text: tuple[int, ...]) -> float:
+        steps = itertools.pairwise([vocabulary, *text, vocabulary])
+        attention = sum(float(table[a, b]) for a, b in steps)
+        return 0.6 * attention + 0.4 * texts[text]
+
+    best = max(texts, key=expected)
+    tokens, score = joint_search(
+        lambda prefixes: table[prefixes[:, -1]], torch.from_numpy(log_probs), beam=500, ctc_weight=0.4
+    )
+    assert score == pytest.approx(expected(best), abs=1e-3)
+    assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-3)
