@@ -130,14 +130,6 @@ def test_sharpening_lifts_what_stands_out():
     assert sharper[0, 0, :38].abs().max() == 0
 
 
-def test_a_mirror_image_says_the_same():
-    model = Parallel(dataclasses.replace(SMALL, mirror=True), words=5).eval()
-    video, frames = _video(6, 4)
-    said, mirrored = (model.generate(view, frames) for view in (video, video.flip(-1)))
-    assert torch.allclose(said.features, mirrored.features, atol=1e-5)
-    assert torch.allclose(said.words, mirrored.words, atol=1e-5)
-
-
 def test_sharpening_is_for_speaking_alone():
     plain, sharp = (Parallel(dataclasses.replace(SMALL, contrast=c)) for c in (1.0, 1.5))
     sharp.load_state_dict(plain.state_dict())

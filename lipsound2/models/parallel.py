@@ -40,7 +40,6 @@ class ParallelConfig:
         frame_layers: residual convolutions at that rate.
         dropout: everywhere behind the trunk.
         drop_path: share of skipped branches in the last Conformer block.
-        mirror: speak the mean of what is seen and of its mirror image; costs the model's time twice.
         contrast: see `regressor.sharpen`; for speaking alone.
         peaks: likewise.
     """
@@ -61,7 +60,6 @@ class ParallelConfig:
     frame_layers: int = 3
     dropout: float = 0.15
     drop_path: float = 0.1
-    mirror: bool = False
     contrast: float = 1.0
     peaks: float = 0.0
 
@@ -162,8 +160,6 @@ class Parallel(FrameRegressor):
     @torch.no_grad()
     def generate(self, video: Tensor, frames: Tensor) -> Generated:
         """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
-        views = [self(view, frames) for view in ((video, video.flip(-1)) if self.config.mirror else (video,))]
-        features = torch.stack([view.features for view in views]).mean(0)
-        words = None if views[0].words is None else torch.stack([view.words for view in views]).mean(0)
-        features = sharpen(features, self.config.contrast, self.config.peaks)
-        return Generated(self.denormalise(features), self.target_frames(frames), words=words)
+        prediction = self(video, frames)
+        features = sharpen(prediction.features, self.config.contrast, self.config.peaks)
+        return Generated(self.denormalise(features), self.target_frames(frames), words=prediction.words)

@@ -78,7 +78,7 @@ class Regress:
 
     name: ClassVar[str] = "regress"
     free: ClassVar[frozenset[str]] = frozenset(
-        {"mirror", "contrast", "peaks", "prenet_always", "keep_decoded", "valid_clips", "valid_iterations"}
+        {"contrast", "peaks", "prenet_always", "keep_decoded", "valid_clips", "valid_iterations"}
     )
 
     def __init__(self, settings: RegressConfig, network: Any, augmentation: AugmentConfig) -> None:
