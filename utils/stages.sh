@@ -7,7 +7,7 @@ _started=0
 
 # _resume STAGE [OPTION]: this run's command with another first stage (and without OPTION): what a person would type.
 _resume() {
-  local rest=" ${arguments:-}"
+  local rest=${arguments:+ $arguments}
   rest=$(printf '%s' "$rest" | sed -E "s/ --stage [0-9]+//; s/ ${2:-no option} [0-9]+//")
   echo "./$(basename "$0")$rest --stage $1"
 }
