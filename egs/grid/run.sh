@@ -18,6 +18,7 @@ mel=fine                    # mel of the config's target: fine or paper
 init=                       # experiment or pack to start from
 exp=                        # experiment folder; empty: exp/<protocol>_<config>
 sets="test"                 # sets to speak and score, separated by blanks
+asr=                        # recognisers that hear the speech, such as pocketsphinx:grid; empty: none
 publish=RESULTS.md          # file that gets the result rows; empty: none
 nj=2                        # worker processes
 ngpu=0                      # GPUs
@@ -58,7 +59,8 @@ fi
 
 if stage 5 "scores, verdict, report"; then
   for set in $sets; do
-    lipsound2 score dump/sound "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj"
+    lipsound2 score dump/sound "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
+      ${asr:+--asr "$asr" --text "data/$protocol/$set"}
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}
 fi
