@@ -16,7 +16,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import MODELS, Recogniser
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import GRID, Grammar, grammar
-from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, Pieces, load, report_unknown, tokens
+from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, report_unknown, tokens
 from lipsound2.tasks import load_config
 from lipsound2.tasks.speech import SpeechBatch, SpeechConfig, features_of, hide, play_at
 
@@ -194,7 +194,7 @@ def test_characters_round_trip(tmp_path):
     assert made.decode(made.encode("blue bin ä")) == "blue bin ä"
     assert made.encode("x") == [UNKNOWN]
     assert made.decode([UNKNOWN, BLANK, made.encode("b")[0]]) == "\u2047b"
-    made.save(tmp_path)
+    made.save(tmp_path / made.file)
     again = load(tmp_path)
     assert len(again) == len(made)
     assert again.encode("bin ä") == made.encode("bin ä")
@@ -210,11 +210,11 @@ def test_pieces_round_trip(tmp_path, kind):
     texts = {name: text.strip() for name, text in texts.items()}
     DataDir.write(tmp_path / "d", utt2spk=dict.fromkeys(texts, "s1"), text=texts)
     tokens(tmp_path / "d", tmp_path / "t.model", kind=kind, size=40)
-    made = Pieces(tmp_path / "t.model")
+    made = load(tmp_path / "t.model")
     assert made.decode(made.encode("set white now")) == "set white now"
     assert min(made.encode("set white now")) > UNKNOWN
     assert UNKNOWN in made.encode("ÿ")
-    made.save(tmp_path)
+    made.save(tmp_path / made.file)
     assert load(tmp_path).encode("blue two") == made.encode("blue two")
 
 

@@ -152,6 +152,13 @@ def test_words_that_are_not_there_are_one_line(data, tmp_path):
         load_config(tiny(tmp_path, word_weight=0.5)).task.datasets(without, without, dump)
 
 
+def test_words_that_cannot_be_read_are_one_line(data, tmp_path):
+    clips, dump = data
+    bad = DataDir.write(tmp_path / "d", utt2spk=clips.utt2spk, word_times={"s1-a": "0.2 0.4 blue 0.5"})
+    with pytest.raises(LipsoundError, match=r"word_times: s1-a: expected 'start end word ...', found 4 fields"):
+        load_config(tiny(tmp_path, word_weight=0.5)).task.datasets(bad, bad, dump)
+
+
 def test_feedback_rises_from_its_start_to_the_end(tmp_path):
     task = load_config(tiny(tmp_path, feedback=0.4, feedback_start=0.5)).task
     assert [task.feedback(share) for share in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.4])

@@ -106,14 +106,25 @@ class Graph:
         Raises:
             LipsoundError: a word that the tokenizer cannot spell.
         """
+        return cls._of_spelled(
+            [[tokenizer.spell(word, first=place == 0) for word in slot] for place, slot in enumerate(grammar.slots)]
+        )
+
+    @classmethod
+    def line(cls, tokens: Sequence[int]) -> Graph:
+        """One text alone; to find where its tokens lie."""
+        return cls._of_spelled([[tokens]])
+
+    @classmethod
+    def _of_spelled(cls, slots: Sequence[Sequence[Sequence[int]]]) -> Graph:
+        """Places in order, each with the spellings of its words."""
         tokens: list[int] = []
         before: list[list[int]] = []
         begins: list[bool] = []
         reached: list[int] = []  # last tokens of the words of the slot before
-        for place, slot in enumerate(grammar.slots):
+        for place, slot in enumerate(slots):
             ends = []
-            for word in slot:
-                spelled = tokenizer.spell(word, first=place == 0)
+            for spelled in slot:
                 for number, token in enumerate(spelled):
                     into = reached if number == 0 else [len(tokens) - 1]
                     blank = len(tokens)
@@ -124,24 +135,7 @@ class Graph:
                     begins += [place == 0 and number == 0] * 2
                 ends.append(len(tokens) - 1)
             reached = ends
-        return cls._finish(tokens, before, begins, reached)
-
-    @classmethod
-    def line(cls, tokens: Sequence[int]) -> Graph:
-        """One text alone; to find where its tokens lie."""
-        states: list[int] = []
-        before: list[list[int]] = []
-        for number, token in enumerate(tokens):
-            blank, into = 2 * number, [2 * number - 1] if number else []
-            direct = [state for state in into if states[state] != token]
-            states += [BLANK, token]
-            before += [[blank, *into], [blank + 1, blank, *direct]]
-        begins = [True, True] + [False] * (len(states) - 2)
-        return cls._finish(states, before, begins, [len(states) - 1])
-
-    @classmethod
-    def _finish(cls, tokens: list[int], before: list[list[int]], begins: list[bool], reached: list[int]) -> Graph:
-        """Add the blank after the last words, and lay the states out as arrays."""
+        # One blank after the last word.
         before.append([len(tokens), *reached])
         tokens.append(BLANK)
         begins.append(False)

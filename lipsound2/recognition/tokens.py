@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
-from lipsound2.files import atomic_path, write_text
+from lipsound2.files import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,15 @@ class Tokenizer(ABC):
             LipsoundError: the word cannot be spelled.
         """
 
+    @property
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write `file` into a folder."""
+    def content(self) -> bytes:
+        """What its file holds."""
+
+    def save(self, path: Path) -> None:
+        """Write its file."""
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(self.content)
 
     def _spelled(self, word: str, tokens: list[int]) -> list[int]:
         if UNKNOWN in tokens:
@@ -117,14 +123,15 @@ class Characters(Tokenizer):
         """Tokens of a word in a sentence."""
         return self._spelled(word, self.encode(word if first else f" {word}"))
 
-    def save(self, folder: Path) -> None:
-        """Write one character a line."""
+    @property
+    def content(self) -> bytes:
+        """One character a line."""
         rows = (_SPACE if character == " " else character for character in self.characters)
-        write_text(folder / self.file, "".join(f"{row}\n" for row in rows))
+        return "".join(f"{row}\n" for row in rows).encode()
 
     @classmethod
     def load(cls, path: Path) -> Characters:
-        """Read what `save` wrote.
+        """Read its file.
 
         Raises:
             LipsoundError: a line that is not one character.
@@ -141,19 +148,21 @@ class Pieces(Tokenizer):
     """Tokens of a sentencepiece model; its piece n is token n + 1, its unknown piece (0) is UNKNOWN.
 
     Args:
-        model: the model file.
+        content: of the model file.
+        where: the file, for messages.
     """
 
     file = "tokens.model"
+    content = b""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, content: bytes, where: str) -> None:
         spm = require("sentencepiece", "text")
-        self._content = model.read_bytes()
+        self.content = content
         try:
-            self._pieces = spm.SentencePieceProcessor(model_proto=self._content)
+            self._pieces = spm.SentencePieceProcessor(model_proto=content)
         except RuntimeError as error:
             raise LipsoundError(
-                f"{model}: no sentencepiece model ({error}); make one with: lipsound2 tokens"
+                f"{where}: no sentencepiece model ({error}); make one with: lipsound2 tokens"
             ) from error
 
     def __len__(self) -> int:
@@ -179,11 +188,6 @@ class Pieces(Tokenizer):
         """Tokens of a word in a sentence: the same wherever it stands."""
         return self._spelled(word, self.encode(word))
 
-    def save(self, folder: Path) -> None:
-        """Write the model."""
-        with atomic_path(folder / self.file) as temporary:
-            temporary.write_bytes(self._content)
-
 
 def load(path: Path) -> Tokenizer:
     """A tokenizer's file, or the folder it lies in.
@@ -194,7 +198,7 @@ def load(path: Path) -> Tokenizer:
     for kind in (Characters, Pieces):
         found = path / kind.file if path.is_dir() else path
         if found.is_file() and found.suffix == Path(kind.file).suffix:
-            return Characters.load(found) if kind is Characters else Pieces(found)
+            return Characters.load(found) if kind is Characters else Pieces(found.read_bytes(), str(found))
     raise LipsoundError(f"{path}: no tokenizer (tokens.txt or tokens.model); make one with: lipsound2 tokens DIR OUT")
 
 
@@ -236,13 +240,12 @@ def tokens(
     wanted = Path(Characters.file if kind == "characters" else Pieces.file).suffix
     if out.suffix != wanted:
         raise LipsoundError(f"{out}: expected a file name that ends in '{wanted}' for --kind {kind}")
+    made: Tokenizer
     if kind == "characters":
-        made: Tokenizer = Characters.of(texts.values())
-        write_text(out, "".join(f"{_SPACE if c == ' ' else c}\n" for c in made.characters))  # type: ignore[attr-defined]
+        made = Characters.of(texts.values())
     else:
-        with atomic_path(out) as temporary:
-            temporary.write_bytes(_train_pieces(texts.values(), kind, size))
-        made = Pieces(out)
+        made = Pieces(_train_pieces(texts.values(), kind, size), str(out))
+    made.save(out)
     print(f"{out}: {len(made)} tokens, blank and unknown included, from {len(texts)} texts")
 
 

@@ -116,7 +116,7 @@ class Recognise:
 
     def save(self, exp: Path) -> None:
         """Write the tokenizer."""
-        self.tokenizer.save(exp)
+        self.tokenizer.save(exp / self.tokenizer.file)
 
     def restore(self, exp: Path) -> None:
         """Read the tokenizer."""

@@ -33,9 +33,8 @@ from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.clips import Batch, CropsAndFeatures, Sample, mean_by_time
 from lipsound2.tasks.intelligibility import estoi_loss
-from lipsound2.tasks.words import WordTimes, vocabulary
+from lipsound2.tasks.words import PICTURE_RATE, Rows, WordTimes, read_words, vocabulary
 
-PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 WORDS = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 
 
@@ -145,11 +144,11 @@ class Regress:
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
-    def word_times(self, data: DataDir) -> dict[str, str]:
+    def word_times(self, data: DataDir) -> dict[str, Rows]:
         """The words and times of a data dir, when they are to be learnt.
 
         Raises:
-            LipsoundError: it has none.
+            LipsoundError: it has none, or one that cannot be read.
         """
         if not self.settings.word_weight:
             return {}
@@ -159,7 +158,7 @@ class Regress:
                 f"{data.path}: has no word_times, which word_weight {self.settings.word_weight:g} asks for; prepare it "
                 "from a corpus with alignments, or set word_weight: 0"
             )
-        return table
+        return read_words(table, str(data.path / "word_times"))
 
     def build(self) -> FrameRegressor:
         """The network, with the statistics of the training set in its buffers."""

@@ -14,36 +14,45 @@ from lipsound2.errors import LipsoundError
 from lipsound2.tables import parse_words
 
 UNKNOWN = -100  # what cross entropy leaves out
-PICTURE_RATE = 25  # pictures a second
+PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 
 
-def vocabulary(table: Mapping[str, str]) -> list[str]:
-    """The words of a table, sorted; their classes are 1, 2, ...: class 0 is silence."""
-    return sorted({word for times in table.values() for _, _, word in parse_words(times)})
+Rows = list[tuple[float, float, str]]  # start and end in seconds, and the word
+
+
+def read_words(table: Mapping[str, str], where: str) -> dict[str, Rows]:
+    """Words and times by clip id, out of a table `word_times`.
+
+    Raises:
+        LipsoundError: a row that cannot be read.
+    """
+    found = {}
+    for name, times in table.items():
+        try:
+            found[name] = parse_words(times)
+        except ValueError as error:
+            raise LipsoundError(f"{where}: {name}: {error}; run stage 0 again with the corpus' alignments") from error
+    return found
+
+
+def vocabulary(rows: Mapping[str, Rows]) -> list[str]:
+    """All words, sorted; their classes are 1, 2, ...: class 0 is silence."""
+    return sorted({word for clip in rows.values() for _, _, word in clip})
 
 
 class WordTimes:
     """Words by clip and time.
 
     Args:
-        table: clip id -> its words and times; clips may be missing.
+        rows: clip id -> its words and times; clips may be missing.
         words: the vocabulary; other words are unknown.
-
-    Raises:
-        LipsoundError: a row that cannot be read.
     """
 
-    def __init__(self, table: Mapping[str, str], words: Sequence[str]) -> None:
+    def __init__(self, rows: Mapping[str, Rows], words: Sequence[str]) -> None:
         classes = {word: number for number, word in enumerate(words, start=1)}
-        self._rows: dict[str, list[tuple[float, float, int]]] = {}
-        for name, times in table.items():
-            try:
-                rows = parse_words(times)
-            except ValueError as error:
-                raise LipsoundError(
-                    f"word_times: {name}: {error}; run stage 0 again with the corpus' alignments"
-                ) from error
-            self._rows[name] = [(start, end, classes.get(word, UNKNOWN)) for start, end, word in rows]
+        self._rows = {
+            name: [(start, end, classes.get(word, UNKNOWN)) for start, end, word in clip] for name, clip in rows.items()
+        }
 
     def at(self, name: str, places: np.ndarray) -> np.ndarray:
         """Classes (T,) int64 at `places` (T,) of a clip, in pictures; UNKNOWN for a clip without times."""
