@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
 from lipsound2.recognition.joint import joint_search
-from lipsound2.recognition.readymade import READY_MADE, Listener
+from lipsound2.recognition.readymade import READY_MADE, Listener, hear_all
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.recognise import Recognise
 from lipsound2.tasks.speech import SPEECH, Utterance, features_of
@@ -36,7 +36,6 @@ from lipsound2.tasks.speech import SPEECH, Utterance, features_of
 log = logging.getLogger(__name__)
 
 TEXT, DETAILS = "text", "words.jsonl"
-_BATCH = 16
 
 
 class OwnListener:
@@ -94,7 +93,6 @@ class OwnListener:
                 beam=self._search.beam,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
-                bonus=self._search.bonus,
             )
             return hypothesis(placed(said, log_probs), tokenizer, seconds, score)
         if self._search.beam > 1:
@@ -156,6 +154,13 @@ def listener(
     return READY_MADE[kind](rest)
 
 
+def files_of(name: str, grammar: str) -> list[Path]:
+    """The files that what a recogniser hears depends on: the weights of one of ours, a grammar of the user's."""
+    own = name.partition(":")[0] not in READY_MADE or Path(name).exists()
+    weights = [experiment.find(name) / experiment.WEIGHTS] if own else []
+    return [*weights, *([Path(grammar)] if Path(grammar).is_file() else [])]
+
+
 def decode(
     asr: str,
     dir: Path,
@@ -191,30 +196,24 @@ def decode(
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
     how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     chosen = listener(asr, grammar, lm, how, ngpu)
-    model = Path(asr) if Path(asr).exists() else None
-    inputs = [dir, dump / "sound", *([model / experiment.WEIGHTS] if model else [])]
-    inputs += [lm] if lm else []
+    inputs = [dir, dump / "sound", *files_of(asr, grammar), *([lm] if lm else [])]
     stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
     with folder_lock(out, "decode"):
         stamp.clear()
-        heard: dict[str, Hypothesis] = {}
-        with tqdm(total=len(names), desc="decode", unit="clip") as bar:
-            for start in range(0, len(names), _BATCH):
-                part = names[start : start + _BATCH]
-                heard |= zip(part, chosen.hear([decode_flac(sounds[name]) for name in part]), strict=True)
-                bar.update(len(part))
-        write_hypotheses(out, heard)
+        bar = tqdm(names, desc="decode", unit="clip")
+        heard = hear_all(chosen, ((name, decode_flac(sounds[name])) for name in bar))
+        write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
+        write_words(out / DETAILS, heard)
         stamp.write()
     silent = sum(not what.text for what in heard.values())
     absent = len(data) - len(names)
     log.info("%s: %d clips, %d of them heard as nothing, %d without a sound", out, len(heard), silent, absent)
 
 
-def write_hypotheses(out: Path, heard: dict[str, Hypothesis]) -> None:
-    """OUT/text, clips heard as nothing left out, and OUT/words.jsonl with every clip."""
-    write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
+def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:
+    """A line of JSON for every clip: its text, and its words with times."""
     rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
-    write_text(out / DETAILS, "".join(f"{row}\n" for row in rows))
+    write_text(path, "".join(f"{row}\n" for row in rows))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from lipsound2 import experiment
 from lipsound2.datadir import DataDir
-from lipsound2.decoding import listener
+from lipsound2.decoding import files_of, listener, write_words
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.recognition.hypothesis import Hypothesis, to_json
+from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.recognition.readymade import Listener, hear_all
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.score import score as score_speech
@@ -80,12 +79,18 @@ def score(
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
     for name in asr:
         folder = out / FOLDER / label(name, grammar)
-        weights = Path(name) / experiment.WEIGHTS
         stamp = Stamp(
             folder,
             "score",
-            {"asr": name, "grammar": grammar, "clips": which, "rule": TEXT_RULE, "draws": [resamples, seed]},
-            [ref, *systems.values(), text / "text", *([weights] if weights.exists() else [])],
+            {
+                "asr": name,
+                "grammar": grammar,
+                "language": language,
+                "clips": which,
+                "rule": TEXT_RULE,
+                "draws": [resamples, seed],
+            },
+            [ref, *systems.values(), text / "text", *files_of(name, grammar)],
         )
         if stamp.fresh():
             print((folder / TABLE).read_text(encoding="utf-8"))
@@ -94,9 +99,9 @@ def score(
         with folder_lock(folder, "score"):
             stamp.clear()
             who = listener(name, grammar=grammar)
-            heard = {REAL: _hear(who, _true(reference, names), len(names), f"{name}: {REAL}")}
+            heard = {REAL: _hear(who, names, reference.__getitem__, f"{name}: {REAL}")}
             for system, place in systems.items():
-                heard[system] = _hear(who, _spoken(place, names), len(names), f"{name}: {system}")
+                heard[system] = _hear(who, names, functools.partial(_spoken, place), f"{name}: {system}")
             wanted = {clip: texts[clip] for clip in names}
             scores = {
                 system: score_texts(
@@ -128,27 +133,23 @@ def write(
     summaries = {system: each.summary for system, each in scores.items()}
     for system, each in scores.items():
         write_clips(folder / f"{system}.tsv", each.rows)
-        rows = [json.dumps({"id": clip, **to_json(what)}, ensure_ascii=False) for clip, what in heard[system].items()]
-        write_text(folder / f"{system}.jsonl", "".join(f"{row}\n" for row in rows))
+        write_words(folder / f"{system}.jsonl", heard[system])
     write_summary(folder / SUMMARY, summaries)
     write_text(folder / TABLE, page(summaries, which))
 
 
-def _true(reference: Sounds, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-    for name in names:
-        try:
-            yield name, reference[name]
-        except ClipFailure as failure:
-            log.warning("%s: %s; it counts as not understood", name, failure)
+def _spoken(folder: Path, name: str) -> np.ndarray:
+    return read_wav(folder / f"{name}.wav")
 
 
-def _spoken(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-    for name in names:
-        try:
-            yield name, read_wav(folder / f"{name}.wav")
-        except ClipFailure as failure:
-            log.warning("%s: %s; it counts as not understood", name, failure)
+def _hear(who: Listener, names: Sequence[str], read: Callable[[str], np.ndarray], title: str) -> dict[str, Hypothesis]:
+    """What is heard in each clip; one that cannot be read is told, and counts as not understood."""
 
+    def sounds() -> Iterator[tuple[str, np.ndarray]]:
+        for name in tqdm(names, desc=title, unit="clip"):
+            try:
+                yield name, read(name)
+            except ClipFailure as failure:
+                log.warning("%s: %s; it counts as not understood", name, failure)
 
-def _hear(who: Listener, sounds: Iterator[tuple[str, np.ndarray]], count: int, title: str) -> dict[str, Hypothesis]:
-    return hear_all(who, tqdm(sounds, total=count, desc=title, unit="clip"))
+    return hear_all(who, sounds())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.sound import encode_flac, read_sound, write_wav
@@ -16,7 +17,7 @@ from lipsound2.decoding import decode, listener
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
-from lipsound2.recognition.readymade import hear_all
+from lipsound2.recognition.readymade import Bundle, hear_all, tokenizer_of
 from lipsound2.scoring.text_summary import read_summary
 from lipsound2.transcribe import subtitles, transcribe
 
@@ -59,6 +60,20 @@ def test_sounds_are_heard_some_at_a_time():
     found = hear_all(counting, ((f"c{n}", np.zeros(n)) for n in range(7)), batch=3)
     assert counting.sizes == [3, 3, 1]
     assert {name: what.text for name, what in found.items()} == {f"c{n}": str(n) for n in range(7)}
+
+
+def test_a_bundles_labels_are_decoded_by_our_own_ctc():
+    """torchaudio's bundles number their labels in another way than our tokenizers do."""
+    bundle = Bundle.__new__(Bundle)
+    bundle._tokenizer = tokenizer_of(("-", "|", "B", "I", "N"))
+    path = [0, 2, 2, 3, 0, 4, 1, 3, 4, 4]  # "bin in"
+    scores = torch.full((1, len(path), 5), -5.0)
+    scores[0, torch.arange(len(path)), path] = 5.0
+    bundle._model = lambda sound: (scores, None)
+    (heard,) = bundle.hear([np.zeros(16000, np.float32)])
+    assert heard.text == "bin in"
+    assert [(round(word.start, 2), round(word.end, 2)) for word in heard.words] == [(0.1, 0.6), (0.7, 1.0)]
+    assert all(word.confidence > 0.9 for word in heard.words)
 
 
 def test_names_of_recognisers(tmp_path):

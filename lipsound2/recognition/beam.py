@@ -144,6 +144,11 @@ class _Prefix:
     model: float
     state: Any
 
+    @classmethod
+    def begin(cls, model: float, state: Any) -> _Prefix:
+        """A prefix that no path has said yet."""
+        return cls(-math.inf, -math.inf, model, state)
+
     @property
     def total(self) -> float:
         return float(np.logaddexp(self.blank, self.spoken))
@@ -164,38 +169,25 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
     for frame in log_probs:
         tried = np.flatnonzero(frame > frame.max() + _UNLIKELY).tolist()
         after: dict[tuple[int, ...], _Prefix] = {}
-
-        def add(
-            tokens: tuple[int, ...],
-            of: _Prefix,
-            token: int | None,
-            spoken: bool,
-            value: float,
-            after: dict[tuple[int, ...], _Prefix] = after,
-        ) -> None:
-            entry = after.get(tokens)
-            if entry is None:
-                state, score = (of.state, 0.0) if token is None else model.extend(of.state, token)
-                entry = after[tokens] = _Prefix(-math.inf, -math.inf, of.model + score, state)
-            if spoken:
-                entry.spoken = float(np.logaddexp(entry.spoken, value))
-            else:
-                entry.blank = float(np.logaddexp(entry.blank, value))
-
         for tokens, prefix in prefixes.items():
             total = prefix.total
+            same = after.setdefault(tokens, _Prefix.begin(prefix.model, prefix.state))
             for token in tried:
                 log_prob = float(frame[token])
                 if token == BLANK:
-                    add(tokens, prefix, None, False, total + log_prob)
-                elif tokens and token == tokens[-1]:
-                    add(tokens, prefix, None, True, prefix.spoken + log_prob)
-                    if prefix.blank > -math.inf:
-                        add((*tokens, token), prefix, token, True, prefix.blank + log_prob)
-                else:
-                    add((*tokens, token), prefix, token, True, total + log_prob)
+                    same.blank = float(np.logaddexp(same.blank, total + log_prob))
+                    continue
+                before = total
+                if tokens and token == tokens[-1]:  # said on, or said again after a blank
+                    same.spoken = float(np.logaddexp(same.spoken, prefix.spoken + log_prob))
+                    before = prefix.blank
+                longer = (*tokens, token)
+                if longer not in after:
+                    state, added = model.extend(prefix.state, token)
+                    after[longer] = _Prefix.begin(prefix.model + added, state)
+                after[longer].spoken = float(np.logaddexp(after[longer].spoken, before + log_prob))
         best = sorted(after.items(), key=lambda item: item[1].total + item[1].model, reverse=True)
-        prefixes = dict(best[:beam])
+        prefixes = {tokens: prefix for tokens, prefix in best[:beam] if prefix.total > -math.inf}
     scored = [(tokens, prefix.total + prefix.model + model.end(prefix.state)) for tokens, prefix in prefixes.items()]
     return sorted(scored, key=lambda pair: pair[1], reverse=True)
 

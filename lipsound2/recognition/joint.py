@@ -16,6 +16,7 @@ from lipsound2.recognition.beam import Fusion, NoModel
 from lipsound2.recognition.tokens import BLANK
 
 _NEVER = -1e30  # a finite stand-in for minus infinity, so that differences stay numbers
+_PATIENCE = 4  # tokens that all texts must have grown while none was as good as the best whole one
 
 
 @dataclass
@@ -44,7 +45,6 @@ def joint_search(
     beam: int = 8,
     ctc_weight: float = 0.3,
     model: Fusion | None = None,
-    bonus: float = 0.0,
 ) -> tuple[list[int], float]:
     """The best text.
 
@@ -54,8 +54,7 @@ def joint_search(
         log_probs: (T, V) CTC's log-probabilities, token 0 the blank.
         beam: texts that are kept.
         ctc_weight: share of CTC in the score, 0 to 1.
-        model: language model beside both.
-        bonus: added for every token, against a liking for short texts.
+        model: language model beside both, with its bonus for words.
 
     Returns:
         Its tokens and score.
@@ -66,18 +65,19 @@ def joint_search(
     silent[:, 1] = log_probs[:, BLANK].cumsum(0)
     texts = [_Text((), 0.0, 0.0, silent, (fusion.start(), 0.0))]
     best: tuple[list[int], float] = ([], -float("inf"))
+    behind = 0
 
-    def score(attention: float, ctc: float, lm: float, length: int) -> float:
-        return (1 - ctc_weight) * attention + ctc_weight * ctc + lm + bonus * length
+    def score(attention: float, ctc: float, lm: float) -> float:
+        return (1 - ctc_weight) * attention + ctc_weight * ctc + lm
 
-    for length in range(frames + 1):  # CTC says at most one token a frame
+    for _ in range(frames + 1):  # CTC says at most one token a frame
         prefixes = torch.tensor([[vocabulary, *text.tokens] for text in texts])
         follows = follow(prefixes)
         begun, paths = _grow(texts, log_probs)
         for row, text in enumerate(texts):
             whole = float(torch.logaddexp(text.paths[-1, 0], text.paths[-1, 1]))
             lm = text.model[1] + fusion.end(text.model[0])
-            total = score(text.attention + float(follows[row, vocabulary]), whole, lm, length)
+            total = score(text.attention + float(follows[row, vocabulary]), whole, lm)
             if total > best[1]:
                 best = (list(text.tokens), total)
         # What the decoder and CTC like best is looked at; the language model is asked about these alone.
@@ -97,11 +97,12 @@ def joint_search(
                 paths[row, token],
                 (state, text.model[1] + added),
             )
-            found.append((score(grown.attention, grown.ctc, grown.model[1], length + 1), grown))
+            found.append((score(grown.attention, grown.ctc, grown.model[1]), grown))
         found.sort(key=lambda pair: pair[0], reverse=True)
         texts = [grown for _, grown in found[:beam]]
-        # A text never gets more probable as it grows, but for the bonus: when all are behind, the best stands.
-        if not texts or found[0][0] + max(0.0, bonus) * 4 < best[1]:
+        # A text only gets less probable as it grows; a language model's bonus may make up for that, but not for long.
+        behind = behind + 1 if found and found[0][0] < best[1] else 0
+        if not texts or behind == _PATIENCE:
             break
     return best
 

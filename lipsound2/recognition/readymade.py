@@ -10,14 +10,15 @@ Packages and weights are loaded when a recogniser is asked for, never before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from lipsound2.errors import LipsoundError, require
+from lipsound2.recognition.ctc import greedy, hypothesis
 from lipsound2.recognition.grammar import Grammar, grammar
 from lipsound2.recognition.hypothesis import Hypothesis, Word
+from lipsound2.recognition.tokens import UNKNOWN, Characters
 
 RATE = 16_000  # samples a second, of all sounds here
 
@@ -111,9 +112,9 @@ class Bundle:
         if bundle is None or not hasattr(bundle, "get_labels"):
             known = [key for key in dir(torchaudio.pipelines) if "_ASR_" in key]
             raise LipsoundError(f"--asr {self.name}: no such bundle; one of {', '.join(known)}")
-        self._labels = bundle.get_labels()
         place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
         self._model = _fetched(bundle.get_model, self.name, "torchaudio's weights", place).eval()
+        self._tokenizer = tokenizer_of(bundle.get_labels())
 
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
         """What is said in each sound, by greedy decoding."""
@@ -123,27 +124,15 @@ class Bundle:
         for sound in sounds:
             with torch.inference_mode():
                 scores = self._model(torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None])[0][0]
-            found.append(self._words(scores.log_softmax(-1).exp().numpy(), len(sound) / RATE))
+            # Their second label is a token of ours already; nothing is unknown to them.
+            log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
+            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(sound) / RATE / len(log_probs)))
         return found
 
-    def _words(self, probabilities: np.ndarray, seconds: float) -> Hypothesis:
-        step = seconds / len(probabilities)
-        words: list[Word] = []
-        letters: list[tuple[str, int, int, float]] = []
-        frame = 0
-        for label, run in groupby([*probabilities.argmax(1).tolist(), self._labels.index("|")]):
-            length = sum(1 for _ in run)
-            text = self._labels[label]
-            if text == "|" and letters:
-                word = "".join(letter for letter, *_ in letters).lower()
-                confidence = float(np.mean([share for *_, share in letters]))
-                words.append(Word(word, letters[0][1] * step, letters[-1][2] * step, confidence))
-                letters = []
-            elif text not in ("-", "|"):
-                share = float(probabilities[frame : frame + length, label].mean())
-                letters.append((text, frame, frame + length, share))
-            frame += length
-        return Hypothesis(" ".join(word.text for word in words), words)
+
+def tokenizer_of(labels: Sequence[str]) -> Characters:
+    """The characters that a bundle's labels stand for: the blank first, `|` between words, letters in capitals."""
+    return Characters([" " if label == "|" else label.lower() for label in labels[1:]])
 
 
 class Whisper:

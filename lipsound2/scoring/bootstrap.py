@@ -23,6 +23,10 @@ class Interval:
     low: float
     high: float
 
+    def rounded(self) -> dict[str, float]:
+        """For a file: five digits."""
+        return {"mean": round(self.mean, 5), "low": round(self.low, 5), "high": round(self.high, 5)}
+
     def format(self, digits: int = 3) -> str:
         """`0.421 [0.398, 0.444]`."""
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"

@@ -158,7 +158,7 @@ def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
 
 
 def table(systems: Mapping[str, System]) -> str:
-    """The scores as a Markdown table, columns aligned so that it reads well on a terminal too."""
+    """The scores as a Markdown table."""
     header = ["system", "clips", *(metric.title for metric in METRICS.values()), "failures"]
     body = []
     for name, system in systems.items():
@@ -166,10 +166,15 @@ def table(systems: Mapping[str, System]) -> str:
         body.append(
             [f"{name}: {SYSTEMS[name]}" if name in SYSTEMS else name, str(system.clips), *cells, failures(system)]
         )
-    widths = [max(len(row[column]) for row in (header, *body)) for column in range(len(header))]
+    return markdown(header, body)
+
+
+def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, columns aligned so that it reads well on a terminal too."""
+    rows = [header, *body]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in (header, *body)
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
@@ -237,14 +242,14 @@ def to_json(summary: Summary) -> dict[str, Any]:
     return {
         "verdict": {
             "lips_are_read": verdict.lips_are_read,
-            "estoi_matched_minus_mismatched": verdict.difference and _rounded(verdict.difference),
+            "estoi_matched_minus_mismatched": verdict.difference and verdict.difference.rounded(),
             "threshold": THRESHOLD,
             "sentence": verdict.sentence,
         },
         "systems": {
             name: {
                 "clips": system.clips,
-                "scores": {metric: _rounded(value) for metric, value in system.scores.items()},
+                "scores": {metric: value.rounded() for metric, value in system.scores.items()},
                 "failed_clips": system.failed,
                 "failures": system.failures,
                 "mismatched_lengths": system.mismatched_lengths,
@@ -280,7 +285,3 @@ def from_json(content: Mapping[str, Any]) -> Summary:
         dict(content["speakers"]),
         Verdict(verdict["lips_are_read"], difference and Interval(**difference), verdict["sentence"]),
     )
-
-
-def _rounded(value: Interval) -> dict[str, float]:
-    return {"mean": round(value.mean, 5), "low": round(value.low, 5), "high": round(value.high, 5)}

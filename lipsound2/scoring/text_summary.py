@@ -14,6 +14,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.recognition.normalise import NORMALISATIONS
 from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.summary import markdown
 from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Counts, Slot, Tally, TextRow, TextSummary
 
 TITLES = {"wer": "WER %", "cer": "CER %", "ser": "SER %"}
@@ -49,7 +50,7 @@ def table(systems: Mapping[str, TextSummary]) -> str:
         unit = "characters" if total.words is None else "words"
         row = [name, total.clips, *cells, *errors, f"{counts.units} {unit}", total.missing]
         body.append([str(cell) for cell in row])
-    return _markdown(header, body)
+    return markdown(header, body)
 
 
 def slot_table(systems: Mapping[str, TextSummary]) -> str:
@@ -58,7 +59,7 @@ def slot_table(systems: Mapping[str, TextSummary]) -> str:
     names = next(iter(having.values()), {})
     body = [[name, *(_percent(slot.rate) for slot in slots.values())] for name, slots in having.items()]
     chance = ["a guess", *(f"{100 * slot.chance:.1f}" for slot in names.values())]
-    return _markdown(["errors %", *names], [*body, chance]) if having else ""
+    return markdown(["errors %", *names], [*body, chance]) if having else ""
 
 
 def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> str:
@@ -68,7 +69,7 @@ def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> s
     if not length:
         return ""
     filled = [[*column, *[""] * (length - len(column))] for column in columns]
-    return _markdown(list(systems), [list(row) for row in zip(*filled, strict=True)])
+    return markdown(list(systems), [list(row) for row in zip(*filled, strict=True)])
 
 
 def page(systems: Mapping[str, TextSummary], which: str) -> str:
@@ -132,13 +133,13 @@ def to_json(summary: TextSummary) -> dict[str, Any]:
     return {
         "language": summary.language,
         "normalisation": summary.normalisation,
-        **{name: _rounded(rate) for name, rate in summary.rates.items()},
+        **{name: rate.rounded() for name, rate in summary.rates.items()},
         "total": asdict(summary.total),
         "speakers": {speaker: asdict(tally) for speaker, tally in summary.speakers.items()},
         "confusions": [[pair.reference, pair.hypothesis, pair.count] for pair in summary.confusions],
         "slots": {
             name: {
-                "rate": _rounded(slot.rate),
+                "rate": slot.rate.rounded(),
                 "chance": slot.chance,
                 "substitutions": slot.substitutions,
                 "deletions": slot.deletions,
@@ -168,10 +169,6 @@ def _tally(entry: Mapping[str, Any]) -> Tally:
     return Tally(**{**entry, "words": words, "characters": Counts(**entry["characters"])})
 
 
-def _rounded(value: Interval) -> dict[str, float]:
-    return {"mean": round(value.mean, 5), "low": round(value.low, 5), "high": round(value.high, 5)}
-
-
 def _percent(rate: Interval) -> str:
     return Interval(100 * rate.mean, 100 * rate.low, 100 * rate.high).format(1)
 
@@ -182,14 +179,3 @@ def _told(pair: Confusion) -> str:
     if pair.reference == NOTHING:
         return f"{pair.hypothesis} inserted {pair.count}"
     return f"{pair.reference} -> {pair.hypothesis} {pair.count}"
-
-
-def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, columns aligned so that it reads well on a terminal too."""
-    rows = [header, *body]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines)
