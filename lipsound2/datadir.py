@@ -98,14 +98,16 @@ class DataDir:
         """
         path = Path(path)
         given = {"video.scp": video, "wav.scp": wav, "text": text, **tables}
-        content = {name: table for name, table in given.items() if table or (table is not None and name not in PARTIAL)}
+        content = {name: table for name, table in given.items() if table is not None}
+        content = {name: table for name, table in content.items() if table or name not in PARTIAL}
         if not utt2spk:
             raise LipsoundError(f"{path}: a data dir needs at least one clip")
         for name, table in content.items():
             if name in MEDIA and "segments" in content:
                 continue  # these are keyed by recording
-            if not (table.keys() <= utt2spk.keys() if name in PARTIAL else table.keys() == utt2spk.keys()):
-                odd = min(table.keys() ^ utt2spk.keys())
+            differing = table.keys() - utt2spk.keys() if name in PARTIAL else table.keys() ^ utt2spk.keys()
+            if differing:
+                odd = min(differing)
                 raise LipsoundError(
                     f"{path}/{name}: its {len(table)} ids are not the {len(utt2spk)} of utt2spk; "
                     f"the first that differs is '{odd}'"
