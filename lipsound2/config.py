@@ -40,6 +40,22 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return content
 
 
+def parse_flow(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a line such as "lr: 1e-4, crop: 80" names: YAML between braces that need not be typed.
+
+    Raises:
+        LipsoundError: not YAML, or a key without a value.
+    """
+    wanted = f"{where}: expected 'key: value, key: value', found '{text}'"
+    try:
+        content: dict[str, Any] = yaml.safe_load(f"{{{text}}}")
+    except yaml.YAMLError as error:
+        raise LipsoundError(wanted) from error
+    if any(value is None and f"{key}:" not in text for key, value in content.items()):  # YAML takes "a" for "a: null"
+        raise LipsoundError(wanted)
+    return content
+
+
 def write_yaml(path: Path | str, content: Mapping[str, Any]) -> None:
     """Write a mapping as YAML, in its own order, whole or not at all."""
     # Non-ASCII text is escaped: PyYAML does not read back every line break that it writes plainly.

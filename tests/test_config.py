@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
+from lipsound2.config import build, from_mapping, parse_flow, read_yaml, to_mapping, write_yaml
 from lipsound2.errors import LipsoundError
 
 
@@ -87,3 +87,14 @@ def test_a_file_that_is_no_config_is_one_line(tmp_path, text):
         read_yaml(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_keys_given_on_the_command_line():
+    assert parse_flow("", "--override") == {}
+    assert parse_flow("a: 1, b: [1, 2], c: 1.5, d: null", "--override") == {"a": 1, "b": [1, 2], "c": 1.5, "d": None}
+
+
+@pytest.mark.parametrize("text", ["a", "a 1", "a: {", "a: 1}, {b: 2", "a: !!python/object/apply:os.getcwd []"])
+def test_keys_given_badly_are_one_line(text):
+    with pytest.raises(LipsoundError, match="--override: .*expected 'key: value, key: value'"):
+        parse_flow(text, "--override")

@@ -97,6 +97,14 @@ def test_an_experiment(toy: Toy) -> None:
     assert len(list((exp / "checkpoints").glob("weights-*"))) <= 4
 
 
+def test_keys_given_beside_the_config(toy: Toy) -> None:
+    path = toy.config()
+    assert train(path, exp=toy.folder / "exp", override="max_epochs: 1, lr: 1e-3", **toy.data) == 0
+    assert load_config(toy.folder / "exp" / "config.yaml").train.max_epochs == 1
+    with pytest.raises(LipsoundError, match=r"toy.yaml with --override: unknown key 'lrr'; did you mean 'lr'"):
+        train(path, exp=toy.folder / "other", override="lrr: 1", **toy.data)
+
+
 def test_a_finished_training_is_skipped_a_changed_config_refused(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
     exp = toy.train()
     before = (exp / "model.safetensors").stat().st_mtime_ns

@@ -14,6 +14,7 @@ address=                    # another address of the Zenodo record, such as a mi
 protocol=4speakers          # 4speakers, lipsound2-sd, 33seen, overlapped, unseen, unseen-vougioukas, lists
 lists=                      # folder of TSV lists, for --protocol lists
 config=conf/parallel.yaml   # training config
+override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
 mel=fine                    # mel of the config's target: fine or paper
 init=                       # experiment or pack to start from
 exp=                        # experiment folder; empty: exp/<protocol>_<config>
@@ -48,7 +49,7 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "data/$protocol/train" --valid "data/$protocol/valid" \
-    --dump dump --exp "$exp" ${init:+--init "$init"} --ngpu "$ngpu"
+    --dump dump --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"
 fi
 
 if stage 4 "synthesis, with the three controls"; then

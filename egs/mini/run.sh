@@ -12,6 +12,7 @@ stop_stage=5                # last stage to run
 corpus=corpus               # where the generated corpus lies
 clips=120                   # clips to generate, two speakers together
 config=conf/mini.yaml       # training config
+override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
 exp=                        # experiment folder; empty: exp/<config>
 nj=2                        # worker processes
 ngpu=0                      # GPUs
@@ -39,7 +40,8 @@ if stage 2 "sound aligned to the picture, mel-spectrograms"; then
 fi
 
 if stage 3 "training"; then
-  lipsound2 train "$config" --train $sets/train --valid $sets/valid --dump dump --exp "$exp" --ngpu "$ngpu"
+  lipsound2 train "$config" --train $sets/train --valid $sets/valid --dump dump --exp "$exp" \
+    --override "$override" --ngpu "$ngpu"
 fi
 
 if stage 4 "synthesis, with the three controls"; then

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lipsound2.config import build, read_yaml, to_mapping
+from lipsound2.config import build, parse_flow, read_yaml, to_mapping
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.base import Task
 from lipsound2.training.options import FREE, TrainConfig
@@ -56,14 +56,18 @@ def find(name: Any, where: str) -> type[Task]:
     return found
 
 
-def load_config(path: Path | str) -> RunConfig:
+def load_config(path: Path | str, override: str = "") -> RunConfig:
     """Read a config: the trainer's keys, the task's and the model's out of one flat file.
+
+    Args:
+        path: the YAML file.
+        override: keys with other values than the file's, as YAML: "max_epochs: 12, lr: 1e-4".
 
     Raises:
         LipsoundError: no such file, no `task:`, an unknown key, or a value of another type.
     """
-    values = read_yaml(path)
-    where = str(path)
+    values = read_yaml(path) | parse_flow(override, "--override")
+    where = f"{path} with --override" if override else str(path)
     if "task" not in values:
         raise LipsoundError(f"{where}: the key 'task' is missing; one of: {', '.join(TASKS)}")
     task = find(values["task"], where)

@@ -33,7 +33,15 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    config: Path, *, train: Path, valid: Path, dump: Path, exp: Path, init: Path | None = None, ngpu: int = 0
+    config: Path,
+    *,
+    train: Path,
+    valid: Path,
+    dump: Path,
+    exp: Path,
+    init: Path | None = None,
+    override: str = "",
+    ngpu: int = 0,
 ) -> int:
     """Train a network as a config says; go on by itself where an earlier run was stopped or killed.
 
@@ -44,9 +52,10 @@ def train(
         dump: folder of crops and features.
         exp: folder of the experiment, to make or to go on with.
         init: experiment, pack, weights or checkpoint to begin from; optimiser and schedule are fresh.
+        override: keys of the config with other values, such as "max_epochs: 12, lr: 1e-4".
         ngpu: number of GPUs; 0: the CPU.
     """
-    run = load_config(config)
+    run = load_config(config, override)
     stamp = Stamp(
         exp,
         "train",
@@ -62,6 +71,7 @@ def train(
     given = {name: str(path) for name, path in paths.items() if path is not None}
     if ngpu > 1 and not distributed.launched():
         options = [part for name, path in given.items() for part in (f"--{name}", path)]
+        options += ["--override", override] if override else []
         return distributed.spawn(ngpu, ["train", str(config), *options, "--ngpu", str(ngpu)])
     switch = StopSwitch(patient=distributed.launched())
     with distributed.join(ngpu) as world, own(exp, world):
