@@ -96,5 +96,5 @@ def test_keys_given_on_the_command_line():
 
 @pytest.mark.parametrize("text", ["a", "a 1", "a: {", "a: 1}, {b: 2", "a: !!python/object/apply:os.getcwd []"])
 def test_keys_given_badly_are_one_line(text):
-    with pytest.raises(LipsoundError, match="--override: .*expected 'key: value, key: value'"):
+    with pytest.raises(LipsoundError, match=r"--override: .*expected 'key: value, key: value'"):
         parse_flow(text, "--override")
