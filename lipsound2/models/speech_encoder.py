@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lipsound2.models.conformer import Conformer
 from lipsound2.models.regressor import mask
+from lipsound2.models.transformer import Transformer, sinusoids
 
 
 @dataclass
@@ -95,8 +96,7 @@ class TextDecoder(nn.Module):
         self.boundary = tokens
         self.embedding = nn.Embedding(tokens + 1, width)
         self.dropout = nn.Dropout(dropout)
-        layer = nn.TransformerDecoderLayer(width, heads, 4 * width, dropout, batch_first=True, norm_first=True)
-        self.layers = nn.TransformerDecoder(layer, layers, nn.LayerNorm(width))
+        self.layers = Transformer(width, layers, heads, dropout, states=True)
         self.leave = nn.Linear(width, tokens + 1)
 
     def forward(self, prefixes: Tensor, lengths: Tensor, states: Tensor, places: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class TextDecoder(nn.Module):
 
         Args:
             prefixes: (B, L) int64 tokens, `boundary` first.
-            lengths: (B,) how many of them count.
+            lengths: (B,) how many of them count; what is scored behind them is 0.
             states: (B, T, width).
             places: (B,) how many states count.
 
@@ -112,20 +112,30 @@ class TextDecoder(nn.Module):
             (B, L, tokens + 1) scores before the softmax.
         """
         L = prefixes.shape[1]
-        x = self.embedding(prefixes) * self.embedding.embedding_dim**0.5 + self._places(L, states)
-        causal = torch.ones(L, L, dtype=torch.bool, device=x.device).triu(1)
-        x = self.layers(
-            self.dropout(x),
-            states,
-            tgt_mask=causal,
-            tgt_key_padding_mask=~mask(lengths, L),
-            memory_key_padding_mask=~mask(places, states.shape[1]),
-        )
-        return self.leave(x)
+        x = self._enter(prefixes, torch.arange(L, device=prefixes.device))
+        x = self.layers(x, self.layers.remember(states), mask(places, states.shape[1]))
+        return self.leave(x) * mask(lengths, L)[:, :, None]
 
-    def _places(self, length: int, like: Tensor) -> Tensor:
-        """Sines and cosines (length, width)."""
-        half = self.embedding.embedding_dim // 2
-        rates = torch.exp(torch.arange(half, device=like.device) * (-9.21 / half))  # wavelengths 2 pi to 10000 x 2 pi
-        angles = torch.arange(length, device=like.device)[:, None] * rates
-        return torch.cat([angles.sin(), angles.cos()], 1).to(like.dtype)
+    def begin(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Memories of the states (T, width) of one clip, and of no token yet; see `models.transformer`."""
+        return self.layers.remember(states[None]), self.layers.nothing()
+
+    def step(self, tokens: Tensor, seen: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Score what may follow once a token is added to each of some texts of one clip.
+
+        Args:
+            tokens: (B,) int64, of the texts, which are equally long; `boundary` begins them.
+            seen: memory of the clip's states.
+            past: memory of the tokens before.
+
+        Returns:
+            (B, tokens + 1) scores before the softmax, and the memory of all tokens.
+        """
+        x, own = self.layers.step(
+            self._enter(tokens, torch.tensor(past.shape[4], device=past.device)), past, None, seen
+        )
+        return self.leave(x), torch.cat([past, own], 4)
+
+    def _enter(self, tokens: Tensor, places: Tensor) -> Tensor:
+        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
+        return self.dropout(x + sinusoids(places, x.shape[-1]).to(x.dtype))
