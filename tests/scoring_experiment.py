@@ -15,6 +15,8 @@ from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import mel_config, mel_spectrogram
 from lipsound2.audio.sound import encode_flac, write_wav
 from lipsound2.datadir import DataDir
+from lipsound2.scoring.text import score_texts
+from lipsound2.scoring.text_summary import write_clips, write_summary
 from lipsound2.video.encode import encode
 
 RATE, PICTURES, SIZE = 16000, 50, 112
@@ -125,6 +127,35 @@ def write_records(exp: Path) -> None:
         row = (0.4 + decay, score, score, score + 0.2, 0.5 + decay / 2, 1e-3 * np.cos(epoch / 26) ** 2)
         lines.append("\t".join([str(epoch), str(100 * epoch), *(f"{value:.6g}" for value in row)]))
     (exp / "curves.tsv").write_text("\n".join(lines) + "\n")
+
+
+def write_texts(
+    folder: Path, references: dict[str, str], heard: dict[str, dict[str, str]], language: str = "en"
+) -> None:
+    """What scoring leaves of a recogniser: `references` by clip, and by system what it heard in each clip."""
+    speakers = {name: name.partition("-")[0] for name in references}
+    scores = {
+        system: score_texts(references, texts, speakers, language, resamples=200) for system, texts in heard.items()
+    }
+    write_summary(folder / "summary.json", {system: each.summary for system, each in scores.items()})
+    for system, each in scores.items():
+        write_clips(folder / f"{system}.tsv", each.rows)
+
+
+def make_recogniser(root: Path, clips: dict[str, Clip]) -> Path:
+    """An experiment of the task *recognise* below `root`, with its dump, but without what it recognised."""
+    exp = root / "exp" / "tiny_asr"
+    _archive(root / "dump" / "sound", {name: encode_flac(clip.sound) for name, clip in clips.items()})
+    write_records(exp)
+    _yaml(exp / "config.yaml", {"task": "recognise", "model": "conformer", "language": "en"})
+    record = yaml.safe_load((exp / "versions.yaml").read_text())
+    record["runs"][0] |= {"command": "lipsound2 train conf/asr.yaml --exp exp/tiny_asr", "dump": "dump"}
+    _yaml(exp / "versions.yaml", record)
+    lines = ["update\tepoch\ttrain_loss\tscore\twer\tcer\tvalid_loss"]
+    for epoch, wer in enumerate((0.7, 0.25, 0.3), 1):
+        lines.append(f"{100 * epoch}\t{epoch}\t{3 / epoch}\t{1 - wer:.6g}\t{wer}\t{wer / 2}\t{2 / epoch}")
+    (exp / "curves.tsv").write_text("\n".join(lines) + "\n")
+    return exp
 
 
 def _fit(mel: np.ndarray, frames: int) -> np.ndarray:

@@ -19,16 +19,18 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from scoring_experiment import make_experiment, synthetic_clips
+from scoring_experiment import make_experiment, make_recogniser, synthetic_clips, write_texts
 
 from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.scoring import charts, page, pictures, results
+from lipsound2.scoring import charts, page, pictures, results, text_page, word_results
 from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.marked_table import MarkedTable
 from lipsound2.scoring.report import choose, collect, report
 from lipsound2.scoring.score import score
 from lipsound2.scoring.summary import Row, read_clips
+from lipsound2.scoring.text_summary import TextLine
 
 # What needs no end tag, in HTML and, where it ends itself, in SVG.
 VOID = {"meta", "img", "path", "br"}
@@ -62,6 +64,20 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+SAID = {
+    "s1-clip0": "bin blue at f two now",
+    "s1-clip2": "set red by t five soon",
+    "s2-clip1": "lay green in b nine again",
+    "s2-clip3": "place white with z zero please",
+}
+HEARD = {
+    "s1-clip0": "bin blue at f two now",
+    "s1-clip2": "set red by d five soon",
+    "s2-clip1": "lay green with p nine",
+    "s2-clip3": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +252,9 @@ def test_curves_are_read_whatever_their_columns(tmp_path: Path) -> None:
     data = json.loads(re.search(r'data-chart="(.*?)"', drawn)[1].replace("&quot;", '"'))
     assert data["series"] == {"train": [3.0, 2.0, 1.0], "valid": [3.5, None, 2.0]}
     assert 'class="best" d="M500.0 0.0h0"' in drawn
+    rates = charts.curves({"epoch": [1.0, 2.0, 3.0], "score": [0.3, 0.75, 0.7], "wer": [0.7, 0.25, 0.3]})
+    assert re.findall(r"<figcaption><b>(.*?)</b>", rates) == ["WER"]  # the score is 1 minus it
+    assert 'class="best" d="M500.0 300.0h0"' in rates  # the least
     assert charts.curves({}) == ""
     assert charts.curves({"update": [1.0], "score": [0.5]}) == ""
 
@@ -296,6 +315,150 @@ def test_results_are_put_between_the_markers_and_replaced(exp: Path, tmp_path: P
     assert "| other_model | test |" in (other / "RESULTS.md").read_text()
 
 
+def test_words_stand_beside_the_speech_and_play_the_sounds_of_the_cards(exp: Path) -> None:
+    systems = {"real": dict(SAID), "generated": HEARD, "mismatched": dict.fromkeys(SAID, "bin red at a one soon")}
+    write_texts(exp / "scores/test/text/sphinx-grid", SAID, systems)
+    written = write(exp, clips=3)
+    assert "Words, heard by  sphinx-grid" in written.words
+    # Of 24 words: t as d; in as with, b as p, again left out; six words of the last clip.
+    for said in ("41.7", "3 of 24 words wrong, 7 left out", "WER of 81 %", "1 utterance that cannot be heard here"):
+        assert said in written.words
+    assert "<b>t</b>" in (exp / "report.html").read_text()
+    players = {player["id"]: player for player in written.of("audio")}
+    assert len(written.of("audio")) == len(players) == 3 * 5  # no more than without the words
+    buttons = [button["data-player"] for button in written.of("button")]
+    assert len(buttons) == len(set(buttons)) == 3 * 2
+    assert set(buttons) < set(players)
+    for button in written.of("button"):
+        assert button["aria-label"].startswith(("Play Model, s", "Play True sound, s"))
+    assert len(written.of("del")) == 1 + 4  # the legend; t, in b, again, all of the last
+
+
+def test_a_hypothesis_tells_its_errors_apart() -> None:
+    def look(said: str, heard: str, by_word: bool = True) -> str:
+        text = text_page.marked(TextLine("a-b", said, heard, 0, 1, by_word))
+        return re.sub('<span class="unseen">(said|heard): </span>', r"\1:", text)
+
+    assert look("bin blue at f", "bin blue at f") == "bin blue at f"
+    assert look("bin blue at f", "bin red at") == "bin <del>said:blue</del> <ins>heard:red</ins> at <del>said:f</del>"
+    assert look("one two", "one and two") == "one <ins>heard:and</ins> two"
+    assert look("one two", "") == "<del>said:one two</del>"
+    assert look("a&b", "<i>") == "<del>said:a&amp;b</del> <ins>heard:&lt;i&gt;</ins>"
+    assert look("你好吗", "你号吗", by_word=False) == "你 <del>said:好</del> <ins>heard:号</ins> 吗"
+
+
+def test_many_utterances_are_thinned_out_evenly_and_counted(exp: Path) -> None:
+    said = {f"s1-{index:03d}": "one two three" for index in range(300)}
+    heard = {name: "one two three" if index % 3 else "one two" for index, name in enumerate(said)}
+    write_texts(exp / "scores/test/text/sphinx", said, {"generated": heard})
+    written = write(exp, clips=1)
+    assert "200 utterances more, spread evenly over 292" in written.words
+    assert len(written.of("del")) == pytest.approx(1 + (8 + 200) / 3, abs=2)
+
+
+def test_texts_that_are_incomplete_are_told_and_damaged_ones_are_refused(
+    exp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = exp / "scores/test/text"
+    write_texts(folder / "whole", SAID, {"real": dict(SAID), "generated": HEARD})
+    (folder / "begun").mkdir()
+    (folder / "whole/generated.tsv").unlink()
+    written = write(exp)
+    assert "The word errors by begun are not complete" in written.words
+    assert "Texts of generated heard by whole are absent" in written.words
+    for content in ("", "id\treference\n", "id\treference\thypothesis\terrors\twords\na-b\tone\tone\tnone\t1\n"):
+        (folder / "whole/generated.tsv").write_text(content)
+        assert main(["report", str(exp)]) == 1
+        assert re.search(r"generated\.tsv.*expected.*score again\n$", capsys.readouterr().err)
+
+
+def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> None:
+    exp = make_recogniser(tmp_path, synthetic_clips(4))
+    assert "Nothing was recognised yet" in write(exp).words
+    for name in ("greedy", "grid"):
+        write_texts(exp / "scores/test/text" / name, SAID, {"heard": HEARD})
+    target = tmp_path / "RESULTS.md"
+    written = write(exp, clips=3, publish=target)
+    for gone in ("Scores", "Lips are read", "ESTOI", "Clips  ", "There are no scores", "The dump was not found"):
+        assert gone not in written.words
+    for said in ("speech to words", "4 clips", "Words, heard by  greedy", "Words, heard by  grid", "41.7"):
+        assert said in written.words
+    players = written.of("audio")
+    assert len(players) == 3  # once for both
+    assert {button["data-player"] for button in written.of("button")} == {player["id"] for player in players}
+    charted = [tag["aria-label"] for tag in written.of("svg")]
+    assert charted == ["loss over epochs", "WER over epochs", "CER over epochs"]
+    text = target.read_text()
+    assert results.BEGIN not in text
+    assert re.findall(r"^\| tiny_asr \| test \| (\w+) \| heard \| 4 \| (\S+) \[", text, re.MULTILINE) == [
+        ("greedy", "41.7"),
+        ("grid", "41.7"),
+    ]
+    shutil.rmtree(tmp_path / "dump")
+    silent = write(exp)
+    assert "give their dump with --dump" in silent.words
+    assert not silent.of("audio") + silent.of("button")
+
+
+def test_sounds_of_a_recogniser_keep_to_the_budget(tmp_path: Path) -> None:
+    exp = make_recogniser(tmp_path, synthetic_clips(4))
+    write_texts(exp / "scores/test/text/greedy", SAID, {"heard": HEARD})
+    content = collect(exp, clips=4)
+    assert len(Page(page.render(content, 1 << 30)).of("audio")) == 4
+    small = Page(page.render(content, 1))
+    assert len(small.of("audio")) == 1
+    assert "3 clips were left out" in small.words
+    assert "3 utterances that cannot be heard here" in small.words
+
+
+def test_word_errors_have_a_table_of_their_own(exp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "RESULTS.md"
+    target.write_text("# GRID\n\nWritten by hand.\n")
+    texts = exp / "scores/test/text"
+    free = {"s1-clip0": "any words at all"}
+    write_texts(texts / "free", free, {"real": free})
+    write(exp, publish=target)
+    assert "slot" not in target.read_text()
+    write_texts(texts / "sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
+    write(exp, publish=target)
+    text = target.read_text()
+    assert text.startswith("# GRID\n\nWritten by hand.\n")
+    assert text.index(results.END) < text.index("## Word errors") < text.index(word_results.BEGIN)
+    block = text[text.index(word_results.BEGIN) : text.index(word_results.END)]
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines() if "|" in line]
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    assert [(row["recogniser"], row["system"]) for row in found] == [
+        ("free", "real"),
+        ("sphinx-grid", "real"),
+        ("sphinx-grid", "generated"),
+    ]
+    assert found[0]["letter slot %"] == "-"
+    assert found[2]["letter slot %"] == "75.0"
+    assert found[2]["WER %"].startswith("41.7 [")
+    assert found[2]["SER %"].startswith("75.0 [")
+    assert found[2]["command"].startswith("`lipsound2 train conf/parallel.yaml")
+    assert (found[2]["date"], found[2]["commit"]) == ("2026-01-02", "0123456789")
+    assert "WER of 81 %" in block
+    write_texts(texts / "sphinx-grid", SAID, {"real": dict(SAID), "generated": dict(SAID)})
+    write(exp, publish=target)
+    again = target.read_text()
+    assert len(again.splitlines()) == len(text.splitlines())
+    assert "41.7" not in again
+    assert again.count("## Word errors") == 1
+
+
+def test_a_column_that_nobody_knows_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "RESULTS.md"
+    target.write_text("<b>\n| name | mine | score |\n| --- | --- | --- |\n| a | by hand | 1 |\n<e>\n")
+    table = MarkedTable("<b>", "<e>", ["name", "score", "other"], keys=1)
+    table.put(target, [{"name": "a", "score": "2"}, {"name": "b", "score": "3|4"}], "Results")
+    assert target.read_text() == ("<b>\n\n| name | score |\n| --- | --- |\n| a | 2 |\n| b | 3/4 |\n\n<e>\n")
+    target.write_text("<b>\n| name | mine | score |\n| --- | --- | --- |\n| a | by hand | 1 |\n<e>\n")
+    table.put(target, [{"name": "b", "score": "2"}], "Results")
+    assert "| name | score | mine |" in target.read_text()
+    assert "| a | 1 | by hand |\n| b | 2 | - |" in target.read_text()
+
+
 def test_damaged_markers_are_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     target = tmp_path / "RESULTS.md"
     target.write_text(f"text\n{results.END}\n")
@@ -325,8 +488,15 @@ addEventListener("error", event => errors.push(event.message));
   await players[0].play();
   await players[1].play();
   for (let i = 0; i < 200 && players[1].currentTime < 0.3; i++) await wait(20);
+  const button = document.querySelector("[data-player]"), called = document.getElementById(button.dataset.player);
+  button.click();
+  for (let i = 0; i < 200 && button.ariaPressed !== "true"; i++) await wait(20);
+  const pressed = [button.ariaPressed, called.paused, players[1].paused || players[1] === called];
+  button.click();
+  for (let i = 0; i < 200 && button.ariaPressed !== "false"; i++) await wait(20);
   await fetch("/facts", {method: "POST", body: JSON.stringify({
-    errors, sought, durations: players.map(player => player.duration), played: players[1].currentTime,
+    errors, sought, pressed, released: called.paused,
+    durations: players.map(player => player.duration), played: players[1].currentTime,
     alone: players[0].paused, pictures: [...document.images].map(image => image.naturalWidth),
     sideways: document.documentElement.scrollWidth - innerWidth,
     outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
@@ -366,14 +536,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.slow
-def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: Path, width: int) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
+    write_texts(exp / "scores/test/text/sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
     report(exp)
     visit = Visit((exp / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE))
     quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", "--window-size=1200,2400"]
+    command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", f"--window-size={width},2400"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
     address = f"http://127.0.0.1:{visit.server_port}/"
     log = (tmp_path / "log").open("w")
@@ -396,6 +568,8 @@ def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: P
     )  # picture 25: row 2 of 5, column 5 of 10
     assert facts["played"] >= 0.3
     assert facts["alone"]
+    assert facts["pressed"] == ["true", False, True]
+    assert facts["released"]
     assert facts["sideways"] <= 0
     assert all(" at epoch 40" in output for output in facts["outputs"])
     assert {path for path in visit.asked if path != "/favicon.ico"} == {"/"}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.metrics import METRICS
+from lipsound2.scoring.text_summary import NAMES
 
 _WIDTH, _HEIGHT = 1000.0, 300.0
 _GOLDEN = 0.6180339887
@@ -92,11 +93,11 @@ def curves(columns: Mapping[str, Sequence[float | None]]) -> str:
     for name, values in sorted(columns.items(), key=lambda column: column[0] == "score"):
         if name in ("epoch", "update") or len({value for value in values if value is not None}) < 2:
             continue
-        if any(list(values) == list(other) for panel in panels.values() for other in panel.values()):
-            continue  # `score`, which comes last, is a copy of what it is made of
+        if any(_copy(values, other) for panel in panels.values() for other in panel.values()):
+            continue  # `score`, which comes last, is a copy of what it is made of, or 1 minus it
         series, number = _series(name)
         panels.setdefault(number, {})[series] = values
-    order = sorted(panels, key=lambda number: ("loss" not in number, not _is_score(number), number != "estoi"))
+    order = sorted(panels, key=lambda number: ("loss" not in number, _best(number) is None, number != "estoi"))
     return "".join(_panel(number, x, x_name or "row", panels[number]) for number in order)
 
 
@@ -109,9 +110,21 @@ def _series(name: str) -> tuple[str, str]:
     return "valid", name
 
 
-def _is_score(number: str) -> bool:
-    """Whether more is better."""
-    return number == "score" or number in METRICS
+def _copy(values: Sequence[float | None], other: Sequence[float | None]) -> bool:
+    """Whether two columns say the same: equal, or adding up to 1 but for six digits, as an error rate and a score."""
+    if list(values) == list(other):
+        return True
+    return all(
+        (a is None) == (b is None) and (a is None or b is None or abs(a + b - 1) < 1e-5)
+        for a, b in zip(values, other, strict=True)
+    )
+
+
+def _best(number: str) -> Callable[[list[float]], float] | None:
+    """Which of some values is the best; None for a number that nobody chooses by."""
+    if number == "score" or number in METRICS:
+        return max
+    return min if number in NAMES else None
 
 
 def _panel(number: str, x: Sequence[float], x_name: str, series: Mapping[str, Sequence[float | None]]) -> str:
@@ -129,13 +142,14 @@ def _panel(number: str, x: Sequence[float], x_name: str, series: Mapping[str, Se
         ]
         kind = name if len(series) > 1 else "valid"
         paths.append(f'<path class="line {escape(kind)}" d="M{"L".join(points)}"/>')
-        if _is_score(number):
+        if (best := _best(number)) is not None:
             measured = [value for value in values if value is not None]
-            paths.append(f'<path class="best" d="M{points[measured.index(max(measured))]}h0"/>')
+            paths.append(f'<path class="best" d="M{points[measured.index(best(measured))]}h0"/>')
     legend = (
         "".join(f'<span class="key {escape(name)}">{escape(name)}</span>' for name in series) if len(series) > 1 else ""
     )
-    title = METRICS[number].title if number in METRICS else number.replace("_", " ").replace("/", " ")
+    titles = {**NAMES, **{name: metric.title for name, metric in METRICS.items()}}
+    title = titles.get(number, number.replace("_", " ").replace("/", " "))
     data = escape(json.dumps({"x": list(x), "xName": x_name, "series": {k: list(v) for k, v in series.items()}}))
     return (
         f'<figure class="chart" data-chart="{data}"><figcaption><b>{escape(title)}</b>{legend}<output></output>'

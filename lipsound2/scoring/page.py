@@ -11,21 +11,16 @@ from typing import Any
 
 import yaml
 
-from lipsound2.scoring import charts
+from lipsound2.scoring import charts, text_page
 from lipsound2.scoring.metrics import METRICS
 from lipsound2.scoring.pictures import Sheet
+from lipsound2.scoring.results import CONTROLS
 from lipsound2.scoring.sources import SYSTEMS
 from lipsound2.scoring.summary import THRESHOLD, Summary, failures
-from lipsound2.scoring.view import ClipView, Report, SetView
+from lipsound2.scoring.text_folders import FOLDER
+from lipsound2.scoring.view import EXPLAINED, REAL, SHORT, ClipView, Report, SetView
 
 _SCALES = {"stoi": (0.0, 1.0), "estoi": (0.0, 1.0), "pesq_nb": (1.0, 4.55), "pesq_wb": (1.0, 4.64)}
-_SHORT = {"generated": "Model", "real_mel": "Ceiling", "mismatched": "Another sentence", "mean_mel": "Mean mel"}
-_EXPLAINED = {
-    "generated": "the model, shown the clip",
-    "real_mel": "the real mel through the same vocoder",
-    "mismatched": "the model, shown another sentence",
-    "mean_mel": "the training set's mean, nothing seen",
-}
 _STRIP_EVERY = 8
 _SPEAKERS_SHOWN = 40
 
@@ -39,19 +34,15 @@ def render(content: Report, budget: int) -> str:
     """
     template = string.Template(importlib.resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     room = budget
-    cards: list[tuple[list[str], int]] = []
+    drawn: list[str] = []
     for part in content.sets:
-        own, dropped = _cards(part, room // max(1, len(content.sets) - len(cards)))
-        room -= sum(map(len, own))
-        cards.append((own, dropped))
+        drawn.append(_set(part, room // (len(content.sets) - len(drawn)), alone=len(content.sets) == 1))
+        room -= len(drawn[-1])
     body = "\n".join(
         [
             _header(content),
-            *(
-                _set(part, *drawn, alone=len(content.sets) == 1)
-                for part, drawn in zip(content.sets, cards, strict=True)
-            ),
-            "" if content.sets else _note("Nothing was spoken yet: run stage 4 (lipsound2 synthesize)."),
+            *drawn,
+            "" if content.sets else _note(_nothing(content)),
             _training(content),
             _reproduce(content),
             "<footer>Made by lipsound2. When you show clips of a corpus, name the corpus; show faces only of people "
@@ -59,6 +50,17 @@ def render(content: Report, budget: int) -> str:
         ]
     )
     return template.substitute(title=escape(f"{content.experiment} · lipsound2"), body=body)
+
+
+def _hears(content: Report) -> bool:
+    """Whether the experiment is a recogniser."""
+    return content.config.get("task") == "recognise"
+
+
+def _nothing(content: Report) -> str:
+    if _hears(content):
+        return "Nothing was recognised yet: run stage 4 (lipsound2 decode) and stage 5 (lipsound2 score)."
+    return "Nothing was spoken yet: run stage 4 (lipsound2 synthesize)."
 
 
 def _header(content: Report) -> str:
@@ -74,32 +76,38 @@ def _header(content: Report) -> str:
     rows = "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value not in ("", "-")
     )
+    what = "speech to words" if _hears(content) else "silent video to speech"
     return (
-        f'<p class="eyebrow">lipsound2 · silent video to speech</p><h1>{escape(content.experiment)}</h1>'
-        f'<dl class="facts">{rows}</dl>'
+        f'<p class="eyebrow">lipsound2 · {what}</p><h1>{escape(content.experiment)}</h1><dl class="facts">{rows}</dl>'
     )
 
 
 def _clips(part: SetView) -> str:
-    if part.summary is None:
-        return "not scored"
-    return f"{max(system.clips for system in part.summary.systems.values())} clips"
+    if part.summary is not None:
+        return f"{max(system.clips for system in part.summary.systems.values())} clips"
+    if part.texts:
+        return f"{max(one.total.clips for text in part.texts for one in text.systems.values())} clips"
+    return "not scored"
 
 
-def _set(part: SetView, cards: list[str], dropped: int, *, alone: bool) -> str:
-    """One set: verdict, table, every clip as a dot, speakers, cards."""
+def _set(part: SetView, room: int, *, alone: bool) -> str:
+    """One set in some `room` characters: verdict, table, every clip as a dot, speakers, words, cards."""
+    words = sum(len(text_page.section(view, {}, "")) for view in part.texts)
+    draw = _card if part.spoken else _player
+    drawn, dropped = _fitting(part, {clip.id: draw(part.name, clip) for clip in part.clips}, room - words)
     pieces = [] if alone else [f"<h2>Set {escape(part.name)}</h2>"]
     notes = list(part.notes)
     if part.summary is not None:
         pieces += [_verdict(part.summary), "<h2>Scores</h2>", _scores(part), _speakers(part.summary)]
+    pieces += _words(part, drawn)
     if dropped:
         clips = "1 clip was" if dropped == 1 else f"{dropped} clips were"
         notes.append(f"{clips} left out to keep this page small.")
-    if cards:
+    if drawn and part.spoken:
         note = (
             "From the best to the worst by ESTOI. Mels of a clip share one scale; click into one to listen from there."
         )
-        pieces += ["<h2>Clips</h2>", _note(note), *cards]
+        pieces += ["<h2>Clips</h2>", _note(note), *drawn.values()]
     return "\n".join([*pieces, *map(_note, notes)])
 
 
@@ -125,14 +133,15 @@ def _scores(part: SetView) -> str:
         for key, metric in METRICS.items():
             value = system.scores[key]
             cells.append(
-                f'<td class="metric"><b>{value.mean:.{metric.digits}f}</b><small>{value.low:.{metric.digits}f} to '
-                f"{value.high:.{metric.digits}f}</small>{charts.bar(value, *_SCALES[key], name)}</td>"
+                f'<td class="metric" data-title="{metric.title}"><b>{value.mean:.{metric.digits}f}</b>'
+                f"<small>{value.low:.{metric.digits}f} to {value.high:.{metric.digits}f}</small>"
+                f"{charts.bar(value, *_SCALES[key], name)}</td>"
             )
         rows.append(
             f'<tr><td style="--ink:var(--{escape(name)},var(--other))">'
-            f'<b class="swatch">{escape(_SHORT.get(name, name))}</b>'
-            f'<span class="soft">{escape(_EXPLAINED.get(name, ""))}</span></td>'
-            f'{"".join(cells)}<td class="soft">{escape(failures(system))}</td></tr>'
+            f'<b class="swatch">{escape(SHORT.get(name, name))}</b>'
+            f'<span class="soft">{escape(EXPLAINED.get(name, ""))}</span></td>'
+            f'{"".join(cells)}<td class="soft" data-title="Failures">{escape(failures(system))}</td></tr>'
         )
     values = {
         name: [row.scores.values["estoi"] for row in part.rows if row.system == name] for name in part.summary.systems
@@ -140,11 +149,11 @@ def _scores(part: SetView) -> str:
     rules = "".join(f"<li>{escape(line)}</li>" for line in [*part.facts["rule"], part.facts["verdict_rule"]])
     level = f"{100 * part.facts['bootstrap']['level']:.0f}"
     return (
-        f'<section class="panel"><div class="wide"><table class="scores"><thead><tr><th>{escape(_clips(part))}</th>'
-        f"{heads}<th>Failures</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        '<section class="panel"><div class="wide"><table class="scores stack" style="--across:2">'
+        f"<thead><tr><th>{escape(_clips(part))}</th>{heads}<th>Failures</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<details><summary>Mean and {level} % bootstrap interval over {escape(part.facts['clips'])}; "
         f"how it was measured</summary><ul>{rules}</ul></details></section>"
-        f'<section class="panel"><h3>Every clip</h3>{charts.dots(values, _SHORT)}</section>'
+        f'<section class="panel"><h3>Every clip</h3>{charts.dots(values, SHORT)}</section>'
     )
 
 
@@ -154,7 +163,7 @@ def _speakers(summary: Summary) -> str:
     shown = list(summary.speakers.items())[:_SPEAKERS_SHOWN]
     controls = [name for name in ("mismatched", "real_mel") if name in summary.systems]
     heads = "".join(f'<th class="num">{metric.title}</th>' for metric in METRICS.values())
-    heads += "".join(f'<th class="num">ESTOI, {_SHORT[name].lower()}</th>' for name in controls)
+    heads += "".join(f'<th class="num">ESTOI, {SHORT[name].lower()}</th>' for name in controls)
     rows = []
     for speaker, entry in shown:
         own = entry.get("generated", {})
@@ -169,21 +178,63 @@ def _speakers(summary: Summary) -> str:
     )
 
 
-def _cards(part: SetView, room: int) -> tuple[list[str], int]:
-    """Cards that fit into `room` characters, best, median and worst before the others, and how many do not fit."""
-    drawn = {clip.id: _card(part.name, index, clip) for index, clip in enumerate(part.clips)}
+def _fitting(part: SetView, drawn: Mapping[str, str], room: int) -> tuple[dict[str, str], int]:
+    """What fits into `room` characters, best, median and worst before the others, and how many clips do not fit."""
     chosen: set[str] = set()
     for clip in sorted(part.clips, key=lambda clip: not clip.place.startswith(("best", "median", "worst"))):
-        if len(drawn[clip.id]) <= room or not chosen:
+        if drawn[clip.id] and (len(drawn[clip.id]) <= room or not chosen):
             chosen.add(clip.id)
             room -= len(drawn[clip.id])
-    return [drawn[clip.id] for clip in part.clips if clip.id in chosen], len(part.clips) - len(chosen)
+    kept = {clip.id: drawn[clip.id] for clip in part.clips if clip.id in chosen}
+    return kept, sum(map(bool, drawn.values())) - len(kept)
 
 
-def _card(part: str, index: int, clip: ClipView) -> str:
-    name = f"crops-{''.join(c if c.isalnum() else '-' for c in part)}-{index}"
-    tracks = [_track(clip, "true", "True", {}), _track(clip, "generated", "Model", clip.scores.get("generated", {}))]
-    controls = "".join(_track(clip, key, _SHORT[key], clip.scores.get(key, {})) for key in _SHORT if key != "generated")
+def _words(part: SetView, drawn: Mapping[str, str]) -> list[str]:
+    """The sections of the recognisers. A sound is on the page once: on its card, else in the first section's table."""
+    sections = []
+    for number, view in enumerate(part.texts):
+        if part.spoken or number:
+            players = {clip.id: _buttons(part, clip) for clip in part.clips if clip.id in drawn}
+        else:
+            players = {clip: {text_page.CLIP: player} for clip, player in drawn.items()}
+        where = f"scores/{part.name}/{FOLDER}/{view.recogniser}/{view.compared[0]}.tsv"
+        sections.append(text_page.section(view, players, where))
+    return sections
+
+
+def _buttons(part: SetView, clip: ClipView) -> dict[str, str]:
+    """By system, a button for its sound of a clip, whose player stands elsewhere on the page."""
+    sounds = {"generated": "generated", REAL: "true"} if part.spoken else {"heard": "true"}
+    return {
+        system: f'<button type="button" data-player="{_anchor(part.name, clip.id, sound)}" aria-pressed="false" '
+        f'aria-label="{escape(f"Play {SHORT[system]}, {clip.id}")}"></button>'
+        for system, sound in sounds.items()
+        if sound in clip.sounds
+    }
+
+
+def _player(part: str, clip: ClipView) -> str:
+    """The sound of a clip that has no card."""
+    return _audio(part, clip, "true", "What was heard") if "true" in clip.sounds else ""
+
+
+def _audio(part: str, clip: ClipView, key: str, title: str) -> str:
+    return (
+        f'<audio controls preload="metadata" id="{_anchor(part, clip.id, key)}" '
+        f'src="{_data("audio/flac", clip.sounds[key])}" aria-label="{escape(f"{title}, {clip.id}")}"></audio>'
+    )
+
+
+def _anchor(*names: str) -> str:
+    """An id, and name of a class, out of any names: different names, different ids."""
+    return "at-" + "--".join("".join(c if c.isalnum() else f"-{ord(c):x}-" for c in name) for name in names)
+
+
+def _card(part: str, clip: ClipView) -> str:
+    name = _anchor(part, clip.id)
+    own = clip.scores.get("generated", {})
+    tracks = [_track(part, clip, "true", "True", {}), _track(part, clip, "generated", SHORT["generated"], own)]
+    controls = "".join(_track(part, clip, key, SHORT[key], clip.scores.get(key, {})) for key in CONTROLS)
     more = f"<details><summary>Controls on this clip</summary>{controls}</details>" if controls else ""
     place = f'<span class="place">{escape(clip.place)}</span>' if clip.place else ""
     live = film = style = ""
@@ -201,7 +252,7 @@ def _card(part: str, index: int, clip: ClipView) -> str:
     )
 
 
-def _track(clip: ClipView, key: str, title: str, scores: Mapping[str, float]) -> str:
+def _track(part: str, clip: ClipView, key: str, title: str, scores: Mapping[str, float]) -> str:
     """A system's sound, mel and scores on one clip; nothing when there is neither sound nor mel."""
     if key not in clip.sounds and key not in clip.mels:
         return ""
@@ -212,9 +263,7 @@ def _track(clip: ClipView, key: str, title: str, scores: Mapping[str, float]) ->
     )
     sound = picture = ""
     if key in clip.sounds:
-        source = _data("audio/flac", clip.sounds[key])
-        label = escape(f"{title}, {clip.id}")
-        sound = f'<audio controls preload="metadata" src="{source}" aria-label="{label}"></audio>'
+        sound = _audio(part, clip, key, title)
     if key in clip.mels:
         alt = f"Mel-spectrogram, {title}, {clip.id}"
         picture = (

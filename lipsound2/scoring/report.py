@@ -22,7 +22,9 @@ from lipsound2.scoring.results import publish as publish_rows
 from lipsound2.scoring.score import CLIPS, SUMMARY
 from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids
 from lipsound2.scoring.summary import Row, from_json, read_clips
+from lipsound2.scoring.text_folders import FOLDER, read_texts
 from lipsound2.scoring.view import ClipView, Report, SetView
+from lipsound2.scoring.word_results import publish_words, word_rows
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def report(
     dump: Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Write report.html of an experiment: one offline file with scores, verdict, curves, and clips to hear and see.
+    """Write report.html of an experiment: one offline file with scores, words, curves, and clips to hear and see.
 
     What is missing in the experiment is left out, and the page says so.
 
@@ -47,8 +49,9 @@ def report(
         exp: experiment folder.
         out: the page; without it, EXP/report.html.
         clips: clips of each set to show, from the best to the worst.
-        publish: Markdown file whose table of results gets a row a set, such as the recipe's RESULTS.md.
-        dump: folder of the archives; without it the one that synthesis noted.
+        publish: Markdown file, such as the recipe's RESULTS.md: its table of results gets a row a set, its table of
+            word errors a row a set, recogniser and system.
+        dump: folder of the archives; without it the one that synthesis noted, or training for a recogniser.
         data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
 
     Raises:
@@ -64,27 +67,40 @@ def report(
     rows = [
         result(content.experiment, part.name, part.summary, content.origin) for part in content.sets if part.summary
     ]
-    if rows:
-        publish_rows(exp / "RESULTS.md", rows, title=f"Results of {content.experiment}")
-        if publish is not None:
-            publish_rows(publish, rows)
-            print(f"{publish}: {len(rows)} row{'s' * (len(rows) > 1)} of {content.experiment}")
+    words = [
+        row for part in content.sets for row in word_rows(content.experiment, part.name, part.texts, content.origin)
+    ]
+    targets = {exp / "RESULTS.md": f"Results of {content.experiment}", **({publish: "Results"} if publish else {})}
+    for path, title in targets.items():
+        if rows:
+            publish_rows(path, rows, title)
+        if words:
+            publish_words(path, words, title)
+    if publish is not None and (rows or words):
+        told = {"row": len(rows), "row of word errors": len(words)}
+        counts = [
+            f"{count} {what.replace('row', 'rows') if count > 1 else what}" for what, count in told.items() if count
+        ]
+        print(f"{publish}: {' and '.join(counts)} of {content.experiment}")
     elif publish is not None:
         log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
 
 
 def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | None = None) -> Report:
     """Read everything the page shows out of an experiment's folder."""
-    names = sorted({path.name for part in ("wav", "scores") for path in (exp / part).glob("*") if path.is_dir()})
+    names = sorted(
+        {path.name for part in ("wav", "text", "scores") for path in (exp / part).glob("*") if path.is_dir()}
+    )
     record = read_yaml(exp / "versions.yaml") if (exp / "versions.yaml").exists() else {}
+    runs = record.get("runs") or []
     return Report(
         experiment=exp.resolve().name,
         origin=provenance(exp),
         config=read_yaml(exp / "config.yaml"),
-        runs=record.get("runs") or [],
+        runs=runs,
         curves=read_curves(exp / "curves.tsv"),
         weights=count_weights(exp / "model.safetensors"),
-        sets=[_set(exp, name, clips, dump, data) for name in names],
+        sets=[_set(exp, name, clips, dump, data, (runs or [{}])[-1].get("dump")) for name in names],
     )
 
 
@@ -114,30 +130,54 @@ def count_weights(path: Path) -> int | None:
         return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
 
 
-def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None) -> SetView:
-    """One set: its scores, and the chosen clips with all that can be found of them."""
+def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None, trained_from: str | None) -> SetView:
+    """One set: its scores, and the chosen clips with all that can be found of them.
+
+    Args:
+        exp: experiment.
+        name: of the set.
+        clips: how many.
+        dump: where the user says that archives lie.
+        data: likewise, the data dir.
+        trained_from: the dump that training noted.
+    """
     import json
 
     wav, scores, notes = exp / "wav" / name, exp / "scores" / name, []
     summary, facts, rows = None, {}, []
+    texts, incomplete = read_texts(scores / FOLDER)
+    spoken = wav.is_dir() or (scores / SUMMARY).exists() or not texts
     if (scores / SUMMARY).exists():
         facts = json.loads((scores / SUMMARY).read_text(encoding="utf-8"))
         summary, rows = from_json(facts), read_clips(scores / CLIPS)
-    else:
+    elif spoken:
         notes.append(f"There are no scores of {name} yet: run lipsound2 score.")
-    material = _Material(wav, dump, data)
-    chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
+    notes += incomplete
+    if spoken:
+        material = _Material(wav, dump, data)
+        chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
+        notes += material.notes() if wav.is_dir() or rows else []
+    else:
+        material = _Material(wav, dump or locate(trained_from, exp / "versions.yaml"), data)
+        chosen = spread([line.id for line in texts[0].ranked()], clips)
+        if not material.has_sounds:
+            notes.append("The sounds that were heard were not found: give their dump with --dump.")
     views = [
         material.view(clip, place, {row.system: row.scores.values for row in rows if row.id == clip})
         for clip, place in tqdm(chosen, desc=f"drawing {name}", unit="clip")
     ]
-    return SetView(name, summary, facts, rows, views, [*notes, *material.notes()])
+    return SetView(name, summary, facts, rows, views, notes, texts, spoken)
 
 
 def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
     """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
     own = [row for row in rows if row.system == "generated"] or list(rows)
     ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
+    return spread([row.id for row in ranked], clips)
+
+
+def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
+    """Some of the clips, which are given from best to worst, evenly, each with its place in words."""
     if not ranked or clips < 1:
         return []
     last = len(ranked) - 1
@@ -146,7 +186,7 @@ def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
         # The median was added: of its neighbours the nearer one goes.
         places.remove(min((place for place in places[1:-1] if place != last // 2), key=lambda p: abs(p - last // 2)))
     words = {0: "best", last // 2: "median", last: "worst"}
-    return [(ranked[place].id, f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
+    return [(ranked[place], f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
 
 
 class _Material:
@@ -173,6 +213,11 @@ class _Material:
         if folder is None or kind is None or not (folder / kind / INDEX).exists():
             return None
         return Archive(folder / kind)
+
+    @property
+    def has_sounds(self) -> bool:
+        """Whether true sounds were found."""
+        return self._true is not None
 
     def notes(self) -> list[str]:
         """What was not found, in sentences."""

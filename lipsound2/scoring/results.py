@@ -1,7 +1,6 @@
 """Result rows: what was reached, by which command, on what, in how long; kept in a table of a Markdown file.
 
-The table lies between two markers. All around it is the reader's own text and is never touched; a row is replaced when
-the same experiment is scored again on the same set.
+A row is replaced when the same experiment is scored again on the same set.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from lipsound2.config import read_yaml
-from lipsound2.errors import LipsoundError
-from lipsound2.files import write_text
+from lipsound2.scoring.marked_table import MarkedTable
 from lipsound2.scoring.metrics import METRICS
 from lipsound2.scoring.summary import Summary
 
 BEGIN = "<!-- results: rows between these two lines are written by `lipsound2 report --publish` -->"
 END = "<!-- end of results -->"
-_CONTROLS = ("real_mel", "mismatched", "mean_mel")
+CONTROLS = ("real_mel", "mismatched", "mean_mel")
 _NONE = "-"
 
 
@@ -90,7 +88,7 @@ def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> 
     means = {
         key: own.scores[key].format(metric.digits) if own is not None else _NONE for key, metric in METRICS.items()
     }
-    controls = (summary.systems.get(control) for control in _CONTROLS)
+    controls = (summary.systems.get(control) for control in CONTROLS)
     return Result(
         experiment=experiment,
         set=name,
@@ -119,32 +117,9 @@ def publish(path: Path, rows: Iterable[Result], title: str = "Results") -> None:
     Raises:
         LipsoundError: the file has only one of the two markers.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else f"# {title}\n"
-    if (BEGIN in text) != (END in text) or text.count(BEGIN) > 1 or text.find(BEGIN) > text.find(END):
-        raise LipsoundError(
-            f"{path}: the table's markers are damaged; expected one line '{BEGIN}' and after it one line '{END}'"
-        )
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    block, _, after = rest.partition(END)
-    table = [line for line in block.splitlines() if line.startswith("|")]
-    kept = {_key(line): line for line in table[2:]}  # below the heading and its rule, which are written anew
-    for row in rows:
-        line = _line(astuple(row))
-        kept[_key(line)] = line
-    titles = [_TITLES.get(field.name, field.name) for field in fields(Result)]
-    lines = [_line(titles), _line(["---"] * len(titles)), *kept.values()]
-    write_text(path, f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in cells) + " |"
-
-
-def _key(line: str) -> tuple[str, str]:
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    return cells[0], cells[1] if len(cells) > 1 else ""
+    columns = [_TITLES.get(field.name, field.name) for field in fields(Result)]
+    table = MarkedTable(BEGIN, END, columns, keys=2)
+    table.put(path, (dict(zip(columns, astuple(row), strict=True)) for row in rows), title)
 
 
 def _commit(git: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
@@ -17,8 +17,13 @@ from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.summary import markdown
 from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Counts, Slot, Tally, TextRow, TextSummary
 
-TITLES = {"wer": "WER %", "cer": "CER %", "ser": "SER %"}
+NAMES = {"wer": "WER", "cer": "CER", "ser": "SER"}
+TITLES = {rate: f"{name} %" for rate, name in NAMES.items()}
 SHOWN = 10  # confused pairs in a table
+_COLUMNS = ("id", "reference", "hypothesis", "errors")
+_UNITS = ("words", "characters")
+
+_T = TypeVar("_T")
 
 TEXT_RULE = f"""\
 Normalisation, of references and hypotheses alike, English ({NORMALISATIONS["en"].version}): \
@@ -37,6 +42,27 @@ substituted or deleted; an inserted word shifts no slot and belongs to none. A g
 a WER of {100 * CHANCE:.0f} %."""
 
 
+@dataclass(frozen=True)
+class TextLine:
+    """One clip of one system, as a table of clips keeps it.
+
+    Attributes:
+        id: of the clip.
+        reference: normalised, never empty.
+        hypothesis: normalised; empty when nothing was recognised.
+        errors: in words, or in characters for a language without words.
+        units: words or characters of the reference.
+        by_word: whether they are words.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    errors: int
+    units: int
+    by_word: bool
+
+
 def table(systems: Mapping[str, TextSummary]) -> str:
     """Rates and errors as a Markdown table, a row a system; errors in words, or in characters for Mandarin."""
     rates = [name for name in TITLES if any(name in one.rates for one in systems.values())]
@@ -45,7 +71,7 @@ def table(systems: Mapping[str, TextSummary]) -> str:
     for name, one in systems.items():
         total = one.total
         counts = total.characters if total.words is None else total.words
-        cells = [_percent(one.rates[rate]) if rate in one.rates else "-" for rate in rates]
+        cells = [percent(one.rates[rate]) if rate in one.rates else "-" for rate in rates]
         errors = (counts.substitutions, counts.deletions, counts.insertions)
         unit = "characters" if total.words is None else "words"
         row = [name, total.clips, *cells, *errors, f"{counts.units} {unit}", total.missing]
@@ -57,7 +83,7 @@ def slot_table(systems: Mapping[str, TextSummary]) -> str:
     """Error rate of each of GRID's slots as a Markdown table; systems without slots are left out."""
     having = {name: one.slots for name, one in systems.items() if one.slots}
     names = next(iter(having.values()), {})
-    body = [[name, *(_percent(slot.rate) for slot in slots.values())] for name, slots in having.items()]
+    body = [[name, *(percent(slot.rate) for slot in slots.values())] for name, slots in having.items()]
     chance = ["a guess", *(f"{100 * slot.chance:.1f}" for slot in names.values())]
     return markdown(["errors %", *names], [*body, chance]) if having else ""
 
@@ -101,10 +127,32 @@ def write_clips(path: Path | str, rows: Sequence[TextRow]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     unit = "characters" if rows and rows[0].words is None else "words"
-    writer.writerow(["id", "reference", "hypothesis", "errors", unit])
+    writer.writerow([*_COLUMNS, unit])
     for row in rows:
         writer.writerow([row.id, row.reference, row.hypothesis, row.counts.errors, row.counts.units])
     write_text(path, text.getvalue())
+
+
+def read_clips(path: Path | str) -> list[TextLine]:
+    """Read what `write_clips` wrote.
+
+    Raises:
+        LipsoundError: no such file, or another kind of file.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise LipsoundError(f"{path}: {error.strerror or error}; score again") from error
+    header, *lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t")) or [[""]]
+    if tuple(header[:-1]) != _COLUMNS or header[-1] not in _UNITS:
+        wanted = f"{' '.join(_COLUMNS)} and {' or '.join(_UNITS)}"
+        raise LipsoundError(f"{path}: expected the columns {wanted}, found {' '.join(header)}; score again")
+    found = []
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header) or not line[3].isdecimal() or not line[4].isdecimal():
+            raise LipsoundError(f"{path}:{number}: expected {' '.join(header)}, found {line}; score again")
+        found.append(TextLine(line[0], line[1], line[2], int(line[3]), int(line[4]), header[-1] == "words"))
+    return found
 
 
 def write_summary(path: Path | str, systems: Mapping[str, TextSummary]) -> None:
@@ -119,9 +167,17 @@ def read_summary(path: Path | str) -> dict[str, TextSummary]:
     Raises:
         LipsoundError: no such file, or another kind of file.
     """
+    return _read(path, lambda content: {name: from_json(one) for name, one in content["systems"].items()})
+
+
+def read_rule(path: Path | str) -> list[str]:
+    """The rule that a summary was measured by, a sentence or two a line; raises as `read_summary`."""
+    return _read(path, lambda content: [str(line) for line in content["rule"]])
+
+
+def _read(path: Path | str, part: Callable[[Any], _T]) -> _T:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {name: from_json(one) for name, one in content["systems"].items()}
+        return part(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise LipsoundError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -169,7 +225,8 @@ def _tally(entry: Mapping[str, Any]) -> Tally:
     return Tally(**{**entry, "words": words, "characters": Counts(**entry["characters"])})
 
 
-def _percent(rate: Interval) -> str:
+def percent(rate: Interval) -> str:
+    """`19.0 [15.7, 22.7]`, of fractions."""
     return Interval(100 * rate.mean, 100 * rate.low, 100 * rate.high).format(1)
 
 

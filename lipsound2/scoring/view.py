@@ -7,8 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lipsound2.scoring.pictures import Sheet
-from lipsound2.scoring.results import Provenance
+from lipsound2.scoring.results import CONTROLS, Provenance
 from lipsound2.scoring.summary import Row, Summary
+from lipsound2.scoring.text import TextSummary
+from lipsound2.scoring.text_summary import TextLine
+
+REAL = "real"  # among the systems of text scores: the true sound
+# What a system is called on the page, and what a reader is told about it.
+SHORT = {
+    "generated": "Model",
+    "heard": "Model",
+    REAL: "True sound",
+    "real_mel": "Ceiling",
+    "mismatched": "Another sentence",
+    "mean_mel": "Mean mel",
+}
+EXPLAINED = {
+    "generated": "the model, shown the clip",
+    "heard": "what the model itself recognised",
+    REAL: "what the recogniser is worth",
+    "real_mel": "the real mel through the same vocoder",
+    "mismatched": "the model, shown another sentence",
+    "mean_mel": "the training set's mean, nothing seen",
+}
 
 
 @dataclass
@@ -41,8 +62,47 @@ class ClipView:
 
 
 @dataclass
+class TextView:
+    """What one recogniser made of the clips of a set.
+
+    Attributes:
+        recogniser: what its folder is called.
+        systems: system -> error rates.
+        clips: system -> every clip, sorted by id; a system whose file is absent is left out.
+        rule: what the rates were measured by, in lines.
+    """
+
+    recogniser: str
+    systems: dict[str, TextSummary]
+    clips: dict[str, list[TextLine]]
+    rule: list[str]
+
+    @property
+    def compared(self) -> list[str]:
+        """The systems whose texts are worth reading: the model, others that are no controls, the true sound last."""
+        own = [name for name in self.systems if name not in (*CONTROLS, REAL)]
+        return [*own, *(name for name in self.systems if name == REAL)] or list(self.systems)
+
+    def ranked(self) -> list[TextLine]:
+        """The clips of the first of `compared` that has some, from the smallest share of errors to the largest."""
+        lines = next((self.clips[name] for name in self.compared if self.clips.get(name)), [])
+        return sorted(lines, key=lambda line: (line.errors / line.units, line.id))
+
+
+@dataclass
 class SetView:
-    """What the page shows of one set; `notes` are plain sentences about what is missing."""
+    """What the page shows of one set.
+
+    Attributes:
+        name: of the set.
+        summary: speech scores; None without them.
+        facts: the file they are from.
+        rows: speech scores of every clip.
+        clips: those that can be heard and seen.
+        notes: plain sentences about what is missing.
+        texts: text scores, by recogniser.
+        spoken: whether there is speech to show; without, the clips are those that a recogniser heard.
+    """
 
     name: str
     summary: Summary | None
@@ -50,6 +110,8 @@ class SetView:
     rows: list[Row]
     clips: list[ClipView]
     notes: list[str]
+    texts: list[TextView] = field(default_factory=list)
+    spoken: bool = True
 
 
 @dataclass
