@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import typing
@@ -21,9 +20,10 @@ from lipsound2.config import to_mapping
 from lipsound2.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
+from lipsound2.fusion import files_of as lm_files
+from lipsound2.fusion import follower, language_model
 from lipsound2.models.recogniser import Recogniser
-from lipsound2.recognition.arpa import LanguageModel
-from lipsound2.recognition.beam import Fusion, NoModel, fusion, placed, search
+from lipsound2.recognition.beam import Fusion, NoModel, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
@@ -44,7 +44,7 @@ class OwnListener:
     Args:
         name: its folder, or the name of one that ships.
         grammar: name or file of a grammar; only its sentences are heard.
-        lm: ARPA file of a language model over words or characters.
+        lm: language model: ARPA file over words or characters, or experiment or pack of the task *language*.
         how: its probabilities are searched.
         ngpu: GPUs to use: 0 or 1.
     """
@@ -68,7 +68,7 @@ class OwnListener:
         self._model: Fusion = NoModel()
         if lm is not None:
             weight, bonus = self._search.weight, self._search.bonus
-            self._model = fusion(LanguageModel.read(lm), self._task.tokenizer, weight, bonus, str(lm))
+            self._model = language_model(lm, self._task.tokenizer, weight, bonus, self._device)
 
     @torch.no_grad()
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
@@ -87,8 +87,9 @@ class OwnListener:
             tokens, score = through(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
         if self._search.ctc_weight < 1:
+            assert self._network.decoder is not None
             said, score = joint_search(
-                functools.partial(self._follow, states),
+                follower(self._network.decoder, states),
                 torch.from_numpy(log_probs),
                 beam=self._search.beam,
                 ctc_weight=self._search.ctc_weight,
@@ -100,19 +101,6 @@ class OwnListener:
             return hypothesis(placed(found, log_probs), tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
 
-    def _follow(self, states: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
-        """What the decoder expects after each of some beginnings (B, L): log-probabilities (B, V + 1), on the CPU."""
-        assert self._network.decoder is not None
-        count, length = prefixes.shape
-        device = states.device
-        scores = self._network.decoder(
-            prefixes.to(device),
-            torch.full((count,), length, device=device),
-            states.expand(count, -1, -1),
-            torch.full((count,), len(states), device=device),
-        )
-        return scores[:, -1].float().log_softmax(-1).cpu()
-
 
 @dataclass(frozen=True)
 class Search:
@@ -121,7 +109,7 @@ class Search:
     Attributes:
         beam: prefixes that are kept; 1: the best path, no search.
         weight: of the language model.
-        bonus: for every word (or character, with a model of characters).
+        bonus: for every word (or every token, with a model of characters or a network).
         ctc_weight: share of CTC beside the model's decoder; 1: CTC alone.
     """
 
@@ -139,7 +127,7 @@ def listener(
     Args:
         name: folder, or name; see `recognition.readymade` for those that need no training.
         grammar: of our own recognisers: only its sentences are heard.
-        lm: likewise: ARPA file of a language model.
+        lm: likewise: ARPA file of a language model, or experiment or pack of the task *language*.
         how: likewise: its probabilities are searched.
         ngpu: likewise: GPUs to use, 0 or 1.
 
@@ -183,9 +171,10 @@ def decode(
         out: folder to write.
         dump: folder whose `sound` is listened to.
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
-        lm: ARPA file of a language model over words or characters (lipsound2 ngram).
+        lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
+            language with the recogniser's tokens.
         lm_weight: of the language model.
-        word_bonus: for every word, or character with a model of characters.
+        word_bonus: for every word; for every token, with a model of characters or a network.
         beam: texts that are kept; 0: 16 with a language model or a decoder, else the best path alone.
         ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
         ngpu: GPUs to use: 0 or 1.
@@ -196,7 +185,7 @@ def decode(
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
     how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     chosen = listener(asr, grammar, lm, how, ngpu)
-    inputs = [dir, dump / "sound", *files_of(asr, grammar), *([lm] if lm else [])]
+    inputs = [dir, dump / "sound", *files_of(asr, grammar), *([lm_files(lm)] if lm else [])]
     stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")

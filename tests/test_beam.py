@@ -101,7 +101,7 @@ def test_the_kind_of_a_model_is_seen(tmp_path: Path):
 
 def uniform(vocabulary: int):
     """A decoder that knows nothing: all that may follow is equally probable."""
-    return lambda prefixes: torch.full((len(prefixes), vocabulary + 1), -math.log(vocabulary + 1))
+    return lambda last, rows, memory: (torch.full((len(last), vocabulary + 1), -math.log(vocabulary + 1)), None)
 
 
 @given(st.integers(0, 10_000))
@@ -130,7 +130,79 @@ def test_both_scores_are_weighed_for_every_text(seed):
 
     best = max(texts, key=expected)
     tokens, score = joint_search(
-        lambda prefixes: table[prefixes[:, -1]], torch.from_numpy(log_probs), beam=500, ctc_weight=0.4
+        lambda last, rows, memory: (table[last], None), torch.from_numpy(log_probs), beam=500, ctc_weight=0.4
     )
     assert score == pytest.approx(expected(best), abs=1e-3)
     assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-3)
+
+
+class Strict(WordModel):
+    """A model that may be asked only about what was kept, as a network must be."""
+
+    def __init__(self, model: WordModel) -> None:
+        super().__init__(model.model, model.tokenizer, model.weight, model.bonus)
+        self.kept = [self.start()]
+
+    def extend(self, state, token):
+        assert state in self.kept
+        return super().extend(state, token)
+
+    def keep(self, states):
+        self.kept = list(states)
+
+    def end(self, state):
+        assert state in self.kept or state == self.start()
+        return super().end(state)
+
+
+def test_searches_ask_only_about_what_they_kept():
+    model = WordModel(estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2), TOKENS, 0.7, 0.3)
+    log_probs = random_log_probs(6, 1)
+    assert search(log_probs, Strict(model), beam=3) == search(log_probs, model, beam=3)
+    follow = uniform(log_probs.shape[1])
+    found = joint_search(follow, torch.from_numpy(log_probs), beam=3, model=Strict(model))
+    assert found == joint_search(follow, torch.from_numpy(log_probs), beam=3, model=model)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_a_model_counts_beside_both(seed):
+    words = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
+    log_probs = random_log_probs(4, seed)
+    vocabulary = log_probs.shape[1]
+    texts = summed(log_probs)
+
+    def expected(text: tuple[int, ...]) -> float:
+        said = TOKENS.decode(text).split()
+        attention = -(len(text) + 1) * math.log(vocabulary + 1)
+        lm = 0.7 * math.log(10) * words.sentence(said) + 0.1 * len(said)
+        return 0.6 * attention + 0.4 * texts[text] + lm
+
+    model = WordModel(words, TOKENS, 0.7, 0.1)
+    tokens, score = joint_search(
+        uniform(vocabulary), torch.from_numpy(log_probs), beam=500, ctc_weight=0.4, model=model
+    )
+    assert score == pytest.approx(max(map(expected, texts)), abs=1e-3)
+    assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-3)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_a_decoder_goes_on_from_its_own_text(seed):
+    """It looks two tokens back, and knows the earlier one only by what it returned before."""
+    log_probs = random_log_probs(4, seed)
+    boundary = log_probs.shape[1]
+    shape = (boundary + 1,) * 3
+    table = torch.log_softmax(torch.randn(shape, generator=torch.manual_seed(seed)), -1)
+
+    def follow(last, rows, memory):
+        before = torch.full((1,), boundary) if memory is None else memory[rows]
+        return table[before, last], last
+
+    def expected(text: tuple[int, ...]) -> float:
+        said = [boundary, boundary, *text, boundary]
+        return sum(float(table[three]) for three in zip(said, said[1:], said[2:], strict=False))
+
+    tokens, score = joint_search(follow, torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
+    assert score == pytest.approx(expected(tuple(tokens)), abs=1e-3)
+    assert score == pytest.approx(max(map(expected, summed(log_probs))), abs=1e-3)

@@ -1,4 +1,4 @@
-"""CTC prefix beam search (Hannun et al., 2014) with an n-gram language model beside it.
+"""CTC prefix beam search (Hannun et al., 2014), with a language model beside it: n-grams here, or any other `Fusion`.
 
 A prefix's probability is that of all paths that say it, kept apart by whether they end in the blank, because only then
 may its last token be said again. A word model weighs each word when it is complete; a character model every character.
@@ -6,6 +6,7 @@ may its last token be said again. A word model weighs each word when it is compl
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,19 +26,27 @@ _UNLIKELY = -12.0  # tokens so much less probable than the best of their frame a
 
 
 class Fusion(Protocol):
-    """What a language model says of a growing prefix. States are opaque; equal prefixes have equal states."""
+    """What a language model says of growing prefixes. States are opaque.
+
+    A search extends each prefix by every token that may follow, keeps a beam of what that gives, and says which: a
+    network is then asked about all of them at once, and not about the many that were dropped.
+    """
 
     def start(self) -> Any:
-        """State of the empty prefix."""
+        """State of the empty prefix, which counts as kept."""
 
     def extend(self, state: Any, token: int) -> tuple[Any, float]:
-        """State and additional score once a token follows."""
+        """State and additional score once a token follows a prefix that was kept."""
+
+    def keep(self, states: Sequence[Any]) -> None:
+        """The search goes on with these; only now may they be extended or ended."""
+        return  # n-grams need not know
 
     def end(self, state: Any) -> float:
-        """Additional score when nothing follows."""
+        """Additional score when nothing follows a prefix that was kept."""
 
 
-class NoModel:
+class NoModel(Fusion):
     """Without a language model."""
 
     def start(self) -> None:
@@ -52,7 +61,7 @@ class NoModel:
         return 0.0
 
 
-class WordModel:
+class WordModel(Fusion):
     """A model over words.
 
     Args:
@@ -93,7 +102,7 @@ class WordModel:
         return after, self.weight * _LN10 * log10 + self.bonus
 
 
-class CharacterModel:
+class CharacterModel(Fusion):
     """A model over characters, for tokenizers of characters; see `WordModel`."""
 
     def __init__(self, model: LanguageModel, tokenizer: Characters, weight: float, bonus: float) -> None:
@@ -151,7 +160,14 @@ class _Prefix:
 
     @property
     def total(self) -> float:
-        return float(np.logaddexp(self.blank, self.spoken))
+        return _add(self.blank, self.spoken)
+
+
+def _add(a: float, b: float) -> float:
+    """Logarithm of the sum of two numbers given by theirs; NumPy's takes several times as long for single numbers."""
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
 
 
 def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[tuple[int, ...], float]]:
@@ -167,27 +183,30 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
     """
     prefixes: dict[tuple[int, ...], _Prefix] = {(): _Prefix(0.0, -math.inf, 0.0, model.start())}
     for frame in log_probs:
-        tried = np.flatnonzero(frame > frame.max() + _UNLIKELY).tolist()
-        after: dict[tuple[int, ...], _Prefix] = {}
+        tried = np.flatnonzero(frame > frame.max() + _UNLIKELY)
+        heard = list(zip(tried.tolist(), frame[tried].tolist(), strict=True))
+        # What is in the beam has its state already, also where it is reached once more from a shorter prefix.
+        after = {tokens: _Prefix.begin(prefix.model, prefix.state) for tokens, prefix in prefixes.items()}
         for tokens, prefix in prefixes.items():
-            total = prefix.total
-            same = after.setdefault(tokens, _Prefix.begin(prefix.model, prefix.state))
-            for token in tried:
-                log_prob = float(frame[token])
+            total, same = prefix.total, after[tokens]
+            last = tokens[-1] if tokens else BLANK
+            for token, log_prob in heard:
                 if token == BLANK:
-                    same.blank = float(np.logaddexp(same.blank, total + log_prob))
+                    same.blank = _add(same.blank, total + log_prob)
                     continue
                 before = total
-                if tokens and token == tokens[-1]:  # said on, or said again after a blank
-                    same.spoken = float(np.logaddexp(same.spoken, prefix.spoken + log_prob))
+                if token == last:  # said on, or said again after a blank
+                    same.spoken = _add(same.spoken, prefix.spoken + log_prob)
                     before = prefix.blank
                 longer = (*tokens, token)
-                if longer not in after:
+                grown = after.get(longer)
+                if grown is None:
                     state, added = model.extend(prefix.state, token)
-                    after[longer] = _Prefix.begin(prefix.model + added, state)
-                after[longer].spoken = float(np.logaddexp(after[longer].spoken, before + log_prob))
-        best = sorted(after.items(), key=lambda item: item[1].total + item[1].model, reverse=True)
-        prefixes = {tokens: prefix for tokens, prefix in best[:beam] if prefix.total > -math.inf}
+                    grown = after[longer] = _Prefix.begin(prefix.model + added, state)
+                grown.spoken = _add(grown.spoken, before + log_prob)
+        best = heapq.nlargest(beam, after.items(), key=lambda item: item[1].total + item[1].model)
+        prefixes = {tokens: prefix for tokens, prefix in best if prefix.total > -math.inf}
+        model.keep([prefix.state for prefix in prefixes.values()])
     scored = [(tokens, prefix.total + prefix.model + model.end(prefix.state)) for tokens, prefix in prefixes.items()]
     return sorted(scored, key=lambda pair: pair[1], reverse=True)
 

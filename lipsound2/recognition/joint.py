@@ -1,13 +1,15 @@
 """Joint CTC/attention beam search (Watanabe et al., 2017): texts grow token by token, scored by both at once.
 
 The decoder scores what follows a text; CTC scores the text as a beginning, over all places where it may end. All texts
-of the beam are one batch for the decoder, and all their continuations one array for CTC.
+of the beam are one batch for the decoder, which goes on from what it made of them before, and all their continuations
+one array for CTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +18,13 @@ from lipsound2.recognition.beam import Fusion, NoModel
 from lipsound2.recognition.tokens import BLANK
 
 _NEVER = -1e30  # a finite stand-in for minus infinity, so that differences stay numbers
+_LEAST = -1e4  # likewise for one frame's log-probability
 _PATIENCE = 4  # tokens that all texts must have grown while none was as good as the best whole one
+
+# The decoder: (B,) int64 last tokens of B texts, (B,) which text of the call before each of them goes on from, and what
+# that call returned -> (B, V + 1) log-probabilities of what follows, the boundary last (the text ends), and something
+# to go on from. The first call has the boundary for a token, and None to go on from.
+Follow = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
 
 
 @dataclass
@@ -39,7 +47,7 @@ class _Text:
 
 
 def joint_search(
-    follow: Callable[[Tensor], Tensor],
+    follow: Follow,
     log_probs: Tensor,
     *,
     beam: int = 8,
@@ -49,8 +57,7 @@ def joint_search(
     """The best text.
 
     Args:
-        follow: (B, L) int64 tokens of B texts, the boundary first -> (B, V + 1) log-probabilities of what follows, the
-            boundary last: the text ends.
+        follow: the decoder; see `Follow`.
         log_probs: (T, V) CTC's log-probabilities, token 0 the blank.
         beam: texts that are kept.
         ctc_weight: share of CTC in the score, 0 to 1.
@@ -61,9 +68,11 @@ def joint_search(
     """
     fusion: Fusion = model or NoModel()
     frames, vocabulary = log_probs.shape
-    silent = torch.full((frames, 2), _NEVER)
+    log_probs = log_probs.double().clamp(min=_LEAST)  # sums of them are subtracted from each other
+    silent = torch.full((frames, 2), _NEVER, dtype=log_probs.dtype)
     silent[:, 1] = log_probs[:, BLANK].cumsum(0)
     texts = [_Text((), 0.0, 0.0, silent, (fusion.start(), 0.0))]
+    rows, memory = [0], None  # the text each one goes on from, and the decoder's view of those
     best: tuple[list[int], float] = ([], -float("inf"))
     behind = 0
 
@@ -71,8 +80,8 @@ def joint_search(
         return (1 - ctc_weight) * attention + ctc_weight * ctc + lm
 
     for _ in range(frames + 1):  # CTC says at most one token a frame
-        prefixes = torch.tensor([[vocabulary, *text.tokens] for text in texts])
-        follows = follow(prefixes)
+        last = [text.tokens[-1] if text.tokens else vocabulary for text in texts]
+        follows, memory = follow(torch.tensor(last), torch.tensor(rows), memory)
         begun, paths = _grow(texts, log_probs)
         for row, text in enumerate(texts):
             whole = float(torch.logaddexp(text.paths[-1, 0], text.paths[-1, 1]))
@@ -97,9 +106,10 @@ def joint_search(
                 paths[row, token],
                 (state, text.model[1] + added),
             )
-            found.append((score(grown.attention, grown.ctc, grown.model[1]), grown))
-        found.sort(key=lambda pair: pair[0], reverse=True)
-        texts = [grown for _, grown in found[:beam]]
+            found.append((score(grown.attention, grown.ctc, grown.model[1]), row, grown))
+        found.sort(key=lambda kept: kept[0], reverse=True)
+        texts, rows = [grown for _, _, grown in found[:beam]], [row for _, row, _ in found[:beam]]
+        fusion.keep([text.model[0] for text in texts])
         # A text only gets less probable as it grows; a language model's bonus may make up for that, but not for long.
         behind = behind + 1 if found and found[0][0] < best[1] else 0
         if not texts or behind == _PATIENCE:
@@ -113,24 +123,22 @@ def _grow(texts: list[_Text], log_probs: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (B, V) log-probabilities that CTC's text begins so, and (B, V, T, 2) paths.
     """
-    frames, vocabulary = log_probs.shape
     before = torch.stack([text.paths for text in texts])  # (B, T, 2)
     said = torch.logaddexp(before[..., 0], before[..., 1])  # (B, T)
-    into = said[:, None, :].repeat(1, vocabulary, 1)
+    into = said[:, None, :].repeat(1, log_probs.shape[1], 1)
     for row, text in enumerate(texts):
         if text.tokens:  # the same token again needs a blank between
             into[row, text.tokens[-1]] = before[row, :, 1]
-    count = len(texts)
-    paths = torch.full((count, vocabulary, frames, 2), _NEVER)
+    into = into.roll(1, 2)  # what was said up to the frame before
     first = torch.tensor([not text.tokens for text in texts])
-    paths[:, :, 0, 0] = torch.where(first[:, None], log_probs[0], torch.tensor(_NEVER))
-    begun = paths[:, :, 0, 0].clone()
-    spoken, blank = paths[:, :, 0, 0].clone(), paths[:, :, 0, 1].clone()
-    for frame in range(1, frames):
-        entered = into[:, :, frame - 1] + log_probs[frame]
-        begun = torch.logaddexp(begun, entered)
-        blank = torch.logaddexp(blank, spoken) + log_probs[frame, BLANK]
-        spoken = torch.logaddexp(spoken + log_probs[frame], entered)
-        paths[:, :, frame, 0], paths[:, :, frame, 1] = spoken, blank
+    into[:, :, 0] = torch.where(first, 0.0, _NEVER)[:, None]
+    entered = into + log_probs.T
+    begun = entered.logsumexp(2)
     begun[:, BLANK] = _NEVER  # no text goes on with it
-    return begun, paths
+    # Paths that stay: x[t] = x[t - 1] p[t] + y[t]. Divided by p[0] ... p[t], that is a running sum over the frames.
+    stays = log_probs.cumsum(0).T  # (V, T)
+    spoken = (entered - stays).logcumsumexp(2) + stays
+    blank = torch.full_like(spoken, _NEVER)
+    silence = stays[BLANK]
+    blank[:, :, 1:] = (spoken - silence).logcumsumexp(2)[:, :, :-1] + silence[1:]
+    return begun, torch.stack([spoken, blank], 3)

@@ -16,6 +16,7 @@ from lipsound2.training.options import FREE, TrainConfig
 TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
     "recognise": "lipsound2.tasks.recognise:Recognise",
+    "language": "lipsound2.tasks.language:Language",
 }
 
 

@@ -1,0 +1,241 @@
+"""The task *language*: texts to a Transformer language model, and that model beside both searches."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_beam import summed, uniform
+
+from lipsound2 import experiment
+from lipsound2.config import read_yaml, write_yaml
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.fusion import NetworkModel, files_of, follower, language_model
+from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
+from lipsound2.models.speech_encoder import TextDecoder
+from lipsound2.recognition.beam import search
+from lipsound2.recognition.joint import joint_search
+from lipsound2.recognition.ngram import estimate
+from lipsound2.recognition.tokens import Characters, load
+from lipsound2.tasks import load_config
+from lipsound2.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(ROOT.glob("egs/*/conf/lm*.yaml"))
+TEXTS = {"s1-a": "bin blue", "s1-b": "lay red at", "s1-c": "set"}
+TOKENS = Characters.of(["ab "])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    return DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(TEXTS, "s1"), text=TEXTS)
+
+
+@pytest.fixture
+def network() -> TransformerLM:
+    torch.manual_seed(0)
+    made = TransformerLM(LanguageModelConfig(width=16, layers=2), len(TOKENS))
+    for parameter in made.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return made.eval()
+
+
+def tiny(folder: Path, **changes: object) -> Path:
+    """The recipe's config, smaller, with changes."""
+    small = {"width": 16, "layers": 1, "heads": 2, "max_epochs": 2, "warmup": 1, "tensorboard": False}
+    write_yaml(folder / "c.yaml", read_yaml(CONFIGS[0]) | {"tokens": "characters"} | small | changes)
+    return folder / "c.yaml"
+
+
+def whole(network: TransformerLM, text: tuple[int, ...]) -> float:
+    """Natural log-probability of a text and its end, all tokens at once."""
+    row = torch.tensor([[network.boundary, *text]])
+    with torch.no_grad():
+        follows = network(row)[0].log_softmax(-1)
+    return float(follows[range(len(text) + 1), [*text, network.boundary]].sum())
+
+
+# Training
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.stem}")
+def test_every_config_takes_an_update(path, data, tmp_path):
+    task = load_config(path, "tokens: characters").task
+    training, _ = task.datasets(data, data, tmp_path)
+    torch.manual_seed(0)
+    model = task.build().train()
+    loss = task.loss(model, task.collate([training.get(index, None) for index in range(3)]), 0.5)
+    assert loss.weight == sum(map(len, TEXTS.values())) + 3
+    (loss.total / loss.weight).backward()
+    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
+def test_losses_add_up(data, tmp_path):
+    task = load_config(tiny(tmp_path)).task
+    _, dataset = task.datasets(data, data, tmp_path)
+    torch.manual_seed(0)
+    model = task.build().eval()
+    samples = [dataset.get(index, None) for index in range(3)]
+    with torch.no_grad():
+        together = task.loss(model, task.collate(samples), 0.0)
+        alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
+    assert together.weight == sum(loss.weight for loss in alone)
+    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-5)
+
+
+def test_it_learns_three_sentences_by_heart(data, tmp_path):
+    """A third chance for each of three sentences, and none for anything else, is the least perplexity there is."""
+    task = load_config(tiny(tmp_path, width=32, dropout=0.0)).task
+    _, dataset = task.datasets(data, data, tmp_path)
+    torch.manual_seed(0)
+    model = task.build().train()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    batch = task.collate([dataset.get(index, None) for index in range(3)])
+    for _ in range(120):
+        loss = task.loss(model, batch, 0.0)
+        optimiser.zero_grad()
+        (loss.total / loss.weight).backward()
+        optimiser.step()
+    with torch.no_grad():
+        found = task.evaluate(model.eval(), dataset, "cpu")
+    assert found.numbers["perplexity"] == pytest.approx(3 ** (3 / (len("".join(TEXTS.values())) + 3)), rel=0.02)
+    assert found.numbers["word_perplexity"] == pytest.approx(3 ** (3 / (6 + 3)), rel=0.1)
+    assert found.score == -found.numbers["perplexity"]
+
+
+def test_sentences_come_from_a_file_too(data, tmp_path, caplog):
+    (tmp_path / "more.txt").write_text("Set blue!\n\n  lay é  \n", encoding="utf-8")
+    task = load_config(tiny(tmp_path, text=str(tmp_path / "more.txt"))).task
+    training, checked = task.datasets(data, data, tmp_path)
+    assert training.ids == [*TEXTS, "more.txt:1", "more.txt:3"]
+    assert task.tokenizer.decode(training.get(3, None)[1].tolist()) == "set blue"
+    assert training.lengths[3] == len("set blue") + 1
+    assert len(checked) == 3
+    assert task.inputs(tmp_path) == [tmp_path / "more.txt"]
+    Characters.of("aybceltuds ").save(tmp_path / "few.txt")
+    with caplog.at_level("WARNING"):
+        load_config(tiny(tmp_path, text=str(tmp_path / "more.txt"), tokens=str(tmp_path / "few.txt"))).task.datasets(
+            data, data, tmp_path
+        )
+    assert "of 5 sentences hold what the tokenizer does not know" in caplog.text
+
+
+def test_mistakes_are_one_line(data, tmp_path):
+    bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
+    with pytest.raises(LipsoundError, match="bare: holds no sentence"):
+        load_config(tiny(tmp_path)).task.datasets(data, bare, tmp_path)
+    with pytest.raises(LipsoundError, match=r"text: .*none\.txt: cannot be read as UTF-8 text"):
+        load_config(tiny(tmp_path, text=str(tmp_path / "none.txt"))).task.datasets(data, data, tmp_path)
+
+
+# Beside a search
+
+
+def test_a_step_is_the_last_column_of_the_whole(network):
+    texts = [(2, 3), (), (4, 2, 2, 3)]
+    model = NetworkModel(network, 1.0, 0.0)
+    states = []
+    for text in texts:
+        state = model.start()
+        for token in text:
+            state, _ = model.extend(state, token)
+            model.keep([state])
+        states.append(state)
+    # All three once more, in one batch of unequal lengths.
+    grown = [model.extend(state, 3)[0] for state in states]
+    model.keep(grown)
+    for text, state in zip(texts, grown, strict=True):
+        with torch.no_grad():
+            expected = network(torch.tensor([[network.boundary, *text, 3]]))[0, -1].log_softmax(-1)
+        assert np.allclose(state.follows, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ctc_search_weighs_every_text(network, seed):
+    log_probs = np.log(np.random.default_rng(seed).dirichlet(np.ones(len(TOKENS)), 5)).astype(np.float32)
+    texts = summed(log_probs)
+    for tokens, score in search(log_probs, NetworkModel(network, 0.7, 0.3), beam=2000)[:20]:
+        assert score == pytest.approx(texts[tokens] + 0.7 * whole(network, tokens) + 0.3 * len(tokens), abs=1e-3)
+
+
+def test_joint_search_weighs_every_text(network):
+    log_probs = np.log(np.random.default_rng(1).dirichlet(np.ones(len(TOKENS)), 4)).astype(np.float32)
+    texts = summed(log_probs)
+
+    def expected(text: tuple[int, ...]) -> float:
+        attention = -(len(text) + 1) * math.log(len(TOKENS) + 1)
+        return 0.5 * attention + 0.5 * texts[text] + 0.7 * whole(network, text) + 0.1 * len(text)
+
+    tokens, score = joint_search(
+        uniform(len(TOKENS)),
+        torch.from_numpy(log_probs),
+        beam=500,
+        ctc_weight=0.5,
+        model=NetworkModel(network, 0.7, 0.1),
+    )
+    assert score == pytest.approx(max(map(expected, texts)), abs=1e-3)
+    assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-3)
+
+
+def test_the_network_is_asked_once_a_frame(network, monkeypatch):
+    sizes: list[int] = []
+    step = network.step
+
+    def counted(tokens, past, lengths):
+        sizes.append(len(tokens))
+        return step(tokens, past, lengths)
+
+    monkeypatch.setattr(network, "step", counted)
+    log_probs = np.log(np.random.default_rng(0).dirichlet(np.ones(len(TOKENS)), 12)).astype(np.float32)
+    search(log_probs, NetworkModel(network, 0.5, 0.0), beam=6)
+    assert len(sizes) <= 12 + 1
+    assert max(sizes) <= 6
+    assert sum(sizes) > len(sizes)
+
+
+def test_a_decoder_is_followed_as_it_scores_whole_texts():
+    """Joint search by attention alone, against the decoder's scores of every text of up to four tokens."""
+    torch.manual_seed(3)
+    decoder = TextDecoder(len(TOKENS), 16, 2, 4, 0.0).eval()
+    states = torch.randn(4, 16)
+    log_probs = np.log(np.random.default_rng(2).dirichlet(np.ones(len(TOKENS)), 4)).astype(np.float32)
+    tokens, score = joint_search(follower(decoder, states), torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
+
+    def expected(text: tuple[int, ...]) -> float:
+        row = torch.tensor([[decoder.boundary, *text]])
+        with torch.no_grad():
+            follows = decoder(row, torch.tensor([row.shape[1]]), states[None], torch.tensor([4]))[0].log_softmax(-1)
+        return float(follows[range(row.shape[1]), [*text, decoder.boundary]].sum())
+
+    best = max(map(expected, summed(log_probs)))
+    assert score == pytest.approx(best, abs=1e-4)
+    assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-4)
+
+
+def test_a_trained_one_stands_beside_a_recogniser(data, tmp_path):
+    exp = tmp_path / "exp"
+    assert train(tiny(tmp_path), train=data.path, valid=data.path, dump=tmp_path, exp=exp) == 0
+    recogniser = load(exp)
+    model = language_model(exp, recogniser, 0.5, 0.0)
+    assert isinstance(model, NetworkModel)
+    assert files_of(exp) == exp / experiment.WEIGHTS
+    text = recogniser.encode("set")
+    log_probs = np.full((len(text), len(recogniser)), -20.0, np.float32)
+    log_probs[np.arange(len(text)), text] = 0
+    assert list(search(log_probs, model)[0][0]) == text
+    with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recogniser; train it with"):
+        language_model(exp, TOKENS, 0.5, 0.0)
+
+
+def test_an_arpa_file_is_still_one(tmp_path):
+    estimate([["ab", "a"]], 2).write(tmp_path / "x.arpa")
+    assert language_model(tmp_path / "x.arpa", TOKENS, 0.5, 0.0).start()
+    assert files_of(tmp_path / "x.arpa") == tmp_path / "x.arpa"
+    with pytest.raises(LipsoundError, match=r"y\.arpa: No such file"):
+        language_model(tmp_path / "y.arpa", TOKENS, 0.5, 0.0)
+    with pytest.raises(LipsoundError, match="no experiment or pack"):
+        language_model(tmp_path, TOKENS, 0.5, 0.0)
