@@ -28,6 +28,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("lipsound2.corpora:prepare", "corpus folder -> data dirs"),
     "validate": ("lipsound2.datadir:validate", "check a data dir"),
     "fix": ("lipsound2.datadir:fix", "repair a data dir"),
+    "fold": ("lipsound2.folds:fold", "data dir -> parts, and what is left without each"),
+    "combine": ("lipsound2.folds:combine", "data dirs -> one"),
     "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
     "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
     "train": ("lipsound2.training.train:train", "-> experiment"),

@@ -134,18 +134,22 @@ def listener(
     Raises:
         LipsoundError: there is none of this name, its package is missing, or its weights cannot be had.
     """
-    kind, _, rest = name.partition(":")
-    if kind not in READY_MADE or Path(name).exists():
+    if is_own(name):
         return OwnListener(name, grammar, lm, how, ngpu)
+    kind, _, rest = name.partition(":")
     if lm is not None or (grammar and not rest):
         raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
     return READY_MADE[kind](rest)
 
 
+def is_own(name: str) -> bool:
+    """Whether a recogniser's name is that of an experiment or pack, not of a ready-made one."""
+    return name.partition(":")[0] not in READY_MADE or Path(name).exists()
+
+
 def files_of(name: str, grammar: str) -> list[Path]:
     """The files that what a recogniser hears depends on: the weights of one of ours, a grammar of the user's."""
-    own = name.partition(":")[0] not in READY_MADE or Path(name).exists()
-    weights = [experiment.find(name) / experiment.WEIGHTS] if own else []
+    weights = [experiment.find(name) / experiment.WEIGHTS] if is_own(name) else []
     return [*weights, *([Path(grammar)] if Path(grammar).is_file() else [])]
 
 

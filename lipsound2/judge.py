@@ -1,4 +1,4 @@
-"""The verb `score`: how speech sounds beside the truth and, with a recogniser, what can be understood of it."""
+"""The verb `score`: how speech sounds beside the truth, and what recognisers understand of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lipsound2.datadir import DataDir
-from lipsound2.decoding import files_of, listener, write_words
+from lipsound2.datadir import DataDir, read_table
+from lipsound2.decoding import DETAILS, TEXT, Search, files_of, is_own, listener, write_words
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.recognition.hypothesis import Hypothesis
@@ -27,6 +27,7 @@ from lipsound2.stamp import Stamp
 log = logging.getLogger(__name__)
 
 REAL = "real"  # the true sound itself, what a recogniser makes of the best there is
+HEARD = "heard"  # what `decode` wrote, as a system
 FOLDER, SUMMARY, TABLE = "text", "summary.json", "table.md"
 
 
@@ -39,6 +40,9 @@ def score(
     asr: tuple[str, ...] = (),
     text: Path | None = None,
     grammar: str = "",
+    lm: Path | None = None,
+    lm_weight: float = 0.5,
+    word_bonus: float = 0.0,
     language: str = "en",
     nj: int = 2,
     resamples: int = bootstrap.RESAMPLES,
@@ -46,20 +50,24 @@ def score(
 ) -> None:
     """Score speech against the true sound: STOI, ESTOI, PESQ; with --asr also word and character errors.
 
-    Rates and means carry 95 % bootstrap intervals. A clip that cannot be scored gets the floor of the metric and is
-    counted, never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are
-    read.
+    Or score what `decode` wrote against the transcripts. Rates and means carry 95 % bootstrap intervals. A clip that
+    cannot be scored gets the floor of the metric and is counted, never dropped. When HYP holds the controls that
+    `synthesize` speaks, the verdict says whether lips are read.
 
     Args:
-        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
+        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav; for a HYP of `decode`, the data dir
+            with the transcripts.
         hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
-            mean_mel).
+            mean_mel); or a folder that `decode` wrote.
         out: folder for clips.tsv, summary.json, table.md and text/; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
         asr: recognisers that listen, separated by commas: experiments or packs of the task recognise,
             pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
         text: data dir with the transcripts, for --asr.
-        grammar: our own recognisers listen for the sentences of a grammar alone: grid, or a file.
+        grammar: our own recognisers listen for the sentences of a grammar alone: grid, or a file; others hear as ever.
+        lm: our own recognisers search with this language model (an ARPA file; lipsound2 ngram).
+        lm_weight: of the language model.
+        word_bonus: for every word, or character with a model of characters.
         language: of the transcripts: en or zh.
         nj: worker processes.
         resamples: draws of the bootstrap.
@@ -68,7 +76,15 @@ def score(
     if bool(asr) != (text is not None):
         raise LipsoundError("--asr and --text belong together: who listens, and what was really said")
     out = out or hyp / "scores"
-    score_speech(ref, hyp, out=out, ids=ids, nj=nj, resamples=resamples, seed=seed)
+    draws = {"resamples": resamples, "seed": seed}
+    if (hyp / DETAILS).is_file():
+        if asr:
+            raise LipsoundError(
+                f"{hyp}: is what a recogniser heard already; leave out --asr, or give a folder of sounds"
+            )
+        score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, draws)
+        return
+    score_speech(ref, hyp, out=out, ids=ids, nj=nj, **draws)
     if text is None:
         return
     reference, systems = Sounds(ref), find_systems(hyp)
@@ -77,40 +93,36 @@ def score(
     unknown = [name for name in names if name not in texts]
     if unknown:
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
+    how = Search(16, lm_weight, word_bonus) if lm else None
     for name in asr:
-        folder = out / FOLDER / label(name, grammar)
+        rules = grammar if is_own(name) else ""
+        folder = out / FOLDER / label(name, rules, lm)
         stamp = Stamp(
             folder,
             "score",
             {
                 "asr": name,
-                "grammar": grammar,
+                "grammar": rules,
+                "search": how,
                 "language": language,
                 "clips": which,
                 "rule": TEXT_RULE,
                 "draws": [resamples, seed],
             },
-            [ref, *systems.values(), text / "text", *files_of(name, grammar)],
+            [ref, *systems.values(), text / TEXT, *files_of(name, rules), *([lm] if lm else [])],
         )
-        if stamp.fresh():
-            print((folder / TABLE).read_text(encoding="utf-8"))
-            print(f"{folder}: done already with these inputs and options; skipped")
+        if shown_again(stamp, folder):
             continue
         with folder_lock(folder, "score"):
             stamp.clear()
-            who = listener(name, grammar=grammar)
+            who = listener(name, rules, lm, how)
             heard = {REAL: _hear(who, names, reference.__getitem__, f"{name}: {REAL}")}
             for system, place in systems.items():
                 heard[system] = _hear(who, names, functools.partial(_spoken, place), f"{name}: {system}")
             wanted = {clip: texts[clip] for clip in names}
             scores = {
                 system: score_texts(
-                    wanted,
-                    {clip: what.text for clip, what in said.items()},
-                    utt2spk,
-                    language,
-                    resamples=resamples,
-                    seed=seed,
+                    wanted, {clip: what.text for clip, what in said.items()}, utt2spk, language, **draws
                 )
                 for system, said in heard.items()
             }
@@ -120,10 +132,46 @@ def score(
         print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv, <system>.jsonl for every clip")
 
 
-def label(asr: str, grammar: str) -> str:
-    """A folder's name for a recogniser: `pocketsphinx-grid`, `asr_conformer+grid`."""
+def score_heard(data: Path, heard: Path, folder: Path, language: str, draws: Mapping[str, int]) -> None:
+    """Score what `decode` wrote: tables and every clip's errors, in `folder`.
+
+    Raises:
+        LipsoundError: `data` is no data dir with transcripts, or knows none for a clip that was heard.
+    """
+    known = DataDir(data)
+    if not known.text:
+        raise LipsoundError(f"{data}: has no 'text' to compare with what was heard in {heard}")
+    options = {"language": language, "rule": TEXT_RULE, "draws": sorted(draws.items())}
+    stamp = Stamp(folder, "score", options, [data / TEXT, heard])
+    if shown_again(stamp, folder):
+        return
+    said = read_table(heard / TEXT) if (heard / TEXT).exists() else {}
+    with folder_lock(folder, "score"):
+        stamp.clear()
+        scores = score_texts(known.text, said, known.utt2spk, language, **draws)
+        write_clips(folder / f"{HEARD}.tsv", scores.rows)
+        write_summary(folder / SUMMARY, {HEARD: scores.summary})
+        caption = f"the {len(known)} clips of {data}"
+        write_text(folder / TABLE, page({HEARD: scores.summary}, caption))
+        stamp.write()
+    print(page({HEARD: scores.summary}, caption))
+    print(f"{folder}: {SUMMARY}, {TABLE}, and {HEARD}.tsv for every clip")
+
+
+def shown_again(stamp: Stamp, folder: Path) -> bool:
+    """Print the table of scores that are there already with the same inputs; whether they are."""
+    if not stamp.fresh():
+        return False
+    print((folder / TABLE).read_text(encoding="utf-8"))
+    print(f"{folder}: done already with these inputs and options; skipped")
+    return True
+
+
+def label(asr: str, grammar: str, lm: Path | None = None) -> str:
+    """A folder's name for a recogniser: `pocketsphinx-grid`, `asr_conformer+grid`, `asr_conformer+words.arpa`."""
     name = asr.replace(":", "-") if not Path(asr).exists() else Path(asr).resolve().name
-    return re.sub(r"[^\w.+-]+", "_", name + (f"+{Path(grammar).stem}" if grammar else ""))
+    with_what = [Path(grammar).stem] if grammar else [lm.name] if lm else []
+    return re.sub(r"[^\w.+-]+", "_", "+".join([name, *with_what]))
 
 
 def write(

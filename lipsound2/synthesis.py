@@ -46,7 +46,7 @@ def synthesize(
     controls: tuple[str, ...] = CONTROLS,
     ngpu: int = 0,
 ) -> None:
-    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures.
+    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures; OUT/data lists the speech.
 
     Args:
         exp: experiment or pack.
@@ -78,6 +78,7 @@ def synthesize(
                 for name in sorted(clips):
                     archive.write(name, clips[name])
             _speak(clips, speak, out / system, system)
+        write_data(data, mels["generated"], out)
         write_yaml(
             out / "origin.yaml",
             {
@@ -159,6 +160,18 @@ def _speak(clips: Mapping[str, np.ndarray], speak: Vocoder, folder: Path, system
     for name in tqdm(sorted(clips), desc=f"vocoding {system}", unit="clip"):
         sound = speak(torch.from_numpy(np.ascontiguousarray(clips[name])))
         write_wav(folder / f"{name}.wav", sound.cpu().numpy())
+
+
+def write_data(data: DataDir, ids: Iterable[str], out: Path) -> None:
+    """Write OUT/data, a data dir of the generated speech: what a recogniser is fine-tuned on, after `lipsound2 mel`."""
+    known = {table: data.table(table) for table in ("text", "word_times", "utt2lang")}
+    wanted = set(ids)
+    DataDir.write(
+        out / "data",
+        utt2spk={name: data.utt2spk[name] for name in wanted},
+        wav={name: str((out / "generated" / f"{name}.wav").absolute()) for name in wanted},
+        **{table: {name: row for name, row in rows.items() if name in wanted} for table, rows in known.items() if rows},
+    )
 
 
 def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The mini recipe end to end, as a user runs it: all stages, skipping, and moving recipe and pack elsewhere."""
+"""The mini recipe end to end, as a user runs it: all stages, skipping, moving it elsewhere; then the cascade."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def copy_recipe(top: Path) -> Path:
     (recipe / "conf" / "tiny.yaml").write_text(yaml.safe_dump(config))
     return recipe
 
+
+# A recogniser as small; one that hears nothing yet is fine.
+TINY_EARS = {"max_epochs": 2, "valid_every": 1, "width": 32, "layers": 1, "channels": 8, "workers": 0, "warmup": 2}
 
 COMMAND = ["./run.sh", "--clips", "20", "--config", "conf/tiny.yaml"]
 ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
@@ -168,3 +171,38 @@ def test_a_wrong_key_in_the_config_stops_stage_3_in_one_line(folder):
     assert result.returncode == 1
     assert "unknown key 'batch_sise'; did you mean 'batch_size'?" in result.stderr
     assert "stage 3 failed" in result.stderr
+
+
+def test_the_cascade(folder):
+    """Lips to speech, a recogniser, two-fold speech for its fine-tuning, and what each understands."""
+    grid = folder.parent / "grid"
+    shutil.copytree(ROOT / "egs" / "grid", grid, ignore=shutil.ignore_patterns("data", "dump", "exp"))
+    shutil.copy(folder / "conf" / "tiny.yaml", grid / "conf" / "lips.yaml")
+    config = yaml.safe_load((grid / "conf" / "asr_conformer.yaml").read_text()) | TINY_EARS
+    (grid / "conf" / "ears.yaml").write_text(yaml.safe_dump(config))
+    command = ["./run_asr.sh", "--corpus", "../mini/corpus", "--protocol", "mini"]
+    command += ["--lips", "conf/lips.yaml", "--ears", "conf/ears.yaml"]
+    command += ["--tune", "max_epochs: 1", "--fold", "max_epochs: 1"]
+    result = subprocess.run(command, cwd=grid, capture_output=True, text=True, env=ENVIRONMENT)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+
+    def ids(path: Path) -> list[str]:
+        return [line.split()[0] for line in (path / "utt2spk").read_text().splitlines()]
+
+    train = ids(grid / "data/mini/train")
+    assert ids(grid / "data/mini_folded/train") == ids(grid / "data/mini_plain/train") == train
+    for line in (grid / "data/mini_folded/train/wav.scp").read_text().splitlines():
+        name, path = line.split(" ", 1)
+        (without,) = [part for part in "12" if f"_without{part}/" in path]
+        assert name not in ids(grid / f"data/mini/folds/{without}/train"), "spoken by a model that was trained on it"
+        assert Path(path).is_file()
+    first, tuned = (grid / f"exp/mini_ears{way}/tokens.model" for way in ("", "_folded"))
+    assert tuned.read_bytes() == first.read_bytes()
+    scores = grid / "exp/mini_lips/scores/test/text"
+    heard = {"mini_ears", "mini_ears+grid", "mini_ears_plain", "mini_ears_plain+grid"}
+    assert heard | {"mini_ears_folded", "mini_ears_folded+grid"} == {path.name for path in scores.iterdir()}
+    systems = json.loads((scores / "mini_ears_folded+grid/summary.json").read_text())["systems"]
+    assert list(systems) == ["real", "generated", "real_mel", "mismatched", "mean_mel"]
+    assert systems["real"]["total"]["clips"] == len(ids(grid / "data/mini/test"))
+    own = json.loads((grid / "exp/mini_ears/scores/test/text/grid/summary.json").read_text())["systems"]
+    assert own["heard"]["rates"]["wer"]["mean"] < 1, "of a grammar's sentences something is always right"

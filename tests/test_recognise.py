@@ -16,7 +16,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import MODELS, Recogniser
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
 from lipsound2.recognition.grammar import GRID, Grammar, grammar
-from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, report_unknown, tokens
+from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
 from lipsound2.tasks import load_config
 from lipsound2.tasks.speech import SpeechBatch, SpeechConfig, features_of, hide, play_at
 
@@ -297,6 +297,13 @@ def test_the_best_path_through_a_grammar_is_the_best_of_all():
     assert hypothesis(found, made, 1.0).text == max(best, key=lambda text: best[text])
 
 
+def test_a_grammar_does_without_words_that_were_never_taught(caplog):
+    known = of_texts("words", ["yes please", "no please"])
+    found = Graph.of(Grammar("small", (("yes", "no", "maybe"), ("please", "now"))), known)
+    assert sorted(set(found.tokens.tolist()) - {0}) == sorted(known.encode("yes no please"))
+    assert "left out, as this recogniser was never taught them: maybe, now" in caplog.text
+
+
 def test_grammars_come_by_name_or_file(tmp_path):
     assert grammar("grid") is GRID
     (tmp_path / "g.txt").write_text("yes | no\nplease | now\n")
@@ -306,5 +313,5 @@ def test_grammars_come_by_name_or_file(tmp_path):
         grammar(str(tmp_path / "g.txt"))
     with pytest.raises(LipsoundError, match="neither 'grid' nor a file"):
         grammar("nothing")
-    with pytest.raises(LipsoundError, match="'bin' cannot be spelled"):
+    with pytest.raises(LipsoundError, match=r"can spell none of bin \| lay \| place \| set"):
         Graph.of(GRID, Characters.of(["xyz"]))

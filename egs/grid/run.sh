@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # LipSound2 on the GRID corpus: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
+# With a config of the task recognise: sound -> training of a recogniser -> text -> word errors and a report.
 # Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -18,8 +19,12 @@ override=                   # keys of the config with other values: "max_epochs:
 mel=fine                    # mel of the config's target: fine or paper
 init=                       # experiment or pack to start from
 exp=                        # experiment folder; empty: exp/<protocol>_<config>
-sets="test"                 # sets to speak and score, separated by blanks
-asr=                        # recognisers that hear the speech, such as pocketsphinx:grid; empty: none
+data=                       # folder of the data dirs; empty: data/<protocol>
+dump=dump                   # folder of crops, sounds, mels
+sets="test"                 # sets to speak or to hear, and score, separated by blanks
+asr=own                     # who hears the speech: own (trained on true sound), pocketsphinx:grid, ...; empty: nobody
+ears=conf/asr_conformer.yaml # config of our own recogniser
+grammar=                    # a recogniser also listens for the sentences of this grammar alone, such as grid
 publish=RESULTS.md          # file that gets the result rows; empty: none
 nj=2                        # worker processes
 ngpu=0                      # GPUs
@@ -30,6 +35,8 @@ ngpu=0                      # GPUs
 . "$root/utils/stages.sh"
 
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
+data=${data:-data/$protocol}
+task=$(sed -n 's/^task: *//p' "$config")
 
 if stage 0 "find or download the corpus, write the data dirs"; then
   if [ "$corpus" = downloads ]; then # what is there already is not fetched again
@@ -40,28 +47,46 @@ if stage 0 "find or download the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
-  lipsound2 crop data/all dump --nj "$nj" --launcher "$launcher"
+  lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, mel-spectrograms"; then
-  lipsound2 mel data/all dump --mel "$mel" --nj "$nj" --launcher "$launcher"
+  lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 3 "training"; then
-  lipsound2 train "$config" --train "data/$protocol/train" --valid "data/$protocol/valid" \
-    --dump dump --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"
+  lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"
 fi
 
-if stage 4 "synthesis, with the three controls"; then
+if stage 4 "synthesis with the three controls, or recognition"; then
   for set in $sets; do
-    lipsound2 synthesize "$exp" "data/$protocol/$set" "$exp/wav/$set" --dump dump --ngpu "$ngpu"
+    if [ "$task" = recognise ]; then
+      for way in greedy $grammar; do
+        lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/$way" --dump "$dump" --grammar "${way/greedy/}" --ngpu "$ngpu"
+      done
+    else
+      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+    fi
   done
 fi
 
 if stage 5 "scores, verdict, report"; then
+  own=exp/${protocol}_$(basename "$ears" .yaml)
+  if [ "$task" != recognise ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
+    ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --dump "$dump" --stage 3 --stop-stage 3 --ngpu "$ngpu"
+  fi
   for set in $sets; do
-    lipsound2 score dump/sound "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
-      ${asr:+--asr "$asr" --text "data/$protocol/$set"}
+    if [ "$task" = recognise ]; then
+      for heard in "$exp/text/$set"/*/; do
+        lipsound2 score "$data/$set" "$heard" --out "$exp/scores/$set"
+      done
+    else
+      for way in greedy $grammar; do
+        lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
+          ${asr:+--asr "${asr/own/$own}" --text "$data/$set" --grammar "${way/greedy/}"}
+      done
+    fi
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}
 fi

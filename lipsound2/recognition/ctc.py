@@ -5,6 +5,7 @@ A path names a token or the blank (0) at every frame; what is said is the path w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +16,9 @@ import numpy as np
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.grammar import Grammar
 from lipsound2.recognition.hypothesis import Hypothesis, Word
-from lipsound2.recognition.tokens import BLANK, Tokenizer
+from lipsound2.recognition.tokens import BLANK, UNKNOWN, Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 class Spoken(NamedTuple):
@@ -101,14 +104,29 @@ class Graph:
 
     @classmethod
     def of(cls, grammar: Grammar, tokenizer: Tokenizer) -> Graph:
-        """Spell a grammar.
+        """Spell a grammar. Words that the recogniser was never taught are left out, and told.
 
         Raises:
-            LipsoundError: a word that the tokenizer cannot spell.
+            LipsoundError: the tokenizer can spell no word of a place.
         """
-        return cls._of_spelled(
-            [[tokenizer.spell(word, first=place == 0) for word in slot] for place, slot in enumerate(grammar.slots)]
-        )
+        slots: list[list[list[int]]] = []
+        unknown: list[str] = []
+        for place, words in enumerate(grammar.slots):
+            spelled = {word: tokenizer.spell(word, first=place == 0) for word in words}
+            slots.append([tokens for tokens in spelled.values() if UNKNOWN not in tokens])
+            unknown += [word for word, tokens in spelled.items() if UNKNOWN in tokens]
+            if not slots[-1]:
+                raise LipsoundError(
+                    f"grammar {grammar.name}: this recogniser can spell none of {' | '.join(words)}; "
+                    "it was not trained for it"
+                )
+        if unknown:
+            log.warning(
+                "grammar %s: left out, as this recogniser was never taught them: %s",
+                grammar.name,
+                ", ".join(dict.fromkeys(unknown)),
+            )
+        return cls._of_spelled(slots)
 
     @classmethod
     def line(cls, tokens: Sequence[int]) -> Graph:

@@ -1,4 +1,4 @@
-"""Text as numbers for a recogniser: characters, or pieces of words (sentencepiece).
+"""Text as numbers for a recogniser: characters, pieces of words, or whole words (sentencepiece).
 
 Token 0 is CTC's blank and token 1 stands for whatever the tokenizer does not know, so that an unknown character is an
 error that is counted, not one that vanishes. What a tokenizer is made of travels with the experiment as one file.
@@ -51,11 +51,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def spell(self, word: str, first: bool) -> list[int]:
-        """Tokens of a word in a sentence, its leading blank included unless it is the first.
-
-        Raises:
-            LipsoundError: the word cannot be spelled.
-        """
+        """Tokens of a word in a sentence, its leading blank included unless it is the first; UNKNOWN as in `encode`."""
 
     @property
     @abstractmethod
@@ -66,13 +62,6 @@ class Tokenizer(ABC):
         """Write its file."""
         with atomic_path(path) as temporary:
             temporary.write_bytes(self.content)
-
-    def _spelled(self, word: str, tokens: list[int]) -> list[int]:
-        if UNKNOWN in tokens:
-            raise LipsoundError(
-                f"'{word}' cannot be spelled with the tokens of this recogniser; it was not trained for it"
-            )
-        return tokens
 
 
 class Characters(Tokenizer):
@@ -121,7 +110,7 @@ class Characters(Tokenizer):
 
     def spell(self, word: str, first: bool) -> list[int]:
         """Tokens of a word in a sentence."""
-        return self._spelled(word, self.encode(word if first else f" {word}"))
+        return self.encode(word if first else f" {word}")
 
     @property
     def content(self) -> bytes:
@@ -186,7 +175,19 @@ class Pieces(Tokenizer):
 
     def spell(self, word: str, first: bool) -> list[int]:
         """Tokens of a word in a sentence: the same wherever it stands."""
-        return self._spelled(word, self.encode(word))
+        return self.encode(word)
+
+
+def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer that knows all `characters`, or all `words`, of some texts.
+
+    Whole words suit a corpus of few, such as GRID: the letter "b" and the b of "blue" are then not the same token.
+    """
+    if kind == "characters":
+        return Characters.of(texts)
+    texts = list(texts)
+    count = len({word for text in texts for word in text.split()})
+    return Pieces(_train_pieces(texts, "word", count + 1), "words")
 
 
 def load(path: Path) -> Tokenizer:
@@ -223,16 +224,16 @@ def tokens(
     dir: Path,
     out: Path,
     *,
-    kind: Literal["characters", "unigram", "bpe"] = "unigram",
+    kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
     size: int = 1000,
 ) -> None:
     """Make the tokenizer of a recogniser from the transcripts of a data dir.
 
     Args:
         dir: data dir with `text`; use the training set.
-        out: file to write: OUT.txt for characters, OUT.model for pieces.
-        kind: characters, or sentencepiece's unigram or bpe pieces.
-        size: number of pieces; fewer when the text does not have as many.
+        out: file to write: OUT.txt for characters, OUT.model for the others.
+        kind: characters, whole words, or sentencepiece's unigram or bpe pieces.
+        size: number of unigram or bpe pieces; fewer when the text does not have as many.
     """
     texts = DataDir(dir).text
     if not texts:
@@ -241,10 +242,10 @@ def tokens(
     if out.suffix != wanted:
         raise LipsoundError(f"{out}: expected a file name that ends in '{wanted}' for --kind {kind}")
     made: Tokenizer
-    if kind == "characters":
-        made = Characters.of(texts.values())
-    else:
+    if kind in ("unigram", "bpe"):
         made = Pieces(_train_pieces(texts.values(), kind, size), str(out))
+    else:
+        made = of_texts(kind, texts.values())
     made.save(out)
     print(f"{out}: {len(made)} tokens, blank and unknown included, from {len(texts)} texts")
 

@@ -23,7 +23,7 @@ from lipsound2.models.recogniser import MODELS, Heard, Recogniser
 from lipsound2.models.regressor import mask
 from lipsound2.recognition.ctc import greedy
 from lipsound2.recognition.normalise import normalisation, normalise
-from lipsound2.recognition.tokens import Characters, Tokenizer, report_unknown
+from lipsound2.recognition.tokens import Tokenizer, of_texts, report_unknown
 from lipsound2.recognition.tokens import load as load_tokens
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.speech import SPEECH, SpeechBatch, SpeechConfig, Utterance, Utterances
@@ -36,7 +36,7 @@ class RecogniseConfig:
     Attributes:
         model: which network.
         language: of the texts; decides how they are normalised.
-        tokens: `characters` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
+        tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
         smoothing: label smoothing of the decoder's loss.
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
@@ -87,8 +87,8 @@ class Recognise:
     def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Utterances, Utterances]:
         """Training and validation utterances; the tokenizer is made, or read, first."""
         learnt, checked = self._texts(train), self._texts(valid)
-        if self.settings.tokens == "characters":
-            self._tokenizer = Characters.of(learnt.values())
+        if self.settings.tokens in ("characters", "words"):
+            self._tokenizer = of_texts(self.settings.tokens, learnt.values())
         else:
             self._tokenizer = load_tokens(Path(self.settings.tokens))
         for data, texts in ((train, learnt), (valid, checked)):

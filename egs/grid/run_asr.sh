@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Lip reading by ear on GRID, LipSound2's second half: lips -> speech -> a recogniser that knows how such speech sounds.
+# It learns from true sound first, then, at a tenth of the learning rate, from speech that was generated for the training
+# set. Twice: plainly, and two-fold, each half spoken by a model that was trained on the other. The first knows its
+# training clips by heart, so that they sound better than anything it will ever say of others.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./path.sh
+
+# options
+corpus=downloads            # folder of GRID, as for run.sh
+protocol=4speakers          # as for run.sh
+lists=                      # folder of TSV lists, for --protocol lists
+lips=conf/parallel.yaml     # config of the model that speaks
+ears=conf/asr_conformer.yaml # config of the recogniser
+tune="lr: 1e-4, max_epochs: 15, warmup: 50" # keys of that config that fine-tuning changes
+fold="max_epochs: 36"       # keys of the speaking model's config that its halves change
+folds=2                     # parts of the training set
+grammar=grid                # also listen for the sentences of this grammar alone
+nj=2                        # worker processes
+ngpu=0                      # GPUs
+# end of options
+# shellcheck source=../../utils/parse_options.sh
+. "$root/utils/parse_options.sh"
+
+data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) heard=exp/${protocol}_$(basename "$ears" .yaml)
+run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --grammar "$grammar" --nj "$nj" --ngpu "$ngpu")
+say() { lipsound2 synthesize "$1" "$2" "$3" --dump dump --controls "" --ngpu "$ngpu"; }
+
+echo "== lips to speech, and a recogniser that learns from true sound"
+"${run[@]}" --config "$lips" --ears "$ears"
+"${run[@]}" --config "$ears" --stage 3
+
+echo "== the speech of the training set: plain, and two-fold"
+for set in train valid test; do
+  say "$speech" "$data/$set" "$speech/speech/$set"
+done
+lipsound2 fold "$data/train" "$data/folds" --folds "$folds"
+parts=
+for part in $(seq "$folds"); do
+  without=${speech}_without$part
+  lipsound2 train "$lips" --train "$data/folds/$part/train" --valid "$data/valid" --dump dump --exp "$without" \
+    --override "$fold" --ngpu "$ngpu"
+  say "$without" "$data/folds/$part/held" "$without/speech/held"
+  parts+=${parts:+,}$without/speech/held/data
+done
+
+echo "== fine-tuning on either"
+for way in plain folded; do
+  spoken=${data}_$way
+  [ $way = plain ] && parts_of_train=$speech/speech/train/data || parts_of_train=$parts
+  lipsound2 combine "$parts_of_train" "$spoken/train"
+  lipsound2 combine "$speech/speech/valid/data" "$spoken/valid"
+  lipsound2 combine "$speech/speech/test/data" "$spoken/test"
+  lipsound2 combine "$spoken/train,$spoken/valid,$spoken/test" "$spoken/all"
+  lipsound2 mel "$spoken/all" "dump/$way" --nj "$nj"
+  "${run[@]}" --config "$ears" --exp "${heard}_$way" --init "$heard" --override "$tune, tokens: $heard" \
+    --data "$spoken" --dump "dump/$way" --stage 3
+done
+
+echo "== what each understands of the test set: true sound, generated, and the controls"
+for asr in "$heard" "${heard}_plain" "${heard}_folded"; do
+  "${run[@]}" --config "$lips" --asr "$asr" --stage 5
+done

@@ -1,0 +1,50 @@
+"""Data dirs in parts and as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.folds import combine, fold
+
+
+def write(path: Path, names: list[str], **tables: dict[str, str]) -> DataDir:
+    texts = {name: f"what {name} says" for name in names}
+    wav = {name: f"/sounds/with blank/{name}.wav" for name in names}
+    return DataDir.write(path, utt2spk={name: name.split("-")[0] for name in names}, text=texts, wav=wav, **tables)
+
+
+def test_parts_are_disjoint_whole_and_balanced(tmp_path: Path) -> None:
+    names = [f"s{speaker}-{clip:03}" for speaker in (1, 2) for clip in range(7)]
+    data = write(tmp_path / "d", names, word_times={"s1-003": "0.1 0.2 bin"})
+    fold(data.path, tmp_path / "out", folds=3)
+    held = [DataDir(tmp_path / f"out/{number}/held") for number in (1, 2, 3)]
+    assert sorted(name for part in held for name in part.ids) == names
+    for number, part in enumerate(held, start=1):
+        rest = DataDir(tmp_path / f"out/{number}/train")
+        assert set(rest.ids) == set(names) - set(part.ids)
+        for speaker in ("s1", "s2"):
+            assert 2 <= sum(name.startswith(speaker) for name in part.ids) <= 3
+    combine(tuple(str(part.path) for part in held), tmp_path / "whole")
+    for table in ("text", "wav.scp", "utt2spk", "spk2utt", "word_times"):
+        assert (tmp_path / "whole" / table).read_bytes() == (data.path / table).read_bytes()
+
+
+@pytest.mark.parametrize("folds", [0, 1, 4])
+def test_too_few_or_too_many_parts_are_refused(tmp_path: Path, folds: int) -> None:
+    data = write(tmp_path / "d", ["a-1", "a-2", "a-3"])
+    with pytest.raises(LipsoundError, match=r"--folds: expected 2 to 3, .* found"):
+        fold(data.path, tmp_path / "out", folds=folds)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one", ["a-1", "a-2"]), write(tmp_path / "other", ["a-2", "b-1"])
+    with pytest.raises(LipsoundError, match="'a-2' is in another of the data dirs too"):
+        combine((str(one.path), str(other.path)), tmp_path / "out")
+    bare = DataDir.write(tmp_path / "bare", utt2spk={"c-1": "c"}, text={"c-1": "yes"})
+    with pytest.raises(LipsoundError, match=r"one has the table 'wav.scp', .*bare has none"):
+        combine((str(one.path), str(bare.path)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
