@@ -12,6 +12,7 @@ from lipsound2.corpora.grid import Clip, Inventory, Problem, is_speaker_archive,
 from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.pairs import derange, most_shared
 from lipsound2.corpora.protocols import PROTOCOLS, split
+from lipsound2.corpora.speech import SPEECH_CORPORA, prepare_speech
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, write_problems
 from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.datadir import DataDir
@@ -21,7 +22,7 @@ from lipsound2.stamp import Stamp
 
 
 def prepare(
-    corpus: Literal["grid", "mini"],
+    corpus: Literal["grid", "mini", "librispeech", "aishell"],
     root: Path,
     data: Path,
     *,
@@ -36,10 +37,12 @@ def prepare(
     cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
 
     Args:
-        corpus: grid, or mini for generated faces (the same layout).
-        root: folder that holds s1, s2, ... in any of the layouts in use.
+        corpus: grid, mini for generated faces (the same layout), or a recogniser's corpus, sound and text alone:
+            librispeech, aishell (1 or 2).
+        root: folder that holds s1, s2, ... in any of the layouts in use; LibriSpeech; data_aishell or AISHELL-2.
         data: folder for the data dirs.
-        protocol: 4speakers, lipsound2-sd, 33seen, overlapped, unseen, unseen-vougioukas, mini, or lists.
+        protocol: 4speakers, lipsound2-sd, 33seen, overlapped, unseen, unseen-vougioukas, mini, or lists; of LibriSpeech
+            960h, 460h or 100h; of AISHELL aishell2 or aishell1.
         lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set.
         seed: of the random splits.
         unpack: folder to unpack s1.zip, ... into when the corpus is still packed.
@@ -47,6 +50,13 @@ def prepare(
     Raises:
         LipsoundError: no clip found, unknown protocol, bad lists, or a protocol none of whose clips are there.
     """
+    if corpus in SPEECH_CORPORA:
+        if lists is not None or unpack is not None or seed:
+            raise LipsoundError(
+                f"--lists, --unpack, --seed: only for GRID; the sets of {corpus} are fixed, leave them out"
+            )
+        prepare_speech(corpus, root, data, protocol)
+        return
     _check_protocol(protocol, lists)
     with folder_lock(data, "lipsound2 prepare"):
         inventory = scan([root, *_unpacked(root, unpack)])
