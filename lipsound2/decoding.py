@@ -16,11 +16,11 @@ from tqdm import tqdm
 from lipsound2 import experiment
 from lipsound2.archive import Archive
 from lipsound2.audio.sound import decode_flac
-from lipsound2.config import to_mapping
+from lipsound2.config import to_mapping, write_yaml
 from lipsound2.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.fusion import files_of as lm_files
+from lipsound2.fusion import file_of as lm_file
 from lipsound2.fusion import follower, language_model
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.recognition.beam import Fusion, NoModel, placed, search
@@ -147,10 +147,10 @@ def is_own(name: str) -> bool:
     return name.partition(":")[0] not in READY_MADE or Path(name).exists()
 
 
-def files_of(name: str, grammar: str) -> list[Path]:
-    """The files that what a recogniser hears depends on: the weights of one of ours, a grammar of the user's."""
+def files_of(name: str, grammar: str, lm: Path | None) -> list[Path]:
+    """The files that what a recogniser hears depends on: weights of one of ours, the user's grammar, language model."""
     weights = [experiment.find(name) / experiment.WEIGHTS] if is_own(name) else []
-    return [*weights, *([Path(grammar)] if Path(grammar).is_file() else [])]
+    return [*weights, *([Path(grammar)] if Path(grammar).is_file() else []), *([lm_file(lm)] if lm else [])]
 
 
 def decode(
@@ -189,7 +189,7 @@ def decode(
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
     how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     chosen = listener(asr, grammar, lm, how, ngpu)
-    inputs = [dir, dump / "sound", *files_of(asr, grammar), *([lm_files(lm)] if lm else [])]
+    inputs = [dir, dump / "sound", *files_of(asr, grammar, lm)]
     stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
@@ -200,6 +200,7 @@ def decode(
         heard = hear_all(chosen, ((name, decode_flac(sounds[name])) for name in bar))
         write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
         write_words(out / DETAILS, heard)
+        write_yaml(out / "origin.yaml", {"asr": asr, "data": str(dir), "dump": str(dump), "clips": len(heard)})
         stamp.write()
     silent = sum(not what.text for what in heard.values())
     absent = len(data) - len(names)

@@ -52,7 +52,7 @@ def language_model(
     return NetworkModel(typing.cast(TransformerLM, loaded.model), weight, bonus)
 
 
-def files_of(lm: Path) -> Path:
+def file_of(lm: Path) -> Path:
     """The file a search with this language model depends on: itself, or an experiment's weights."""
     return experiment.find(lm) / experiment.WEIGHTS if _is_network(lm) else lm
 

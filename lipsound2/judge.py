@@ -18,17 +18,19 @@ from lipsound2.files import folder_lock, write_text
 from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.recognition.readymade import Listener, hear_all
 from lipsound2.scoring import bootstrap
+from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.score import score as score_speech
 from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav
 from lipsound2.scoring.text import TextScores, score_texts
+from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import TEXT_RULE, page, write_clips, write_summary
+from lipsound2.scoring.view import REAL
 from lipsound2.stamp import Stamp
 
 log = logging.getLogger(__name__)
 
-REAL = "real"  # the true sound itself, what a recogniser makes of the best there is
 HEARD = "heard"  # what `decode` wrote, as a system
-FOLDER, SUMMARY, TABLE = "text", "summary.json", "table.md"
+TABLE = "table.md"
 
 
 def score(
@@ -65,7 +67,7 @@ def score(
             pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
         text: data dir with the transcripts, for --asr.
         grammar: our own recognisers listen for the sentences of a grammar alone: grid, or a file; others hear as ever.
-        lm: our own recognisers search with this language model (an ARPA file; lipsound2 ngram).
+        lm: our own recognisers search with this language model: ARPA file, or experiment of the task language.
         lm_weight: of the language model.
         word_bonus: for every word, or character with a model of characters.
         language: of the transcripts: en or zh.
@@ -95,8 +97,8 @@ def score(
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
     how = Search(16, lm_weight, word_bonus) if lm else None
     for name in asr:
-        rules = grammar if is_own(name) else ""
-        folder = out / FOLDER / label(name, rules, lm)
+        rules, model = (grammar, lm) if is_own(name) else ("", None)
+        folder = out / FOLDER / label(name, rules, model)
         stamp = Stamp(
             folder,
             "score",
@@ -109,13 +111,13 @@ def score(
                 "rule": TEXT_RULE,
                 "draws": [resamples, seed],
             },
-            [ref, *systems.values(), text / TEXT, *files_of(name, rules), *([lm] if lm else [])],
+            [ref, *systems.values(), text / TEXT, *files_of(name, rules, model)],
         )
         if shown_again(stamp, folder):
             continue
         with folder_lock(folder, "score"):
             stamp.clear()
-            who = listener(name, rules, lm, how)
+            who = listener(name, rules, model, how)
             heard = {REAL: _hear(who, names, reference.__getitem__, f"{name}: {REAL}")}
             for system, place in systems.items():
                 heard[system] = _hear(who, names, functools.partial(_spoken, place), f"{name}: {system}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def write_texts(
         write_clips(folder / f"{system}.tsv", each.rows)
 
 
+def write_heard(exp: Path, names: Sequence[str], references: dict[str, str], texts: dict[str, str]) -> None:
+    """What decoding in some ways notes, and scoring leaves, of the set `test`."""
+    for name in names:
+        _yaml(exp / "text/test" / name / "origin.yaml", {"dump": "dump"})
+        write_texts(exp / "scores/test/text" / name, references, {"heard": texts})
+
+
 def make_recogniser(root: Path, clips: dict[str, Clip]) -> Path:
     """An experiment of the task *recognise* below `root`, with its dump, but without what it recognised."""
     exp = root / "exp" / "tiny_asr"
@@ -149,7 +157,7 @@ def make_recogniser(root: Path, clips: dict[str, Clip]) -> Path:
     write_records(exp)
     _yaml(exp / "config.yaml", {"task": "recognise", "model": "conformer", "language": "en"})
     record = yaml.safe_load((exp / "versions.yaml").read_text())
-    record["runs"][0] |= {"command": "lipsound2 train conf/asr.yaml --exp exp/tiny_asr", "dump": "dump"}
+    record["runs"][0] |= {"command": "lipsound2 train conf/asr.yaml --exp exp/tiny_asr"}
     _yaml(exp / "versions.yaml", record)
     lines = ["update\tepoch\ttrain_loss\tscore\twer\tcer\tvalid_loss"]
     for epoch, wer in enumerate((0.7, 0.25, 0.3), 1):

@@ -205,4 +205,4 @@ def test_the_cascade(folder):
     assert list(systems) == ["real", "generated", "real_mel", "mismatched", "mean_mel"]
     assert systems["real"]["total"]["clips"] == len(ids(grid / "data/mini/test"))
     own = json.loads((grid / "exp/mini_ears/scores/test/text/grid/summary.json").read_text())["systems"]
-    assert own["heard"]["rates"]["wer"]["mean"] < 1, "of a grammar's sentences something is always right"
+    assert own["heard"]["wer"]["mean"] < 1, "of a grammar's sentences something is always right"

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from scoring_experiment import make_experiment, make_recogniser, synthetic_clips, write_texts
+from scoring_experiment import make_experiment, make_recogniser, synthetic_clips, write_heard, write_texts
 
 from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.cli import main
@@ -375,8 +375,7 @@ def test_texts_that_are_incomplete_are_told_and_damaged_ones_are_refused(
 def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> None:
     exp = make_recogniser(tmp_path, synthetic_clips(4))
     assert "Nothing was recognised yet" in write(exp).words
-    for name in ("greedy", "grid"):
-        write_texts(exp / "scores/test/text" / name, SAID, {"heard": HEARD})
+    write_heard(exp, ["greedy", "grid"], SAID, HEARD)
     target = tmp_path / "RESULTS.md"
     written = write(exp, clips=3, publish=target)
     for gone in ("Scores", "Lips are read", "ESTOI", "Clips  ", "There are no scores", "The dump was not found"):
@@ -402,7 +401,7 @@ def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> No
 
 def test_sounds_of_a_recogniser_keep_to_the_budget(tmp_path: Path) -> None:
     exp = make_recogniser(tmp_path, synthetic_clips(4))
-    write_texts(exp / "scores/test/text/greedy", SAID, {"heard": HEARD})
+    write_heard(exp, ["greedy"], SAID, HEARD)
     content = collect(exp, clips=4)
     assert len(Page(page.render(content, 1 << 30)).of("audio")) == 4
     small = Page(page.render(content, 1))

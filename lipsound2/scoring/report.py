@@ -51,7 +51,7 @@ def report(
         clips: clips of each set to show, from the best to the worst.
         publish: Markdown file, such as the recipe's RESULTS.md: its table of results gets a row a set, its table of
             word errors a row a set, recogniser and system.
-        dump: folder of the archives; without it the one that synthesis noted, or training for a recogniser.
+        dump: folder of the archives; without it the one that synthesis or decoding noted.
         data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
 
     Raises:
@@ -100,7 +100,7 @@ def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | Non
         runs=runs,
         curves=read_curves(exp / "curves.tsv"),
         weights=count_weights(exp / "model.safetensors"),
-        sets=[_set(exp, name, clips, dump, data, (runs or [{}])[-1].get("dump")) for name in names],
+        sets=[_set(exp, name, clips, dump, data) for name in names],
     )
 
 
@@ -130,7 +130,7 @@ def count_weights(path: Path) -> int | None:
         return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
 
 
-def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None, trained_from: str | None) -> SetView:
+def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None) -> SetView:
     """One set: its scores, and the chosen clips with all that can be found of them.
 
     Args:
@@ -139,7 +139,6 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None,
         clips: how many.
         dump: where the user says that archives lie.
         data: likewise, the data dir.
-        trained_from: the dump that training noted.
     """
     import json
 
@@ -158,7 +157,7 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None,
         chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
         notes += material.notes() if wav.is_dir() or rows else []
     else:
-        material = _Material(wav, dump or locate(trained_from, exp / "versions.yaml"), data)
+        material = _Material(exp / "text" / name / texts[0].recogniser, dump, data)  # as `decode` was called
         chosen = spread([line.id for line in texts[0].ranked()], clips)
         if not material.has_sounds:
             notes.append("The sounds that were heard were not found: give their dump with --dump.")
