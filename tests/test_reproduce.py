@@ -1,0 +1,44 @@
+"""`docs/reproduce.md` names recipes, configs, protocols and options that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lipsound2.cli import load, verb_parser
+from lipsound2.corpora.protocols import PROTOCOLS
+from lipsound2.corpora.speech import SPEECH_CORPORA
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+TO_COME = ("tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2")
+# A command of the page on one line, wherever it is broken.
+COMMANDS = re.findall(r"(?:\./run\.sh|lipsound2 [a-z]+) [^`\n|]+", PAGE.replace("\\\n", " "))
+
+
+def test_rows_name_recipes_and_protocols_that_exist():
+    rows = re.findall(r"\| (\w+), `([\w-]+)`(?: and `([\w-]+)`)?", PAGE)
+    assert {recipe for recipe, *_ in rows} == {"grid", "librispeech", "aishell2"}
+    published = {name for _, corpus in SPEECH_CORPORA.values() for name in corpus.protocols}
+    for recipe, *protocols in rows:
+        known = PROTOCOLS if recipe == "grid" else published
+        assert set(filter(None, protocols)) <= set(known), recipe
+        for config in re.findall(rf"\| {recipe}, `[^|]+ \| `(conf/\w+\.yaml)` \|", PAGE):
+            assert (ROOT / "egs" / recipe / config).is_file()
+    for name in TO_COME:
+        assert re.search(rf"\b{name}\b", PAGE)
+        assert not (ROOT / "egs" / name / "run.sh").exists(), f"egs/{name} stands: its rows are no longer 'to come'"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_have_options_that_exist(command):
+    given = set(re.findall(r"--[a-z-]+", command))
+    if command.startswith("./run.sh"):
+        script = (ROOT / "egs" / "grid" / "run.sh").read_text(encoding="utf-8")
+        known = {f"--{name.replace('_', '-')}" for name in re.findall(r"^([a-z_]+)=.* # ", script, re.MULTILINE)}
+    else:
+        verb = command.split()[1]
+        known = {flag for action in verb_parser(verb, load(verb))._actions for flag in action.option_strings}
+    assert given <= known
