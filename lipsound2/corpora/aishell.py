@@ -6,7 +6,8 @@ with `wav.scp` (`id<TAB>wav/C0001/IC0001W0001.wav`), `trans.txt` (`id<TAB>text`)
 exist for the channels Android and Mic, which are left out.
 
 Sources: Bu, Du, Na, Wu, Zheng, "AISHELL-1", O-COCOSDA 2017, OpenSLR 33; Du, Na, Liu, Bu, "AISHELL-2", arXiv 1808.10583.
-Layouts: `tests/layouts/aishell1.txt`, `tests/layouts/aishell2.txt`.
+Utterances of AISHELL-2's dev and test: its README in Kaldi; the other numbers are from memory, AISHELL-1's agree with a
+public copy to three digits. Layouts: `tests/layouts/aishell1.txt`, `tests/layouts/aishell2.txt`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 in `<speaker>-<chapter>.trans.txt`: `<id> TEXT IN CAPITALS`. `SPEAKERS.TXT` says which subset a speaker belongs to.
 
 Sources: Panayotov, Chen, Povey, Khudanpur, "Librispeech: an ASR corpus based on public domain audio books", ICASSP
-2015; OpenSLR 12. Layout: `tests/layouts/librispeech.txt`.
+2015; OpenSLR 12; numbers of utterances: the card of OpenSLR's copy for the package `datasets`. Layout:
+`tests/layouts/librispeech.txt`.
 """
 
 from __future__ import annotations

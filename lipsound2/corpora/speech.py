@@ -42,7 +42,7 @@ def prepare_speech(corpus: str, root: Path, data: Path, protocol: str | None) ->
     with folder_lock(data, "lipsound2 prepare"):
         found = scan(root)
         problems_file = data / "problems.tsv"
-        print("\n".join(_describe(found, published, problems_file)))
+        print("\n".join(_describe(found, published, protocol, problems_file)))
         write_problems(problems_file, found.problems)
         if not found.by_id:
             raise LipsoundError(f"{root}: no utterance that can be used; see {problems_file}")
@@ -85,7 +85,7 @@ def _write(recordings: Mapping[str, Recording], path: Path, corpus: str, protoco
     print(f"{path}: {len(recordings)} utterances")
 
 
-def _describe(found: Recordings, published: SpeechCorpus, problems_file: Path) -> list[str]:
+def _describe(found: Recordings, published: SpeechCorpus, protocol: str | None, problems_file: Path) -> list[str]:
     """What is there, part by part beside what is published, and what is wrong."""
     speakers = {recording.sound.speaker for recording in found.by_id.values()}
     lines = [f"found {len(found.by_id)} utterances of {len(speakers)} speakers"]
@@ -97,7 +97,10 @@ def _describe(found: Recordings, published: SpeechCorpus, problems_file: Path) -
     for part, whole in published.parts.items():
         if utterances[part]:
             lines.append(f"  {part}: {utterances[part]} of {whole} utterances")
-    if absent := [part for part in published.parts if not utterances[part]]:
+    needed = (
+        {part for parts in published.protocols[protocol].values() for part in parts} if protocol else published.parts
+    )
+    if absent := [part for part in published.parts if part in needed and not utterances[part]]:
         lines.append(f"not there: {', '.join(absent)}")
     for part, known in found.speakers.items():
         here = {recording.sound.speaker for recording in found.by_id.values() if recording.part == part}
