@@ -57,6 +57,7 @@ class OwnListener:
         loaded = experiment.load(name, self._device)
         if not isinstance(loaded.task, Recognise):
             raise LipsoundError(f"{name}: is of the task '{loaded.task.name}', wanted one of 'recognise'")
+        self.knows = loaded.knows
         self._task = loaded.task
         self._network = typing.cast(Recogniser, loaded.model)
         if grammar and lm:

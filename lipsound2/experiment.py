@@ -15,7 +15,7 @@ import lipsound2
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks import load_config
 
-WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
@@ -34,6 +34,14 @@ class Experiment:
     task: Any
     model: nn.Module
     notes: dict[str, Any]
+
+    @property
+    def knows(self) -> str:
+        """Voices and words it knows, from the first line of its card that says so."""
+        card = self.path / CARD
+        lines = card.read_text(encoding="utf-8").splitlines() if card.exists() else []
+        told = next((line.removeprefix("Knows:").strip() for line in lines if line.startswith("Knows:")), "")
+        return told or "no card beside it; it knows the voices and words of its training data"
 
 
 def find(name: Path | str) -> Path:

@@ -15,8 +15,15 @@ from lipsound2.files import atomic_path, folder_lock, write_text
 from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.summary import from_json, table
+from lipsound2.scoring.text_folders import FOLDER
+from lipsound2.scoring.text_summary import read_summary, slot_table
+from lipsound2.scoring.text_summary import table as word_table
 
-COPIED = ("config.yaml", "target.yaml", "mean_by_time.npy", "words.txt")  # those that are there
+USE = {
+    "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",
+    "recognise": "lipsound2 transcribe CLIP --asr {}",
+    "language": "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}",
+}
 
 
 def pack(
@@ -32,17 +39,17 @@ def pack(
     Args:
         exp: experiment whose training has ended.
         out: folder to write.
-        knows: one line about the voices and words the model knows; `speak` shows it to its users.
+        knows: one line about the voices and words the model knows; `speak` and `transcribe` show it to their users.
         corpus: what it was trained on.
         licence: licence of that corpus, and with it of the weights.
     """
     loaded = experiment.load(exp)
-    if out.exists() and any(out.iterdir()) and not (out / "config.yaml").exists():
+    if out.exists() and any(out.iterdir()) and not (out / experiment.CONFIG).exists():
         raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
     with folder_lock(out, "pack"):
-        for name in (name for name in COPIED if (loaded.path / name).exists()):
-            with atomic_path(out / name) as temporary:
-                shutil.copyfile(loaded.path / name, temporary)
+        with atomic_path(out / experiment.CONFIG) as temporary:
+            shutil.copyfile(loaded.path / experiment.CONFIG, temporary)
+        loaded.task.save(out)
         # Counters stay whole numbers; everything else loses nothing a listener hears.
         state = {
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
@@ -50,10 +57,10 @@ def pack(
         }
         with atomic_path(out / experiment.WEIGHTS) as temporary:
             save_file(state, temporary, {key: json.dumps(value) for key, value in loaded.notes.items()})
-        write_text(out / "card.md", card(loaded, out.name, knows, corpus, licence))
+        write_text(out / experiment.CARD, card(loaded, out.name, knows, corpus, licence))
     (out / ".lock").unlink()
-    size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{out}: {size / 1e6:.1f} MB; use it with: lipsound2 speak CLIP -o OUT.wav --model {out}")
+    size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
+    print(f"{out}: {size / 1e6:.1f} MB; use it with: {USE[loaded.task.name].format(out)}")
 
 
 def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, licence: str) -> str:
@@ -64,8 +71,7 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
         "Trained on": corpus,
         "Licence": licence,
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
-        "Input": f"`{loaded.task.settings.input}` crops, 25 pictures a second",
-        "Output": f"`{loaded.task.mel.name}` mel, {loaded.task.mel.sample_rate} Hz",
+        **loaded.task.describe(),
         # Folders of this machine mean nothing elsewhere.
         "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
         "Commit": origin.commit,
@@ -77,6 +83,11 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
         f"## Scores on `{path.parent.name}`\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}"
         for path in sorted(loaded.path.glob(f"scores/*/{SUMMARY}"))
         for summary in [from_json(json.loads(path.read_text(encoding="utf-8")))]
+    ]
+    scores += [
+        f"## Words of `{path.parents[2].name}`, {path.parent.name}\n\n{word_table(texts)}\n\n{slot_table(texts)}"
+        for path in sorted(loaded.path.glob(f"scores/*/{FOLDER}/*/{SUMMARY}"))
+        for texts in [read_summary(path)]
     ]
     how = ["How scores are computed: `docs/scores.md` of the toolkit."] if scores else []
     return "\n\n".join([f"# {name}", f"Knows: {knows}", rows, *scores, *how]) + "\n"

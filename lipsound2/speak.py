@@ -55,7 +55,7 @@ def speak(
         lay_under(clip, said.sound, said.rate, said.crops.timeline.start, video)
     spent = sum(said.spent.values()) + time.perf_counter() - written
     print(f"picture  {said.crops.report}")
-    print(f"model    {loaded.path.name}: {domain(loaded)}")
+    print(f"model    {loaded.path.name}: {loaded.knows}")
     shares = ", ".join(f"{step} {took:.2f} s" for step, took in said.spent.items())
     print(f"speed    {spent / said.seconds:.2f} s per second of clip ({shares})")
     print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
@@ -164,13 +164,3 @@ def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
     if right:
         fade[-overlap:] *= ramp[::-1][-length:]
     return fade[:, None]
-
-
-def domain(loaded: Experiment) -> str:
-    """What the model knows, from the first line of its card that says so."""
-    card = loaded.path / "card.md"
-    if card.exists():
-        for line in card.read_text(encoding="utf-8").splitlines():
-            if line.startswith("Knows:"):
-                return line.removeprefix("Knows:").strip()
-    return "no card beside it; it knows the voices and words of its training data"

@@ -12,13 +12,13 @@ import numpy as np
 
 from lipsound2 import experiment
 from lipsound2.audio.sound import read_sound
-from lipsound2.decoding import listener
+from lipsound2.decoding import OwnListener, listener
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import RATE
 from lipsound2.scoring.metrics import to_rate
-from lipsound2.speak import DEFAULT_MODEL, domain, say
+from lipsound2.speak import DEFAULT_MODEL, say
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +57,14 @@ def transcribe(
     if not media.is_file():
         raise LipsoundError(f"{media}: no such file")
     who = listener(asr, grammar=grammar, ngpu=ngpu)
+    if isinstance(who, OwnListener):
+        log.info("%s knows: %s", asr, who.knows)
     if sound or not has_pictures(media):
         heard = read_sound(media, rate=RATE)
     else:
         loaded = experiment.load(model, experiment.device_for(ngpu))
         said = say(media, loaded, detector=detector, choose=choose)
-        log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, domain(loaded))
+        log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, loaded.knows)
         heard = to_rate(said.sound, said.rate, RATE)
     if len(heard) > LONGEST * RATE:
         raise LipsoundError(

@@ -8,7 +8,7 @@ usage() {
   cat <<HELP
 usage: tools/install.sh [--extras LIST] [--python PYTHON] [--pip-options "..."]
 
-  --extras LIST       face,dlib,metrics,mini,kaldi,text,asr,torchaudio,whisper,bench,test (default: face,metrics,mini)
+  --extras LIST       face,dlib,metrics,mini,kaldi,text,asr,torchaudio,whisper,bench,test (default: asr,face,metrics,mini,text)
   --python PYTHON     interpreter to make .venv with (default: python3)
   --pip-options "..." further options for pip, such as an index with another build of torch
 
@@ -23,7 +23,7 @@ die() {
   exit 1
 }
 
-extras=face,metrics,mini
+extras=asr,face,metrics,mini,text
 python=python3
 pip_options=
 while [ $# -gt 0 ]; do

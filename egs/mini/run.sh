@@ -14,6 +14,7 @@ clips=120                   # clips to generate, two speakers together
 config=conf/mini.yaml       # training config
 override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
 exp=                        # experiment folder; empty: exp/<config>
+asr=pocketsphinx:grid       # who hears the speech, and counts word errors; empty: nobody
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -49,6 +50,7 @@ if stage 4 "synthesis, with the three controls"; then
 fi
 
 if stage 5 "scores, verdict, report"; then
-  lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj"
+  lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj" \
+    ${asr:+--asr "$asr" --text $sets/test}
   lipsound2 report "$exp"
 fi

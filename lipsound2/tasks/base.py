@@ -135,6 +135,9 @@ class Task(Protocol):
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote; stands in for `datasets` when nothing is trained."""
 
+    def describe(self) -> dict[str, str]:
+        """What goes in and what comes out, in words for the card of a pack: "Input", "Output"."""
+
     def collate(self, samples: list[Any]) -> Batch:
         """Samples to a padded batch; runs in worker processes."""
 

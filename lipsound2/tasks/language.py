@@ -190,6 +190,10 @@ class Language:
         """Read the tokenizer."""
         self._tokenizer = load_tokens(exp)
 
+    def describe(self) -> dict[str, str]:
+        """What goes in and what comes out."""
+        return {"Input": "the beginning of a text", "Output": f"what follows, of {len(self.tokenizer)} tokens"}
+
     def collate(self, samples: list[tuple[str, np.ndarray]]) -> TextBatch:
         """Pad sentences to the longest."""
         lengths = torch.tensor([len(tokens) for _, tokens in samples])

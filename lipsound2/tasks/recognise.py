@@ -122,6 +122,13 @@ class Recognise:
         """Read the tokenizer."""
         self._tokenizer = load_tokens(exp)
 
+    def describe(self) -> dict[str, str]:
+        """What goes in and what comes out."""
+        return {
+            "Input": f"sound, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
+            "Output": f"text in '{self.settings.language}', {len(self.tokenizer)} tokens",
+        }
+
     def collate(self, samples: list[Utterance]) -> SpeechBatch:
         """Pad utterances to the longest."""
         return SpeechBatch.of(samples)

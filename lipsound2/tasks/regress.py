@@ -188,6 +188,13 @@ class Regress:
         if (exp / WORDS).exists():
             self.words = (exp / WORDS).read_text(encoding="utf-8").split()
 
+    def describe(self) -> dict[str, str]:
+        """What goes in and what comes out."""
+        return {
+            "Input": f"`{self.settings.input}` crops, 25 pictures a second",
+            "Output": f"`{self.mel.name}` mel, {self.mel.sample_rate} Hz",
+        }
+
     def collate(self, samples: list[Sample]) -> Batch:
         """Pad clips to the longest."""
         return Batch.of(samples)
