@@ -1,0 +1,174 @@
+"""Real-time factors of recognisers: every way to search, and ours beside the same pieces called by hand.
+
+    cd egs/grid; python ../../tests/benchmarks/bench_decode.py exp/lists_asr_conformer --data data/lists/test \\
+        --dump dump --train data/lists/train [--lm exp/lm] [--clips 20] [--repeats 5] [--clock cpu]
+
+The n-grams are a trigram model of the training set's words; --lm adds a network. By hand, greedy decoding is features,
+network and best path in a loop over batches of the same size, and PocketSphinx its own package with a grammar, sound
+after sound. All ways take turns; medians are printed as seconds of work a second of sound. Whatever both sides of a
+pair hear must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipsound2 import experiment
+from lipsound2.archive import Archive
+from lipsound2.audio.sound import decode_flac
+from lipsound2.datadir import DataDir
+from lipsound2.decoding import OwnListener, Search
+from lipsound2.recognition.grammar import grammar
+from lipsound2.recognition.ngram import estimate
+from lipsound2.recognition.readymade import RATE, Listener, PocketSphinx, hear_all
+from lipsound2.tasks.speech import features_of
+
+BATCH = 16
+
+Sounds = dict[str, np.ndarray]
+Way = Callable[[], dict[str, str]]  # id -> text
+
+
+def by_hand(name: str, sounds: Sounds) -> Way:
+    """A recogniser's network and its best path, without our listener."""
+    loaded = experiment.load(name)
+    network, tokenizer = loaded.model, loaded.task.tokenizer
+    names = list(sounds)
+
+    @torch.no_grad()
+    def hear() -> dict[str, str]:
+        texts = {}
+        for start in range(0, len(names), BATCH):
+            some = names[start : start + BATCH]
+            features = [torch.from_numpy(features_of(sounds[name])) for name in some]
+            padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+            heard = network(padded, torch.tensor([len(rows) for rows in features]))
+            for name, path, length in zip(some, heard.log_probs.argmax(2), heard.lengths.tolist(), strict=True):
+                tokens = torch.unique_consecutive(path[:length]).tolist()
+                texts[name] = " ".join(tokenizer.decode([token for token in tokens if token]).split())
+        return texts
+
+    return hear
+
+
+def sphinx_by_hand(rules: str, sounds: Sounds) -> Way:
+    """PocketSphinx as its manual uses it; letters by the names its dictionary has for them."""
+    import pocketsphinx
+
+    allowed = grammar(rules)
+    spelled = {word: f"{word}." for slot in allowed.slots for word in slot if len(word) == 1} | {"z": "zed"}
+    decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None)
+    decoder.add_jsgf_string("sentences", allowed.jsgf(spelled))
+    decoder.activate_search("sentences")
+    back = {name: word for word, name in spelled.items()}
+
+    def hear() -> dict[str, str]:
+        texts = {}
+        for name, sound in sounds.items():
+            decoder.start_utt()
+            decoder.process_raw(
+                (np.clip(np.rint(sound * 32767), -32768, 32767)).astype(np.int16).tobytes(), False, True
+            )
+            decoder.end_utt()
+            best = decoder.hyp()
+            texts[name] = " ".join(back.get(word, word) for word in best.hypstr.split()) if best else ""
+        return texts
+
+    return hear
+
+
+def heard_by(listener: Listener, sounds: Sounds) -> Way:
+    """Our way: what the verb `decode` calls."""
+    return lambda: {name: what.text for name, what in hear_all(listener, sounds.items(), BATCH).items()}
+
+
+def searches(options: argparse.Namespace, sounds: Sounds, folder: Path) -> dict[str, Way]:
+    """Every way our recogniser can search that it was given what it needs for."""
+    models = {}
+    if options.train:
+        estimate((text.split() for text in DataDir(options.train).text.values()), 3).write(folder / "words.arpa")
+        models["n-gram"] = folder / "words.arpa"
+    if options.lm:
+        models[f"network {options.lm.name}"] = options.lm
+    decoder = experiment.load(options.exp).model.decoder is not None
+    ways = {"CTC beam 16": OwnListener(options.exp, how=Search(16))}
+    ways |= {f"CTC beam 16 + {name}": OwnListener(options.exp, lm=lm, how=Search(16)) for name, lm in models.items()}
+    if decoder:
+        how = Search(8, ctc_weight=0.3)
+        ways["joint beam 8"] = OwnListener(options.exp, how=how)
+        ways |= {f"joint beam 8 + {name}": OwnListener(options.exp, lm=lm, how=how) for name, lm in models.items()}
+    if options.grammar:
+        ways[f"grammar {options.grammar}"] = OwnListener(options.exp, grammar=options.grammar)
+    return {name: heard_by(listener, sounds) for name, listener in ways.items()}
+
+
+def timed(ways: dict[str, Way], repeats: int, clock: Callable[[], float]) -> tuple[dict[str, float], dict[str, dict]]:
+    """Median seconds of each way, and what it heard first."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    texts: dict[str, dict[str, str]] = {}
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            begin = clock()
+            heard = way()
+            if turn:  # the first warms up
+                seconds[name].append(clock() - begin)
+            else:
+                texts[name] = heard
+    return {name: statistics.median(values) for name, values in seconds.items()}, texts
+
+
+def main() -> None:
+    """Time and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("exp", help="experiment or pack of the task recognise")
+    parser.add_argument("--data", type=Path, required=True, help="data dir of the clips")
+    parser.add_argument("--dump", type=Path, required=True)
+    parser.add_argument("--train", type=Path, help="data dir whose text the n-grams are made of")
+    parser.add_argument("--lm", type=Path, help="experiment or pack of the task language")
+    parser.add_argument("--grammar", default="grid", help="name or file; empty: no grammar, and no PocketSphinx")
+    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a busy machine, one thread")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    archive = Archive(options.dump / "sound")
+    names = [name for name in DataDir(options.data).ids if name in archive][: options.clips]
+    sounds = {name: decode_flac(archive[name]) for name in names}
+    length = sum(map(len, sounds.values())) / RATE
+    ways = {
+        "greedy": heard_by(OwnListener(options.exp), sounds),
+        "greedy by hand": by_hand(options.exp, sounds),
+    }
+    pairs = [("greedy", "greedy by hand")]
+    if options.grammar:
+        ours, theirs = f"pocketsphinx:{options.grammar}", "pocketsphinx by hand"
+        ways |= {ours: heard_by(PocketSphinx(options.grammar), sounds), theirs: sphinx_by_hand(options.grammar, sounds)}
+        pairs.append((ours, theirs))
+    with tempfile.TemporaryDirectory() as folder:
+        ways |= searches(options, sounds, Path(folder))
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
+    seconds, texts = timed(ways, options.repeats, clock)
+    print(f"{options.exp}: {len(sounds)} clips, {length:.0f} s of sound, {options.clock} time of")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, medians of {options.repeats} turns")
+    print("| way | seconds a second of sound | times real time |")
+    print("|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value / length:.4f} | {length / value:.0f} |")
+    for ours, theirs in pairs:
+        unlike = sum(texts[ours][name] != texts[theirs][name] for name in sounds)
+        more = seconds[ours] / seconds[theirs] - 1
+        print(f"{ours} takes {more:+.1%} beside {theirs}; {unlike} of {len(sounds)} texts differ")
+
+
+if __name__ == "__main__":
+    main()
