@@ -14,9 +14,10 @@ from lipsound2 import experiment
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.fusion import NetworkModel, files_of, follower, language_model
+from lipsound2.fusion import NetworkModel, file_of, follower, language_model
 from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.speech_encoder import TextDecoder
+from lipsound2.pack import pack
 from lipsound2.recognition.beam import search
 from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.ngram import estimate
@@ -222,11 +223,15 @@ def test_a_trained_one_stands_beside_a_recogniser(data, tmp_path):
     recogniser = load(exp)
     model = language_model(exp, recogniser, 0.5, 0.0)
     assert isinstance(model, NetworkModel)
-    assert files_of(exp) == exp / experiment.WEIGHTS
+    assert file_of(exp) == exp / experiment.WEIGHTS
     text = recogniser.encode("set")
     log_probs = np.full((len(text), len(recogniser)), -20.0, np.float32)
     log_probs[np.arange(len(text)), text] = 0
     assert list(search(log_probs, model)[0][0]) == text
+    pack(exp, tmp_path / "packed", knows="three sentences", corpus="made up", licence="none")
+    log_odds = model.extend(model.start(), text[0])[1]
+    packed = language_model(tmp_path / "packed", recogniser, 0.5, 0.0)
+    assert packed.extend(packed.start(), text[0])[1] == pytest.approx(log_odds, abs=0.01)
     with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recogniser; train it with"):
         language_model(exp, TOKENS, 0.5, 0.0)
 
@@ -234,7 +239,7 @@ def test_a_trained_one_stands_beside_a_recogniser(data, tmp_path):
 def test_an_arpa_file_is_still_one(tmp_path):
     estimate([["ab", "a"]], 2).write(tmp_path / "x.arpa")
     assert language_model(tmp_path / "x.arpa", TOKENS, 0.5, 0.0).start()
-    assert files_of(tmp_path / "x.arpa") == tmp_path / "x.arpa"
+    assert file_of(tmp_path / "x.arpa") == tmp_path / "x.arpa"
     with pytest.raises(LipsoundError, match=r"y\.arpa: No such file"):
         language_model(tmp_path / "y.arpa", TOKENS, 0.5, 0.0)
     with pytest.raises(LipsoundError, match="no experiment or pack"):
