@@ -91,7 +91,7 @@ def test_a_stage_says_how_to_go_on(recipe):
     assert "two" not in failed.stdout
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name + "/" + path.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("egs/*/run.sh")), ids=lambda path: path.parent.name)
 def test_every_recipe_folder_is_complete(path):
     folder = path.parent
     for name in ("path.sh", "cmd.sh", "conf", "README.md", "RESULTS.md"):

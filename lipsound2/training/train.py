@@ -23,6 +23,7 @@ from lipsound2.training.average import MODEL, choose, mean_weights, weight_files
 from lipsound2.training.distributed import World
 from lipsound2.training.init import initialise
 from lipsound2.training.loop import Loop
+from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import Monitor, open_log
 from lipsound2.training.options import GROWING
 from lipsound2.training.record import NAME as VERSIONS
@@ -154,6 +155,8 @@ def prepare_torch(run: RunConfig, world: World) -> None:
     """Seed the first weights, the same on every process, and set how matrices are multiplied."""
     torch.manual_seed(run.train.seed)
     torch.set_float32_matmul_precision("high" if run.train.tf32 else "highest")
+    if world.device.type == "cpu":
+        keep_freed_memory()
     if run.train.precision == "fp16" and world.device.type == "cpu":
         log.warning("precision fp16 on a CPU is very slow; fp32 or bf16 is meant for it")
 
