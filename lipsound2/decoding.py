@@ -54,11 +54,9 @@ class OwnListener:
     ) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
-        loaded = experiment.load(name, self._device)
-        if not isinstance(loaded.task, Recognise):
-            raise LipsoundError(f"{name}: is of the task '{loaded.task.name}', wanted one of 'recognise'")
+        loaded = experiment.load(name, self._device, "recognise")
         self.knows = loaded.knows
-        self._task = loaded.task
+        self._task = typing.cast(Recognise, loaded.task)
         self._network = typing.cast(Recogniser, loaded.model)
         if grammar and lm:
             raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")

@@ -61,20 +61,24 @@ def find(name: Path | str) -> Path:
     )
 
 
-def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment:
+def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -> Experiment:
     """Load an experiment or pack.
 
     Args:
         name: its folder, or the name of a model that ships with the toolkit.
         device: where the network goes.
+        task: which one it must be of; empty: any.
 
     Raises:
-        LipsoundError: no such experiment, training has not ended, or the weights do not fit the config.
+        LipsoundError: no such experiment, one of another task, training has not ended, or the weights do not fit the
+            config.
     """
     path = find(name)
-    task = load_config(path / CONFIG).task
-    task.restore(path)
-    model = task.build()
+    learnt = load_config(path / CONFIG).task
+    if task and learnt.name != task:
+        raise LipsoundError(f"{name}: is of the task '{learnt.name}', wanted one of '{task}'")
+    learnt.restore(path)
+    model = learnt.build()
     weights = path / WEIGHTS
     if not weights.exists():
         raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
@@ -95,7 +99,7 @@ def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment:
         )
     # Packs hold half precision; computing is done in what the network was built in.
     model.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in state.items()})
-    return Experiment(path, task, model.to(device).eval(), notes)
+    return Experiment(path, learnt, model.to(device).eval(), notes)
 
 
 def _plain(text: str) -> Any:

@@ -40,10 +40,8 @@ def language_model(
     """
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
-    loaded = experiment.load(lm, device)
-    if not isinstance(loaded.task, Language):
-        raise LipsoundError(f"{lm}: is of the task '{loaded.task.name}', wanted an ARPA file or one of 'language'")
-    theirs = loaded.task.tokenizer
+    loaded = experiment.load(lm, device, "language")
+    theirs = typing.cast(Language, loaded.task).tokenizer
     if _tokens(theirs) != _tokens(tokenizer):
         raise LipsoundError(
             f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recogniser; train it with the "

@@ -47,7 +47,7 @@ def speak(
         choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
-    loaded = experiment.load(model, experiment.device_for(ngpu))
+    loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
     said = say(clip, loaded, vocoder=vocoder, detector=detector, choose=choose)
     written = time.perf_counter()
     write_wav(output, said.sound, said.rate)
@@ -102,10 +102,6 @@ def say(
     """
     if not clip.is_file():
         raise LipsoundError(f"{clip}: no such file")
-    if loaded.task.name != "regress":
-        raise LipsoundError(
-            f"{loaded.path}: is of the task '{loaded.task.name}', which does not speak; wanted 'regress'"
-        )
     voice = find_vocoder(vocoder, loaded.task.mel)
     region = loaded.task.settings.input
     cropper = Cropper((region,), detector=detector, choose=choose)

@@ -62,7 +62,7 @@ def synthesize(
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
     device = experiment.device_for(ngpu)
-    model = experiment.load(exp, device)
+    model = experiment.load(exp, device, "regress")
     made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)

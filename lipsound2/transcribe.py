@@ -62,7 +62,7 @@ def transcribe(
     if sound or not has_pictures(media):
         heard = read_sound(media, rate=RATE)
     else:
-        loaded = experiment.load(model, experiment.device_for(ngpu))
+        loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
         said = say(media, loaded, detector=detector, choose=choose)
         log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, loaded.knows)
         heard = to_rate(said.sound, said.rate, RATE)

@@ -87,6 +87,17 @@ def test_clips_of_sound_alone_and_a_silent_one(corpus: Path) -> None:
     assert "s1-clip2\tsound\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
 
 
+def test_sound_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All that a recogniser reads; a mel can be made of it later."""
+    caplog.set_level(logging.INFO)
+    mel(corpus / "sounds", corpus / "dump", mel="none", nj=1)
+    assert sorted(path.name for path in (corpus / "dump").iterdir() if path.is_dir()) == ["sound"]
+    mel(corpus / "sounds", corpus / "dump", mel="none", nj=1)
+    assert "sound is there already: skipped" in caplog.text
+    mel(corpus / "sounds", corpus / "dump", nj=1)
+    assert len(Archive(corpus / "dump" / "mel-fine").ids) == 3
+
+
 def test_a_damaged_time_line_is_named(corpus: Path) -> None:
     write_timeline(corpus / "dump", {"s1-clip0": (0.0, 25)})
     with (corpus / "dump" / "landmarks" / "timeline.tsv").open("a") as file:

@@ -345,16 +345,3 @@ def test_the_recipe_runs_through(recipe, corpus, made, protocol, valid, test, ge
     for way in ("greedy", f"{protocol}-3"):
         assert (exp / "text" / test / way / "words.jsonl").exists()
         assert (exp / "scores" / test / "text" / way / "summary.json").exists()
-
-
-def test_texts_are_normalised_as_the_recogniser_does():
-    script = [sys.executable, str(ROOT / "utils" / "normalise_text.py")]
-    texts = "'TIS THE OLD MAN'S BOAT\n\n!\n"
-    done = subprocess.run([*script, "en"], input=texts, capture_output=True, text=True, check=True)
-    assert done.stdout == "tis the old man's boat\n"
-    done = subprocess.run([*script, "zh"], input="换 一 首 歌 A\n", capture_output=True, text=True, check=True)
-    assert done.stdout == "换一首歌a\n"
-    done = subprocess.run([*script, "xx"], input="a\n", capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "normalise_text.py: texts of the language 'xx' cannot be normalised" in done.stderr
-    assert subprocess.run(script, capture_output=True).returncode == 2

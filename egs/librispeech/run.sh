@@ -46,14 +46,12 @@ if stage 1 "crops"; then
 fi
 
 if stage 2 "sound"; then
-  lipsound2 mel data/all dump --nj "$nj" --launcher "$launcher"
+  lipsound2 mel data/all dump --mel none --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 3 "training, and n-grams of the training texts"; then
   if [ -n "$lm" ] && [ ! -f "$lm" ]; then
-    mkdir -p "$(dirname "$lm")"
-    cut -d' ' -f2- "$data/train/text" | python "$root/utils/normalise_text.py" en >"$lm.txt"
-    lipsound2 ngram "$lm.txt" "$lm" --order "$order" --prune 0,0,1
+    lipsound2 ngram "$data/train" "$lm" --order "$order" --language en --prune 0,0,1
   fi
   lipsound2 train "$config" --train "$data/train" --valid "$data/dev-clean" \
     --dump dump --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"

@@ -12,7 +12,7 @@ import torch
 
 from lipsound2.archive import Archive
 from lipsound2.audio.cut import MakeSounds, cuts_of
-from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
+from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import sums
 from lipsound2.config import to_mapping
@@ -28,7 +28,7 @@ def mel(
     dir: Path,
     dump: Path,
     *,
-    mel: Literal["fine", "paper"] = "fine",
+    mel: Literal["fine", "paper", "none"] = "fine",
     nj: int = 2,
     launcher: str = "local",
     max_failures: float = 0.05,
@@ -44,13 +44,13 @@ def mel(
     Args:
         dir: data dir of the clips.
         dump: folder of the archives.
-        mel: fine (10 ms hops, 4 frames a picture) or paper (LipSound2's 16 ms hops, 2.5 frames a picture).
+        mel: fine (10 ms hops, 4 frames a picture), paper (LipSound2's 16 ms hops, 2.5 frames a picture), or none: the
+            sound alone, which is all that a recogniser reads.
         nj: worker processes.
         launcher: where workers run: local, this machine.
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
-    config = mel_config(mel)
     cuts, left_out = cuts_of(DataDir(dir), dump)
     if left_out:
         log.info("%s: %d clips have no time line (crop failed on them) and are left out", dir, left_out)
@@ -59,18 +59,23 @@ def mel(
     shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
     sounds = dump_clips(
         dump,
-        {"sound": {"kind": "sound", "content": "flac", "rate": config.sample_rate, "bits": 16}},
+        {"sound": {"kind": "sound", "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
         sorted(cuts),
-        MakeSounds(cuts, config.sample_rate),
+        MakeSounds(cuts, SAMPLE_RATE),
         step="sound",
-        fingerprint={"places": places, "rate": config.sample_rate},
+        fingerprint={"places": places, "rate": SAMPLE_RATE},
         inputs={name: cut.path for name, cut in cuts.items()},
         **shared,
     )
-    kind = f"mel-{config.name}"
     whole = Archive(dump / "sound").ids
     if not whole:
         raise LipsoundError(f"{dump / 'sound'}: no clip has usable sound; see {dump / 'failures.tsv'}")
+    if mel == "none":
+        if not sounds.done:
+            log.info("%s is there already: skipped", dump / "sound")
+        return
+    config = mel_config(mel)
+    kind = f"mel-{config.name}"
     mels = dump_clips(
         dump,
         {kind: to_mapping(config)},

@@ -24,6 +24,9 @@ from lipsound2.errors import LipsoundError
 _SILENT_POWER = 1e-18
 
 
+SAMPLE_RATE = 16_000  # of every sound in a dump, in Hz
+
+
 @dataclass(frozen=True)
 class MelConfig:
     """What a mel-spectrogram is made of. Two sets of features fit together only when all of this is equal.
@@ -41,7 +44,7 @@ class MelConfig:
     """
 
     name: str
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
     n_fft: int = 1024
     window: int = 640
     hop: int = 160

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
+from lipsound2.recognition.normalise import normalise
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,18 @@ SPACE = "|"  # the token between words when tokens are characters
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text is too small to estimate them: half of each count up to 3
 
 
-def ngram(text: Path, out: Path, *, order: int = 3, unit: Unit = "words", prune: tuple[int, ...] | None = None) -> None:
+def ngram(
+    text: Path,
+    out: Path,
+    *,
+    order: int = 3,
+    unit: Unit = "words",
+    prune: tuple[int, ...] | None = None,
+    language: str = "",
+) -> None:
     """Text -> n-gram language model, an ARPA file: interpolated Kneser-Ney with modified discounts.
 
-    Words are taken as they stand; upper and lower case differ. Blank lines are passed over.
+    Without --language words are taken as they stand, upper and lower case differ. Blank lines are passed over.
 
     Args:
         text: a file with one sentence a line, in UTF-8, or a data dir, whose table 'text' is read without the ids.
@@ -46,6 +55,7 @@ def ngram(text: Path, out: Path, *, order: int = 3, unit: Unit = "words", prune:
         unit: what a token is; with 'characters', the blank between words is the token '|'.
         prune: for each order, up to which count n-grams are left out, the last number for all orders above; 0,0,1
             leaves out what was seen once, from trigrams on. The numbers begin with 0 and do not fall.
+        language: normalise the text first, as recognisers of this language (en, zh) learn theirs.
 
     Raises:
         LipsoundError: no such text, none in it, not UTF-8, reserved words in it, or an order or prune that cannot be.
@@ -53,7 +63,13 @@ def ngram(text: Path, out: Path, *, order: int = 3, unit: Unit = "words", prune:
     counts = prune or (0,)
     _check(order, counts)
     sentences = tqdm(
-        read_sentences(text, unit), "count", unit="sentence", unit_scale=True, delay=1, leave=False, disable=None
+        read_sentences(text, unit, language),
+        "count",
+        unit="sentence",
+        unit_scale=True,
+        delay=1,
+        leave=False,
+        disable=None,
     )
     model = estimate(sentences, order, counts)
     model.write(out)
@@ -67,18 +83,20 @@ def split(sentence: str, unit: Unit) -> list[str]:
     return words if unit == "words" else list(SPACE.join(words))
 
 
-def read_sentences(path: Path, unit: Unit = "words") -> Iterator[list[str]]:
+def read_sentences(path: Path, unit: Unit = "words", language: str = "") -> Iterator[list[str]]:
     """The sentences of a text, as tokens.
 
     Args:
         path: a file with one sentence a line; or a data dir, or its table `text`, whose ids are no words.
         unit: what a token is.
+        language: sentences are normalised as recognisers of this language learn them; empty: not at all.
 
     Raises:
         LipsoundError: no such text, none in it, not UTF-8, or words in it that the model needs for itself.
     """
     found = False
     for where, line in _lines(path):
+        line = normalise(line, language) if language else line
         words = line.split()
         if not words:
             continue
