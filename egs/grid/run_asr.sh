@@ -12,7 +12,9 @@ corpus=downloads            # folder of GRID, as for run.sh
 protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
 lips=conf/parallel.yaml     # config of the model that speaks
+mel=fine                    # mel of that config's target: fine or paper
 ears=conf/asr_conformer.yaml # config of the recogniser
+init=                       # recogniser to begin from, such as one of ../librispeech; empty: none
 tune="lr: 1e-4, max_epochs: 15, warmup: 50" # keys of that config that fine-tuning changes
 fold="max_epochs: 24"       # keys of the speaking model's config that its halves change
 folds=2                     # parts of the training set
@@ -24,12 +26,14 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) heard=exp/${protocol}_$(basename "$ears" .yaml)
-run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --grammar "$grammar" --nj "$nj" --ngpu "$ngpu")
+run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --mel "$mel" --grammar "$grammar"
+  --nj "$nj" --ngpu "$ngpu")
 say() { lipsound2 synthesize "$1" "$2" "$3" --dump dump --controls "" --ngpu "$ngpu"; }
 
-echo "== lips to speech, and a recogniser that learns from true sound"
-"${run[@]}" --config "$lips" --ears "$ears"
-"${run[@]}" --config "$ears" --stage 3
+echo "== crops and mels; a recogniser learns from true sound; lips to speech"
+"${run[@]}" --stop-stage 2
+"${run[@]}" --config "$ears" --stage 3 ${init:+--init "$init" --override "tokens: $init"}
+"${run[@]}" --config "$lips" --asr "$heard" --stage 3
 
 echo "== the speech of the training set: plain, and two-fold"
 for set in train valid test; do
