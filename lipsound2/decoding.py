@@ -31,7 +31,7 @@ from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.readymade import READY_MADE, Listener, hear_all
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.recognise import Recognise
-from lipsound2.tasks.speech import SPEECH, Utterance, features_of
+from lipsound2.tasks.speech import SPEECH, features_of, padded
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ class OwnListener:
     @torch.no_grad()
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
         """What is said in each sound."""
-        batch = self._task.collate([Utterance("", features_of(sound), [], "") for sound in sounds]).to(self._device)
-        heard = self._network(batch.features, batch.lengths)
+        features, lengths = padded([features_of(sound) for sound in sounds])
+        heard = self._network(features.to(self._device), lengths.to(self._device))
         seconds: float = self._network.stride * SPEECH.hop / SPEECH.sample_rate
         return [
             self._decode(heard.log_probs[row, :length].cpu().numpy(), heard.states[row, :length], seconds)

@@ -19,6 +19,7 @@ from lipsound2.recognition.grammar import GRID, Grammar, grammar
 from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
 from lipsound2.tasks import load_config
 from lipsound2.tasks.speech import SpeechBatch, SpeechConfig, features_of, hide, play_at
+from lipsound2.tasks.words import UNKNOWN as UNKNOWN_WORD
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(ROOT.glob("egs/*/conf/asr_*.yaml"))
@@ -134,6 +135,40 @@ def test_it_learns_three_noises_by_heart(data, tmp_path):
     other = load_config(tmp_path / "c.yaml").task
     other.restore(tmp_path)
     assert other.tokenizer.encode("bin") == task.tokenizer.encode("bin")
+
+
+def test_words_are_named_where_they_are_said(data, tmp_path):
+    """Times follow the speed a sound is played at; a state is asked for the frame in its middle."""
+    clips, dump = data
+    table = {name: "0.2 0.4 bin" for name in TEXTS if name != "s1-b"}
+    timed = DataDir.write(tmp_path / "timed", utt2spk=clips.utt2spk, text=clips.text, word_times=table)
+    for speed in (1.0, 0.8):
+        changes = {"word_weight": 0.5, "speeds": [speed], "freq_masks": 0, "time_masks": 0}
+        task = load_config(tiny(tmp_path, "conformer", **changes)).task
+        training, _ = task.datasets(timed, timed, dump)
+        sample = training.get(0, np.random.default_rng(0))
+        assert np.flatnonzero(sample.words == 1).tolist() == list(range(round(20 / speed), round(40 / speed)))
+        assert set(training.get(1, np.random.default_rng(0)).words) == {UNKNOWN_WORD}
+    torch.manual_seed(0)
+    model = task.build().eval()
+    batch = task.collate([training.get(index, np.random.default_rng(0)) for index in range(3)])
+    with torch.no_grad():
+        loss = task.loss(model, batch, 0.0)
+        heard = model(batch.features, batch.lengths)
+    log_probs = heard.words.log_softmax(-1)
+    total = sum(
+        -float(log_probs[row, state, batch.words[row, frame]])
+        for row in range(3)
+        for state, frame in enumerate(range(2, batch.words.shape[1], 4))
+        if batch.words[row, frame] != UNKNOWN_WORD
+    )
+    assert loss.parts["word"] * loss.weight == pytest.approx(0.5 * total, rel=1e-4)
+    task.save(tmp_path)
+    other = load_config(tmp_path / "c.yaml").task
+    other.restore(tmp_path)
+    other.build().load_state_dict(model.state_dict())
+    with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0\.5 asks for"):
+        task.datasets(clips, clips, dump)
 
 
 def test_data_without_text_is_one_line(data, tmp_path):

@@ -26,11 +26,13 @@ class Heard:
         states: (B, T, width).
         lengths: (B,) int64 states of each clip.
         log_probs: (B, T, tokens) float32 natural log-probabilities, token 0 CTC's blank.
+        words: (B, T, words) scores of the word said at each state, when the model was built to name them.
     """
 
     states: Tensor
     lengths: Tensor
     log_probs: Tensor
+    words: Tensor | None = None
 
 
 class Recogniser(nn.Module):
@@ -41,12 +43,14 @@ class Recogniser(nn.Module):
         config: its sizes.
         bands: feature dimensions.
         tokens: number of tokens.
+        words: number of words it also names, silence included; 0: none.
     """
 
-    def __init__(self, model: str, config: Any, bands: int, tokens: int) -> None:
+    def __init__(self, model: str, config: Any, bands: int, tokens: int, words: int = 0) -> None:
         super().__init__()
         self.encoder: Encoder = MODELS[model][0](config, bands)
         self.ctc = nn.Linear(self.encoder.width, tokens)
+        self.words = nn.Linear(self.encoder.width, words) if words else None
         self.decoder: TextDecoder | None = None
         if getattr(config, "decoder_layers", 0):
             self.decoder = TextDecoder(tokens, self.encoder.width, config.decoder_layers, config.heads, config.dropout)
@@ -59,4 +63,5 @@ class Recogniser(nn.Module):
     def forward(self, features: Tensor, frames: Tensor) -> Heard:
         """(B, S, bands) normalised features, zero where padded, and (B,) their numbers."""
         states, lengths = self.encoder(features, frames)
-        return Heard(states, lengths, self.ctc(states).float().log_softmax(-1))
+        words = None if self.words is None else self.words(states)
+        return Heard(states, lengths, self.ctc(states).float().log_softmax(-1), words)

@@ -27,6 +27,7 @@ from lipsound2.recognition.tokens import Tokenizer, of_texts, report_unknown
 from lipsound2.recognition.tokens import load as load_tokens
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.speech import SPEECH, SpeechBatch, SpeechConfig, Utterance, Utterances
+from lipsound2.tasks.words import WordTimes, load_words, save_words, vocabulary, word_times
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class RecogniseConfig:
         language: of the texts; decides how they are normalised.
         tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
+        word_weight: weight of naming the word said at each state, for corpora with `word_times`; 0: not used. There are
+            some ten states to a word, each as heavy as a token at 1.
         smoothing: label smoothing of the decoder's loss.
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
     """
@@ -46,6 +49,7 @@ class RecogniseConfig:
     language: str = "en"
     tokens: str = "characters"
     ctc_weight: float = 0.3
+    word_weight: float = 0.0
     smoothing: float = 0.1
     valid_clips: int = 0
 
@@ -62,6 +66,7 @@ class Recognise:
         self.network = network
         self.augmentation = augmentation
         self._tokenizer: Tokenizer | None = None
+        self.words: list[str] = []
 
     @classmethod
     def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
@@ -93,10 +98,12 @@ class Recognise:
             self._tokenizer = load_tokens(Path(self.settings.tokens))
         for data, texts in ((train, learnt), (valid, checked)):
             report_unknown(self.tokenizer, texts, str(data.path))
-        encode = self.tokenizer.encode
+        times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
+        self.words = vocabulary(times[0])
+        shared = (dump, self.tokenizer.encode, self.augmentation)
         return (
-            Utterances(train, dump, encode, self.augmentation, learnt, training=True),
-            Utterances(valid, dump, encode, self.augmentation, checked, training=False),
+            Utterances(train, *shared, learnt, training=True, words=WordTimes(times[0], self.words)),
+            Utterances(valid, *shared, checked, training=False, words=WordTimes(times[1], self.words)),
         )
 
     def _texts(self, data: DataDir) -> dict[str, str]:
@@ -112,15 +119,18 @@ class Recognise:
 
     def build(self) -> Recogniser:
         """The network with fresh weights."""
-        return Recogniser(self.settings.model, self.network, SPEECH.bands, len(self.tokenizer))
+        words = len(self.words) + 1 if self.words else 0
+        return Recogniser(self.settings.model, self.network, SPEECH.bands, len(self.tokenizer), words)
 
     def save(self, exp: Path) -> None:
-        """Write the tokenizer."""
+        """Write the tokenizer, and the words that are named."""
         self.tokenizer.save(exp / self.tokenizer.file)
+        save_words(exp, self.words)
 
     def restore(self, exp: Path) -> None:
-        """Read the tokenizer."""
+        """Read what `save` wrote."""
         self._tokenizer = load_tokens(exp)
+        self.words = load_words(exp)
 
     def describe(self) -> dict[str, str]:
         """What goes in and what comes out."""
@@ -142,6 +152,10 @@ class Recognise:
             written = self._decoder_loss(model, heard, batch)
             parts = {"ctc": share * parts["ctc"], "attention": (1 - share) * written}
         weight = float(batch.token_lengths.sum())
+        if heard.words is not None:
+            at = batch.words[:, model.stride // 2 :: model.stride]  # in the middle of each state
+            wrong = F.cross_entropy(heard.words[:, : at.shape[1]].flatten(0, 1).float(), at.flatten(), reduction="sum")
+            parts["word"] = self.settings.word_weight * wrong
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 

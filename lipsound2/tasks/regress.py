@@ -25,7 +25,7 @@ from lipsound2.audio.statistics import statistics
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, write_text
+from lipsound2.files import atomic_path
 from lipsound2.models import regression_model
 from lipsound2.models.regressor import FrameRegressor, Prediction, mask
 from lipsound2.scoring.metrics import estoi, stoi
@@ -33,9 +33,7 @@ from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.clips import Batch, CropsAndFeatures, Sample, mean_by_time
 from lipsound2.tasks.intelligibility import estoi_loss
-from lipsound2.tasks.words import PICTURE_RATE, Rows, WordTimes, read_words, vocabulary
-
-WORDS = "words.txt"  # of an experiment that learnt to name words: the vocabulary
+from lipsound2.tasks.words import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Regress:
         self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
         self.sounds = Archive(dump / "sound")
         kinds = (self.settings.input, self.settings.target)
-        times = (self.word_times(train), self.word_times(valid))
+        times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
         self.words = vocabulary(times[0])
         training = CropsAndFeatures(
             train,
@@ -144,22 +142,6 @@ class Regress:
         self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
-    def word_times(self, data: DataDir) -> dict[str, Rows]:
-        """The words and times of a data dir, when they are to be learnt.
-
-        Raises:
-            LipsoundError: it has none, or one that cannot be read.
-        """
-        if not self.settings.word_weight:
-            return {}
-        table = data.table("word_times")
-        if not table:
-            raise LipsoundError(
-                f"{data.path}: has no word_times, which word_weight {self.settings.word_weight:g} asks for; prepare it "
-                "from a corpus with alignments, or set word_weight: 0"
-            )
-        return read_words(table, str(data.path / "word_times"))
-
     def build(self) -> FrameRegressor:
         """The network, with the statistics of the training set in its buffers."""
         words = len(self.words) + 1 if self.words else 0
@@ -176,8 +158,7 @@ class Regress:
         write_yaml(exp / "target.yaml", to_mapping(self.mel))
         with atomic_path(exp / "mean_by_time.npy") as temporary:
             np.save(temporary, self.mean_by_time)
-        if self.words:
-            write_text(exp / WORDS, "".join(f"{word}\n" for word in self.words))
+        save_words(exp, self.words)
 
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote."""
@@ -185,8 +166,7 @@ class Regress:
         self.target = from_mapping(MelConfig, read_yaml(path), str(path))
         if (exp / "mean_by_time.npy").exists():
             self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
-        if (exp / WORDS).exists():
-            self.words = (exp / WORDS).read_text(encoding="utf-8").split()
+        self.words = load_words(exp)
 
     def describe(self) -> dict[str, str]:
         """What goes in and what comes out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from lipsound2.audio.mel import MelConfig, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.tasks.words import UNKNOWN, WordTimes
 
 # What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
@@ -50,12 +51,13 @@ class SpeechConfig:
 
 @dataclass
 class Utterance:
-    """One sound: normalised features (S, bands) float32 and its tokens."""
+    """One sound: normalised features (S, bands) float32, its tokens, and (S,) int64 the word at each frame."""
 
     id: str
     features: np.ndarray
     tokens: list[int]
     text: str
+    words: np.ndarray
 
 
 @dataclass
@@ -69,6 +71,7 @@ class SpeechBatch:
         tokens: (B, L) int64.
         token_lengths: (B,) int64.
         texts: what is said.
+        words: (B, S) int64 class of the word at each frame, as `tasks.words` numbers them; UNKNOWN where padded.
     """
 
     ids: list[str]
@@ -77,19 +80,20 @@ class SpeechBatch:
     tokens: Tensor
     token_lengths: Tensor
     texts: list[str]
+    words: Tensor
 
     @classmethod
     def of(cls, samples: list[Utterance]) -> SpeechBatch:
         """Pad utterances to the longest."""
-        lengths = torch.tensor([len(sample.features) for sample in samples])
+        features, lengths = padded([sample.features for sample in samples])
         token_lengths = torch.tensor([len(sample.tokens) for sample in samples])
-        features = torch.zeros(len(samples), int(lengths.max()), samples[0].features.shape[1])
         tokens = torch.zeros(len(samples), int(token_lengths.max()), dtype=torch.int64)
+        words = torch.full(features.shape[:2], UNKNOWN)
         for row, sample in enumerate(samples):
-            features[row, : len(sample.features)] = torch.from_numpy(sample.features)
+            words[row, : len(sample.words)] = torch.from_numpy(sample.words)
             tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens, dtype=torch.int64)
         ids, texts = [sample.id for sample in samples], [sample.text for sample in samples]
-        return cls(ids, features, lengths, tokens, token_lengths, texts)
+        return cls(ids, features, lengths, tokens, token_lengths, texts, words)
 
     @property
     def frames(self) -> int:
@@ -105,10 +109,10 @@ class SpeechBatch:
         return self._with(Tensor.pin_memory)
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> SpeechBatch:
-        features, lengths, tokens, token_lengths = map(
-            change, (self.features, self.lengths, self.tokens, self.token_lengths)
+        features, lengths, tokens, token_lengths, words = map(
+            change, (self.features, self.lengths, self.tokens, self.token_lengths, self.words)
         )
-        return SpeechBatch(self.ids, features, lengths, tokens, token_lengths, self.texts)
+        return SpeechBatch(self.ids, features, lengths, tokens, token_lengths, self.texts, words)
 
 
 class Utterances:
@@ -121,6 +125,7 @@ class Utterances:
         config: how sounds are varied.
         texts: id -> normalised text.
         training: sounds will be varied.
+        words: which word is said when, where that is known.
 
     Attributes:
         ids: clip ids.
@@ -138,6 +143,7 @@ class Utterances:
         config: SpeechConfig,
         texts: dict[str, str],
         training: bool,
+        words: WordTimes,
     ) -> None:
         self._sounds = Archive(dump / "sound")
         samples = self._sounds.frames()
@@ -149,7 +155,7 @@ class Utterances:
             )
         slowest = min(config.speeds) if training else 1.0
         self.lengths = [max(1, round(samples[name] / slowest / _SAMPLES_PER_PICTURE)) for name in self.ids]
-        self._texts, self._encode, self._config = texts, encode, config
+        self._texts, self._encode, self._config, self._words = texts, encode, config, words
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -157,14 +163,25 @@ class Utterances:
     def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
         """One utterance; with `rng` varied for training, without it as it is."""
         name = self.ids[index]
-        sound = decode_flac(self._sounds[name])
+        sound, speed = decode_flac(self._sounds[name]), 1.0
         if rng is not None:
-            sound = play_at(sound, self._config.speeds[int(rng.integers(len(self._config.speeds)))])
+            speed = self._config.speeds[int(rng.integers(len(self._config.speeds)))]
+            sound = play_at(sound, speed)
         features = features_of(sound, name)
+        words = self._words.during(name, (np.arange(len(features)) + 0.5) * SPEECH.hop / SPEECH.sample_rate * speed)
         if rng is not None:
             hide(features, self._config, rng)
         text = self._texts[name]
-        return Utterance(name, features, self._encode(text), text)
+        return Utterance(name, features, self._encode(text), text, words)
+
+
+def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Features (S, bands) of some sounds as a batch (B, S, bands), zero where padded, and their (B,) lengths."""
+    lengths = torch.tensor([len(each) for each in features])
+    batch = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
+    for row, each in enumerate(features):
+        batch[row, : len(each)] = torch.from_numpy(each)
+    return batch, lengths
 
 
 def features_of(sound: np.ndarray, name: str = "sound") -> np.ndarray:

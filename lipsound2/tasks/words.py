@@ -1,18 +1,23 @@
-"""Which word is being said at each picture, where a corpus knows: a second thing to learn beside the sound.
+"""Which word is being said at each moment, where a corpus knows: a second thing to learn beside sound or text.
 
-A distance between mels tells a network how the sound differs, not which difference decides what was said. Naming the
-word at each picture does. It needs the table `word_times` in the training data dir and nothing when the model speaks.
+A distance between mels tells a network how the sound differs, not which difference decides what was said; a text does
+not tell when. Naming the word at each picture or frame does. It needs the table `word_times` in the training data dir,
+and nothing when the model speaks or listens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
 from lipsound2.tables import parse_words
 
+FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 UNKNOWN = -100  # what cross entropy leaves out
 PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 
@@ -20,19 +25,40 @@ PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 Rows = list[tuple[float, float, str]]  # start and end in seconds, and the word
 
 
-def read_words(table: Mapping[str, str], where: str) -> dict[str, Rows]:
-    """Words and times by clip id, out of a table `word_times`.
+def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
+    """Words and times by clip id, out of a data dir's table `word_times`; {} when their weight is 0.
 
     Raises:
-        LipsoundError: a row that cannot be read.
+        LipsoundError: it has none, or one with a row that cannot be read.
     """
+    if not weight:
+        return {}
+    table = data.table("word_times")
+    if not table:
+        raise LipsoundError(
+            f"{data.path}: has no word_times, which word_weight {weight:g} asks for; prepare it "
+            "from a corpus with alignments, or set word_weight: 0"
+        )
     found = {}
     for name, times in table.items():
         try:
             found[name] = parse_words(times)
         except ValueError as error:
-            raise LipsoundError(f"{where}: {name}: {error}; run stage 0 again with the corpus' alignments") from error
+            raise LipsoundError(
+                f"{data.path / 'word_times'}: {name}: {error}; run stage 0 again with the corpus' alignments"
+            ) from error
     return found
+
+
+def save_words(exp: Path, words: Sequence[str]) -> None:
+    """Write the vocabulary of an experiment that names words."""
+    if words:
+        write_text(exp / FILE, "".join(f"{word}\n" for word in words))
+
+
+def load_words(exp: Path) -> list[str]:
+    """Read it; [] when there is none."""
+    return (exp / FILE).read_text(encoding="utf-8").split() if (exp / FILE).exists() else []
 
 
 def vocabulary(rows: Mapping[str, Rows]) -> list[str]:
@@ -56,11 +82,14 @@ class WordTimes:
 
     def at(self, name: str, places: np.ndarray) -> np.ndarray:
         """Classes (T,) int64 at `places` (T,) of a clip, in pictures; UNKNOWN for a clip without times."""
+        return self.during(name, (places + 0.5) / PICTURE_RATE)
+
+    def during(self, name: str, seconds: np.ndarray) -> np.ndarray:
+        """Classes (T,) int64 at moments (T,) of a clip; UNKNOWN for a clip without times."""
         rows = self._rows.get(name)
         if rows is None:
-            return np.full(len(places), UNKNOWN)
-        classes = np.zeros(len(places), np.int64)
-        seconds = (places + 0.5) / PICTURE_RATE
+            return np.full(len(seconds), UNKNOWN)
+        classes = np.zeros(len(seconds), np.int64)
         for start, end, number in rows:
             classes[(start <= seconds) & (seconds < end)] = number
         return classes
