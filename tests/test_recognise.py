@@ -38,7 +38,8 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
             archive.write(name, encode_flac((0.1 * rng.standard_normal(count)).astype(np.float32)))
     write_table(folder / "sound" / "utt2num_frames", {name: str(count) for name, count in samples.items()})
     write_yaml(folder / "sound" / "kind.yaml", {"coding": "flac"})
-    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(TEXTS, "s1"), text=TEXTS), folder
+    times = dict.fromkeys(TEXTS, "0.1 0.3 bin 0.3 0.5 now")
+    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(TEXTS, "s1"), text=TEXTS, word_times=times), folder
 
 
 def tiny(tmp_path: Path, name: str, **changes: object) -> Path:
@@ -167,8 +168,9 @@ def test_words_are_named_where_they_are_said(data, tmp_path):
     other = load_config(tmp_path / "c.yaml").task
     other.restore(tmp_path)
     other.build().load_state_dict(model.state_dict())
+    bare = DataDir.write(tmp_path / "bare", utt2spk=clips.utt2spk, text=clips.text)
     with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0\.5 asks for"):
-        task.datasets(clips, clips, dump)
+        task.datasets(bare, bare, dump)
 
 
 def test_data_without_text_is_one_line(data, tmp_path):
