@@ -23,7 +23,7 @@ from lipsound2.scoring.score import score as score_speech
 from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav
 from lipsound2.scoring.text import TextScores, score_texts
 from lipsound2.scoring.text_folders import FOLDER
-from lipsound2.scoring.text_summary import TEXT_RULE, page, write_clips, write_summary
+from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
 from lipsound2.scoring.view import REAL
 from lipsound2.stamp import Stamp
 
@@ -130,7 +130,7 @@ def score(
             }
             write(folder, scores, heard, which)
             stamp.write()
-        print(page({system: each.summary for system, each in scores.items()}, which))
+        print(without_rule(page({system: each.summary for system, each in scores.items()}, which)))
         print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv, <system>.jsonl for every clip")
 
 
@@ -156,7 +156,7 @@ def score_heard(data: Path, heard: Path, folder: Path, language: str, draws: Map
         caption = f"the {len(known)} clips of {data}"
         write_text(folder / TABLE, page({HEARD: scores.summary}, caption))
         stamp.write()
-    print(page({HEARD: scores.summary}, caption))
+    print(without_rule(page({HEARD: scores.summary}, caption)))
     print(f"{folder}: {SUMMARY}, {TABLE}, and {HEARD}.tsv for every clip")
 
 
@@ -164,7 +164,7 @@ def shown_again(stamp: Stamp, folder: Path) -> bool:
     """Print the table of scores that are there already with the same inputs; whether they are."""
     if not stamp.fresh():
         return False
-    print((folder / TABLE).read_text(encoding="utf-8"))
+    print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
     print(f"{folder}: done already with these inputs and options; skipped")
     return True
 

@@ -20,6 +20,7 @@ from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Counts, Slot, Tal
 NAMES = {"wer": "WER", "cer": "CER", "ser": "SER"}
 TITLES = {rate: f"{name} %" for rate, name in NAMES.items()}
 SHOWN = 10  # confused pairs in a table
+RULE_HEADING = "How it was scored:"
 _COLUMNS = ("id", "reference", "hypothesis", "errors")
 _UNITS = ("words", "characters")
 
@@ -99,7 +100,7 @@ def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> s
 
 
 def page(systems: Mapping[str, TextSummary], which: str) -> str:
-    """The tables with the rule, as a file and a terminal show them.
+    """The tables, and the rule below them, as a file shows them; a terminal shows them `without_rule`.
 
     Args:
         systems: name -> summary, in the order of the rows.
@@ -110,13 +111,17 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
     parts = [
         table(systems),
         f"Rates in per cent with 95 % percentile bootstrap intervals over {which}; normalisation {versions}.",
-        rule,
     ]
     if slots := slot_table(systems):
         parts += ["Errors by slot, %:", slots]
     if pairs := confusion_table(systems):
         parts += ["Most frequent errors, with how often:", pairs]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, RULE_HEADING, rule]) + "\n"
+
+
+def without_rule(text: str) -> str:
+    """A page without the rule: for those who call the command often."""
+    return text.partition(f"\n\n{RULE_HEADING}\n")[0] + "\n"
 
 
 def write_clips(path: Path | str, rows: Sequence[TextRow]) -> None:
