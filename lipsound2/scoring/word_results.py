@@ -1,7 +1,8 @@
 """Word error rows: what recognisers made of an experiment's speech, kept in a table of a Markdown file.
 
 The table stands beside that of `results`, between markers of its own; a row is replaced when the same recogniser hears
-the same system of the same experiment and set again.
+the same set of the same experiment again. A row is what the model says (or, for a recogniser, what it heard); the word
+errors of the controls stand in one cell beside it.
 """
 
 from __future__ import annotations
@@ -11,39 +12,54 @@ from pathlib import Path
 
 from lipsound2.scoring.marked_table import MarkedTable
 from lipsound2.scoring.results import Provenance
-from lipsound2.scoring.text import CHANCE, SLOT_NAMES
+from lipsound2.scoring.text import CHANCE, SLOT_NAMES, TextSummary
 from lipsound2.scoring.text_summary import TITLES, percent
-from lipsound2.scoring.view import TextView
+from lipsound2.scoring.view import REAL, TextView
 
 BEGIN = "<!-- word errors: rows between these two lines are written by `lipsound2 report --publish` -->"
 END = "<!-- end of word errors -->"
+CONTROLS = "WER % of true sound / true mel / another sentence / mean mel"
 _SLOTS = {name: f"{name} slot %" for name in SLOT_NAMES}
+_CONTROLS = (REAL, "real_mel", "mismatched", "mean_mel")
 _COLUMNS = (
-    *("experiment", "set", "recogniser", "system", "clips"),
+    *("experiment", "set", "recogniser", "clips"),
     *TITLES.values(),
+    CONTROLS,
     *_SLOTS.values(),
     *("date", "commit", "command"),
 )
 _NOTES = {
-    "system": "Per cent, with 95 % bootstrap intervals; SER: sentences with an error. `real` is the true sound: "
-    "what the recogniser is worth.",
+    "clips": "Per cent, with 95 % bootstrap intervals; SER: sentences with an error. The true sound tells what the "
+    "recogniser is worth.",
     _SLOTS["letter"]: f"A guess drawn uniformly in each of GRID's slots has a WER of {100 * CHANCE:.0f} %.",
 }
 
 
 def word_rows(experiment: str, name: str, texts: Iterable[TextView], origin: Provenance) -> list[dict[str, str]]:
-    """The rows of an experiment's text scores on the set `name`: title of a column -> cell; a row a system."""
+    """The rows of an experiment's text scores on the set `name`: title of a column -> cell; a row a recogniser."""
     rows = []
     for view in texts:
-        for system, summary in view.systems.items():
-            row = {"experiment": experiment, "set": name, "recogniser": view.recogniser, "system": system}
-            row["clips"] = str(summary.total.clips)
-            row |= {TITLES[rate]: percent(value) for rate, value in summary.rates.items()}
-            row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in summary.slots.items()}
-            row |= {"date": origin.date, "commit": origin.commit}
-            row["command"] = f"`{origin.command}`" if origin.command != "-" else "-"
-            rows.append(row)
+        own = next((view.systems[system] for system in ("generated", "heard") if system in view.systems), None)
+        if own is None:
+            continue  # nothing of the model's was heard
+        row = {"experiment": experiment, "set": name, "recogniser": view.recogniser}
+        row["clips"] = str(own.total.clips)
+        row |= {TITLES[rate]: percent(value) for rate, value in own.rates.items()}
+        if any(system in view.systems for system in _CONTROLS):
+            row[CONTROLS] = " / ".join(_rate(view.systems.get(system)) for system in _CONTROLS)
+        row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in own.slots.items()}
+        row |= {"date": origin.date, "commit": origin.commit}
+        row["command"] = f"`{origin.command}`" if origin.command != "-" else "-"
+        rows.append(row)
     return rows
+
+
+def _rate(summary: TextSummary | None) -> str:
+    """Word errors, or a language's without words character errors."""
+    if summary is None:
+        return "-"
+    rates = summary.rates
+    return f"{100 * (rates['wer'] if 'wer' in rates else rates['cer']).mean:.1f}"
 
 
 def publish_words(path: Path, rows: Iterable[Mapping[str, str]], title: str = "Results") -> None:
@@ -57,4 +73,4 @@ def publish_words(path: Path, rows: Iterable[Mapping[str, str]], title: str = "R
     Raises:
         LipsoundError: the file has only one of the two markers.
     """
-    MarkedTable(BEGIN, END, _COLUMNS, keys=4, heading="## Word errors", notes=_NOTES).put(path, rows, title)
+    MarkedTable(BEGIN, END, _COLUMNS, keys=3, heading="## Word errors", notes=_NOTES).put(path, rows, title)
