@@ -24,7 +24,7 @@ from lipsound2.fusion import file_of as lm_file
 from lipsound2.fusion import follower, language_model
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.recognition.beam import Fusion, NoModel, placed, search
-from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
+from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
 from lipsound2.recognition.joint import joint_search
@@ -75,9 +75,16 @@ class OwnListener:
         features, lengths = padded([features_of(sound) for sound in sounds])
         heard = self._network(features.to(self._device), lengths.to(self._device))
         seconds: float = self._network.stride * SPEECH.hop / SPEECH.sample_rate
-        return [
+        found = [
             self._decode(heard.log_probs[row, :length].cpu().numpy(), heard.states[row, :length], seconds)
             for row, length in enumerate(heard.lengths.tolist())
+        ]
+        if heard.words is None:
+            return found
+        named = heard.words.float().log_softmax(-1).cpu().numpy()
+        return [
+            place_words(what, named[row, :length], self._task.words, seconds)
+            for row, (what, length) in enumerate(zip(found, heard.lengths.tolist(), strict=True))
         ]
 
     def _decode(self, log_probs: np.ndarray, states: torch.Tensor, seconds: float) -> Hypothesis:

@@ -22,7 +22,7 @@ from lipsound2.speak import DEFAULT_MODEL, say
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ASR = "pocketsphinx:grid"
+DEFAULT_ASR = "grid-s1-asr"
 LONGEST = 30.0  # seconds a recogniser hears at once
 _LINE = 7  # words in a subtitle at most
 
@@ -45,7 +45,8 @@ def transcribe(
     Args:
         media: video with a talking face, or sound file.
         model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships.
-        asr: what listens: experiment or pack of the task recognise, or pocketsphinx:grid, whisper:NAME, ...
+        asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
+            whisper:NAME, ...
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
         sound: listen to the video's own sound instead of reading lips.
         json: print words with times and confidences as JSON.

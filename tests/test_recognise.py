@@ -14,8 +14,9 @@ from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import MODELS, Recogniser
-from lipsound2.recognition.ctc import Graph, greedy, hypothesis, through
+from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.recognition.grammar import GRID, Grammar, grammar
+from lipsound2.recognition.hypothesis import Hypothesis, Word
 from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
 from lipsound2.tasks import load_config
 from lipsound2.tasks.speech import SpeechBatch, SpeechConfig, features_of, hide, play_at
@@ -339,6 +340,23 @@ def test_a_grammar_does_without_words_that_were_never_taught(caplog):
     found = Graph.of(Grammar("small", (("yes", "no", "maybe"), ("please", "now"))), known)
     assert sorted(set(found.tokens.tolist()) - {0}) == sorted(known.encode("yes no please"))
     assert "left out, as this recogniser was never taught them: maybe, now" in caplog.text
+
+
+def test_words_lie_where_they_are_named():
+    """CTC says both words at once, in the silence before; the network that names words knows better."""
+    named = np.full((20, 3), -5.0)
+    for state in range(20):
+        named[state, 1 if 4 <= state < 9 else 2 if 12 <= state < 15 else 0] = -0.01
+    what = Hypothesis("bin now", [Word("bin", 0.0, 0.04, 0.9), Word("now", 0.04, 0.08, 0.9)], -1.0)
+    placed = place_words(what, named, ["bin", "now"], 0.04)
+    assert (placed.text, placed.score) == ("bin now", -1.0)
+    assert [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in placed.words] == [
+        ("bin", 4, 9),
+        ("now", 12, 15),
+    ]
+    assert all(word.confidence == pytest.approx(np.exp(-0.01)) for word in placed.words)
+    assert place_words(what, named, ["bin"], 0.04) is what, "a word that is never named"
+    assert place_words(what, named[:3], ["bin", "now"], 0.04) is what, "too few states"
 
 
 def test_grammars_come_by_name_or_file(tmp_path):

@@ -121,6 +121,26 @@ def test_real_clips_are_transcribed_by_their_sound_and_by_their_lips(grid: Path,
 
 
 @pytest.mark.real
+def test_the_recogniser_that_ships_hears_what_is_said_and_when(grid: Path, capsys):
+    """Without a word about which: sound and lips alike. The alignments of GRID tell when."""
+    pytest.importorskip("sentencepiece")
+    pytest.importorskip("mediapipe")
+    from lipsound2.corpora.sentences import words_of
+
+    clip = next(iter(clips(grid).values()))
+    transcribe(clip, sound=True, json=True)
+    heard = json.loads(capsys.readouterr().out)
+    assert heard["text"].split() == list(words_of(clip.stem) or ())
+    (align,) = grid.glob(f"align/**/{clip.stem}.align")
+    spoken = [line.split() for line in align.read_text().splitlines() if line.split()[2] not in ("sil", "sp")]
+    for word, (start, end, _) in zip(heard["words"], spoken, strict=True):
+        assert abs(word["start"] - int(start) / 25_000) < 0.15
+        assert abs(word["end"] - int(end) / 25_000) < 0.15
+    transcribe(clip)
+    assert len(capsys.readouterr().out.split()) == 6
+
+
+@pytest.mark.real
 def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, capsys):
     pytest.importorskip("pocketsphinx")
     from lipsound2.corpora.sentences import words_of

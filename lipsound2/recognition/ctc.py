@@ -86,6 +86,29 @@ def hypothesis(tokens: Sequence[Spoken], tokenizer: Tokenizer, seconds: float, s
     return Hypothesis(" ".join(word.text for word in words), words, score)
 
 
+def place_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
+    """The same text, its words where a network that names the word at each state hears them.
+
+    CTC is free to say a token anywhere between its neighbours, and a whole word is a single token of it.
+
+    Args:
+        what: a hypothesis; one with other words, or with more of them than there are states, stays as it is.
+        named: (T, words + 1) natural log-probabilities of the word at each state, class 0 silence.
+        words: those of the classes 1, 2, ...
+        seconds: of one state.
+    """
+    classes = {word: number for number, word in enumerate(words, start=1)}
+    said = what.text.split()
+    if not said or 2 * len(said) > len(named) or any(word not in classes for word in said):
+        return what
+    path, _ = through(Graph.line([classes[word] for word in said]), named)
+    placed = [
+        Word(word, found.start * seconds, found.end * seconds, found.confidence)
+        for word, found in zip(said, path, strict=True)
+    ]
+    return Hypothesis(what.text, placed, what.score)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A grammar spelled in tokens, as states that a CTC path runs through.
