@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from PIL import Image
 from scoring_experiment import make_experiment, make_recogniser, synthetic_clips, write_heard, write_texts
 
@@ -313,6 +314,18 @@ def test_results_are_put_between_the_markers_and_replaced(exp: Path, tmp_path: P
     assert text.startswith("# GRID\n\nWritten by hand.\n")
     assert text.endswith("\nBelow, by hand too.\n")
     assert "| other_model | test |" in (other / "RESULTS.md").read_text()
+
+
+def test_a_finished_training_that_was_called_again_made_nothing(exp: Path) -> None:
+    path = exp / "versions.yaml"
+    record = yaml.safe_load(path.read_text())
+    again = record["runs"][0] | {"command": "lipsound2 train again", "git": "f" * 40}
+    record["runs"][0]["updates"] = again["updates"] = 300
+    path.write_text(yaml.safe_dump(record | {"runs": [record["runs"][0], again]}))
+    assert results.provenance(exp).commit == "0123456789"
+    again["updates"] = 400
+    path.write_text(yaml.safe_dump(record | {"runs": [record["runs"][0], again]}))
+    assert results.provenance(exp).command == "lipsound2 train again"
 
 
 def test_words_stand_beside_the_speech_and_play_the_sounds_of_the_cards(exp: Path) -> None:

@@ -56,7 +56,7 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
 fi
 
 if stage 4 "synthesis with the three controls, or recognition"; then

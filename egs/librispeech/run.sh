@@ -54,7 +54,7 @@ if stage 3 "training, and n-grams of the training texts"; then
     lipsound2 ngram "$data/train" "$lm" --order "$order" --language en --prune 0,0,1
   fi
   lipsound2 train "$config" --train "$data/train" --valid "$data/dev-clean" \
-    --dump dump --exp "$exp" ${init:+--init "$init"} --override "$override" --ngpu "$ngpu"
+    --dump dump --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
 fi
 
 if stage 4 "recognition, without and with the language model"; then

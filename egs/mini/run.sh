@@ -42,7 +42,7 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train $sets/train --valid $sets/valid --dump dump --exp "$exp" \
-    --override "$override" --ngpu "$ngpu"
+    ${override:+--override "$override"} --ngpu "$ngpu"
 fi
 
 if stage 4 "synthesis, with the three controls"; then

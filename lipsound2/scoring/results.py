@@ -5,7 +5,7 @@ A row is replaced when the same experiment is scored again on the same set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def provenance(exp: Path) -> Provenance:
     """Read `config.yaml` and `versions.yaml` of an experiment; what they do not say is `-`."""
     config = read_yaml(exp / "config.yaml") if (exp / "config.yaml").exists() else {}
     record = read_yaml(exp / "versions.yaml") if (exp / "versions.yaml").exists() else {}
-    run: Mapping[str, Any] = (record.get("runs") or [{}])[-1]
+    run = _last_training(record.get("runs") or [])
     model = " ".join(str(config[key]) for key in ("task", "model") if key in config)
     kinds = " to ".join(str(config[key]) for key in ("input", "target") if key in config)
     hours = record.get("hours")
@@ -80,6 +80,16 @@ def provenance(exp: Path) -> Provenance:
         date=str(run.get("ended") or run.get("started") or _NONE)[:10],
         command=_command(str(run.get("command") or _NONE)),
     )
+
+
+def _last_training(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The last run that made an update: a finished training may have been called again."""
+    before, found = 0, runs[-1] if runs else {}
+    for run in runs:
+        updates = run.get("updates") or 0
+        if updates > before:
+            before, found = updates, run
+    return found
 
 
 def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> Result:

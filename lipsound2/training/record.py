@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ class Record:
                 "started": _now(),
                 "ended": None,
                 "hours": None,
-                "command": " ".join(sys.argv),
+                "command": shlex.join(sys.argv),
                 **facts,
                 "lipsound2": lipsound2.__version__,
                 "git": git_state(Path(__file__).parent),
