@@ -84,6 +84,10 @@ def test_values_keep_blanks_and_letters_of_any_language(recipe):
 def test_a_stage_says_how_to_go_on(recipe):
     done = recipe("--stop-stage", "0", "--greeting", "x").stdout
     assert "to go on from here: ./run.sh --greeting x --stage 1" in done
+    for value, typed in (("lr: 1e-4, b: [1, 2]", "'lr: 1e-4, b: [1, 2]'"), ("", "''"), ("it's", "'it'\\''s'")):
+        done = recipe("--greeting", value, "--stop-stage", "0").stdout
+        assert f"to go on from here: ./run.sh --greeting {typed} --stage 1" in done
+        assert subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True).stdout == value
     failed = recipe("--fail", "yes", "--stage", "1")
     assert failed.returncode == 1
     assert "stage 1 failed" in failed.stderr

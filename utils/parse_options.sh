@@ -21,8 +21,19 @@ _help() {
   done
 }
 
-# shellcheck disable=SC2034  # as given, for the line of stages.sh that says how to resume
-arguments="$*"
+# _typed WORD...: as a person would type them: ' --nj 4 --override 'lr: 1e-4''.
+_typed() {
+  local word
+  for word in "$@"; do
+    case $word in
+      *[!A-Za-z0-9_./:,=+-]* | "") printf " '%s'" "${word//\'/\'\\\'\'}" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
+}
+
+# shellcheck disable=SC2034  # for the line of stages.sh that says how to resume
+arguments=$(_typed "$@")
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) _help; exit 0 ;;

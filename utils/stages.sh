@@ -7,8 +7,9 @@ _started=0
 
 # _resume STAGE [OPTION]: this run's command with another first stage (and without OPTION): what a person would type.
 _resume() {
-  local rest=${arguments:+ $arguments}
-  rest=$(printf '%s' "$rest" | sed -E "s/ --stage [0-9]+//; s/ ${2:-no option} [0-9]+//")
+  local rest
+  # shellcheck disable=SC2154  # set by parse_options.sh
+  rest=$(printf '%s' "$arguments" | sed -E "s/ --stage [0-9]+//; s/ ${2:-no option} [0-9]+//")
   echo "./$(basename "$0")$rest --stage $1"
 }
 
