@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,24 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path | str) -> None:
+    """Remove the temporary files in a folder that processes of this machine left when they were killed."""
+    for path in Path(folder).glob(".*.tmp*"):
+        found = re.search(r"\.(\d+)\.tmp", path.name)
+        if found and not _alive(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _umask() -> int:
@@ -78,7 +97,7 @@ def sha256(path: Path | str) -> str:
 
 @contextlib.contextmanager
 def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
-    """Hold `folder` for this process; a second run is refused in one line.
+    """Hold `folder` for this process; a second run is refused in one line. What a killed run left half written goes.
 
     The lock is the kernel's (`flock`), so that of a killed process is free again at once.
 
@@ -101,4 +120,5 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{purpose}, process {os.getpid()} on {socket.gethostname()}")
         file.flush()
+        sweep(folder)
         yield

@@ -26,7 +26,7 @@ from lipsound2.config import write_yaml
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.files import folder_lock
+from lipsound2.files import folder_lock, sweep
 from lipsound2.stamp import Stamp
 from lipsound2.video.encode import decode
 
@@ -72,6 +72,8 @@ def synthesize(
     speak = find_vocoder(vocoder, model.task.mel)
     with folder_lock(out, "synthesize"):
         stamp.clear()
+        for folder in filter(Path.is_dir, out.rglob("*")):
+            sweep(folder)
         mels, speed = _mels(model, data, dump, controls, out, device)
         for system, clips in mels.items():
             with ArchiveWriter(out / "mels" / system / "feats.ark", out / "mels" / system / "feats.scp") as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,15 @@ def test_sha256(tmp_path):
 def test_a_missing_package_names_the_install_command():
     with pytest.raises(LipsoundError, match=r"'no_such_package' cannot be imported .*tools/install\.sh --extras face"):
         require("no_such_package", "face")
+
+
+def test_what_killed_processes_left_half_written_goes_with_the_next_run(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, alive, other = (tmp_path / name for name in (f".a.{ended.pid}.tmp.md", f".a.{os.getpid()}.tmp.md", ".a.md"))
+    for path in (left, alive, other):
+        path.touch()
+    with folder_lock(tmp_path, "test"):
+        assert not left.exists()
+        assert alive.exists(), "its process may still want it"
+        assert other.exists()

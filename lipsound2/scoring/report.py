@@ -13,7 +13,7 @@ from lipsound2.archive import INDEX, Archive
 from lipsound2.config import read_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.files import write_text
+from lipsound2.files import sweep, write_text
 from lipsound2.scoring import pictures
 from lipsound2.scoring.page import render
 from lipsound2.scoring.pictures import Sheet
@@ -60,6 +60,8 @@ def report(
     if not (exp / "config.yaml").exists():
         raise LipsoundError(f"{exp}: no experiment there (no config.yaml); give the folder that training wrote")
     out = out or exp / "report.html"
+    sweep(exp)
+    sweep(out.parent)
     content = collect(exp, clips=clips, dump=dump, data=data)
     page = render(content, BUDGET)
     write_text(out, page)
