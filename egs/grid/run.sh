@@ -74,7 +74,9 @@ fi
 if stage 5 "scores, verdict, report"; then
   own=exp/${protocol}_$(basename "$ears" .yaml)
   if [ "$task" != recognise ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
-    ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --dump "$dump" --stage 3 --stop-stage 3 --ngpu "$ngpu"
+    ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --data "$data" --dump "$dump" --ngpu "$ngpu" \
+      --stage 3 --stop-stage 3
+    asr=,$asr, asr=${asr/,own,/,$own,} # the word alone, not a part of somebody's path; commas at the ends do no harm
   fi
   for set in $sets; do
     if [ "$task" = recognise ]; then
@@ -84,7 +86,7 @@ if stage 5 "scores, verdict, report"; then
     else
       for way in greedy $grammar; do
         lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
-          ${asr:+--asr "${asr/own/$own}" --text "$data/$set" --grammar "${way/greedy/}"}
+          ${asr:+--asr "$asr" --text "$data/$set" --grammar "${way/greedy/}"}
       done
     fi
   done
