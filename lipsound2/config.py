@@ -49,9 +49,10 @@ def parse_flow(text: str, where: str) -> dict[str, Any]:
     wanted = f"{where}: expected 'key: value, key: value', found '{text}'"
     try:
         content: dict[str, Any] = yaml.safe_load(f"{{{text}}}")
+        pairs = typing.cast(yaml.MappingNode, yaml.compose(f"{{{text}}}", Loader=yaml.SafeLoader)).value
     except yaml.YAMLError as error:
         raise LipsoundError(wanted) from error
-    if any(value is None and f"{key}:" not in text for key, value in content.items()):  # YAML takes "a" for "a: null"
+    if any(value.value == "" and value.style is None for _, value in pairs):  # YAML takes "a" for "a: null"
         raise LipsoundError(wanted)
     return content
 

@@ -94,7 +94,9 @@ def test_keys_given_on_the_command_line():
     assert parse_flow("a: 1, b: [1, 2], c: 1.5, d: null", "--override") == {"a": 1, "b": [1, 2], "c": 1.5, "d": None}
 
 
-@pytest.mark.parametrize("text", ["a", "a 1", "a: {", "a: 1}, {b: 2", "a: !!python/object/apply:os.getcwd []"])
+@pytest.mark.parametrize(
+    "text", ["a", "a:", "ba: 1, a", "a 1", "a: {", "a: 1}, {b: 2", "a: !!python/object/apply:os.getcwd []"]
+)
 def test_keys_given_badly_are_one_line(text):
     with pytest.raises(LipsoundError, match=r"--override: .*expected 'key: value, key: value'"):
         parse_flow(text, "--override")
