@@ -1,4 +1,4 @@
-"""The verbs `fold` and `combine`: a data dir in parts and what is left without each, and several data dirs as one.
+"""The verbs `fold`, `subset` and `combine`: a data dir in parts, a share of one, and several data dirs as one.
 
 A model has learnt its training clips by heart: what it says of them is better than what it will say of any other. To
 fine-tune a recogniser on speech as it will be, each part of the training set is spoken by a model that never saw it.
@@ -6,8 +6,11 @@ fine-tune a recogniser on speech as it will be, each part of the training set is
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Literal
 
+from lipsound2.corpora.protocols import hashed
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tables import PARTIAL, TABLES
@@ -34,6 +37,52 @@ def fold(dir: Path, out: Path, *, folds: int = 2) -> None:
         data.subset(held, out / str(number + 1) / HELD)
         data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN)
     print(f"{out}: {folds} parts of {len(data)} clips")
+
+
+def subset(
+    dir: Path,
+    out: Path,
+    *,
+    clips: int = 0,
+    share: float = 0.0,
+    by: Literal["speaker", "text"] = "speaker",
+    seed: int = 0,
+) -> None:
+    """Write a data dir of some clips of another: as many of each speaker, and a larger one holds the smaller ones.
+
+    What is learnt from few labels is compared on such sets: what is in them is a function of seed and ids alone.
+
+    Args:
+        dir: data dir.
+        out: data dir to write.
+        clips: how many; or give --share.
+        share: of the clips, above 0 and at most 1.
+        by: what is balanced: speaker, or text for words, each a class.
+        seed: which clips.
+    """
+    data = DataDir(dir)
+    if (clips > 0) == (share > 0) or not 0 <= share <= 1:
+        raise LipsoundError(f"--clips {clips} --share {share:g}: give one of them, a share at most 1")
+    count = clips or max(1, round(share * len(data)))
+    if count > len(data):
+        raise LipsoundError(f"--clips: {dir} has {len(data)}, found {clips}; give at most as many")
+    groups = data.utt2spk if by == "speaker" else data.text
+    if not groups:
+        raise LipsoundError(f"--by text: {dir} has no table 'text'")
+    if by == "text" and count < len(set(groups.values())):
+        raise LipsoundError(
+            f"{count} clips of {dir} leave some of its {len(set(groups.values()))} classes empty; take more"
+        )
+    # One clip of every group, then a second one of every group, ...: the first so many are balanced at any number.
+    places = {name: hashed(seed, name) for name in data.ids}
+    seen: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for name in sorted(data.ids, key=places.__getitem__):
+        turns[name] = seen[groups[name]]
+        seen[groups[name]] += 1
+    chosen = sorted(data.ids, key=lambda name: (turns[name], places[name]))[:count]
+    data.subset(chosen, out)
+    print(f"{out}: {count} of {len(data)} clips")
 
 
 def combine(dirs: tuple[str, ...], out: Path) -> None:

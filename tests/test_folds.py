@@ -8,7 +8,7 @@ import pytest
 
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.folds import combine, fold
+from lipsound2.folds import combine, fold, subset
 
 
 def write(path: Path, names: list[str], **tables: dict[str, str]) -> DataDir:
@@ -48,3 +48,34 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"one has the table 'wav.scp', .*bare has none"):
         combine((str(one.path), str(bare.path)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_subsets_are_balanced_and_lie_within_one_another(tmp_path: Path) -> None:
+    names = [f"s{speaker}-{clip:03}" for speaker in (1, 2, 3) for clip in range(20)]
+    data = write(tmp_path / "d", names, word_times={"s1-003": "0.1 0.2 bin"})
+    chosen = {}
+    for count in (3, 10, 30):
+        subset(data.path, tmp_path / str(count), clips=count)
+        chosen[count] = set(DataDir(tmp_path / str(count)).ids)
+        for speaker in ("s1", "s2", "s3"):
+            assert count // 3 <= sum(name.startswith(speaker) for name in chosen[count]) <= -(-count // 3)
+    assert chosen[3] < chosen[10] < chosen[30]
+    subset(data.path, tmp_path / "half", share=0.5)
+    assert set(DataDir(tmp_path / "half").ids) == chosen[30]
+    subset(data.path, tmp_path / "other", clips=30, seed=1)
+    assert set(DataDir(tmp_path / "other").ids) != chosen[30]
+
+
+def test_a_subset_leaves_no_class_empty(tmp_path: Path) -> None:
+    names = [f"s1-{clip:03}" for clip in range(12)]
+    texts = {name: ("yes", "no", "maybe")[place % 3] for place, name in enumerate(names)}
+    data = DataDir.write(tmp_path / "d", utt2spk=dict.fromkeys(names, "s1"), text=texts)
+    subset(data.path, tmp_path / "out", clips=3, by="text")
+    assert sorted(DataDir(tmp_path / "out").text.values()) == ["maybe", "no", "yes"]
+    with pytest.raises(LipsoundError, match=r"2 clips of .* leave some of its 3 classes empty; take more"):
+        subset(data.path, tmp_path / "out", clips=2, by="text")
+    for wrong in ({}, {"clips": 2, "share": 0.1}, {"share": 1.5}):
+        with pytest.raises(LipsoundError, match="give one of them, a share at most 1"):
+            subset(data.path, tmp_path / "out", **wrong)
+    with pytest.raises(LipsoundError, match="has 12, found 13"):
+        subset(data.path, tmp_path / "out", clips=13)

@@ -191,7 +191,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
     stamp.clear()
     write_yaml(exp / "config.yaml", run.mapping())
     run.task.save(exp)
-    record = Record(exp, loop.world, given)
+    record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
     introduce(loop)
     state, options = "failed", run.train
     try:

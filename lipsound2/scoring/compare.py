@@ -1,0 +1,123 @@
+"""The verb `compare`: one score of several experiments over the number of clips they learnt from, as table and plot.
+
+Experiments of one series that learnt from as many clips are seeds of one point: their mean is shown, and each of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+
+from lipsound2.config import read_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.files import atomic_path, write_text
+from lipsound2.scoring.metrics import METRICS
+from lipsound2.scoring.text_summary import TITLES
+
+# Series -> training clips -> a score an experiment.
+Points = Mapping[str, Mapping[int, Sequence[float]]]
+
+
+def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = "estoi") -> None:
+    """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
+
+    Args:
+        experiments: SERIES=EXP each, separated by commas: "from scratch=exp/a,pre-trained=exp/b"; several of one
+            series with as many training clips are seeds of one point.
+        out: the two files, without a suffix.
+        set: the set that was scored.
+        score: stoi, estoi, pesq_nb, pesq_wb; or wer:NAME, cer:NAME of a recogniser or a way of decoding.
+    """
+    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for entry in experiments:
+        series, equals, exp = entry.partition("=")
+        if not equals or not series or not exp:
+            raise LipsoundError(f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'")
+        points[series][_clips(Path(exp))].append(_score(Path(exp), set, score))
+    title = _title(score)
+    write_text(out.with_suffix(".md"), "\n".join(_table(points, score)) + "\n")
+    _plot(points, title, out.with_suffix(".png"))
+    print("\n".join([f"{title}, set {set}:", *_table(points, score)]))
+
+
+def _clips(exp: Path) -> int:
+    """How many clips an experiment learnt from."""
+    path = exp / "versions.yaml"
+    runs = read_yaml(path)["runs"] if path.exists() else []
+    if not runs or "clips" not in runs[0]:
+        raise LipsoundError(f"{path}: does not tell the number of training clips; train the experiment again")
+    return int(runs[0]["clips"])
+
+
+def _score(exp: Path, name: str, score: str) -> float:
+    """The mean of a score over the clips of a set; word errors in per cent.
+
+    Raises:
+        LipsoundError: it was not scored, or there is no such score.
+    """
+    rate, _, heard = score.partition(":")
+    path = exp / "scores" / name / ("text/" + heard if heard else "") / "summary.json"
+    if not path.exists():
+        raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
+    systems = json.loads(path.read_text(encoding="utf-8"))["systems"]
+    own = systems.get("generated") or systems.get("heard") or {}
+    found = own.get("scores", own).get(rate)
+    if not isinstance(found, dict):
+        raise LipsoundError(f"{path}: no score '{rate}'; one of: {', '.join([*METRICS, *TITLES])} (wer:NAME, cer:NAME)")
+    return float(found["mean"]) * (100 if heard else 1)
+
+
+def _title(score: str) -> str:
+    rate, _, heard = score.partition(":")
+    if heard:
+        return f"{TITLES.get(rate, rate)} ({heard})"
+    return METRICS[rate].title
+
+
+def _table(points: Points, score: str) -> list[str]:
+    """Markdown: a row a number of clips, a column a series; the spread of seeds behind the mean."""
+
+    digits = METRICS[score].digits if score in METRICS else 1
+
+    def cell(values: Sequence[float]) -> str:
+        shown = [f"{value:.{digits}f}" for value in (*values, mean(values))]
+        seeds = f" ({', '.join(shown[:-1])})" if len(values) > 1 else ""
+        return shown[-1] + seeds
+
+    numbers = sorted({clips for series in points.values() for clips in series})
+    rows = [["training clips", *points], ["---"] * (len(points) + 1)]
+    rows += [
+        [str(clips), *(cell(series[clips]) if clips in series else "-" for series in points.values())]
+        for clips in numbers
+    ]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _plot(points: Points, title: str, path: Path) -> None:
+    """A line a series, a dot an experiment; the number of clips doubles from tick to tick."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.6), dpi=110, layout="constrained")
+    for series, found in points.items():
+        numbers = sorted(found)
+        (line,) = axes.plot(numbers, [mean(found[clips]) for clips in numbers], marker="o", label=series)
+        dots = [(clips, value) for clips in numbers for value in found[clips] if len(found[clips]) > 1]
+        if dots:
+            x, y = zip(*dots, strict=True)
+            axes.scatter(x, y, s=14, alpha=0.6, color=line.get_color())
+    numbers = sorted({clips for found in points.values() for clips in found})
+    axes.set_xscale("log")
+    axes.set_xticks(numbers, labels=[str(clips) for clips in numbers])
+    axes.minorticks_off()
+    axes.set(xlabel="training clips", ylabel=title)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    pyplot.close(figure)

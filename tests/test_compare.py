@@ -1,0 +1,59 @@
+"""One score of several experiments, over what they learnt from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from lipsound2.config import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.scoring.compare import compare
+
+
+def experiment(path: Path, clips: int, estoi: float, wer: float) -> Path:
+    write_yaml(path / "versions.yaml", {"runs": [{"clips": clips}]})
+    for where, system in (
+        (path / "scores/test", {"generated": {"scores": {"estoi": {"mean": estoi}}}}),
+        (path / "scores/test/text/greedy", {"heard": {"wer": {"mean": wer}}}),
+    ):
+        where.mkdir(parents=True)
+        (where / "summary.json").write_text(json.dumps({"systems": system}), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> tuple[str, ...]:
+    rows = {"a": ("scratch", 50, 0.1, 0.9), "b": ("scratch", 50, 0.2, 0.8), "c": ("scratch", 200, 0.3, 0.5)}
+    rows["d"] = ("pre-trained", 50, 0.25, 0.6)
+    return tuple(f"{series}={experiment(tmp_path / name, *numbers)}" for name, (series, *numbers) in rows.items())
+
+
+def test_seeds_are_averaged_and_shown(entries: tuple[str, ...], tmp_path: Path) -> None:
+    compare(entries, tmp_path / "out")
+    assert (tmp_path / "out.md").read_text(encoding="utf-8").splitlines() == [
+        "| training clips | scratch | pre-trained |",
+        "| --- | --- | --- |",
+        "| 50 | 0.150 (0.100, 0.200) | 0.250 |",
+        "| 200 | 0.300 | - |",
+    ]
+    assert cv2.imread(str(tmp_path / "out.png")).std() > 5
+
+
+def test_word_errors_are_per_cent(entries: tuple[str, ...], tmp_path: Path) -> None:
+    compare(entries, tmp_path / "out", score="wer:greedy")
+    assert "| 50 | 85.0 (90.0, 80.0) | 60.0 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
+
+
+def test_what_is_not_known_is_told(entries: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(LipsoundError, match=r"expected SERIES=EXP"):
+        compare(("exp/a",), tmp_path / "out")
+    with pytest.raises(LipsoundError, match=r"absent, so 'wer:beam' of .* on 'test' is not known"):
+        compare(entries, tmp_path / "out", score="wer:beam")
+    with pytest.raises(LipsoundError, match=r"no score 'loudness'"):
+        compare(entries, tmp_path / "out", score="loudness")
+    with pytest.raises(LipsoundError, match=r"does not tell the number of training clips"):
+        compare((f"a={tmp_path}",), tmp_path / "out")
+    assert not (tmp_path / "out.md").exists()
