@@ -7,6 +7,7 @@ from typing import Any
 
 _REGRESSION = {
     "parallel": ("lipsound2.models.parallel", "Parallel", "ParallelConfig"),
+    "lira": ("lipsound2.models.lira", "Lira", "LiraConfig"),
     "lipsound2": ("lipsound2.models.lipsound2", "LipSound2", "LipSound2Config"),
 }
 

@@ -53,6 +53,7 @@ class LipTrunk(nn.Module):
         pool: max-pool the stem's output, as ResNet-18 does.
         context: pictures the stem's 3D convolution sees at once, odd.
         grid: the last feature map is averaged to grid x grid places, which are kept apart; 1: the papers' average pool.
+        frozen: weights and batch statistics stay as they begin.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class LipTrunk(nn.Module):
         pool: bool = True,
         context: int = 5,
         grid: int = 1,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.crop, self.size, self.pool, self.grid = crop, size, pool, grid
+        self.crop, self.size, self.pool, self.grid, self.frozen = crop, size, pool, grid, frozen
         self.outputs = widths[-1] * grid * grid
         self.stem = nn.Conv3d(1, widths[0], (context, 7, 7), (1, 2, 2), (context // 2, 3, 3), bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
@@ -79,6 +81,11 @@ class LipTrunk(nn.Module):
         self.stages = nn.Sequential(*stages)
         # Twice as fast on CPUs; a layout of the same weights.
         self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.requires_grad_(not frozen)
+
+    def train(self, mode: bool = True) -> LipTrunk:
+        """A frozen trunk is always in evaluation mode: its batch statistics are not those of the new data."""
+        return super().train(mode and not self.frozen)
 
     def pixels(self, video: Tensor) -> Tensor:
         """Uint8 (B, T, H, W) to float32 (B, T, size, size), about zero mean and unit variance."""

@@ -14,52 +14,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.models.conformer import Conformer
-from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.models.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
 
 
 @dataclass
-class ParallelConfig:
+class ParallelConfig(LipEncoderConfig):
     """Sizes of the parallel model; the defaults train on two CPU cores.
 
     Attributes:
-        crop: side of the central square of each picture that is looked at.
-        size: side it is resized to.
-        trunk_widths: channels of the residual stages.
-        trunk_blocks: residual blocks a stage.
-        trunk_pool: max-pool the stem's output.
-        trunk_context: pictures the 3D convolution sees at once.
-        trunk_grid: places a side of the last feature map that are kept apart.
-        width: channels of the Conformer.
-        layers: Conformer blocks.
-        heads: attention heads.
-        kernel: taps of the Conformer's convolutions, in pictures.
-        reach: largest distance told apart by attention, in pictures.
         frame_width: channels at the rate of the features.
         frame_layers: residual convolutions at that rate.
-        dropout: everywhere behind the trunk.
-        drop_path: share of skipped branches in the last Conformer block.
         contrast: see `regressor.sharpen`; for speaking alone.
         peaks: likewise.
     """
 
-    crop: int = 88
     size: int = 64
     trunk_widths: tuple[int, ...] = (32, 64, 128, 256)
     trunk_blocks: int = 1
-    trunk_pool: bool = True
-    trunk_context: int = 5
-    trunk_grid: int = 1
-    width: int = 256
     layers: int = 4
-    heads: int = 4
+    expansion: int = 4
     kernel: int = 15
     reach: int = 32
-    frame_width: int = 160
-    frame_layers: int = 3
     dropout: float = 0.15
     drop_path: float = 0.1
+    frame_width: int = 160
+    frame_layers: int = 3
     contrast: float = 1.0
     peaks: float = 0.0
 
@@ -96,27 +76,7 @@ class Parallel(FrameRegressor):
         self.config = config
         share = Fraction(ratio).limit_denominator(16)
         self.phases, self.pictures = share.numerator, share.denominator
-        self.trunk = LipTrunk(
-            config.trunk_widths,
-            config.trunk_blocks,
-            config.crop,
-            config.size,
-            config.trunk_pool,
-            config.trunk_context,
-            config.trunk_grid,
-        )
-        self.enter = nn.Sequential(
-            nn.Linear(self.trunk.outputs, config.width), nn.LayerNorm(config.width), nn.Dropout(config.dropout)
-        )
-        self.conformer = Conformer(
-            config.width,
-            config.layers,
-            config.heads,
-            kernel=config.kernel,
-            reach=config.reach,
-            dropout=config.dropout,
-            drop_path=config.drop_path,
-        )
+        self.encoder = LipEncoder(config)
         self.name_word = nn.Linear(config.width, words) if words else None
         self.grow = nn.Linear(config.width, self.phases * config.frame_width)
         self.frame_blocks = nn.ModuleList(
@@ -144,7 +104,7 @@ class Parallel(FrameRegressor):
             Normalised features (B, S, D) with S = floor(T x ratio), or the target's length; zero where padded.
         """
         T = video.shape[1]
-        encoded = self.conformer(self.enter(self.trunk(video, frames)), mask(frames, T))
+        encoded = self.encoder(video, frames)
         size = int(T * self.ratio) if target is None else target.shape[1]
         place = torch.arange(size, device=video.device)
         # Feature frame s lies in picture floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.

@@ -2,7 +2,8 @@
 
 Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same
 task with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation
-speech: LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting.
+speech: LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting. Features that are no mel cannot
+be heard: theirs is the distance, LiRA's own loss.
 """
 
 from __future__ import annotations
@@ -37,6 +38,34 @@ from lipsound2.tasks.words import PICTURE_RATE, WordTimes, load_words, save_word
 
 
 @dataclass(frozen=True)
+class Features:
+    """A target that is no mel: features at the rate of the pictures, dumped by the verb `targets`.
+
+    Attributes:
+        name: of the kind.
+        dims: numbers a picture.
+    """
+
+    name: str
+    dims: int
+
+
+def read_target(kind: Path) -> MelConfig | Features:
+    """What an archive folder's features are.
+
+    Raises:
+        LipsoundError: it has no index, or holds neither a mel nor matrices.
+    """
+    features = Archive(kind)
+    if "hop" in features.meta:
+        return from_mapping(MelConfig, features.meta, f"{kind}/kind.yaml")
+    first = features[features.ids[0]]
+    if first.ndim != 2 or first.dtype.kind != "f":
+        raise LipsoundError(f"{kind}: expected matrices of features, found {first.dtype} of shape {first.shape}")
+    return Features(kind.name, first.shape[1])
+
+
+@dataclass(frozen=True)
 class RegressConfig:
     """Keys of this task in a config.
 
@@ -56,7 +85,7 @@ class RegressConfig:
         valid_iterations: Griffin-Lim iterations of that; fewer than in synthesis, the order of models is the same.
     """
 
-    model: Literal["parallel", "lipsound2"] = "parallel"
+    model: Literal["parallel", "lipsound2", "lira"] = "parallel"
     input: str = "mouth"
     target: str = "mel-fine"
     loss: Literal["l1", "mse"] = "l1"
@@ -82,7 +111,7 @@ class Regress:
         self.settings = settings
         self.network = network
         self.augmentation = augmentation
-        self.target: MelConfig | None = None
+        self.target: MelConfig | Features | None = None
         self.words: list[str] = []
         self.mean = self.std = self.mean_by_time = np.zeros(0, np.float32)
 
@@ -101,27 +130,42 @@ class Regress:
         return [dump / self.settings.input, dump / self.settings.target]
 
     @property
-    def mel(self) -> MelConfig:
-        """The target's mel, known once data or an experiment was read."""
+    def goal(self) -> MelConfig | Features:
+        """What is predicted, known once data or an experiment was read."""
         if self.target is None:
             raise LipsoundError("the task has read neither data nor an experiment yet")
         return self.target
 
     @property
+    def mel(self) -> MelConfig:
+        """The target's mel.
+
+        Raises:
+            LipsoundError: it predicts other features, which nobody can make audible.
+        """
+        if isinstance(self.goal, Features):
+            raise LipsoundError(
+                f"the model predicts '{self.goal.name}', not a mel: it cannot speak; give one with 'target: mel-...'"
+            )
+        return self.goal
+
+    @property
     def ratio(self) -> float:
         """Feature frames a picture."""
-        return self.mel.sample_rate / self.mel.hop / PICTURE_RATE
+        return 1.0 if isinstance(self.goal, Features) else self.goal.sample_rate / self.goal.hop / PICTURE_RATE
 
     @property
     def sample_rate(self) -> int:
         """Of the sounds in an `Evaluation`, in Hz."""
-        return self.mel.sample_rate
+        return 0 if isinstance(self.goal, Features) else self.goal.sample_rate
 
     def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[CropsAndFeatures, CropsAndFeatures]:
         """Training and validation clips; reads the training set's statistics."""
-        features = Archive(dump / self.settings.target)
-        self.target = from_mapping(MelConfig, features.meta, f"{dump / self.settings.target}/kind.yaml")
-        self.sounds = Archive(dump / "sound")
+        self.target = read_target(dump / self.settings.target)
+        if self.settings.estoi_weight:
+            _ = self.mel  # told now, and not at the first update
+        if not isinstance(self.target, Features):
+            self.sounds = Archive(dump / "sound")
         kinds = (self.settings.input, self.settings.target)
         times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
         self.words = vocabulary(times[0])
@@ -138,32 +182,34 @@ class Regress:
         validation = CropsAndFeatures(
             valid, dump, kinds, self.ratio, self.augmentation, training=False, words=WordTimes(times[1], self.words)
         )
-        self.mean, self.std = statistics(dump / self.settings.target, training.ids)
-        self.mean_by_time = mean_by_time(training, self.mean)
+        if not isinstance(self.target, Features):  # those are normalised already
+            self.mean, self.std = statistics(dump / self.settings.target, training.ids)
+            self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
     def build(self) -> FrameRegressor:
         """The network, with the statistics of the training set in its buffers."""
         words = len(self.words) + 1 if self.words else 0
-        network = regression_model(self.settings.model)[0](
-            self.network, dims=self.mel.bands, ratio=self.ratio, words=words
-        )
+        dims = self.goal.dims if isinstance(self.goal, Features) else self.goal.bands
+        network = regression_model(self.settings.model)[0](self.network, dims=dims, ratio=self.ratio, words=words)
         if len(self.mean):
             network.target_mean.copy_(torch.from_numpy(self.mean))
             network.target_std.copy_(torch.from_numpy(self.std))
         return network
 
     def save(self, exp: Path) -> None:
-        """Write what later verbs need beside config and weights: mel, training mean at each time, vocabulary."""
-        write_yaml(exp / "target.yaml", to_mapping(self.mel))
-        with atomic_path(exp / "mean_by_time.npy") as temporary:
-            np.save(temporary, self.mean_by_time)
+        """Write what later verbs need beside config and weights: target, training mean at each time, vocabulary."""
+        write_yaml(exp / "target.yaml", to_mapping(self.goal))
+        if len(self.mean_by_time):
+            with atomic_path(exp / "mean_by_time.npy") as temporary:
+                np.save(temporary, self.mean_by_time)
         save_words(exp, self.words)
 
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote."""
         path = exp / "target.yaml"
-        self.target = from_mapping(MelConfig, read_yaml(path), str(path))
+        content = read_yaml(path)
+        self.target = from_mapping(MelConfig if "hop" in content else Features, content, str(path))
         if (exp / "mean_by_time.npy").exists():
             self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
         self.words = load_words(exp)
@@ -172,7 +218,9 @@ class Regress:
         """What goes in and what comes out."""
         return {
             "Input": f"`{self.settings.input}` crops, 25 pictures a second",
-            "Output": f"`{self.mel.name}` mel, {self.mel.sample_rate} Hz",
+            "Output": f"{self.goal.dims} features '{self.goal.name}' a picture"
+            if isinstance(self.goal, Features)
+            else f"`{self.goal.name}` mel, {self.goal.sample_rate} Hz",
         }
 
     def collate(self, samples: list[Sample]) -> Batch:
@@ -228,7 +276,9 @@ class Regress:
         return (each * valid[..., None]).sum()
 
     def evaluate(self, model: FrameRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
-        """Speak validation clips freely and score them against the real sound."""
+        """Speak validation clips freely and score them against the real sound; measure features that are no sound."""
+        if isinstance(self.goal, Features):
+            return self._measure(model, valid, device)
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
         named = np.zeros(2)  # pictures with a word, and those where it was named right
@@ -261,6 +311,20 @@ class Regress:
         if named[0]:
             numbers["words_named"] = float(named[1] / named[0])
         return Evaluation(numbers["estoi"], numbers, pictures, sounds)
+
+    def _measure(self, model: FrameRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
+        """L1 of all validation clips, and the share of the features' variance that is explained."""
+        away = squared = varied = count = 0.0
+        for start in range(0, len(valid), 16):
+            batch = self.collate([valid.get(index, None) for index in range(start, min(start + 16, len(valid)))])
+            features = model.generate(batch.video.to(device), batch.lengths.to(device)).features.float().cpu()
+            inside = mask(batch.target_lengths, batch.target.shape[1])
+            error, true = (features - batch.target)[inside], batch.target[inside]
+            away, squared = away + float(error.abs().sum()), squared + float(error.square().sum())
+            # Features are dumped with mean 0 over the training set, so their squares are their variance.
+            varied, count = varied + float(true.square().sum()), count + error.numel()
+        numbers = {"l1": away / count, "explained": 1 - squared / varied}
+        return Evaluation(-numbers["l1"], numbers)
 
 
 def grey(values: np.ndarray) -> np.ndarray:
