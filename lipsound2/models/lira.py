@@ -1,7 +1,7 @@
 """LiRA's pretext model: mouths -> encoder -> MLP head -> the features of the sound at each picture.
 
 Trained with L1 on what a frozen network (PASE+) hears, without a label (Ma et al., "LiRA", Interspeech 2021). Depth,
-width and head are not published: the Conformer is the group's of the same year, the head two layers with one activation.
+width and head are not published: the Conformer is the group's of that year, the head two layers with one activation.
 """
 
 from __future__ import annotations
