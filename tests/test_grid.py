@@ -6,15 +6,17 @@ import itertools
 import random
 import zipfile
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from lipsound2 import corpora
-from lipsound2.corpora.grid import SPEAKERS, scan
+from lipsound2.corpora.grid import PROTOCOLS, SPEAKERS, scan
 from lipsound2.corpora.lists import read_lists
 from lipsound2.corpora.pairs import derange, most_shared
-from lipsound2.corpora.protocols import PROTOCOLS, places, split
+from lipsound2.corpora.protocols import places
+from lipsound2.corpora.recordings import Recordings
 from lipsound2.corpora.sentences import SLOTS, format_align, read_align, shared_words, words_of
 from lipsound2.corpora.summary import verdict
 from lipsound2.corpora.unpack import unpack_zip
@@ -47,6 +49,15 @@ def make(root: Path, pattern: str, align: str | None = "align/{speaker}", speake
                 text.parent.mkdir(parents=True, exist_ok=True)
                 text.write_text(align_text(name))
     return root
+
+
+def aligned(found: Recordings) -> int:
+    """Clips whose words have times."""
+    return sum(bool(clip.words) for clip in found.by_id.values())
+
+
+def owners(ids: Collection[str]) -> set[str]:
+    return {id.partition("-")[0] for id in ids}
 
 
 def table(path: Path) -> dict[str, str]:
@@ -87,11 +98,11 @@ def test_align_times_are_seconds() -> None:
     ],
 )
 def test_layouts(tmp_path: Path, pattern: str, align: str | None) -> None:
-    inventory = scan([make(tmp_path, pattern, align)])
-    assert sorted(inventory.clips) == sorted(f"s{n}-{name}" for n in (1, 2) for name in names_of(n))
-    assert len(inventory.word_times) == (40 if align else 0)
-    assert inventory.problems == []
-    assert inventory.notes == []
+    found = scan(make(tmp_path, pattern, align))
+    assert sorted(found.by_id) == sorted(f"s{n}-{name}" for n in (1, 2) for name in names_of(n))
+    assert aligned(found) == (40 if align else 0)
+    assert found.problems == []
+    assert found.notes == []
 
 
 def test_alignments_attached_to_the_wrong_speakers_are_found(tmp_path: Path) -> None:
@@ -101,20 +112,20 @@ def test_alignments_attached_to_the_wrong_speakers_are_found(tmp_path: Path) -> 
             path = tmp_path / "alignments" / folder / f"{name}.align"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(align_text(name))
-    inventory = scan([tmp_path])
-    assert len(inventory.word_times) == 60
-    assert inventory.problems == []
-    assert [note.split()[3] for note in inventory.notes] == ["s5", "s6"]
-    assert f"{Path('alignments') / 's6'}" in inventory.notes[0]
+    found = scan(tmp_path)
+    assert aligned(found) == 60
+    assert found.problems == []
+    assert [note.split()[3] for note in found.notes] == ["s5", "s6"]
+    assert f"{Path('alignments') / 's6'}" in found.notes[0]
 
 
 def test_a_foreign_alignment_folder_is_not_taken(tmp_path: Path) -> None:
     make(tmp_path, "{speaker}", "align/{speaker}", speakers=(1,))
     make(tmp_path, "{speaker}", None, speakers=(2,))
     (tmp_path / "align" / "s1" / f"{names_of(2)[0]}.align").write_text(align_text(names_of(2)[0]))
-    inventory = scan([tmp_path])
-    assert len(inventory.word_times) == 20
-    assert inventory.names["s2"] == set(names_of(2))
+    found = scan(tmp_path)
+    assert aligned(found) == 20
+    assert found.names["s2"] == set(names_of(2))
 
 
 def test_transcripts_are_checked(tmp_path: Path) -> None:
@@ -122,13 +133,13 @@ def test_transcripts_are_checked(tmp_path: Path) -> None:
     first, second = names_of(1)[:2]
     (tmp_path / "align/s1" / f"{first}.align").write_text(align_text(second))
     (tmp_path / "align/s1" / f"{second}.align").write_text("0 10\n")
-    inventory = scan([tmp_path])
-    assert {(p.id, p.reason, p.dropped) for p in inventory.problems} == {
+    found = scan(tmp_path)
+    assert {(p.id, p.reason, p.dropped) for p in found.problems} == {
         (f"s1-{first}", "transcript-mismatch", False),
         (f"s1-{second}", "unreadable-alignment", False),
     }
-    assert f"s1-{first}" in inventory.clips
-    assert len(inventory.word_times) == 38
+    assert f"s1-{first}" in found.by_id
+    assert aligned(found) == 38
 
 
 def test_odd_files_are_told(tmp_path: Path) -> None:
@@ -142,22 +153,22 @@ def test_odd_files_are_told(tmp_path: Path) -> None:
     twice.write_bytes(b"x" * 99)
     (tmp_path / "s21").mkdir()
     (tmp_path / "s21" / "bbaf2n.wav").touch()
-    inventory = scan([tmp_path])
-    assert {p.reason for p in inventory.problems} == {"not-a-grid-name", "no-speaker", "second-copy"}
-    assert inventory.clips[f"s2-{names_of(2)[0]}"].video == twice
-    assert any("s21" in note for note in inventory.notes)
-    assert len(inventory.clips) == 40
+    found = scan(tmp_path)
+    assert {p.reason for p in found.problems} == {"not-a-grid-name", "no-speaker", "second-copy"}
+    assert found.by_id[f"s2-{names_of(2)[0]}"].video == str(twice)
+    assert any("s21" in note for note in found.notes)
+    assert len(found.by_id) == 40
 
 
 def test_nothing_there_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match="no such folder"):
-        scan([tmp_path / "absent"])
+        scan(tmp_path / "absent")
     (tmp_path / "readme.txt").touch()
     with pytest.raises(LipsoundError, match=r"found readme\.txt"):
-        scan([tmp_path])
+        scan(tmp_path)
     (tmp_path / "s1.zip").touch()
     with pytest.raises(LipsoundError, match="still packed"):
-        scan([tmp_path])
+        scan(tmp_path)
 
 
 def pack(path: Path, members: dict[str, bytes]) -> Path:
@@ -219,7 +230,7 @@ def whole_corpus() -> dict[str, set[str]]:
 )
 def test_protocols_of_a_whole_corpus_have_the_published_counts(name: str, counts: dict[str, int]) -> None:
     protocol = PROTOCOLS[name]
-    sets = split(protocol, whole_corpus())
+    sets = protocol.split(Recordings(names=whole_corpus()))
     assert {subset: len(ids) for subset, ids in sets.items()} == counts == protocol.wanted()
     assert len(set().union(*sets.values())) == sum(counts.values())
     if protocol.published:
@@ -229,23 +240,23 @@ def test_protocols_of_a_whole_corpus_have_the_published_counts(name: str, counts
 
 
 def test_speakers_of_the_unseen_protocols() -> None:
-    sets = split(PROTOCOLS["unseen"], whole_corpus())
-    assert set(sets["test"].values()) == {"s1", "s2", "s20", "s22"}
-    assert set(sets["train"].values()).isdisjoint(sets["test"].values())
-    sets = split(PROTOCOLS["unseen-vougioukas"], whole_corpus())
-    owners = [set(ids.values()) for ids in sets.values()]
-    assert [len(owner) for owner in owners] == [16, 7, 10]
-    assert set().union(*owners) == set(SPEAKERS)
-    assert "s24" in owners[0]
+    sets = PROTOCOLS["unseen"].split(Recordings(names=whole_corpus()))
+    assert owners(sets["test"]) == {"s1", "s2", "s20", "s22"}
+    assert owners(sets["train"]).isdisjoint(owners(sets["test"]))
+    sets = PROTOCOLS["unseen-vougioukas"].split(Recordings(names=whole_corpus()))
+    speakers = [owners(ids) for ids in sets.values()]
+    assert [len(some) for some in speakers] == [16, 7, 10]
+    assert set().union(*speakers) == set(SPEAKERS)
+    assert "s24" in speakers[0]
 
 
 def test_a_partial_corpus_does_not_move_clips() -> None:
     names = set(whole_corpus()["s1"])
     some = set(sorted(names)[::3])
     fewer = set(sorted(some)[::2])
-    assert places("s1", fewer, 0).items() <= places("s1", some, 0).items()
-    assert places("s1", some, 0) != places("s1", some, 1)
-    share = sum(place < 0.3 for place in places("s1", set(sorted(names)[1:]), 0).values()) / 999
+    assert places("s1", fewer, 0, 1000).items() <= places("s1", some, 0, 1000).items()
+    assert places("s1", some, 0, 1000) != places("s1", some, 1, 1000)
+    share = sum(place < 0.3 for place in places("s1", set(sorted(names)[1:]), 0, 1000).values()) / 999
     assert share == pytest.approx(0.3, abs=0.05)
 
 
@@ -258,9 +269,9 @@ def test_pictures_missing_of_aligned_sentences_do_not_move_clips(tmp_path: Path)
     (tmp_path / "s1").mkdir()
     for name in names[::2]:
         (tmp_path / "s1" / f"{name}.mpg").touch()
-    inventory = scan([tmp_path])
-    whole = split(PROTOCOLS["4speakers"], {"s1": set(names)})
-    assert split(PROTOCOLS["4speakers"], inventory.names) == whole
+    found = scan(tmp_path)
+    whole = PROTOCOLS["4speakers"].split(Recordings(names={"s1": set(names)}))
+    assert PROTOCOLS["4speakers"].split(found) == whole
     assert len(whole["test"]) == 50
 
 
@@ -367,6 +378,6 @@ def test_real_lists(grid: Path, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_real_alignments_confirm_the_names(grid: Path) -> None:
-    inventory = scan([grid])
-    assert len(inventory.word_times) == len(list(grid.glob("align/*/*.align")))
-    assert Counter(problem.reason for problem in inventory.problems) == {}
+    found = scan(grid)
+    assert aligned(found) == len(list(grid.glob("align/*/*.align")))
+    assert Counter(problem.reason for problem in found.problems) == {}

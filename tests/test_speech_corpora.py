@@ -34,7 +34,7 @@ from lipsound2.recognition.normalise import normalise
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = sorted(path.stem for path in LAYOUTS.glob("*.txt"))
+NAMES = ["aishell1", "aishell2", "librispeech"]
 MAKE = {"librispeech": make_librispeech, "aishell1": make_aishell1, "aishell2": make_aishell2}
 # Not needed by a reader, so not generated: papers that lie beside the sounds, archives that are unpacked.
 BESIDE = {
@@ -66,8 +66,7 @@ def reasons(found) -> Counter[str]:
 
 
 def test_every_line_of_a_layout_is_marked_with_its_source():
-    assert NAMES == ["aishell1", "aishell2", "librispeech"]
-    for name in NAMES:
+    for name in sorted(path.stem for path in LAYOUTS.glob("*.txt")):
         layout = Layout.read(name)
         assert {mark for mark, _ in layout.marks} == {"verified", "from memory"}
         assert all(source.strip() for _, source in layout.marks)
@@ -146,7 +145,7 @@ def test_librispeech_is_prepared(generated, tmp_path, capsys):
     assert "dev-other: EMPTY" in told
     assert "the corpus at hand is partial (train 6 of 281241, dev-clean 2 of 2703" in told
     assert not (data / "problems.tsv").exists()
-    sets = {path.name: DataDir(path) for path in (data / "960h").iterdir()}
+    sets = {path.name: DataDir(path) for path in (data / "960h").iterdir() if path.is_dir()}
     assert {name: len(part) for name, part in sets.items()} == {"train": 6, "dev-clean": 2, "test-clean": 2}
     assert sets["train"].text["19-198-0000"] == ENGLISH["train-clean-100", 19, 198][0]
     assert set(sets["train"].utt2spk.values()) == {"19", "27"}
@@ -154,19 +153,19 @@ def test_librispeech_is_prepared(generated, tmp_path, capsys):
     assert validate(data / "all") == 0
     assert validate(data / "960h" / "train") == 0
     prepare("librispeech", generated["librispeech"], data, protocol="960h")
-    assert capsys.readouterr().out.count("done, skipped") == 4
+    assert capsys.readouterr().out.count("done, skipped") == 2
 
 
 @pytest.mark.parametrize("name", ["aishell1", "aishell2"])
 def test_aishell_is_prepared(name, generated, tmp_path, capsys):
     prepare("aishell", generated[name], tmp_path, protocol=name)
-    sets = {path.name: DataDir(path) for path in (tmp_path / name).iterdir()}
+    sets = {path.name: DataDir(path) for path in (tmp_path / name).iterdir() if path.is_dir()}
     assert {name: len(part) for name, part in sets.items()} == {"train": 6, "dev": 2, "test": 2}
     texts = {normalise(text, "zh") for text in sets["test"].text.values()}
     assert texts == {sentence.replace(" ", "") for sentence in MANDARIN["test", 764]}
     assert validate(tmp_path / "all") == 0
     other = {"aishell1": "aishell2", "aishell2": "aishell1"}[name]
-    with pytest.raises(LipsoundError, match=f"protocol {other} needs {other}-train, .* none is there"):
+    with pytest.raises(LipsoundError, match=f"protocol {other} needs {other}-train, .* none of its clips is there"):
         prepare("aishell", generated[name], tmp_path, protocol=other)
 
 
@@ -174,7 +173,7 @@ def test_wrong_options_are_one_line(generated, tmp_path):
     root = generated["librispeech"]
     with pytest.raises(LipsoundError, match="unknown protocol '4speakers' of librispeech; one of: 960h, 460h, 100h"):
         prepare("librispeech", root, tmp_path / "d", protocol="4speakers")
-    with pytest.raises(LipsoundError, match="only for GRID; the sets of librispeech are fixed"):
+    with pytest.raises(LipsoundError, match=r"--lists: librispeech has no use for it, .* add --protocol lists"):
         prepare("librispeech", root, tmp_path / "d", protocol="960h", lists=tmp_path)
     for corpus, wanted in (("librispeech", "wanted dev-clean"), ("aishell", "wanted transcript/aishell_transcript")):
         with pytest.raises(LipsoundError, match="no such folder"):
@@ -182,7 +181,7 @@ def test_wrong_options_are_one_line(generated, tmp_path):
         (tmp_path / "other" / "stuff").mkdir(parents=True, exist_ok=True)
         with pytest.raises(LipsoundError, match=f"{wanted}.*found stuff"):
             prepare(corpus, tmp_path / "other", tmp_path / "d")
-    with pytest.raises(LipsoundError, match="needs aishell2-train, aishell2-dev, aishell2-test; none is there"):
+    with pytest.raises(LipsoundError, match="needs aishell2-train, aishell2-dev, aishell2-test, found S0001"):
         prepare("aishell", generated["aishell1"], tmp_path / "d", protocol="aishell2")
 
 
@@ -236,8 +235,8 @@ def test_a_wav_copy_of_a_flac_is_not_a_second_utterance(generated, tmp_path):
     shutil.copy(folder / "1272-128104-0000.flac", folder / "1272-128104-0000.wav")
     (folder / "1272-128104-0001.flac").rename(folder / "1272-128104-0001.wav")
     found = librispeech.scan(top)
-    assert found.by_id["1272-128104-0000"].sound.path.suffix == ".flac"
-    assert found.by_id["1272-128104-0001"].sound.path.suffix == ".wav"
+    assert Path(found.by_id["1272-128104-0000"].wav).suffix == ".flac"
+    assert Path(found.by_id["1272-128104-0001"].wav).suffix == ".wav"
     assert not found.problems
 
 

@@ -204,9 +204,9 @@ def test_a_generated_corpus_is_grid(tmp_path: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(LipsoundError, match=r"made with other options \(seed\)"):
         generate(root, clips=4, seed=1)
 
-    inventory = scan([root])
-    assert len(inventory.word_times) == 4
-    assert inventory.problems == []
+    found = scan(root)
+    assert [bool(clip.words) for clip in found.by_id.values()] == [True] * 4
+    assert found.problems == []
     for path in now:
         times, sound, start, rate = read(path)
         assert len(times) == 75

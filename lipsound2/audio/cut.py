@@ -49,10 +49,9 @@ def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
     for name in data.ids:
         if name in lines and (name in data.wav or name in data.video):
             start, pictures = lines[name]
+            path = data.wav.get(name) or data.video[name]
             # A sound file of its own begins with the picture; sound in the video file shares the video's clock.
-            cuts[name] = (
-                Cut(data.wav[name], None, pictures) if name in data.wav else Cut(data.video[name], start, pictures)
-            )
+            cuts[name] = Cut(path, start if path == data.video.get(name) else None, pictures)
     if not cuts:
         raise LipsoundError(
             f"{data.path}: none of its {len(data.ids)} clips has a time line in {dump / 'landmarks'}; "

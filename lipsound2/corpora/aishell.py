@@ -16,31 +16,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lipsound2.corpora.grid import Problem
-from lipsound2.corpora.recordings import Recordings, SoundFile, SpeechCorpus, folders, read_lines, sound_files
+from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
+from lipsound2.corpora.protocols import ByPart
+from lipsound2.corpora.recordings import Problem, Recordings, SoundFile, folders, read_lines, sound_files
 from lipsound2.errors import LipsoundError
 
-AISHELL = SpeechCorpus(
-    parts={  # those held out first: an utterance that lies in two of them is not trained on
-        "aishell1-test": 7176,
-        "aishell1-dev": 14326,
-        "aishell1-train": 120098,
-        "aishell2-test": 5000,
-        "aishell2-dev": 2500,
-        "aishell2-train": 1009223,
-    },
-    protocols={
-        name: {subset: (f"{name}-{subset}",) for subset in ("train", "dev", "test")}
-        for name in ("aishell2", "aishell1")
-    },
-)
+_PARTS = {  # those held out first: an utterance that lies in two of them is not trained on
+    "aishell1-test": 7176,
+    "aishell1-dev": 14326,
+    "aishell1-train": 120098,
+    "aishell2-test": 5000,
+    "aishell2-dev": 2500,
+    "aishell2-train": 1009223,
+}
 _TRANSCRIPTS = Path("transcript", "aishell_transcript_v0.8.txt")
 _SETS = {"test": "test", "dev": "dev", "data": "train", "train": "train"}  # folder of AISHELL-2 -> set
 _CHANNELS = frozenset({"android", "mic"})
 _DEPTH = 4  # folders between the one that is given and those with transcripts
 
 
-def scan(root: Path) -> Recordings:
+def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     """Find and check every utterance of AISHELL-1 or AISHELL-2 (iOS) below `root`.
 
     Raises:
@@ -132,3 +127,14 @@ def _read(path: Path, found: Recordings) -> dict[str, str]:
         raise LipsoundError(f"{path}: cannot be read as UTF-8 text ({error}); unpack it again") from error
     found.problems += problems
     return values
+
+
+AISHELL = Corpus(
+    title="AISHELL",
+    scan=scan,
+    protocols={
+        name: ByPart(sets={subset: (f"{name}-{subset}",) for subset in ("train", "dev", "test")}, counts=_PARTS)
+        for name in ("aishell2", "aishell1")
+    },
+    parts=_PARTS,
+)

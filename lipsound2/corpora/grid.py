@@ -4,7 +4,8 @@ Speaker folders `s1`..`s34` may lie anywhere up to three folders below the root,
 its folder (`s1/*.mpg`, `s1/video/*.mpg`, `s1/video/mpg_6000/*.mpg`, `s1/s1/*.mpg`). Alignments may lie in `s1/align`,
 `align/s1`, `alignments/s1` or nowhere. The text of a clip is its file name; alignments confirm it.
 
-Source: Cooke et al. 2006; Zenodo record 3625687, whose alignment folders are attached to the wrong speakers.
+Source: Cooke et al. 2006; Zenodo record 3625687, whose alignment folders are attached to the wrong speakers. Which 255
+sentences of a speaker the papers drew for testing is not reproduced, only how many.
 """
 
 from __future__ import annotations
@@ -12,80 +13,92 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
+from lipsound2.corpora.pairs import derange, most_shared
+from lipsound2.corpora.protocols import VALID_SHARE, Assign, BySpeaker, by_speakers, shares
+from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings
 from lipsound2.corpora.sentences import PAUSES, read_align, words_of
+from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.errors import LipsoundError
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 35) if number != 21)  # talker 21 was never filmed
 SENTENCES = 1000  # of each speaker
-VIDEO_SUFFIXES = frozenset({".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv"})
 _SPEAKER = re.compile(r"s([1-9]\d?)", re.IGNORECASE)
 _IGNORED = {"__MACOSX", "@eaDir"}
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One recorded sentence."""
-
-    speaker: str
-    name: str
-    video: Path
-
-    @property
-    def id(self) -> str:
-        return f"{self.speaker}-{self.name}"
-
-    @property
-    def text(self) -> str:
-        return " ".join(words_of(self.name) or ())
+_OVERLAPPED_TEST = 255 / SENTENCES
+_OF_TRAIN = f"{VALID_SHARE:.0%} of the training clips are held out as 'valid', which the papers do not have"
+_CLOSE = 0.015  # public copies of GRID and published lists differ by up to this much
+_SLACK = len(SPEAKERS) / SENTENCES  # sets of a few hundred clips: one clip a speaker
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something about one file that a person should know. `dropped`: the file is not used."""
-
-    id: str
-    file: Path
-    reason: str
-    detail: str
-    dropped: bool = True
+def _named(numbers: str) -> tuple[str, ...]:
+    return tuple(f"s{number}" for number in numbers.split())
 
 
-@dataclass
-class Inventory:
-    """What was found below a root.
-
-    `names[speaker]` are all sentences the speaker is known to have recorded, from pictures and alignments alike:
-    splits are cut on them, so that they do not change when pictures are missing. `word_times[id]` are the words of a
-    clip whose alignment agrees with its name, as the table of that name holds them.
-    """
-
-    clips: dict[str, Clip] = field(default_factory=dict)
-    names: dict[str, set[str]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    word_times: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def speakers(self) -> list[str]:
-        return sorted({clip.speaker for clip in self.clips.values()}, key=lambda speaker: int(speaker[1:]))
+def _protocol(
+    speakers: tuple[str, ...], assign: Assign, *published: tuple[str, Mapping[str, int]], note: str = ""
+) -> BySpeaker:
+    return BySpeaker(
+        speakers=speakers, assign=assign, whole=SENTENCES, published=published, note=note, close=_CLOSE, slack=_SLACK
+    )
 
 
-def scan(roots: list[Path]) -> Inventory:
-    """Find and check every clip below the roots.
+PROTOCOLS: dict[str, BySpeaker] = {
+    "4speakers": _protocol(
+        _named("1 2 4 29"),
+        shares(0.05, 0.05),
+        ("Mira et al.", {"train": 3576, "valid": 210, "test": 210}),
+        ("VCA-GAN", {"train": 3586, "valid": 199, "test": 200}),
+        ("SLTS", {"train": 3600, "valid": 200, "test": 200}),
+    ),
+    "lipsound2-sd": _protocol(_named("1 2 3 4"), shares(0.05, 0.05), note="the paper prints no counts"),
+    "33seen": _protocol(SPEAKERS, shares(0.05, 0.05), ("Mira et al.", {"train": 29584, "valid": 1642, "test": 1641})),
+    "overlapped": _protocol(
+        SPEAKERS,
+        shares(_OVERLAPPED_TEST, VALID_SHARE * (1 - _OVERLAPPED_TEST)),
+        ("LipNet", {"train": 24331, "test": 8415}),
+        ("VIPL", {"train": 24408, "test": 8415}),
+        ("mpc001", {"train": 24455, "test": 8415}),
+        note=_OF_TRAIN,
+    ),
+    "unseen": _protocol(
+        SPEAKERS,
+        by_speakers(_named("1 2 20 22")),
+        ("LipNet", {"train": 28775, "test": 3971}),
+        ("VIPL", {"train": 28837, "test": 3986}),
+        ("mpc001", {"train": 28870, "test": 4000}),
+        note=_OF_TRAIN,
+    ),
+    "unseen-vougioukas": _protocol(
+        SPEAKERS,
+        by_speakers(_named("2 4 11 13 15 18 19 25 31 33"), _named("9 20 23 27 29 30 34")),
+        ("VCA-GAN", {"train": 15888, "valid": 7000, "test": 9982}),
+    ),
+    # Generated faces are a whole corpus at any size, so places are ranks.
+    "mini": BySpeaker(assign=shares(0.1, 0.1), whole=0),
+}
+
+
+def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
+    """Find and check every clip below the root, and below the folder its archives are unpacked to.
 
     Raises:
-        LipsoundError: a root is no folder, or there is not one clip.
+        LipsoundError: the root is no folder, or there is not one clip.
     """
+    roots = [root, *_unpacked(root, options.unpack)]
     videos: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     aligns: dict[Path, dict[str, Path]] = defaultdict(dict)
     packed: list[Path] = []
     sound_only: set[str] = set()
-    inventory = Inventory()
+    found = Recordings()
     for root in roots:
         if not root.is_dir():
             raise LipsoundError(f"{root}: no such folder; give the folder that holds s1, s2, ... of GRID")
@@ -95,20 +108,32 @@ def scan(roots: list[Path]) -> Inventory:
             if suffix == ".align":
                 aligns[path.parent][path.stem.lower()] = path
             elif suffix in VIDEO_SUFFIXES:
-                _take_video(inventory, videos, speaker, path)
+                _take_video(found, videos, speaker, path)
             elif suffix == ".zip":
                 packed.append(path)
             elif suffix == ".wav" and speaker:
                 sound_only.add(speaker)
-    _say_packed(inventory, roots, packed, videos)
+    _say_packed(found, roots, packed, videos)
     for speaker in sorted(videos, key=lambda name: int(name[1:])):
         for name, paths in sorted(videos[speaker].items()):
-            clip = Clip(speaker, name, _one_of(paths, f"{speaker}-{name}", inventory))
-            inventory.clips[clip.id] = clip
+            id = f"{speaker}-{name}"
+            video, size = _one_of(paths, id, found)
+            text = " ".join(words_of(name) or ())
+            found.add(id, Recording(speaker, video=str(video.absolute()), size=size, text=text))
     if "s21" in sound_only and "s21" not in videos:
-        inventory.notes.append("s21 has sound only: talker 21 was never filmed, nothing is missing")
-    _attach_alignments(inventory, videos, aligns)
-    return inventory
+        found.notes.append("s21 has sound only: talker 21 was never filmed, nothing is missing")
+    _attach_alignments(found, videos, aligns)
+    return found
+
+
+def _unpacked(root: Path, folder: Path | None) -> list[Path]:
+    """Unpack the speakers' archives and the alignments of `root` into `folder`."""
+    if folder is None:
+        return []
+    for archive in sorted(root.glob("*.zip")):
+        if is_speaker_archive(archive) or archive.stem.startswith("align"):
+            unpack_zip(archive, folder)
+    return [folder] if folder.is_dir() else []
 
 
 def is_speaker_archive(path: Path) -> bool:
@@ -136,31 +161,29 @@ def _speaker_of(path: Path, root: Path) -> str | None:
     return None
 
 
-def _take_video(
-    inventory: Inventory, videos: dict[str, dict[str, list[Path]]], speaker: str | None, path: Path
-) -> None:
+def _take_video(found: Recordings, videos: dict[str, dict[str, list[Path]]], speaker: str | None, path: Path) -> None:
     name = path.stem.lower()
     if speaker is None:
         detail = "no folder above it is named like a speaker (s1 to s34)"
-        inventory.problems.append(Problem(path.stem, path, "no-speaker", detail))
+        found.problems.append(Problem(path.stem, path, "no-speaker", detail))
     elif words_of(name) is None:
         detail = "the name is not a GRID sentence (six codes such as bbaf2n)"
-        inventory.problems.append(Problem(f"{speaker}-{path.stem}", path, "not-a-grid-name", detail))
+        found.problems.append(Problem(f"{speaker}-{path.stem}", path, "not-a-grid-name", detail))
     else:
         videos[speaker][name].append(path)
 
 
-def _one_of(paths: list[Path], clip: str, inventory: Inventory) -> Path:
-    """The best of several copies of a clip: the largest file."""
-    paths = sorted(paths, key=lambda path: (-path.stat().st_size, str(path)))
+def _one_of(paths: list[Path], id: str, found: Recordings) -> tuple[Path, int]:
+    """The best of several copies of a clip, the largest file, and its bytes."""
+    sizes = {path: path.stat().st_size for path in paths}
+    paths = sorted(paths, key=lambda path: (-sizes[path], str(path)))
     for other in paths[1:]:
-        detail = f"a larger copy is used: {paths[0]}"
-        inventory.problems.append(Problem(clip, other, "second-copy", detail))
-    return paths[0]
+        found.problems.append(Problem(id, other, "second-copy", f"a larger copy is used: {paths[0]}"))
+    return paths[0], sizes[paths[0]]
 
 
 def _say_packed(
-    inventory: Inventory, roots: list[Path], packed: list[Path], videos: dict[str, dict[str, list[Path]]]
+    found: Recordings, roots: list[Path], packed: list[Path], videos: dict[str, dict[str, list[Path]]]
 ) -> None:
     """Archives that still hide clips: told, or when there is nothing else an error with the way out."""
     hiding = [path for path in packed if is_speaker_archive(path) and path.name.split(".")[0].lower() not in videos]
@@ -176,32 +199,32 @@ def _say_packed(
     hint = "give --unpack DIR to unpack them there"
     if not videos:
         raise LipsoundError(f"{roots[0]}: the corpus is still packed ({names}); {hint}")
-    inventory.notes.append(f"{len(hiding)} speakers are still packed ({names}); {hint}")
+    found.notes.append(f"{len(hiding)} speakers are still packed ({names}); {hint}")
 
 
 def _attach_alignments(
-    inventory: Inventory, videos: dict[str, dict[str, list[Path]]], aligns: dict[Path, dict[str, Path]]
+    found: Recordings, videos: dict[str, dict[str, list[Path]]], aligns: dict[Path, dict[str, Path]]
 ) -> None:
     """Find each speaker's alignment folder by its file names, and compare what it says with the clips' names."""
     checks = []
     for speaker, names in videos.items():
-        inventory.names[speaker] = set(names)
-        folder = _alignment_folder(inventory, speaker, set(names), aligns)
+        found.names[speaker] = set(names)
+        folder = _alignment_folder(found, speaker, set(names), aligns)
         if folder is None:
             continue
         files = {name: path for name, path in aligns[folder].items() if words_of(name) is not None}
-        inventory.names[speaker] |= set(files)
-        checks += [(f"{speaker}-{name}", path) for name, path in files.items() if name in names]
-    for clip, path in tqdm(checks, desc="check transcripts", unit="clip", leave=False):
-        found = _words_in(inventory.clips[clip], path)
-        if isinstance(found, Problem):
-            inventory.problems.append(found)
+        found.names[speaker] |= set(files)
+        checks += [(f"{speaker}-{name}", path) for name, path in files.items() if f"{speaker}-{name}" in found.by_id]
+    for id, path in tqdm(checks, desc="check transcripts", unit="clip", leave=False):
+        words = _words_in(id, found.by_id[id], path)
+        if isinstance(words, Problem):
+            found.problems.append(words)
         else:
-            inventory.word_times[clip] = found
+            found.by_id[id] = replace(found.by_id[id], words=words)
 
 
 def _alignment_folder(
-    inventory: Inventory, speaker: str, names: set[str], aligns: dict[Path, dict[str, Path]]
+    found: Recordings, speaker: str, names: set[str], aligns: dict[Path, dict[str, Path]]
 ) -> Path | None:
     """The folder whose file names are this speaker's.
 
@@ -219,12 +242,12 @@ def _alignment_folder(
             return None
         label = f"{common[best]} of {len(names)} names are equal"
         beside = f"; in {own} only {common[own]}" if own else ""
-        inventory.notes.append(f"the alignments of {speaker} lie in {best} ({label}{beside})")
+        found.notes.append(f"the alignments of {speaker} lie in {best} ({label}{beside})")
         return best
     return own if common[own] else None
 
 
-def _words_in(clip: Clip, path: Path) -> str | Problem:
+def _words_in(id: str, clip: Recording, path: Path) -> str | Problem:
     """A clip's words and their times; a problem when they are not what the file name says.
 
     The clip is kept then: its name is the prompt that was read.
@@ -232,9 +255,26 @@ def _words_in(clip: Clip, path: Path) -> str | Problem:
     try:
         rows = [row for row in read_align(path.read_text(encoding="utf-8")) if row[2] not in PAUSES]
     except (ValueError, OSError) as error:
-        return Problem(clip.id, path, "unreadable-alignment", str(error), dropped=False)
+        return Problem(id, path, "unreadable-alignment", str(error), dropped=False)
     spoken = [word.lower() for _, _, word in rows]
     if spoken != clip.text.split():
         detail = f"the file name says '{clip.text}', the alignment '{' '.join(spoken)}'"
-        return Problem(clip.id, path, "transcript-mismatch", detail, dropped=False)
+        return Problem(id, path, "transcript-mismatch", detail, dropped=False)
     return " ".join(f"{start:.7g} {end:.7g} {word.lower()}" for start, end, word in rows)
+
+
+def _pairs(recordings: Mapping[str, Recording], seed: int) -> dict[str, str]:
+    """GRID's pairs: fewest shared words. Told when that is not none."""
+    pairs = derange(recordings, seed)
+    if shared := most_shared(pairs):
+        print(f"mismatched pairs share up to {shared} of 6 words; the set is too small for none")
+    return pairs
+
+
+GRID = Corpus(
+    title="GRID",
+    scan=scan,
+    protocols=PROTOCOLS,
+    takes=frozenset({"unpack"}),
+    pairs=_pairs,
+)

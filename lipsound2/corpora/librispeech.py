@@ -14,34 +14,28 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lipsound2.corpora.grid import Problem
-from lipsound2.corpora.recordings import Recordings, SpeechCorpus, folders, read_lines, sound_files
+from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
+from lipsound2.corpora.protocols import ByPart
+from lipsound2.corpora.recordings import Problem, Recordings, folders, read_lines, sound_files
 from lipsound2.errors import LipsoundError
 
 _CLEAN, _OTHER = ("train-clean-100", "train-clean-360"), "train-other-500"
 _HELD_OUT = {name: (name,) for name in ("dev-clean", "dev-other", "test-clean", "test-other")}
-LIBRISPEECH = SpeechCorpus(
-    parts={  # those held out first: an utterance that lies in two of them is not trained on
-        "test-clean": 2620,
-        "test-other": 2939,
-        "dev-clean": 2703,
-        "dev-other": 2864,
-        "train-clean-100": 28539,
-        "train-clean-360": 104014,
-        "train-other-500": 148688,
-    },
-    protocols={
-        "960h": {"train": (*_CLEAN, _OTHER), **_HELD_OUT},
-        "460h": {"train": _CLEAN, **_HELD_OUT},
-        "100h": {"train": _CLEAN[:1], **_HELD_OUT},
-    },
-)
+_PARTS = {  # those held out first: an utterance that lies in two of them is not trained on
+    "test-clean": 2620,
+    "test-other": 2939,
+    "dev-clean": 2703,
+    "dev-other": 2864,
+    "train-clean-100": 28539,
+    "train-clean-360": 104014,
+    "train-other-500": 148688,
+}
 _SUFFIXES = (".flac", ".wav")  # as published, and as some people keep it
 _SPEAKERS = "SPEAKERS.TXT"
 _DEPTH = 2  # folders between the one that is given and the subsets
 
 
-def scan(root: Path) -> Recordings:
+def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     """Find and check every utterance below `root`: the folder `LibriSpeech`, one above it, or a single subset.
 
     Raises:
@@ -51,7 +45,7 @@ def scan(root: Path) -> Recordings:
         raise LipsoundError(
             f"{root}: no such folder; give the folder LibriSpeech, which holds dev-clean, test-clean, ..."
         )
-    subsets = [folder for folder in folders(root, _DEPTH, tuple(LIBRISPEECH.parts)) if folder.name in LIBRISPEECH.parts]
+    subsets = [folder for folder in folders(root, _DEPTH, tuple(_PARTS)) if folder.name in _PARTS]
     if not subsets:
         names = ", ".join(sorted(path.name for path in root.iterdir())[:6]) or "nothing"
         raise LipsoundError(
@@ -60,7 +54,7 @@ def scan(root: Path) -> Recordings:
         )
     found = Recordings()
     belongs = _read_speakers(sorted({subset.parent / _SPEAKERS for subset in subsets}), found)
-    order = list(LIBRISPEECH.parts)
+    order = list(_PARTS)
     for subset in sorted(subsets, key=lambda folder: order.index(folder.name)):
         for speaker in tqdm(list(_numbered(subset)), desc=subset.name, unit="speaker", leave=False):
             if belongs.get(speaker.name, subset.name) != subset.name:
@@ -111,3 +105,14 @@ def _read_speakers(files: list[Path], found: Recordings) -> dict[str, str]:
                 belongs[fields[0]] = fields[2]
                 found.speakers.setdefault(fields[2], set()).add(fields[0])
     return belongs
+
+
+LIBRISPEECH = Corpus(
+    title="LibriSpeech",
+    scan=scan,
+    protocols={
+        name: ByPart(sets={"train": parts, **_HELD_OUT}, counts=_PARTS)
+        for name, parts in {"960h": (*_CLEAN, _OTHER), "460h": _CLEAN, "100h": _CLEAN[:1]}.items()
+    },
+    parts=_PARTS,
+)

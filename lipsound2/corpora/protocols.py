@@ -1,50 +1,193 @@
-"""Who trains on what: the published splits of GRID by name, and split lists of one's own.
+"""Who trains on what: splits by speakers and shares, by parts of a corpus, by lists, or by a rule.
 
-A split is a function of (seed, id). Within a speaker the sentences are ordered by a hash of seed and id. When all 1000
-sentences of the speaker are known (from pictures or alignments), places in that order are ranks, so that counts are
-exactly those of the papers; otherwise a place is the hash itself, so that a clip never changes its set because
-others are missing. Which 255 sentences the papers drew is not reproduced, only how many.
+A split is a function of (seed, id). Within a speaker the sentences are ordered by a hash of seed and id. When all
+sentences of the speaker are known, places in that order are ranks, so that counts are exactly those of the papers;
+otherwise a place is the hash itself, so that a clip never changes its set because others are missing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from lipsound2.corpora.grid import SENTENCES, SPEAKERS
+from lipsound2.corpora.recordings import Recording, Recordings
+from lipsound2.errors import LipsoundError
 
 Place = float  # in [0, 1): position of a sentence in its speaker's shuffled order
 Assign = Callable[[str, Place], str | None]  # speaker, place -> name of the set, None when unused
 
+SETS = ("train", "valid", "test")
 VALID_SHARE = 0.05  # of the training clips, where a protocol names no validation set
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """A published split.
+@dataclass(frozen=True, kw_only=True)
+class Protocol(ABC):
+    """A split.
 
-    Args:
-        speakers: those it needs.
-        assign: the set of a sentence.
+    Attributes:
         published: (who, {set: clips}) as printed or counted in their lists.
         note: what our version adds.
+        close: relative difference of counts that is none: copies of a corpus differ by a few clips.
+        slack: the same for sets of at most 1000 clips, on top: cut from many speakers, they lack a clip
+            more often.
     """
 
-    speakers: tuple[str, ...]
-    assign: Assign
     published: tuple[tuple[str, Mapping[str, int]], ...] = ()
     note: str = ""
+    close: float = 0.001
+    slack: float = 0.0
+
+    @property
+    @abstractmethod
+    def needs(self) -> str:
+        """What of the corpus it needs, for messages."""
+
+    @abstractmethod
+    def wanted(self) -> dict[str, int]:
+        """Clips per set of a whole corpus; a set of unknown size is left out."""
+
+    @abstractmethod
+    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
+        """Set -> ids that belong to it, whether they are there or not.
+
+        Raises:
+            LipsoundError: what tells them apart is missing, such as a list.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class BySpeaker(Protocol):
+    """Whole speakers, or shares of every speaker's sentences.
+
+    Attributes:
+        speakers: those it needs; empty: all there are.
+        assign: the set of a sentence.
+        whole: sentences of a speaker from which on places are ranks; None: they are always hashes.
+    """
+
+    assign: Assign
+    speakers: tuple[str, ...] = ()
+    whole: int | None = None
+
+    @property
+    def needs(self) -> str:
+        return f"the speakers {' '.join(self.speakers)}" if self.speakers else "clips"
 
     def wanted(self) -> dict[str, int]:
-        """Clips per set of a whole corpus, 1000 sentences a speaker."""
-        counts: dict[str, int] = {}
-        for speaker in self.speakers:
-            for rank in range(SENTENCES):
-                name = self.assign(speaker, rank / SENTENCES)
-                if name:
-                    counts[name] = counts.get(name, 0) + 1
-        return counts
+        counts: Counter[str] = Counter()
+        for speaker in self.speakers if self.whole else ():
+            for rank in range(self.whole or 0):
+                if name := self.assign(speaker, rank / (self.whole or 1)):
+                    counts[name] += 1
+        return dict(counts)
+
+    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
+        names = found.names or _names(found.by_id)
+        sets: dict[str, Collection[str]] = {name: [] for name in SETS}
+        for speaker in self.speakers or sorted(names):
+            for name, place in places(speaker, names.get(speaker, set()), seed, self.whole).items():
+                if chosen := self.assign(speaker, place):
+                    list_of(sets, chosen).append(f"{speaker}-{name}")
+        return sets
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByPart(Protocol):
+    """Sets that are parts of a corpus as published.
+
+    Attributes:
+        sets: set -> the parts it is made of.
+        counts: part -> clips of the whole part.
+    """
+
+    sets: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, int]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All parts it needs."""
+        return tuple(part for parts in self.sets.values() for part in parts)
+
+    @property
+    def needs(self) -> str:
+        return ", ".join(self.parts)
+
+    def wanted(self) -> dict[str, int]:
+        return {name: sum(self.counts[part] for part in parts) for name, parts in self.sets.items()}
+
+    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
+        owner = {part: name for name, parts in self.sets.items() for part in parts}
+        sets: dict[str, Collection[str]] = {name: [] for name in self.sets}
+        for id, recording in found.by_id.items():
+            if recording.part in owner:
+                list_of(sets, owner[recording.part]).append(id)
+        return sets
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByList(Protocol):
+    """Sets that are lists of ids, which the package or the corpus brings (`Recordings.lists`).
+
+    Attributes:
+        sets: set -> name of its list.
+        counts: set -> clips of the whole list.
+        where: where such a list is looked for, for messages.
+    """
+
+    sets: Mapping[str, str]
+    counts: Mapping[str, int]
+    where: str
+
+    @property
+    def needs(self) -> str:
+        return f"the clips of the lists {', '.join(self.sets.values())}"
+
+    def wanted(self) -> dict[str, int]:
+        return dict(self.counts)
+
+    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
+        if absent := [name for name in self.sets.values() if name not in found.lists]:
+            raise LipsoundError(f"the list {', '.join(absent)} is absent; looked for {self.where}")
+        return {name: found.lists[of] for name, of in self.sets.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRule(Protocol):
+    """Sets by a rule over single recordings.
+
+    Attributes:
+        rule: (id, recording, seed) -> set, None when unused.
+        counts: set -> clips of a whole corpus.
+        of: what of the corpus it needs, for messages.
+    """
+
+    rule: Callable[[str, Recording, int], str | None]
+    counts: Mapping[str, int]
+    of: str
+
+    @property
+    def needs(self) -> str:
+        return self.of
+
+    def wanted(self) -> dict[str, int]:
+        return dict(self.counts)
+
+    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
+        sets: dict[str, Collection[str]] = {name: [] for name in self.counts or SETS}
+        for id, recording in found.by_id.items():
+            if chosen := self.rule(id, recording, seed):
+                list_of(sets, chosen).append(id)
+        return sets
+
+
+def list_of(sets: dict[str, Collection[str]], name: str) -> list[str]:
+    """The list of a set that is being filled."""
+    filled = sets.setdefault(name, [])
+    assert isinstance(filled, list)
+    return filled
 
 
 def hashed(seed: int, id: str) -> Place:
@@ -52,22 +195,22 @@ def hashed(seed: int, id: str) -> Place:
     return int.from_bytes(hashlib.sha256(f"{seed}:{id}".encode()).digest()[:8]) / 2**64
 
 
-def places(speaker: str, names: set[str], seed: int, whole: int = SENTENCES) -> dict[str, Place]:
+def places(speaker: str, names: Collection[str], seed: int, whole: int | None) -> dict[str, Place]:
     """Place of each sentence in the speaker's shuffled order.
 
     Args:
         speaker: its name.
         names: all its known sentences.
         seed: of the shuffle.
-        whole: from this many sentences on, places are ranks.
+        whole: from this many sentences on, places are ranks; None: never.
     """
     hashes = {name: hashed(seed, f"{speaker}-{name}") for name in names}
-    if len(names) < whole:
+    if whole is None or len(names) < whole:
         return hashes
     return {name: rank / len(names) for rank, name in enumerate(sorted(names, key=lambda name: (hashes[name], name)))}
 
 
-def _shares(test: float, valid: float) -> Assign:
+def shares(test: float, valid: float) -> Assign:
     """Per speaker: the first `test` of the order, the next `valid`, the rest for training."""
 
     def assign(speaker: str, place: Place) -> str:
@@ -78,7 +221,7 @@ def _shares(test: float, valid: float) -> Assign:
     return assign
 
 
-def _speakers(test: tuple[str, ...], valid: tuple[str, ...] = ()) -> Assign:
+def by_speakers(test: Collection[str], valid: Collection[str] = ()) -> Assign:
     """Whole speakers for testing; without validation speakers a share of every other one."""
 
     def assign(speaker: str, place: Place) -> str:
@@ -91,74 +234,9 @@ def _speakers(test: tuple[str, ...], valid: tuple[str, ...] = ()) -> Assign:
     return assign
 
 
-def _named(numbers: str) -> tuple[str, ...]:
-    return tuple(f"s{number}" for number in numbers.split())
-
-
-_OVERLAPPED_TEST = 255 / SENTENCES
-_OF_TRAIN = f"{VALID_SHARE:.0%} of the training clips are held out as 'valid', which the papers do not have"
-
-PROTOCOLS: dict[str, Protocol] = {
-    "4speakers": Protocol(
-        _named("1 2 4 29"),
-        _shares(0.05, 0.05),
-        (
-            ("Mira et al.", {"train": 3576, "valid": 210, "test": 210}),
-            ("VCA-GAN", {"train": 3586, "valid": 199, "test": 200}),
-            ("SLTS", {"train": 3600, "valid": 200, "test": 200}),
-        ),
-    ),
-    "lipsound2-sd": Protocol(_named("1 2 3 4"), _shares(0.05, 0.05), note="the paper prints no counts"),
-    "33seen": Protocol(
-        SPEAKERS, _shares(0.05, 0.05), (("Mira et al.", {"train": 29584, "valid": 1642, "test": 1641}),)
-    ),
-    "overlapped": Protocol(
-        SPEAKERS,
-        _shares(_OVERLAPPED_TEST, VALID_SHARE * (1 - _OVERLAPPED_TEST)),
-        (
-            ("LipNet", {"train": 24331, "test": 8415}),
-            ("VIPL", {"train": 24408, "test": 8415}),
-            ("mpc001", {"train": 24455, "test": 8415}),
-        ),
-        _OF_TRAIN,
-    ),
-    "unseen": Protocol(
-        SPEAKERS,
-        _speakers(_named("1 2 20 22")),
-        (
-            ("LipNet", {"train": 28775, "test": 3971}),
-            ("VIPL", {"train": 28837, "test": 3986}),
-            ("mpc001", {"train": 28870, "test": 4000}),
-        ),
-        _OF_TRAIN,
-    ),
-    "unseen-vougioukas": Protocol(
-        SPEAKERS,
-        _speakers(_named("2 4 11 13 15 18 19 25 31 33"), _named("9 20 23 27 29 30 34")),
-        (("VCA-GAN", {"train": 15888, "valid": 7000, "test": 9982}),),
-    ),
-    # Generated faces are a whole corpus at any size, so places are ranks (see `split`).
-    "mini": Protocol((), _shares(0.1, 0.1)),
-}
-SETS = ("train", "valid", "test")
-
-
-def split(protocol: Protocol, names: Mapping[str, set[str]], seed: int = 0) -> dict[str, dict[str, str]]:
-    """Share the known sentences out.
-
-    Args:
-        protocol: the rule; one without speakers takes all there are, each as whole as it is.
-        names: the known sentences of each speaker.
-        seed: of the shuffle.
-
-    Returns:
-        {set: {id: speaker}}; sets in the order train, valid, test.
-    """
-    sets: dict[str, dict[str, str]] = {name: {} for name in SETS}
-    for speaker in protocol.speakers or sorted(names):
-        whole = SENTENCES if protocol.speakers else 0
-        for name, place in places(speaker, names.get(speaker, set()), seed, whole).items():
-            chosen = protocol.assign(speaker, place)
-            if chosen:
-                sets[chosen][f"{speaker}-{name}"] = speaker
-    return sets
+def _names(by_id: Mapping[str, Recording]) -> dict[str, set[str]]:
+    """Speaker -> names of the recordings that are there."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for id, recording in by_id.items():
+        names[recording.speaker].add(id.removeprefix(f"{recording.speaker}-"))
+    return names

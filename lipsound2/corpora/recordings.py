@@ -1,7 +1,7 @@
-"""What a corpus of sound and text holds: recordings by id, and a verdict for every file or line that cannot be used.
+"""What a corpus holds: recordings by id, and a verdict for every file or line that cannot be used.
 
-The recogniser's corpora have no pictures; their readers (`librispeech`, `aishell`) find files and transcripts, and this
-module puts the two together.
+Every corpus has a module that looks for its files and fills `Recordings`; what is done with them is the same for all
+(`preparation`). A recording has a picture, a sound file, or both; text and word times where the corpus knows them.
 """
 
 from __future__ import annotations
@@ -11,20 +11,51 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lipsound2.corpora.grid import Problem
+from lipsound2.tables import BLANKS, is_pipe, is_text
+
+VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+_IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew
 
 
 @dataclass(frozen=True)
-class SpeechCorpus:
-    """What is published about a corpus.
+class Problem:
+    """Something about one file or line that a person should know. `dropped`: it is not used."""
+
+    id: str
+    file: Path | str
+    reason: str
+    detail: str
+    dropped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One clip or utterance. Paths are strings, because a corpus may hold a million of them.
 
     Attributes:
-        parts: name -> utterances of the whole part.
-        protocols: name -> {set: the parts it is made of}.
+        speaker: with which the id begins.
+        part: of the corpus, such as `train-clean-100`.
+        video: absolute path; empty where there is no picture.
+        wav: absolute path of a sound file; empty where the sound is in the video.
+        size: bytes of both files together; None where nobody looked.
+        text: what is said, as the corpus writes it; empty where it is unknown.
+        words: when it is said, a value of the table `word_times`; empty where it is unknown.
+        language: ISO 639; empty: the corpus'.
     """
 
-    parts: Mapping[str, int]
-    protocols: Mapping[str, Mapping[str, tuple[str, ...]]]
+    speaker: str
+    part: str = ""
+    video: str = ""
+    wav: str = ""
+    size: int | None = None
+    text: str = ""
+    words: str = ""
+    language: str = ""
+
+    @property
+    def file(self) -> str:
+        """The video, or the sound where there is none."""
+        return self.video or self.wav
 
 
 @dataclass(frozen=True)
@@ -36,30 +67,51 @@ class SoundFile:
     speaker: str
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One utterance with its text, as the corpus writes it."""
-
-    part: str
-    sound: SoundFile
-    text: str
-
-
 @dataclass
 class Recordings:
     """What was found below a root.
 
     Attributes:
-        by_id: utterances that can be used, by the id of data dirs.
+        by_id: recordings that can be used, by the id of data dirs: `speaker-name`.
         problems: files and lines that cannot, or that contradict each other.
         notes: sentences for the person who prepares the corpus.
         speakers: part -> all its speakers, where the corpus lists them.
+        names: speaker -> names of all its recordings, present or not, where more is known of than `by_id` holds: splits
+            are cut on them, so that they do not change when files are missing.
+        lists: name -> ids of the split lists that the package or the corpus brings.
     """
 
     by_id: dict[str, Recording] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     speakers: dict[str, set[str]] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)
+    lists: dict[str, Collection[str]] = field(default_factory=dict)
+
+    def add(self, id: str, recording: Recording) -> bool:
+        """Take a recording in, unless a table could not hold it, its file is empty, or its id is taken.
+
+        Returns:
+            Whether it was taken; if not, a problem was noted.
+        """
+        problem = None
+        if not id or id.split() != [id] or not is_text(id):
+            problem = ("not-an-id", f"the id would be {id!a}; an id has no blanks and is UTF-8: rename the file")
+        elif not all(_fits_table(path) for path in (recording.video, recording.wav)):
+            problem = (
+                "not-a-path",
+                "a line break, a blank at an end, '|' at an end or no UTF-8 in it: rename the file",
+            )
+        elif recording.size == 0:
+            problem = ("empty-file", "the file has 0 bytes; fetch it again")
+        elif id in self.by_id:
+            used = self.by_id[id]
+            problem = ("second-copy", f"{used.file} is used{', of ' + used.part if used.part else ''}")
+        if problem:
+            self.problems.append(Problem(id, recording.file, *problem))
+            return False
+        self.by_id[id] = recording
+        return True
 
     def join(self, part: str, texts: Mapping[str, str], sounds: Mapping[str, SoundFile], source: Path) -> None:
         """Put sounds and texts together by the corpus' own ids. A sound without a text is a problem, not used.
@@ -73,19 +125,15 @@ class Recordings:
         for name, sound in sorted(sounds.items()):
             id = name if name.startswith(f"{sound.speaker}-") else f"{sound.speaker}-{name}"
             text = texts.get(name)
-            if id in self.by_id:
-                detail = f"{self.by_id[id].sound.path} is used, of {self.by_id[id].part}"
-                self.problems.append(Problem(id, sound.path, "second-copy", detail))
-            elif sound.size == 0:
-                self.problems.append(Problem(id, sound.path, "empty-file", "the file has 0 bytes; fetch it again"))
+            if text or id in self.by_id or sound.size == 0:
+                wav = str(sound.path.absolute())
+                self.add(id, Recording(sound.speaker, part, wav=wav, size=sound.size, text=text or ""))
             elif text is None:
                 self.problems.append(Problem(id, sound.path, "no-transcript", f"no line '{name} ...' in {source}"))
-            elif not text:
+            else:
                 self.problems.append(
                     Problem(id, sound.path, "empty-transcript", f"no words behind '{name}' in {source}")
                 )
-            else:
-                self.by_id[id] = Recording(part, sound, text)
 
     def without_sound(self, names: Collection[str], source: Path) -> None:
         """Tell ids that have a transcript and no sound."""
@@ -93,21 +141,33 @@ class Recordings:
             self.problems.append(Problem(name, source, "no-sound-file", "a transcript, but no sound file of this name"))
 
 
+def _fits_table(path: str) -> bool:
+    """Whether a path can be the value of a table."""
+    return is_text(path) and "\n" not in path and path == path.strip(BLANKS) and not is_pipe(path)
+
+
 def folders(root: Path, depth: int, closed: Collection[str] = ()) -> Iterator[Path]:
     """`root` and the folders below it in a fixed order; hidden ones, and those below a `closed` name, are left out."""
     yield root
     if depth and root.name not in closed:
-        for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-            if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir():
+        for entry in entries(root):
+            if entry.is_dir():
                 yield from folders(Path(entry.path), depth - 1, closed)
+
+
+def entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder by name, without hidden things and what operating systems strew."""
+    with os.scandir(folder) as found:
+        kept = [entry for entry in found if not entry.name.startswith((".", *_IGNORED))]
+    return sorted(kept, key=lambda entry: entry.name)
 
 
 def sound_files(folder: Path, suffixes: tuple[str, ...], speaker: str) -> dict[str, SoundFile]:
     """Name without suffix -> sound file of a folder; of two with one name, the suffix named first counts."""
     found: dict[str, SoundFile] = {}
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    for entry in entries(folder):
         stem, suffix = Path(entry.name).stem, Path(entry.name).suffix
-        if suffix.lower() in suffixes and not stem.startswith(".") and entry.is_file():
+        if suffix.lower() in suffixes and entry.is_file():
             rank = suffixes.index(suffix.lower())
             if stem not in found or rank < suffixes.index(found[stem].path.suffix.lower()):
                 found[stem] = SoundFile(Path(entry.path), entry.stat().st_size, speaker)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lipsound2.corpora.grid import SENTENCES, SPEAKERS, Inventory, Problem
-from lipsound2.corpora.protocols import Protocol
+from lipsound2.corpora.corpus import Corpus
+from lipsound2.corpora.protocols import ByPart, BySpeaker, Protocol
+from lipsound2.corpora.recordings import Problem, Recordings
 from lipsound2.files import write_text
 
-_CLOSE = 0.015  # public copies of GRID and published lists differ by up to this much
+_SHOWN = 12  # names in a line
+_NAMED = 20  # recordings that are named when no more of a speaker are missing
+_SMALL = 1000  # clips of a set that `Protocol.slack` is for
 
 
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
@@ -18,102 +22,125 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     if not problems:
         path.unlink(missing_ok=True)
         return
-    rows = [f"{p.id}\tprepare\t{p.reason}\t{p.detail}\t{p.file}\n" for p in problems]
-    write_text(path, "".join(sorted(rows)))
+    rows = ["\t".join(_plain(str(cell)) for cell in (p.id, "prepare", p.reason, p.detail, p.file)) for p in problems]
+    write_text(path, "".join(f"{row}\n" for row in sorted(rows)))
 
 
-def describe_corpus(inventory: Inventory, problems_file: Path) -> list[str]:
-    """Clips, speakers, transcripts, problems."""
-    clips, speakers = len(inventory.clips), inventory.speakers
-    lines = [f"found {clips} clips of {len(speakers)} speakers ({_ranges(speakers)}); {_transcripts(inventory)}"]
-    lines += [f"note: {note}" for note in inventory.notes]
-    counts = Counter((problem.reason, problem.dropped) for problem in inventory.problems)
+def _plain(cell: str) -> str:
+    """A cell of a table, whatever stands in a file's name."""
+    return re.sub(r"\s", " ", cell).encode("utf-8", "backslashreplace").decode()
+
+
+def describe_corpus(found: Recordings, corpus: Corpus, protocol: Protocol | None, problems_file: Path) -> list[str]:
+    """Recordings, speakers, parts beside what is published, texts, problems."""
+    recordings = found.by_id.values()
+    unit = "clips" if any(recording.video for recording in recordings) else "utterances"
+    speakers = sorted({recording.speaker for recording in recordings}, key=_natural)
+    texts, times = sum(bool(r.text) for r in recordings), sum(bool(r.words) for r in recordings)
+    lines = [
+        f"found {len(recordings)} {unit} of {len(speakers)} speakers ({ranges(speakers)}); "
+        f"{texts} with text, {times} with word times"
+    ]
+    lines += [f"note: {note}" for note in found.notes]
+    counts = Counter((problem.reason, problem.dropped) for problem in found.problems)
     for (reason, dropped), count in sorted(counts.items()):
         lines.append(f"{count} x {reason} ({'not used' if dropped else 'kept'}), see {problems_file}")
+    here = Counter(recording.part for recording in recordings)
+    lines += [f"  {part}: {here[part]} of {whole} {unit}" for part, whole in corpus.parts.items() if here[part]]
+    needed = protocol.parts if isinstance(protocol, ByPart) else tuple(corpus.parts)
+    if absent := [part for part in corpus.parts if part in needed and not here[part]]:
+        lines.append(f"not there: {', '.join(absent)}")
+    for part, known in found.speakers.items():
+        present = {recording.speaker for recording in recordings if recording.part == part}
+        if present and (missing := sorted(known - present, key=_natural)):
+            lines.append(f"{part}: {len(missing)} of {len(known)} speakers are missing ({_few(missing)})")
     return lines
 
 
-def _transcripts(inventory: Inventory) -> str:
-    disagreeing = sum(problem.reason == "transcript-mismatch" for problem in inventory.problems)
-    if not inventory.word_times and not disagreeing:
-        return "no alignments, so transcripts are the file names alone"
-    return f"{len(inventory.word_times)} transcripts confirmed by alignments, {disagreeing} contradicted"
-
-
-def missing(inventory: Inventory, speakers: Iterable[str]) -> list[str]:
-    """Lines on speakers and clips a whole corpus has and this one has not."""
-    counts = Counter(clip.speaker for clip in inventory.clips.values())
-    absent = [speaker for speaker in speakers if not counts[speaker]]
-    short = [speaker for speaker in speakers if 0 < counts[speaker] < SENTENCES]
-    lines = []
-    if absent:
-        lines.append(f"missing speakers: {_ranges(absent)}")
+def missing_of_speakers(found: Recordings, protocol: BySpeaker) -> list[str]:
+    """Lines on speakers and recordings a whole corpus has and this one has not."""
+    here: dict[str, set[str]] = {}
+    for id, recording in found.by_id.items():
+        here.setdefault(recording.speaker, set()).add(id.removeprefix(f"{recording.speaker}-"))
+    absent = [speaker for speaker in protocol.speakers if speaker not in here]
+    short = [speaker for speaker in protocol.speakers if 0 < len(here.get(speaker, ())) < (protocol.whole or 0)]
+    lines = [f"missing speakers: {ranges(absent)}"] if absent else []
     if short:
-        shown = ", ".join(f"{speaker} {counts[speaker]} of {SENTENCES}" for speaker in short[:12])
-        lines.append(f"speakers in part: {shown}{' ...' if len(short) > 12 else ''}")
+        lines.append("speakers in part: " + _few([f"{name} {len(here[name])} of {protocol.whole}" for name in short]))
     for speaker in short:
-        unseen = sorted(inventory.names[speaker] - {c.name for c in inventory.clips.values() if c.speaker == speaker})
-        if 0 < len(unseen) <= 20:
+        unseen = sorted(found.names.get(speaker, set()) - here[speaker])
+        if 0 < len(unseen) <= _NAMED:
             lines.append(f"{speaker}: aligned but no picture: {' '.join(unseen)}")
     return lines
 
 
-def describe_protocol(name: str, protocol: Protocol, inventory: Inventory, found: Mapping[str, int]) -> list[str]:
+def describe_protocol(name: str, protocol: Protocol, found: Recordings, counts: Mapping[str, int]) -> list[str]:
     """Counts of each set, found, wanted and published, and one sentence that says what to make of them."""
-    if not protocol.speakers:
-        return [f"protocol {name}: " + ", ".join(f"{subset} {count}" for subset, count in found.items())]
     wanted = protocol.wanted()
+    if not wanted and not protocol.published:
+        lines = [f"protocol {name}: " + ", ".join(f"{subset} {count}" for subset, count in counts.items())]
+        return lines + ([f"  ({protocol.note})"] if protocol.note else [])
     header = ["set", "found", "whole corpus", *(who for who, _ in protocol.published)]
     rows: list[list[object]] = [[*header]]
-    for subset in found:
-        rows.append(
-            [subset, found[subset], wanted[subset], *(counts.get(subset, "-") for _, counts in protocol.published)]
-        )
+    for subset in counts:
+        published = [listed.get(subset, "-") for _, listed in protocol.published]
+        rows.append([subset, counts[subset], wanted.get(subset, "-"), *published])
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(header))]
     lines = [f"protocol {name}:"]
     lines += ["  " + "  ".join(str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if protocol.note:
         lines.append(f"  ({protocol.note})")
-    lines += missing(inventory, protocol.speakers)
-    lines.append(verdict(protocol, found))
+    if isinstance(protocol, BySpeaker):
+        lines += missing_of_speakers(found, protocol)
+    lines.append(verdict(protocol, counts))
     return lines
 
 
 def verdict(protocol: Protocol, found: Mapping[str, int]) -> str:
     """Whether results on these sets may stand beside the published ones."""
     wanted = protocol.wanted()
-    short = {subset: count for subset, count in wanted.items() if found[subset] < count * (1 - _CLOSE)}
+    short = {name: count for name, count in wanted.items() if found.get(name, 0) < count * (1 - protocol.close)}
     if short:
-        parts = ", ".join(f"{subset} {found[subset]} of {count}" for subset, count in short.items())
+        parts = ", ".join(f"{subset} {found.get(subset, 0)} of {count}" for subset, count in short.items())
         return f"the corpus at hand is partial ({parts}): results are not comparable with published ones"
     if not protocol.published:
-        return "counts: whole corpus; there are no published counts to compare with"
-    distances = {who: _distance(found, counts) for who, counts in protocol.published}
+        return "counts: whole corpus; there are no other published counts to compare with"
+    distances = {who: _distance(protocol, found, counts) for who, counts in protocol.published}
     nearest = min(distances, key=lambda who: distances[who])
-    agree = "agree with" if distances[nearest] <= _CLOSE else "DIFFER from"
+    agree = "agree with" if distances[nearest] <= protocol.close else "DIFFER from"
     return f"counts {agree} the published ones (nearest: {nearest}, largest difference {distances[nearest]:.1%})"
 
 
-def _distance(found: Mapping[str, int], published: Mapping[str, int]) -> float:
+def _distance(protocol: Protocol, found: Mapping[str, int], published: Mapping[str, int]) -> float:
     """Largest relative difference of a set. Where a paper has no validation set, ours counts as training."""
-    ours = dict(found)
+    ours = Counter(found)
     if "valid" not in published:
-        ours["train"] = ours.get("train", 0) + ours.get("valid", 0)
-    # Sets of a few hundred clips are cut from speakers with some clips missing: one clip a speaker is no difference.
-    slack = len(SPEAKERS) / SENTENCES
+        ours["train"] += ours["valid"]
     return max(
-        abs(ours[subset] - count) / count if count > 1000 else max(0.0, abs(ours[subset] - count) / count - slack)
+        max(0.0, abs(ours[subset] - count) / count - (protocol.slack if count <= _SMALL else 0.0))
         for subset, count in published.items()
     )
 
 
-def _ranges(speakers: Sequence[str]) -> str:
-    """`s1-s4 s29` for a list of speakers."""
-    numbers = sorted(int(speaker[1:]) for speaker in speakers)
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+def ranges(names: Iterable[str]) -> str:
+    """`s1-s4 s29` for a list of names that end in numbers without zeros in front; of others the first few."""
+    names = sorted(names, key=_natural)
+    parts = [re.fullmatch(r"(.*?)(0|[1-9]\d*)", name) for name in names]
+    if not all(parts):
+        return _few(names)
+    runs: list[tuple[str, int, int]] = []
+    for prefix, number in ((match[1], int(match[2])) for match in parts if match):
+        if runs and runs[-1][0] == prefix and number == runs[-1][2] + 1:
+            runs[-1] = (prefix, runs[-1][1], number)
         else:
-            runs.append([number, number])
-    return " ".join(f"s{a}" if a == b else f"s{a}-s{b}" for a, b in runs)
+            runs.append((prefix, number, number))
+    return _few([f"{prefix}{a}" if a == b else f"{prefix}{a}-{prefix}{b}" for prefix, a, b in runs])
+
+
+def _few(names: Sequence[str]) -> str:
+    return " ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers in a name by value."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -38,13 +38,13 @@ class ClipFormat:
     suffix: str = ".mp4"
 
 
-def write_clip(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray, form: ClipFormat) -> None:
+def write_clip(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray | None, form: ClipFormat) -> None:
     """Write one clip, whole or not at all.
 
     Args:
         path: ends in the format's suffix.
         pictures: (H, W, 3) uint8 RGB each.
-        sound: (samples,) float32 in [-1, 1] at the format's rate.
+        sound: (samples,) float32 in [-1, 1] at the format's rate; None: a silent clip.
         form: size, rates, codecs.
     """
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
@@ -57,19 +57,22 @@ def write_clip(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray, fo
             video.options = {"crf": str(form.quality), "preset": "veryfast", "mbtree": "0"}
         else:
             video.codec_context.qmin = video.codec_context.qmax = max(1, form.quality // 6)
-        audio = cast(av.AudioStream, container.add_stream(form.audio_codec, rate=form.sample_rate, layout="mono"))
-        for context in (video.codec_context, audio.codec_context):
-            context.flags |= Flags.bitexact
+        audio = None
+        if sound is not None:
+            audio = cast(av.AudioStream, container.add_stream(form.audio_codec, rate=form.sample_rate, layout="mono"))
+            audio.codec_context.flags |= Flags.bitexact
+        video.codec_context.flags |= Flags.bitexact
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        block = av.AudioFrame.from_ndarray(_pcm(sound)[None], format="s16", layout="mono")
-        block.sample_rate, block.pts, block.time_base = form.sample_rate, 0, Fraction(1, form.sample_rate)
-        for resampled in _fitting(audio, block):
-            container.mux(audio.encode(resampled))
-        container.mux(audio.encode(None))
+        if audio is not None and sound is not None:
+            block = av.AudioFrame.from_ndarray(_pcm(sound)[None], format="s16", layout="mono")
+            block.sample_rate, block.pts, block.time_base = form.sample_rate, 0, Fraction(1, form.sample_rate)
+            for resampled in _fitting(audio, block):
+                container.mux(audio.encode(resampled))
+            container.mux(audio.encode(None))
 
 
 def _pcm(sound: np.ndarray) -> np.ndarray:

@@ -17,24 +17,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora.sentences import SLOTS, format_align, words_of
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.synthetic.articulation import articulate
-from lipsound2.synthetic.clip import ClipFormat, write_clip
-from lipsound2.synthetic.face import TalkingFace, motion
-from lipsound2.synthetic.looks import look
-from lipsound2.synthetic.speech import VOICES, Spoken, Voice, say
+from lipsound2.synthetic.clip import ClipFormat
+from lipsound2.synthetic.speech import VOICES, Voice, say
+from lipsound2.synthetic.talk import film, record
 
 SECONDS = 3.0  # of a GRID clip
 _END = 2.98  # of the last silence in GRID's alignments
-_LEAD, _TRAIL = (0.25, 0.55), 0.2  # silence before and at least after the sentence
-_NOISE = 10 ** (-62 / 20)  # of the room; no recording is digitally silent
-_LEVEL = 0.06  # root mean square of the spoken part
 _NOTE = "generated.yaml"
 
 
@@ -181,39 +175,9 @@ def make_clip(root: Path, recipe: Recipe, speaker: str, name: str) -> None:
     index = int(speaker[1:]) - 1
     form = recipe.form
     rng = np.random.default_rng([recipe.seed, index, 2, int.from_bytes(name.encode())])
-    sound, words = _record(words_of(name) or [], recipe.voices[index], form.sample_rate, rng)
-    articulation = articulate(sound, form.sample_rate, round(SECONDS * form.fps), form.fps)
-    face = _face(recipe.looks[index], form.width, form.height)
+    speak = functools.partial(say, words_of(name) or [], recipe.voices[index])
+    sound, times = record(speak, SECONDS, form.sample_rate, rng)
+    words = [(start, min(end, _END), word) for start, end, word in times]
     video, align = _paths(root, speaker, name, form)
     write_text(align, format_align([(0.0, words[0][0], "sil"), *words, (words[-1][1], _END, "sil")]))
-    pictures = face.pictures(articulation, motion(articulation, rng, form.fps))
-    write_clip(video, pictures, sound, form)
-
-
-def _record(
-    words: list[str], voice: Voice, rate: int, rng: np.random.Generator
-) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
-    """A sentence between two pauses: sound (SECONDS x rate,) float32, and when each word is spoken, in seconds."""
-    lead = rng.uniform(*_LEAD)
-    room = SECONDS - lead - _TRAIL
-    spoken = say(words, voice)
-    if len(spoken.sound) / spoken.rate > room:
-        spoken = say(words, voice, pace=1.03 * len(spoken.sound) / spoken.rate / room)
-    sound = rng.normal(scale=_NOISE, size=round(SECONDS * rate))
-    speech = _at_rate(spoken, rate)[: round(room * rate)]
-    start = round(lead * rate)
-    sound[start : start + len(speech)] += speech
-    times = [(lead + a, min(lead + b, _END), word) for a, b, word in spoken.words]
-    return sound.astype(np.float32), times
-
-
-def _at_rate(spoken: Spoken, rate: int) -> np.ndarray:
-    """The speech at another rate and a fixed loudness, never clipped."""
-    sound = resample_poly(spoken.sound.astype(np.float64), rate, spoken.rate)
-    sound *= _LEVEL / np.sqrt((sound**2).mean())
-    return sound / max(1.0, np.abs(sound).max() / 0.95)
-
-
-@functools.lru_cache(maxsize=4)
-def _face(number: int, width: int, height: int) -> TalkingFace:
-    return TalkingFace(look(number), width, height)
+    film(video, sound, recipe.looks[index], form, rng)

@@ -1,0 +1,236 @@
+"""The verb `prepare`: what a corpus' module found -> data dirs of all clips and of a protocol's sets."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+from lipsound2.corpora.corpus import Corpus, Options
+from lipsound2.corpora.lists import Lists, read_lists
+from lipsound2.corpora.protocols import ByList
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
+from lipsound2.corpora.registry import CORPORA
+from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock
+from lipsound2.stamp import Stamp
+
+LISTS = "lists"  # the protocol of one's own lists
+_UNDETERMINED = "und"  # ISO 639-2
+
+
+def prepare(
+    corpus: Literal["grid", "mini", "librispeech", "aishell"],
+    root: Path,
+    data: Path,
+    *,
+    protocol: str | None = None,
+    lists: Path | None = None,
+    listing: Path | None = None,
+    prompts: Path | None = None,
+    seed: int = 0,
+    unpack: Path | None = None,
+) -> None:
+    """Corpus folder -> data dirs: every clip once in DATA/all, and the sets of a protocol in DATA/<protocol>/<set>.
+
+    The corpus is only read. A part of it is fine: what is missing is said, beside the counts of the papers. Whatever
+    cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
+
+    Args:
+        corpus: talking faces: grid, mini for generated ones (GRID's layout); sound and text alone, for recognisers:
+            librispeech, aishell (1 or 2).
+        root: folder of the corpus, in any of the layouts in use.
+        data: folder for the data dirs.
+        protocol: a split by name, or lists; an unknown name is answered with the corpus' own.
+        lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set.
+        listing: file that lists the corpus' files, so that the disk need not be searched.
+        prompts: file of the sentences that were read.
+        seed: of random splits and pairs.
+        unpack: folder to unpack GRID's s1.zip, ... into when the corpus is still packed.
+
+    Raises:
+        LipsoundError: no clip found, unknown protocol, an option the corpus has no use for, bad lists, or a protocol
+            none of whose clips are there.
+    """
+    known = CORPORA[corpus]
+    options = Options(lists=lists, listing=listing, prompts=prompts, unpack=unpack)
+    _check(corpus, known, protocol, options)
+    with folder_lock(data, "lipsound2 prepare"):
+        split = known.protocols.get(protocol or "")
+        found = known.scan(root, options)
+        problems_file = data / "problems.tsv"
+        print("\n".join(describe_corpus(found, known, split, problems_file)))
+        write_problems(problems_file, found.problems)
+        if not found.by_id:
+            raise LipsoundError(f"{root}: no clip of {known.title} that can be used; see {problems_file}")
+        whole = data / "all"
+        _write_all(found.by_id, whole, corpus, known.language)
+        if split is not None and protocol is not None:
+            wanted = split.split(found, seed)
+            sets = _there(wanted, found, f"{root}: protocol {protocol} needs {split.needs}")
+            _write_sets(found, sets, data / protocol, known, {}, {"protocol": protocol, "seed": seed}, [whole])
+            if isinstance(split, ByList):
+                _tell_listed(protocol, wanted, sets)
+            counts = {name: len(ids) for name, ids in sets.items()}
+            print("\n".join(describe_protocol(protocol, split, found, counts)))
+        elif protocol is not None and lists is not None:
+            own = read_lists(lists)
+            found.problems += _contradictions(own, found.by_id)
+            write_problems(problems_file, found.problems)
+            sets = _there(
+                own.sets, found, f"{lists}: lists {next(iter(next(iter(own.sets.values()))), 'nothing')}, ..."
+            )
+            stamp = {"protocol": protocol, "seed": seed}
+            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists])
+            _tell_listed(protocol, own.sets, sets)
+
+
+def _check(corpus: str, known: Corpus, protocol: str | None, options: Options) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        LipsoundError: unknown protocol, or an option that would be without effect.
+    """
+    if protocol not in (None, LISTS, *known.protocols):
+        names = ", ".join([*known.protocols, LISTS])
+        raise LipsoundError(f"unknown protocol '{protocol}' of {corpus}; one of: {names}")
+    if protocol == LISTS and options.lists is None:
+        raise LipsoundError("--protocol lists and --lists DIR belong together; give both or neither")
+    for option in fields(options):
+        used = option.name in known.takes or (option.name == "lists" and protocol == LISTS)
+        if getattr(options, option.name) is not None and not used:
+            hint = "; to split by it add --protocol lists" if option.name == "lists" else ""
+            raise LipsoundError(f"--{option.name}: {corpus} has no use for it, leave it out{hint}")
+
+
+def _there(sets: Mapping[str, Collection[str]], found: Recordings, needs: str) -> dict[str, list[str]]:
+    """The ids of each set that are in the corpus at hand, sorted.
+
+    Raises:
+        LipsoundError: none is.
+    """
+    here = {name: sorted(id for id in set(ids) if id in found.by_id) for name, ids in sets.items()}
+    if not any(here.values()):
+        speakers = ranges({recording.speaker for recording in found.by_id.values()})
+        raise LipsoundError(
+            f"{needs}, found {speakers}: none of its clips is there; choose another protocol or add them"
+        )
+    return here
+
+
+def _tell_listed(protocol: str, sets: Mapping[str, Collection[str]], here: Mapping[str, list[str]]) -> None:
+    """How many of the listed clips are there."""
+    for name, ids in sets.items():
+        listed = set(ids)
+        absent = listed.difference(here[name])
+        missing = f", {len(absent)} MISSING ('{min(absent)}' first)" if absent else ""
+        print(f"{protocol}/{name}: {len(here[name])} of {len(listed)} listed clips{missing}")
+
+
+def _contradictions(lists: Lists, by_id: Mapping[str, Recording]) -> list[Problem]:
+    """Rows of lists without a clip, and rows whose text is not the clip's."""
+    problems = []
+    for subset, rows in lists.sets.items():
+        for id, row in rows.items():
+            if id not in by_id:
+                problems.append(Problem(id, row.file, "not-in-corpus", f"listed in {subset}.tsv"))
+            elif by_id[id].text and row.text.lower().split() != by_id[id].text.lower().split():
+                detail = f"{subset}.tsv says '{row.text}', the corpus '{by_id[id].text}'"
+                problems.append(Problem(id, by_id[id].file, "transcript-mismatch", detail, dropped=False))
+    return problems
+
+
+def _write_all(by_id: Mapping[str, Recording], path: Path, corpus: str, language: str) -> None:
+    """DATA/all, unless it stands already."""
+    rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in sorted(by_id.items()))
+    stamp = Stamp(path, "prepare", {"corpus": corpus, "clips": _digest(rows)}, [])
+    if stamp.fresh():
+        print(f"{path}: done, skipped")
+        return
+    stamp.clear()
+    DataDir.write(path, **_tables(path, by_id, language))
+    stamp.write()
+    print(f"{path}: {len(by_id)} clips")
+
+
+def _digest(rows: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _tables(path: Path, recordings: Mapping[str, Recording], language: str) -> dict[str, dict[str, str]]:
+    """The tables of a data dir, as `DataDir.write` takes them; those that nothing is known for are left out.
+
+    Where some clips have a sound file of their own, `wav.scp` names the video for the others. A table has all clips, so
+    `text` is left out where one has none.
+    """
+    tables = {
+        "utt2spk": {id: recording.speaker for id, recording in recordings.items()},
+        "video": {id: recording.video for id, recording in recordings.items() if recording.video},
+        "text": {id: recording.text for id, recording in recordings.items() if recording.text},
+        "word_times": {id: recording.words for id, recording in recordings.items() if recording.words},
+    }
+    if any(recording.wav for recording in recordings.values()):
+        tables["wav"] = {id: recording.wav or recording.video for id, recording in recordings.items()}
+    if language or any(recording.language for recording in recordings.values()):
+        tables["utt2lang"] = {
+            id: recording.language or language or _UNDETERMINED for id, recording in recordings.items()
+        }
+    if 0 < len(tables["text"]) < len(recordings):
+        without = next(id for id, recording in recordings.items() if not recording.text)
+        few = f"{len(recordings) - len(tables['text'])} of {len(recordings)} clips have none, '{without}' first"
+        print(f"{path}: no table 'text', so no word errors are counted: {few}")
+        del tables["text"]
+    return {name: table for name, table in tables.items() if table}
+
+
+def _write_sets(
+    found: Recordings,
+    sets: Mapping[str, list[str]],
+    path: Path,
+    corpus: Corpus,
+    pairs: Mapping[str, Mapping[str, str]],
+    options: Mapping[str, object],
+    inputs: list[Path],
+) -> None:
+    """One data dir a set; each but training with the table `mismatched`: the other clip of the control."""
+    rows = (f"{name} {id}\n" for name, ids in sorted(sets.items()) for id in ids)
+    stamp = Stamp(path, "prepare", {**options, "sets": _digest(rows)}, inputs)
+    if stamp.fresh():
+        print(f"{path}: done, skipped")
+        return
+    stamp.clear()
+    for name, ids in sets.items():
+        if not ids:
+            print(f"{path / name}: EMPTY, not written; none of its clips is in the corpus at hand")
+            shutil.rmtree(path / name, ignore_errors=True)  # of an earlier run, with other clips
+            continue
+        recordings = {id: found.by_id[id] for id in ids}
+        tables = _tables(path / name, recordings, corpus.language)
+        if name != "train" and "video" in tables:
+            tables["mismatched"] = _pairs(
+                path / name, recordings, corpus, pairs.get(name, {}), int(str(options["seed"]))
+            )
+        DataDir.write(path / name, **{name: table for name, table in tables.items() if table})
+        print(f"{path / name}: {len(ids)} clips")
+    stamp.write()
+
+
+def _pairs(
+    path: Path, recordings: Mapping[str, Recording], corpus: Corpus, given: Mapping[str, str], seed: int
+) -> dict[str, str]:
+    """Given pairs as far as both clips are there, a fixed derangement for the rest."""
+    kept = {id: other for id, other in given.items() if id in recordings and other in recordings}
+    if len(kept) == len(recordings):
+        return kept
+    made = corpus.pairs(recordings, seed)
+    if not made:
+        print(f"{path}: a single clip, so no mismatched pair")
+    return {**made, **kept}
