@@ -21,11 +21,12 @@ from lipsound2.config import read_yaml
 from lipsound2.entries import EntryError, decode, encode
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
-from lipsound2.tables import is_pipe, read_table
+from lipsound2.names import Names, Numbers, cut, runs, whole_numbers
+from lipsound2.tables import Lines, is_pipe, plain_lines, read_bytes, read_numbers
 
 INDEX = "feats.scp"
 _OPEN_FILES = 64
-_ROW = re.compile(rb"^([^ \t\n]+)[ \t]+([^\n]*):(\d+)[ \t\r]*$", re.MULTILINE)
+_ROW = re.compile(rb"^([^ \t\n]+)[ \t]+([^\n]*):(\d+)[ \t\r]*$")
 _RANGE = re.compile(r":\d+\[[\d:,]*\]$")
 
 
@@ -119,18 +120,20 @@ class _Index:
     """The rows of an scp in arrays: a million of them are some 40 MB, shared by forked processes.
 
     Attributes:
-        keys: ids as UTF-8, sorted, of numpy type `S`.
+        names: ids, sorted.
         paths: the distinct ark paths, as they stand in the file.
         files: (N,) int32, row of `paths`.
         offsets: (N,) int64, bytes.
     """
 
     def __init__(self, path: Path) -> None:
-        rows = _rows(path)
+        lines, colons, offsets = _places(path)
         numbers: dict[bytes, int] = {}
-        self.keys = np.array([key for key, _, _ in rows] or [b""], dtype=np.bytes_)[: len(rows)]
-        self.files = np.fromiter((numbers.setdefault(name, len(numbers)) for _, name, _ in rows), np.int32, len(rows))
-        self.offsets = np.array([offset for _, _, offset in rows] or [b"0"])[: len(rows)].astype(np.int64)
+        arks = cut(lines.text, lines.blanks + 1, colons)
+        bounds = runs(arks)
+        files = [numbers.setdefault(ark, len(numbers)) for ark in arks[bounds[:-1]].tolist()]
+        self.files = np.repeat(np.array(files, np.int32), np.diff(bounds))
+        self.offsets = offsets
         try:
             self.paths = [name.decode("utf-8") for name in numbers]
         except UnicodeDecodeError as error:
@@ -138,37 +141,47 @@ class _Index:
         for ark in self.paths:
             if is_pipe(ark):
                 raise LipsoundError(f"{path}: '{ark}' is a command; only files are read, nothing is executed")
-        self._sort(path)
+        self.names = Names(self._sorted(path, lines.keys()))
 
-    def _sort(self, path: Path) -> None:
-        if (self.keys[:-1] < self.keys[1:]).all():
-            return
-        order = np.argsort(self.keys, kind="stable")
-        self.keys, self.files, self.offsets = self.keys[order], self.files[order], self.offsets[order]
-        twice = np.flatnonzero(self.keys[:-1] == self.keys[1:])
+    def _sorted(self, path: Path, keys: np.ndarray) -> np.ndarray:
+        if (keys[:-1] < keys[1:]).all():
+            return keys
+        order = np.argsort(keys, kind="stable")
+        keys, self.files, self.offsets = keys[order], self.files[order], self.offsets[order]
+        twice = np.flatnonzero(keys[:-1] == keys[1:])
         if twice.size:
-            raise LipsoundError(f"{path}: the id '{self.keys[twice[0]].decode()}' stands there twice")
-
-    def find(self, key: str) -> int:
-        """Row of `key`, -1 when there is none."""
-        wanted = key.encode("utf-8", "surrogateescape")
-        if len(wanted) > self.keys.itemsize:
-            return -1  # and numpy would widen all the keys to compare
-        row = int(np.searchsorted(self.keys, np.array(wanted, self.keys.dtype)))
-        return row if row < len(self.keys) and self.keys[row] == wanted else -1
+            raise LipsoundError(f"{path}: the id '{keys[twice[0]].decode()}' stands there twice")
+        return keys
 
 
-def _rows(path: Path) -> list[tuple[bytes, bytes, bytes]]:
-    """Id, ark path and offset of every line."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LipsoundError(f"{path}: {error.strerror or error}") from error
-    rows = _ROW.findall(content)
-    if len(rows) == content.count(b"\n") + (content[-1:] not in (b"", b"\n")):
-        return rows
-    lines = content.removesuffix(b"\n").split(b"\n")
-    return [(_ROW.findall(line) or [_unusual(path, number, line)])[0] for number, line in enumerate(lines, 1)]
+def _places(path: Path) -> tuple[Lines, np.ndarray, np.ndarray]:
+    """The rows of an index, where the ark's path ends in each, and the offsets (N,) int64."""
+    lines = plain_lines(path)
+    found = None if lines is None else _split(lines)
+    if lines is None or found is None:
+        lines = Lines.of(b"".join(b"%s %s:%s\n" % row for row in _row_by_row(path)))
+        found = None if lines is None else _split(lines)
+        assert lines is not None
+        assert found is not None
+    return lines, *found
+
+
+def _split(lines: Lines) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where the ark's path ends in each row, and the offsets; None when a row has no path or no offset."""
+    colons = np.concatenate([[-1], np.flatnonzero(lines.text == ord(":"))])
+    colons = colons[np.searchsorted(colons, lines.ends) - 1]
+    if not ((lines.blanks + 1 < colons) & (colons + 1 < lines.ends)).all():
+        return None
+    offsets = whole_numbers(cut(lines.text, colons + 1, lines.ends))
+    return None if (offsets < 0).any() else (colons, offsets)
+
+
+def _row_by_row(path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Id, ark path and offset of every line of an unusual index."""
+    for number, line in enumerate(read_bytes(path).removesuffix(b"\n").split(b"\n"), 1):
+        found = _ROW.match(line)
+        key, name, offset = found.groups() if found else _unusual(path, number, line)
+        yield key, name.strip(), offset
 
 
 def _unusual(path: Path, number: int, line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -213,10 +226,10 @@ class Archive(Mapping[str, np.ndarray]):
         self.__dict__.update(state)
         self._open = self._opener()
 
-    @functools.cached_property
-    def ids(self) -> list[str]:
+    @property
+    def ids(self) -> Names:
         """All ids, sorted by bytes."""
-        return [key.decode() for key in self._index.keys.tolist()]
+        return self._index.names
 
     @functools.cached_property
     def meta(self) -> dict[str, Any]:
@@ -224,14 +237,9 @@ class Archive(Mapping[str, np.ndarray]):
         path = self.path.parent / "kind.yaml"
         return read_yaml(path) if path.exists() else {}
 
-    def frames(self) -> dict[str, int]:
+    def frames(self) -> Numbers:
         """The folder's utt2num_frames: id -> length, in the units of this kind."""
-        path = self.path.parent / "utt2num_frames"
-        table = read_table(path)
-        try:
-            return {key: int(value) for key, value in table.items()}
-        except ValueError as error:
-            raise LipsoundError(f"{path}: expected whole numbers ({error})") from error
+        return read_numbers(self.path.parent / "utt2num_frames")
 
     def __getitem__(self, key: str) -> np.ndarray:
         """The array of an id, a fresh and writable one.
@@ -240,20 +248,20 @@ class Archive(Mapping[str, np.ndarray]):
             MissingEntry: a KeyError and a LipsoundError; no such id.
             LipsoundError: the ark is missing, truncated or damaged at this place.
         """
-        row = self._index.find(key)
+        row = self._index.names.find(key)
         if row < 0:
             raise MissingEntry(f"{self.path}: no entry '{key}' among {len(self)}")
         name, offset = self._index.paths[self._index.files[row]], int(self._index.offsets[row])
         return _read(lambda: self._open(name), offset, f"'{key}' ")
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._index.find(key) >= 0
+        return isinstance(key, str) and self._index.names.find(key) >= 0
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
 
     def __len__(self) -> int:
-        return len(self._index.keys)
+        return len(self._index.names)
 
     def _opener(self) -> Callable[[str], _File]:
         folder = self.path.parent

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lipsound2.checks import fix, validate
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import MEDIA, PARTIAL, TABLES, read_table, spk2utt, write_table
+from lipsound2.names import Names
+from lipsound2.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
 
 __all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 
@@ -42,34 +43,34 @@ class DataDir:
         return self.path.resolve().name
 
     @functools.cached_property
-    def ids(self) -> list[str]:
+    def ids(self) -> Names:
         """The clips, sorted by bytes."""
-        return list(self.utt2spk)
+        return self.utt2spk.names
 
     @functools.cached_property
-    def utt2spk(self) -> dict[str, str]:
+    def utt2spk(self) -> Table:
         """Id -> speaker."""
         return self.table("utt2spk")
 
     @functools.cached_property
-    def video(self) -> dict[str, str]:
+    def video(self) -> Table:
         """Id -> path of the video; empty when there is no video.scp."""
         return self.table("video.scp")
 
     @functools.cached_property
-    def wav(self) -> dict[str, str]:
+    def wav(self) -> Table:
         """Id -> path of the sound; empty when the sound is in the video."""
         return self.table("wav.scp")
 
     @functools.cached_property
-    def text(self) -> dict[str, str]:
+    def text(self) -> Table:
         """Id -> what is said; empty when there is no transcript."""
         return self.table("text")
 
-    def table(self, name: str) -> dict[str, str]:
+    def table(self, name: str) -> Table:
         """Any table of the folder; empty when the file is absent."""
         path = self.path / name
-        return read_table(path) if path.exists() else {}
+        return read_table(path) if path.exists() else as_table(path, {})
 
     @staticmethod
     def write(
@@ -98,18 +99,19 @@ class DataDir:
         """
         path = Path(path)
         given = {"video.scp": video, "wav.scp": wav, "text": text, **tables}
-        content = {name: table for name, table in given.items() if table is not None}
-        content = {name: table for name, table in content.items() if table or name not in PARTIAL}
+        present = {name: table for name, table in given.items() if table is not None}
+        content = {n: as_table(path / n, table) for n, table in present.items() if table or n not in PARTIAL}
         if not utt2spk:
             raise LipsoundError(f"{path}: a data dir needs at least one clip")
+        speakers = as_table(path / "utt2spk", utt2spk)
         for name, table in content.items():
             if name in MEDIA and "segments" in content:
                 continue  # these are keyed by recording
-            differing = table.keys() - utt2spk.keys() if name in PARTIAL else table.keys() ^ utt2spk.keys()
-            if differing:
-                odd = min(differing)
+            places = speakers.names.places(table.names)
+            if (places < 0).any() or (len(table) < len(speakers) and name not in PARTIAL):
+                odd = min(set(table) - set(speakers) if name in PARTIAL else set(table) ^ set(speakers))
                 raise LipsoundError(
-                    f"{path}/{name}: its {len(table)} ids are not the {len(utt2spk)} of utt2spk; "
+                    f"{path}/{name}: its {len(table)} ids are not the {len(speakers)} of utt2spk; "
                     f"the first that differs is '{odd}'"
                 )
         path.mkdir(parents=True, exist_ok=True)
@@ -119,8 +121,8 @@ class DataDir:
                 (path / name).unlink(missing_ok=True)
         for name, table in content.items():
             write_table(path / name, table)
-        write_table(path / "spk2utt", spk2utt(utt2spk))
-        write_table(path / "utt2spk", utt2spk)
+        write_table(path / "spk2utt", spk2utt(speakers))
+        write_table(path / "utt2spk", speakers)
         return DataDir(path)
 
     def subset(self, ids: Iterable[str], path: Path | str) -> DataDir:
@@ -129,17 +131,18 @@ class DataDir:
         Raises:
             LipsoundError: an id this data dir does not have.
         """
-        wanted = set(ids)
-        unknown = wanted - self.utt2spk.keys()
-        if unknown:
+        wanted = ids if isinstance(ids, Names) else Names.of(ids)
+        places = self.ids.places(wanted)
+        if (places < 0).any():
+            unknown = wanted.keys[places < 0]
             raise LipsoundError(
-                f"{self.path}: {len(unknown)} of {len(wanted)} ids are not in it, '{min(unknown)}' first"
+                f"{self.path}: {len(unknown)} of {len(wanted)} ids are not in it, '{Names(unknown)[0]}' first"
             )
         tables = {name: self.table(name) for name in TABLES if (self.path / name).exists()}
         keep = dict.fromkeys(tables, wanted)
         if "segments" in tables:
-            recordings = {tables["segments"][key].split()[0] for key in wanted}
+            recordings = Names.of(value.split()[0] for value in tables["segments"].take(wanted).values())
             keep.update(dict.fromkeys(MEDIA, recordings))
-        part = {name: {k: v for k, v in table.items() if k in keep[name]} for name, table in tables.items()}
+        part = {name: table.take(keep[name]) for name, table in tables.items()}
         video, wav = part.pop("video.scp", None), part.pop("wav.scp", None)
         return DataDir.write(path, video=video, wav=wav, **part)

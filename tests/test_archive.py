@@ -319,7 +319,7 @@ def test_threads_and_forks_do_not_disturb_one_another(tmp_path: Path) -> None:
             os._exit(0 if all((archive[key] == int(key[1:])).all() for key in keys) else 1)
         children.append(child)
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(lambda key: bool((archive[key] == int(key[1:])).all()), keys * 5))
+        assert all(pool.map(lambda key: bool((archive[key] == int(key[1:])).all()), list(keys) * 5))
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert len(list(Path("/proc/self/fd").iterdir())) < 90
 
