@@ -29,8 +29,10 @@ class Dataset(Protocol):
             batches.
     """
 
-    ids: list[str]
-    lengths: list[int]
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def lengths(self) -> Sequence[int] | np.ndarray: ...
 
     def get(self, index: int, rng: np.random.Generator | None) -> Any:
         """One sample.

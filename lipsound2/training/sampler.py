@@ -33,7 +33,7 @@ class Updates:
         world: processes that share an update.
     """
 
-    def __init__(self, lengths: Sequence[int], config: TrainConfig, world: int = 1) -> None:
+    def __init__(self, lengths: Sequence[int] | np.ndarray, config: TrainConfig, world: int = 1) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.config = config
         self.world = world
