@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
 from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.lists import Lists, read_lists
-from lipsound2.corpora.protocols import ByList
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
@@ -25,7 +24,7 @@ _UNDETERMINED = "und"  # ISO 639-2
 
 
 def prepare(
-    corpus: Literal["grid", "mini", "librispeech", "aishell"],
+    corpus: Literal["grid", "mini", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"],
     root: Path,
     data: Path,
     *,
@@ -42,12 +41,13 @@ def prepare(
     cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
 
     Args:
-        corpus: talking faces: grid, mini for generated ones (GRID's layout); sound and text alone, for recognisers:
-            librispeech, aishell (1 or 2).
+        corpus: talking faces: grid, mini for generated ones (GRID's layout), voxceleb2, lrw, lrs2, lrs3, own for
+            videos in any folders; sound and text alone, for recognisers: librispeech, aishell (1 or 2).
         root: folder of the corpus, in any of the layouts in use.
         data: folder for the data dirs.
         protocol: a split by name, or lists; an unknown name is answered with the corpus' own.
-        lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set.
+        lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set; else the lists
+            that a corpus is split by: LRS2's folder of them, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
         listing: file that lists the corpus' files, so that the disk need not be searched.
         prompts: file of the sentences that were read.
         seed: of random splits and pairs.
@@ -62,7 +62,7 @@ def prepare(
     _check(corpus, known, protocol, options)
     with folder_lock(data, "lipsound2 prepare"):
         split = known.protocols.get(protocol or "")
-        found = known.scan(root, options)
+        found = known.scan(root, replace(options, lists=None) if protocol == LISTS else options)
         problems_file = data / "problems.tsv"
         print("\n".join(describe_corpus(found, known, split, problems_file)))
         write_problems(problems_file, found.problems)
@@ -74,7 +74,7 @@ def prepare(
             wanted = split.split(found, seed)
             sets = _there(wanted, found, f"{root}: protocol {protocol} needs {split.needs}")
             _write_sets(found, sets, data / protocol, known, {}, {"protocol": protocol, "seed": seed}, [whole])
-            if isinstance(split, ByList):
+            if found.lists:
                 _tell_listed(protocol, wanted, sets)
             counts = {name: len(ids) for name, ids in sets.items()}
             print("\n".join(describe_protocol(protocol, split, found, counts)))

@@ -6,10 +6,20 @@ from lipsound2.corpora.aishell import AISHELL
 from lipsound2.corpora.corpus import Corpus
 from lipsound2.corpora.grid import GRID
 from lipsound2.corpora.librispeech import LIBRISPEECH
+from lipsound2.corpora.lrs2 import LRS2
+from lipsound2.corpora.lrs3 import LRS3
+from lipsound2.corpora.lrw import LRW
+from lipsound2.corpora.own import OWN
+from lipsound2.corpora.voxceleb2 import VOXCELEB2
 
 CORPORA: dict[str, Corpus] = {
     "grid": GRID,
     "mini": GRID,  # generated faces in the same layout
+    "voxceleb2": VOXCELEB2,
+    "lrw": LRW,
+    "lrs2": LRS2,
+    "lrs3": LRS3,
+    "own": OWN,  # a heap of videos
     "librispeech": LIBRISPEECH,
     "aishell": AISHELL,
 }

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Videos of your own, in any folders, to a model of these faces: crops -> mel -> training -> speech -> scores and a report.
+# A text beside a video (clip.txt beside clip.mp4) is what is said in it; without texts no words are counted.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./path.sh
+. ./cmd.sh
+
+# options
+stage=0                     # first stage to run
+stop_stage=5                # last stage to run
+corpus=videos               # folder of the videos; the first folder below it is the speaker
+protocol=own                # own: 8 of 10 clips train, 1 valid, 1 test; lists
+lists=                      # folder of TSV lists, for --protocol lists
+config=conf/parallel.yaml   # training config
+override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
+mel=fine                    # mel of the config's target: fine or paper
+init=                       # experiment or pack to start from, such as ../../lipsound2/pretrained/grid-s1-parallel
+exp=                        # experiment folder; empty: exp/<protocol>_<config>
+data=                       # folder of the data dirs; empty: data/<protocol>
+dump=dump                   # folder of crops, sounds, mels
+sets="test"                 # sets to speak and score, separated by blanks
+asr=                        # who hears the speech, where there are texts: whisper:base, torchaudio:..., an experiment
+language=en                 # of the texts: en or zh
+publish=RESULTS.md          # file that gets the result rows; empty: none
+nj=2                        # worker processes
+ngpu=0                      # GPUs
+# end of options
+# shellcheck source=../../utils/parse_options.sh
+. "$root/utils/parse_options.sh"
+# shellcheck source=../../utils/stages.sh
+. "$root/utils/stages.sh"
+
+exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
+data=${data:-data/$protocol}
+
+if stage 0 "find the videos, write the data dirs"; then
+  lipsound2 prepare own "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
+  lipsound2 validate data/all
+fi
+
+if stage 1 "video -> landmarks, face and mouth crops"; then
+  lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+  lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 3 "training"; then
+  lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+fi
+
+if stage 4 "synthesis with the three controls"; then
+  for set in $sets; do
+    lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+  done
+fi
+
+if stage 5 "scores, verdict, report"; then
+  for set in $sets; do
+    listener=$asr
+    if [ -n "$asr" ] && [ ! -f "$data/$set/text" ]; then
+      echo "$data/$set has no texts: no words are counted"
+      listener=
+    fi
+    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
+      ${listener:+--asr "$listener" --text "$data/$set" --language "$language"}
+  done
+  lipsound2 report "$exp" ${publish:+--publish "$publish"}
+fi
