@@ -19,12 +19,13 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.stamp import Stamp
 
+Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
 LISTS = "lists"  # the protocol of one's own lists
 _UNDETERMINED = "und"  # ISO 639-2
 
 
 def prepare(
-    corpus: Literal["grid", "mini", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"],
+    corpus: Name,
     root: Path,
     data: Path,
     *,
@@ -41,15 +42,15 @@ def prepare(
     cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
 
     Args:
-        corpus: talking faces: grid, mini for generated ones (GRID's layout), voxceleb2, lrw, lrs2, lrs3, own for
-            videos in any folders; sound and text alone, for recognisers: librispeech, aishell (1 or 2).
+        corpus: talking faces: grid, mini for generated ones (GRID's layout), tcd_timit, cmlr, voxceleb2, lrw, lrs2,
+            lrs3, own for videos in any folders; sound and text alone, for recognisers: librispeech, aishell (1 or 2).
         root: folder of the corpus, in any of the layouts in use.
         data: folder for the data dirs.
         protocol: a split by name, or lists; an unknown name is answered with the corpus' own.
         lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set; else the lists
-            that a corpus is split by: LRS2's folder of them, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
+            that a corpus is split by: the folder of LRS2's or CMLR's, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
         listing: file that lists the corpus' files, so that the disk need not be searched.
-        prompts: file of the sentences that were read.
+        prompts: file of the sentences that were read, for TCD-TIMIT: TIMIT's PROMPTS.TXT.
         seed: of random splits and pairs.
         unpack: folder to unpack GRID's s1.zip, ... into when the corpus is still packed.
 
@@ -69,7 +70,7 @@ def prepare(
         if not found.by_id:
             raise LipsoundError(f"{root}: no clip of {known.title} that can be used; see {problems_file}")
         whole = data / "all"
-        _write_all(found.by_id, whole, corpus, known.language)
+        _write_all(found, whole, corpus, known.language)
         if split is not None and protocol is not None:
             wanted = split.split(found, seed)
             sets = _there(wanted, found, f"{root}: protocol {protocol} needs {split.needs}")
@@ -145,17 +146,19 @@ def _contradictions(lists: Lists, by_id: Mapping[str, Recording]) -> list[Proble
     return problems
 
 
-def _write_all(by_id: Mapping[str, Recording], path: Path, corpus: str, language: str) -> None:
+def _write_all(found: Recordings, path: Path, corpus: str, language: str) -> None:
     """DATA/all, unless it stands already."""
-    rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in sorted(by_id.items()))
-    stamp = Stamp(path, "prepare", {"corpus": corpus, "clips": _digest(rows)}, [])
+    known = sorted(found.by_id.items())
+    rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in known)
+    options = {"corpus": corpus, "clips": _digest(rows), "tables": sorted(found.tables)}
+    stamp = Stamp(path, "prepare", options, [])
     if stamp.fresh():
         print(f"{path}: done, skipped")
         return
     stamp.clear()
-    DataDir.write(path, **_tables(path, by_id, language))
+    DataDir.write(path, **_tables(path, found, found.by_id, language))
     stamp.write()
-    print(f"{path}: {len(by_id)} clips")
+    print(f"{path}: {len(known)} clips")
 
 
 def _digest(rows: Iterable[str]) -> str:
@@ -165,7 +168,9 @@ def _digest(rows: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _tables(path: Path, recordings: Mapping[str, Recording], language: str) -> dict[str, dict[str, str]]:
+def _tables(
+    path: Path, found: Recordings, recordings: Mapping[str, Recording], language: str
+) -> dict[str, dict[str, str]]:
     """The tables of a data dir, as `DataDir.write` takes them; those that nothing is known for are left out.
 
     Where some clips have a sound file of their own, `wav.scp` names the video for the others. A table has all clips, so
@@ -188,6 +193,7 @@ def _tables(path: Path, recordings: Mapping[str, Recording], language: str) -> d
         few = f"{len(recordings) - len(tables['text'])} of {len(recordings)} clips have none, '{without}' first"
         print(f"{path}: no table 'text', so no word errors are counted: {few}")
         del tables["text"]
+    tables |= {name: {id: table[id] for id in recordings} for name, table in found.tables.items()}
     return {name: table for name, table in tables.items() if table}
 
 
@@ -213,7 +219,7 @@ def _write_sets(
             shutil.rmtree(path / name, ignore_errors=True)  # of an earlier run, with other clips
             continue
         recordings = {id: found.by_id[id] for id in ids}
-        tables = _tables(path / name, recordings, corpus.language)
+        tables = _tables(path / name, found, recordings, corpus.language)
         if name != "train" and "video" in tables:
             tables["mismatched"] = _pairs(
                 path / name, recordings, corpus, pairs.get(name, {}), int(str(options["seed"]))

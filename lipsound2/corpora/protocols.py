@@ -1,4 +1,4 @@
-"""Who trains on what: splits by speakers and shares, by parts of a corpus, by lists, or by a rule.
+"""Who trains on what: splits by speakers and shares, by parts of a corpus, or by lists.
 
 A split is a function of (seed, id). Within a speaker the sentences are ordered by a hash of seed and id. When all
 sentences of the speaker are known, places in that order are ranks, so that counts are exactly those of the papers;
@@ -135,11 +135,15 @@ class ByList(Protocol):
         sets: set -> name of its list.
         counts: set -> clips of the whole list.
         where: where such a list is looked for, for messages.
+        others: speakers whose clips that are in no list are trained on, but for a share of them, which is `valid`.
+        whole: that many of such a speaker's clips are in no list when all are there.
     """
 
     sets: Mapping[str, str]
     counts: Mapping[str, int]
     where: str
+    others: tuple[str, ...] = ()
+    whole: int | None = None
 
     @property
     def needs(self) -> str:
@@ -151,36 +155,14 @@ class ByList(Protocol):
     def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
         if absent := [name for name in self.sets.values() if name not in found.lists]:
             raise LipsoundError(f"the list {', '.join(absent)} is absent; looked for {self.where}")
-        return {name: found.lists[of] for name, of in self.sets.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByRule(Protocol):
-    """Sets by a rule over single recordings.
-
-    Attributes:
-        rule: (id, recording, seed) -> set, None when unused.
-        counts: set -> clips of a whole corpus.
-        of: what of the corpus it needs, for messages.
-    """
-
-    rule: Callable[[str, Recording, int], str | None]
-    counts: Mapping[str, int]
-    of: str
-
-    @property
-    def needs(self) -> str:
-        return self.of
-
-    def wanted(self) -> dict[str, int]:
-        return dict(self.counts)
-
-    def split(self, found: Recordings, seed: int = 0) -> dict[str, Collection[str]]:
-        sets: dict[str, Collection[str]] = {name: [] for name in self.counts or SETS}
-        for id, recording in found.by_id.items():
-            if chosen := self.rule(id, recording, seed):
-                list_of(sets, chosen).append(id)
-        return sets
+        sets: dict[str, Collection[str]] = {name: found.lists[of] for name, of in self.sets.items()}
+        listed = {id for ids in sets.values() for id in ids}
+        names = _names({id: r for id, r in found.by_id.items() if id not in listed}) if self.others else {}
+        assign = by_speakers(())
+        for speaker in self.others:
+            for name, place in places(speaker, names.get(speaker, ()), seed, self.whole).items():
+                list_of(sets, assign(speaker, place)).append(f"{speaker}-{name}")
+        return {name: sets[name] for name in sorted(sets, key=[*SETS, *sets].index)}
 
 
 def list_of(sets: dict[str, Collection[str]], name: str) -> list[str]:
@@ -210,7 +192,7 @@ def places(speaker: str, names: Collection[str], seed: int, whole: int | None) -
     return {name: rank / len(names) for rank, name in enumerate(sorted(names, key=lambda name: (hashes[name], name)))}
 
 
-def shares(test: float, valid: float) -> Assign:
+def shares(test: float, valid: float) -> Callable[[str, Place], str]:
     """Per speaker: the first `test` of the order, the next `valid`, the rest for training."""
 
     def assign(speaker: str, place: Place) -> str:
@@ -221,7 +203,7 @@ def shares(test: float, valid: float) -> Assign:
     return assign
 
 
-def by_speakers(test: Collection[str], valid: Collection[str] = ()) -> Assign:
+def by_speakers(test: Collection[str], valid: Collection[str] = ()) -> Callable[[str, Place], str]:
     """Whole speakers for testing; without validation speakers a share of every other one."""
 
     def assign(speaker: str, place: Place) -> str:

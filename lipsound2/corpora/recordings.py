@@ -79,6 +79,7 @@ class Recordings:
         names: speaker -> names of all its recordings, present or not, where more is known of than `by_id` holds: splits
             are cut on them, so that they do not change when files are missing.
         lists: name -> ids of the split lists that the package or the corpus brings.
+        tables: further tables of the data dirs: file name -> id -> value, for every recording.
     """
 
     by_id: dict[str, Recording] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Recordings:
     speakers: dict[str, set[str]] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
     lists: dict[str, Collection[str]] = field(default_factory=dict)
+    tables: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, id: str, recording: Recording) -> bool:
         """Take a recording in, unless a table could not hold it, its file is empty, or its id is taken.
@@ -134,6 +136,16 @@ class Recordings:
                 self.problems.append(
                     Problem(id, sound.path, "empty-transcript", f"no words behind '{name}' in {source}")
                 )
+
+    def leave_out_without_text(self, why: str) -> None:
+        """Where some recordings have a text, leave out those that have none: a data dir has the text of all or of none.
+
+        Args:
+            why: there may be none, for the problem.
+        """
+        without = [id for id, recording in self.by_id.items() if not recording.text]
+        if len(without) < len(self.by_id):
+            self.problems += [Problem(id, self.by_id.pop(id).file, "no-transcript", why) for id in without]
 
     def without_sound(self, names: Collection[str], source: Path) -> None:
         """Tell ids that have a transcript and no sound."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lipsound2.corpora.aishell import AISHELL
+from lipsound2.corpora.cmlr import CMLR
 from lipsound2.corpora.corpus import Corpus
 from lipsound2.corpora.grid import GRID
 from lipsound2.corpora.librispeech import LIBRISPEECH
@@ -10,11 +11,14 @@ from lipsound2.corpora.lrs2 import LRS2
 from lipsound2.corpora.lrs3 import LRS3
 from lipsound2.corpora.lrw import LRW
 from lipsound2.corpora.own import OWN
+from lipsound2.corpora.tcd_timit import TCD_TIMIT
 from lipsound2.corpora.voxceleb2 import VOXCELEB2
 
 CORPORA: dict[str, Corpus] = {
     "grid": GRID,
     "mini": GRID,  # generated faces in the same layout
+    "tcd_timit": TCD_TIMIT,
+    "cmlr": CMLR,
     "voxceleb2": VOXCELEB2,
     "lrw": LRW,
     "lrs2": LRS2,

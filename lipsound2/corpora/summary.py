@@ -123,7 +123,7 @@ def _distance(protocol: Protocol, found: Mapping[str, int], published: Mapping[s
 
 
 def ranges(names: Iterable[str]) -> str:
-    """`s1-s4 s29` for a list of names that end in numbers without zeros in front; of others the first few."""
+    """`s1-s4 s29` for a list of names that end in numbers, zeros in front left in the name; of others the first few."""
     names = sorted(names, key=_natural)
     parts = [re.fullmatch(r"(.*?)(0|[1-9]\d*)", name) for name in names]
     if not all(parts):
