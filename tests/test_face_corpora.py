@@ -1,23 +1,17 @@
-"""TCD-TIMIT and CMLR: layouts as known, readers, generated corpora, protocols, damage, and from a corpus to scores."""
+"""TCD-TIMIT and CMLR: layouts as known, readers, generated corpora, protocols, damage."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import typing
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from face_corpora import CMLR_CLIPS, SENTENCES, TCD_CLIPS, TCD_TIMIT, make_cmlr, make_tcd_timit
+from face_corpora import SENTENCES, TCD_CLIPS, make_cmlr, make_tcd_timit
 from speech_corpora import Layout
 
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora import cmlr, prepare, tcd_timit
 from lipsound2.corpora.corpus import Options
 from lipsound2.corpora.pairs import derange_by_length
@@ -28,9 +22,7 @@ from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import ranges, verdict
 from lipsound2.datadir import DataDir, read_table, validate
 from lipsound2.errors import LipsoundError
-from lipsound2.synthetic.clip import ClipFormat
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXTS = (".txt", ".csv", ".mlf")
 
 
@@ -400,85 +392,3 @@ def test_ranges_of_names():
     assert ranges(["02M", "01M"]) == "01M 02M"
     assert ranges(f"id{number:05}" for number in range(20)) == "id00000-id00009 id00010-id00019"
     assert hashed(0, "Lipspkr1-sx7") < 0.05 <= hashed(0, "Lipspkr1-sx33") < 0.1
-
-
-# From the corpus to scores
-
-TINY = {
-    **{"max_epochs": 1, "valid_every": 1, "valid_clips": 2, "crop": 64, "size": 32, "trunk_pool": False},
-    **{"trunk_widths": [16, 16, 16], "trunk_blocks": 1, "width": 32, "layers": 1, "heads": 4, "frame_width": 32},
-    **{"frame_layers": 1, "workers": 0, "warmup": 1, "batch_size": 4},
-}
-TINY_EARS = {
-    **{"max_epochs": 1, "valid_every": 1, "width": 32, "layers": 1, "channels": 8, "decoder_layers": 1, "workers": 0},
-    "warmup": 1,
-}
-
-
-def recipe_in(tmp_path: Path, name: str) -> Path:
-    """The recipe in a folder with a blank in its name, with tiny configs."""
-    folder = tmp_path / "a place" / "egs" / name
-    shutil.copytree(ROOT / "egs" / name, folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
-    shutil.copytree(ROOT / "utils", folder.parents[1] / "utils")
-    installer = folder.parents[1] / "tools" / "install.sh"
-    installer.parent.mkdir()
-    installer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
-    installer.chmod(0o755)
-    for config, values in (("parallel", TINY), ("asr_conformer", TINY_EARS)):
-        path = folder / "conf" / f"{config}.yaml"
-        write_yaml(path, read_yaml(path) | values)
-    return folder
-
-
-def run(folder: Path, *arguments: str) -> str:
-    command = ["./run.sh", "--nj", "1", *arguments]
-    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
-
-
-def check(exp: Path, clips: int, heard: str) -> None:
-    """Speech of all systems was scored, and heard by whom it should."""
-    summary = json.loads((exp / "scores" / "test" / "summary.json").read_text())
-    assert set(summary["systems"]) == {"generated", "real_mel", "mismatched", "mean_mel"}
-    assert summary["systems"]["real_mel"]["scores"]["estoi"]["mean"] > 0.6
-    assert summary["systems"]["generated"]["clips"] == clips
-    assert (exp / "report.html").stat().st_size > 0
-    text = exp / "scores" / "test" / "text"
-    assert [path.name for path in text.iterdir()] == [heard] if heard else not text.exists()
-
-
-@pytest.mark.slow
-def test_the_recipe_of_tcd_timit_runs_through(tmp_path):
-    """All six stages at the corpus' size and rate, then without words, begun from that experiment."""
-    lipspeakers = [name for name in TCD_CLIPS if name.startswith("lipspeakers")]
-    top = make_tcd_timit(tmp_path, replace(TCD_TIMIT, width=640, height=360), lipspeakers)
-    make_tcd_timit(tmp_path / "large", TCD_TIMIT, lipspeakers[2:])
-    large = tmp_path / "large" / "TCD-TIMIT" / lipspeakers[2]
-    shutil.copytree(large, top / lipspeakers[2], dirs_exist_ok=True)
-    folder = recipe_in(tmp_path, "tcd_timit")
-    told = run(folder, "--corpus", str(top))
-    assert "found 9 clips of 3 speakers (Lipspkr1-Lipspkr3); 9 with text" in told
-    check(folder / "exp" / "lipspeakers_parallel", 2, "lipspeakers_asr_conformer")
-    sizes = {row.split("\t")[0]: row.split("\t")[3:6] for row in (folder / "dump/landmarks/timeline.tsv").open()}
-    assert sizes["Lipspkr3-sx4"][1:] == ["1920", "1080"]
-    assert float(sizes["Lipspkr1-sx4"][0]) == pytest.approx(29.97, abs=0.01)
-    (top / "prompts.txt").unlink()
-    told = run(folder, "--corpus", str(top), "--init", "exp/lipspeakers_parallel", "--exp", "exp/tuned")
-    assert "no words are known (--prompts), so none are counted" in told
-    check(folder / "exp" / "tuned", 2, "")
-
-
-@pytest.mark.slow
-def test_the_recipe_of_cmlr_runs_through(tmp_path):
-    """All six stages with a Mandarin voice and sound beside the silent clips; characters are counted."""
-    top = make_cmlr(tmp_path, ClipFormat(width=320, height=256, sample_rate=16000))
-    folder = recipe_in(tmp_path, "cmlr")
-    run(folder, "--corpus", str(top))
-    exp = folder / "exp" / "official_parallel"
-    check(exp, 2, "official_asr_conformer")
-    text = "".join(DataDir(folder / "data" / "official" / "train").text.values())
-    tokens = (folder / "exp/official_asr_conformer/tokens.txt").read_text(encoding="utf-8").splitlines()
-    assert set(tokens) - {"<space>"} == set(text)
-    assert set("".join("".join(words) for clips in CMLR_CLIPS.values() for words in clips.values())) > set(text)

@@ -20,7 +20,7 @@ COMMANDS = re.findall(r"(?:\./run\.sh|lipsound2 [a-z]+) [^`\n|]+", PAGE.replace(
 
 def test_rows_name_recipes_and_protocols_that_exist():
     rows = re.findall(r"\| (\w+), `([\w-]+)`(?: and `([\w-]+)`)?", PAGE)
-    assert {recipe for recipe, *_ in rows} == {"grid", "librispeech", "aishell2"}
+    assert {recipe for recipe, *_ in rows} == {"grid", "librispeech", "aishell2", "tcd_timit", "cmlr"}
     for recipe, *protocols in rows:
         assert set(filter(None, protocols)) <= set(CORPORA[OF_RECIPE.get(recipe, recipe)].protocols), recipe
         for config in re.findall(rf"\| {recipe}, `[^|]+ \| `(conf/\w+\.yaml)` \|", PAGE):

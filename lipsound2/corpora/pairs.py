@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from lipsound2.corpora.protocols import hashed
 from lipsound2.corpora.recordings import Recording
@@ -75,6 +74,8 @@ def derange(ids: Iterable[str], seed: int = 0) -> dict[str, str]:
     Returns:
         {id: other id}; empty when there are fewer than two clips.
     """
+    from scipy.optimize import linear_sum_assignment  # takes longer to load than most corpora to prepare
+
     by_speaker: dict[str, list[str]] = defaultdict(list)
     for id in sorted(ids):
         by_speaker[id.partition("-")[0]].append(id)

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# LipSound2 on CMLR, spoken Mandarin: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
+# With a config of the task recognise: sound -> training of a recogniser -> text -> character errors and a report.
+# Give the corpus with --corpus, whole or in part; README.md says how to get it.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./path.sh
+. ./cmd.sh
+
+# options
+stage=0                     # first stage to run
+stop_stage=5                # last stage to run
+corpus=CMLR                 # folder that holds video, audio, text and the lists train.csv, val.csv, test.csv
+protocol=official           # official, unseen (test s1 s6), unseen-s2-s6, lists
+lists=                      # folder of train.csv, ... when they lie elsewhere; of TSV lists, for --protocol lists
+config=conf/parallel.yaml   # training config
+override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
+mel=fine                    # mel of the config's target: fine or paper
+init=                       # experiment or pack to start from
+exp=                        # experiment folder; empty: exp/<protocol>_<config>
+data=                       # folder of the data dirs; empty: data/<protocol>
+dump=dump                   # folder of crops, sounds, mels
+sets="test"                 # sets to speak or to hear, and score, separated by blanks
+asr=own                     # who hears the speech: own (trained on true sound), experiments, ...; empty: nobody
+ears=conf/asr_conformer.yaml # config of our own recogniser
+publish=RESULTS.md          # file that gets the result rows; empty: none
+nj=2                        # worker processes
+ngpu=0                      # GPUs
+# end of options
+# shellcheck source=../../utils/parse_options.sh
+. "$root/utils/parse_options.sh"
+# shellcheck source=../../utils/stages.sh
+. "$root/utils/stages.sh"
+
+exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
+data=${data:-data/$protocol}
+task=$(sed -n 's/^task: *//p' "$config")
+
+if stage 0 "check the corpus, write the data dirs"; then
+  lipsound2 prepare cmlr "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
+  lipsound2 validate data/all
+fi
+
+if stage 1 "video -> landmarks, face and mouth crops"; then
+  lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+  lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+fi
+
+if stage 3 "training"; then
+  lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+fi
+
+if stage 4 "synthesis with the three controls, or recognition"; then
+  for set in $sets; do
+    if [ "$task" = recognise ]; then
+      lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu"
+    else
+      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+    fi
+  done
+fi
+
+if stage 5 "scores, verdict, report"; then
+  if [ ! -f "$data/train/text" ]; then
+    echo "no texts are known, so no characters are counted"
+    asr=
+  fi
+  own=exp/${protocol}_$(basename "$ears" .yaml)
+  if [ "$task" != recognise ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
+    ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --data "$data" --dump "$dump" --ngpu "$ngpu" \
+      --stage 3 --stop-stage 3
+    asr=,$asr, asr=${asr/,own,/,$own,} # the word alone, not a part of somebody's path; commas at the ends do no harm
+  fi
+  for set in $sets; do
+    if [ "$task" = recognise ]; then
+      lipsound2 score "$data/$set" "$exp/text/$set/greedy" --out "$exp/scores/$set" --language zh
+    else
+      lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
+        ${asr:+--asr "$asr" --text "$data/$set" --language zh}
+    fi
+  done
+  lipsound2 report "$exp" ${publish:+--publish "$publish"}
+fi
