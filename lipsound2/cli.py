@@ -33,6 +33,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "combine": ("lipsound2.folds:combine", "data dirs -> one"),
     "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
     "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
+    "targets": ("lipsound2.targets:targets", "sound -> what a lip model learns to predict: PASE+, MFCC, HuBERT, ..."),
+    "convert-pase": ("lipsound2.convert:convert_pase", "the published PASE+ weights -> a pack"),
     "train": ("lipsound2.training.train:train", "-> experiment"),
     "tokens": ("lipsound2.recognition.tokens:tokens", "transcripts -> tokenizer of a recogniser"),
     "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),

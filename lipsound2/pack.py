@@ -23,6 +23,7 @@ USE = {
     "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",
     "recognise": "lipsound2 transcribe CLIP --asr {}",
     "language": "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}",
+    "pase": "lipsound2 targets DIR DUMP --target pase:{}",
 }
 
 

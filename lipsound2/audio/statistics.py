@@ -55,6 +55,11 @@ def statistics(kind: Path | str, ids: Iterable[str]) -> tuple[np.ndarray, np.nda
         total = entry if total is None else total + entry
     if total is None or total[0, -1] < 1:
         raise LipsoundError(f"{path}: no frames to take statistics of; the list of clips is empty")
+    return moments(total)
+
+
+def moments(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, both (D,) float32, out of added-up `sums` (2, D + 1) of at least one frame."""
     count = total[0, -1]
     mean = total[0, :-1] / count
     variance = total[1, :-1] / count - mean**2

@@ -113,7 +113,7 @@ class Bundle:
             known = [key for key in dir(torchaudio.pipelines) if "_ASR_" in key]
             raise LipsoundError(f"--asr {self.name}: no such bundle; one of {', '.join(known)}")
         place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
-        self._model = _fetched(bundle.get_model, self.name, "torchaudio's weights", place).eval()
+        self._model = fetched(bundle.get_model, f"--asr {self.name}", "torchaudio's weights", place).eval()
         self._tokenizer = tokenizer_of(bundle.get_labels())
 
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
@@ -149,7 +149,7 @@ class Whisper:
         if size not in whisper.available_models():
             raise LipsoundError(f"--asr {self.name}: no such model; one of {', '.join(whisper.available_models())}")
         place = "~/.cache/whisper of a machine that has them"
-        self._model = _fetched(lambda: whisper.load_model(size), self.name, "Whisper's weights", place)
+        self._model = fetched(lambda: whisper.load_model(size), f"--asr {self.name}", "Whisper's weights", place)
 
     def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
         """What is said in each sound."""
@@ -165,13 +165,23 @@ class Whisper:
         return Hypothesis(told["text"].strip(), words)
 
 
-def _fetched(load: Any, name: str, what: str, place: str) -> Any:
-    """Load a model that may have to be downloaded first; without a network, say where its files go."""
-    print(f"{name}: {what} are fetched now unless they are here already")
+def fetched(load: Any, asked: str, what: str, place: str) -> Any:
+    """Load a model that may have to be downloaded first; without a network, say where its files go.
+
+    Args:
+        load: loads it.
+        asked: the option that asked for it, as it was typed, for messages.
+        what: it is, for messages.
+        place: where its files can be copied from.
+
+    Raises:
+        LipsoundError: it is neither here nor to be had.
+    """
+    print(f"{asked}: {what} are fetched now unless they are here already")
     try:
         return load()
     except (OSError, RuntimeError) as error:
-        raise LipsoundError(f"--asr {name}: {what} cannot be had ({error}); offline, copy them from {place}") from error
+        raise LipsoundError(f"{asked}: {what} cannot be had ({error}); offline, copy them from {place}") from error
 
 
 READY_MADE: dict[str, Callable[[str], Listener]] = {

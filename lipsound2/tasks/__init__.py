@@ -17,6 +17,7 @@ TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
     "recognise": "lipsound2.tasks.recognise:Recognise",
     "language": "lipsound2.tasks.language:Language",
+    "pase": "lipsound2.tasks.pase:PaseTask",
 }
 
 

@@ -1,0 +1,184 @@
+"""The verb `targets`: sound in a dump -> what a lip model learns to predict, one vector a picture."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipsound2.archive import Archive
+from lipsound2.audio.sound import decode_flac
+from lipsound2.audio.statistics import moments, sums
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.jobs import dump_clips
+from lipsound2.representations import Representation, representation
+from lipsound2.shards import Worker
+from lipsound2.stamp import digest
+
+log = logging.getLogger(__name__)
+
+
+def targets(
+    dir: Path,
+    dump: Path,
+    *,
+    target: str,
+    name: str = "",
+    train: Path | None = None,
+    surveyed: int = 1000,
+    compress: bool = False,
+    nj: int = 2,
+    launcher: str = "local",
+    max_failures: float = 0.05,
+    shard_size: int = 100,
+) -> None:
+    """Make the features of every clip's sound that a lip model is to predict, one vector a picture.
+
+    Leaves DUMP/targets-<name>: matrices (pictures, D), every dimension with mean 0 and variance 1 over the clips of
+    --train; their former mean and spread stand in its kind.yaml, with what the features are. Sound is read from
+    DUMP/sound (lipsound2 mel).
+
+    Args:
+        dir: data dir of the clips.
+        dump: folder of the archives.
+        target: the features: logmel, mfcc, pase:EXP (an experiment of the task pase, a pack, or published weights made
+            a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9 or wav2vec2:WAV2VEC2_BASE:9
+            (a layer of torchaudio's bundle).
+        name: of the kind, after targets-; as a rule the features' own, such as pase or pase-random.
+        train: data dir whose clips the features are normalised on; as a rule DIR itself.
+        surveyed: how many of its clips that is at most, evenly spread; their features are computed twice.
+        compress: store matrices as Kaldi's compressed ones, a byte a value.
+        nj: worker processes.
+        launcher: where workers run: local, this machine.
+        max_failures: share of clips that may fail before the stage does.
+        shard_size: clips to a shard, the unit of resuming.
+    """
+    kind = f"targets-{name or default_name(target)}"
+    if "/" in kind or kind != kind.strip():
+        raise LipsoundError(f"--name {name}: expected a word that can name a folder")
+    sounds = Archive(dump / "sound")
+    ids = with_sound(DataDir(dir), sounds)
+    learnt = with_sound(DataDir(train), sounds) if train else ids
+    if surveyed < 1:
+        raise LipsoundError(f"--surveyed: expected 1 or more clips, found {surveyed}")
+    chosen = [learnt[index] for index in np.unique(np.linspace(0, len(learnt) - 1, surveyed).round().astype(int))]
+    made = representation(target)
+    content: dict[str, Any] = {"kind": "targets", "target": made.name, **made.facts}
+    shared: dict[str, Any] = {
+        "fingerprint": {"sound": digest(dump / "sound")},
+        "inputs": {},
+        "nj": nj,
+        "launcher": launcher,
+        "shard_size": shard_size,
+        "max_failures": max_failures,
+    }
+    survey = kind.replace("targets-", "survey-", 1)
+    dump_clips(
+        dump, {survey: content | {"kind": "survey"}}, chosen, MakeSums(dump, target, survey), step=survey, **shared
+    )
+    mean, std = statistics_of(Archive(dump / survey))
+    content |= {
+        "rate": 25,
+        "dims": len(mean),
+        "normalised_on": f"{len(chosen)} clips of {(train or dir).resolve().name}",
+        "compress": compress,
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+    }
+    found = dump_clips(dump, {kind: content}, ids, MakeTargets(dump, target, kind, mean, std), step=kind, **shared)
+    if not found.done:
+        log.info("%s is there already: skipped", dump / kind)
+
+
+def default_name(target: str) -> str:
+    """What features are called where no other name is given."""
+    return "pase-random" if target == "pase:random" else target.partition(":")[0]
+
+
+def with_sound(data: DataDir, sounds: Archive) -> list[str]:
+    """The clips of a data dir that have sound, sorted.
+
+    Raises:
+        LipsoundError: none.
+    """
+    ids = sorted(name for name in data.ids if name in sounds)
+    if not ids:
+        raise LipsoundError(
+            f"{data.path}: none of its {len(data.ids)} clips has a sound in {sounds.path.parent}; run: lipsound2 mel"
+        )
+    return ids
+
+
+def statistics_of(survey: Archive) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (D,) float32 over the clips of a survey.
+
+    Raises:
+        LipsoundError: no clip could be used.
+    """
+    tables = [np.asarray(survey[name], np.float64) for name in survey.ids]
+    if not tables:
+        raise LipsoundError(f"{survey.path}: no clip could be used; see failures.tsv in the dump")
+    return moments(np.sum(tables, axis=0))
+
+
+@dataclass(frozen=True)
+class MakeSums:
+    """Makes the worker that adds features up; picklable.
+
+    Attributes:
+        dump: folder of the archives.
+        target: name of the features.
+        kind: what is made.
+    """
+
+    dump: Path
+    target: str
+    kind: str
+
+    def __call__(self) -> Worker:
+        """The worker: id -> sums (2, D + 1) over the clip's pictures."""
+        archive, made = Archive(self.dump / "sound"), representation(self.target)
+
+        def work(name: str) -> dict[str, np.ndarray | str | int]:
+            features = _features(archive, made, name)
+            return {self.kind: sums(features), f"{self.kind}/frames": len(features)}
+
+        return work
+
+
+@dataclass(frozen=True)
+class MakeTargets:
+    """Makes the worker that computes features and normalises them; picklable.
+
+    Attributes:
+        dump: folder of the archives.
+        target: name of the features.
+        kind: what is made.
+        mean: (D,) float32.
+        std: (D,) float32.
+    """
+
+    dump: Path
+    target: str
+    kind: str
+    mean: np.ndarray
+    std: np.ndarray
+
+    def __call__(self) -> Worker:
+        """The worker: id -> features (pictures, D), and their sums as the mel's."""
+        archive, made = Archive(self.dump / "sound"), representation(self.target)
+
+        def work(name: str) -> dict[str, np.ndarray | str | int]:
+            features = (_features(archive, made, name) - self.mean) / self.std
+            return {self.kind: features, f"{self.kind}/cmvn": sums(features)}
+
+        return work
+
+
+def _features(archive: Archive, made: Representation, name: str) -> np.ndarray:
+    # Clip by clip: three seconds keep a core busy, and in a batch the longest would pad the others.
+    return made(decode_flac(archive[name]))

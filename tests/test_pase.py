@@ -1,0 +1,419 @@
+"""PASE+: the published network written out plainly, its converter, the features its workers find, and its training."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from sound_dump import tone, write_sounds
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsound2 import experiment
+from lipsound2.audio.acoustics import FEATURES, acoustic, cepstrum, deltas, dimensions, filter_bank, gammatone, prosody
+from lipsound2.audio.distort import DistortConfig, distort, in_room, scale, with_noise
+from lipsound2.config import read_yaml, write_yaml
+from lipsound2.convert import convert_pase
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.models.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
+from lipsound2.models.pase_workers import PaseWorkersConfig
+from lipsound2.models.qrnn import recurrence
+from lipsound2.tasks import load_config
+from lipsound2.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "egs/grid/conf/pase.yaml"
+SMALL = {
+    "channels": [4, 4, 4, 4, 8, 8, 8, 8],
+    "units": 8,
+    "dims": 6,
+    "worker_width": 8,
+    "decoder_channels": [4, 4, 4],
+    "max_epochs": 2,
+    "batch_pictures": 50,
+    "warmup": 1,
+    "precision": "fp32",
+    "tensorboard": False,
+}
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Tensor]:
+    """Random tensors under the names and in the shapes of the published encoder."""
+    torch.manual_seed(0)
+    channels, kernels = (64, 64, 128, 128, 256, 256, 512, 512), (251, 20, 11, 11, 11, 11, 11, 11)
+    state = {"blocks.0.conv.low_hz_": 3000 * torch.rand(64, 1), "blocks.0.conv.band_hz_": 900 * torch.rand(64, 1)}
+
+    def norm(name: str, width: int) -> dict[str, Tensor]:
+        mean, var = 0.1 * torch.randn(width), 0.5 + torch.rand(width)
+        counter = torch.tensor(7)
+        return {f"{name}.running_mean": mean, f"{name}.running_var": var, f"{name}.num_batches_tracked": counter}
+
+    for block, (width, kernel) in enumerate(zip(channels, kernels, strict=True)):
+        name = f"blocks.{block}"
+        if block:
+            inputs = channels[block - 1]
+            state[f"{name}.conv.weight"] = torch.randn(width, inputs, kernel) / math.sqrt(inputs * kernel)
+            state[f"{name}.conv.bias"] = 0.1 * torch.randn(width)
+        state |= {f"{name}.norm.weight": 1 + 0.1 * torch.randn(width), f"{name}.norm.bias": 0.1 * torch.randn(width)}
+        state |= norm(f"{name}.norm", width)
+        state[f"{name}.act.weight"] = 0.3 * torch.rand(width)
+    state |= {f"denseskips.{i}.weight": torch.randn(256, channels[i], 1) / 10 for i in range(7)}
+    state |= {"rnn.layers.0.linear.weight": torch.randn(1536, 1024) / 20}
+    state |= {"rnn.layers.0.linear.bias": torch.randn(1536) / 10}
+    state |= {"W.weight": torch.randn(256, 512, 1) / 20, "W.bias": torch.randn(256) / 10}
+    return state | norm("norm_out", 256)
+
+
+def plain(state: dict[str, Tensor], sound: Tensor) -> Tensor:
+    """The published forward pass on its own tensors, every step as it stands there; (B, 1, L) -> (B, 256, T)."""
+    strides = (1, 10, 2, 1, 2, 1, 2, 2)
+
+    def normed(x: Tensor, name: str) -> Tensor:
+        scale = [state.get(f"{name}.weight"), state.get(f"{name}.bias")]
+        return F.batch_norm(x, state[f"{name}.running_mean"], state[f"{name}.running_var"], *scale)
+
+    low = 50 + state["blocks.0.conv.low_hz_"].abs()
+    high = (low + 50 + state["blocks.0.conv.band_hz_"].abs()).clamp(50, 8000)
+    times = 2 * math.pi * torch.arange(-125.0, 0.0)[None] / 16000
+    window = 0.54 - 0.46 * torch.cos(2 * math.pi * torch.linspace(0, 251 / 2 - 1, 125) / 251)
+    left = (torch.sin(high @ times) - torch.sin(low @ times)) / (times / 2) * window
+    band = high - low
+    filters = torch.cat([left, 2 * band, left.flip(1)], dim=1) / (2 * band)
+    h, skips = sound, []
+    for block, stride in enumerate(strides):
+        weight = state[f"blocks.{block}.conv.weight"] if block else filters[:, None]
+        taps = weight.shape[2]
+        reach = (taps // 2 - 1, taps // 2) if stride > 1 or taps % 2 == 0 else (taps // 2, taps // 2)
+        h = F.conv1d(F.pad(h, reach, mode="reflect"), weight, state.get(f"blocks.{block}.conv.bias"), stride)
+        h = F.prelu(normed(h, f"blocks.{block}.norm"), state[f"blocks.{block}.act.weight"])
+        if block < 7:
+            skips.append(F.conv1d(h, state[f"denseskips.{block}.weight"]))
+    x = h.permute(2, 0, 1)
+    both = torch.cat([x, torch.cat([0 * x[:1], x[:-1]])], dim=2)
+    z, f, o = F.linear(both, state["rnn.layers.0.linear.weight"], state["rnn.layers.0.linear.bias"]).chunk(3, 2)
+    cell, cells = torch.zeros_like(z[0]), []
+    for candidate, forget in zip(z.tanh(), f.sigmoid(), strict=True):
+        cell = forget * candidate + (1 - forget) * cell
+        cells.append(cell)
+    y = F.conv1d((o.sigmoid() * torch.stack(cells)).permute(1, 2, 0), state["W.weight"], state["W.bias"])
+    for skip in skips:
+        factor = skip.shape[2] // y.shape[2]
+        y = y + skip[:, :, : y.shape[2] * factor].reshape(*y.shape, factor).mean(3)
+    return normed(y, "norm_out")
+
+
+def tiny(folder: Path, **changes: object) -> Path:
+    """The recipe's config, smaller, with changes."""
+    write_yaml(folder / "c.yaml", read_yaml(CONFIG) | SMALL | changes)
+    return folder / "c.yaml"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    """Three clips: two seconds, two seconds, half a second."""
+    sounds = {f"s1-{n}": tone(length, 100 + 40 * n, n) for n, length in enumerate((32000, 32000, 8000))}
+    return write_sounds(tmp_path / "dump", sounds)
+
+
+# The encoder
+
+
+def test_shape_and_size():
+    encoder = PaseEncoder(PaseEncoderConfig()).eval()
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 1, 100_000)).shape == (1, 256, 625)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 7_832_896
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 7])
+def test_recurrence_is_the_plain_loop(blocks):
+    torch.manual_seed(0)
+    keep = torch.rand(2, 23, 3, dtype=torch.float64, requires_grad=True)
+    new = torch.randn(2, 23, 3, dtype=torch.float64, requires_grad=True)
+    state, states = torch.zeros(2, 3, dtype=torch.float64), []
+    for step in range(23):
+        state = keep[:, step] * state + new[:, step]
+        states.append(state)
+    torch.testing.assert_close(recurrence(keep, new, blocks), torch.stack(states, 1), rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda k, n: recurrence(k, n, blocks), (keep, new))
+
+
+def test_published_weights_give_what_the_published_code_gives(published, tmp_path):
+    """Through the converter, the experiment, the Fourier transform and the turned order of pooling and projection."""
+    torch.save(published, tmp_path / "FE_e199.ckpt")
+    convert_pase(tmp_path / "FE_e199.ckpt", tmp_path / "pase")
+    loaded = experiment.load(tmp_path / "pase", task="pase")
+    assert "FE_e199.ckpt" in loaded.knows
+    assert str(tmp_path) not in (tmp_path / "pase" / "card.md").read_text()
+    sounds = torch.from_numpy(np.stack([tone(16000, 120), tone(16000, 210, 1)]))[:, None]
+    with torch.inference_mode():
+        for length in (16000, 4001, SHORTEST):  # several blocks of Fourier transforms, and less than one
+            torch.testing.assert_close(
+                loaded.model.encoder(sounds[..., :length]), plain(published, sounds[..., :length]), rtol=0, atol=5e-5
+            )
+        alone = loaded.model.encoder(sounds[:1])
+        torch.testing.assert_close(loaded.model.encoder(sounds)[:1], alone, rtol=0, atol=1e-5)
+
+
+def test_sounds_shorter_than_the_kernels_are_refused():
+    encoder = PaseEncoder(PaseEncoderConfig()).eval()
+    for samples in (0, 1, SHORTEST - 1):
+        with pytest.raises(LipsoundError, match=f"a sound of {samples} samples is too short for PASE"):
+            encoder(torch.zeros(1, 1, samples))
+    with pytest.raises(LipsoundError, match="channels: expected 8 numbers"):
+        PaseEncoderConfig(channels=(64, 64))
+
+
+# The converter
+
+
+def test_other_ways_the_same_weights_are_kept(published, tmp_path):
+    """Inside `state_dict`, and without the counters that old versions of torch did not have."""
+    old = {name: tensor for name, tensor in published.items() if not name.endswith("num_batches_tracked")}
+    torch.save({"state_dict": old, "step": 3}, tmp_path / "a.ckpt")
+    convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")
+    convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")  # over itself
+    assert torch.equal(experiment.load(tmp_path / "pase").model.encoder.norm.running_mean, old["norm_out.running_mean"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"W.weight": torch.zeros(100, 512, 1)}, r"'W.weight' has the shape \[100, 512, 1\], not \[256, 512, 1\]"),
+        ({"W.weight": None}, r"lacks 1 tensors \(first: 'project.weight'\)"),
+        ({"quantizer.emb.weight": torch.zeros(2)}, "the tensor 'quantizer.emb.weight' belongs to no part"),
+        ({"W.bias": torch.full((256,), math.nan)}, "'W.bias' holds values that are no numbers"),
+        ({"W.bias": torch.zeros(256, dtype=torch.int64)}, "'W.bias' is of torch.int64, not torch.float32"),
+    ],
+)
+def test_other_weights_are_refused(published, tmp_path, change, message):
+    state = {name: tensor for name, tensor in (published | change).items() if tensor is not None}
+    torch.save(state, tmp_path / "a.ckpt")
+    with pytest.raises(LipsoundError, match=message):
+        convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")
+    assert not (tmp_path / "pase").exists()
+
+
+class Bomb:
+    """What a hostile file would hold: unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_file_that_would_run_code_is_refused_unrun(tmp_path, how):
+    if how == "torch":
+        torch.save({"W.weight": Bomb(tmp_path / "boom")}, tmp_path / "a.ckpt")
+    else:
+        (tmp_path / "a.ckpt").write_bytes(pickle.dumps({"W.weight": Bomb(tmp_path / "boom")}, protocol=2))
+    with pytest.raises(
+        LipsoundError, match=r"no plain state dict of tensors, so it is refused .*nothing in it was run"
+    ):
+        convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_what_is_no_file_of_weights_is_refused(published, tmp_path):
+    for content, message in ((b"", "a.ckpt"), (b"some text\n", "a.ckpt"), (b"PK\3\4 torn", "a.ckpt")):
+        (tmp_path / "a.ckpt").write_bytes(content)
+        with pytest.raises(LipsoundError, match=message):
+            convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")
+    torch.save([torch.zeros(2)], tmp_path / "a.ckpt")
+    with pytest.raises(LipsoundError, match="found list; wanted names with tensors"):
+        convert_pase(tmp_path / "a.ckpt", tmp_path / "pase")
+    with pytest.raises(LipsoundError, match=r"cannot read .*nothing.ckpt: No such file"):
+        convert_pase(tmp_path / "nothing.ckpt", tmp_path / "pase")
+    torch.save(published, tmp_path / "a.ckpt")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(LipsoundError, match="holds other files and is no pack"):
+        convert_pase(tmp_path / "a.ckpt", tmp_path / "mine")
+
+
+# What workers find
+
+
+def test_acoustic_features_have_their_shapes_and_are_numbers():
+    sounds = torch.from_numpy(np.stack([tone(16000, 120), np.zeros(16000, np.float32)]))
+    for name in FEATURES:
+        found = acoustic(name, sounds)
+        assert found.shape == (2, 100, dimensions(name)), name
+        assert torch.isfinite(found).all(), name
+        alone = acoustic(name, sounds[:1])
+        torch.testing.assert_close(found[:1], alone, rtol=0, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("hertz", [70, 120, 250, 390])
+def test_pitch_is_that_of_the_voice(hertz):
+    found = prosody(torch.from_numpy(tone(16000, hertz))[None])[0, 5:95]
+    assert found[:, 1].mean() > 0.95
+    np.testing.assert_allclose(found[:, 0].exp(), hertz, rtol=0.02)
+
+
+def test_pitch_is_interpolated_where_there_is_no_voice():
+    low, high, nothing = (torch.from_numpy(x) for x in (tone(8000, 100), tone(8000, 200), np.zeros(8000, np.float32)))
+    found = prosody(torch.cat([nothing, low, nothing, high, nothing])[None])[0]
+    hertz, voiced = found[:, 0].exp(), found[:, 1]
+    assert voiced[60:90].all()
+    assert voiced[160:190].all()
+    assert not voiced[5:45].any()
+    assert not voiced[110:140].any()
+    assert float(hertz[:40].max()) < 110 < float(hertz[225])
+    assert bool((found[110:140, 0].diff() > 0).all())  # on the way from 100 to 200 Hz
+    assert found[70, 2] > found[120, 2] + 5  # louder by far
+    np.testing.assert_allclose(prosody(torch.zeros(1, 8000))[0, :, 0].exp(), 120, rtol=1e-5)
+
+
+def test_slopes_are_those_of_lines():
+    line = torch.arange(20.0)[None, :, None] * torch.tensor([2.0, -3.0])
+    found = deltas(line)
+    assert found.shape == (1, 20, 6)
+    torch.testing.assert_close(found[0, 2:-2, 2:4], torch.tensor([2.0, -3.0]).expand(16, 2))
+    torch.testing.assert_close(found[0, 4:-4, 4:], torch.zeros(12, 2))
+
+
+def test_cepstra_are_the_cosine_transform_of_the_bands():
+    sound = torch.from_numpy(tone(8000, 120))[None]
+    wanted = scipy.fft.dct(filter_bank(sound, 400)[0].numpy(), norm="ortho")[:, :13]
+    np.testing.assert_allclose(cepstrum(sound, 400, 13)[0], wanted, atol=2e-4)
+
+
+def test_gammatone_bands_rise_with_the_tone():
+    times = torch.arange(8000) / 16000
+    highest = [
+        int(gammatone(0.1 * torch.sin(2 * math.pi * hertz * times)[None], 400)[0].mean(0).argmax())
+        for hertz in (200, 500, 1000, 2000, 4000)
+    ]
+    assert highest == sorted(set(highest))
+    rate = [21.4 * math.log10(1 + 0.00437 * hertz) for hertz in (50, 1000, 8000)]
+    assert highest[2] == pytest.approx(41 * (rate[1] - rate[0]) / (rate[2] - rate[0]) - 1, abs=1)
+
+
+def test_distortions_do_what_they_say():
+    sound, rng = tone(16000, 120), np.random.default_rng(0)
+    noise = with_noise(sound, 6.0, rng) - sound
+    assert 10 * np.log10(np.square(sound).mean() / np.square(noise).mean()) == pytest.approx(6, abs=0.05)
+    heard = in_room(sound, rng)
+    assert np.square(heard).sum() == pytest.approx(np.square(sound).sum(), rel=1e-3)
+    assert not np.allclose(heard, sound, atol=1e-3)
+    assert np.abs(scale(sound, None)).max() == pytest.approx(0.5)
+    assert 0 < np.abs(scale(sound, rng)).max() <= 1
+    silence = np.zeros(16000, np.float32)
+    assert not scale(silence, rng).any()
+    assert np.isfinite(distort(silence, DistortConfig(reverberation=1, noise=1), rng)).all()
+    assert distort(sound, DistortConfig(reverberation=0, noise=0), rng) is sound
+    with pytest.raises(LipsoundError, match="noise: expected a share from 0 to 1, found 3"):
+        DistortConfig(noise=3)
+    with pytest.raises(LipsoundError, match="noise_snr: expected two numbers"):
+        DistortConfig(noise_snr=(10, 0))
+
+
+# Training
+
+
+def test_the_recipe_takes_an_update(data, tmp_path):
+    """All of the recipe's workers; every parameter learns, the edges of the sinc filters too."""
+    task = load_config(CONFIG, "channels: [4, 4, 4, 4, 8, 8, 8, 8], units: 8, dims: 6").task
+    training, _ = task.datasets(data, data, tmp_path / "dump")
+    torch.manual_seed(0)
+    model = task.build().train()
+    batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
+    assert batch.frames == 75
+    loss = task.loss(model, batch, 0.5)
+    assert set(loss.parts) == {*FEATURES, "waveform", "local", "global"}
+    assert loss.weight == batch.frames
+    (loss.total / loss.weight).backward()
+    # A last PReLU's slope learns only where its input is below zero, which a few units may never be.
+    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    assert model.encoder.blocks[0].conv.low.grad.abs().sum() > 0
+
+
+def test_targets_of_workers_are_normalised(data, tmp_path):
+    task = load_config(tiny(tmp_path, predict=["fbank", "prosody"])).task
+    training, _ = task.datasets(data, data, tmp_path / "dump")
+    model = task.build()
+    rng = np.random.default_rng(0)
+    sounds = torch.from_numpy(np.stack([training.get(index, rng)[1] for index in range(3)]))
+    for name, worker in model.workers.items():
+        found = (acoustic(name, sounds) - worker.mean) / worker.std
+        np.testing.assert_allclose(found.mean((0, 1)), 0, atol=0.01, err_msg=name)
+        changing = worker.std > 1e-4
+        np.testing.assert_allclose(found.std((0, 1), correction=0)[changing], 1, atol=0.01, err_msg=name)
+
+
+def test_samples_depend_on_their_chance_alone(data, tmp_path):
+    task = load_config(tiny(tmp_path)).task
+    training, checked = task.datasets(data, data, tmp_path / "dump")
+    first, again, other = (training.get(0, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first[2], again[2])
+    assert not np.array_equal(first[2], other[2])
+    name, sound, heard = checked.get(2, None)  # half a second, wanted is one
+    assert name == "s1-2"
+    assert heard is sound
+    assert len(sound) == 16000
+    np.testing.assert_array_equal(sound[8000:15999], sound[7998::-1][:7999])
+
+
+def test_it_trains_and_the_score_is_minus_the_mean_loss(data, tmp_path):
+    config = tiny(tmp_path)
+    where = {"train": data.path, "valid": data.path, "dump": tmp_path / "dump", "exp": tmp_path / "exp"}
+    assert train(config, **where) == 0
+    loaded = experiment.load(tmp_path / "exp", task="pase")
+    _, checked = loaded.task.datasets(data, data, tmp_path / "dump")
+    with torch.no_grad():
+        torch.manual_seed(0)
+        found = loaded.task.evaluate(loaded.model, checked, "cpu")
+    assert found.score == pytest.approx(-np.mean(list(found.numbers.values())))
+    assert set(found.numbers) == {*FEATURES, "waveform", "local", "global"}
+
+
+def test_workers_learn(data, tmp_path):
+    """Two tones are told apart within a few updates, and their bands known better than by their mean, which is 1."""
+    clean = {"scale": False, "reverberation": 0.0, "noise": 0.0}
+    changes = clean | {"predict": ["fbank", "global", "local"], "dims": 16, "context": 1}
+    task = load_config(tiny(tmp_path, **changes)).task
+    tones = data.subset(["s1-0", "s1-1"], tmp_path / "tones")
+    training, checked = task.datasets(tones, tones, tmp_path / "dump")
+    torch.manual_seed(0)
+    model = task.build().train()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        loss = task.loss(model, task.collate([training.get(index, rng) for index in (0, 1)]), 0.0)
+        optimiser.zero_grad()
+        (loss.total / loss.weight).backward()
+        optimiser.step()
+    with torch.no_grad():
+        found = task.evaluate(model.eval(), checked, "cpu").numbers
+    assert found["fbank"] < 0.97  # most of the rest is the noise between the harmonics
+    assert max(found["global"], found["local"]) < 0.1 < math.log(2)
+
+
+def test_what_cannot_be_learnt_is_one_line(data, tmp_path):
+    with pytest.raises(LipsoundError, match="predict: names no worker"):
+        load_config(tiny(tmp_path, predict=[])).task.datasets(data, data, tmp_path / "dump")
+    with pytest.raises(LipsoundError, match="predict: no worker 'melody'; there are power,"):
+        load_config(tiny(tmp_path, predict=["melody"]))
+    with pytest.raises(LipsoundError, match="context: expected an odd number"):
+        PaseWorkersConfig(context=4)
+    with pytest.raises(LipsoundError, match="decoder_channels: expected 3 numbers"):
+        PaseWorkersConfig(decoder_channels=(1,))
+    with pytest.raises(LipsoundError, match="pictures: expected 4"):
+        load_config(tiny(tmp_path, pictures=1))
+    DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
+    with pytest.raises(LipsoundError, match=r"none of its 1 clips has a sound in .*dump/sound"):
+        load_config(tiny(tmp_path)).task.datasets(DataDir(tmp_path / "others"), data, tmp_path / "dump")
+    empty = write_sounds(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
+    with pytest.raises(LipsoundError, match=r"s1-0: unreadable: .*; run stage 2 again"):
+        load_config(tiny(tmp_path)).task.datasets(empty, empty, tmp_path / "empty" / "dump")
