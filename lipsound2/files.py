@@ -68,6 +68,11 @@ def _umask() -> int:
     return mask
 
 
+def look_again(folder: Path) -> None:
+    """Open a folder, so that a network file system asks its server which files other machines put there by now."""
+    os.scandir(folder).close()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -23,6 +23,8 @@ from lipsound2.config import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, write_text
 from lipsound2.shards import FRAMES, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
+from lipsound2.slurm.array import Array
+from lipsound2.spread import compute_shards, settle
 from lipsound2.workers import Workers
 
 __all__ = ["Failure", "Result", "Shard", "Summary", "Worker", "compute_shard", "dump_clips", "read_failures"]
@@ -97,7 +99,7 @@ def dump_clips(
         inputs: id -> the file or files it is made from; a shard is computed again when their size or time changes.
         nj: worker processes.
         shard_size: clips a shard.
-        launcher: where workers run: `local`.
+        launcher: where workers run: `local`, or `slurm`: `nj` jobs of an array, with a worker for each of their cores.
         max_failures: share of clips that may fail.
         timeout: seconds one clip may take; None for any.
         frames: (kind, array) -> length of an entry, where the worker does not say it; picklable.
@@ -109,8 +111,6 @@ def dump_clips(
         LipsoundError: another run works on this step, the disk is full, more than `max_failures` of the clips failed
             (after everything was written).
     """
-    if launcher != "local":
-        raise LipsoundError(f"{step}: unknown launcher '{launcher}'; known: local")
     if not ids or len(set(ids)) != len(ids):
         raise LipsoundError(
             f"{step}: expected clips with ids of their own, found {len(ids)} ids, {len(set(ids))} distinct"
@@ -120,12 +120,13 @@ def dump_clips(
     dump = Path(dump)
     with folder_lock(dump / ".locks" / step, f"step {step}"):
         shards = _shards(dump, kinds, ids, fingerprint, inputs, shard_size, frames)
+        array = settle(launcher, dump, step, hash_of([shard.hashes for shard in shards], nj))
         plan = _plan(dump, step, shards)
         todo = plan.missing
         if todo or not all(_is_whole(dump, kind, shards) for kind in kinds):
             _open_up(dump, kinds)
             try:
-                _compute(todo, make_worker, nj, timeout, step)
+                _compute(array, todo, make_worker, nj, timeout, step)
             finally:
                 _sweep(dump, kinds)
             plan = _Plan(shards, [shard.failures() for shard in shards])
@@ -217,20 +218,28 @@ def _sweep(dump: Path, kinds: Mapping[str, Any]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _compute(todo: list[Shard], make_worker: Callable[[], Worker], nj: int, timeout: float | None, step: str) -> None:
-    clips = sum(len(shard.ids) for shard in todo)
-    with tqdm(total=clips, desc=step, unit="clip", disable=not todo) as bar:
+def _compute(
+    array: Array | None,
+    todo: list[Shard],
+    make_worker: Callable[[], Worker],
+    nj: int,
+    timeout: float | None,
+    step: str,
+) -> None:
+    try:
+        if array is not None:
+            compute_shards(array, todo, make_worker, nj, timeout)
+            return
+        clips = sum(len(shard.ids) for shard in todo)
+        with tqdm(total=clips, desc=step, unit="clip", disable=not todo) as bar:
 
-        def progress(finished: int, failed: int) -> None:
-            bar.set_postfix(failed=failed, refresh=False)
-            bar.update(finished)
+            def progress(finished: int, failed: int) -> None:
+                bar.set_postfix(failed=failed, refresh=False)
+                bar.update(finished)
 
-        try:
             Workers(make_worker, nj, timeout, progress).run(todo)
-        except LipsoundError as error:
-            raise LipsoundError(
-                f"{step}: {error}; whole shards are kept: run the same command again to go on"
-            ) from error
+    except LipsoundError as error:
+        raise LipsoundError(f"{step}: {error}; whole shards are kept: run the same command again to go on") from error
 
 
 def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.decoding import DETAILS, TEXT, Search, files_of, is_own, listener, write_words
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.recognition.hypothesis import Hypothesis
-from lipsound2.recognition.readymade import Listener, hear_all
+from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.score import score as score_speech
@@ -25,6 +25,7 @@ from lipsound2.scoring.text import TextScores, score_texts
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
 from lipsound2.scoring.view import REAL
+from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def score(
     word_bonus: float = 0.0,
     language: str = "en",
     nj: int = 2,
+    launcher: Literal["local", "slurm"] = "local",
     resamples: int = bootstrap.RESAMPLES,
     seed: int = bootstrap.SEED,
 ) -> None:
@@ -71,7 +73,8 @@ def score(
         lm_weight: of the language model.
         word_bonus: for every word, or character with a model of characters.
         language: of the transcripts: en or zh.
-        nj: worker processes.
+        nj: worker processes, or jobs with slurm.
+        launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
         resamples: draws of the bootstrap.
         seed: of the bootstrap.
     """
@@ -86,7 +89,7 @@ def score(
             )
         score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, draws)
         return
-    score_speech(ref, hyp, out=out, ids=ids, nj=nj, **draws)
+    score_speech(ref, hyp, out=out, ids=ids, nj=nj, launcher=launcher, **draws)
     if text is None:
         return
     reference, systems = Sounds(ref), find_systems(hyp)
@@ -116,21 +119,24 @@ def score(
         if shown_again(stamp, folder):
             continue
         with folder_lock(folder, "score"):
+            ears = MakeEars(name, rules, model, how, {REAL: ref, **systems})
+            wanted = [batch for system in ears.places for batch in batches([(system, clip) for clip in names])]
+            spread: dict[str, Any] = {"where": folder, "made_of": stamp.text, "nj": nj, "launcher": launcher}
+            said_to_all = each(ears, wanted, step="hear", **spread)
             stamp.clear()
-            who = listener(name, rules, model, how)
-            heard = {REAL: _hear(who, names, reference.__getitem__, f"{name}: {REAL}")}
-            for system, place in systems.items():
-                heard[system] = _hear(who, names, functools.partial(_spoken, place), f"{name}: {system}")
-            wanted = {clip: texts[clip] for clip in names}
+            heard: dict[str, dict[str, Hypothesis]] = {system: {} for system in ears.places}
+            for system, said, unreadable in said_to_all:
+                heard[system].update(said)
+                for failure in unreadable:
+                    log.warning("%s: %s; it counts as not understood", system, failure)
+            true = {clip: texts[clip] for clip in names}
             scores = {
-                system: score_texts(
-                    wanted, {clip: what.text for clip, what in said.items()}, utt2spk, language, **draws
-                )
+                system: score_texts(true, {clip: what.text for clip, what in said.items()}, utt2spk, language, **draws)
                 for system, said in heard.items()
             }
             write(folder, scores, heard, which)
             stamp.write()
-        print(without_rule(page({system: each.summary for system, each in scores.items()}, which)))
+        print(without_rule(page({system: result.summary for system, result in scores.items()}, which)))
         print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv, <system>.jsonl for every clip")
 
 
@@ -180,26 +186,47 @@ def write(
     folder: Path, scores: Mapping[str, TextScores], heard: Mapping[str, Mapping[str, Hypothesis]], which: str
 ) -> None:
     """Tables, and every clip of every system: its texts and errors, its words with times."""
-    summaries = {system: each.summary for system, each in scores.items()}
-    for system, each in scores.items():
-        write_clips(folder / f"{system}.tsv", each.rows)
+    summaries = {system: result.summary for system, result in scores.items()}
+    for system, result in scores.items():
+        write_clips(folder / f"{system}.tsv", result.rows)
         write_words(folder / f"{system}.jsonl", heard[system])
     write_summary(folder / SUMMARY, summaries)
     write_text(folder / TABLE, page(summaries, which))
 
 
-def _spoken(folder: Path, name: str) -> np.ndarray:
-    return read_wav(folder / f"{name}.wav")
+@dataclass(frozen=True)
+class MakeEars:
+    """Makes what listens to batches of sounds, each batch of one system; picklable.
 
+    Attributes:
+        asr: the recogniser's name.
+        grammar: see `decoding.listener`.
+        lm: likewise.
+        how: likewise.
+        places: system -> where its sounds lie, see `scoring.sources.Sounds`.
+    """
 
-def _hear(who: Listener, names: Sequence[str], read: Callable[[str], np.ndarray], title: str) -> dict[str, Hypothesis]:
-    """What is heard in each clip; one that cannot be read is told, and counts as not understood."""
+    asr: str
+    grammar: str
+    lm: Path | None
+    how: Search | None
+    places: Mapping[str, Path]
 
-    def sounds() -> Iterator[tuple[str, np.ndarray]]:
-        for name in tqdm(names, desc=title, unit="clip"):
-            try:
-                yield name, read(name)
-            except ClipFailure as failure:
-                log.warning("%s: %s; it counts as not understood", name, failure)
+    def __call__(self) -> Callable[[Sequence[tuple[str, str]]], tuple[str, dict[str, Hypothesis], list[str]]]:
+        """Load the recogniser; called where it is to run. What cannot be read is returned beside the others."""
+        who = listener(self.asr, self.grammar, self.lm, self.how)
+        true = Sounds(self.places[REAL])
 
-    return hear_all(who, sounds())
+        def hear(wanted: Sequence[tuple[str, str]]) -> tuple[str, dict[str, Hypothesis], list[str]]:
+            sounds: list[tuple[str, np.ndarray]] = []
+            unreadable = []
+            for system, name in wanted:
+                try:
+                    sounds.append(
+                        (name, true[name] if system == REAL else read_wav(self.places[system] / f"{name}.wav"))
+                    )
+                except ClipFailure as failure:
+                    unreadable.append(f"{name}: {failure}")
+            return wanted[0][0], hear_all(who, sounds), unreadable
+
+        return hear

@@ -44,11 +44,14 @@ class Stamp:
         verb: the command that makes it.
         options: everything that changes the result (not the number of workers).
         inputs: files and folders that are read.
+
+    Attributes:
+        text: what the mark says: all of the above.
     """
 
     def __init__(self, output: Path | str, verb: str, options: Mapping[str, Any], inputs: Iterable[Path | str]) -> None:
         self.path = Path(output) / NAME
-        self._text = json.dumps(
+        self.text = json.dumps(
             {
                 "verb": verb,
                 "options": {key: str(value) for key, value in sorted(options.items())},
@@ -59,7 +62,7 @@ class Stamp:
 
     def fresh(self) -> bool:
         """Whether the output is whole and made from exactly these inputs and options."""
-        return self.path.exists() and self.path.read_text(encoding="utf-8") == self._text
+        return self.path.exists() and self.path.read_text(encoding="utf-8") == self.text
 
     def clear(self) -> None:
         """Take the mark away before the output is touched."""
@@ -67,4 +70,4 @@ class Stamp:
 
     def write(self) -> None:
         """Set the mark, once the output is whole."""
-        write_text(self.path, self._text)
+        write_text(self.path, self.text)

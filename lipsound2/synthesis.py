@@ -8,10 +8,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,21 +22,21 @@ from tqdm import tqdm
 
 from lipsound2 import experiment
 from lipsound2.archive import Archive, ArchiveWriter
+from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import write_wav
-from lipsound2.audio.vocoder import Vocoder
 from lipsound2.audio.vocoder import vocoder as find_vocoder
 from lipsound2.config import write_yaml
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep
+from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.video.encode import decode
 
 log = logging.getLogger(__name__)
 
 CONTROLS = ("real_mel", "mismatched", "mean_mel")
-BATCH = 16
 
 
 def synthesize(
@@ -45,6 +48,8 @@ def synthesize(
     vocoder: str = "griffin-lim",
     controls: tuple[str, ...] = CONTROLS,
     ngpu: int = 0,
+    nj: int = 2,
+    launcher: Literal["local", "slurm"] = "local",
 ) -> None:
     """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures; OUT/data lists the speech.
 
@@ -56,30 +61,34 @@ def synthesize(
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or the folder of a neural vocoder.
         controls: control systems to speak beside the model, separated by commas.
         ngpu: GPUs to use: 0 or 1.
+        nj: jobs, with slurm.
+        launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
     """
     for name in controls:
         if name not in CONTROLS:
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
-    device = experiment.device_for(ngpu)
-    model = experiment.load(exp, device, "regress")
+    model = experiment.load(exp, torch.device("cpu"), "regress")
     made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    speak = find_vocoder(vocoder, model.task.mel)
+    find_vocoder(vocoder, model.task.mel)  # a mistake is told before hours of work
+    spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher}
     with folder_lock(out, "synthesize"):
         stamp.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
-        mels, speed = _mels(model, data, dump, controls, out, device)
+        mels, speed = _mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
         for system, clips in mels.items():
             with ArchiveWriter(out / "mels" / system / "feats.ark", out / "mels" / system / "feats.scp") as archive:
                 for name in sorted(clips):
                     archive.write(name, clips[name])
-            _speak(clips, speak, out / system, system)
+        wanted = [(system, name) for system, clips in mels.items() for name in sorted(clips)]
+        for _ in each(MakeSpeaker(out, vocoder, model.task.mel), batches(wanted), step="vocode", **spread):
+            continue  # a speaker writes what it speaks
         write_data(data, mels["generated"], out)
         write_yaml(
             out / "origin.yaml",
@@ -99,21 +108,26 @@ def synthesize(
 
 
 def _mels(
-    model: Experiment, data: DataDir, dump: Path, controls: Iterable[str], out: Path, device: torch.device
+    model: Experiment, generator: MakeGenerator, data: DataDir, controls: Iterable[str], spread: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, np.ndarray]], float]:
     """Mels (S, bands) of every system by clip, and the seconds of computing a second of picture took."""
-    crops, features = Archive(dump / model.task.settings.input), Archive(dump / model.task.settings.target)
+    dump, kinds = generator.dump, model.task.settings
+    crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
     ids = [name for name in data.ids if name in crops and name in features]
     if not ids:
         raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")
     if len(ids) < len(data.ids):
         log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
     pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
-    shown = sorted({*ids, *pairs.values()})
     frames = crops.frames()
-    started = time.perf_counter()
-    spoken = dict(_generate(model, crops, sorted(shown, key=frames.__getitem__), out / "alignments", device))
-    speed = (time.perf_counter() - started) / max(1e-9, sum(frames[name] for name in shown) / 25)
+    shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
+    spoken, alignments, seconds = {}, {}, 0.0
+    for said in each(generator, batches(shown), step="generate", ngpu=generator.ngpu, **spread):
+        spoken.update(said.mels)
+        alignments.update(said.alignments)
+        seconds += said.seconds
+    if alignments:
+        _keep(alignments, spread["where"] / "alignments")
 
     real = {name: np.asarray(features[name], np.float32) for name in ids}
     mels = {"generated": {name: spoken[name] for name in ids}}
@@ -125,43 +139,89 @@ def _mels(
             mels[control] = {name: _fit(spoken[other], len(real[name]), silence) for name, other in pairs.items()}
         else:
             mels[control] = {name: _fit(model.task.mean_by_time, len(real[name]), silence) for name in ids}
-    return mels, speed
+    return mels, seconds / max(1e-9, sum(frames[name] for name in shown) / 25)
 
 
-def _generate(
-    model: Experiment, crops: Archive, ids: list[str], pictures: Path, device: torch.device
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The model's mel of every clip; attention, where there is one, goes to `pictures` as archive and PNG."""
-    alignments: dict[str, np.ndarray] = {}
-    bar = tqdm(total=len(ids), desc="generating", unit="clip")
-    for start in range(0, len(ids), BATCH):
-        names = ids[start : start + BATCH]
-        clips = [decode(crops[name]) for name in names]
-        lengths = torch.tensor([len(clip) for clip in clips])
-        video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
-        for row, clip in enumerate(clips):
-            video[row, : len(clip)] = torch.from_numpy(clip)
-        result = model.model.generate(video.to(device), lengths.to(device))  # type: ignore[operator]
-        for row, name in enumerate(names):
-            if result.alignment is not None:
-                # A step says one mel frame or several; what lies beyond the clip is padding.
-                steps = -(-int(result.frames[row]) * result.alignment.shape[1] // result.features.shape[1])
-                alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
-            yield name, result.features[row, : int(result.frames[row])].float().cpu().numpy()
-        bar.update(len(names))
-    bar.close()
-    if alignments:
-        with ArchiveWriter(pictures / "feats.ark", pictures / "feats.scp") as archive:
-            for name in sorted(alignments):
-                archive.write(name, alignments[name])
-        _draw(alignments, pictures)
+class Said(NamedTuple):
+    """What a model says to some clips, by id.
+
+    Attributes:
+        mels: (S, bands).
+        alignments: attention, (steps, frames); none of a model without.
+        seconds: it took to compute them, reading and decoding included.
+    """
+
+    mels: dict[str, np.ndarray]
+    alignments: dict[str, np.ndarray]
+    seconds: float
 
 
-def _speak(clips: Mapping[str, np.ndarray], speak: Vocoder, folder: Path, system: str) -> None:
-    """Vocode every mel into `folder`."""
-    for name in tqdm(sorted(clips), desc=f"vocoding {system}", unit="clip"):
-        sound = speak(torch.from_numpy(np.ascontiguousarray(clips[name])))
-        write_wav(folder / f"{name}.wav", sound.cpu().numpy())
+@dataclass(frozen=True)
+class MakeGenerator:
+    """Makes what turns clips into mels; picklable.
+
+    Attributes:
+        exp: experiment or pack.
+        dump: folder of the crops.
+        ngpu: GPUs to use: 0 or 1.
+    """
+
+    exp: Path
+    dump: Path
+    ngpu: int
+
+    def __call__(self) -> Callable[[Sequence[str]], Said]:
+        """Load the model; called where it is to run."""
+        device = experiment.device_for(self.ngpu)
+        model = experiment.load(self.exp, device, "regress")
+        crops = Archive(self.dump / model.task.settings.input)
+
+        def say(names: Sequence[str]) -> Said:
+            started = time.perf_counter()
+            clips = [decode(crops[name]) for name in names]
+            lengths = torch.tensor([len(clip) for clip in clips])
+            video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
+            for row, clip in enumerate(clips):
+                video[row, : len(clip)] = torch.from_numpy(clip)
+            result = model.model.generate(video.to(device), lengths.to(device))  # type: ignore[operator]
+            mels, alignments = {}, {}
+            for row, name in enumerate(names):
+                frames = int(result.frames[row])
+                mels[name] = result.features[row, :frames].float().cpu().numpy()
+                if result.alignment is not None:
+                    # A step says one mel frame or several; what lies beyond the clip is padding.
+                    steps = -(-frames * result.alignment.shape[1] // result.features.shape[1])
+                    alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
+            return Said(mels, alignments, time.perf_counter() - started)
+
+        return say
+
+
+@dataclass(frozen=True)
+class MakeSpeaker:
+    """Makes what vocodes stored mels into OUT/<system>/<id>.wav; picklable.
+
+    Attributes:
+        out: folder of the systems, with their mels.
+        vocoder: its name.
+        mel: what it speaks.
+    """
+
+    out: Path
+    vocoder: str
+    mel: MelConfig
+
+    def __call__(self) -> Callable[[Sequence[tuple[str, str]]], None]:
+        """Find the vocoder; called where it is to run."""
+        vocoder = find_vocoder(self.vocoder, self.mel)
+        open_archive = functools.cache(lambda system: Archive(self.out / "mels" / system))
+
+        def speak(wanted: Sequence[tuple[str, str]]) -> None:
+            for system, name in wanted:
+                sound = vocoder(torch.from_numpy(np.array(open_archive(system)[name])))
+                write_wav(self.out / system / f"{name}.wav", sound.cpu().numpy())
+
+        return speak
 
 
 def write_data(data: DataDir, ids: Iterable[str], out: Path) -> None:
@@ -202,8 +262,11 @@ def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:
     return np.pad(mel[:frames], ((0, missing), (0, 0)), constant_values=fill).astype(np.float32)
 
 
-def _draw(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
-    """One PNG a clip: attention over pictures (upwards) for every decoder step (to the right)."""
+def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
+    """An archive, and a PNG a clip: attention over pictures (upwards) for every decoder step (to the right)."""
+    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+        for name in sorted(alignments):
+            archive.write(name, alignments[name])
     import matplotlib
 
     matplotlib.use("Agg")

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -59,10 +59,16 @@ class Workers:
         nj: number of processes.
         timeout: seconds one clip may take; None for any.
         progress: called with (clips finished since the last call, failures in all).
+        lost: verdicts on clips that must not be tried.
     """
 
     def __init__(
-        self, make_worker: Callable[[], Worker], nj: int, timeout: float | None, progress: Callable[[int, int], None]
+        self,
+        make_worker: Callable[[], Worker],
+        nj: int,
+        timeout: float | None,
+        progress: Callable[[int, int], None],
+        lost: Mapping[str, Failure] | None = None,
     ) -> None:
         self._make_worker = make_worker
         self._nj = nj
@@ -71,9 +77,14 @@ class Workers:
         self._waiting: deque[Shard] = deque()
         self._processes: list[_Process] = []
         self._strikes: Counter[str] = Counter()
-        self._lost: dict[str, Failure] = {}
+        self._lost: dict[str, Failure] = dict(lost or {})
         self._finished: Counter[int] = Counter()  # shard number -> clips that were shown as finished
         self._failed: dict[int, int] = {}
+
+    @property
+    def busy(self) -> list[str]:
+        """The clips in work."""
+        return [process.shard.ids[process.place] for process in self._processes if process.shard is not None]
 
     def run(self, shards: Sequence[Shard]) -> None:
         """Compute all shards, in any order.

@@ -42,15 +42,15 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train $sets/train --valid $sets/valid --dump dump --exp "$exp" \
-    ${override:+--override "$override"} --ngpu "$ngpu"
+    ${override:+--override "$override"} --ngpu "$ngpu" --launcher "$launcher"
 fi
 
 if stage 4 "synthesis, with the three controls"; then
-  lipsound2 synthesize "$exp" $sets/test "$exp/wav/test" --dump dump --ngpu "$ngpu"
+  lipsound2 synthesize "$exp" $sets/test "$exp/wav/test" --dump dump --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 5 "scores, verdict, report"; then
   lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj" \
-    ${asr:+--asr "$asr" --text $sets/test}
+    ${asr:+--asr "$asr" --text $sets/test} --launcher "$launcher"
   lipsound2 report "$exp"
 fi

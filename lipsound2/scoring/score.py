@@ -6,9 +6,10 @@ import functools
 import importlib.metadata
 import json
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,6 +20,7 @@ from lipsound2.scoring import bootstrap
 from lipsound2.scoring.metrics import METRICS, RULE, ClipScores, measure
 from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_origin, read_wav
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
+from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.workers import single_threaded
 
@@ -32,6 +34,7 @@ def score(
     out: Path | None = None,
     ids: Path | None = None,
     nj: int = 2,
+    launcher: str = "local",
     resamples: int = bootstrap.RESAMPLES,
     seed: int = bootstrap.SEED,
 ) -> None:
@@ -46,7 +49,8 @@ def score(
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
-        nj: worker processes.
+        nj: worker processes, or jobs with slurm.
+        launcher: local or slurm.
         resamples: draws of the bootstrap.
         seed: of the bootstrap.
 
@@ -69,8 +73,21 @@ def score(
         print(f"{out}: done already with these inputs and options; skipped")
         return
     with folder_lock(out, "score"):
+        if launcher == "local":
+            scores = _scores(reference, systems, names, nj)
+        else:
+            parts = batches(names)
+            spread = each(
+                MakeScorer(reference, systems),
+                parts,
+                where=out,
+                step="score",
+                made_of=stamp.text,
+                nj=nj,
+                launcher=launcher,
+            )
+            scores = {name: row for part in spread for name, row in part}
         stamp.clear()
-        scores = _scores(reference, systems, names, nj)
         rows = [Row(name, system, scores[name][system]) for system in systems for name in names]
         if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in rows):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
@@ -103,6 +120,23 @@ def _scores(
     clip = functools.partial(score_clip, reference, dict(systems))
     bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
     return dict(bar)
+
+
+@dataclass(frozen=True)
+class MakeScorer:
+    """Makes what scores batches of clips; picklable.
+
+    Attributes:
+        reference: the true sounds.
+        systems: system -> folder of its speech.
+    """
+
+    reference: Sounds
+    systems: Mapping[str, Path]
+
+    def __call__(self) -> Callable[[Sequence[str]], list[tuple[str, dict[str, ClipScores]]]]:
+        """Clips -> the scores of each by system."""
+        return lambda names: [score_clip(self.reference, self.systems, name) for name in names]
 
 
 def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tuple[str, dict[str, ClipScores]]]:

@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -14,7 +15,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.files import folder_lock
+from lipsound2.files import folder_lock, look_again
+from lipsound2.slurm import training as slurm
 from lipsound2.stamp import Stamp
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Dataset
@@ -43,6 +45,7 @@ def train(
     init: Path | None = None,
     override: str = "",
     ngpu: int = 0,
+    launcher: Literal["local", "slurm"] = "local",
 ) -> int:
     """Train a network as a config says; go on by itself where an earlier run was stopped or killed.
 
@@ -54,7 +57,9 @@ def train(
         exp: folder of the experiment, to make or to go on with.
         init: experiment, pack, weights or checkpoint to begin from; optimiser and schedule are fresh.
         override: keys of the config with other values, such as "max_epochs: 12, lr: 1e-4".
-        ngpu: number of GPUs; 0: the CPU.
+        ngpu: number of GPUs, on each node with slurm; 0: the CPU.
+        launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
+            docs/cluster.md.
     """
     run = load_config(config, override)
     stamp = Stamp(
@@ -70,10 +75,18 @@ def train(
     check_config(run, exp, init)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
     given = {name: str(path) for name, path in paths.items() if path is not None}
+    options = [part for name, path in given.items() for part in (f"--{name}", path)]
+    options += ["--override", override] if override else []
+    command = ["train", str(config), *options, "--ngpu", str(ngpu)]
+    if launcher == "slurm":
+
+        def trained() -> bool:
+            look_again(exp)
+            return stamp.fresh() and (exp / MODEL).exists()
+
+        return slurm.follow(exp, command, ngpu, trained, lambda: checkpoint.existing(exp / checkpoint.FOLDER))
     if ngpu > 1 and not distributed.launched():
-        options = [part for name, path in given.items() for part in (f"--{name}", path)]
-        options += ["--override", override] if override else []
-        return distributed.spawn(ngpu, ["train", str(config), *options, "--ngpu", str(ngpu)])
+        return distributed.spawn(ngpu, command)
     switch = StopSwitch(patient=distributed.launched())
     with distributed.join(ngpu) as world, own(exp, world):
         prepare_torch(run, world)
