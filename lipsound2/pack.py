@@ -22,6 +22,7 @@ from lipsound2.scoring.text_summary import table as word_table
 USE = {
     "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",
     "recognise": "lipsound2 transcribe CLIP --asr {}",
+    "vocode": "lipsound2 speak CLIP -o OUT.wav --vocoder {}",
     "language": "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}",
     "pase": "lipsound2 targets DIR DUMP --target pase:{}",
 }

@@ -12,11 +12,11 @@ import torch
 
 from lipsound2 import experiment
 from lipsound2.audio.sound import write_wav
-from lipsound2.audio.vocoder import vocoder as find_vocoder
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.video.crop import Cropper, Crops
 from lipsound2.video.mux import lay_under
+from lipsound2.vocoding import vocoder as find_vocoder
 
 DEFAULT_MODEL = "grid-s1-parallel"
 WINDOW = 100  # pictures the model sees at once: training clips are shorter, memory stays bounded
@@ -42,7 +42,7 @@ def speak(
         output: wav file to write, 16 kHz mono.
         model: experiment or pack, or the name of a model that ships with the toolkit.
         video: also write this video file: the clip's pictures with the speech laid under them.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or the folder of a neural vocoder.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
         detector: what finds faces.
         choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
@@ -102,7 +102,7 @@ def say(
     """
     if not clip.is_file():
         raise LipsoundError(f"{clip}: no such file")
-    voice = find_vocoder(vocoder, loaded.task.mel)
+    voice = find_vocoder(vocoder, loaded.task.mel, next(loaded.model.parameters()).device)
     region = loaded.task.settings.input
     cropper = Cropper((region,), detector=detector, choose=choose)
     clock = [time.perf_counter()]

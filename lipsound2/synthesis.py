@@ -24,8 +24,7 @@ from lipsound2 import experiment
 from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import write_wav
-from lipsound2.audio.vocoder import vocoder as find_vocoder
-from lipsound2.config import write_yaml
+from lipsound2.config import to_mapping, write_yaml
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
@@ -33,6 +32,8 @@ from lipsound2.files import folder_lock, sweep
 from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.video.encode import decode
+from lipsound2.vocoding import inputs as made_with
+from lipsound2.vocoding import vocoder as find_vocoder
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def synthesize(
         dir: data dir of the clips.
         out: folder to write; one folder a system below it.
         dump: folder of the archives that stages 1 and 2 left.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or the folder of a neural vocoder.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
         controls: control systems to speak beside the model, separated by commas.
         ngpu: GPUs to use: 0 or 1.
         nj: jobs, with slurm.
@@ -69,7 +70,7 @@ def synthesize(
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
     model = experiment.load(exp, torch.device("cpu"), "regress")
-    made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG]
+    made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)
     if stamp.fresh():
@@ -83,11 +84,12 @@ def synthesize(
             sweep(folder)
         mels, speed = _mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
         for system, clips in mels.items():
+            write_yaml(out / "mels" / system / "kind.yaml", to_mapping(model.task.mel))
             with ArchiveWriter(out / "mels" / system / "feats.ark", out / "mels" / system / "feats.scp") as archive:
                 for name in sorted(clips):
                     archive.write(name, clips[name])
         wanted = [(system, name) for system, clips in mels.items() for name in sorted(clips)]
-        for _ in each(MakeSpeaker(out, vocoder, model.task.mel), batches(wanted), step="vocode", **spread):
+        for _ in each(MakeSpeaker(out, vocoder, model.task.mel, ngpu), batches(wanted), step="vocode", **spread):
             continue  # a speaker writes what it speaks
         write_data(data, mels["generated"], out)
         write_yaml(
@@ -205,15 +207,17 @@ class MakeSpeaker:
         out: folder of the systems, with their mels.
         vocoder: its name.
         mel: what it speaks.
+        ngpu: GPUs to use: 0 or 1.
     """
 
     out: Path
     vocoder: str
     mel: MelConfig
+    ngpu: int
 
     def __call__(self) -> Callable[[Sequence[tuple[str, str]]], None]:
         """Find the vocoder; called where it is to run."""
-        vocoder = find_vocoder(self.vocoder, self.mel)
+        vocoder = find_vocoder(self.vocoder, self.mel, experiment.device_for(self.ngpu))
         open_archive = functools.cache(lambda system: Archive(self.out / "mels" / system))
 
         def speak(wanted: Sequence[tuple[str, str]]) -> None:

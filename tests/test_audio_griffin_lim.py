@@ -1,4 +1,4 @@
-"""Griffin-Lim: exact framing, convergence, the same sound alone and in a batch; vocoders by name."""
+"""Griffin-Lim: exact framing, convergence, the same sound alone and in a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lipsound2.audio import griffin_lim as module
 from lipsound2.audio.griffin_lim import griffin_lim, mel_to_sound
 from lipsound2.audio.mel import MELS, MelConfig, frame, hann, magnitude_spectrogram, mel_spectrogram
 from lipsound2.audio.sound import read_sound
-from lipsound2.audio.vocoder import vocoder
 from lipsound2.errors import LipsoundError
 
 EVERY = pytest.mark.parametrize("config", MELS.values(), ids=MELS)
@@ -145,21 +144,6 @@ def test_wrong_sizes_are_refused() -> None:
         mel_to_sound(torch.ones(20, 40), config)
     with pytest.raises(LipsoundError, match="a clip of 1 frames is too short for the mel 'paper', which needs 2"):
         mel_to_sound(torch.ones(2, 20, 80), config, frames=torch.tensor([20, 1]))
-
-
-def test_vocoders_by_name(tmp_path: Path) -> None:
-    config = MELS["fine"]
-    mel = mel_spectrogram(voice(3200), config)
-    assert torch.equal(vocoder("griffin-lim:3", config)(mel), mel_to_sound(mel, config, iterations=3))
-    assert vocoder("griffin-lim", config).keywords["iterations"] == module.DEFAULT_ITERATIONS
-    for name, message in {
-        "griffin-lim:0": "whole number from 1",
-        "griffin-lim:many": "whole number from 1",
-        "hifigan": "unknown vocoder 'hifigan'; wanted 'griffin-lim'",
-        str(tmp_path): "neural vocoders cannot be run",
-    }.items():
-        with pytest.raises(LipsoundError, match=message):
-            vocoder(name, config)
 
 
 @pytest.mark.real

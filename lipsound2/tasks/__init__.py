@@ -18,6 +18,7 @@ TASKS: dict[str, str] = {
     "recognise": "lipsound2.tasks.recognise:Recognise",
     "language": "lipsound2.tasks.language:Language",
     "pase": "lipsound2.tasks.pase:PaseTask",
+    "vocode": "lipsound2.tasks.vocode:Vocode",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -68,11 +68,14 @@ class Loss:
         weight: what the sum is to be divided by, such as the number of valid mel values. The trainer adds up both over
             accumulation and processes and divides once, so an update is the mean over all of its frames.
         parts: means of the loss' terms, for the log.
+        critic: () float32, the same sum for the critic of an `Adversarial` task; None: it learns nothing from this
+            batch.
     """
 
     total: Tensor
     weight: float
     parts: dict[str, float] = field(default_factory=dict)
+    critic: Tensor | None = None
 
 
 @dataclass
@@ -158,3 +161,24 @@ class Task(Protocol):
 
     def evaluate(self, model: nn.Module, valid: Dataset, device: torch.device) -> Evaluation:
         """Free-running evaluation; the model is in evaluation mode and no gradient is kept."""
+
+
+@runtime_checkable
+class Adversarial(Protocol):
+    """What a `Task` has besides when its network may learn against a second one, a critic.
+
+    The critic exists in training and in checkpoints alone. Each of the two has an optimiser of its own, with the same
+    options. Both losses come from one pass over a batch and both networks move at the end of the update, so that
+    accumulating batches and sharing them among processes mean the same for both. (HiFi-GAN's own
+    training moves the critics first and shows the network the moved ones.)
+    """
+
+    def critic(self) -> nn.Module | None:
+        """The second network with fresh weights; called after `datasets`. None: there is none, only `loss` is used."""
+
+    def duel(self, model: nn.Module, critic: nn.Module, batch: Any, progress: float) -> Loss:
+        """Both losses of one batch; stands in for `loss`.
+
+        The trainer takes the gradient of `Loss.total` with respect to the model alone, and that of `Loss.critic` with
+        respect to the critic alone, so nothing needs to be detached.
+        """

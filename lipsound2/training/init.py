@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,17 +55,37 @@ def find_weights(source: Path) -> dict[str, Tensor]:
         return read_weights(source / MODEL)
     if source.suffix == ".safetensors":
         return read_weights(source)
-    state = None
-    if source.is_dir():
-        state = checkpoint.newest(source / checkpoint.FOLDER)
-    elif source.is_file():
-        state = checkpoint.read(source)
+    state = _checkpoint(source)
     if state is None:
         raise LipsoundError(
             f"--init {source}: no weights there; give an experiment, a pack, a .safetensors file or a checkpoint"
         )
     weights: dict[str, Tensor] = state["average"] or state["model"]
     return weights
+
+
+def _checkpoint(source: Path) -> dict[str, Any] | None:
+    """The newest checkpoint of an experiment, or the one that a file holds; None when there is none."""
+    if source.is_dir():
+        return checkpoint.newest(source / checkpoint.FOLDER)
+    return checkpoint.read(source) if source.is_file() else None
+
+
+def initialise_critic(critic: nn.Module, source: Path) -> None:
+    """Take the critic of an adversarial training over; where `source` has none that fits, it begins afresh.
+
+    A network that has learnt, against a critic that has not, is led astray for as long as the critic takes to learn.
+    """
+    state = _checkpoint(source) if source.suffix != ".safetensors" else None
+    found = state.get("critic") if state else None
+    own = critic.state_dict()
+    if not found or {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in found["model"].items()}:
+        log.warning(
+            "--init %s: has no critic that fits, which only checkpoints hold; it begins with fresh weights", source
+        )
+        return
+    critic.load_state_dict(found["model"])
+    log.info("critic from the checkpoint of update %d of %s", state["update"] if state else 0, source)
 
 
 @torch.no_grad()

@@ -19,13 +19,13 @@ from torch import nn
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.tasks.base import Batch, Dataset, Evaluation, Loss, Task
+from lipsound2.tasks.base import Adversarial, Batch, Dataset, Evaluation, Loss, Task
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
 from lipsound2.training.distributed import World
 from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
-from lipsound2.training.optimiser import RunningAverage, learning_rate, make_optimiser, set_learning_rate
+from lipsound2.training.optimiser import Player, RunningAverage, learning_rate
 from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.training.stop import StopAsked, StopSwitch
@@ -84,6 +84,8 @@ class Sums:
     def add(self, batch: Batch, loss: Loss) -> None:
         """Take in one batch and its loss."""
         total = float(loss.total.detach())
+        if loss.critic is not None and not math.isfinite(float(loss.critic.detach())):
+            total = math.nan
         self.loss, self.weight, self.frames = self.loss + total, self.weight + loss.weight, self.frames + batch.frames
         self.ids += batch.ids
         if not math.isfinite(total):
@@ -107,6 +109,7 @@ class Loop:
         world: this process among those of the training.
         exp: the experiment's folder.
         switch: says when to stop early.
+        critic: the second network of an `Adversarial` task, on its device.
     """
 
     def __init__(
@@ -118,13 +121,15 @@ class Loop:
         world: World,
         exp: Path,
         switch: StopSwitch,
+        critic: nn.Module | None = None,
     ) -> None:
         self.config, self.task, self.model, self.world, self.exp, self.switch = config, task, model, world, exp, switch
         self.clips = self.train_clips, self.valid_clips = clips
         self.state = State()
         self.updates = Updates(self.train_clips.lengths, config, world.size)
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = make_optimiser(model, config)
+        self.learner = Player(model, config)
+        self.critic = Player(critic, config) if critic is not None else None
+        self.players = [self.learner, self.critic] if self.critic else [self.learner]
         self.average = RunningAverage(model, config.ema) if config.ema else None
         # The loss is a sum over some 10^5 values: a scale of 1 is already what 2^17 would be for a mean.
         self.scaler = torch.amp.GradScaler(world.device.type, init_scale=1.0, enabled=config.precision == "fp16")
@@ -193,9 +198,8 @@ class Loop:
         state, world = self.state, self.world
         epoch, position, progress = state.epoch, state.position, self.progress
         lr = learning_rate(self.config, state.update, progress)
-        set_learning_rate(self.optimiser, lr)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.model.train()
+        for player in self.players:
+            player.begin(lr)
         own = Sums()
         for _ in self.updates.share(epoch, position, world.rank):
             begun = time.monotonic()
@@ -206,11 +210,11 @@ class Loop:
         loss, weight, frames, stop, save = world.total([own.loss, own.weight, own.frames, self.switch.signal > 0, late])
         self._stop, self._late = stop > 0, save > 0
         loss /= weight or 1.0
-        norm = self._apply(weight) if math.isfinite(loss) else math.nan
+        norm, others = self._move(weight) if math.isfinite(loss) else (math.nan, math.nan)
         # Loss scaling leaves an update out when a gradient is too large for fp16, and tries a smaller scale next.
         scaled = self.scaler.is_enabled() and self.scaler.get_scale() > _SMALLEST_SCALE
-        if not math.isfinite(loss) or not (math.isfinite(norm) or scaled):
-            self._not_a_number(own, loss, norm)
+        if not math.isfinite(loss) or not (math.isfinite(norm + others) or scaled):
+            self._not_a_number(own, loss, norm + others)
         state.update += 1
         if self.average:
             self.average.update(self.model, state.update)
@@ -221,24 +225,24 @@ class Loop:
             monitor.updated(facts, position + 1, len(self.updates.epoch(epoch)))
 
     def _backward(self, batch: Batch, progress: float) -> Loss:
-        """Add the gradient of one batch's loss sum to what is there."""
-        device = self.world.device
+        """Add the gradient of one batch's loss sum to what is there; each player's with respect to itself alone."""
+        device, task = self.world.device, self.task
         with torch.autocast(device.type, _PRECISIONS[self.config.precision], enabled=self.config.precision != "fp32"):
-            loss = self.task.loss(self.model, batch.to(device), progress)
-        self.scaler.scale(loss.total).backward()
+            if self.critic is None:
+                loss = task.loss(self.model, batch.to(device), progress)
+            else:
+                assert isinstance(task, Adversarial)
+                loss = task.duel(self.model, self.critic.model, batch.to(device), progress)
+        if self.critic is not None and loss.critic is not None:
+            self.scaler.scale(loss.critic).backward(inputs=self.critic.parameters, retain_graph=True)
+        self.scaler.scale(loss.total).backward(inputs=self.learner.parameters if self.critic else None)
         return loss
 
-    def _apply(self, weight: float) -> float:
-        """Add gradients up over the processes, divide by the weight, clip, step; returns the norm before clipping."""
-        self.world.add_gradients(self.parameters)
-        self.scaler.unscale_(self.optimiser)
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, 1 / (weight or 1.0))
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip_grad or math.inf))
-        if math.isfinite(norm) or self.scaler.is_enabled():
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
-        return norm
+    def _move(self, weight: float) -> tuple[float, float]:
+        """Step with what the batches left; returns the norm of the network's gradient, and of its critic's."""
+        norm, *others = [player.move(weight, self.world, self.scaler) for player in self.players]
+        self.scaler.update()
+        return norm, sum(others)
 
     def _advance(self, loss: float) -> None:
         """Move on by one update, and see whether an evaluation is due."""
@@ -308,9 +312,9 @@ class Loop:
             "table": to_rows(state.table),
             "batches": self.config.accumulate * self.world.size,
             "clips": self._clips(),
-            "model": self.model.state_dict(),
+            **self.learner.state(),
             "average": self.average.model.state_dict() if self.average else None,
-            "optimiser": self.optimiser.state_dict(),
+            "critic": self.critic.state() if self.critic else None,
             "scaler": self.scaler.state_dict(),
             "random": states,
         }
@@ -341,10 +345,11 @@ class Loop:
         names = State.__dataclass_fields__.keys()
         self.state = State(**{name: content[name] for name in names})
         self.state.table = [Evaluated(**row) for row in content["table"]]
-        self.model.load_state_dict(content["model"])
+        self.learner.restore(content)
+        if self.critic:
+            self.critic.restore(content["critic"])
         if self.average:
             self.average.model.load_state_dict(content["average"])
-        self.optimiser.load_state_dict(content["optimiser"])
         self.scaler.load_state_dict(content["scaler"])
         if not checkpoint.restore_random_states(content["random"], self.world):
             log.warning("the number of processes or the device changed: dropout goes on with other random numbers")

@@ -1,13 +1,16 @@
-"""AdamW, its learning rate as a function of progress, and a running average of weights."""
+"""AdamW, its learning rate as a function of progress, networks that learn, and a running average of weights."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lipsound2.training.distributed import World
 from lipsound2.training.muon import Muon
 from lipsound2.training.options import TrainConfig
 
@@ -51,6 +54,8 @@ def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
     rise = min(1.0, (update + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "constant":
         return rise * config.lr
+    if config.schedule == "exponential":
+        return rise * config.lr * (config.min_lr / config.lr) ** min(progress, 1.0)
     return rise * (config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
@@ -58,6 +63,59 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
     """Give every group of parameters the same learning rate."""
     for group in optimiser.param_groups:
         group["lr"] = value
+
+
+class Player:
+    """A network that learns, with the optimiser that moves it.
+
+    Args:
+        model: on its device.
+        config: the optimiser's options.
+
+    Attributes:
+        model: the network.
+        parameters: those that learn.
+        optimiser: of these parameters.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        self.model = model
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimiser = make_optimiser(model, config)
+        self._largest = config.clip_grad or math.inf
+
+    def begin(self, lr: float) -> None:
+        """Make ready for the gradients of an update."""
+        set_learning_rate(self.optimiser, lr)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.train()
+
+    def move(self, weight: float, world: World, scaler: torch.amp.GradScaler) -> float:
+        """Add gradients up over the processes, divide by the weight, clip, step; without any gradient, rest.
+
+        Returns:
+            The gradient's norm before clipping. When it is no number, only loss scaling knows what to do: without it
+            nothing moves.
+        """
+        world.add_gradients(self.parameters)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not gradients:
+            return 0.0
+        scaler.unscale_(self.optimiser)
+        torch._foreach_mul_(gradients, 1 / (weight or 1.0))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self._largest))
+        if math.isfinite(norm) or scaler.is_enabled():
+            scaler.step(self.optimiser)
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """Weights and the optimiser's memory, for a checkpoint."""
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 class RunningAverage:

@@ -31,7 +31,7 @@ class TrainConfig:
         lr: learning rate after the warm-up.
         min_lr: learning rate at the end of the cosine.
         warmup: updates over which the learning rate rises linearly.
-        schedule: `cosine` from `lr` to `min_lr` over the whole training, or `constant`.
+        schedule: `cosine` or `exponential` from `lr` to `min_lr` over the whole training, or `constant`.
         weight_decay: AdamW's, on matrices and kernels; never on biases, scales or buffers.
         betas: AdamW's.
         clip_grad: largest norm of an update's gradient; 0: not clipped.
@@ -61,7 +61,7 @@ class TrainConfig:
     lr: float = 1e-3
     min_lr: float = 1e-5
     warmup: int = 500
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
     weight_decay: float = 0.01
     betas: tuple[float, ...] = (0.9, 0.98)
     clip_grad: float = 1.0
@@ -89,6 +89,8 @@ class TrainConfig:
             raise LipsoundError(f"lr, min_lr: expected 0 <= min_lr <= lr and lr > 0, found {self.lr}, {self.min_lr}")
         if self.max_epochs == 0 and self.max_updates == 0:
             raise LipsoundError("max_epochs, max_updates: both are 0, so training would never end; set one")
+        if self.schedule == "exponential" and self.min_lr == 0:
+            raise LipsoundError("min_lr: expected more than 0 with 'schedule: exponential', which never gets there")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise LipsoundError(f"betas: expected two numbers in [0, 1), found {list(self.betas)}")
         if self.ema >= 1:

@@ -19,11 +19,11 @@ from lipsound2.files import folder_lock, look_again
 from lipsound2.slurm import training as slurm
 from lipsound2.stamp import Stamp
 from lipsound2.tasks import RunConfig, load_config
-from lipsound2.tasks.base import Dataset
+from lipsound2.tasks.base import Adversarial, Dataset
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
 from lipsound2.training.distributed import World
-from lipsound2.training.init import initialise
+from lipsound2.training.init import initialise, initialise_critic
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import Monitor, open_log
@@ -184,11 +184,15 @@ def begin_or_resume(
     if world.first:
         world.wait()
     model = run.task.build()
+    critic = run.task.critic() if isinstance(run.task, Adversarial) else None
     if init is not None and content is None:
         initialise(model, init)
+        if critic is not None:
+            initialise_critic(critic, init)
     # From here on every process draws numbers of its own.
     torch.manual_seed(run.train.seed + world.rank)
-    loop = Loop(run.train, run.task, model.to(world.device), clips, world, exp, switch)
+    critic = critic.to(world.device) if critic is not None else None
+    loop = Loop(run.train, run.task, model.to(world.device), clips, world, exp, switch, critic)
     if content is not None:
         loop.restore(content)
         log.info("going on after update %d (epoch %d)", loop.state.update, loop.state.epoch + 1)
@@ -224,7 +228,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
 
 def introduce(loop: Loop) -> None:
     """Say what is trained, on how much, where, and for how long."""
-    config, parameters = loop.config, sum(parameter.numel() for parameter in loop.parameters)
+    config, parameters = loop.config, sum(parameter.numel() for parameter in loop.learner.parameters)
     limits = [f"{config.max_epochs} epochs"] if config.max_epochs else []
     limits += [f"{config.max_updates} updates"] if config.max_updates else []
     log.info(

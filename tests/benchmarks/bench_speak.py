@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from lipsound2 import experiment
-from lipsound2.audio.vocoder import vocoder
 from lipsound2.speak import DEFAULT_MODEL, generate_long
 from lipsound2.video.crop import Cropper
+from lipsound2.vocoding import vocoder
 
 
 def main() -> None:

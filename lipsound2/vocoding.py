@@ -1,0 +1,120 @@
+"""Vocoders by name: what turns a log-mel-spectrogram of any length into sound."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lipsound2 import experiment
+from lipsound2.audio.griffin_lim import DEFAULT_ITERATIONS, mel_to_sound
+from lipsound2.audio.mel import MelConfig, same_mel
+from lipsound2.config import read_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.models.hifigan import fold_norms
+
+Vocoder = Callable[[Tensor], Tensor]
+# Mel frames a network speaks at once, besides what it looks at beyond them: memory stays bounded at any length.
+CHUNK = 800
+
+_KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
+
+
+def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> Vocoder:
+    """Find a vocoder.
+
+    Args:
+        name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
+            the name of one that ships with the toolkit.
+        config: the mel it is to speak.
+        device: where networks run.
+
+    Returns:
+        A function from mel (S, bands), or (B, S, bands), natural logarithm, to sound (S * hop,), or (B, S * hop). It
+        raises LipsoundError for a mel without frames, with another number of bands, or with values that are no numbers.
+
+    Raises:
+        LipsoundError: there is no such vocoder, or it speaks another mel.
+    """
+    match = re.fullmatch(r"griffin-lim(?::([1-9]\d{0,4}))?", name)
+    if match:
+        rounds = int(match.group(1) or DEFAULT_ITERATIONS)
+        return _checking(functools.partial(mel_to_sound, config=config, iterations=rounds), config)
+    if name.startswith("griffin-lim"):
+        raise LipsoundError(
+            f"unknown vocoder '{name}'; the number of rounds must be a whole number from 1 on: {_KNOWN}"
+        )
+    folder = _folder(name)
+    if folder is None:
+        shipped = sorted(path.name for path in experiment.PRETRAINED.iterdir() if _folder(path.name))
+        raise LipsoundError(
+            f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
+        )
+    loaded = experiment.load(folder, device, "vocode")
+    same_mel(loaded.task.mel, config, f"the vocoder {name}")
+    fold_norms(loaded.model)
+    return _checking(functools.partial(speak_long, loaded.model, config), config)
+
+
+def inputs(name: str) -> list[Path]:
+    """The files a vocoder is made of, for stamps; none for Griffin-Lim."""
+    folder = _folder(name)
+    return [folder / experiment.WEIGHTS, folder / experiment.CONFIG] if folder else []
+
+
+def _folder(name: str) -> Path | None:
+    """Folder of a trained vocoder, as `experiment.find` looks it up; None when there is none of that name."""
+    for folder in (Path(name), experiment.PRETRAINED / name):
+        config = folder / experiment.CONFIG
+        if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
+            return folder
+    return None
+
+
+def _checking(speak: Vocoder, config: MelConfig) -> Vocoder:
+    """The same vocoder, refusing mels that cannot be spoken."""
+
+    def checked(mel: Tensor) -> Tensor:
+        *_, frames, bands = mel.shape
+        if bands != config.bands:
+            raise LipsoundError(f"vocoder: expected {config.bands} bands for the mel '{config.name}', found {bands}")
+        if not frames:
+            raise LipsoundError("vocoder: the mel has no frames; give a clip of one picture or more")
+        wrong = int((~torch.isfinite(mel)).sum())
+        if wrong:
+            raise LipsoundError(
+                f"vocoder: {wrong} of the mel's {mel.numel()} values are no numbers; look at the model that made it"
+            )
+        return speak(mel)
+
+    return checked
+
+
+@torch.inference_mode()
+def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
+    """Sound of mels by a network, piece by piece: each piece sees all that its own samples depend on.
+
+    Args:
+        model: HiFi-GAN or WaveGlow, in evaluation mode.
+        config: the mel it speaks.
+        mel: (S, bands) or (B, S, bands), natural logarithm.
+        chunk: frames of a piece; 0: `CHUNK`.
+
+    Returns:
+        (S * hop,) or (B, S * hop) float32, on the CPU.
+    """
+    device, hop, frames = next(model.parameters()).device, config.hop, mel.shape[-2]
+    flat = mel.reshape(-1, frames, mel.shape[-1]).float()
+    sound = torch.empty(len(flat), frames * hop)
+    reach = int(model.reach)  # type: ignore[arg-type]
+    chunk = chunk or CHUNK
+    for begin in range(0, frames, chunk):
+        end = min(begin + chunk, frames)
+        first = max(0, begin - reach)
+        piece = model(flat[:, first : end + reach].to(device), first)
+        sound[:, begin * hop : end * hop] = piece[:, (begin - first) * hop : (end - first) * hop]
+    return sound.reshape(*mel.shape[:-2], frames * hop)
