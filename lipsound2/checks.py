@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.errors import LipsoundError
+from lipsound2.files import write_bytes
 from lipsound2.names import Names, whole_numbers
 from lipsound2.tables import (
     MEDIA,
@@ -25,7 +26,6 @@ from lipsound2.tables import (
     plain_lines,
     rows,
     spk2utt,
-    write_table,
 )
 
 _SHOWN = 5
@@ -124,10 +124,11 @@ def fix(dir: Path) -> int:
         keep |= {name: used for name in MEDIA if name in tables}
     after = {name: table.values.take(keep[name]) for name, table in tables.items()}
     after["spk2utt"] = as_table(dir / "spk2utt", spk2utt(after["utt2spk"]))
-    changed = [name for name, table in after.items() if _differs(dir / name, table)]
+    contents = {name: table.content() for name, table in after.items()}
+    changed = [name for name, content in contents.items() if _differs(dir / name, content)]
     backup = _back_up(dir, changed)
     for name in changed:
-        write_table(dir / name, after[name])
+        write_bytes(dir / name, contents[name])
         print(f"{dir / name}: {_told(tables.get(name), len(after[name]))}")
     for reason, count in Counter(dropped.values()).most_common():
         first = min(name for name, why in dropped.items() if why == reason)
@@ -366,8 +367,8 @@ def _absent(table: Table) -> Iterator[tuple[str, str]]:
     return ((key, path) for key, path in table.items() if not os.path.isfile(path))  # noqa: PTH113
 
 
-def _differs(path: Path, table: Table) -> bool:
-    return not path.exists() or path.read_bytes() != table.content()
+def _differs(path: Path, content: bytes) -> bool:
+    return not path.exists() or path.read_bytes() != content
 
 
 def _back_up(dir: Path, names: Iterable[str]) -> Path | None:

@@ -143,6 +143,9 @@ class DataDir:
         if "segments" in tables:
             recordings = Names.of(value.split()[0] for value in tables["segments"].take(wanted).values())
             keep.update(dict.fromkeys(MEDIA, recordings))
-        part = {name: table.take(keep[name]) for name, table in tables.items()}
+        part = {
+            name: table.at(places) if keep[name] is wanted and table.names == self.ids else table.take(keep[name])
+            for name, table in tables.items()
+        }
         video, wav = part.pop("video.scp", None), part.pop("wav.scp", None)
         return DataDir.write(path, video=video, wav=wav, **part)

@@ -29,7 +29,8 @@ class Names(Sequence[str]):
     def of(cls, names: Iterable[str]) -> Names:
         """Any ids, sorted; doubles are dropped."""
         encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-        return cls(np.unique(np.array(encoded, dtype=np.bytes_))) if encoded else cls(np.empty(0, "S1"))
+        keys = np.array(encoded, dtype=np.bytes_) if encoded else np.empty(0, "S1")
+        return cls(keys if (keys[:-1] < keys[1:]).all() else np.unique(keys))
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -120,15 +120,21 @@ class Table(Mapping[str, str]):
     def take(self, names: Names) -> Table:
         """The rows of those of `names` that have one."""
         places = self.names.places(names)
-        return Table(self.lines.take(places[places >= 0]))
+        return self.at(places[places >= 0])
+
+    def at(self, places: np.ndarray) -> Table:
+        """The rows at some places, which rise."""
+        return Table(self.lines.take(places), self.names.keys[places])
 
     def content(self) -> bytes:
         """The table as a file."""
-        lines = self.lines
-        if np.array_equal(lines.starts[1:], lines.ends[:-1] + 1) and len(lines.content) == _size(lines):
-            return lines.content
-        rows = zip(lines.starts.tolist(), (lines.ends + 1).tolist(), strict=True)
-        return b"".join(itertools.starmap(lambda start, end: lines.content[start:end], rows))
+        starts, ends = self.lines.starts, self.lines.ends + 1
+        if not len(starts):
+            return b""
+        # Rows that follow each other in the text are taken in one piece.
+        breaks = np.flatnonzero(starts[1:] != ends[:-1])
+        pieces = zip(starts[np.append(0, breaks + 1)].tolist(), ends[np.append(breaks, -1)].tolist(), strict=True)
+        return b"".join(itertools.starmap(lambda start, end: self.lines.content[start:end], pieces))
 
     def runs(self) -> list[tuple[int, int, str]]:
         """Neighbouring rows of the same value: the first, the one after the last, the value."""
@@ -141,10 +147,6 @@ class Table(Mapping[str, str]):
         found = self.runs()
         of_run = np.array([numbers.setdefault(value, len(numbers)) for _, _, value in found], np.int32)
         return np.repeat(of_run, [end - start for start, end, _ in found])
-
-
-def _size(lines: Lines) -> int:
-    return int((lines.ends + 1 - lines.starts).sum())
 
 
 class _Items(ItemsView[str, str]):
@@ -198,7 +200,7 @@ def read_bytes(path: Path) -> bytes:
 
 def is_text(text: str) -> bool:
     """Whether a key or value that was not read strictly is proper UTF-8."""
-    return not any("\ud800" <= mark <= "\udfff" for mark in text)
+    return text.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def is_pipe(value: str) -> bool:
@@ -293,7 +295,7 @@ def as_table(path: Path, mapping: Mapping[str, str]) -> Table:
         if path.suffix == ".scp" and mapping.lines.piped():
             _refuse(path, mapping)
         return mapping
-    content = "".join(f"{key} {mapping[key]}\n" for key in sorted(mapping)).encode()
+    content = "".join([f"{key} {mapping[key]}\n" for key in sorted(mapping)]).encode()
     lines = Lines.of(content)
     # A key with a blank is read back as a shorter one, a value with a line feed as two rows.
     if (

@@ -62,7 +62,8 @@ class Corpus:
 
     def __init__(self, folder: Path, clips: int, speakers: int) -> None:
         self.folder, self.clips, self.speakers = folder, clips, speakers
-        self.all, self.dump, self.media = folder / "data" / "all", folder / "dump", folder / "mp4"
+        self.all, self.shuffled = folder / "data" / "all", folder / "data" / "shuffled"
+        self.dump, self.media = folder / "dump", folder / "mp4"
 
     def tables(self) -> tuple[dict[str, str], dict[str, str]]:
         """Speaker and file of every clip; seven clips come from one video, as in the corpus."""
@@ -139,9 +140,10 @@ def hash_of_name(name: str) -> int:
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
 
-def sort_tables(corpus: Corpus) -> None:
-    for path in tables_of(corpus.all):
-        subprocess.run(["sort", "--parallel=1", path, "-o", "/dev/null"], check=True, env={"LC_ALL": "C"})
+def sort_tables(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        for path in tables_of(folder):
+            subprocess.run(["sort", "--parallel=1", path, "-o", f"{out}/sorted"], check=True, env={"LC_ALL": "C"})
 
 
 def tables_of(folder: Path) -> list[Path]:
@@ -156,15 +158,17 @@ def check_tables(corpus: Corpus) -> None:
     assert validate(corpus.all, media=False) == 0
 
 
+def shuffle(corpus: Corpus) -> None:
+    """A data dir with a table out of order."""
+    shutil.rmtree(corpus.shuffled, ignore_errors=True)
+    shutil.copytree(corpus.all, corpus.shuffled)
+    lines = (corpus.all / "utt2spk").read_text().splitlines(keepends=True)
+    random.Random(0).shuffle(lines)
+    (corpus.shuffled / "utt2spk").write_text("".join(lines))
+
+
 def repair(corpus: Corpus) -> None:
-    """A table out of order, and one row too many."""
-    with scratch(corpus) as folder:
-        lines = (corpus.all / "utt2spk").read_text().splitlines(keepends=True)
-        random.Random(0).shuffle(lines)
-        (folder / "utt2spk").write_text("".join(lines))
-        shutil.copy(corpus.all / "spk2utt", folder)
-        shutil.copy(corpus.all / "video.scp", folder)
-        assert fix(folder) == 0
+    assert fix(corpus.shuffled) == 0
 
 
 def open_data(corpus: Corpus) -> None:
@@ -174,9 +178,9 @@ def open_data(corpus: Corpus) -> None:
 def subset(corpus: Corpus) -> None:
     """Nine tenths of the clips, and the rest."""
     data = DataDir(corpus.all)
-    with scratch(corpus) as folder:
-        data.subset([name for place, name in enumerate(data.ids) if place % 10], folder / "train")
-        data.subset([name for place, name in enumerate(data.ids) if not place % 10], folder / "valid")
+    with tempfile.TemporaryDirectory(dir=corpus.folder) as folder:
+        data.subset([name for place, name in enumerate(data.ids) if place % 10], Path(folder) / "train")
+        data.subset([name for place, name in enumerate(data.ids) if not place % 10], Path(folder) / "valid")
 
 
 def open_archive(corpus: Corpus) -> None:
@@ -219,19 +223,15 @@ def private_memory(process: int | None) -> float:
     return sum(int(row.split()[1]) for row in rows if row.startswith("Private_")) / 1024
 
 
-@contextlib.contextmanager
-def scratch(corpus: Corpus):  # type: ignore[no-untyped-def]
-    with tempfile.TemporaryDirectory(dir=corpus.folder) as folder:
-        yield Path(folder)
-
-
 STEPS: dict[str, Callable[[Corpus], None]] = {
     "ids": lambda corpus: corpus.tables() and None,
     "write": Corpus.write,
     "link": Corpus.link,
-    "sort": sort_tables,
+    "sort": lambda corpus: sort_tables(corpus.all),
     "validate-tables": check_tables,
     "validate": check,
+    "shuffle": shuffle,
+    "sort-shuffled": lambda corpus: sort_tables(corpus.shuffled),
     "fix": repair,
     "open-data": open_data,
     "subset": subset,
