@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# LipSound2 on CMLR, spoken Mandarin: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
+# LipSound2 on CMLR, Mandarin: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
 # With a config of the task recognise: sound -> training of a recogniser -> text -> character errors and a report.
 # Give the corpus with --corpus, whole or in part; README.md says how to get it.
 set -euo pipefail
@@ -51,7 +51,8 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls, or recognition"; then
@@ -59,7 +60,8 @@ if stage 4 "synthesis with the three controls, or recognition"; then
     if [ "$task" = recognise ]; then
       lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu"
     else
-      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
+        --nj "$nj" --launcher "$launcher"
     fi
   done
 fi
@@ -80,7 +82,7 @@ if stage 5 "scores, verdict, report"; then
       lipsound2 score "$data/$set" "$exp/text/$set/greedy" --out "$exp/scores/$set" --language zh
     else
       lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
-        ${asr:+--asr "$asr" --text "$data/$set" --language zh}
+        ${asr:+--asr "$asr" --text "$data/$set" --language zh} --launcher "$launcher"
     fi
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}

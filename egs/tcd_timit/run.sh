@@ -53,7 +53,8 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls, or recognition"; then
@@ -61,7 +62,8 @@ if stage 4 "synthesis with the three controls, or recognition"; then
     if [ "$task" = recognise ]; then
       lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu"
     else
-      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
+        --nj "$nj" --launcher "$launcher"
     fi
   done
 fi
@@ -82,7 +84,7 @@ if stage 5 "scores, verdict, report"; then
       lipsound2 score "$data/$set" "$exp/text/$set/greedy" --out "$exp/scores/$set"
     else
       lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
-        ${asr:+--asr "$asr" --text "$data/$set"}
+        ${asr:+--asr "$asr" --text "$data/$set"} --launcher "$launcher"
     fi
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}

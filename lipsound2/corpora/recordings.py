@@ -37,7 +37,7 @@ class Recording:
         part: of the corpus, such as `train-clean-100`.
         video: absolute path; empty where there is no picture.
         wav: absolute path of a sound file; empty where the sound is in the video.
-        size: bytes of both files together; None where nobody looked.
+        size: bytes of the video, or of the sound where there is none; None where nobody looked.
         text: what is said, as the corpus writes it; empty where it is unknown.
         words: when it is said, a value of the table `word_times`; empty where it is unknown.
         language: ISO 639; empty: the corpus'.
