@@ -88,6 +88,8 @@ def subset(
 def combine(dirs: tuple[str, ...], out: Path) -> None:
     """Write one data dir that holds the clips of several.
 
+    Where some of them have sound files and others the sound in their videos, wav.scp names these videos.
+
     Args:
         dirs: data dirs, separated by commas; no clip may be in two of them.
         out: data dir to write.
@@ -95,16 +97,17 @@ def combine(dirs: tuple[str, ...], out: Path) -> None:
     tables: dict[str, dict[str, str]] = {}
     parts = [DataDir(name) for name in dirs]
     for name in TABLES:
-        having = [part for part in parts if (part.path / name).exists()]
-        if having and len(having) < len(parts) and name not in PARTIAL:
-            without = next(part for part in parts if part not in having)
-            raise LipsoundError(f"{having[0].path} has the table '{name}', {without.path} has none; both or neither")
-        for part in having:
-            rows = part.table(name)
-            twice = rows.keys() & tables.setdefault(name, {}).keys()
+        rows = {part.path: part.table(name) for part in parts if (part.path / name).exists()}
+        if rows and name == "wav.scp":
+            rows |= {part.path: part.video for part in parts if part.path not in rows and part.video}
+        if rows and len(rows) < len(parts) and name not in PARTIAL:
+            without = next(part.path for part in parts if part.path not in rows)
+            raise LipsoundError(f"{next(iter(rows))} has the table '{name}', {without} has none; both or neither")
+        for path, own in rows.items():
+            twice = own.keys() & tables.setdefault(name, {}).keys()
             if twice:
-                raise LipsoundError(f"{part.path}/{name}: '{min(twice)}' is in another of the data dirs too")
-            tables[name].update(rows)
+                raise LipsoundError(f"{path}/{name}: '{min(twice)}' is in another of the data dirs too")
+            tables[name].update(own)
     video, wav = tables.pop("video.scp", None), tables.pop("wav.scp", None)
     DataDir.write(out, video=video, wav=wav, **tables)
     print(f"{out}: {len(tables['utt2spk'])} clips of {len(parts)} data dirs")

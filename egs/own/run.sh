@@ -49,12 +49,14 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls"; then
   for set in $sets; do
-    lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+    lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
+      --nj "$nj" --launcher "$launcher"
   done
 fi
 
@@ -65,7 +67,7 @@ if stage 5 "scores, verdict, report"; then
       echo "$data/$set has no texts: no words are counted"
       listener=
     fi
-    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
+    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher" \
       ${listener:+--asr "$listener" --text "$data/$set" --language "$language"}
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}

@@ -58,7 +58,8 @@ fi
 
 if stage 3 "pre-training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls"; then
@@ -68,13 +69,14 @@ if stage 4 "synthesis with the three controls"; then
       lipsound2 subset "$some" "$some-$spoken" --clips "$spoken"
       some=$some-$spoken
     fi
-    lipsound2 synthesize "$exp" "$some" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+    lipsound2 synthesize "$exp" "$some" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
+      --nj "$nj" --launcher "$launcher"
   done
 fi
 
 if stage 5 "scores, verdict, report"; then
   for set in $sets; do
-    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj"
+    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}
   echo "to begin from it: ../grid/run.sh --init ../voxceleb2/$exp (README.md says with which config)"
