@@ -117,14 +117,15 @@ def _pase(rest: str) -> Representation:
 def random_encoder() -> PaseEncoder:
     """PASE+ as it is before any training, the same on every run.
 
-    Its batch norms are given the statistics of noise at the level and slope of speech: without any, each block would
-    make its signal smaller, and nothing but the first would be left to be heard.
+    Its batch norms are given the statistics of pink noise at the level of speech: without any, each block makes its
+    signal smaller, and little but the first is left to be heard (on GRID, 95 % of the features' variance then lie in 6
+    directions, with them in 33).
     """
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(_CONTROL_SEED)
         encoder = PaseEncoder(PaseEncoderConfig())
         spectrum = torch.fft.rfft(torch.randn(4, 1, 2 * SAMPLE_RATE))
-        noise = torch.fft.irfft(spectrum / torch.arange(spectrum.shape[-1]).clamp_min(1))
+        noise = torch.fft.irfft(spectrum / torch.arange(spectrum.shape[-1]).clamp_min(1).sqrt())
         for module in encoder.modules():
             if isinstance(module, torch.nn.BatchNorm1d):
                 module.momentum = 1.0
