@@ -176,14 +176,20 @@ def rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, str, str]]:
         lines.pop()
     for number, line in enumerate(lines, 1):
         try:
-            text = line.decode("utf-8", "strict" if strict else "surrogateescape").strip(BLANKS)
+            text = line.decode("utf-8", "strict" if strict else "surrogateescape")
         except UnicodeDecodeError as error:
             raise LipsoundError(
                 f"{path}:{number}: expected UTF-8 text, found {line[:80]!r}; "
                 f"repair it with: lipsound2 fix {path.parent}"
             ) from error
-        key = text.split(" ", 1)[0].split("\t", 1)[0]
-        yield number, key, text[len(key) :].strip(BLANKS)
+        yield number, *key_and_value(text)
+
+
+def key_and_value(line: str) -> tuple[str, str]:
+    """What stands before the first blank of a line, and what after it."""
+    text = line.strip(BLANKS)
+    key = text.split(" ", 1)[0].split("\t", 1)[0]
+    return key, text[len(key) :].strip(BLANKS)
 
 
 def read_bytes(path: Path) -> bytes:

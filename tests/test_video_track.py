@@ -9,7 +9,7 @@ import pytest
 
 from lipsound2.video.detect import Face
 from lipsound2.video.mean_face import MEAN_FACE
-from lipsound2.video.scenes import find_scenes, split_at_jumps, thumbnail
+from lipsound2.video.scenes import differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.track import DETECTED, FILLED, INTERPOLATED, Track, join, track
 
 SIZE = (640, 480)
@@ -174,15 +174,15 @@ def test_scenes_by_picture_difference() -> None:
         np.clip(shots[i // 20].astype(int) + rng.integers(-4, 4, (288, 360)), 0, 255).astype(np.uint8)
         for i in range(60)
     ]
-    assert find_scenes([thumbnail(picture) for picture in clip]) == [(0, 20), (20, 40), (40, 60)]
-    assert find_scenes([thumbnail(picture) for picture in clip[:20]]) == [(0, 20)]
+    assert find_scenes(differences([thumbnail(picture) for picture in clip])) == [(0, 20), (20, 40), (40, 60)]
+    assert find_scenes(differences([thumbnail(picture) for picture in clip[:20]])) == [(0, 20)]
 
 
 def test_a_flicker_of_light_is_no_cut() -> None:
     rng = np.random.default_rng(0)
     shot = rng.integers(60, 120, (288, 360))
     clip = [(shot + 60 * (i % 2)).astype(np.uint8) for i in range(30)]  # every picture differs from the last
-    assert find_scenes([thumbnail(picture) for picture in clip]) == [(0, 30)]
+    assert find_scenes(differences([thumbnail(picture) for picture in clip])) == [(0, 30)]
 
 
 def test_a_face_too_fast_for_the_key_frames_is_followed() -> None:

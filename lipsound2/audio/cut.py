@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from lipsound2.audio.sound import encode_flac, read_span
 from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.lookup import Lookup
 from lipsound2.shards import Worker
 
 PICTURE_RATE = 25.0
@@ -45,19 +45,24 @@ def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
             raise LipsoundError(f"{data.path}: neither video.scp nor wav.scp; run: lipsound2 validate {data.path}")
         return {name: Cut(data.wav[name], None, None) for name in data.ids if name in data.wav}, 0
     lines = read_timeline(dump)
-    cuts = {}
-    for name in data.ids:
-        if name in lines and (name in data.wav or name in data.video):
-            start, pictures = lines[name]
-            path = data.wav.get(name) or data.video[name]
-            # A sound file of its own begins with the picture; sound in the video file shares the video's clock.
-            cuts[name] = Cut(path, start if path == data.video.get(name) else None, pictures)
+    found = {name: _cut(lines[name], data.wav.get(name), data.video.get(name)) for name in data.ids if name in lines}
+    cuts = {name: cut for name, cut in found.items() if cut is not None}
     if not cuts:
         raise LipsoundError(
             f"{data.path}: none of its {len(data.ids)} clips has a time line in {dump / 'landmarks'}; "
             f"run: lipsound2 crop {data.path} {dump}"
         )
     return cuts, len(data.ids) - len(cuts)
+
+
+def _cut(line: tuple[float, int], wav: str | None, video: str | None) -> Cut | None:
+    """The sound under a clip's pictures: in a file of its own, where there is one, or in the video."""
+    start, pictures = line
+    path = wav or video
+    if path is None:
+        return None
+    # A sound file of its own begins with the picture; sound in the video file shares the video's clock.
+    return Cut(path, start if path == video else None, pictures)
 
 
 def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
@@ -71,9 +76,9 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
         raise LipsoundError(f"{path}: no time line of the pictures; run stage 1 first (lipsound2 crop DIR {dump})")
     lines = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split("\t")
+        name, _, row = line.partition("\t")
         try:
-            lines[fields[0]] = (float(fields[1]), int(fields[2]))
+            lines[name] = _parse(row)
         except (IndexError, ValueError) as error:
             raise LipsoundError(
                 f"{path}, line {number}: expected id, start, frames, ... between tabs, found {line[:80]!r}; "
@@ -82,16 +87,23 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
     return lines
 
 
+def _parse(row: str) -> tuple[float, int]:
+    fields = row.split("\t")
+    return float(fields[0]), int(fields[1])
+
+
 @dataclass(frozen=True)
 class MakeSounds:
-    """Makes the worker that cuts sounds; picklable.
+    """Makes the worker that cuts sounds; picklable, and small whatever the number of clips.
 
     Attributes:
-        cuts: id -> where its sound comes from.
+        data: folder of the data dir.
+        dump: folder with the time lines of its clips.
         rate: samples per second.
     """
 
-    cuts: Mapping[str, Cut]
+    data: Path
+    dump: Path
     rate: int
 
     def __call__(self) -> Worker:
@@ -99,8 +111,17 @@ class MakeSounds:
         return self._work
 
     def _work(self, name: str) -> dict[str, np.ndarray | str | int]:
-        sound = cut_sound(self.cuts[name], self.rate)
+        sound = cut_sound(self._find(name), self.rate)
         return {"sound": encode_flac(sound, self.rate), "sound/frames": len(sound)}
+
+    def _find(self, name: str) -> Cut:
+        """As `cuts_of` has it."""
+        wav, video = (Lookup(self.data / table).get(name) for table in ("wav.scp", "video.scp"))
+        row = Lookup(self.dump / "landmarks" / "timeline.tsv").get(name) if video else None
+        cut = _cut(_parse(row), wav, video) if row else Cut(wav, None, None) if wav else None
+        if cut is None:
+            raise ClipFailure("unreadable", f"{name} is no longer in {self.data}")
+        return cut
 
 
 def cut_sound(cut: Cut, rate: int) -> np.ndarray:

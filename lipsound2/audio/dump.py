@@ -61,7 +61,7 @@ def mel(
         dump,
         {"sound": {"kind": "sound", "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
         sorted(cuts),
-        MakeSounds(cuts, SAMPLE_RATE),
+        MakeSounds(Path(dir), dump, SAMPLE_RATE),
         step="sound",
         fingerprint={"places": places, "rate": SAMPLE_RATE},
         inputs={name: cut.path for name, cut in cuts.items()},

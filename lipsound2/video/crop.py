@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from lipsound2.archive import Archive
 from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.jobs import dump_clips, read_failures
+from lipsound2.lookup import Lookup
 from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
-from lipsound2.video.encode import CODEC, CRF, encode, frames_in
+from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ def crop(
     launcher: str = "local",
     shard_size: int = 100,
     max_failures: float = 0.05,
+    timeout: float = 3600.0,
 ) -> int:
     """Cut steady crops of face and mouth out of every clip of a data dir.
 
@@ -63,6 +66,7 @@ def crop(
         launcher: local, or a cluster engine.
         shard_size: clips a shard.
         max_failures: share of clips that may fail.
+        timeout: seconds one clip may take before it counts as hanging; a clip of two hours takes some minutes.
     """
     data = DataDir(dir)
     unknown = [name for name in regions if name not in REGIONS]
@@ -77,7 +81,8 @@ def crop(
         options = {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": every, "choose": choose}
         options["least"] = least
     coding = {"codec": codec, "crf": crf}
-    sources = [Path(dir) / "video.scp", *([landmarks / "feats.scp"] if landmarks else [])]
+    videos = Lookup(Path(dir) / "video.scp")
+    sources = [videos.path, *([landmarks / "feats.scp"] if landmarks else [])]
 
     def tracked() -> Stamp:
         # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
@@ -98,11 +103,11 @@ def crop(
     }
     if seen:
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(missing))
-        work = _Work(data.video, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
+        work = _Work(videos, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
     else:
         tracked().clear()
         kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
-        work = _Work(data.video, missing, options, coding, landmarks, None)
+        work = _Work(videos, missing, options, coding, landmarks, None)
     for name in missing:
         (dump / name / STAMP).unlink(missing_ok=True)
     dump_clips(
@@ -117,6 +122,7 @@ def crop(
         shard_size=shard_size,
         launcher=launcher,
         max_failures=max_failures,
+        timeout=timeout,
         frames=_frames,
     )
     if not seen:
@@ -135,7 +141,7 @@ class _Work:
     """Makes a worker: one cropper for its whole life. Picklable, so that it can be sent to other processes.
 
     Attributes:
-        videos: id -> file.
+        videos: the table id -> file.
         regions: what to cut out.
         options: of the cropper.
         coding: of the encoder.
@@ -143,7 +149,7 @@ class _Work:
         verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
     """
 
-    videos: Mapping[str, str]
+    videos: Lookup
     regions: Sequence[str]
     options: Mapping[str, Any]
     coding: Mapping[str, Any]
@@ -160,8 +166,11 @@ class _Work:
         def work(clip: str) -> Mapping[str, Any]:
             if given is not None and clip not in given:
                 raise failed.get(clip) or ClipFailure("no-landmarks", f"{clip} is not in {self.landmarks}")
-            crops = cropper(self.videos[clip], None if given is None else given[clip])
-            result: dict[str, Any] = {name: encode(frames, **self.coding) for name, frames in crops.regions.items()}
+            video = self.videos.get(clip)
+            if video is None:
+                raise ClipFailure("unreadable", f"{clip} is no longer in {self.videos.path}")
+            crops = cropper(video, None if given is None else given[clip], functools.partial(Encoder, **self.coding))
+            result: dict[str, Any] = {**crops.regions}
             if self.verdicts is None:
                 result["landmarks"] = crops.landmarks
                 result["landmarks/timeline.tsv"] = _timeline_row(crops)

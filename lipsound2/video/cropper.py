@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from lipsound2.video.decode import RATE, Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
 from lipsound2.video.picture import Pixels, Still, to_full_range
 from lipsound2.video.reel import BUDGET, Reel
-from lipsound2.video.scenes import Scene, find_scenes, split_at_jumps, thumbnail
+from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.steady import steady
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 
@@ -68,7 +69,7 @@ class Crops:
     Attributes:
         landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in pixels of the upright source picture,
             then a flag: 1 detected, .5 interpolated, 0 filled.
-        regions: name -> (T, S, S) uint8, full-range luma.
+        regions: name -> (T, S, S) uint8, full-range luma, or what else `store` made of these.
         timeline: the 25 fps grid.
         report: what happened.
     """
@@ -77,6 +78,34 @@ class Crops:
     regions: dict[str, np.ndarray]
     timeline: Timeline
     report: Report
+
+
+class Store(Protocol):
+    """Takes crops (S, S) uint8 one after the other, and gives what they became together."""
+
+    def add(self, picture: np.ndarray) -> None: ...
+    def whole(self) -> np.ndarray: ...
+
+
+class Stack:
+    """Crops as they are.
+
+    Args:
+        shape: (T, S, S) of all of them.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._pictures = np.empty(shape, np.uint8)
+        self._count = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        """The next one."""
+        self._pictures[self._count] = picture
+        self._count += 1
+
+    def whole(self) -> np.ndarray:
+        """All of them, (T, S, S) uint8."""
+        return self._pictures
 
 
 class Cropper:
@@ -121,12 +150,18 @@ class Cropper:
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
         self._reel = Reel(budget)
 
-    def __call__(self, clip: Path | str | np.ndarray, landmarks: np.ndarray | None = None) -> Crops:
+    def __call__(
+        self,
+        clip: Path | str | np.ndarray,
+        landmarks: np.ndarray | None = None,
+        store: Callable[[tuple[int, int, int]], Store] = Stack,
+    ) -> Crops:
         """Crop one clip.
 
         Args:
             clip: video file, or pictures (T, H, W, 3) RGB or (T, H, W) full-range grey, uint8, at 25 fps.
             landmarks: (T, 137), given instead of detected.
+            store: (T, S, S) -> what takes the crops of a region; its `whole()` stands in `Crops.regions`.
 
         Raises:
             ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `landmarks`.
@@ -142,23 +177,26 @@ class Cropper:
             raise LipsoundError("this cropper was made without a detector: landmarks must be given")
         if self._detector is not None:
             self._detector.reset()
-        thumbnails: list[np.ndarray] = []
+        steps: list[np.ndarray] = []
         tracks: list[Track] = []
         pictures: Sequence[Still] = []
+        last: list[np.ndarray] = []
+        frames = 0
         for pictures in parts:
             small = [thumbnail(picture.luma()) for picture in pictures]
+            steps.append(differences([*last, *small]))
             if landmarks is None:
-                tracks.append(self._track(pictures, find_scenes(small), tracks[-1].last if tracks else None))
-            thumbnails += small
-        frames = len(thumbnails)
+                scenes = find_scenes(steps[-1][len(last) :])
+                tracks.append(self._track(pictures, scenes, tracks[-1].last if tracks else None))
+            last, frames = small[-1:], frames + len(small)
         if frames < SHORTEST:
             raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
-        scenes = find_scenes(thumbnails)
+        scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
         self._check(tracked.flags, pictures[0].size)
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
         held = pictures if source is None or len(pictures) == frames else self._reel.again(source)
-        regions = self._cut(held, tracked.points, scenes)
+        regions = self._cut(held, tracked.points, scenes, store)
         width, height = pictures[0].size
         timeline = Timeline(0.0, frames, RATE, width, height) if source is None else source.timeline
         assert timeline is not None
@@ -208,18 +246,24 @@ class Cropper:
         if share < self.least:
             raise ClipFailure("no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted")
 
-    def _cut(self, pictures: Iterable[Still], points: np.ndarray, scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+    def _cut(
+        self,
+        pictures: Iterable[Still],
+        points: np.ndarray,
+        scenes: Sequence[Scene],
+        store: Callable[[tuple[int, int, int]], Store],
+    ) -> dict[str, np.ndarray]:
         matrices = {name: transforms(points, REGIONS[name], scenes) for name in self.regions}
         sizes = {name: REGIONS[name].size for name in self.regions}
-        crops = {name: np.empty((len(points), size, size), np.uint8) for name, size in sizes.items()}
+        crops = {name: store((len(points), size, size)) for name, size in sizes.items()}
         if not crops:
-            return crops
+            return {}
         for index, picture in enumerate(pictures):
             luma = picture.luma()
             for name, size in sizes.items():
                 # Levels are stretched in the crop, not in the whole picture: a tenth of the work.
-                crops[name][index] = to_full_range(warp(luma, matrices[name][index], size), picture.full_range)
-        return crops
+                crops[name].add(to_full_range(warp(luma, matrices[name][index], size), picture.full_range))
+        return {name: each.whole() for name, each in crops.items()}
 
 
 def _given(landmarks: np.ndarray, frames: int) -> Track:

@@ -30,6 +30,63 @@ _SLICES = (1, 5)  # NAL unit types of coded pictures
 _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
+class Encoder:
+    """Compresses grey pictures as they come: what is kept of a clip of two hours is its stream, some 40 MB.
+
+    Args:
+        shape: (T, H, W) of the clip; H and W even.
+        codec: an encoder of ffmpeg's that makes an H.264 stream.
+        crf: constant rate factor; 6 more is about half the bytes.
+        options: encoder options instead of the default ones.
+
+    Raises:
+        LipsoundError: this build of ffmpeg has no such encoder.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
+    ) -> None:
+        try:
+            context = cast(VideoCodecContext, av.CodecContext.create(codec, "w"))
+        except av.codec.codec.UnknownCodecError as error:
+            raise LipsoundError(
+                f"the encoder '{codec}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
+                f"--codec (here: {', '.join(_encoders()) or 'none'}), or install a PyAV that has libx264"
+            ) from error
+        context.height, context.width = shape[1:]
+        context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
+        context.framerate = Fraction(25)
+        context.thread_count = 1
+        context.color_range = ColorRange.JPEG
+        context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}
+        self._context, self._codec = context, codec
+        self._packets: list[bytes] = []
+        self._pictures = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        """The next picture, (H, W) uint8, full-range luma.
+
+        Raises:
+            LipsoundError: the encoder refuses it.
+        """
+        frame = _grey_frame(picture, self._context.pix_fmt or "gray")
+        frame.pts = self._pictures
+        self._pictures += 1
+        self._encode(frame)
+
+    def whole(self) -> np.ndarray:
+        """The stream (bytes,) uint8 of all pictures; none can be added after."""
+        self._encode(None)
+        return _without_signature(np.frombuffer(b"".join(self._packets), np.uint8))
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            self._packets += map(bytes, self._context.encode(frame))
+        except av.FFmpegError as error:
+            size = (self._context.height, self._context.width)
+            raise LipsoundError(f"the encoder '{self._codec}' refuses {size} pictures: {error.strerror}") from error
+
+
 def encode(
     frames: np.ndarray, *, codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
 ) -> np.ndarray:
@@ -37,9 +94,9 @@ def encode(
 
     Args:
         frames: (T, H, W) uint8, full-range luma; H and W even.
-        codec: an encoder of ffmpeg's that makes an H.264 stream.
-        crf: constant rate factor; 6 more is about half the bytes.
-        options: encoder options instead of the default ones.
+        codec: see `Encoder`, also the others.
+        crf: likewise.
+        options: likewise.
 
     Returns:
         The stream, (bytes,) uint8.
@@ -47,29 +104,10 @@ def encode(
     Raises:
         LipsoundError: this build of ffmpeg has no such encoder, or it refuses the pictures.
     """
-    try:
-        context = cast(VideoCodecContext, av.CodecContext.create(codec, "w"))
-    except av.codec.codec.UnknownCodecError as error:
-        raise LipsoundError(
-            f"the encoder '{codec}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
-            f"--codec (here: {', '.join(_encoders()) or 'none'}), or install a PyAV that has libx264"
-        ) from error
-    context.height, context.width = frames.shape[1:]
-    context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
-    context.framerate = Fraction(25)
-    context.thread_count = 1
-    context.color_range = ColorRange.JPEG
-    context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}
-    packets: list[bytes] = []
-    try:
-        for index, picture in enumerate(frames):
-            frame = _grey_frame(picture, context.pix_fmt)
-            frame.pts = index
-            packets += map(bytes, context.encode(frame))
-        packets += map(bytes, context.encode(None))
-    except av.FFmpegError as error:
-        raise LipsoundError(f"the encoder '{codec}' refuses {frames.shape[1:]} pictures: {error.strerror}") from error
-    return _without_signature(np.frombuffer(b"".join(packets), np.uint8))
+    encoder = Encoder(frames.shape, codec, crf, options)
+    for picture in frames:
+        encoder.add(picture)
+    return encoder.whole()
 
 
 def decode(vector: np.ndarray) -> np.ndarray:

@@ -22,23 +22,27 @@ def thumbnail(luma: np.ndarray) -> np.ndarray:
     return luma[::step, ::step].copy()
 
 
-def find_scenes(thumbnails: Sequence[np.ndarray]) -> list[Scene]:
-    """Runs of pictures without a cut, by the difference from each picture to the next.
+def differences(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean difference (T - 1,) of each of T small grey pictures to the next, in grey levels."""
+    # Two at a time: all of a long clip at once, as signed numbers, would outgrow its pictures.
+    return np.array([(np.maximum(a, b) - np.minimum(a, b)).mean() for a, b in itertools.pairwise(thumbnails)])
+
+
+def find_scenes(steps: np.ndarray) -> list[Scene]:
+    """Runs of pictures without a cut.
 
     Args:
-        thumbnails: T small grey pictures of one size.
+        steps: (T - 1,) `differences` of T pictures.
 
     Returns:
         Scenes that cover 0..T.
     """
-    small = np.stack(thumbnails).astype(np.int16)
-    steps = np.abs(np.diff(small, axis=0)).mean((1, 2))
     cuts = []
     for i in map(int, np.flatnonzero(steps > _DIFFERENCE)):
         around = [*steps[max(0, i - _AROUND) : i], *steps[i + 1 : i + 1 + _AROUND]]
         if not around or steps[i] > _CONTRAST * np.median(around):
             cuts.append(i + 1)
-    return list(itertools.pairwise([0, *cuts, len(small)]))
+    return list(itertools.pairwise([0, *cuts, len(steps) + 1]))
 
 
 def split_at_jumps(points: np.ndarray, sure: np.ndarray, scenes: Sequence[Scene]) -> list[Scene]:
