@@ -1,0 +1,163 @@
+"""Vocoders: real-time factor beside Griffin-Lim, and what a training step costs.
+
+    python tests/benchmarks/bench_vocoder.py [--seconds 3] [--repeats 5] [--threads 1]
+    python tests/benchmarks/bench_vocoder.py egs/grid/conf/hifigan_*.yaml --train DATA/train --dump DUMP
+
+Real-time factor: processor time a second of speech, every vocoder in turn, medians; processor time, because other work
+on the machine does not count in it (on a GPU: wall time, and Griffin-Lim stays on the CPU). How fast a network is does
+not depend on what it has learnt, so weights are fresh. A training step, critics included, runs in a process of its own,
+so that the peak memory is its own; before `adversarial_start` it costs what "without critics" says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.mel import MELS, MelConfig, mel_filters
+from lipsound2.datadir import DataDir
+from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
+from lipsound2.tasks import load_config
+from lipsound2.training.distributed import World
+from lipsound2.training.optimiser import Player
+from lipsound2.vocoding import Vocoder, speak_long
+
+SIZES = {
+    "HiFi-GAN V1": HifiGanConfig(),
+    "HiFi-GAN V2": HifiGanConfig(channels=128),
+    "HiFi-GAN V3": HifiGanConfig(channels=256, residual="single"),
+}
+
+
+def librosa_griffin_lim(config: MelConfig) -> Vocoder:
+    """librosa's Griffin-Lim of 60 rounds after its usual pseudo-inverse of the mel."""
+    import librosa
+
+    inverse = np.linalg.pinv(mel_filters(config)).astype(np.float32)
+    sizes = {"n_fft": config.n_fft, "hop_length": config.hop, "win_length": config.window}
+
+    def speak(mel: torch.Tensor) -> torch.Tensor:
+        magnitude = np.maximum(mel.exp().numpy() @ inverse.T, 0).T
+        return torch.from_numpy(librosa.griffinlim(magnitude, n_iter=60, random_state=0, **sizes))
+
+    return speak
+
+
+def vocoders(config: MelConfig, device: str) -> dict[str, Vocoder]:
+    """All of them, for one mel."""
+    found: dict[str, Vocoder] = {"Griffin-Lim 60": lambda mel: mel_to_sound(mel, config, iterations=60)}
+    try:
+        found["librosa, 60 rounds"] = librosa_griffin_lim(config)
+    except ImportError:
+        print("librosa is not installed: its row is left out")
+    for name, size in SIZES.items():
+        model = HifiGan(size, config).eval().to(device)
+        fold_norms(model)
+        found[name] = lambda mel, model=model: speak_long(model, config, mel)
+    return found
+
+
+def compare_speed(seconds: float, repeats: int, device: str) -> None:
+    clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
+    print("| mel | vocoder | real-time factor | times Griffin-Lim 60 |\n|---|---|---|---|")
+    for config in MELS.values():
+        torch.manual_seed(0)
+        mel = torch.randn(int(seconds * config.sample_rate / config.hop), config.bands) - 4
+        methods = vocoders(config, device)
+        spent: dict[str, list[float]] = {name: [] for name in methods}
+        for turn in range(repeats + 1):
+            for name, speak in methods.items():
+                begun = clock()
+                speak(mel)
+                if turn:  # the first one warms up
+                    spent[name].append((clock() - begun) / seconds)
+        medians = {name: statistics.median(values) for name, values in spent.items()}
+        for name, value in medians.items():
+            print(f"| {config.name} | {name} | {value:.4f} | {medians['Griffin-Lim 60'] / value:.2f} |", flush=True)
+
+
+def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str) -> str:
+    """One row: a step with critics, one without, and the memory."""
+    run = load_config(config)
+    data = DataDir(train)
+    clips, _ = run.task.datasets(data, data, dump)
+    players = [Player(network.to(device), run.train) for network in (run.task.build(), run.task.critic()) if network]
+    world, scaler = World(0, 1, torch.device(device)), torch.amp.GradScaler(device, enabled=False)
+    clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
+
+    def step(progress: float) -> float:
+        rng = np.random.default_rng(0)
+        batch = run.task.collate([clips.get(index % len(clips), rng) for index in range(run.train.batch_size)])
+        batch = batch.to(device)
+        begun = clock()
+        for player in players:
+            player.begin(run.train.lr)
+        networks = [player.model for player in players]
+        with torch.autocast(device, torch.bfloat16, enabled=run.train.precision == "bf16"):
+            task = run.task.duel if len(players) == 2 else run.task.loss
+            loss = task(*networks, batch, progress)
+        if loss.critic is not None:
+            loss.critic.backward(inputs=players[1].parameters, retain_graph=True)
+        loss.total.backward(inputs=players[0].parameters)
+        for player in players:
+            player.move(loss.weight, world, scaler)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return clock() - begun
+
+    alone = "-"
+    if run.task.settings.adversarial_start > 0:
+        alone = f"{statistics.median([step(0.0) for _ in range(steps + 1)][1:]):.2f}"
+    whole = statistics.median([step(1.0) for _ in range(steps + 1)][1:])
+    own = (
+        torch.cuda.max_memory_allocated()
+        if device == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    sizes = " + ".join(f"{sum(p.numel() for p in player.parameters) / 1e6:.2f}" for player in players)
+    return f"| {config.stem} | {sizes} M | {run.train.batch_size} | {whole:.2f} | {alone} | {own / 2**30:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="*", type=Path, help="training configurations to time a step of")
+    parser.add_argument("--train", type=Path, help="data dir of the sounds to train on")
+    parser.add_argument("--dump", type=Path)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of speech")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--ngpu", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = "cuda" if options.ngpu else "cpu"
+    if not options.configs:
+        print(f"torch {torch.__version__}, {options.threads} thread(s), {options.seconds:g} s of speech, {device}")
+        compare_speed(options.seconds, options.repeats, device)
+        return
+    if options.train is None or options.dump is None:
+        parser.error("--train and --dump are wanted with configurations")
+    if len(options.configs) == 1:
+        print(measure_step(options.configs[0], options.train, options.dump, options.repeats, device), flush=True)
+        return
+    print(
+        "| config | parameters | segments | seconds a step | without critics | peak GiB |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
+    rest = ["--train", options.train, "--dump", options.dump, "--repeats", options.repeats]
+    rest += ["--threads", options.threads, "--ngpu", options.ngpu]
+    for config in options.configs:
+        subprocess.run([sys.executable, __file__, str(config), *map(str, rest)], check=True)
+
+
+if __name__ == "__main__":
+    main()
