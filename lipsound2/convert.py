@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,10 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise LipsoundError(f"cannot read {file}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise LipsoundError(f"{refused} ({_first_line(error)}); nothing in it was run") from error
+        # Torch's own message advises to read the file without this guard.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it names '{named[1]}', which is code" if named else "it is no file of torch's, or holds code"
+        raise LipsoundError(f"{refused}: {why}; nothing in it was run") from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise LipsoundError(f"{file}: torch cannot read it ({_first_line(error)}); fetch it again") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
