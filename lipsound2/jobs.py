@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ def _state(source: str | Sequence[str]) -> list[list[int]]:
     states = []
     for path in [source] if isinstance(source, str) else source:
         try:
-            status = Path(path).stat()
+            status = os.stat(path)  # noqa: PTH116 - Path takes three times as long, and there may be a million
             states.append([status.st_size, status.st_mtime_ns])
         except OSError:
             states.append([])  # the worker will say what is wrong with it
