@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lipsound2 import experiment
 from lipsound2.archive import Archive
@@ -29,6 +29,7 @@ from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
 from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.readymade import READY_MADE, Listener, hear_all
+from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.recognise import Recognise
 from lipsound2.tasks.speech import SPEECH, features_of, padded
@@ -172,6 +173,8 @@ def decode(
     beam: int = 0,
     ctc_weight: float = 1.0,
     ngpu: int = 0,
+    nj: int = 2,
+    launcher: Literal["local", "slurm"] = "local",
 ) -> None:
     """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
 
@@ -188,22 +191,28 @@ def decode(
         beam: texts that are kept; 0: 16 with a language model or a decoder, else the best path alone.
         ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
         ngpu: GPUs to use: 0 or 1.
+        nj: jobs, with slurm.
+        launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
     """
     data, sounds = DataDir(dir), Archive(dump / "sound")
     names = [name for name in data.ids if name in sounds]
     if not names:
         raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
     how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
-    chosen = listener(asr, grammar, lm, how, ngpu)
+    # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
+    chosen = listener(asr, grammar, lm, how, ngpu if launcher == "local" else 0)
+    kind = dump / "sound"
     inputs = [dir, dump / "sound", *files_of(asr, grammar, lm)]
     stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
     with folder_lock(out, "decode"):
+        make = MakeReader(asr, grammar, lm, how, ngpu, kind) if launcher == "slurm" else lambda: reader(chosen, kind)
+        spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
+        parts = each(make, batches(names), step="decode", **spread)
         stamp.clear()
-        bar = tqdm(names, desc="decode", unit="clip")
-        heard = hear_all(chosen, ((name, decode_flac(sounds[name])) for name in bar))
+        heard = {name: what for part in parts for name, what in part.items()}
         write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
         write_words(out / DETAILS, heard)
         write_yaml(out / "origin.yaml", {"asr": asr, "data": str(dir), "dump": str(dump), "clips": len(heard)})
@@ -211,6 +220,37 @@ def decode(
     silent = sum(not what.text for what in heard.values())
     absent = len(data) - len(names)
     log.info("%s: %d clips, %d of them heard as nothing, %d without a sound", out, len(heard), silent, absent)
+
+
+def reader(chosen: Listener, kind: Path) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
+    """What tells the text of clips of a kind, together."""
+    archive = Archive(kind)
+    return lambda names: hear_all(chosen, ((name, decode_flac(archive[name])) for name in names))
+
+
+@dataclass(frozen=True)
+class MakeReader:
+    """Makes a `reader`; picklable.
+
+    Attributes:
+        asr: see `listener`.
+        grammar: likewise.
+        lm: likewise.
+        how: likewise.
+        ngpu: likewise.
+        kind: see `reader`.
+    """
+
+    asr: str
+    grammar: str
+    lm: Path | None
+    how: Search
+    ngpu: int
+    kind: Path
+
+    def __call__(self) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
+        """Load the recogniser; called where it is to run."""
+        return reader(listener(self.asr, self.grammar, self.lm, self.how, self.ngpu), self.kind)
 
 
 def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:

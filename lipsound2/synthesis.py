@@ -77,7 +77,7 @@ def synthesize(
         print(f"{out}: done already with these inputs and options; skipped")
         return
     find_vocoder(vocoder, model.task.mel)  # a mistake is told before hours of work
-    spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher}
+    spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
     with folder_lock(out, "synthesize"):
         stamp.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
@@ -124,7 +124,7 @@ def _mels(
     frames = crops.frames()
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
     spoken, alignments, seconds = {}, {}, 0.0
-    for said in each(generator, batches(shown), step="generate", ngpu=generator.ngpu, **spread):
+    for said in each(generator, batches(shown), step="generate", **spread):
         spoken.update(said.mels)
         alignments.update(said.alignments)
         seconds += said.seconds

@@ -56,17 +56,20 @@ fi
 
 if stage 3 "training"; then
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls, or recognition"; then
   for set in $sets; do
     if [ "$task" = recognise ]; then
       for way in greedy $grammar; do
-        lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/$way" --dump "$dump" --grammar "${way/greedy/}" --ngpu "$ngpu"
+        lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/$way" --dump "$dump" --grammar "${way/greedy/}" \
+          --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
       done
     else
-      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu"
+      lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
+        --nj "$nj" --launcher "$launcher"
     fi
   done
 fi
@@ -86,7 +89,7 @@ if stage 5 "scores, verdict, report"; then
     else
       for way in greedy $grammar; do
         lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
-          ${asr:+--asr "$asr" --text "$data/$set" --grammar "${way/greedy/}"}
+          ${asr:+--asr "$asr" --text "$data/$set" --grammar "${way/greedy/}"} --launcher "$launcher"
       done
     fi
   done

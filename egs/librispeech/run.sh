@@ -54,16 +54,18 @@ if stage 3 "training, and n-grams of the training texts"; then
     lipsound2 ngram "$data/train" "$lm" --order "$order" --language en --prune 0,0,1
   fi
   lipsound2 train "$config" --train "$data/train" --valid "$data/dev-clean" \
-    --dump dump --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu"
+    --dump dump --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+    --launcher "$launcher"
 fi
 
 if stage 4 "recognition, without and with the language model"; then
   for set in $sets; do
     there "$set" || continue
-    lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump dump --ngpu "$ngpu"
+    lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump dump --ngpu "$ngpu" \
+      --nj "$nj" --launcher "$launcher"
     if [ -n "$lm" ]; then
       lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/$(basename "$lm" .arpa)" --dump dump --ngpu "$ngpu" \
-        --lm "$lm" --lm-weight "$lm_weight" --word-bonus "$word_bonus" --beam "$beam"
+        --lm "$lm" --lm-weight "$lm_weight" --word-bonus "$word_bonus" --beam "$beam" --nj "$nj" --launcher "$launcher"
     fi
   done
 fi
