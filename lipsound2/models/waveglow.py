@@ -116,12 +116,13 @@ class WaveGlow(nn.Module):
             if self._leaves(flow):
                 leaving.append(columns[:, : self.config.early_size])
                 columns = columns[:, self.config.early_size :]
-            matrix = mixer.weight.float()
-            columns = matrix @ columns
+            columns = mixer.weight @ columns
             kept, changed = columns.chunk(2, dim=1)
             log_scale, shift = coupling(kept, told)
             columns = torch.cat([kept, changed * log_scale.exp() + shift], dim=1)
-            volume = volume + log_scale.sum() + torch.linalg.slogdet(matrix)[1] * columns.shape[0] * columns.shape[2]
+            volume = (
+                volume + log_scale.sum() + torch.linalg.slogdet(mixer.weight)[1] * columns.shape[0] * columns.shape[2]
+            )
         return torch.cat([*leaving, columns], dim=1), volume
 
     def synthesise(self, noise: Tensor, mel: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ class WaveGlow(nn.Module):
             kept, changed = columns.chunk(2, dim=1)
             log_scale, shift = self.couplings[flow](kept, told)
             columns = torch.cat([kept, (changed - shift) * (-log_scale).exp()], dim=1)
-            columns = torch.linalg.inv(self.mixers[flow].weight.float()) @ columns
+            columns = torch.linalg.inv(self.mixers[flow].weight) @ columns
             if self._leaves(flow):
                 columns = torch.cat([leaving.pop(), columns], dim=1)
         return columns.transpose(1, 2).flatten(1)
@@ -182,7 +183,7 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, kept: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithm of the scale and shift, (B, width / 2, columns) float32 each."""
+        """Logarithm of the scale and shift, (B, width / 2, columns) each."""
         hidden = self.first(kept)
         total = torch.zeros_like(hidden)
         for dilated, out, hint in zip(self.dilated, self.out, self.told(told).chunk(len(self.out), dim=1), strict=True):
@@ -192,13 +193,13 @@ class Coupling(nn.Module):
                 onward, left = left.chunk(2, dim=1)
                 hidden = hidden + onward
             total = total + left
-        shift, log_scale = self.last(total).float().chunk(2, dim=1)
+        shift, log_scale = self.last(total).chunk(2, dim=1)
         return log_scale, shift
 
 
 def flow_loss(noise: Tensor, volume: Tensor, sigma: float) -> Tensor:
     """() negative logarithm of the likelihood of sound, but for a constant: summed over all samples (paper, eq. 3)."""
-    return noise.float().square().sum() / (2 * sigma**2) - volume
+    return noise.square().sum() / (2 * sigma**2) - volume
 
 
 def noise_of(first: int, frames: int, hop: int) -> Tensor:

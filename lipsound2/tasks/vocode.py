@@ -129,15 +129,15 @@ class Vocode:
 
     def loss(self, model: WaveGlow, batch: SoundBatch, progress: float) -> Loss:
         """WaveGlow's: minus the logarithm of the sound's likelihood, in sum over samples."""
-        noise, volume = model.analyse(batch.sound, batch.mel)
+        with _full_precision(batch):
+            noise, volume = model.analyse(batch.sound, batch.mel)
         total, weight = flow_loss(noise, volume, self.network.sigma), float(batch.sound.numel())
         return Loss(total, weight, {"flow": float(total.detach()) / weight})
 
     def duel(self, model: HifiGan, critic: Critics, batch: SoundBatch, progress: float) -> Loss:
         """HiFi-GAN's two losses: means over a batch, times its samples."""
         settings, weight = self.settings, float(batch.sound.numel())
-        # Whatever the precision, the network itself computes in float32: a waveform needs more than bfloat16's 8 bits.
-        with torch.autocast(batch.mel.device.type, enabled=False):
+        with _full_precision(batch):
             spoken = model(batch.mel)
         true_mel, mel = (mel_spectrogram(sound, self.mel) for sound in (batch.sound, spoken))
         parts = {"mel": settings.mel_weight * F.l1_loss(mel, true_mel)}
@@ -170,6 +170,11 @@ class Vocode:
                 sounds[clip.id] = spoken.numpy()
         error, estoi, stoi = np.mean(rows, axis=0).tolist()
         return Evaluation(-error, {"mel_l1": error, "estoi": estoi, "stoi": stoi}, sounds=sounds)
+
+
+def _full_precision(batch: SoundBatch) -> torch.autocast:
+    """A block in float32 whatever the training's precision: a waveform needs more than bfloat16's eight bits."""
+    return torch.autocast(batch.mel.device.type, enabled=False)
 
 
 def _verdicts(opinions: Sequence[Opinion]) -> tuple[Tensor, Tensor, Tensor]:
