@@ -35,6 +35,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
     "targets": ("lipsound2.targets:targets", "sound -> what a lip model learns to predict: PASE+, MFCC, HuBERT, ..."),
     "convert-pase": ("lipsound2.convert:convert_pase", "the published PASE+ weights -> a pack"),
+    "words": ("lipsound2.word_clips:words", "data dir with word times -> data dir of single words"),
+    "features": ("lipsound2.features:features", "experiment + data dir -> states of its trunk, an archive"),
     "train": ("lipsound2.training.train:train", "-> experiment"),
     "tokens": ("lipsound2.recognition.tokens:tokens", "transcripts -> tokenizer of a recogniser"),
     "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),

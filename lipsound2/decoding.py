@@ -31,8 +31,11 @@ from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.readymade import READY_MADE, Listener, hear_all
 from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
+from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.recognise import Recognise
-from lipsound2.tasks.speech import SPEECH, features_of, padded
+from lipsound2.tasks.speech import SOUND, features_of, padded
+from lipsound2.tasks.words import PICTURE_RATE
+from lipsound2.word_reading import read_words
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ TEXT, DETAILS = "text", "words.jsonl"
 
 
 class OwnListener:
-    """An experiment, or a pack, of the task *recognise*.
+    """An experiment, or a pack, of the task *recognise*: ears, or eyes on lips.
 
     Args:
         name: its folder, or the name of one that ships.
@@ -61,6 +64,7 @@ class OwnListener:
         self._network = typing.cast(Recogniser, loaded.model)
         if grammar and lm:
             raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")
+        self.input = self._task.settings.input
         self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
         self._search = how or Search(beam=16 if lm else 1)
         if self._search.ctc_weight < 1 and self._network.decoder is None:
@@ -71,11 +75,11 @@ class OwnListener:
             self._model = language_model(lm, self._task.tokenizer, weight, bonus, self._device)
 
     @torch.no_grad()
-    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each sound."""
-        features, lengths = padded([features_of(sound) for sound in sounds])
+    def hear(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound; lips are given as pictures (T, H, W) uint8 or the states of their trunk."""
+        features, lengths = padded([*clips] if self._task.sees else [features_of(sound) for sound in clips])
         heard = self._network(features.to(self._device), lengths.to(self._device))
-        seconds: float = self._network.stride * SPEECH.hop / SPEECH.sample_rate
+        seconds: float = self._network.stride / self._task.rate / PICTURE_RATE
         found = [
             self._decode(heard.log_probs[row, :length].cpu().numpy(), heard.states[row, :length], seconds)
             for row, length in enumerate(heard.lengths.tolist())
@@ -127,7 +131,13 @@ class Search:
 
 
 def listener(
-    name: str, grammar: str = "", lm: Path | None = None, how: Search | None = None, ngpu: int = 0
+    name: str,
+    grammar: str = "",
+    lm: Path | None = None,
+    how: Search | None = None,
+    ngpu: int = 0,
+    *,
+    lips: bool = False,
 ) -> Listener:
     """A recogniser by name: an experiment or pack of the task *recognise*, one that ships, or a ready-made one.
 
@@ -137,12 +147,17 @@ def listener(
         lm: likewise: ARPA file of a language model, or experiment or pack of the task *language*.
         how: likewise: its probabilities are searched.
         ngpu: likewise: GPUs to use, 0 or 1.
+        lips: it may be one that is shown lips.
 
     Raises:
-        LipsoundError: there is none of this name, its package is missing, or its weights cannot be had.
+        LipsoundError: there is none of this name, its package is missing, its weights cannot be had, or it reads lips
+            where sound is to be heard.
     """
     if is_own(name):
-        return OwnListener(name, grammar, lm, how, ngpu)
+        own = OwnListener(name, grammar, lm, how, ngpu)
+        if own.input != SOUND and not lips:
+            raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recogniser of sound")
+        return own
     kind, _, rest = name.partition(":")
     if lm is not None or (grammar and not rest):
         raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
@@ -178,11 +193,14 @@ def decode(
 ) -> None:
     """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
 
+    Lip readers, of sentences or of single words, are shown the crops instead.
+
     Args:
-        asr: experiment or pack of the task recognise, or a ready-made one: pocketsphinx:grid, whisper:base, ...
+        asr: experiment or pack of the task recognise or classify, or a ready-made one: pocketsphinx:grid,
+            whisper:base, ...
         dir: data dir of the clips.
         out: folder to write.
-        dump: folder whose `sound` is listened to.
+        dump: folder whose `sound` is listened to, or whose crops a lip reader is shown.
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
         lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
             language with the recogniser's tokens.
@@ -194,15 +212,22 @@ def decode(
         nj: jobs, with slurm.
         launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
     """
-    data, sounds = DataDir(dir), Archive(dump / "sound")
-    names = [name for name in data.ids if name in sounds]
-    if not names:
-        raise LipsoundError(f"{dir}: none of its {len(data)} clips has a sound in {dump / 'sound'}; run stage 2 on it")
+    if is_own(asr) and experiment.task_of(asr) == "classify":
+        if grammar or lm or beam or ctc_weight < 1:
+            raise LipsoundError(
+                f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --beam, --ctc-weight"
+            )
+        read_words(asr, dir, out, dump, ngpu)
+        return
     how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
-    chosen = listener(asr, grammar, lm, how, ngpu if launcher == "local" else 0)
-    kind = dump / "sound"
-    inputs = [dir, dump / "sound", *files_of(asr, grammar, lm)]
+    chosen = listener(asr, grammar, lm, how, ngpu if launcher == "local" else 0, lips=True)
+    kind = dump / (chosen.input if isinstance(chosen, OwnListener) else SOUND)
+    data, archive = DataDir(dir), Archive(kind)
+    names = [name for name in data.ids if name in archive]
+    if not names:
+        raise LipsoundError(f"{dir}: none of its {len(data)} clips is in {kind}; run stages 1 and 2 on it")
+    inputs = [dir, kind, *files_of(asr, grammar, lm)]
     stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
@@ -219,13 +244,15 @@ def decode(
         stamp.write()
     silent = sum(not what.text for what in heard.values())
     absent = len(data) - len(names)
-    log.info("%s: %d clips, %d of them heard as nothing, %d without a sound", out, len(heard), silent, absent)
+    log.info("%s: %d clips, %d of them heard as nothing, %d not in %s", out, len(heard), silent, absent, kind)
 
 
 def reader(chosen: Listener, kind: Path) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
     """What tells the text of clips of a kind, together."""
     archive = Archive(kind)
-    return lambda names: hear_all(chosen, ((name, decode_flac(archive[name])) for name in names))
+    pictures = Pictures(archive)
+    read = (lambda name: decode_flac(archive[name])) if kind.name == SOUND else pictures.__getitem__
+    return lambda names: hear_all(chosen, ((name, read(name)) for name in names))
 
 
 @dataclass(frozen=True)
@@ -250,7 +277,7 @@ class MakeReader:
 
     def __call__(self) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
         """Load the recogniser; called where it is to run."""
-        return reader(listener(self.asr, self.grammar, self.lm, self.how, self.ngpu), self.kind)
+        return reader(listener(self.asr, self.grammar, self.lm, self.how, self.ngpu, lips=True), self.kind)
 
 
 def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:

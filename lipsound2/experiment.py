@@ -61,6 +61,15 @@ def find(name: Path | str) -> Path:
     )
 
 
+def task_of(name: Path | str) -> str:
+    """Name of the task an experiment or pack was trained for.
+
+    Raises:
+        LipsoundError: there is none.
+    """
+    return load_config(find(name) / CONFIG).task.name
+
+
 def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -> Experiment:
     """Load an experiment or pack.
 

@@ -100,16 +100,10 @@ def say(
     Raises:
         LipsoundError: no such file, or none that shows a face.
     """
-    if not clip.is_file():
-        raise LipsoundError(f"{clip}: no such file")
     voice = find_vocoder(vocoder, loaded.task.mel, next(loaded.model.parameters()).device)
     region = loaded.task.settings.input
-    cropper = Cropper((region,), detector=detector, choose=choose)
     clock = [time.perf_counter()]
-    try:
-        crops = cropper(clip)
-    except ClipFailure as failure:
-        raise LipsoundError(f"{clip}: {failure}") from failure
+    crops = crop_of(clip, region, detector, choose)
     clock.append(time.perf_counter())
     mel = generate_long(loaded, crops.regions[region])
     clock.append(time.perf_counter())
@@ -117,6 +111,31 @@ def say(
     clock.append(time.perf_counter())
     spent = {step: later - earlier for step, earlier, later in zip(STEPS, clock, clock[1:], strict=False)}
     return Said(sound, loaded.task.mel.sample_rate, crops, len(crops.regions[region]) / 25, spent)
+
+
+def crop_of(
+    clip: Path,
+    region: str,
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
+) -> Crops:
+    """What a model sees of a video.
+
+    Args:
+        clip: video file.
+        region: kind of the crops, such as mouth.
+        detector: what finds faces.
+        choose: which face when there are several.
+
+    Raises:
+        LipsoundError: no such file, or none that shows a face.
+    """
+    if not clip.is_file():
+        raise LipsoundError(f"{clip}: no such file")
+    try:
+        return Cropper((region,), detector=detector, choose=choose)(clip)
+    except ClipFailure as failure:
+        raise LipsoundError(f"{clip}: {failure}") from failure
 
 
 def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ from lipsound2.files import write_text
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import RATE
 from lipsound2.scoring.metrics import to_rate
-from lipsound2.speak import DEFAULT_MODEL, say
+from lipsound2.speak import DEFAULT_MODEL, crop_of, say
+from lipsound2.tasks.words import PICTURE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,12 @@ def transcribe(
     choose: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: int = 0,
 ) -> None:
-    """Write down what is said: by the lips in a video (they are spoken first, then heard), or in a sound file.
+    """Write down what is said: by the lips in a video (read, or spoken first and then heard), or in a sound file.
 
     Args:
         media: video with a talking face, or sound file.
-        model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships.
+        model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships; or what
+            reads them: one of the task recognise whose input is crops (then nothing is heard).
         asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
             whisper:NAME, ...
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
@@ -57,22 +59,39 @@ def transcribe(
     """
     if not media.is_file():
         raise LipsoundError(f"{media}: no such file")
-    who = listener(asr, grammar=grammar, ngpu=ngpu)
+    seen = not sound and has_pictures(media)
+    reads = seen and experiment.task_of(model) == "recognise"
+    asr = model if reads else asr
+    who = listener(asr, grammar=grammar, ngpu=ngpu, lips=reads)
     if isinstance(who, OwnListener):
         log.info("%s knows: %s", asr, who.knows)
-    if sound or not has_pictures(media):
+    if reads:
+        assert isinstance(who, OwnListener)
+        crops = crop_of(media, who.input, detector, choose)
+        log.info("%s", crops.report)
+        _too_long(media, len(crops.regions[who.input]) / PICTURE_RATE)
+        _show(who.hear([crops.regions[who.input]])[0], json, srt)
+        return
+    if not seen:
         heard = read_sound(media, rate=RATE)
     else:
         loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
         said = say(media, loaded, detector=detector, choose=choose)
         log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, loaded.knows)
         heard = to_rate(said.sound, said.rate, RATE)
-    if len(heard) > LONGEST * RATE:
+    _too_long(media, len(heard) / RATE)
+    _show(who.hear([np.asarray(heard, np.float32)])[0], json, srt)
+
+
+def _too_long(media: Path, seconds: float) -> None:
+    """Refuse what does not fit into a recogniser's memory and training."""
+    if seconds > LONGEST:
         raise LipsoundError(
-            f"{media}: {len(heard) / RATE:.0f} s of speech, at most {LONGEST:.0f} s are heard at once; "
-            "cut it into sentences"
+            f"{media}: {seconds:.0f} s of speech, at most {LONGEST:.0f} s are heard at once; cut it into sentences"
         )
-    (what,) = who.hear([np.asarray(heard, np.float32)])
+
+
+def _show(what: Hypothesis, json: bool, srt: Path | None) -> None:
     if srt is not None:
         write_text(srt, subtitles(what))
     print(dumps(to_json(what), ensure_ascii=False) if json else what.text)

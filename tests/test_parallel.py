@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.parallel import Parallel, ParallelConfig
 from lipsound2.models.regressor import sharpen
 
@@ -58,7 +58,7 @@ def test_a_clip_alone_and_padded_in_a_batch(ratio):
 
 def test_batch_statistics_do_not_see_padding():
     video, frames = _video(9, 4)
-    trunks = [LipTrunk((8, 16), 1, size=64) for _ in range(2)]
+    trunks = [LipTrunk(TrunkConfig(size=64, trunk_widths=(8, 16), trunk_blocks=1)) for _ in range(2)]
     trunks[1].load_state_dict(trunks[0].state_dict())
     other = video.clone()
     other[1, 4:] = 255
@@ -86,7 +86,7 @@ def test_place_in_the_clip_is_not_seen():
 
 
 def test_the_full_resnet_18_is_one_setting():
-    trunk = LipTrunk((64, 128, 256, 512), 2, crop=88, size=88, pool=True)
+    trunk = LipTrunk(TrunkConfig())
     weights = sum(p.numel() for p in trunk.parameters())
     # ResNet-18 without its 7x7 stem (9,536 with its norm) and its classifier, and the 5x7x7 stem with its norm.
     assert weights == 11_176_512 - 9_536 + 64 * 5 * 7 * 7 + 128

@@ -19,7 +19,7 @@ from lipsound2.recognition.grammar import GRID, Grammar, grammar
 from lipsound2.recognition.hypothesis import Hypothesis, Word
 from lipsound2.recognition.tokens import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
 from lipsound2.tasks import load_config
-from lipsound2.tasks.speech import SpeechBatch, SpeechConfig, features_of, hide, play_at
+from lipsound2.tasks.speech import SpeechConfig, UtteranceBatch, features_of, hide, play_at
 from lipsound2.tasks.words import UNKNOWN as UNKNOWN_WORD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -217,7 +217,7 @@ def test_masks_hide_no_more_than_they_may():
 def test_batches_move_whole(data, tmp_path):
     clips, dump = data
     dataset, _ = load_config(tiny(tmp_path, "conformer")).task.datasets(clips, clips, dump)
-    batch = SpeechBatch.of([dataset.get(0, None), dataset.get(2, None)])
+    batch = UtteranceBatch.of([dataset.get(0, None), dataset.get(2, None)], rate=4)
     assert batch.frames == 40
     moved = batch.to("meta")
     assert moved.texts == ["bin blue", "set"]

@@ -57,6 +57,8 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
         with ArchiveWriter(kind / "cmvn.ark", kind / "cmvn.scp") as archive:
             for name in sorted(mels):
                 archive.write(name, sums(mels[name]))
+    targets = {name: rng.standard_normal((count, 8)).astype(np.float32) for name, count in LENGTHS.items()}
+    write_kind(folder / "targets-pase_grid", targets, LENGTHS, {"kind": "targets"})
     times = {"s1-a": "0.2 0.4 blue 0.4 0.52 at", "s1-b": "0 0.3 red"}  # those of s1-c are not known
     return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1"), word_times=times), folder
 
@@ -84,7 +86,7 @@ def test_every_config_takes_an_update(path, data):
     spoken = model.eval().generate(
         *[getattr(task.collate([validation.get(0, None)]), key) for key in ("video", "lengths")]
     )
-    assert spoken.features.shape == (1, int(20 * task.ratio), 80)
+    assert spoken.features.shape == (1, int(20 * task.ratio), model.dims)
     assert torch.isfinite(spoken.features).all()
 
 

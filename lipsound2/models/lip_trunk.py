@@ -8,13 +8,31 @@ its batch mates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.models.regressor import mask
+
+
+class Shortcut(nn.Sequential):
+    """A 1x1 convolution and batch norm on every `stride`-th pixel.
+
+    What is left out is left out first: it is the same as a convolution with that stride, faster, and spares oneDNN's
+    backward pass of 1x1 convolutions with a stride, which in torch 2.13 writes out of bounds on CPUs when the number of
+    pictures changes from call to call (8 channels, two threads).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, h', w')."""
+        left: Tensor = super().forward(x[:, :, :: self.stride, :: self.stride])
+        return left
 
 
 class ResidualBlock(nn.Module):
@@ -34,7 +52,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = Shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h', w')."""
@@ -42,57 +60,71 @@ class ResidualBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(branch)) + self.shortcut(x))
 
 
+@dataclass
+class TrunkConfig:
+    """Sizes of the trunk; the defaults are the papers'.
+
+    Attributes:
+        crop: side of the central square of each picture that is looked at.
+        size: side it is resized to.
+        trunk_widths: channels of the residual stages; every stage after the first halves the picture.
+        trunk_blocks: residual blocks a stage.
+        trunk_pool: max-pool the stem's output, as ResNet-18 does.
+        trunk_context: pictures the stem's 3D convolution sees at once, odd.
+        trunk_grid: the last feature map is averaged to grid x grid places, which are kept apart; 1: the papers' average
+            pool.
+        trunk_frozen: weights and batch statistics stay as they begin.
+    """
+
+    crop: int = 88
+    size: int = 88
+    trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
+    trunk_blocks: int = 2
+    trunk_pool: bool = True
+    trunk_context: int = 5
+    trunk_grid: int = 1
+    trunk_frozen: bool = False
+
+
 class LipTrunk(nn.Module):
     """Grey pictures to one vector each.
 
     Args:
-        widths: channels of the residual stages; every stage after the first halves the picture.
-        blocks: residual blocks a stage.
-        crop: side of the central square that is looked at.
-        size: side it is resized to.
-        pool: max-pool the stem's output, as ResNet-18 does.
-        context: pictures the stem's 3D convolution sees at once, odd.
-        grid: the last feature map is averaged to grid x grid places, which are kept apart; 1: the papers' average pool.
-        frozen: weights and batch statistics stay as they begin.
+        config: sizes.
+
+    Attributes:
+        outputs: width of the vectors.
     """
 
-    def __init__(
-        self,
-        widths: Sequence[int] = (64, 128, 256, 512),
-        blocks: int = 2,
-        crop: int = 88,
-        size: int = 88,
-        pool: bool = True,
-        context: int = 5,
-        grid: int = 1,
-        frozen: bool = False,
-    ) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.crop, self.size, self.pool, self.grid, self.frozen = crop, size, pool, grid, frozen
-        self.outputs = widths[-1] * grid * grid
+        self.config = config
+        widths, context = config.trunk_widths, config.trunk_context
+        self.outputs = widths[-1] * config.trunk_grid**2
         self.stem = nn.Conv3d(1, widths[0], (context, 7, 7), (1, 2, 2), (context // 2, 3, 3), bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
         stages: list[nn.Module] = []
         inputs = widths[0]
         for stage, width in enumerate(widths):
-            for block in range(blocks):
+            for block in range(config.trunk_blocks):
                 stages.append(ResidualBlock(inputs, width, 2 if stage > 0 and block == 0 else 1))
                 inputs = width
         self.stages = nn.Sequential(*stages)
         # Twice as fast on CPUs; a layout of the same weights.
         self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.requires_grad_(not frozen)
+        self.requires_grad_(not config.trunk_frozen)
 
     def train(self, mode: bool = True) -> LipTrunk:
         """A frozen trunk is always in evaluation mode: its batch statistics are not those of the new data."""
-        return super().train(mode and not self.frozen)
+        return super().train(mode and not self.config.trunk_frozen)
 
     def pixels(self, video: Tensor) -> Tensor:
         """Uint8 (B, T, H, W) to float32 (B, T, size, size), about zero mean and unit variance."""
-        top, left = (video.shape[2] - self.crop) // 2, (video.shape[3] - self.crop) // 2
-        x = video[:, :, top : top + self.crop, left : left + self.crop].float()
-        if self.size != self.crop:
-            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+        crop, size = self.config.crop, self.config.size
+        top, left = (video.shape[2] - crop) // 2, (video.shape[3] - crop) // 2
+        x = video[:, :, top : top + crop, left : left + crop].float()
+        if size != crop:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         # Mean and spread of grey mouths, 0-1 scale: LRW's, used by all of the family.
         return (x / 255 - 0.421) / 0.165
 
@@ -116,9 +148,9 @@ class LipTrunk(nn.Module):
         x = self.stem(x[:, None]).transpose(1, 2)
         x = x[valid] if padded else x.flatten(0, 1)
         x = F.relu(self.norm(x.contiguous(memory_format=torch.channels_last)))
-        if self.pool:
+        if self.config.trunk_pool:
             x = F.max_pool2d(x, 3, 2, 1)
-        x = F.adaptive_avg_pool2d(self.stages(x), self.grid).flatten(1)
+        x = F.adaptive_avg_pool2d(self.stages(x), self.config.trunk_grid).flatten(1)
         if not padded:
             return x.view(B, T, -1)
         return x.new_zeros(B, T, x.shape[1]).masked_scatter(valid[:, :, None], x)

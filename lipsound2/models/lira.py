@@ -68,7 +68,7 @@ class Lira(FrameRegressor):
         Returns:
             Normalised features (B, T, D), zero where padded.
         """
-        encoded = self.encoder(video, frames)
+        encoded, _ = self.encoder(video, frames)
         features = self.head(encoded).float() * mask(frames, video.shape[1])[:, :, None]
         return Prediction(features, words=self.name_word(encoded) if self.name_word else None)
 

@@ -104,7 +104,7 @@ class Parallel(FrameRegressor):
             Normalised features (B, S, D) with S = floor(T x ratio), or the target's length; zero where padded.
         """
         T = video.shape[1]
-        encoded = self.encoder(video, frames)
+        encoded, _ = self.encoder(video, frames)
         size = int(T * self.ratio) if target is None else target.shape[1]
         place = torch.arange(size, device=video.device)
         # Feature frame s lies in picture floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.

@@ -9,12 +9,26 @@ from typing import Any
 from torch import Tensor, nn
 
 from lipsound2.models.jasper import Jasper, JasperConfig
+from lipsound2.models.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.speech_encoder import SpeechConformer, SpeechConformerConfig, TextDecoder
 
-Encoder = Jasper | SpeechConformer
+
+@dataclass
+class LipReaderConfig(LipEncoderConfig):
+    """Sizes of the lip reader; the defaults are those of the group that made LiRA.
+
+    Attributes:
+        decoder_layers: layers of the Transformer decoder; 0: CTC alone.
+    """
+
+    decoder_layers: int = 6
+
+
+Encoder = Jasper | SpeechConformer | LipEncoder
 MODELS: dict[str, tuple[Callable[..., Encoder], type[Any]]] = {
     "jasper": (Jasper, JasperConfig),
     "conformer": (SpeechConformer, SpeechConformerConfig),
+    "lips": (LipEncoder, LipReaderConfig),
 }
 
 
@@ -41,7 +55,7 @@ class Recogniser(nn.Module):
     Args:
         model: name of the encoder.
         config: its sizes.
-        bands: feature dimensions.
+        bands: feature dimensions; 0: pictures come.
         tokens: number of tokens.
         words: number of words it also names, silence included; 0: none.
     """
@@ -61,7 +75,7 @@ class Recogniser(nn.Module):
         return self.encoder.stride
 
     def forward(self, features: Tensor, frames: Tensor) -> Heard:
-        """(B, S, bands) normalised features, zero where padded, and (B,) their numbers."""
+        """(B, S, bands) features or (B, T, H, W) uint8 pictures, zero where padded, and (B,) int64 their numbers."""
         states, lengths = self.encoder(features, frames)
         words = None if self.words is None else self.words(states)
         return Heard(states, lengths, self.ctc(states).float().log_softmax(-1), words)

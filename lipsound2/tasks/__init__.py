@@ -16,6 +16,7 @@ from lipsound2.training.options import FREE, TrainConfig
 TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
     "recognise": "lipsound2.tasks.recognise:Recognise",
+    "classify": "lipsound2.tasks.classify:Classify",
     "language": "lipsound2.tasks.language:Language",
     "pase": "lipsound2.tasks.pase:PaseTask",
     "vocode": "lipsound2.tasks.vocode:Vocode",

@@ -13,9 +13,12 @@ from torch import Tensor
 from lipsound2.archive import Archive
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.names import Names
 from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.words import UNKNOWN, WordTimes
-from lipsound2.video.encode import decode
+
+STATISTICS = 10_000  # clips that statistics of a training set are taken of; all features of a million are 280 GB
 
 
 @dataclass
@@ -110,24 +113,25 @@ class CropsAndFeatures:
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
-        pictures = self.crops.frames()
-        self.ids = [name for name in data.ids if name in self.crops and name in self.features]
+        there = [archive.ids.places(data.ids) >= 0 for archive in (self.crops, self.features)]
+        places = np.flatnonzero(there[0] & there[1])
+        self.ids = Names(data.ids.keys[places])
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}; "
                 "run stages 1 and 2 on the data dir that holds them"
             )
         window = augmentation.augment_window if training else 0
-        self.lengths = [min(pictures[name], window or pictures[name]) for name in self.ids]
+        pictures = self.crops.frames().of(self.ids)
+        self.lengths = np.minimum(pictures, window) if window else pictures
         self._ratio = ratio
         self._augmentation = augmentation
         self._words = words or WordTimes({}, [])
-        self._speaker = [data.utt2spk[name] for name in self.ids]
-        self._of_speaker: dict[str, list[int]] = {}
-        for index, speaker in enumerate(self._speaker):
-            self._of_speaker.setdefault(speaker, []).append(index)
-        self._kept: dict[str, np.ndarray] = {}
-        self._room = int(keep * 1e9)
+        self._speaker = data.utt2spk.classes()[places]
+        # Clips by speaker, one speaker after the other: positions, and where each speaker's begin.
+        self._by_speaker = np.argsort(self._speaker, kind="stable").astype(np.int32)
+        self._first = np.append(0, np.cumsum(np.bincount(self._speaker)))
+        self._pictures = Pictures(self.crops, keep)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,13 +140,14 @@ class CropsAndFeatures:
         """One clip; with `rng` augmented for training, without it as it is."""
         sample = self._sample(index, rng)
         if rng is not None and rng.random() < self._augmentation.augment_splice:
-            mates = self._of_speaker[self._speaker[index]]
-            return splice(sample, self._sample(mates[int(rng.integers(len(mates)))], rng), self._ratio, rng)
+            speaker = int(self._speaker[index])
+            mates = self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
+            return splice(sample, self._sample(int(mates[rng.integers(len(mates))]), rng), self._ratio, rng)
         return sample
 
     def _sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         name = self.ids[index]
-        pictures = self._pictures(name)
+        pictures = self._pictures[name]
         target = np.array(self.features[name], dtype=np.float32)
         places = np.arange(len(pictures), dtype=np.float64)
         if rng is not None:
@@ -154,16 +159,6 @@ class CropsAndFeatures:
                 "the archives come from different runs: run stages 1 and 2 again"
             )
         return Sample(name, pictures, target[:frames], self._words.at(name, places))
-
-    def _pictures(self, name: str) -> np.ndarray:
-        """Decoded crops, kept while there is room; not to be written to."""
-        if name in self._kept:
-            return self._kept[name]
-        pictures = decode(self.crops[name])
-        if pictures.nbytes <= self._room:
-            self._room -= pictures.nbytes
-            self._kept[name] = pictures
-        return pictures
 
 
 def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:
@@ -190,9 +185,10 @@ def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator
 
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
     """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
-    longest = max(data.features.frames()[name] for name in data.ids)
+    names = data.ids.spread(STATISTICS)
+    longest = int(data.features.frames().of(names).max())
     total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))
-    for name in data.ids:
+    for name in names:
         features = data.features[name]
         total[: len(features)] += features
         count[: len(features)] += 1

@@ -32,7 +32,7 @@ from lipsound2.models.regressor import FrameRegressor, Prediction, mask
 from lipsound2.scoring.metrics import estoi, stoi
 from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.clips import Batch, CropsAndFeatures, Sample, mean_by_time
+from lipsound2.tasks.clips import STATISTICS, Batch, CropsAndFeatures, Sample, mean_by_time
 from lipsound2.tasks.intelligibility import estoi_loss
 from lipsound2.tasks.words import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
 
@@ -183,7 +183,7 @@ class Regress:
             valid, dump, kinds, self.ratio, self.augmentation, training=False, words=WordTimes(times[1], self.words)
         )
         if not isinstance(self.target, Features):  # those are normalised already
-            self.mean, self.std = statistics(dump / self.settings.target, training.ids)
+            self.mean, self.std = statistics(dump / self.settings.target, training.ids.spread(STATISTICS))
             self.mean_by_time = mean_by_time(training, self.mean)
         return training, validation
 
@@ -209,7 +209,10 @@ class Regress:
         """Read what `save` wrote."""
         path = exp / "target.yaml"
         content = read_yaml(path)
-        self.target = from_mapping(MelConfig if "hop" in content else Features, content, str(path))
+        if "hop" in content:
+            self.target = from_mapping(MelConfig, content, str(path))
+        else:
+            self.target = from_mapping(Features, content, str(path))
         if (exp / "mean_by_time.npy").exists():
             self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
         self.words = load_words(exp)

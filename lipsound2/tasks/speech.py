@@ -20,6 +20,7 @@ from lipsound2.tasks.words import UNKNOWN, WordTimes
 
 # What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
+SOUND = "sound"  # the kind it is heard from
 _SAMPLES_PER_PICTURE = 640
 
 
@@ -51,7 +52,11 @@ class SpeechConfig:
 
 @dataclass
 class Utterance:
-    """One sound: normalised features (S, bands) float32, its tokens, and (S,) int64 the word at each frame."""
+    """One clip: what is heard or seen of it, its tokens, and (S,) int64 the word at each frame.
+
+    Features are normalised log-mels (S, bands) float32; a lip reader's are pictures (S, H, W) uint8, or the states
+    (S, D) float32 a trunk made of them.
+    """
 
     id: str
     features: np.ndarray
@@ -61,17 +66,18 @@ class Utterance:
 
 
 @dataclass
-class SpeechBatch:
+class UtteranceBatch:
     """Utterances padded with zeros to the longest.
 
     Attributes:
         ids: names, in batch order.
-        features: (B, S, bands) float32.
+        features: (B, S, ...), of the samples' type.
         lengths: (B,) int64 frames of each.
         tokens: (B, L) int64.
         token_lengths: (B,) int64.
         texts: what is said.
         words: (B, S) int64 class of the word at each frame, as `tasks.words` numbers them; UNKNOWN where padded.
+        rate: frames a picture (25 pictures a second).
     """
 
     ids: list[str]
@@ -81,9 +87,10 @@ class SpeechBatch:
     token_lengths: Tensor
     texts: list[str]
     words: Tensor
+    rate: int
 
     @classmethod
-    def of(cls, samples: list[Utterance]) -> SpeechBatch:
+    def of(cls, samples: list[Utterance], rate: int) -> UtteranceBatch:
         """Pad utterances to the longest."""
         features, lengths = padded([sample.features for sample in samples])
         token_lengths = torch.tensor([len(sample.tokens) for sample in samples])
@@ -93,26 +100,26 @@ class SpeechBatch:
             words[row, : len(sample.words)] = torch.from_numpy(sample.words)
             tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens, dtype=torch.int64)
         ids, texts = [sample.id for sample in samples], [sample.text for sample in samples]
-        return cls(ids, features, lengths, tokens, token_lengths, texts, words)
+        return cls(ids, features, lengths, tokens, token_lengths, texts, words, rate)
 
     @property
     def frames(self) -> int:
-        """Pictures' worth of sound in the batch (25 a second), padding not counted."""
-        return int(self.lengths.sum()) * SPEECH.hop // _SAMPLES_PER_PICTURE
+        """Pictures in the batch, or their worth of sound, padding not counted."""
+        return int(self.lengths.sum()) // self.rate
 
-    def to(self, device: torch.device | str) -> SpeechBatch:
+    def to(self, device: torch.device | str) -> UtteranceBatch:
         """The same batch on another device."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> SpeechBatch:
+    def pin_memory(self) -> UtteranceBatch:
         """The same batch in page-locked memory (the loader of a GPU run calls this)."""
         return self._with(Tensor.pin_memory)
 
-    def _with(self, change: Callable[[Tensor], Tensor]) -> SpeechBatch:
+    def _with(self, change: Callable[[Tensor], Tensor]) -> UtteranceBatch:
         features, lengths, tokens, token_lengths, words = map(
             change, (self.features, self.lengths, self.tokens, self.token_lengths, self.words)
         )
-        return SpeechBatch(self.ids, features, lengths, tokens, token_lengths, self.texts, words)
+        return UtteranceBatch(self.ids, features, lengths, tokens, token_lengths, self.texts, words, self.rate)
 
 
 class Utterances:
@@ -120,7 +127,7 @@ class Utterances:
 
     Args:
         data: data dir with `text`.
-        dump: folder of archives; `dump/sound` is read.
+        sounds: archive folder of sounds.
         encode: text to tokens.
         config: how sounds are varied.
         texts: id -> normalised text.
@@ -138,19 +145,19 @@ class Utterances:
     def __init__(
         self,
         data: DataDir,
-        dump: Path,
+        sounds: Path,
         encode: Callable[[str], list[int]],
         config: SpeechConfig,
         texts: dict[str, str],
         training: bool,
         words: WordTimes,
     ) -> None:
-        self._sounds = Archive(dump / "sound")
+        self._sounds = Archive(sounds)
         samples = self._sounds.frames()
         self.ids = [name for name in data.ids if name in samples and texts.get(name)]
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips has both a text and a sound in {dump / 'sound'}; "
+                f"{data.path}: none of its {len(data.ids)} clips has both a text and a sound in {sounds}; "
                 "run stage 2 on a data dir that holds them"
             )
         slowest = min(config.speeds) if training else 1.0
@@ -176,11 +183,12 @@ class Utterances:
 
 
 def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Features (S, bands) of some sounds as a batch (B, S, bands), zero where padded, and their (B,) lengths."""
+    """Features (S, ...) of some clips as a batch (B, S, ...), zero where padded, and their (B,) lengths."""
     lengths = torch.tensor([len(each) for each in features])
-    batch = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
+    kind = torch.from_numpy(features[0][:0]).dtype
+    batch = torch.zeros(len(features), int(lengths.max()), *features[0].shape[1:], dtype=kind)
     for row, each in enumerate(features):
-        batch[row, : len(each)] = torch.from_numpy(each)
+        batch[row, : len(each)] = torch.from_numpy(np.ascontiguousarray(each))
     return batch, lengths
 
 

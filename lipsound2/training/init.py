@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,19 @@ def initialise_critic(critic: nn.Module, source: Path) -> None:
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, source: Path) -> Loaded:
+def initialise(model: nn.Module, source: Path, only: Sequence[str] = ()) -> Loaded:
     """Copy every tensor of `source` that has the name and shape of one of the network's, buffers included.
+
+    Args:
+        model: the network.
+        source: experiment, pack or file of weights.
+        only: modules to fill, such as `trunk`, wherever they stand in either network; empty: whatever fits.
 
     Raises:
         LipsoundError: there are no weights at `source`, or none of them fits.
     """
-    given = find_weights(source)
-    own = model.state_dict()
+    given = _within(find_weights(source), only)
+    own = _within(model.state_dict(), only)
     loaded = Loaded(unused=[name for name in given if name not in own])
     for name, tensor in own.items():
         if name not in given:
@@ -108,7 +114,24 @@ def initialise(model: nn.Module, source: Path) -> Loaded:
             loaded.taken.append(name)
     if not loaded.taken:
         raise LipsoundError(
-            f"--init {source}: not one tensor has a name and shape of this network; is it another model?"
+            f"--init {source}: not one tensor has a name and shape of this network{_of(only)}; is it another model?"
         )
-    log.info("weights from %s: %s", source, "\n  ".join(loaded.lines()))
+    log.info("weights from %s%s: %s", source, _of(only), "\n  ".join(loaded.lines()))
     return loaded
+
+
+def _within(tensors: Mapping[str, Tensor], only: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of some modules, named from there on: `encoder.trunk.stem.weight` -> `trunk.stem.weight`."""
+    if not only:
+        return dict(tensors)
+    found = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        place = next((place for place, part in enumerate(parts) if part in only), None)
+        if place is not None:
+            found[".".join(parts[place:])] = tensor
+    return found
+
+
+def _of(only: Sequence[str]) -> str:
+    return f" ({', '.join(only)} alone)" if only else ""

@@ -21,6 +21,7 @@ class TrainConfig:
 
     Attributes:
         seed: of the first weights, the order of clips, augmentation and dropout.
+        init_only: modules that `--init` fills, such as [trunk]; empty: whatever has a name and shape of the network's.
         max_epochs: training ends after so many passes over the training set.
         max_updates: ... or after so many updates, when that comes first; 0: no such limit.
         batch_pictures: pictures in a batch at most, padding counted (20 GRID clips = 1500); a longer clip is a batch of
@@ -52,6 +53,7 @@ class TrainConfig:
     """
 
     seed: int = 0
+    init_only: tuple[str, ...] = ()
     max_epochs: int = 100
     max_updates: int = 0
     batch_pictures: int = 1500

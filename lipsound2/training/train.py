@@ -186,7 +186,7 @@ def begin_or_resume(
     model = run.task.build()
     critic = run.task.critic() if isinstance(run.task, Adversarial) else None
     if init is not None and content is None:
-        initialise(model, init)
+        initialise(model, init, run.train.init_only)
         if critic is not None:
             initialise_critic(critic, init)
     # From here on every process draws numbers of its own.

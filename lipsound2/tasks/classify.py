@@ -1,0 +1,166 @@
+"""Task *classify*: lips -> one word of a closed list. LiRA's word level, on LRW's 500 words or any other list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.models.word_reader import WordReader, WordReaderConfig
+from lipsound2.tasks.augment import AugmentConfig
+from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.lips import width_of
+from lipsound2.tasks.word_windows import Window, WindowBatch, WordWindows
+from lipsound2.tasks.words import load_words, save_words
+
+TOP = 5
+_EVALUATED = 32  # windows at once
+_INPUT = "input.yaml"
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """Keys of this task in a config.
+
+    Attributes:
+        input: kind of the crops, or of the states of a frozen trunk.
+        window: pictures that are looked at, centred on the word; LRW's clips have 29.
+        mixup: two clips of a batch are mixed in shares drawn from Beta(mixup, mixup); 0: never. The group's word-level
+            recipe has .4.
+        smoothing: label smoothing.
+        keep_decoded: gigabytes of decoded crops each process that loads keeps for the next epoch.
+    """
+
+    input: str = "mouth"
+    window: int = 29
+    mixup: float = 0.4
+    smoothing: float = 0.0
+    keep_decoded: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a window without a picture."""
+        if self.window < 1:
+            raise LipsoundError(f"window: expected 1 picture or more, found {self.window}")
+
+
+class Classify:
+    """Words of a closed list: data, network, loss and evaluation. See `tasks.base.Task`."""
+
+    name: ClassVar[str] = "classify"
+    free: ClassVar[frozenset[str]] = frozenset({"keep_decoded"})
+    sample_rate = 0
+
+    def __init__(self, settings: ClassifyConfig, network: WordReaderConfig, augmentation: AugmentConfig) -> None:
+        if augmentation.augment_window or augmentation.augment_splice:
+            raise LipsoundError("augment_window, augment_splice: a word is looked at whole ('window'); set both to 0")
+        self.settings, self.network, self.augmentation = settings, network, augmentation
+        self.words: list[str] = []
+        self._width = 0
+
+    @classmethod
+    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
+        """The dataclasses that own this task's keys."""
+        return [ClassifyConfig, WordReaderConfig, AugmentConfig]
+
+    def config(self) -> dict[str, Any]:
+        """Every key of `options`, resolved."""
+        return to_mapping(self.settings, self.network, self.augmentation)
+
+    def inputs(self, dump: Path) -> list[Path]:
+        """The archives that are read."""
+        return [dump / self.settings.input]
+
+    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[WordWindows, WordWindows]:
+        """Training and validation words; the classes are the words of the training set."""
+        for data in (train, valid):
+            if not data.text:
+                raise LipsoundError(f"{data.path}: has no 'text', which names the word of each clip")
+        self.words = sorted(set(train.text.values()))
+        many = next((word for word in self.words if " " in word), "")
+        if many:
+            raise LipsoundError(
+                f"{train.path}/text: expected one word a clip, found '{many}'; cut sentences with: lipsound2 words"
+            )
+        self._width = width_of(dump / self.settings.input)
+        return self.windows(train, dump), self.windows(valid, dump)
+
+    def windows(self, data: DataDir, dump: Path) -> WordWindows:
+        """The words of a data dir."""
+        classes = {word: number for number, word in enumerate(self.words)}
+        settings, kind = self.settings, dump / self.settings.input
+        return WordWindows(data, kind, classes, settings.window, self.augmentation, settings.keep_decoded)
+
+    def build(self) -> WordReader:
+        """The network with fresh weights."""
+        return WordReader(self.network, len(self.words), self._width)
+
+    def save(self, exp: Path) -> None:
+        """Write the classes, and what the network is shown."""
+        save_words(exp, self.words)
+        write_yaml(exp / _INPUT, {"kind": self.settings.input, "width": self._width})
+
+    def restore(self, exp: Path) -> None:
+        """Read what `save` wrote."""
+        self.words = load_words(exp)
+        self._width = read_yaml(exp / _INPUT)["width"]
+
+    def describe(self) -> dict[str, str]:
+        """What goes in and what comes out."""
+        return {
+            "Input": f"`{self.settings.input}`, {self.settings.window} pictures around a word, 25 a second",
+            "Output": f"one of {len(self.words)} words",
+        }
+
+    def collate(self, samples: list[Window]) -> WindowBatch:
+        """Pad windows to the longest."""
+        return WindowBatch.of(samples)
+
+    def loss(self, model: WordReader, batch: WindowBatch, progress: float) -> Loss:
+        """Summed cross entropy; in training of two clips at once, each for its share (Zhang et al., "mixup", 2018)."""
+        video, inside, labels = batch.video, batch.inside, batch.labels
+        other, share = labels, 1.0
+        if model.training and self.settings.mixup > 0:
+            # Of torch's global generator, whose state checkpoints hold.
+            share = float(torch.distributions.Beta(self.settings.mixup, self.settings.mixup).sample())
+            order = torch.randperm(len(labels)).to(labels.device)
+            video = share * video.float() + (1 - share) * video[order].float()
+            inside = share * inside + (1 - share) * inside[order]
+            other = labels[order]
+        scores = model(video, batch.lengths, inside).float()
+        smoothing = self.settings.smoothing if model.training else 0.0
+        first, second = (
+            F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing) for wanted in (labels, other)
+        )
+        total = share * first + (1 - share) * second
+        return Loss(total, float(len(labels)), {"word": float(total.detach()) / len(labels)})
+
+    def evaluate(self, model: WordReader, valid: WordWindows, device: torch.device | str) -> Evaluation:
+        """Top-1 and top-5 accuracy, and the loss."""
+        total = 0.0
+        ranks: list[int] = []
+        for start in range(0, len(valid), _EVALUATED):
+            chosen = range(start, min(start + _EVALUATED, len(valid)))
+            batch = self.collate([valid.get(index, None) for index in chosen]).to(device)
+            total += float(self.loss(model, batch, 1.0).total)
+            ranks += places(model(batch.video, batch.lengths, batch.inside), batch.labels)
+        numbers = {**accuracy(ranks), "valid_loss": total / len(valid)}
+        return Evaluation(numbers["top1"], numbers)
+
+
+def places(scores: torch.Tensor, labels: torch.Tensor) -> list[int]:
+    """How many classes score higher than the right one, of each of (B, classes)."""
+    right = scores.gather(1, labels[:, None])
+    return [int(place) for place in (scores > right).sum(1)]
+
+
+def accuracy(ranks: list[int]) -> dict[str, float]:
+    """Shares of clips whose word is first, or among the first five."""
+    return {f"top{top}": float(np.mean([rank < top for rank in ranks])) for top in (1, TOP)}

@@ -1,0 +1,91 @@
+"""Lips and their texts for the task *recognise*: crops of mouths, or the states of a trunk, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lipsound2.archive import Archive
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.pictures import Pictures
+from lipsound2.tasks.speech import Utterance
+from lipsound2.tasks.words import WordTimes
+
+
+class LipUtterances:
+    """The clips of a data dir that have both crops and text.
+
+    Args:
+        data: data dir with `text`.
+        crops: archive folder of crops, or of the states of a trunk (then nothing is augmented: they are as they are).
+        encode: text to tokens.
+        augmentation: what is done to training samples; whole clips alone.
+        texts: id -> normalised text.
+        training: samples will be augmented.
+        words: which word is said when, where that is known.
+        keep: gigabytes of decoded crops that are kept for the next epoch.
+
+    Attributes:
+        ids: clip ids.
+        lengths: pictures of each clip.
+
+    Raises:
+        LipsoundError: no clip has both.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        crops: Path,
+        encode: Callable[[str], list[int]],
+        augmentation: AugmentConfig,
+        texts: dict[str, str],
+        training: bool,
+        words: WordTimes,
+        keep: float = 0.0,
+    ) -> None:
+        archive = Archive(crops)
+        frames = archive.frames()
+        self.ids = [name for name in data.ids if name in frames and texts.get(name)]
+        if not self.ids:
+            raise LipsoundError(
+                f"{data.path}: none of its {len(data.ids)} clips has both a text and pictures in {crops}; "
+                "run stage 1 on a data dir that holds them"
+            )
+        slowest = 1 - augmentation.augment_speed if training else 1.0
+        self.lengths = [round(frames[name] / slowest) for name in self.ids]
+        self._pictures = Pictures(archive, keep)
+        self._texts, self._encode, self._augmentation, self._words = texts, encode, augmentation, words
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
+        """One clip; with `rng` augmented for training, without it as it is."""
+        name = self.ids[index]
+        pictures = self._pictures[name]
+        places = np.arange(len(pictures), dtype=np.float64)
+        if rng is not None and pictures.ndim == 3:
+            nothing = np.zeros((len(pictures), 1), np.float32)
+            pictures, _, places = augment(pictures, nothing, 1.0, self._augmentation, rng)
+        text = self._texts[name]
+        return Utterance(name, pictures, self._encode(text), text, self._words.at(name, places))
+
+
+def width_of(crops: Path) -> int:
+    """How wide the states of an archive folder are; 0 for crops, which are pictures.
+
+    Raises:
+        LipsoundError: it has no index, or its entries are neither.
+    """
+    archive = Archive(crops)
+    first = archive[archive.ids[0]]
+    if first.dtype == np.uint8 and first.ndim == 1:
+        return 0
+    if first.dtype.kind == "f" and first.ndim == 2:
+        return int(first.shape[1])
+    raise LipsoundError(f"{crops}: expected crops, or matrices of states, found {first.dtype} of shape {first.shape}")

@@ -1,0 +1,41 @@
+"""The verb `words`: a data dir with word times -> a data dir of single words, a part of a recording each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.tables import parse_words
+
+
+def words(dir: Path, out: Path, *, least: float = 0.0) -> None:
+    """Cut every word with a known time out of its sentence: OUT has a clip a word, in `segments`, the word as its text.
+
+    Nothing is copied: the clips are places in the recordings of DIR, whose crops and sounds are used.
+
+    Args:
+        dir: data dir with the table word_times.
+        out: data dir to write; the third word of s1-bbaf2n is s1-bbaf2n-3.
+        least: seconds a word must last to be taken.
+    """
+    data = DataDir(dir)
+    times = data.table("word_times")
+    if not times:
+        raise LipsoundError(f"{dir}: has no word_times; prepare it from a corpus with alignments")
+    utt2spk, text, segments = {}, {}, {}
+    for name, row in times.items():
+        try:
+            rows = parse_words(row)
+        except ValueError as error:
+            raise LipsoundError(f"{dir / 'word_times'}: {name}: {error}; run stage 0 again") from error
+        for number, (start, end, word) in enumerate(rows, start=1):
+            if end - start < least or end <= start:
+                continue
+            clip = f"{name}-{number}"
+            utt2spk[clip], text[clip] = data.utt2spk[name], word
+            segments[clip] = f"{name} {start:.7g} {end:.7g}"
+    used = {segment.split()[0] for segment in segments.values()}
+    video, wav = ({name: path for name, path in t.items() if name in used} or None for t in (data.video, data.wav))
+    DataDir.write(out, utt2spk=utt2spk, text=text, segments=segments, video=video, wav=wav)
+    print(f"{out}: {len(text)} words of {len(used)} clips, {len(set(text.values()))} different ones")

@@ -1,0 +1,270 @@
+"""LiRA: the pretext, its trunk passed on, sentences and words read from lips; the verbs features, words and decode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_regress import write_kind
+
+from lipsound2 import experiment
+from lipsound2.archive import Archive
+from lipsound2.audio.mel import MELS
+from lipsound2.config import read_yaml, write_yaml
+from lipsound2.datadir import DataDir, validate
+from lipsound2.decoding import decode, listener
+from lipsound2.errors import LipsoundError
+from lipsound2.features import features
+from lipsound2.models.lira import Lira, LiraConfig
+from lipsound2.models.word_reader import WordReader, WordReaderConfig
+from lipsound2.tasks import load_config
+from lipsound2.tasks.pictures import Pictures
+from lipsound2.training.train import train
+from lipsound2.transcribe import transcribe
+from lipsound2.video.encode import encode
+from lipsound2.word_clips import words
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "size": 32,
+    "trunk_widths": [4, 4],
+    "trunk_pool": False,
+    "batch_size": 4,
+    "warmup": 1,
+    "workers": 0,
+    "precision": "fp32",
+    "tensorboard": False,
+    "valid_every": 1,
+    "max_epochs": 2,
+}
+CONFORMER = {"width": 16, "layers": 1, "heads": 2, "kernel": 5}
+FRAMES = {f"s{speaker}-{clip}": 20 + clip for speaker in (1, 2) for clip in range(4)}
+SAID = ("bin blue", "lay red at", "set", "bin red")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[DataDir, Path]:
+    """Eight clips of moving bars with texts, word times, mouths, and targets that follow the picture."""
+    folder = tmp_path_factory.mktemp("lira")
+    rows = np.arange(96)[:, None] + np.zeros(96, np.int64)
+    clips = {
+        name: np.stack([(rows * 3 + 9 * t + 40 * place) % 256 for t in range(count)]).astype(np.uint8)
+        for place, (name, count) in enumerate(FRAMES.items())
+    }
+    write_kind(folder / "mouth", {name: encode(clip) for name, clip in clips.items()}, FRAMES, {"size": 96})
+    targets = {
+        name: np.stack([clip.mean((1, 2)) / 128 - 1, np.sin(np.arange(len(clip)))], 1).astype(np.float32)
+        for name, clip in clips.items()
+    }
+    write_kind(folder / "targets-two", targets, FRAMES, {"kind": "targets"})
+    text = {name: SAID[place % 4] for place, name in enumerate(FRAMES)}
+    times = {
+        name: " ".join(f"{0.2 * n:.1f} {0.2 * n + 0.2:.1f} {word}" for n, word in enumerate(text[name].split()))
+        for name in FRAMES
+    }
+    video = {name: f"/videos/{name}.mp4" for name in FRAMES}
+    whole = DataDir.write(
+        folder / "data", utt2spk={name: name[:2] for name in FRAMES}, text=text, word_times=times, video=video
+    )
+    return whole, folder
+
+
+def config(tmp_path: Path, name: str, **changes: object) -> Path:
+    """A recipe's config, smaller, with changes."""
+    values = read_yaml(ROOT / f"egs/grid/conf/{name}.yaml")
+    small = SMALL if values["input"] == "mouth" else {k: v for k, v in SMALL.items() if k[:5] not in ("size", "trunk")}
+    small = small | ({"branch": 4, "layers": 2, "window": 9} if values["task"] == "classify" else CONFORMER)
+    write_yaml(tmp_path / f"{name}.yaml", values | small | changes)
+    return tmp_path / f"{name}.yaml"
+
+
+@pytest.fixture(scope="module")
+def pretext(data, tmp_path_factory) -> Path:
+    """A trained pretext model."""
+    whole, dump = data
+    folder = tmp_path_factory.mktemp("pretext")
+    path = config(folder, "lira_pretext", target="targets-two", augment_window=10)
+    train(path, train=whole.path, valid=whole.path, dump=dump, exp=folder / "exp")
+    return folder / "exp"
+
+
+def weights(exp: Path) -> dict[str, torch.Tensor]:
+    return experiment.load(exp).model.state_dict()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("egs/grid/conf/lira_*.yaml")))
+def test_every_config_is_read(name):
+    assert load_config(ROOT / f"egs/grid/conf/{name}.yaml").task.config()["input"]
+
+
+def test_a_clips_features_do_not_depend_on_its_batch_mates():
+    torch.manual_seed(0)
+    model = Lira(LiraConfig(size=32, trunk_widths=(4, 4), trunk_blocks=1, trunk_pool=False, **CONFORMER), dims=3).eval()
+    video, frames = torch.randint(0, 256, (3, 9, 96, 96), dtype=torch.uint8), torch.tensor([9, 4, 7])
+    together = model.generate(video, frames).features
+    for row, count in enumerate(frames.tolist()):
+        alone = model.generate(video[row : row + 1, :count], frames[row : row + 1]).features
+        torch.testing.assert_close(together[row, :count], alone[0], atol=1e-5, rtol=1e-5)
+        assert (together[row, count:] == model.target_mean).all()
+
+
+def test_a_words_scores_do_not_depend_on_its_batch_mates():
+    torch.manual_seed(0)
+    sizes = WordReaderConfig(size=32, trunk_widths=(4, 4), trunk_blocks=1, branch=4, layers=2, boundaries=True)
+    model = WordReader(sizes, classes=5).eval()
+    video, frames = torch.randint(0, 256, (2, 9, 96, 96), dtype=torch.uint8), torch.tensor([9, 5])
+    inside = torch.zeros(2, 9)
+    inside[:, 2:4] = 1
+    together = model(video, frames, inside)
+    for row, count in enumerate(frames.tolist()):
+        alone = model(video[row : row + 1, :count], frames[row : row + 1], inside[row : row + 1, :count])
+        torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(together, model(video, frames, 1 - inside))
+
+
+def test_the_papers_trunk_has_its_size():
+    """Conv3D + ResNet-18: 11.18 million parameters (Ma et al., ICASSP 2021)."""
+    with torch.device("meta"):
+        model = Lira(LiraConfig(), dims=256)
+    assert model.encoder.trunk is not None
+    assert sum(p.numel() for p in model.encoder.trunk.parameters()) == pytest.approx(11.18e6, rel=0.002)
+
+
+def test_the_pretext_learns_and_cannot_speak(pretext, data):
+    rows = (pretext / "curves.tsv").read_text(encoding="utf-8").splitlines()
+    assert {"l1", "explained", "score"} <= set(rows[0].split("\t"))
+    task = experiment.load(pretext).task
+    assert task.goal.dims == 2
+    with pytest.raises(LipsoundError, match=r"predicts 'targets-two', not a mel: it cannot speak"):
+        _ = task.mel
+
+
+def test_lira_makes_one_frame_a_picture(tmp_path):
+    task = load_config(config(tmp_path, "lira_pretext")).task
+    task.target = MELS["fine"]
+    with pytest.raises(LipsoundError, match=r"model: lira makes one feature frame a picture, the target has 4"):
+        task.build()
+
+
+def test_sentences_from_lips(data, pretext, tmp_path, caplog):
+    """Begun with the pretext's trunk, and only that; decoded; refused where sound is to be heard."""
+    whole, dump = data
+    path = config(tmp_path, "lira_sentence_finetuned")
+    with caplog.at_level("INFO"):
+        train(path, train=whole.path, valid=whole.path, dump=dump, exp=tmp_path / "exp", init=pretext)
+    assert "(trunk alone)" in caplog.text
+    decode(str(tmp_path / "exp"), whole.path, tmp_path / "text", dump=dump)
+    rows = [json.loads(line) for line in (tmp_path / "text/words.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == whole.ids
+    with pytest.raises(LipsoundError, match=r"reads lips \('mouth'\) and cannot hear"):
+        listener(str(tmp_path / "exp"))
+    with pytest.raises(LipsoundError, match=r"model: lips takes crops .* found input: sound"):
+        load_config(config(tmp_path, "lira_sentence_supervised", input="sound"))
+    with pytest.raises(LipsoundError, match=r"model: conformer takes 'sound', found input: mouth"):
+        load_config(ROOT / "egs/grid/conf/asr_conformer.yaml", "input: mouth")
+
+
+def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tmp_path):
+    """What is learnt on dumped states is what is learnt behind a frozen trunk on clips that are not augmented."""
+    whole, dump = data
+    plain = {"augment_flip": 0.0, "augment_shift": 0.0, "augment_zoom": 0.0, "augment_turn": 0.0, "augment_light": 0.0}
+    plain |= {"augment_erase": 0.0, "augment_freeze": 0.0, "augment_speed": 0.0, "dropout": 0.0}
+    frozen = config(tmp_path, "lira_sentence_finetuned", trunk_frozen=True, **plain)
+    train(frozen, train=whole.path, valid=whole.path, dump=dump, exp=tmp_path / "frozen", init=pretext)
+    before, after = weights(pretext), weights(tmp_path / "frozen")
+    trunk = [name for name in after if ".trunk." in name]
+    assert trunk
+    assert all(torch.equal(before[name], after[name]) for name in trunk)
+    features(str(pretext), whole.path, dump, name="lira", nj=1)
+    states = Archive(dump / "features-lira")
+    assert states.meta["layer"] == "trunk"
+    assert states["s1-3"].shape == (23, 4)
+    reader = experiment.load(tmp_path / "frozen").model.encoder
+    clip = torch.from_numpy(Pictures(Archive(dump / "mouth"))["s1-3"])
+    with torch.no_grad():
+        torch.testing.assert_close(reader.trunk(clip[None], torch.tensor([23]))[0].numpy(), states["s1-3"])
+    train(
+        config(tmp_path, "lira_sentence_frozen", dropout=0.0),
+        train=whole.path,
+        valid=whole.path,
+        dump=dump,
+        exp=tmp_path / "cached",
+    )
+    decode(str(tmp_path / "cached"), whole.path, tmp_path / "text", dump=dump)
+    assert len((tmp_path / "text/words.jsonl").read_text(encoding="utf-8").splitlines()) == len(whole)
+    with pytest.raises(LipsoundError, match=r"has no trunk of lips"):
+        features("grid-s1-asr", whole.path, dump, nj=1)
+
+
+def test_words_from_lips(data, pretext, tmp_path):
+    """Cut out of sentences, learnt, named; top-1 is what `score` calls one minus the word errors."""
+    whole, dump = data
+    words(whole.path, tmp_path / "words")
+    cut = DataDir(tmp_path / "words")
+    assert validate(cut.path) == 1  # the videos are not there; nothing else is wrong
+    assert len(cut) == 2 * (2 + 3 + 1 + 2)
+    assert cut.table("segments")["s1-1-3"] == "s1-1 0.4 0.6"
+    assert cut.text["s1-1-3"] == "at"
+    path = config(tmp_path, "lira_word_finetuned")
+    train(path, train=cut.path, valid=cut.path, dump=dump, exp=tmp_path / "exp", init=pretext)
+    assert {"top1", "top5"} <= set(
+        (tmp_path / "exp/curves.tsv").read_text(encoding="utf-8").splitlines()[0].split("\t")
+    )
+    decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump)
+    rows = [json.loads(line) for line in (tmp_path / "text/words.jsonl").read_text(encoding="utf-8").splitlines()]
+    right = np.mean([row["text"] == cut.text[row["id"]] for row in rows])
+    among = np.mean([cut.text[row["id"]] in row["candidates"] for row in rows])
+    found = read_yaml(tmp_path / "text/accuracy.yaml")
+    assert found["clips"] == len(cut)
+    assert (found["top1"], found["top5"]) == (pytest.approx(right, abs=1e-4), pytest.approx(among, abs=1e-4))
+    with pytest.raises(LipsoundError, match=r"reads single words, one of a list; leave out"):
+        decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump, grammar="grid")
+
+
+def test_windows_lie_on_their_words(data, tmp_path):
+    whole, dump = data
+    words(whole.path, tmp_path / "words")
+    cut = DataDir(tmp_path / "words")
+    task = load_config(config(tmp_path, "lira_word_supervised")).task
+    windows, _ = task.datasets(cut, cut, dump)
+    clip = windows.get(windows.ids.index("s1-1-2"), None)  # .2 to .4 s: pictures 5 to 9
+    assert clip.inside.tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0]
+    pictures = Pictures(Archive(dump / "mouth"))["s1-1"]
+    np.testing.assert_array_equal(clip.pictures, pictures[3:12])
+    first = windows.get(windows.ids.index("s1-1-1"), None)  # reaches over the beginning: the first picture stands still
+    np.testing.assert_array_equal(first.pictures[:3], pictures[[0, 0, 0]])
+    other = DataDir.write(tmp_path / "other", utt2spk={"s1-0": "s1"}, text={"s1-0": "green"})
+    with pytest.raises(LipsoundError, match=r"1 words are none of the 6 classes, 'green' first"):
+        task.windows(other, dump)
+    with pytest.raises(LipsoundError, match=r"expected one word a clip, found 'bin blue'"):
+        task.datasets(whole, whole, dump)
+
+
+def test_mixup_draws_again_what_a_checkpoint_holds(data, tmp_path):
+    whole, dump = data
+    words(whole.path, tmp_path / "words")
+    cut = DataDir(tmp_path / "words")
+    task = load_config(config(tmp_path, "lira_word_supervised", mixup=0.4, dropout=0.0)).task
+    windows, _ = task.datasets(cut, cut, dump)
+    batch = task.collate([windows.get(index, None) for index in range(4)])
+    torch.manual_seed(0)
+    model = task.build().train()
+    state = torch.get_rng_state()
+    first, second = (float(task.loss(model, batch, 0).total.detach()) for _ in range(2))
+    torch.set_rng_state(state)
+    again = float(task.loss(model, batch, 0).total.detach())
+    assert abs(first - second) > 10 * abs(first - again) + 1e-6
+
+
+def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
+    """A real clip, read by a model that knows nothing yet: text on stdout, nothing heard."""
+    whole, dump = data
+    path = config(tmp_path, "lira_sentence_finetuned")
+    train(path, train=whole.path, valid=whole.path, dump=dump, exp=tmp_path / "exp", init=pretext)
+    capsys.readouterr()
+    clip = sorted((grid / "s1").glob("*.mp4"))[0]
+    transcribe(clip, model=str(tmp_path / "exp"), json=True)
+    assert set(json.loads(capsys.readouterr().out)) == {"text", "words", "score"}
