@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lipsound2 import experiment
 from lipsound2.archive import Archive, ArchiveWriter
@@ -28,7 +27,8 @@ from lipsound2.config import to_mapping, write_yaml
 from lipsound2.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.files import folder_lock, sweep
+from lipsound2.files import folder_lock, sweep, write_bytes
+from lipsound2.scoring.pictures import attention_picture
 from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.video.encode import decode
@@ -271,14 +271,4 @@ def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
         for name in sorted(alignments):
             archive.write(name, alignments[name])
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    for name, weights in tqdm(sorted(alignments.items()), desc="drawing attention", unit="clip"):
-        figure, axes = pyplot.subplots(figsize=(5, 3), dpi=80, layout="constrained")
-        axes.imshow(weights.T, origin="lower", aspect="auto", cmap="magma", vmin=0)
-        axes.set(xlabel="decoder step", ylabel="picture", title=name)
-        figure.savefig(folder / f"{name}.png")
-        pyplot.close(figure)
+            write_bytes(folder / f"{name}.png", attention_picture(alignments[name], scale=4))

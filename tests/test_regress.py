@@ -170,8 +170,8 @@ def test_windows_shorten_training_clips_only(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path, augment_window=15)).task
     training, validation = task.datasets(clips, clips, dump)
-    assert training.lengths == [15, 15, 12]
-    assert validation.lengths == [20, 16, 12]
+    assert list(training.lengths) == [15, 15, 12]
+    assert list(validation.lengths) == [20, 16, 12]
     assert len(training.get(0, np.random.default_rng(0)).pictures) == 15
     assert len(validation.get(0, None).pictures) == 20
 

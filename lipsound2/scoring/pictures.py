@@ -43,12 +43,17 @@ def mel_picture(mel: np.ndarray, low: float, high: float, frames: int) -> bytes:
     return _indexed((fitted.T[::-1] - low) / max(1e-6, high - low))
 
 
-def attention_picture(weights: np.ndarray) -> bytes:
+def attention_picture(weights: np.ndarray, scale: int = 1) -> bytes:
     """PNG of an alignment (steps, pictures): time of the speech to the right, pictures upwards.
 
     Each step is scaled to its own peak, so that a blurred step is seen as wide, not as dark.
+
+    Args:
+        weights: (steps, pictures) float, 0 to 1.
+        scale: pixels a weight.
     """
-    return _indexed((weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).T[::-1])
+    each = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).T[::-1]
+    return _indexed(each.repeat(scale, 0).repeat(scale, 1))
 
 
 def sheet(crops: np.ndarray, size: int = 96, quality: int = 78) -> Sheet:
