@@ -22,7 +22,7 @@ from lipsound2.entries import EntryError, decode, encode
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
 from lipsound2.names import Names, Numbers, cut, runs, whole_numbers
-from lipsound2.tables import Lines, is_pipe, plain_lines, read_bytes, read_numbers
+from lipsound2.tables import Lines, is_pipe, is_word, plain_lines, read_bytes, read_numbers
 
 INDEX = "feats.scp"
 _OPEN_FILES = 64
@@ -87,7 +87,7 @@ class ArchiveWriter:
         assert self._file is not None, "ArchiveWriter is used in a with statement"
         if key in self.values:
             raise LipsoundError(f"{self.ark_path}: '{key}' was written already")
-        if not key or key.split() != [key]:
+        if not is_word(key):
             raise LipsoundError(f"{self.ark_path}: an id must be one word, found {key!r}")
         try:
             data = encode(np.asarray(array), compress)

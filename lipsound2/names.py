@@ -162,7 +162,7 @@ def whole_numbers(column: np.ndarray) -> np.ndarray:
     """
     digits = column.view(np.uint8).reshape(len(column), column.itemsize).T
     numbers = np.zeros(len(column), np.int64)
-    good = np.full(len(column), len(digits) <= _LONGEST_NUMBER)
+    good = (digits[_LONGEST_NUMBER:] == 0).all(0)
     for digit in digits[:_LONGEST_NUMBER]:
         is_digit = (digit >= ord("0")) & (digit <= ord("9"))
         good &= is_digit | (digit == 0)

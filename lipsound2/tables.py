@@ -209,6 +209,11 @@ def is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
+def is_word(key: str) -> bool:
+    """Whether a key can stand in a table: one word, of any script."""
+    return bool(key) and not any(mark in key for mark in _BREAKS)
+
+
 def is_pipe(value: str) -> bool:
     """Whether Kaldi would run the value as a command."""
     return value.startswith("|") or value.endswith("|")
@@ -319,7 +324,7 @@ def as_table(path: Path, mapping: Mapping[str, str]) -> Table:
 def _refuse(path: Path, mapping: Mapping[str, str]) -> None:
     """Say which row cannot be written; odd blanks inside a value can."""
     for key, value in mapping.items():
-        if not key or any(mark in key for mark in _BREAKS):
+        if not is_word(key):
             raise LipsoundError(f"{path}: a key must be one word, found {key!r}")
         if not value or value != value.strip(BLANKS) or "\n" in value:
             raise LipsoundError(
