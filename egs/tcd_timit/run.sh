@@ -60,7 +60,8 @@ fi
 if stage 4 "synthesis with the three controls, or recognition"; then
   for set in $sets; do
     if [ "$task" = recognise ]; then
-      lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu"
+      lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu" \
+        --nj "$nj" --launcher "$launcher"
     else
       lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
         --nj "$nj" --launcher "$launcher"
