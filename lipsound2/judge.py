@@ -40,6 +40,7 @@ def score(
     *,
     out: Path | None = None,
     ids: Path | None = None,
+    also: tuple[str, ...] = (),
     asr: tuple[str, ...] = (),
     text: Path | None = None,
     grammar: str = "",
@@ -65,6 +66,7 @@ def score(
             mean_mel); or a folder that `decode` wrote.
         out: folder for clips.tsv, summary.json, table.md and text/; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        also: further scores, of speech without a reference, separated by commas: dnsmos; see docs/scores.md.
         asr: recognisers that listen, separated by commas: experiments or packs of the task recognise,
             pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
         text: data dir with the transcripts, for --asr.
@@ -83,13 +85,13 @@ def score(
     out = out or hyp / "scores"
     draws = {"resamples": resamples, "seed": seed}
     if (hyp / DETAILS).is_file():
-        if asr:
+        if asr or also:
             raise LipsoundError(
-                f"{hyp}: is what a recogniser heard already; leave out --asr, or give a folder of sounds"
+                f"{hyp}: is what a recogniser heard already; leave out --asr and --also, or give a folder of sounds"
             )
         score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, draws)
         return
-    score_speech(ref, hyp, out=out, ids=ids, nj=nj, launcher=launcher, **draws)
+    score_speech(ref, hyp, out=out, ids=ids, also=also, nj=nj, launcher=launcher, **draws)
     if text is None:
         return
     reference, systems = Sounds(ref), find_systems(hyp)

@@ -14,7 +14,7 @@ from statistics import mean
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
-from lipsound2.scoring.metrics import METRICS
+from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.text_summary import TITLES
 
 # Series -> training clips -> a score an experiment.
@@ -29,7 +29,8 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
             series with as many training clips are seeds of one point.
         out: the two files, without a suffix.
         set: the set that was scored.
-        score: stoi, estoi, pesq_nb, pesq_wb; or wer:NAME, cer:NAME of a recogniser or a way of decoding.
+        score: stoi, estoi, pesq_nb, pesq_wb; dnsmos and others where they were asked for; or
+            wer:NAME, cer:NAME of a recogniser or a way of decoding.
     """
     points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for entry in experiments:
@@ -66,7 +67,7 @@ def _score(exp: Path, name: str, score: str) -> float:
     own = systems.get("generated") or systems.get("heard") or {}
     found = own.get("scores", own).get(rate)
     if not isinstance(found, dict):
-        raise LipsoundError(f"{path}: no score '{rate}'; one of: {', '.join([*METRICS, *TITLES])} (wer:NAME, cer:NAME)")
+        raise LipsoundError(f"{path}: no score '{rate}'; one of: {', '.join([*KNOWN, *TITLES])} (wer:NAME, cer:NAME)")
     return float(found["mean"]) * (100 if heard else 1)
 
 
@@ -74,13 +75,13 @@ def _title(score: str) -> str:
     rate, _, heard = score.partition(":")
     if heard:
         return f"{TITLES.get(rate, rate)} ({heard})"
-    return METRICS[rate].title
+    return KNOWN[rate].title
 
 
 def _table(points: Points, score: str) -> list[str]:
     """Markdown: a row a number of clips, a column a series; the spread of seeds behind the mean."""
 
-    digits = METRICS[score].digits if score in METRICS else 1
+    digits = KNOWN[score].digits if score in KNOWN else 1
 
     def cell(values: Sequence[float]) -> str:
         shown = [f"{value:.{digits}f}" for value in (*values, mean(values))]

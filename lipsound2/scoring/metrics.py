@@ -42,12 +42,13 @@ class Metric:
 
     Attributes:
         title: its column.
-        floor: its value for a clip that cannot be scored, the worst of its scale.
+        floor: its value for a clip that cannot be scored, the worst of its scale; None where the scale has no end, and
+            such a clip is left out.
         digits: decimals in tables.
     """
 
     title: str
-    floor: float
+    floor: float | None
     digits: int
 
 
@@ -57,6 +58,15 @@ METRICS: Mapping[str, Metric] = {
     "pesq_nb": Metric("PESQ nb", 1.0, 2),
     "pesq_wb": Metric("PESQ wb", 1.0, 2),
 }
+# Of speech alone, or of speech and lips, without a reference; computed when asked for (`scoring.ears`).
+FURTHER: Mapping[str, Metric] = {
+    "dnsmos": Metric("DNSMOS", 1.0, 2),
+    "dnsmos_p808": Metric("DNSMOS P.808", 1.0, 2),
+    "utmos": Metric("UTMOS", 1.0, 2),
+    "lse_c": Metric("LSE-C", None, 2),
+    "lse_d": Metric("LSE-D", None, 2),
+}
+KNOWN: Mapping[str, Metric] = {**METRICS, **FURTHER}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class ClipScores:
     """What one clip scored.
 
     Attributes:
-        values: by metric; the floor where it failed.
+        values: by metric; the floor where it failed, absent where it failed and has none.
         failures: metric -> reason, for those that failed.
         difference: samples the speech is longer (+) or shorter (-) than its reference.
     """
@@ -76,7 +86,15 @@ class ClipScores:
     @staticmethod
     def floor(reason: str, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
         """The scores of a clip that none of `metrics` can be computed on."""
-        return ClipScores({name: METRICS[name].floor for name in metrics}, dict.fromkeys(metrics, reason))
+        floors = {name: KNOWN[name].floor for name in metrics}
+        return ClipScores(
+            {name: floor for name, floor in floors.items() if floor is not None}, dict.fromkeys(metrics, reason)
+        )
+
+    def add(self, other: ClipScores) -> None:
+        """Take over another's values and failures."""
+        self.values.update(other.values)
+        self.failures.update(other.failures)
 
     @property
     def mismatched_length(self) -> bool:
@@ -98,17 +116,17 @@ def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = 
     """
     difference = len(speech) - len(reference)
     try:
-        pair = _Pair(_usable(reference, "silent-reference"), fit(_usable(speech, "silent"), len(reference)))
+        pair = _Pair(usable(reference, "silent-reference"), fit(usable(speech, "silent"), len(reference)))
     except ClipFailure as failure:
         scores = ClipScores.floor(failure.reason, metrics)
         return ClipScores(scores.values, scores.failures, difference)
-    values, failures = {}, {}
+    found = ClipScores({}, {}, difference)
     for name in metrics:
         try:
-            values[name] = _COMPUTE[name](pair)
+            found.values[name] = _COMPUTE[name](pair)
         except ClipFailure as failure:
-            values[name], failures[name] = METRICS[name].floor, failure.reason
-    return ClipScores(values, failures, difference)
+            found.add(ClipScores.floor(failure.reason, (name,)))
+    return found
 
 
 def stoi(reference: np.ndarray, speech: np.ndarray) -> float:
@@ -152,7 +170,8 @@ class _Pair:
         return to_rate(reference, RATE, NARROW_RATE), to_rate(speech, RATE, NARROW_RATE)
 
 
-def _usable(sound: np.ndarray, silent: str) -> np.ndarray:
+def usable(sound: np.ndarray, silent: str) -> np.ndarray:
+    """`sound` (N,) as float64; ClipFailure `not-finite`, or `silent` where there is nothing to hear."""
     sound = np.asarray(sound, np.float64)
     if not np.isfinite(sound).all():
         raise ClipFailure("not-finite")

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from lipsound2.scoring import charts, text_page
-from lipsound2.scoring.metrics import METRICS
+from lipsound2.scoring.ears import measured
+from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import CONTROLS
 from lipsound2.scoring.sources import SYSTEMS
@@ -20,7 +21,15 @@ from lipsound2.scoring.summary import THRESHOLD, Summary, failures
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.view import EXPLAINED, REAL, SHORT, ClipView, Report, SetView
 
-_SCALES = {"stoi": (0.0, 1.0), "estoi": (0.0, 1.0), "pesq_nb": (1.0, 4.55), "pesq_wb": (1.0, 4.64)}
+# What bars reach from and to, and what is said of it beside the title.
+_SCALES = {
+    **dict.fromkeys(("stoi", "estoi"), (0.0, 1.0, "0 to 1")),
+    "pesq_nb": (1.0, 4.55, "1 to 4.55"),
+    "pesq_wb": (1.0, 4.64, "1 to 4.64"),
+    **dict.fromkeys(("dnsmos", "dnsmos_p808", "utmos"), (1.0, 5.0, "1 to 5")),
+    "lse_c": (0.0, 10.0, "high is good"),
+    "lse_d": (0.0, 15.0, "low is good"),
+}
 _STRIP_EVERY = 8
 _SPEAKERS_SHOWN = 40
 
@@ -123,19 +132,21 @@ def _verdict(summary: Summary) -> str:
 
 def _scores(part: SetView) -> str:
     assert part.summary is not None
-    heads = "".join(
-        f"<th>{metric.title} <small>{_SCALES[key][0]:.0f} to {_SCALES[key][1]:.3g}</small></th>"
-        for key, metric in METRICS.items()
-    )
+    scores = measured(system.scores for system in part.summary.systems.values())
+    heads = "".join(f"<th>{KNOWN[key].title} <small>{_SCALES[key][2]}</small></th>" for key in scores)
     rows = []
     for name, system in part.summary.systems.items():
         cells = []
-        for key, metric in METRICS.items():
-            value = system.scores[key]
+        for key in scores:
+            if key not in system.scores:
+                cells.append("<td></td>")
+                continue
+            metric, value = KNOWN[key], system.scores[key]
+            low, high, _ = _SCALES[key]
             cells.append(
                 f'<td class="metric" data-title="{metric.title}"><b>{value.mean:.{metric.digits}f}</b>'
                 f"<small>{value.low:.{metric.digits}f} to {value.high:.{metric.digits}f}</small>"
-                f"{charts.bar(value, *_SCALES[key], name)}</td>"
+                f"{charts.bar(value, low, high, name)}</td>"
             )
         rows.append(
             f'<tr><td style="--ink:var(--{escape(name)},var(--other))">'
@@ -144,7 +155,9 @@ def _scores(part: SetView) -> str:
             f'{"".join(cells)}<td class="soft" data-title="Failures">{escape(failures(system))}</td></tr>'
         )
     values = {
-        name: [row.scores.values["estoi"] for row in part.rows if row.system == name] for name in part.summary.systems
+        name: [row.scores.values["estoi"] for row in part.rows if row.system == name]
+        for name, system in part.summary.systems.items()
+        if "estoi" in system.scores
     }
     rules = "".join(f"<li>{escape(line)}</li>" for line in [*part.facts["rule"], part.facts["verdict_rule"]])
     level = f"{100 * part.facts['bootstrap']['level']:.0f}"
@@ -162,12 +175,13 @@ def _speakers(summary: Summary) -> str:
         return ""
     shown = list(summary.speakers.items())[:_SPEAKERS_SHOWN]
     controls = [name for name in ("mismatched", "real_mel") if name in summary.systems]
-    heads = "".join(f'<th class="num">{metric.title}</th>' for metric in METRICS.values())
+    scores = measured(system.scores for system in summary.systems.values())
+    heads = "".join(f'<th class="num">{KNOWN[key].title}</th>' for key in scores)
     heads += "".join(f'<th class="num">ESTOI, {SHORT[name].lower()}</th>' for name in controls)
     rows = []
     for speaker, entry in shown:
         own = entry.get("generated", {})
-        cells = [f"{own[key]:.{metric.digits}f}" if key in own else "–" for key, metric in METRICS.items()]
+        cells = [f"{own[key]:.{KNOWN[key].digits}f}" if key in own else "–" for key in scores]
         cells += [f"{entry[name]['estoi']:.3f}" for name in controls]
         numbers = "".join(f'<td class="num">{cell}</td>' for cell in (str(entry["clips"]), *cells))
         rows.append(f"<tr><td>{escape(speaker)}</td>{numbers}</tr>")
@@ -233,7 +247,10 @@ def _anchor(*names: str) -> str:
 def _card(part: str, clip: ClipView) -> str:
     name = _anchor(part, clip.id)
     own = clip.scores.get("generated", {})
-    tracks = [_track(part, clip, "true", "True", {}), _track(part, clip, "generated", SHORT["generated"], own)]
+    tracks = [
+        _track(part, clip, "true", "True", clip.scores.get(REAL, {})),
+        _track(part, clip, "generated", SHORT["generated"], own),
+    ]
     controls = "".join(_track(part, clip, key, SHORT[key], clip.scores.get(key, {})) for key in CONTROLS)
     more = f"<details><summary>Controls on this clip</summary>{controls}</details>" if controls else ""
     place = f'<span class="place">{escape(clip.place)}</span>' if clip.place else ""
@@ -258,7 +275,7 @@ def _track(part: str, clip: ClipView, key: str, title: str, scores: Mapping[str,
         return ""
     chips = "".join(
         f"<span>{metric.title} <em>{scores[name]:.{metric.digits}f}</em></span>"
-        for name, metric in METRICS.items()
+        for name, metric in KNOWN.items()
         if name in scores
     )
     sound = picture = ""

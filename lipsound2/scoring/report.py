@@ -172,7 +172,7 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None)
 
 def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
     """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
-    own = [row for row in rows if row.system == "generated"] or list(rows)
+    own = [row for row in rows if row.system == "generated"] or [row for row in rows if "estoi" in row.scores.values]
     ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
     return spread([row.id for row in ranked], clips)
 

@@ -6,13 +6,14 @@ A row is replaced when the same experiment is scored again on the same set.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lipsound2.config import read_yaml
 from lipsound2.scoring.marked_table import MarkedTable
-from lipsound2.scoring.metrics import METRICS
+from lipsound2.scoring.metrics import FURTHER, KNOWN, METRICS
+from lipsound2.scoring.sources import REAL
 from lipsound2.scoring.summary import Summary
 
 BEGIN = "<!-- results: rows between these two lines are written by `lipsound2 report --publish` -->"
@@ -33,35 +34,14 @@ class Provenance:
     command: str = _NONE
 
 
-@dataclass(frozen=True)
-class Result:
-    """One row: an experiment on a set."""
-
-    experiment: str
-    set: str
-    clips: str
-    stoi: str
-    estoi: str
-    pesq_nb: str
-    pesq_wb: str
-    controls: str
-    lips_read: str
-    config: str
-    commit: str
-    hardware: str
-    hours: str
-    date: str
-    command: str
-
-
-_TITLES = {
-    "pesq_nb": "PESQ nb",
-    "pesq_wb": "PESQ wb",
-    "stoi": "STOI",
-    "estoi": "ESTOI",
-    "controls": "ESTOI of ceiling / another sentence / mean mel",
-    "lips_read": "lips are read",
-}
+_LIPS_READ = "lips are read"
+_ESTOI = "ESTOI of ceiling / another sentence / mean mel"
+_FURTHER_NOTE = "; true sound {}, another sentence {}"
+_COLUMNS = (
+    *("experiment", "set", "clips"),
+    *(metric.title for metric in KNOWN.values()),
+    *(_ESTOI, _LIPS_READ, "config", "commit", "hardware", "hours", "date", "command"),
+)
 
 
 def provenance(exp: Path) -> Provenance:
@@ -92,44 +72,45 @@ def _last_training(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return found
 
 
-def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> Result:
-    """The row of an experiment's scores on the set `name`."""
+def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> dict[str, str]:
+    """The row of an experiment's scores on the set `name`: title of a column -> cell.
+
+    A score without a reference stands there where it was asked for, beside what it says of the true sound.
+    """
     own = summary.systems.get("generated")
-    means = {
-        key: own.scores[key].format(metric.digits) if own is not None else _NONE for key, metric in METRICS.items()
-    }
-    controls = (summary.systems.get(control) for control in CONTROLS)
-    return Result(
-        experiment=experiment,
-        set=name,
-        clips=str(own.clips) if own is not None else _NONE,
-        **means,
-        controls=" / ".join(_NONE if system is None else f"{system.scores['estoi'].mean:.3f}" for system in controls),
-        lips_read=summary.verdict.word
-        + (f" ({summary.verdict.difference.format(3)})" if summary.verdict.difference else ""),
-        config=origin.config,
-        commit=origin.commit,
-        hardware=origin.hardware,
-        hours=origin.hours,
-        date=origin.date,
-        command=f"`{origin.command}`" if origin.command != _NONE else _NONE,
-    )
+    row = {"experiment": experiment, "set": name, "clips": str(own.clips) if own is not None else _NONE}
+    row |= {metric.title: _NONE for metric in METRICS.values()}
+    for key, value in own.scores.items() if own is not None else ():
+        row[KNOWN[key].title] = value.format(KNOWN[key].digits)
+        if key in FURTHER:
+            beside = (_mean(summary, system, key) for system in (REAL, "mismatched"))
+            row[KNOWN[key].title] += _FURTHER_NOTE.format(*beside)
+    row[_ESTOI] = " / ".join(_mean(summary, control, "estoi") for control in CONTROLS)
+    difference = summary.verdict.difference
+    row[_LIPS_READ] = summary.verdict.word + (f" ({difference.format(3)})" if difference else "")
+    row |= {"config": origin.config, "commit": origin.commit, "hardware": origin.hardware, "hours": origin.hours}
+    return row | {"date": origin.date, "command": f"`{origin.command}`" if origin.command != _NONE else _NONE}
 
 
-def publish(path: Path, rows: Iterable[Result], title: str = "Results") -> None:
+def _mean(summary: Summary, system: str, score: str) -> str:
+    found = summary.systems.get(system)
+    if found is None or score not in found.scores:
+        return _NONE
+    return f"{found.scores[score].mean:.{KNOWN[score].digits}f}"
+
+
+def publish(path: Path, rows: Iterable[Mapping[str, str]], title: str = "Results") -> None:
     """Put rows into the table of a Markdown file, replacing those of the same experiment and set.
 
     Args:
         path: the file; made with a heading when it is absent; the table is added at its end when it has none.
-        rows: what to put there.
+        rows: of `result`.
         title: heading of a new file.
 
     Raises:
         LipsoundError: the file has only one of the two markers.
     """
-    columns = [_TITLES.get(field.name, field.name) for field in fields(Result)]
-    table = MarkedTable(BEGIN, END, columns, keys=2)
-    table.put(path, (dict(zip(columns, astuple(row), strict=True)) for row in rows), title)
+    MarkedTable(BEGIN, END, _COLUMNS, keys=2).put(path, rows, title)
 
 
 def _commit(git: str) -> str:

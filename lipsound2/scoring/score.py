@@ -17,8 +17,9 @@ from tqdm import tqdm
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.files import folder_lock, write_text
 from lipsound2.scoring import bootstrap
-from lipsound2.scoring.metrics import METRICS, RULE, ClipScores, measure
-from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_origin, read_wav
+from lipsound2.scoring.ears import Asked, asked, further, listen, rule, versions
+from lipsound2.scoring.metrics import METRICS, ClipScores, measure
+from lipsound2.scoring.sources import REAL, Sounds, choose_ids, find_systems, locate, read_origin, read_wav
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
@@ -33,6 +34,7 @@ def score(
     *,
     out: Path | None = None,
     ids: Path | None = None,
+    also: tuple[str, ...] = (),
     nj: int = 2,
     launcher: str = "local",
     resamples: int = bootstrap.RESAMPLES,
@@ -49,24 +51,31 @@ def score(
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        also: further scores, of speech without a reference, see `ears.KINDS`.
         nj: worker processes, or jobs with slurm.
         launcher: local or slurm.
         resamples: draws of the bootstrap.
         seed: of the bootstrap.
 
     Raises:
-        LipsoundError: no speech, no true sounds, or none of the clips spoken.
+        LipsoundError: no speech, no true sounds, none of the clips spoken, or a further score cannot be had.
     """
     for package in ("pystoi", "pesq"):
         require(package, "metrics")
     out = out or hyp / "scores"
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    data = ids or locate(read_origin(hyp).get("data"), hyp)
+    wanted = asked(also, data, ref.parent / "landmarks" if reference.is_archive else None)
+    rules, measured_with = rule(further(wanted)), {**_versions(), **versions(wanted)}
     stamp = Stamp(
         out,
         "score",
-        {"clips": which, "resamples": resamples, "seed": seed, "rule": RULE + VERDICT_RULE, **_versions()},
-        [ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])],
+        {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
+        [
+            *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
+            *(path for what in wanted for path in what.inputs),
+        ],
     )
     if stamp.fresh():
         print((out / TABLE).read_text(encoding="utf-8"))
@@ -74,11 +83,11 @@ def score(
         return
     with folder_lock(out, "score"):
         if launcher == "local":
-            scores = _scores(reference, systems, names, nj)
+            scores = _scores(reference, systems, wanted, names, nj)
         else:
             parts = batches(names)
             spread = each(
-                MakeScorer(reference, systems),
+                MakeScorer(reference, systems, wanted),
                 parts,
                 where=out,
                 step="score",
@@ -88,18 +97,20 @@ def score(
             )
             scores = {name: row for part in spread for name, row in part}
         stamp.clear()
-        rows = [Row(name, system, scores[name][system]) for system in systems for name in names]
-        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in rows):
+        judged = [*systems, *([REAL] if wanted and REAL not in systems else [])]
+        rows = [Row(name, system, scores[name][system]) for system in judged for name in names]
+        spoken = [row for row in rows if row.system in systems]
+        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
         summary = summarise(rows, utt2spk, resamples=resamples, seed=seed)
         write_clips(out / CLIPS, rows)
         content = {
             **to_json(summary),
             "clips": which,
-            "rule": RULE.splitlines(),
+            "rule": rules.splitlines(),
             "verdict_rule": VERDICT_RULE,
             "bootstrap": {"resamples": resamples, "seed": seed, "level": bootstrap.LEVEL},
-            "measured_with": _versions(),
+            "measured_with": measured_with,
             "speech": {key: read_origin(hyp)[key] for key in ("vocoder", "target") if key in read_origin(hyp)},
         }
         write_text(out / SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -114,10 +125,10 @@ def _versions() -> dict[str, str]:
 
 
 def _scores(
-    reference: Sounds, systems: Mapping[str, Path], names: Sequence[str], nj: int
+    reference: Sounds, systems: Mapping[str, Path], wanted: tuple[Asked, ...], names: Sequence[str], nj: int
 ) -> dict[str, dict[str, ClipScores]]:
     """Scores by clip and system."""
-    clip = functools.partial(score_clip, reference, dict(systems))
+    clip = functools.partial(score_clip, reference, dict(systems), wanted)
     bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
     return dict(bar)
 
@@ -129,14 +140,16 @@ class MakeScorer:
     Attributes:
         reference: the true sounds.
         systems: system -> folder of its speech.
+        wanted: further scores.
     """
 
     reference: Sounds
     systems: Mapping[str, Path]
+    wanted: tuple[Asked, ...] = ()
 
     def __call__(self) -> Callable[[Sequence[str]], list[tuple[str, dict[str, ClipScores]]]]:
         """Clips -> the scores of each by system."""
-        return lambda names: [score_clip(self.reference, self.systems, name) for name in names]
+        return lambda names: [score_clip(self.reference, self.systems, self.wanted, name) for name in names]
 
 
 def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tuple[str, dict[str, ClipScores]]]:
@@ -158,16 +171,28 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
         ) from error
 
 
-def score_clip(reference: Sounds, systems: Mapping[str, Path], name: str) -> tuple[str, dict[str, ClipScores]]:
-    """Scores of one clip by system; what cannot be read is at the floor, with the reason."""
+def score_clip(
+    reference: Sounds, systems: Mapping[str, Path], wanted: Sequence[Asked], name: str
+) -> tuple[str, dict[str, ClipScores]]:
+    """Scores of one clip by system; what cannot be read is at the floor, with the reason.
+
+    Where further scores are wanted, the true sound is judged by them too.
+    """
+    every = (*METRICS, *further(wanted))
+    real = {REAL: further(wanted)} if wanted and REAL not in systems else {}
     try:
         true = reference[name]
     except ClipFailure as failure:
-        return name, {system: ClipScores.floor(failure.reason, tuple(METRICS)) for system in systems}
+        reason = failure.reason
+        floors = {system: ClipScores.floor(reason, every) for system in systems}
+        return name, floors | {system: ClipScores.floor(reason, scores) for system, scores in real.items()}
     scores = {}
     for system, folder in systems.items():
         try:
-            scores[system] = measure(true, read_wav(folder / f"{name}.wav"))
+            speech = read_wav(folder / f"{name}.wav")
         except ClipFailure as failure:
-            scores[system] = ClipScores.floor(failure.reason, tuple(METRICS))
-    return name, scores
+            scores[system] = ClipScores.floor(failure.reason, every)
+            continue
+        scores[system] = measure(true, speech)
+        scores[system].add(listen(wanted, name, speech, len(true)))
+    return name, scores | {system: listen(wanted, name, true, len(true), "silent-reference") for system in real}

@@ -12,11 +12,13 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.scoring.metrics import to_rate
 
 # The systems of `synthesis.py`, in the order of tables, and what a reader is told about each.
+REAL = "real"  # the true sound, where it is judged as the systems are
 SYSTEMS = {
     "generated": "model, shown the clip",
     "real_mel": "real mel, vocoded (ceiling)",
     "mismatched": "model, shown another sentence",
     "mean_mel": "mean mel of the training set",
+    REAL: "true sound, judged alike",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.bootstrap import Interval
-from lipsound2.scoring.metrics import METRICS, PICTURE, RULE, ClipScores
+from lipsound2.scoring.ears import measured, rule
+from lipsound2.scoring.metrics import FURTHER, KNOWN, METRICS, PICTURE, ClipScores
 from lipsound2.scoring.sources import SYSTEMS
 
 THRESHOLD = 0.10  # ESTOI that showing the right clip must add
@@ -62,7 +63,7 @@ class System:
 
     Attributes:
         clips: how many.
-        scores: metric -> mean and interval.
+        scores: metric -> mean and interval; without those that nobody asked for or that suit no clip.
         failed: clips with a metric at its floor.
         failures: `reason` or `metric: reason` -> clips.
         mismatched_lengths: clips whose length is off by more than one picture.
@@ -103,9 +104,13 @@ def summarise(
     for speaker in sorted({utt2spk[row.id] for row in rows}):
         entry: dict[str, Any] = {}
         for name, own in by_system.items():
-            values = _values([row for row in own if utt2spk[row.id] == speaker])
-            entry["clips"] = len(values)
-            entry[name] = dict(zip(METRICS, map(float, values.mean(axis=0)), strict=True))
+            spoken = [row for row in own if utt2spk[row.id] == speaker]
+            entry["clips"] = len(spoken)
+            entry[name] = {
+                score: float(values[:, column].mean())
+                for scores, values in _together(spoken)
+                for column, score in enumerate(scores)
+            }
         speakers[speaker] = entry
     return Summary(systems, speakers, judge(by_system, resamples=resamples, seed=seed))
 
@@ -136,21 +141,35 @@ def judge(
     )
 
 
-def _values(rows: Sequence[Row]) -> np.ndarray:
-    return np.array([[row.scores.values[name] for name in METRICS] for row in rows])
+def _together(rows: Sequence[Row]) -> list[tuple[list[str], np.ndarray]]:
+    """Scores with their values (clips, scores): first those that all clips have, then each of the others by itself."""
+    names = measured(row.scores.values for row in rows)
+    whole = [name for name in names if all(name in row.scores.values for row in rows)]
+    groups = ([whole] if whole else []) + [[name] for name in names if name not in whole]
+    return [
+        (
+            group,
+            np.array([[row.scores.values[name] for name in group] for row in rows if group[0] in row.scores.values]),
+        )
+        for group in groups
+    ]
 
 
 def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
     failures: Counter[str] = Counter()
     for row in rows:
         reasons = row.scores.failures
-        if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:
+        if reasons.keys() >= METRICS.keys() and len(set(reasons.values())) == 1:
             failures[next(iter(reasons.values()))] += 1
         else:
-            failures.update(f"{METRICS[name].title}: {reason}" for name, reason in reasons.items())
+            failures.update(f"{KNOWN[name].title}: {reason}" for name, reason in reasons.items())
     return System(
         clips=len(rows),
-        scores=dict(zip(METRICS, bootstrap.intervals(_values(rows), resamples=resamples, seed=seed), strict=True)),
+        scores={
+            name: value
+            for names, values in _together(rows)
+            for name, value in zip(names, bootstrap.intervals(values, resamples=resamples, seed=seed), strict=True)
+        },
         failed=sum(bool(row.scores.failures) for row in rows),
         failures=dict(sorted(failures.items())),
         mismatched_lengths=sum(row.scores.mismatched_length for row in rows),
@@ -159,10 +178,11 @@ def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
 
 def table(systems: Mapping[str, System]) -> str:
     """The scores as a Markdown table."""
-    header = ["system", "clips", *(metric.title for metric in METRICS.values()), "failures"]
+    scores = measured(system.scores for system in systems.values())
+    header = ["system", "clips", *(KNOWN[name].title for name in scores), "failures"]
     body = []
     for name, system in systems.items():
-        cells = [system.scores[key].format(metric.digits) for key, metric in METRICS.items()]
+        cells = [system.scores[key].format(KNOWN[key].digits) if key in system.scores else "-" for key in scores]
         body.append(
             [f"{name}: {SYSTEMS[name]}" if name in SYSTEMS else name, str(system.clips), *cells, failures(system)]
         )
@@ -192,25 +212,32 @@ def failures(system: System) -> str:
 
 def page(summary: Summary, which: str) -> str:
     """The table with its rule and verdict, as `table.md` and the terminal show them."""
-    rule = "\n".join(f"- {line}" for line in [*RULE.splitlines(), *VERDICT_RULE.splitlines()])
+    lines = rule(score for system in summary.systems.values() for score in system.scores) + "\n" + VERDICT_RULE
+    rules = "\n".join(f"- {line}" for line in lines.splitlines())
     return (
         f"{table(summary.systems)}\n\n"
-        f"Mean and 95 % percentile bootstrap interval over {which}.\n\n{rule}\n\n"
+        f"Mean and 95 % percentile bootstrap interval over {which}.\n\n{rules}\n\n"
         f"**Lips are read: {summary.verdict.word}.** {summary.verdict.sentence}\n"
     )
 
 
-_COLUMNS = ["id", "system", *METRICS, "length_difference", "failures"]
+_ABSENT = "-"
+
+
+def _columns(scores: Iterable[str]) -> list[str]:
+    return ["id", "system", *scores, "length_difference", "failures"]
 
 
 def write_clips(path: Path, rows: Sequence[Row]) -> None:
     """`clips.tsv`: one line a clip and system."""
+    scores = measured(row.scores.values for row in rows)
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow(_columns(scores))
     for row in rows:
-        values = [f"{row.scores.values[name]:.5f}" for name in METRICS]
-        reasons = ",".join(f"{name}={reason}" for name, reason in row.scores.failures.items()) or "-"
+        found = row.scores.values
+        values = [f"{found[name]:.5f}" if name in found else _ABSENT for name in scores]
+        reasons = ",".join(f"{name}={reason}" for name, reason in row.scores.failures.items()) or _ABSENT
         writer.writerow([row.id, row.system, *values, row.scores.difference, reasons])
     write_text(path, text.getvalue())
 
@@ -224,14 +251,16 @@ def read_clips(path: Path) -> list[Row]:
     rows = []
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
-        if reader.fieldnames != _COLUMNS:
+        columns = list(reader.fieldnames or ())
+        scores = [*METRICS, *(name for name in FURTHER if name in columns)]
+        if columns != _columns(scores):
             raise LipsoundError(
-                f"{path}: expected the columns {' '.join(_COLUMNS)}, found {' '.join(reader.fieldnames or ())}; "
-                "run lipsound2 score again"
+                f"{path}: expected the columns {' '.join(_columns(METRICS))}, with further scores before the last two, "
+                f"found {' '.join(columns)}; run lipsound2 score again"
             )
         for line in reader:
             reasons = dict(item.split("=", 1) for item in line["failures"].split(",") if "=" in item)
-            values = {name: float(line[name]) for name in METRICS}
+            values = {name: float(line[name]) for name in scores if line[name] != _ABSENT}
             rows.append(Row(line["id"], line["system"], ClipScores(values, reasons, int(line["length_difference"]))))
     return rows
 

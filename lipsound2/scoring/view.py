@@ -8,11 +8,11 @@ from typing import Any
 
 from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import CONTROLS, Provenance
+from lipsound2.scoring.sources import REAL
 from lipsound2.scoring.summary import Row, Summary
 from lipsound2.scoring.text import TextSummary
 from lipsound2.scoring.text_summary import TextLine
 
-REAL = "real"  # among the systems of text scores: the true sound
 # What a system is called on the page, and what a reader is told about it.
 SHORT = {
     "generated": "Model",
@@ -25,7 +25,7 @@ SHORT = {
 EXPLAINED = {
     "generated": "the model, shown the clip",
     "heard": "what the model itself recognised",
-    REAL: "what the recogniser is worth",
+    REAL: "the truth, judged alike",
     "real_mel": "the real mel through the same vocoder",
     "mismatched": "the model, shown another sentence",
     "mean_mel": "the training set's mean, nothing seen",

@@ -1,0 +1,163 @@
+"""What a mel-spectrogram is made of, and its filters: without torch, for those who compare mels or speak without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lipsound2.config import from_mapping, read_yaml, to_mapping
+from lipsound2.errors import LipsoundError
+
+SAMPLE_RATE = 16_000  # of every sound in a dump, in Hz
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """What a mel-spectrogram is made of. Two sets of features fit together only when all of this is equal.
+
+    Attributes:
+        name: short name; the kind in the dump is `mel-<name>`.
+        sample_rate: samples per second.
+        n_fft: points of the Fourier transform.
+        window: samples of the (periodic) Hann window, at most `n_fft`.
+        hop: samples from frame to frame.
+        bands: number of mel bands.
+        fmin: lower edge of the first band in Hz.
+        fmax: upper edge of the last band in Hz.
+        floor: smallest mel magnitude before the logarithm.
+    """
+
+    name: str
+    sample_rate: int = SAMPLE_RATE
+    n_fft: int = 1024
+    window: int = 640
+    hop: int = 160
+    bands: int = 80
+    fmin: float = 0.0
+    fmax: float = 8000.0
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        where = f"mel '{self.name}'"
+        if not 0 < self.hop <= self.window <= self.n_fft:
+            raise LipsoundError(
+                f"{where}: expected 0 < hop <= window <= n_fft, found hop {self.hop}, window {self.window}, "
+                f"n_fft {self.n_fft}"
+            )
+        if self.n_fft % 2 or (self.window - self.hop) % 2:
+            raise LipsoundError(
+                f"{where}: n_fft and (window - hop) must be even so that frames lie symmetrically, found n_fft "
+                f"{self.n_fft}, window {self.window}, hop {self.hop}"
+            )
+        if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
+            raise LipsoundError(
+                f"{where}: expected 0 <= fmin < fmax <= {self.sample_rate / 2:g} Hz, "
+                f"found {self.fmin:g} and {self.fmax:g}"
+            )
+        if self.bands < 1 or self.floor <= 0:
+            raise LipsoundError(f"{where}: bands and floor must be positive, found {self.bands} and {self.floor:g}")
+
+    @property
+    def reach(self) -> int:
+        """Samples a frame's window reaches beyond its hop, on each side."""
+        return (self.window - self.hop) // 2
+
+    @property
+    def shortest(self) -> int:
+        """Samples a sound needs: one frame, and enough to reflect."""
+        return max(self.hop, self.reach + 1)
+
+    @property
+    def bins(self) -> int:
+        """Frequency bins of a magnitude spectrum."""
+        return self.n_fft // 2 + 1
+
+
+MELS: dict[str, MelConfig] = {
+    # Four frames a picture at 25 fps; the finer grid keeps more speech through Griffin-Lim.
+    "fine": MelConfig(name="fine", n_fft=1024, window=640, hop=160),
+    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half frames a picture.
+    "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
+}
+
+
+def mel_config(name: str) -> MelConfig:
+    """The mel of that name.
+
+    Raises:
+        LipsoundError: there is none.
+    """
+    if name not in MELS:
+        raise LipsoundError(f"unknown mel '{name}'; one of: {', '.join(MELS)}")
+    return MELS[name]
+
+
+def stored_config(kind: Path | str) -> MelConfig:
+    """The `MelConfig` a mel kind of a dump was made with (`DUMP/mel-<name>/kind.yaml`).
+
+    Raises:
+        LipsoundError: the folder holds no mel; the message says what is wrong with its `kind.yaml`.
+    """
+    path = Path(kind) / "kind.yaml"
+    return from_mapping(MelConfig, read_yaml(path), str(path))
+
+
+def same_mel(found: MelConfig, wanted: MelConfig, what: str) -> None:
+    """Make sure that two mels are the same.
+
+    Args:
+        found: the mel something was made with.
+        wanted: the mel that is needed.
+        what: the thing, for the message, such as `the vocoder exp/hifigan`.
+
+    Raises:
+        LipsoundError: they differ; the message names the differing keys with both values.
+    """
+    ours, theirs = to_mapping(wanted), to_mapping(found)
+    # The name alone decides nothing: two names for one setting are the same mel.
+    differing = [
+        f"{key} is {theirs[key]}, wanted {ours[key]}" for key in ours if key != "name" and ours[key] != theirs[key]
+    ]
+    if differing:
+        raise LipsoundError(f"{what} was made for another mel than '{wanted.name}': {'; '.join(differing)}")
+
+
+def frames_of(samples: int, config: MelConfig) -> int:
+    """Frames a sound of that many samples has."""
+    return samples // config.hop
+
+
+def mel_filters(config: MelConfig) -> np.ndarray:
+    """Slaney's mel filter bank (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above, each of unit area.
+
+    Returns:
+        (bands, n_fft // 2 + 1) float64.
+    """
+    bins = np.linspace(0.0, config.sample_rate / 2, config.bins)
+    return slaney_filters(bins, config.bands, config.fmin, config.fmax)
+
+
+def slaney_filters(bins: np.ndarray, bands: int, fmin: float, fmax: float) -> np.ndarray:
+    """Slaney's filters (bands, len(bins)) float64 at the frequencies `bins` in Hz."""
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(fmin), _hz_to_mel(fmax), bands + 2))
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clip(min=0.0)
+    return triangles * (2.0 / (high - low))
+
+
+_LINEAR_HZ = 200.0 / 3.0  # Hz per mel below the knee
+_KNEE_HZ = 1000.0
+_KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
+_LOG_STEP = np.log(6.4) / 27.0  # 27 mels from 1 to 6.4 kHz
+
+
+def _hz_to_mel(hertz: float) -> float:
+    if hertz < _KNEE_HZ:
+        return hertz / _LINEAR_HZ
+    return float(_KNEE_MEL + np.log(hertz / _KNEE_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, _KNEE_HZ * np.exp((mel - _KNEE_MEL) * _LOG_STEP))
