@@ -58,7 +58,8 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
             for name in sorted(mels):
                 archive.write(name, sums(mels[name]))
     targets = {name: rng.standard_normal((count, 8)).astype(np.float32) for name, count in LENGTHS.items()}
-    write_kind(folder / "targets-pase_grid", targets, LENGTHS, {"kind": "targets"})
+    for kind in ("targets-pase_grid", "targets-pase"):
+        write_kind(folder / kind, targets, LENGTHS, {"kind": "targets"})
     times = {"s1-a": "0.2 0.4 blue 0.4 0.52 at", "s1-b": "0 0.3 red"}  # those of s1-c are not known
     return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1"), word_times=times), folder
 

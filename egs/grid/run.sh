@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # LipSound2 on the GRID corpus: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
-# With a config of the task recognise: sound -> training of a recogniser -> text -> word errors and a report.
+# With a config of the tasks recognise or classify: sound or lips -> training of a recogniser -> text -> word errors.
+# With the config of LiRA's pretext: what a lip reader begins from.
 # Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -17,11 +18,14 @@ lists=                      # folder of TSV lists, for --protocol lists
 config=conf/parallel.yaml   # training config
 override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
 mel=fine                    # mel of the config's target: fine or paper
-init=                       # experiment or pack to start from
-exp=                        # experiment folder; empty: exp/<protocol>_<config>
-data=                       # folder of the data dirs; empty: data/<protocol>
+target=                     # what the pretext predicts, as lipsound2 targets takes it: pase:EXP, mfcc, logmel, ...
+init=                       # experiment or pack to start from, or whose trunk a config of features-... stands behind
+shares=                     # per cent of the labels: "1 5 20" makes the sets train-01, train-05, train-20
+train=train                 # set to learn from, such as train-05
+exp=                        # experiment folder; empty: exp/<protocol>_<config>, with the share of the labels
+data=                       # folder of the data dirs; empty: data/<protocol>, of single words data/<protocol>_words
 dump=dump                   # folder of crops, sounds, mels
-sets="test"                 # sets to speak or to hear, and score, separated by blanks
+sets="test"                 # sets to speak, to hear or to read, and score, separated by blanks
 asr=own                     # who hears the speech: own (trained on true sound), pocketsphinx:grid, ...; empty: nobody
 ears=conf/asr_conformer.yaml # config of our own recogniser
 grammar=                    # a recogniser also listens for the sentences of this grammar alone, such as grid
@@ -33,10 +37,18 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/stages.sh
 . "$root/utils/stages.sh"
+# shellcheck source=../../utils/config.sh
+. "$root/utils/config.sh"
 
-exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
-data=${data:-data/$protocol}
-task=$(sed -n 's/^task: *//p' "$config")
+task=$(key task) input=$(key input) goal=$(key target)
+case $task:$goal in
+  recognise:* | classify:*) makes=text ;;
+  regress:targets-*) makes=features ;;
+  *) makes=speech ;;
+esac
+[ "$task" = classify ] && cut=_words by=text || cut='' by=speaker
+exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)${train#train}}
+data=${data:-data/$protocol$cut}
 
 if stage 0 "find or download the corpus, write the data dirs"; then
   if [ "$corpus" = downloads ]; then # what is there already is not fetched again
@@ -44,49 +56,66 @@ if stage 0 "find or download the corpus, write the data dirs"; then
   fi
   lipsound2 prepare grid "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
   lipsound2 validate data/all
+  if [ "$task" = classify ]; then
+    for set in train valid $sets; do
+      lipsound2 words "data/$protocol/$set" "$data/$set"
+    done
+  fi
+  for share in $shares; do
+    lipsound2 subset "$data/train" "$data/train-$(printf %02d "$share")" --share "${share}e-2" --by "$by"
+  done
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
   lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
 fi
 
-if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+if stage 2 "sound aligned to the picture, mel-spectrograms; for LiRA targets, or the states of a frozen trunk"; then
   lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+  if [ "$makes" = features ]; then
+    lipsound2 targets data/all "$dump" --target "${target:?say what the pretext predicts: --target}" \
+      --name "${goal#targets-}" --train "$data/$train" --nj "$nj"
+  elif [[ $input = features-* ]]; then
+    lipsound2 features "${init:?say whose trunk is frozen: --init}" data/all "$dump" --name "${input#features-}" \
+      --nj "$nj" --ngpu "$ngpu"
+  fi
 fi
 
 if stage 3 "training"; then
-  lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
-    --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
+  [[ $input = features-* ]] && begin='' || begin=$init # behind a frozen trunk everything is new
+  lipsound2 train "$config" --train "$data/$train" --valid "$data/valid" \
+    --dump "$dump" --exp "$exp" ${begin:+--init "$begin"} ${override:+--override "$override"} --ngpu "$ngpu" \
     --launcher "$launcher"
 fi
 
-if stage 4 "synthesis with the three controls, or recognition"; then
+if stage 4 "synthesis with the three controls, or text"; then
   for set in $sets; do
-    if [ "$task" = recognise ]; then
+    if [ "$makes" = text ]; then
       for way in greedy $grammar; do
         lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/$way" --dump "$dump" --grammar "${way/greedy/}" \
           --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
       done
-    else
+    elif [ "$makes" = speech ]; then
       lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
         --nj "$nj" --launcher "$launcher"
     fi
   done
+  [ "$makes" != features ] || echo "nothing to speak or to read: lip readers begin from $exp with --init"
 fi
 
 if stage 5 "scores, verdict, report"; then
   own=exp/${protocol}_$(basename "$ears" .yaml)
-  if [ "$task" != recognise ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
+  if [ "$makes" = speech ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
     ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --data "$data" --dump "$dump" --ngpu "$ngpu" \
       --stage 3 --stop-stage 3
     asr=,$asr, asr=${asr/,own,/,$own,} # the word alone, not a part of somebody's path; commas at the ends do no harm
   fi
   for set in $sets; do
-    if [ "$task" = recognise ]; then
+    if [ "$makes" = text ]; then
       for heard in "$exp/text/$set"/*/; do
         lipsound2 score "$data/$set" "$heard" --out "$exp/scores/$set"
       done
-    else
+    elif [ "$makes" = speech ]; then
       for way in greedy $grammar; do
         lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" \
           ${asr:+--asr "$asr" --text "$data/$set" --grammar "${way/greedy/}"} --launcher "$launcher"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from lipsound2.names import Names
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.words import UNKNOWN, WordTimes
+
+log = logging.getLogger(__name__)
 
 STATISTICS = 10_000  # clips that statistics of a training set are taken of; all features of a million are 280 GB
 
@@ -95,6 +98,8 @@ class CropsAndFeatures:
         augmentation: what is done to training samples.
         training: `lengths` are those of augmented samples.
         keep: gigabytes of decoded crops that are kept for the next epoch.
+        words: which word is said when, where that is known.
+        least: pictures that a clip must have; how many have fewer is told.
 
     Raises:
         LipsoundError: a kind is missing, or no clip of `data` is in it.
@@ -110,19 +115,28 @@ class CropsAndFeatures:
         training: bool,
         keep: float = 0.0,
         words: WordTimes | None = None,
+        least: int = 1,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
         there = [archive.ids.places(data.ids) >= 0 for archive in (self.crops, self.features)]
         places = np.flatnonzero(there[0] & there[1])
         self.ids = Names(data.ids.keys[places])
+        pictures = self.crops.frames().of(self.ids)
+        if (short := pictures < least).any():
+            log.warning(
+                "%s: %d of %d clips have fewer than the %d pictures that the first convolution sees at once, '%s' "
+                "first; they are left out",
+                *(data.path, short.sum(), len(short), least, self.ids[int(short.argmax())]),
+            )
+            places, pictures = places[~short], pictures[~short]
+            self.ids = Names(data.ids.keys[places])
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}; "
                 "run stages 1 and 2 on the data dir that holds them"
             )
         window = augmentation.augment_window if training else 0
-        pictures = self.crops.frames().of(self.ids)
         self.lengths = np.minimum(pictures, window) if window else pictures
         self._ratio = ratio
         self._augmentation = augmentation

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.speech import Utterance
 from lipsound2.tasks.words import WordTimes
+
+log = logging.getLogger(__name__)
 
 
 class LipUtterances:
@@ -28,6 +31,7 @@ class LipUtterances:
         training: samples will be augmented.
         words: which word is said when, where that is known.
         keep: gigabytes of decoded crops that are kept for the next epoch.
+        least: pictures that a clip must have.
 
     Attributes:
         ids: clip ids.
@@ -47,10 +51,11 @@ class LipUtterances:
         training: bool,
         words: WordTimes,
         keep: float = 0.0,
+        least: int = 1,
     ) -> None:
         archive = Archive(crops)
         frames = archive.frames()
-        self.ids = [name for name in data.ids if name in frames and texts.get(name)]
+        self.ids = with_pictures({name: name for name in data.ids if texts.get(name)}, frames, data, crops, least)
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips has both a text and pictures in {crops}; "
@@ -74,6 +79,35 @@ class LipUtterances:
             pictures, _, places = augment(pictures, nothing, 1.0, self._augmentation, rng)
         text = self._texts[name]
         return Utterance(name, pictures, self._encode(text), text, self._words.at(name, places))
+
+
+def with_pictures(
+    labelled: Mapping[str, str], frames: Mapping[str, int], data: DataDir, crops: Path, least: int = 1
+) -> list[str]:
+    """The labelled clips that can be looked at; how many cannot is told.
+
+    Args:
+        labelled: clip -> the recording that it is, or is cut out of.
+        frames: recording -> its pictures.
+        data: data dir of the clips, for messages.
+        crops: archive folder of the pictures, likewise.
+        least: pictures that a recording must have, such as the first convolution sees at once.
+    """
+    absent = [name for name, recording in labelled.items() if recording not in frames]
+    short = [name for name, recording in labelled.items() if frames.get(recording, least) < least]
+    if absent:
+        log.warning(
+            "%s: %d of %d clips have a text and no pictures in %s, '%s' first; they are left out",
+            *(data.path, len(absent), len(labelled), crops, absent[0]),
+        )
+    if short:
+        log.warning(
+            "%s: %d of %d clips have fewer than the %d pictures that the first convolution sees at once, '%s' first; "
+            "they are left out",
+            *(data.path, len(short), len(labelled), least, short[0]),
+        )
+    left = {*absent, *short}
+    return [name for name in labelled if name not in left]
 
 
 def width_of(crops: Path) -> int:

@@ -140,9 +140,8 @@ class Recognise:
     def _clips(self, data: DataDir, kind: Path, texts: dict[str, str], words: WordTimes, training: bool) -> Clips:
         given = self.augmentation
         if isinstance(given, AugmentConfig):
-            return LipUtterances(
-                data, kind, self.tokenizer.encode, given, texts, training, words, self.settings.keep_decoded
-            )
+            keep, least = self.settings.keep_decoded, 1 if self._width else self.network.trunk_context
+            return LipUtterances(data, kind, self.tokenizer.encode, given, texts, training, words, keep, least)
         return Utterances(data, kind, self.tokenizer.encode, given, texts, training, words)
 
     def _texts(self, data: DataDir) -> dict[str, str]:

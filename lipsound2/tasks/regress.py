@@ -28,6 +28,7 @@ from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.models import regression_model
+from lipsound2.models.lip_trunk import TrunkConfig
 from lipsound2.models.regressor import FrameRegressor, Prediction, mask
 from lipsound2.scoring.metrics import estoi, stoi
 from lipsound2.tasks.augment import AugmentConfig
@@ -169,6 +170,7 @@ class Regress:
         kinds = (self.settings.input, self.settings.target)
         times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
         self.words = vocabulary(times[0])
+        least = self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1
         training = CropsAndFeatures(
             train,
             dump,
@@ -178,9 +180,17 @@ class Regress:
             training=True,
             keep=self.settings.keep_decoded,
             words=WordTimes(times[0], self.words),
+            least=least,
         )
         validation = CropsAndFeatures(
-            valid, dump, kinds, self.ratio, self.augmentation, training=False, words=WordTimes(times[1], self.words)
+            valid,
+            dump,
+            kinds,
+            self.ratio,
+            self.augmentation,
+            training=False,
+            words=WordTimes(times[1], self.words),
+            least=least,
         )
         if not isinstance(self.target, Features):  # those are normalised already
             self.mean, self.std = statistics(dump / self.settings.target, training.ids.spread(STATISTICS))

@@ -15,6 +15,7 @@ from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tables import parse_words
 from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.lips import with_pictures
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.speech import padded
 from lipsound2.tasks.words import PICTURE_RATE
@@ -109,7 +110,7 @@ class WordWindows:
         frames = archive.frames()
         segments = data.table("segments")
         spans = {name: _segment(segments[name]) if segments else (name, 0.0, 0.0) for name in data.ids}
-        self.ids = [name for name in data.ids if spans[name][0] in frames]
+        self.ids = with_pictures({name: spans[name][0] for name in data.ids}, frames, data, crops)
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data)} clips has pictures in {crops}; run stage 1 on a data dir that "

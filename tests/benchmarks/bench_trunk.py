@@ -1,0 +1,197 @@
+"""The trunk of lips beside a plainly written conv3D + ResNet-18 of the same sizes; a training step of a lip reader.
+
+    python tests/benchmarks/bench_trunk.py [--batch 16] [--pictures 25] [--rounds 5] [--threads 1] [--config conf.yaml]
+
+Pictures a second of processor time, because other work on the machine does not count in it; the two take turns,
+medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the same written out, behind a stem of
+the sizes of ours; it computes padded pictures like all others. Forward is in evaluation mode, forward and backward in
+training mode; padded: every second clip is half as long, and only pictures that belong to clips are counted. With
+--config (one of task recognise or classify, of `mouth`) sizes are that config's, and a training step of it is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.recogniser import Recogniser
+from lipsound2.tasks import load_config
+from lipsound2.tasks.speech import UtteranceBatch
+from lipsound2.tasks.word_windows import WindowBatch
+from lipsound2.tasks.words import UNKNOWN
+from lipsound2.training.optimiser import make_optimiser
+
+TOKENS = WORDS = 50
+
+
+class PlainBlock(nn.Module):
+    """ResNet-18's block, as everybody writes it."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, h', w')."""
+        beside = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + beside)
+
+
+class PlainTrunk(nn.Module):
+    """Conv3D, batch norm, ReLU, 3D pool, then the residual stages on every picture of the batch, padded or not."""
+
+    def __init__(self, config: TrunkConfig, stages: nn.Module) -> None:
+        super().__init__()
+        self.pool = config.trunk_pool
+        width, context = config.trunk_widths[0], config.trunk_context
+        self.conv = nn.Conv3d(1, width, (context, 7, 7), (1, 2, 2), (context // 2, 3, 3), bias=False)
+        self.norm = nn.BatchNorm3d(width)
+        self.stages = stages
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float32 (B, T, H, W), already normalised, to (B, T, outputs)."""
+        x = F.relu(self.norm(self.conv(pixels[:, None])))
+        if self.pool:
+            x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        x = x.transpose(1, 2)
+        batch, pictures = x.shape[:2]
+        return self.stages(x.reshape(-1, *x.shape[2:])).mean((2, 3)).view(batch, pictures, -1)
+
+
+def plain_stages(config: TrunkConfig) -> tuple[nn.Module, str]:
+    """The residual stages, and who wrote them."""
+    full = tuple(config.trunk_widths) == (64, 128, 256, 512) and config.trunk_blocks == 2
+    if full and importlib.util.find_spec("torchvision"):
+        from torchvision.models import resnet18
+
+        network = resnet18()
+        return nn.Sequential(network.layer1, network.layer2, network.layer3, network.layer4), "torchvision"
+    stages, inputs = [], config.trunk_widths[0]
+    for stage, width in enumerate(config.trunk_widths):
+        for block in range(config.trunk_blocks):
+            stages.append(PlainBlock(inputs, width, 2 if stage and not block else 1))
+            inputs = width
+    return nn.Sequential(*stages), "written out"
+
+
+def taking_turns(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of processor time of each function, after one round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(rounds + 1):
+        for name, function in functions.items():
+            begun = time.process_time()
+            function()
+            if number:
+                times[name].append(time.process_time() - begun)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int) -> None:
+    """The table of both trunks."""
+    ours = LipTrunk(config)
+    stages, author = plain_stages(config)
+    plain = PlainTrunk(config, stages)
+    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
+    same = torch.full((batch,), pictures)
+    halved = same.clone()
+    halved[1::2] = pictures // 2
+
+    def passes(run: Callable[[], Tensor], network: nn.Module, learning: bool) -> Callable[[], None]:
+        def once() -> None:
+            network.train(learning)
+            with torch.set_grad_enabled(learning):
+                states = run()
+            if learning:
+                states.sum().backward()
+                network.zero_grad()
+
+        return once
+
+    print(f"{batch} clips of {pictures} pictures; pictures a second; beside ResNet-18 {author}")
+    print("| | ours | plain | times | ours, padded | plain, padded | times |\n|---|---|---|---|---|---|---|")
+    for learning, title in ((False, "forward"), (True, "forward and backward")):
+        # The plain one takes pixels as ours makes them: they are no part of the network, but both must pay for them.
+        each = taking_turns(
+            rounds,
+            ours=passes(lambda: ours(video, same), ours, learning),
+            padded=passes(lambda: ours(video, halved), ours, learning),
+            plain=passes(lambda: plain(ours.pixels(video)), plain, learning),
+        )
+        whole, part = int(same.sum()), int(halved.sum())
+        cells = [
+            *(f"{whole / each['ours']:.0f}", f"{whole / each['plain']:.0f}", f"{each['plain'] / each['ours']:.2f}"),
+            *(f"{part / each['padded']:.0f}", f"{part / each['plain']:.0f}", f"{each['plain'] / each['padded']:.2f}"),
+        ]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
+
+
+def step(path: Path, batch: int, pictures: int, rounds: int) -> None:
+    """A training step of a lip reader's config on noise: pictures a second, seconds, peak memory."""
+    run = load_config(path)
+    task = run.task
+    ids = [str(number) for number in range(batch)]
+    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
+    lengths = torch.full((batch,), pictures)
+    if task.name == "classify":
+        task.words = [str(number) for number in range(WORDS)]
+        clips = WindowBatch(ids, video, lengths, torch.ones(batch, pictures), torch.randint(0, WORDS, (batch,)))
+        model = task.build()
+    else:
+        said = max(1, pictures // 12)
+        tokens, counts = torch.randint(2, TOKENS, (batch, said)), torch.full((batch,), said)
+        words = torch.full((batch, pictures), UNKNOWN)
+        clips = UtteranceBatch(ids, video, lengths, tokens, counts, ids, words, 1)
+        model = Recogniser("lips", task.network, 0, TOKENS)
+    model.train()
+    optimiser = make_optimiser(model, run.train)
+
+    def once() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=run.train.precision == "bf16"):
+            loss = task.loss(model, clips, 0.5)
+        (loss.total / loss.weight).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    seconds = taking_turns(rounds, step=once)["step"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{path.stem}: a step takes {seconds:.2f} s, {batch * pictures / seconds:.0f} pictures a second; "
+        f"at most {peak:.2f} GiB resident, the trunks above included"
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--pictures", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--config", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    config = load_config(arguments.config).task.network if arguments.config else TrunkConfig()
+    trunks(config, arguments.batch, arguments.pictures, arguments.rounds)
+    if arguments.config:
+        step(arguments.config, arguments.batch, arguments.pictures, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

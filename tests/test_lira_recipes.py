@@ -1,0 +1,228 @@
+"""egs/lrw, egs/lrs2, egs/lrs3 and egs/grid/run_lira.sh on generated corpora, as a user runs them; clips of no use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_regress import write_kind
+from wild_corpora import make_lrs2, make_lrs3, make_lrw
+
+from lipsound2.archive import Archive
+from lipsound2.config import read_yaml, write_yaml
+from lipsound2.corpora.sentences import words_of
+from lipsound2.datadir import DataDir
+from lipsound2.errors import LipsoundError
+from lipsound2.folds import subset
+from lipsound2.synthetic.corpus import generate
+from lipsound2.tasks import load_config
+from lipsound2.video.encode import encode
+
+ROOT = Path(__file__).resolve().parents[1]
+BRIEF = {"max_epochs": 1, "valid_every": 1, "warmup": 1, "batch_size": 4, "workers": 0, "tensorboard": False}
+TRUNK = {"crop": 64, "size": 32, "trunk_pool": False, "trunk_widths": [8, 8], "trunk_blocks": 1}
+CONFORMER = {"width": 16, "layers": 1, "heads": 2, "kernel": 5}
+TINY = {
+    "regress": TRUNK | CONFORMER | {"head": 16},
+    "recognise": TRUNK | CONFORMER | {"decoder_layers": 1},
+    "classify": TRUNK | {"branch": 4, "layers": 2},
+    "language": {"width": 16, "layers": 1, "heads": 2},
+    "pase": {},
+}
+
+
+def recipes_in(place: Path, *names: str) -> Path:
+    """The recipes in a folder with a blank in its name, their configs of LiRA as small as can be."""
+    place = place / "a place"
+    for name in names:
+        shutil.copytree(
+            ROOT / "egs" / name, place / "egs" / name, ignore=shutil.ignore_patterns("data", "dump", "exp", "corpus")
+        )
+    shutil.copytree(ROOT / "utils", place / "utils")
+    installer = place / "tools" / "install.sh"
+    installer.parent.mkdir()
+    installer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
+    installer.chmod(0o755)
+    for path in place.glob("egs/*/conf/*.yaml"):
+        values = read_yaml(path)
+        small = TINY.get(values["task"])
+        if small is not None and values.get("model") in (None, "lira", "lips"):
+            if str(values.get("input")).startswith("features-"):
+                small = {key: value for key, value in small.items() if key not in TRUNK}
+            write_yaml(path, values | small | BRIEF)
+    return place / "egs"
+
+
+def run(folder: Path, *arguments: str, script: str = "run.sh", fails: bool = False) -> str:
+    """Run a recipe; what it said on both channels."""
+    command = [f"./{script}", "--nj", "1", *arguments]
+    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert (done.returncode != 0) == fails, (done.stdout + done.stderr)[-3000:]
+    return done.stdout + done.stderr
+
+
+def check_read(exp: Path, ids: list[str], *ways: str) -> None:
+    """Every clip of the test set was read in these ways, scored, and shown."""
+    for way in ways:
+        assert [row.split()[0] for row in (exp / "text/test" / way / "text").read_text().splitlines()] == ids
+        assert (exp / "scores/test/text" / way / "summary.json").is_file()
+    assert (exp / "report.html").stat().st_size > 0
+
+
+@pytest.fixture(scope="module")
+def egs(tmp_path_factory) -> Path:
+    """The three recipes, with a pretext on LRS3 through all six stages."""
+    folder = tmp_path_factory.mktemp("lira")
+    made = recipes_in(folder, "lrw", "lrs2", "lrs3")
+    corpus = make_lrs3(folder)
+    told = run(made / "lrs3", "--corpus", str(corpus), fails=True)
+    assert "target: say what the pretext predicts: --target" in told
+    told = run(made / "lrs3", "--corpus", str(corpus), "--target", "logmel", "--shares", "50")
+    assert "to begin from it: ../lrw/run.sh or ../lrs2/run.sh --init ../lrs3/exp/lrs3_lira_pretext" in told
+    return made
+
+
+@pytest.mark.slow
+def test_lrs3_is_pretext_and_sentences(egs):
+    folder = egs / "lrs3"
+    exp = folder / "exp/lrs3_lira_pretext"
+    assert (exp / "report.html").stat().st_size > 0
+    assert Archive(folder / "dump/targets-pase").meta["target"] == "logmel"
+    sets = [DataDir(folder / "data/lrs3" / name) for name in ("train", "train-50")]
+    assert len(sets[0]) == 2 * len(sets[1]) == 4
+    run(folder, "--config", "../lrs2/conf/lira_sentence_supervised.yaml", "--train", "train-50", "--stage", "3")
+    ids = DataDir(folder / "data/lrs3/test").ids
+    check_read(folder / "exp/lrs3_lira_sentence_supervised-50", list(ids), "greedy", "joint")
+
+
+@pytest.mark.slow
+def test_words_of_lrw(egs, tmp_path):
+    """All six stages; then behind the pretext's trunk, and begun with it, from half of the labels."""
+    corpus, folder = make_lrw(tmp_path), egs / "lrw"
+    for word in ("AFTER", "GREEN"):
+        for suffix in (".mp4", ".txt"):
+            first = corpus / word / "train" / f"{word}_00001{suffix}"
+            shutil.copy(first, first.with_name(f"{word}_00002{suffix}"))
+    shares = ("--corpus", str(corpus), "--shares")
+    told = run(folder, *shares, "25", "--stop-stage", "0", fails=True)
+    assert "1 clips of data/lrw/train leave some of its 2 classes empty; take more" in told
+    run(folder, *shares, "50", "--override", "boundaries: true")
+    ids = list(DataDir(folder / "data/lrw/test").ids)
+    check_read(folder / "exp/lrw_lira_word_supervised", ids, "greedy")
+    half = DataDir(folder / "data/lrw/train-50")
+    assert Counter(half.text.values()) == {"AFTER": 1, "GREEN": 1}
+    begun = ("--init", "../lrs3/exp/lrs3_lira_pretext", "--train", "train-50")
+    told = run(folder, "--config", "conf/lira_word_frozen.yaml", "--stage", "2", fails=True)
+    assert "init: say whose trunk is frozen: --init" in told
+    run(folder, "--config", "conf/lira_word_frozen.yaml", *begun, "--stage", "2")
+    assert Archive(folder / "dump/features-lira")["lrw-AFTER-test-00001"].shape == (29, 8)
+    check_read(folder / "exp/lrw_lira_word_frozen-50", ids, "greedy")
+    told = run(folder, "--config", "conf/lira_word_finetuned.yaml", *begun, "--stage", "3")
+    assert "(trunk alone)" in told
+    check_read(folder / "exp/lrw_lira_word_finetuned-50", ids, "greedy")
+
+
+@pytest.mark.slow
+def test_sentences_of_lrs2(egs, tmp_path):
+    """All six stages behind a frozen trunk, in sentencepiece tokens; then begun with it, in characters, no model."""
+    make_lrs2(tmp_path)
+    folder = egs / "lrs2"
+    begun = ("--corpus", str(tmp_path), "--init", "../lrs3/exp/lrs3_lira_pretext")
+    run(folder, *begun, "--config", "conf/lira_sentence_frozen.yaml", "--pieces", "20", "--beam", "4")
+    ids = list(DataDir(folder / "data/lrs2/test").ids)
+    exp = folder / "exp/lrs2_lira_sentence_frozen"
+    check_read(exp, ids, "greedy", "joint")
+    assert (exp / "tokens.model").is_file()
+    assert read_yaml(folder / "exp/lrs2_lira_sentence_frozen_lm/config.yaml")["tokens"] == str(exp.relative_to(folder))
+    told = run(
+        folder, *begun, "--config", "conf/lira_sentence_finetuned.yaml", "--lm", "none", "--beam", "4", "--stage", "3"
+    )
+    assert "(trunk alone)" in told
+    check_read(folder / "exp/lrs2_lira_sentence_finetuned", ids, "greedy", "joint")
+
+
+@pytest.mark.slow
+def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
+    """PASE+ trained here, the pretext, sentences and words in the three ways from half of the labels."""
+    folder = recipes_in(tmp_path, "grid") / "grid"
+    corpus = tmp_path / "corpus"
+    generate(corpus, clips=16, speakers=2, nj=1)
+    clips = sorted((path.parent.name, path.stem) for path in corpus.glob("s*/*.mp4"))
+    # Words are only asked for that others say too.
+    said = Counter(word for _, name in clips for word in words_of(name))
+    held: list[tuple[str, str]] = []
+    for clip in clips:
+        if len(held) < 2 and all(said[word] > 1 for word in words_of(clip[1])):
+            held.append(clip)
+            said.subtract(words_of(clip[1]))
+    assert len(held) == 2
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name, rows in {"train": [c for c in clips if c not in held], "valid": held[:1], "test": held[1:]}.items():
+        lines = (f"{who}-{clip}\t{who}/{clip}.mp4\t{' '.join(words_of(clip))}\n" for who, clip in rows)
+        (lists / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
+    options = ["--corpus", str(corpus), "--protocol", "lists", "--lists", str(lists), "--others", "test"]
+    options += ["--pretext", "2", "--updates", "2", "--shares", "60", "--seeds", "0"]
+    run(folder, *options, script="run_lira.sh")
+    facts = Archive(folder / "dump/targets-pase").meta
+    assert facts["target"] == "pase:lists_pase"
+    assert len(DataDir(folder / "data/lists/pretext")) == 15
+    train, few = (DataDir(folder / "data/lists_words" / name) for name in ("train", "train-60"))
+    assert set(train.text.values()) == set(few.text.values())
+    for level in ("sentence", "word"):
+        rows = (folder / f"exp/lists_lira_pase_{level}.md").read_text().splitlines()
+        assert rows[0] == "| training clips | supervised | frozen | finetuned |"
+        assert len(rows) == 3
+        assert "-" not in rows[2]
+        assert (folder / f"exp/lists_lira_pase_{level}.png").stat().st_size > 0
+
+
+@pytest.fixture
+def odd(tmp_path) -> tuple[DataDir, Path]:
+    """Three clips with texts: a whole one, one of three pictures, one without any."""
+    frames = {"s1-a": 20, "s1-b": 3}
+    clips = {name: np.zeros((count, 96, 96), np.uint8) for name, count in frames.items()}
+    write_kind(tmp_path / "mouth", {name: encode(clip) for name, clip in clips.items()}, frames, {"size": 96})
+    targets = {name: np.zeros((count, 2), np.float32) for name, count in frames.items()}
+    write_kind(tmp_path / "targets-two", targets, frames, {"kind": "targets"})
+    text = {"s1-a": "blue", "s1-b": "red", "s1-c": "green"}
+    return DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(text, "s1"), text=text), tmp_path
+
+
+def test_labels_without_pictures_and_clips_too_short_are_told(odd, caplog):
+    data, dump = odd
+    sentences = load_config(ROOT / "egs/lrs2/conf/lira_sentence_supervised.yaml").task
+    training, _ = sentences.datasets(data, data, dump)
+    assert training.ids == ["s1-a"]
+    assert "1 of 3 clips have a text and no pictures in" in caplog.text
+    assert "'s1-c' first; they are left out" in caplog.text
+    assert "1 of 3 clips have fewer than the 5 pictures that the first convolution sees at once, 's1-b'" in caplog.text
+    caplog.clear()
+    words = load_config(ROOT / "egs/lrw/conf/lira_word_supervised.yaml").task
+    assert words.datasets(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last picture stands still
+    assert "1 of 3 clips have a text and no pictures in" in caplog.text
+    caplog.clear()
+    pretext = load_config(ROOT / "egs/lrs3/conf/lira_pretext.yaml", "target: targets-two").task
+    assert list(pretext.datasets(data, data, dump)[0].ids) == ["s1-a"]
+    assert "1 of 2 clips have fewer than the 5 pictures" in caplog.text
+
+
+def test_shares_are_nested_and_balanced(tmp_path):
+    """As stage 0 makes them: each within the next, as many of each class."""
+    text = {f"lrw-{word}-train-{n:05}": word for word in ("ABOUT", "AFTER", "GREEN") for n in range(20)}
+    DataDir.write(tmp_path / "train", utt2spk=dict.fromkeys(text, "lrw"), text=text)
+    chosen = []
+    for share in (5, 20, 100):
+        subset(tmp_path / "train", tmp_path / f"train-{share:02}", share=float(f"{share}e-2"), by="text")
+        chosen.append(DataDir(tmp_path / f"train-{share:02}"))
+    assert [sorted(Counter(part.text.values()).values()) for part in chosen] == [[1] * 3, [4] * 3, [20] * 3]
+    assert set(chosen[0].ids) < set(chosen[1].ids) < set(chosen[2].ids)
+    with pytest.raises(LipsoundError, match=r"2 clips of .* leave some of its 3 classes empty; take more"):
+        subset(tmp_path / "train", tmp_path / "few", share=0.03, by="text")
