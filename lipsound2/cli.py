@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("lipsound2.scoring.compare:compare", "a score of several experiments -> table and plot"),
     "speak": ("lipsound2.speak:speak", "any clip -> speech"),
     "transcribe": ("lipsound2.transcribe:transcribe", "sound, or lips in a video -> text"),
+    "export": ("lipsound2.export:export", "parallel model or HiFi-GAN vocoder -> ONNX, for speaking without torch"),
     "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
     "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),
 }

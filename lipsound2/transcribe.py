@@ -20,6 +20,7 @@ from lipsound2.recognition.readymade import RATE
 from lipsound2.scoring.metrics import to_rate
 from lipsound2.speak import DEFAULT_MODEL, crop_of, say
 from lipsound2.tasks.words import PICTURE_RATE
+from lipsound2.voice import TrainedVoice
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def transcribe(
         heard = read_sound(media, rate=RATE)
     else:
         loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
-        said = say(media, loaded, detector=detector, choose=choose)
+        said = say(media, TrainedVoice(loaded), detector=detector, choose=choose)
         log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, loaded.knows)
         heard = to_rate(said.sound, said.rate, RATE)
     _too_long(media, len(heard) / RATE)

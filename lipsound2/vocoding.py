@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from lipsound2 import experiment
-from lipsound2.audio.griffin_lim import DEFAULT_ITERATIONS, mel_to_sound
-from lipsound2.audio.mel import MelConfig, same_mel
+from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
+from lipsound2.audio.plain_griffin_lim import rounds_of
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.models.hifigan import fold_norms
+from lipsound2.windows import chunks
 
 Vocoder = Callable[[Tensor], Tensor]
-# Mel frames a network speaks at once, besides what it looks at beyond them: memory stays bounded at any length.
-CHUNK = 800
 
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
 
@@ -40,14 +39,9 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     Raises:
         LipsoundError: there is no such vocoder, or it speaks another mel.
     """
-    match = re.fullmatch(r"griffin-lim(?::([1-9]\d{0,4}))?", name)
-    if match:
-        rounds = int(match.group(1) or DEFAULT_ITERATIONS)
+    rounds = rounds_of(name)
+    if rounds is not None:
         return _checking(functools.partial(mel_to_sound, config=config, iterations=rounds), config)
-    if name.startswith("griffin-lim"):
-        raise LipsoundError(
-            f"unknown vocoder '{name}'; the number of rounds must be a whole number from 1 on: {_KNOWN}"
-        )
     folder = _folder(name)
     if folder is None:
         shipped = sorted(path.name for path in experiment.PRETRAINED.iterdir() if _folder(path.name))
@@ -79,16 +73,7 @@ def _checking(speak: Vocoder, config: MelConfig) -> Vocoder:
     """The same vocoder, refusing mels that cannot be spoken."""
 
     def checked(mel: Tensor) -> Tensor:
-        *_, frames, bands = mel.shape
-        if bands != config.bands:
-            raise LipsoundError(f"vocoder: expected {config.bands} bands for the mel '{config.name}', found {bands}")
-        if not frames:
-            raise LipsoundError("vocoder: the mel has no frames; give a clip of one picture or more")
-        wrong = int((~torch.isfinite(mel)).sum())
-        if wrong:
-            raise LipsoundError(
-                f"vocoder: {wrong} of the mel's {mel.numel()} values are no numbers; look at the model that made it"
-            )
+        check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), config)
         return speak(mel)
 
     return checked
@@ -102,7 +87,7 @@ def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0)
         model: HiFi-GAN or WaveGlow, in evaluation mode.
         config: the mel it speaks.
         mel: (S, bands) or (B, S, bands), natural logarithm.
-        chunk: frames of a piece; 0: `CHUNK`.
+        chunk: frames of a piece; 0: `windows.CHUNK`.
 
     Returns:
         (S * hop,) or (B, S * hop) float32, on the CPU.
@@ -111,10 +96,7 @@ def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0)
     flat = mel.reshape(-1, frames, mel.shape[-1]).float()
     sound = torch.empty(len(flat), frames * hop)
     reach = int(model.reach)  # type: ignore[arg-type]
-    chunk = chunk or CHUNK
-    for begin in range(0, frames, chunk):
-        end = min(begin + chunk, frames)
-        first = max(0, begin - reach)
-        piece = model(flat[:, first : end + reach].to(device), first)
-        sound[:, begin * hop : end * hop] = piece[:, (begin - first) * hop : (end - first) * hop]
+    for spoken, seen, own in chunks(frames, reach, chunk):
+        piece = model(flat[:, seen].to(device), seen.start)
+        sound[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
     return sound.reshape(*mel.shape[:-2], frames * hop)

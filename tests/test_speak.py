@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lipsound2.datadir import DataDir
 from lipsound2.models.regressor import Generated
-from lipsound2.speak import OVERLAP, WINDOW, generate_long, window_starts
 from lipsound2.synthesis import mismatched_pairs
+from lipsound2.voice import generate_long
+from lipsound2.windows import OVERLAP, WINDOW, window_starts
 
 
 class Local(torch.nn.Module):

@@ -13,7 +13,7 @@ import torch
 import toy_task
 from torch import nn
 
-from lipsound2 import vocoding
+from lipsound2 import vocoding, windows
 from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MELS, mel_spectrogram
@@ -346,7 +346,7 @@ def test_a_trained_vocoder_speaks_batches_and_pieces_like_single_clips(trained: 
     monkeypatch.setattr(
         HifiGan, "forward", lambda model, mel, first=0: (seen.append(mel.shape[1]), forward(model, mel, first))[1]
     )
-    monkeypatch.setattr(vocoding, "CHUNK", 40)
+    monkeypatch.setattr(windows, "CHUNK", 40)
     pieces = vocoding.vocoder(str(trained), config)(mels)
     assert (pieces - batch).abs().max() < 1e-4
     assert len(seen) == 7
@@ -372,7 +372,7 @@ def test_an_hour_is_spoken_in_pieces(trained: Path) -> None:
     model = Steps()
     sound = vocoding.speak_long(model, MELS["fine"], mel)
     assert torch.equal(sound[::160], mel[:, 0])
-    assert model.longest == vocoding.CHUNK + 44
+    assert model.longest == windows.CHUNK + 44
 
 
 @pytest.mark.parametrize("kind", ["griffin-lim:2", "trained"])

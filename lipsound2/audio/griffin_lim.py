@@ -21,10 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, MelInverse, hann
+from lipsound2.audio.plain_griffin_lim import DEFAULT_ITERATIONS, MOMENTUM, REFINE_EVERY
 from lipsound2.errors import LipsoundError
 
-DEFAULT_ITERATIONS = 60
-_REFINE_EVERY = 4  # rounds; every round gains nothing more and costs twice the time
 # Keeps the division finite where a bin is empty; below any magnitude that can be heard.
 _SILENT_POWER = 1e-20
 
@@ -35,7 +34,7 @@ def griffin_lim(
     config: MelConfig,
     *,
     iterations: int = DEFAULT_ITERATIONS,
-    momentum: float = 0.99,
+    momentum: float = MOMENTUM,
     lengths: Tensor | None = None,
     seed: int | None = None,
 ) -> Tensor:
@@ -74,7 +73,7 @@ def mel_to_sound(
     config: MelConfig,
     *,
     iterations: int = DEFAULT_ITERATIONS,
-    momentum: float = 0.99,
+    momentum: float = MOMENTUM,
     frames: Tensor | None = None,
     seed: int | None = None,
     refine: bool = True,
@@ -149,7 +148,7 @@ def _rounds(
     for number in range(1, iterations + 1):
         spectrum = framing.analyse(torch.lerp(sound, previous, -momentum))
         power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).add_(_SILENT_POWER)
-        if pull is not None and number % _REFINE_EVERY == 0:
+        if pull is not None and number % REFINE_EVERY == 0:
             magnitude = framing.inside(pull(power.sqrt()))
         previous, sound = sound, framing.synthesise(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
     return sound

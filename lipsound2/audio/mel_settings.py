@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +124,29 @@ def same_mel(found: MelConfig, wanted: MelConfig, what: str) -> None:
     ]
     if differing:
         raise LipsoundError(f"{what} was made for another mel than '{wanted.name}': {'; '.join(differing)}")
+
+
+def check_spoken(shape: Sequence[int], not_finite: int, config: MelConfig) -> None:
+    """Make sure that a vocoder can speak a mel.
+
+    Args:
+        shape: of the mel, (..., S, bands).
+        not_finite: how many of its values are no numbers.
+        config: the mel the vocoder speaks.
+
+    Raises:
+        LipsoundError: it has other bands, no frames, or values that are no numbers.
+    """
+    *_, frames, bands = shape
+    if bands != config.bands:
+        raise LipsoundError(f"vocoder: expected {config.bands} bands for the mel '{config.name}', found {bands}")
+    if not frames:
+        raise LipsoundError("vocoder: the mel has no frames; give a clip of one picture or more")
+    if not_finite:
+        raise LipsoundError(
+            f"vocoder: {not_finite} of the mel's {math.prod(shape)} values are no numbers; look at the model that "
+            "made it"
+        )
 
 
 def frames_of(samples: int, config: MelConfig) -> int:

@@ -105,7 +105,7 @@ class Parallel(FrameRegressor):
         """
         T = video.shape[1]
         encoded, _ = self.encoder(video, frames)
-        size = int(T * self.ratio) if target is None else target.shape[1]
+        size = T * self.phases // self.pictures if target is None else target.shape[1]
         place = torch.arange(size, device=video.device)
         # Feature frame s lies in picture floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.
         grown = self.grow(encoded).view(len(video), T, self.phases, -1)
