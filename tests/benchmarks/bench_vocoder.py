@@ -3,6 +3,8 @@
     python tests/benchmarks/bench_vocoder.py [--seconds 3] [--repeats 5] [--threads 1]
     python tests/benchmarks/bench_vocoder.py egs/grid/conf/hifigan_*.yaml --train DATA/train --dump DUMP
 
+With the extra onnx the networks run on onnxruntime too.
+
 Real-time factor: processor time a second of speech, every vocoder in turn, medians; processor time, because other work
 on the machine does not count in it (on a GPU: wall time, and Griffin-Lim stays on the CPU). How fast a network is does
 not depend on what it has learnt, so weights are fresh. A training step, critics included, runs in a process of its own,
@@ -12,10 +14,12 @@ so that the peak memory is its own; before `adversarial_start` it costs what "wi
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +29,12 @@ import torch
 
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
+from lipsound2.audio.plain_griffin_lim import mel_to_sound as plain_mel_to_sound
+from lipsound2.config import to_mapping
 from lipsound2.datadir import DataDir
+from lipsound2.export import Lengths, translate, write
 from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
+from lipsound2.onnx_voice import VOCODER, Exported, Note
 from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import Player
@@ -53,9 +61,19 @@ def librosa_griffin_lim(config: MelConfig) -> Vocoder:
     return speak
 
 
-def vocoders(config: MelConfig, device: str) -> dict[str, Vocoder]:
+def exported(model: HifiGan, config: MelConfig, folder: Path, threads: int) -> Vocoder:
+    """The network on onnxruntime, as `speak --onnx` runs it."""
+    note = Note(VOCODER, "bench", "nothing", to_mapping(config), reach=model.reach)
+    path = folder / "vocoder.onnx"
+    write(translate(model, Lengths((config.bands,), pictures=False)(30)), path, note)
+    network = Exported(path, threads)
+    return lambda mel: torch.from_numpy(network.sound(mel.numpy()))
+
+
+def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]:
     """All of them, for one mel."""
     found: dict[str, Vocoder] = {"Griffin-Lim 60": lambda mel: mel_to_sound(mel, config, iterations=60)}
+    found["Griffin-Lim 60 without torch"] = lambda mel: torch.from_numpy(plain_mel_to_sound(mel.numpy(), config, 60))
     try:
         found["librosa, 60 rounds"] = librosa_griffin_lim(config)
     except ImportError:
@@ -64,16 +82,19 @@ def vocoders(config: MelConfig, device: str) -> dict[str, Vocoder]:
         model = HifiGan(size, config).eval().to(device)
         fold_norms(model)
         found[name] = lambda mel, model=model: speak_long(model, config, mel)
+        if device == "cpu" and importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
+            with tempfile.TemporaryDirectory() as folder:
+                found[f"{name}, onnxruntime"] = exported(model, config, Path(folder), threads)
     return found
 
 
-def compare_speed(seconds: float, repeats: int, device: str) -> None:
+def compare_speed(seconds: float, repeats: int, device: str, threads: int) -> None:
     clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
     print("| mel | vocoder | real-time factor | times Griffin-Lim 60 |\n|---|---|---|---|")
     for config in MELS.values():
         torch.manual_seed(0)
         mel = torch.randn(int(seconds * config.sample_rate / config.hop), config.bands) - 4
-        methods = vocoders(config, device)
+        methods = vocoders(config, device, threads)
         spent: dict[str, list[float]] = {name: [] for name in methods}
         for turn in range(repeats + 1):
             for name, speak in methods.items():
@@ -142,7 +163,7 @@ def main() -> None:
     device = "cuda" if options.ngpu else "cpu"
     if not options.configs:
         print(f"torch {torch.__version__}, {options.threads} thread(s), {options.seconds:g} s of speech, {device}")
-        compare_speed(options.seconds, options.repeats, device)
+        compare_speed(options.seconds, options.repeats, device, options.threads)
         return
     if options.train is None or options.dump is None:
         parser.error("--train and --dump are wanted with configurations")
