@@ -66,7 +66,8 @@ def score(
             mean_mel); or a folder that `decode` wrote.
         out: folder for clips.tsv, summary.json, table.md and text/; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
-        also: further scores, of speech without a reference, separated by commas: dnsmos; see docs/scores.md.
+        also: further scores, of speech without a reference, separated by commas: dnsmos; utmos or
+            utmos:FOLDER; lse:WEIGHTS of SyncNet; see docs/scores.md.
         asr: recognisers that listen, separated by commas: experiments or packs of the task recognise,
             pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
         text: data dir with the transcripts, for --asr.

@@ -220,7 +220,7 @@ def test_an_onnx_file_of_somebody_else_is_told(tmp_path: Path) -> None:
         (["lips"], "griffin-lim", "found 0 and 0"),
         (["out/lips.onnx"], "exp/hifigan", "takes its vocoder as a second file"),
         (["out"], "griffin-lim:16", "takes its vocoder as a second file"),
-        (["out/lips.onnx"], "griffin-lim:x", "whole number of rounds"),
+        (["out/lips.onnx"], "griffin-lim:x", "whole number from 1"),
     ],
 )
 def test_files_that_do_not_make_a_voice_are_told(made: Path, files: list[str], vocoder: str, message: str) -> None:

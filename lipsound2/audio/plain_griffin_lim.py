@@ -32,7 +32,7 @@ def rounds_of(name: str) -> int | None:
         return int(match.group(1) or DEFAULT_ITERATIONS)
     if name.startswith("griffin-lim"):
         raise LipsoundError(
-            f"unknown vocoder '{name}'; expected griffin-lim, or griffin-lim:N, N a whole number of rounds from 1 on"
+            f"unknown vocoder '{name}'; in griffin-lim:N the number of rounds is a whole number from 1 on"
         )
     return None
 

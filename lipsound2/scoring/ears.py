@@ -53,6 +53,25 @@ KINDS: Mapping[str, Kind] = {
         {"onnxruntime": "dnsmos", "speechmos": "dnsmos"},
         "lipsound2.scoring.dnsmos:make",
     ),
+    "utmos": Kind(
+        ("utmos",),
+        "UTMOS: UTMOS22's strong learner as tarepan/SpeechMOS v1.2.0 has it, 1 to 5, one clip at a time; loudness is "
+        "left as it is.",
+        {},
+        "lipsound2.scoring.utmos:make",
+        given="FOLDER",
+    ),
+    "lse": Kind(
+        ("lse_c", "lse_d"),
+        "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 pictures, mean over "
+        "clips; faces are cut by our own landmarks, so compare within this table, with the true sound and the "
+        "mismatched control; a clip it cannot be computed on is left out and counted.",
+        {},
+        "lipsound2.scoring.lse:make",
+        given="WEIGHTS",
+        needed=True,
+        seen=True,
+    ),
 }
 
 
@@ -95,14 +114,19 @@ def asked(names: Sequence[str], data: Path | None = None, landmarks: Path | None
     for text in names:
         name, _, given = text.partition(":")
         kind = KINDS.get(name)
-        forms = [f"{key}:{kind.given}" if kind.needed else key for key, kind in KINDS.items()]
         if kind is None or (given and not kind.given) or (kind.needed and not given):
-            raise LipsoundError(f"--also: unknown further score '{text}'; one of: {', '.join(forms)}")
+            raise LipsoundError(f"--also: unknown further score '{text}'; one of: {', '.join(map(_form, KINDS))}")
         for package, extra in kind.packages.items():
             require(package, extra)
         found.append(Asked(name, given, data, landmarks))
         ear(found[-1])
     return tuple(found)
+
+
+def _form(name: str) -> str:
+    """How it is asked for: `dnsmos`, `utmos[:FOLDER]`, `lse:WEIGHTS`."""
+    kind = KINDS[name]
+    return name + (f":{kind.given}" if kind.needed else f"[:{kind.given}]" if kind.given else "")
 
 
 @functools.lru_cache(maxsize=8)
