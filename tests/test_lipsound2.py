@@ -59,7 +59,7 @@ def clips(model: LipSound2, *lengths: int) -> tuple[Tensor, Tensor, Tensor, Tens
 def test_the_paper_s_sizes() -> None:
     model = LipSound2(LipSound2Config())
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
-    assert counts == {"encoder": 1_515_360, "decoder": 16_190_352, "postnet": 4_346_016}  # papers.md A.4: about 22.1 M
+    assert counts == {"encoder": 1_515_360, "decoder": 16_190_352, "postnet": 4_346_016}  # about 22.1 M in all
     states, places = model.eval().encoder(torch.zeros(1, 3, 112, 112, dtype=torch.uint8), torch.tensor([3]))
     assert states.shape == (1, 4, 256)  # the visual period is the fourth
     assert places.tolist() == [4]
