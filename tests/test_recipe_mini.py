@@ -173,11 +173,35 @@ def test_a_wrong_key_in_the_config_stops_stage_3_in_one_line(folder):
     assert "stage 3 failed" in result.stderr
 
 
-def test_the_cascade(folder):
-    """Lips to speech, a recogniser, two-fold speech for its fine-tuning, and what each understands."""
+@pytest.fixture(scope="module")
+def grid(folder) -> Path:
+    """GRID's recipe beside it, with a config as small."""
     grid = folder.parent / "grid"
-    shutil.copytree(ROOT / "egs" / "grid", grid, ignore=shutil.ignore_patterns("data", "dump", "exp"))
+    shutil.copytree(ROOT / "egs" / "grid", grid, ignore=shutil.ignore_patterns("corpus", "data", "dump", "exp"))
     shutil.copy(folder / "conf" / "tiny.yaml", grid / "conf" / "lips.yaml")
+    return grid
+
+
+def test_few_clips_after_pre_training(grid):
+    """Pre-trained on generated faces, then few clips of the corpus, both ways; a table and a plot."""
+    command = ["./run_pretrain.sh", "--corpus", "../mini/corpus", "--protocol", "mini", "--others", ""]
+    command += ["--config", "conf/lips.yaml", "--clips", "13", "--speakers", "1", "--updates", "2", "--tuning", "2"]
+    result = subprocess.run(
+        [*command, "--runs", "3:0 3:1 8:0"], cwd=grid, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+    table = (grid / "exp/pretraining.md").read_text(encoding="utf-8").splitlines()
+    assert table[0] == "| training clips | scratch | pretrained |"
+    assert [row.split(" | ")[0] for row in table[2:]] == ["| 3", "| 8"]
+    assert table[2].count("(") == 2, "two seeds a way"
+    assert (grid / "exp/pretraining.png").stat().st_size > 1000
+    begun = yaml.safe_load((grid / "exp/mini_pretrained_8_0/versions.yaml").read_text())["runs"][0]
+    assert begun["init"] == "exp/mini_pretrain"
+    assert "init" not in yaml.safe_load((grid / "exp/mini_scratch_8_0/versions.yaml").read_text())["runs"][0]
+
+
+def test_the_cascade(grid):
+    """Lips to speech, a recogniser, two-fold speech for its fine-tuning, and what each understands."""
     config = yaml.safe_load((grid / "conf" / "asr_conformer.yaml").read_text()) | TINY_EARS
     (grid / "conf" / "ears.yaml").write_text(yaml.safe_dump(config))
     command = ["./run_asr.sh", "--corpus", "../mini/corpus", "--protocol", "mini"]

@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 corpus=downloads            # folder of GRID, as for run.sh
 protocol=lists              # as for run.sh; its sets train, valid and test are one speaker's
 lists=                      # folder of TSV lists, for --protocol lists
-others=unseen               # set of the protocol that holds other speakers
+others=unseen               # set of the protocol that holds other speakers; empty: generated faces alone
 config=conf/parallel.yaml   # model
 clips=600                   # generated talking faces
 speakers=12                 # of them
@@ -33,7 +33,7 @@ echo "== crops and mels of the corpus; generated faces, and the other speakers"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --stop-stage 2
 lipsound2 generate corpus/faces --clips "$clips" --speakers "$speakers" --nj "$nj"
 lipsound2 prepare grid corpus/faces data/faces --protocol mini
-lipsound2 combine "data/faces/all,$data/$others" data/pretrain/all
+lipsound2 combine "data/faces/all${others:+,$data/$others}" data/pretrain/all
 lipsound2 crop data/pretrain/all "$dump" --regions mouth --nj "$nj"
 lipsound2 mel data/pretrain/all "$dump" --nj "$nj"
 
