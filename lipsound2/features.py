@@ -15,10 +15,11 @@ from lipsound2 import experiment
 from lipsound2.archive import Archive
 from lipsound2.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import sha256
 from lipsound2.jobs import Worker, dump_clips
 from lipsound2.models.lip_encoder import LipEncoder
 from lipsound2.models.lip_trunk import LipTrunk
-from lipsound2.shards import hash_of
+from lipsound2.stamp import digest
 from lipsound2.tasks.pictures import Pictures
 
 log = logging.getLogger(__name__)
@@ -58,20 +59,20 @@ def features(
     """
     path = experiment.find(exp)
     make = MakeFeatures(path, dump, f"features-{name or path.resolve().name}", layer, ngpu)
-    make.check()
-    crops = Archive(make.crops)
-    ids = [clip for clip in DataDir(dir).ids if clip in crops]
+    # Loaded here as well: an experiment without such a layer is refused before any worker starts.
+    crops = dump / make.load()[2]
+    archive = Archive(crops)
+    ids = [clip for clip in DataDir(dir).ids if clip in archive]
     if not ids:
-        raise LipsoundError(f"{dir}: none of its clips is in {make.crops}; run stage 1 on it")
-    weights = path / experiment.WEIGHTS
+        raise LipsoundError(f"{dir}: none of its clips is in {crops}; run stage 1 on it")
     done = dump_clips(
         dump,
         {make.kind: {"kind": "features", "experiment": path.resolve().name, "layer": layer, "rate": 25}},
         ids,
         make,
         step=make.kind,
-        fingerprint={"weights": hash_of(weights.stat().st_size, weights.stat().st_mtime_ns), "layer": layer},
-        inputs={clip: str(make.crops / "shards.sha256") for clip in ids},
+        fingerprint={"weights": sha256(path / experiment.WEIGHTS), "layer": layer, "crops": digest(crops)},
+        inputs={},
         nj=1 if ngpu else nj,
         launcher=launcher,
         max_failures=max_failures,
@@ -99,7 +100,12 @@ class MakeFeatures:
     layer: Layer
     ngpu: int
 
-    def _load(self) -> tuple[nn.Module, torch.device, str]:
+    def load(self) -> tuple[nn.Module, torch.device, str]:
+        """The layer, its device, and the kind it is shown.
+
+        Raises:
+            LipsoundError: the experiment has no such layer.
+        """
         device = experiment.device_for(self.ngpu)
         loaded = experiment.load(self.exp, device)
         part = getattr(loaded.model, "encoder", loaded.model)
@@ -112,18 +118,9 @@ class MakeFeatures:
             )
         return part, device, str(loaded.task.settings.input)
 
-    def check(self) -> None:
-        """Refuse an experiment that has no such layer, before any worker starts."""
-        self._load()
-
-    @property
-    def crops(self) -> Path:
-        """Archive folder of what the network is shown."""
-        return self.dump / self._load()[2]
-
     def __call__(self) -> Worker:
         """The worker: id -> states."""
-        network, device, crops = self._load()
+        network, device, crops = self.load()
         pictures = Pictures(Archive(self.dump / crops))
 
         @torch.no_grad()
