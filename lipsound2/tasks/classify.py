@@ -11,19 +11,18 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.models.word_reader import WordReader, WordReaderConfig
 from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.lips import width_of
+from lipsound2.tasks.lips import load_width, save_input, width_of
 from lipsound2.tasks.word_windows import Window, WindowBatch, WordWindows
 from lipsound2.tasks.words import load_words, save_words
 
 TOP = 5
 _EVALUATED = 32  # windows at once
-_INPUT = "input.yaml"
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,12 @@ class Classify:
     def save(self, exp: Path) -> None:
         """Write the classes, and what the network is shown."""
         save_words(exp, self.words)
-        write_yaml(exp / _INPUT, {"kind": self.settings.input, "width": self._width})
+        save_input(exp, self.settings.input, self._width)
 
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote."""
         self.words = load_words(exp)
-        self._width = read_yaml(exp / _INPUT)["width"]
+        self._width = load_width(exp)
 
     def describe(self) -> dict[str, str]:
         """What goes in and what comes out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.names import Names
 from lipsound2.tasks.augment import AugmentConfig, augment
+from lipsound2.tasks.movable import Movable
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.words import UNKNOWN, WordTimes
 
@@ -35,7 +35,7 @@ class Sample:
 
 
 @dataclass
-class Batch:
+class Batch(Movable):
     """Clips padded with zeros to the longest.
 
     Attributes:
@@ -73,18 +73,6 @@ class Batch:
     def frames(self) -> int:
         """Pictures in the batch, padding not counted."""
         return int(self.lengths.sum())
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; copies overlap with work when the memory is pinned."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        return self._with(Tensor.pin_memory)
-
-    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = (self.video, self.lengths, self.target, self.target_lengths, self.words)
-        return Batch(self.ids, *map(change, tensors))
 
 
 class CropsAndFeatures:

@@ -28,6 +28,7 @@ from lipsound2.recognition.normalise import normalise
 from lipsound2.recognition.tokens import UNKNOWN, Tokenizer, of_texts
 from lipsound2.recognition.tokens import load as load_tokens
 from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.movable import Movable
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class LanguageConfig:
 
 
 @dataclass
-class TextBatch:
+class TextBatch(Movable):
     """Sentences padded with zeros to the longest.
 
     Attributes:
@@ -68,10 +69,6 @@ class TextBatch:
     def frames(self) -> int:
         """Tokens in the batch, and one a sentence for its end; padding not counted."""
         return int(self.lengths.sum()) + len(self.ids)
-
-    def to(self, device: torch.device | str) -> TextBatch:
-        """The same batch on another device."""
-        return TextBatch(self.ids, self.tokens.to(device), self.lengths.to(device))
 
 
 class Sentences:

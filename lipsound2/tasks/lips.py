@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.archive import Archive
+from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.augment import AugmentConfig, augment
@@ -17,6 +18,8 @@ from lipsound2.tasks.speech import Utterance
 from lipsound2.tasks.words import WordTimes
 
 log = logging.getLogger(__name__)
+
+_INPUT = "input.yaml"  # of a lip reader's experiment
 
 
 class LipUtterances:
@@ -108,6 +111,16 @@ def with_pictures(
         )
     left = {*absent, *short}
     return [name for name in labelled if name not in left]
+
+
+def save_input(exp: Path, kind: str, width: int) -> None:
+    """Write down what a lip reader is shown: which kind, and how wide its states are (0: pictures)."""
+    write_yaml(exp / _INPUT, {"kind": kind, "width": width})
+
+
+def load_width(exp: Path) -> int:
+    """Read how wide the states are that a lip reader is shown; 0: pictures."""
+    return int(read_yaml(exp / _INPUT)["width"])
 
 
 def width_of(crops: Path) -> int:

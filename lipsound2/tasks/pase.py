@@ -28,6 +28,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.models.pase import PaseEncoderConfig
 from lipsound2.models.pase_workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.movable import Movable
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class PaseConfig:
 
 
 @dataclass
-class Stretches:
+class Stretches(Movable):
     """Stretches of sound, all of one length.
 
     Attributes:
@@ -70,14 +71,6 @@ class Stretches:
     def frames(self) -> int:
         """Pictures' worth of sound in the batch."""
         return self.sound.numel() // _SAMPLES_PER_PICTURE
-
-    def to(self, device: torch.device | str) -> Stretches:
-        """The same batch on another device."""
-        return Stretches(self.ids, self.sound.to(device, non_blocking=True), self.heard.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Stretches:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        return Stretches(self.ids, self.sound.pin_memory(), self.heard.pin_memory())
 
 
 class Sounds:

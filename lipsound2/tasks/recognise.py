@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.config import build, read_yaml, to_mapping, write_yaml
+from lipsound2.config import build, to_mapping
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
 from lipsound2.models.recogniser import MODELS, Heard, Recogniser
@@ -28,12 +28,11 @@ from lipsound2.recognition.tokens import Tokenizer, of_texts, report_unknown
 from lipsound2.recognition.tokens import load as load_tokens
 from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.lips import LipUtterances, width_of
+from lipsound2.tasks.lips import LipUtterances, load_width, save_input, width_of
 from lipsound2.tasks.speech import SOUND, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.tasks.words import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
 
 Clips = Utterances | LipUtterances
-_INPUT = "input.yaml"  # of a lip reader's experiment
 
 
 @dataclass(frozen=True)
@@ -165,14 +164,14 @@ class Recognise:
         self.tokenizer.save(exp / self.tokenizer.file)
         save_words(exp, self.words)
         if self.sees:
-            write_yaml(exp / _INPUT, {"kind": self.settings.input, "width": self._width})
+            save_input(exp, self.settings.input, self._width)
 
     def restore(self, exp: Path) -> None:
         """Read what `save` wrote."""
         self._tokenizer = load_tokens(exp)
         self.words = load_words(exp)
         if self.sees:
-            self._width = read_yaml(exp / _INPUT)["width"]
+            self._width = load_width(exp)
 
     def describe(self) -> dict[str, str]:
         """What goes in and what comes out."""

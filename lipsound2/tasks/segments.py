@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lipsound2.audio.sound import decode_flac
 from lipsound2.config import from_mapping
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.tasks.movable import Movable
 
 _SAMPLES_PER_PICTURE = 640
 _SMALLEST_BLUR = 0.1  # frames and bands; a blur that changes nothing
@@ -61,7 +62,7 @@ class Segment:
 
 
 @dataclass
-class SoundBatch:
+class SoundBatch(Movable):
     """Segments of one length.
 
     Attributes:
@@ -84,17 +85,6 @@ class SoundBatch:
     def frames(self) -> int:
         """Pictures' worth of sound in the batch."""
         return self.sound.numel() // _SAMPLES_PER_PICTURE
-
-    def to(self, device: torch.device | str) -> SoundBatch:
-        """The same batch on another device."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> SoundBatch:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        return self._with(Tensor.pin_memory)
-
-    def _with(self, change: Callable[[Tensor], Tensor]) -> SoundBatch:
-        return SoundBatch(self.ids, change(self.mel), change(self.sound))
 
 
 def _parts(sample: Segment) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from lipsound2.audio.mel import MelConfig, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
 from lipsound2.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.tasks.movable import Movable
 from lipsound2.tasks.words import UNKNOWN, WordTimes
 
 # What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
@@ -66,7 +67,7 @@ class Utterance:
 
 
 @dataclass
-class UtteranceBatch:
+class UtteranceBatch(Movable):
     """Utterances padded with zeros to the longest.
 
     Attributes:
@@ -106,20 +107,6 @@ class UtteranceBatch:
     def frames(self) -> int:
         """Pictures in the batch, or their worth of sound, padding not counted."""
         return int(self.lengths.sum()) // self.rate
-
-    def to(self, device: torch.device | str) -> UtteranceBatch:
-        """The same batch on another device."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> UtteranceBatch:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        return self._with(Tensor.pin_memory)
-
-    def _with(self, change: Callable[[Tensor], Tensor]) -> UtteranceBatch:
-        features, lengths, tokens, token_lengths, words = map(
-            change, (self.features, self.lengths, self.tokens, self.token_lengths, self.words)
-        )
-        return UtteranceBatch(self.ids, features, lengths, tokens, token_lengths, self.texts, words, self.rate)
 
 
 class Utterances:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.tables import parse_words
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.lips import with_pictures
+from lipsound2.tasks.movable import Movable
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.speech import padded
 from lipsound2.tasks.words import PICTURE_RATE
@@ -32,7 +33,7 @@ class Window:
 
 
 @dataclass
-class WindowBatch:
+class WindowBatch(Movable):
     """Windows padded with zeros to the longest.
 
     Attributes:
@@ -61,17 +62,6 @@ class WindowBatch:
     def frames(self) -> int:
         """Pictures in the batch, padding not counted."""
         return int(self.lengths.sum())
-
-    def to(self, device: torch.device | str) -> WindowBatch:
-        """The same batch on another device."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> WindowBatch:
-        """The same batch in page-locked memory (the loader of a GPU run calls this)."""
-        return self._with(Tensor.pin_memory)
-
-    def _with(self, change: Callable[[Tensor], Tensor]) -> WindowBatch:
-        return WindowBatch(self.ids, *map(change, (self.video, self.lengths, self.inside, self.labels)))
 
 
 class WordWindows:
