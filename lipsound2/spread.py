@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from lipsound2.errors import LipsoundError
-from lipsound2.files import look_again, write_bytes
+from lipsound2.files import look_again
 from lipsound2.shards import Failure, Shard, Worker, hash_of
-from lipsound2.slurm.array import FOLDER, Array, clear, remove
+from lipsound2.slurm import handover
+from lipsound2.slurm.array import Array, clear, remove
+from lipsound2.slurm.handover import FOLDER
 from lipsound2.slurm.part import Report
 from lipsound2.workers import Workers
 
@@ -151,7 +152,7 @@ class BatchPart(Generic[Item, Result]):
         finished = 0
         for number, batch in self.batches.items():
             if not self._path(number).exists():
-                write_bytes(self._path(number), pickle.dumps(worker(batch)))
+                handover.store(self._path(number), worker(batch))
             finished += len(batch)
             report(finished, 0, [])
 
@@ -188,7 +189,7 @@ def each(
         worker = make_worker()
         return (worker(batch) for batch in _shown(batches, step))
     results = where / FOLDER / f"{step}-results" / plan
-    results.mkdir(parents=True, exist_ok=True)
+    handover.make_private(results)
     left = {number: batch for number, batch in enumerate(batches) if not (results / str(number)).exists()}
     count = min(nj, len(left))
     if count:
@@ -200,7 +201,7 @@ def each(
 def _collect(results: Path, count: int) -> Iterator[Result]:
     for number in range(count):
         # Written by jobs of this run, or of a killed one with the same plan.
-        yield pickle.loads((results / str(number)).read_bytes())  # noqa: S301
+        yield handover.load(results / str(number))
     remove(results.parent)
 
 

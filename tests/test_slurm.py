@@ -33,8 +33,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
 from lipsound2.jobs import Summary, read_failures
 from lipsound2.judge import score
-from lipsound2.slurm import array
-from lipsound2.slurm.array import FOLDER
+from lipsound2.slurm import array, handover
+from lipsound2.slurm.handover import FOLDER
 from lipsound2.synthesis import synthesize
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
@@ -138,12 +138,13 @@ def test_verdicts_are_those_of_the_local_launcher(slurm: Site, tmp_path: Path) -
 
 
 class JobKiller(Maker):
-    """Kills not its own process but the whole job, as a limit of memory does."""
+    """Kills not its own process but the whole job, as a limit of memory does: a moment after the clip was begun."""
 
     def work(self, name: str) -> Any:
         if self.acts.get(name) == "kill-job":
             with self.log.open("a") as file:
                 file.write(name + "\n")
+            time.sleep(0.5)  # the job has noted by then which clip it is at
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
         return super().work(name)
@@ -424,3 +425,15 @@ def test_speech_scores_and_text_are_those_of_the_local_launcher(spoken: Path) ->
     assert len(list((spoken / "slurm" / "generated").iterdir())) == 20
     assert len((spoken / "slurm-text" / "words.jsonl").read_text().splitlines()) == 20
     assert not list(spoken.rglob(FOLDER))
+
+
+def test_what_others_could_have_written_is_not_executed(tmp_path: Path) -> None:
+    """Parts and results are pickles: they are read from a folder of the user's alone."""
+    folder = tmp_path / FOLDER / "crop"
+    handover.make_private(folder)
+    handover.store(folder / "part-0", {"a": 1})
+    assert handover.load(folder / "part-0") == {"a": 1}
+    (tmp_path / FOLDER).chmod(0o770)
+    for refused in (lambda: handover.load(folder / "part-0"), lambda: handover.make_private(folder)):
+        with pytest.raises(LipsoundError, match=r"expected a folder of yours alone \(mode 700\), found mode 770"):
+            refused()

@@ -22,11 +22,11 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.slurm import commands
 from lipsound2.slurm.commands import Job
+from lipsound2.slurm.handover import FOLDER, make_private
 from lipsound2.slurm.part import Part, Place
 
 log = logging.getLogger(__name__)
 
-FOLDER = ".slurm"  # beside the output; gone when the step is done
 TRIES = 3  # jobs of one part that may end without having brought it further
 STRIKES = 2  # jobs that end while the same clip is in work
 _TAIL = 20  # lines of a log that are shown
@@ -81,7 +81,7 @@ class Array:
             LipsoundError: Slurm refuses the jobs, a part's jobs end again and again without bringing it further, or a
                 worker says that the whole step is at fault. No job is left behind.
         """
-        self.folder.mkdir(parents=True)
+        make_private(self.folder)
         self._places = [Place(self.folder, number) for number in range(len(parts))]
         for place, part in zip(self._places, parts, strict=True):
             place.store(part)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lipsound2.errors import LipsoundError
-from lipsound2.files import write_bytes, write_text
+from lipsound2.files import write_text
+from lipsound2.slurm import handover
 
 Report = Callable[[int, int, Sequence[str]], None]  # clips finished, failed, ids in work
 _FLUSH = 2.0  # seconds between two times that other machines are shown how far this one is
@@ -86,11 +86,11 @@ class Place:
 
     def store(self, part: Part) -> None:
         """Write the part down for its jobs."""
-        write_bytes(self._path("part"), pickle.dumps(part))
+        handover.store(self._path("part"), part)
 
     def load(self) -> Part:
         """The part."""
-        part: Part = pickle.loads(self._path("part").read_bytes())  # noqa: S301 - of our own controlling process
+        part: Part = handover.load(self._path("part"))
         return part
 
     def warn(self, lost: Mapping[str, str]) -> None:

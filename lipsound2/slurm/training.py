@@ -17,7 +17,7 @@ from pathlib import Path
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.slurm import commands
-from lipsound2.slurm.array import FOLDER
+from lipsound2.slurm.handover import FOLDER
 
 log = logging.getLogger(__name__)
 
