@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from face_corpora import CMLR_CLIPS, TCD_CLIPS, TCD_TIMIT, make_cmlr, make_tcd_timit
+from recipe_copies import copy_recipes, run
 
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.datadir import DataDir
 from lipsound2.synthetic.clip import ClipFormat
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
 
 TINY = {
@@ -33,25 +30,11 @@ TINY_EARS = {
 
 def recipe_in(tmp_path: Path, name: str) -> Path:
     """The recipe in a folder with a blank in its name, with tiny configs."""
-    folder = tmp_path / "a place" / "egs" / name
-    shutil.copytree(ROOT / "egs" / name, folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
-    shutil.copytree(ROOT / "utils", folder.parents[1] / "utils")
-    installer = folder.parents[1] / "tools" / "install.sh"
-    installer.parent.mkdir()
-    installer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
-    installer.chmod(0o755)
+    folder = copy_recipes(tmp_path, name) / name
     for config, values in (("parallel", TINY), ("asr_conformer", TINY_EARS)):
         path = folder / "conf" / f"{config}.yaml"
         write_yaml(path, read_yaml(path) | values)
     return folder
-
-
-def run(folder: Path, *arguments: str) -> str:
-    command = ["./run.sh", "--nj", "1", *arguments]
-    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
 
 
 def check(exp: Path, clips: int, heard: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recipe_copies import copy_recipes, run
 from test_regress import write_kind
 from wild_corpora import make_lrs2, make_lrs3, make_lrw
 
@@ -40,33 +38,15 @@ TINY = {  # by model, where a task has several
 
 def recipes_in(place: Path, *names: str) -> Path:
     """The recipes in a folder with a blank in its name, their configs of LiRA as small as can be."""
-    place = place / "a place"
-    for name in names:
-        shutil.copytree(
-            ROOT / "egs" / name, place / "egs" / name, ignore=shutil.ignore_patterns("data", "dump", "exp", "corpus")
-        )
-    shutil.copytree(ROOT / "utils", place / "utils")
-    installer = place / "tools" / "install.sh"
-    installer.parent.mkdir()
-    installer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
-    installer.chmod(0o755)
-    for path in place.glob("egs/*/conf/*.yaml"):
+    egs = copy_recipes(place, *names)
+    for path in egs.glob("*/conf/*.yaml"):
         values = read_yaml(path)
         small = TINY.get(values.get("model", values["task"]))
         if small is not None:
             if str(values.get("input")).startswith("features-"):
                 small = {key: value for key, value in small.items() if key not in TRUNK}
             write_yaml(path, values | small | BRIEF)
-    return place / "egs"
-
-
-def run(folder: Path, *arguments: str, script: str = "run.sh", fails: bool = False) -> str:
-    """Run a recipe; what it said on both channels."""
-    command = [f"./{script}", "--nj", "1", *arguments]
-    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert (done.returncode != 0) == fails, (done.stdout + done.stderr)[-3000:]
-    return done.stdout + done.stderr
+    return egs
 
 
 def check_read(exp: Path, ids: list[str], *ways: str) -> None:

@@ -1,17 +1,14 @@
-"""VoxCeleb2, LRW, LRS2, LRS3 and people's own videos: layouts as known, readers, generated corpora, recipes."""
+"""VoxCeleb2, LRW, LRS2, LRS3 and people's own videos: layouts as known, readers, generated corpora."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 from speech_corpora import Layout, append
 from wild_corpora import (
     ENGLISH,
@@ -35,7 +32,6 @@ from lipsound2.datadir import DataDir, validate
 from lipsound2.errors import LipsoundError
 from lipsound2.folds import combine
 from lipsound2.jobs import read_failures
-from lipsound2.synthetic.corpus import generate
 from lipsound2.tables import parse_words
 from lipsound2.video.crop import crop
 
@@ -503,93 +499,3 @@ def test_lrs3_with_wrong_lists(generated, tmp_path, capsys):
         lrs3.scan(root, Options(lists=root / "none.id"))
     with pytest.raises(LipsoundError, match=r"no LRS3 found \(wanted test, trainval, pretrain, found 50001.mp4"):
         lrs3.scan(root / "lrs3" / "trainval" / "0af00UcTOSc")
-
-
-# Recipes
-
-TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "heads": 2, "frame_width": 32}
-TINY |= {"trunk_widths": [4, 8, 8, 16], "workers": 0, "warmup": 2, "precision": "fp32", "augment_window": 25}
-ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-
-
-def copy_recipe(top: Path, name: str, config: str) -> Path:
-    """A copy of a recipe with a config much smaller than its own, beside what it needs."""
-    recipe = top / "egs" / name
-    shutil.copytree(ROOT / "egs" / name, recipe, ignore=shutil.ignore_patterns("data", "dump", "exp"))
-    if not (top / "tools").exists():
-        shutil.copytree(ROOT / "utils", top / "utils")
-        (top / "tools").mkdir()
-        (top / "tools" / "install.sh").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
-        (top / "tools" / "install.sh").chmod(0o755)
-    values = yaml.safe_load((recipe / "conf" / f"{config}.yaml").read_text(encoding="utf-8")) | TINY
-    (recipe / "conf" / "tiny.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    return recipe
-
-
-def run(recipe: Path, *options: str) -> str:
-    command = ["./run.sh", "--config", "conf/tiny.yaml", "--nj", "1", *options]
-    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, env=ENVIRONMENT)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_pre_training_and_what_begins_from_it(generated, tmp_path):
-    """All six stages on generated faces without a word of text; then GRID begins from the weights and says so."""
-    top = tmp_path / "a place"
-    recipe = copy_recipe(top, "voxceleb2", "parallel_small")
-    corpus = generated["voxceleb2"]
-    told = run(recipe, "--corpus", str(corpus / "VoxCeleb2"), "--spoken", "3")
-    exp = recipe / "exp" / "multilingual_tiny"
-    assert "multilingual/test-3: 3 of 4 clips" in told
-    assert len(list((exp / "wav" / "test" / "generated").glob("*.wav"))) == 3
-    assert (exp / "scores" / "test" / "summary.json").exists()
-    assert "to begin from it: ../grid/run.sh --init ../voxceleb2/exp/multilingual_tiny" in told
-    assert "skipped" in run(recipe, "--corpus", str(corpus / "VoxCeleb2"), "--stop-stage", "3")
-    english = ("--protocol", "english", "--lists", str(corpus / "vox-en.id"), "--stop-stage", "1")
-    run(recipe, "--corpus", str(corpus / "VoxCeleb2"), *english)
-    assert len(Archive(recipe / "dump" / "english" / "mouth").ids) == len(ENGLISH)
-
-    grid = copy_recipe(top, "grid", "parallel")
-    generate(top / "faces", clips=20, speakers=1, nj=1)
-    told = run(
-        grid,
-        "--corpus",
-        "../../faces",
-        "--protocol",
-        "mini",
-        "--init",
-        "../voxceleb2/exp/multilingual_tiny",
-        "--asr",
-        "",
-    )
-    assert re.search(
-        r"weights from .*multilingual_tiny: \d\d+ tensors taken, 0 of another shape, \d not in the file", told
-    )
-    log = (grid / "exp" / "mini_tiny" / "train.log").read_text(encoding="utf-8")
-    fresh = re.findall(r"fresh +(\S+): not in the file", log)
-    assert fresh, "the head that names words has no weights in a model that knows no words"
-    assert all("word" in name for name in fresh)
-
-
-@pytest.mark.slow
-def test_the_recipe_for_videos_of_ones_own(generated, tmp_path):
-    recipe = copy_recipe(tmp_path / "a place", "own", "parallel")
-    told = run(recipe, "--corpus", str(generated["own"] / "my videos"), "--asr", "pocketsphinx:grid")
-    exp = recipe / "exp" / "own_tiny"
-    assert (exp / "report.html").stat().st_size > 0
-    assert (exp / "scores" / "test" / "text" / "pocketsphinx-grid" / "summary.json").exists()
-    assert "no words are counted" not in told
-    # From the model that comes with the toolkit, and without texts.
-    mute = copy(generated["own"] / "my videos", tmp_path / "mute")
-    for text in mute.rglob("*.txt"):
-        text.unlink()
-    short = "max_epochs: 1, valid_every: 1, valid_clips: 2, workers: 0, precision: fp32"
-    begun = ["--init", str(ROOT / "lipsound2" / "pretrained" / "grid-s1-parallel"), "--override", short]
-    begun += ["--config", "conf/parallel.yaml", "--exp", "exp/begun", "--dump", "dump2", "--asr", "pocketsphinx:grid"]
-    told = run(recipe, "--corpus", str(mute), *begun)
-    assert "data/own/test has no texts: no words are counted" in told
-    # All of its network; what is left over is the head that names GRID's words.
-    assert re.search(r"grid-s1-parallel: \d\d+ tensors taken, 0 of another shape, 0 not in the file", told)
-    assert all("word" in name for name in re.findall(r"unused +(\S+):", told))
-    assert not (recipe / "exp" / "begun" / "scores" / "test" / "text").exists()

@@ -1,0 +1,87 @@
+"""egs/voxceleb2 and egs/own on generated corpora, as a user runs them, and what begins from them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from recipe_copies import ROOT, copy_recipes
+from recipe_copies import run as run_recipe
+from wild_corpora import ENGLISH, copy, make_own, make_voxceleb2
+
+from lipsound2.archive import Archive
+from lipsound2.synthetic.corpus import generate
+
+pytestmark = pytest.mark.slow
+
+TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "heads": 2, "frame_width": 32}
+TINY |= {"trunk_widths": [4, 8, 8, 16], "workers": 0, "warmup": 2, "precision": "fp32", "augment_window": 25}
+
+
+def tiny(place: Path, name: str, config: str) -> Path:
+    """A copy of a recipe, with a config much smaller than its own."""
+    recipe = copy_recipes(place, name) / name
+    values = yaml.safe_load((recipe / "conf" / f"{config}.yaml").read_text(encoding="utf-8")) | TINY
+    (recipe / "conf" / "tiny.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    return recipe
+
+
+def run(recipe: Path, *options: str) -> str:
+    return run_recipe(recipe, "--config", "conf/tiny.yaml", *options)
+
+
+def test_pre_training_and_what_begins_from_it(tmp_path):
+    """All six stages on generated faces without a word of text; then GRID begins from the weights and says so."""
+    corpus = tmp_path / "corpus"
+    make_voxceleb2(corpus)
+    recipe = tiny(tmp_path, "voxceleb2", "parallel_small")
+    told = run(recipe, "--corpus", str(corpus / "VoxCeleb2"), "--spoken", "3")
+    exp = recipe / "exp" / "multilingual_tiny"
+    assert "multilingual/test-3: 3 of 4 clips" in told
+    assert len(list((exp / "wav" / "test" / "generated").glob("*.wav"))) == 3
+    assert (exp / "scores" / "test" / "summary.json").exists()
+    assert "to begin from it: ../grid/run.sh --init ../voxceleb2/exp/multilingual_tiny" in told
+    assert "skipped" in run(recipe, "--corpus", str(corpus / "VoxCeleb2"), "--stop-stage", "3")
+    english = ("--protocol", "english", "--lists", str(corpus / "vox-en.id"), "--stop-stage", "1")
+    run(recipe, "--corpus", str(corpus / "VoxCeleb2"), *english)
+    assert len(Archive(recipe / "dump" / "english" / "mouth").ids) == len(ENGLISH)
+
+    grid = tiny(tmp_path, "grid", "parallel")
+    generate(grid / "faces", clips=20, speakers=1, nj=1)
+    told = run(
+        *(grid, "--corpus", "faces", "--protocol", "mini", "--asr", ""),
+        *("--init", "../voxceleb2/exp/multilingual_tiny"),
+    )
+    assert re.search(
+        r"weights from .*multilingual_tiny: \d\d+ tensors taken, 0 of another shape, \d not in the file", told
+    )
+    log = (grid / "exp" / "mini_tiny" / "train.log").read_text(encoding="utf-8")
+    fresh = re.findall(r"fresh +(\S+): not in the file", log)
+    assert fresh, "the head that names words has no weights in a model that knows no words"
+    assert all("word" in name for name in fresh)
+
+
+def test_the_recipe_for_videos_of_ones_own(tmp_path):
+    corpus = tmp_path / "corpus"
+    make_own(corpus)
+    recipe = tiny(tmp_path, "own", "parallel")
+    told = run(recipe, "--corpus", str(corpus / "my videos"), "--asr", "pocketsphinx:grid")
+    exp = recipe / "exp" / "own_tiny"
+    assert (exp / "report.html").stat().st_size > 0
+    assert (exp / "scores" / "test" / "text" / "pocketsphinx-grid" / "summary.json").exists()
+    assert "no words are counted" not in told
+    # From the model that comes with the toolkit, and without texts.
+    mute = copy(corpus / "my videos", tmp_path / "mute")
+    for text in mute.rglob("*.txt"):
+        text.unlink()
+    short = "max_epochs: 1, valid_every: 1, valid_clips: 2, workers: 0, precision: fp32"
+    begun = ["--init", str(ROOT / "lipsound2" / "pretrained" / "grid-s1-parallel"), "--override", short]
+    begun += ["--config", "conf/parallel.yaml", "--exp", "exp/begun", "--dump", "dump2", "--asr", "pocketsphinx:grid"]
+    told = run(recipe, "--corpus", str(mute), *begun)
+    assert "data/own/test has no texts: no words are counted" in told
+    # All of its network; what is left over is the head that names GRID's words.
+    assert re.search(r"grid-s1-parallel: \d\d+ tensors taken, 0 of another shape, 0 not in the file", told)
+    assert all("word" in name for name in re.findall(r"unused +(\S+):", told))
+    assert not (recipe / "exp" / "begun" / "scores" / "test" / "text").exists()
