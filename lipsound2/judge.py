@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lipsound2.datadir import DataDir, read_table
-from lipsound2.decoding import DETAILS, TEXT, Search, files_of, is_own, listener, write_words
+from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
+from lipsound2.reading.decoding import DETAILS, TEXT, Search, files_of, is_own, listener, write_words
 from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
@@ -25,8 +25,8 @@ from lipsound2.scoring.text import TextScores, score_texts
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
 from lipsound2.scoring.view import REAL
-from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
+from lipsound2.work.spread import batches, each
 
 log = logging.getLogger(__name__)
 

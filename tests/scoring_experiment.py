@@ -11,11 +11,11 @@ import torch
 import yaml
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import mel_config, mel_spectrogram
 from lipsound2.audio.sound import encode_flac, write_wav
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir
 from lipsound2.scoring.text import score_texts
 from lipsound2.scoring.text_summary import write_clips, write_summary
 from lipsound2.video.encode import encode

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.sound import encode_flac
 from lipsound2.config import write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
 
 
 def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:

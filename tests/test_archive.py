@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lipsound2.archive import Archive, ArchiveWriter, MissingEntry, read_entry
-from lipsound2.entries import COMPRESSIONS
+from lipsound2.data.archive import Archive, ArchiveWriter, MissingEntry, read_entry
+from lipsound2.data.entries import COMPRESSIONS
 from lipsound2.errors import LipsoundError
 
 ARRAYS = {

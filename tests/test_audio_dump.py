@@ -10,13 +10,13 @@ import pytest
 import soundfile
 import torch
 
-from lipsound2.archive import Archive
 from lipsound2.audio.cut import Cut, cut_sound
 from lipsound2.audio.dump import MakeMels, mel
 from lipsound2.audio.mel import MELS, mel_spectrogram, stored_config
 from lipsound2.audio.sound import decode_flac, encode_flac
 from lipsound2.audio.statistics import statistics, sums
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 
 
@@ -121,7 +121,7 @@ def test_verdicts(tmp_path: Path) -> None:
 
 
 def test_a_sound_too_short_for_a_frame(tmp_path: Path) -> None:
-    from lipsound2.archive import ArchiveWriter
+    from lipsound2.data.archive import ArchiveWriter
 
     with ArchiveWriter(tmp_path / "sound" / "a.ark", tmp_path / "sound" / "feats.scp") as writer:
         writer.write("a", encode_flac(np.full(300, 0.1, np.float32)))

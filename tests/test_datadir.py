@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipsound2.cli import main
-from lipsound2.datadir import DataDir, fix, read_table, validate, write_table
+from lipsound2.data.datadir import DataDir, fix, read_table, validate, write_table
 from lipsound2.errors import LipsoundError
 
 IDS = ["s1-bbaf2n", "s1-lgwx3a", "s10-bbaf2n", "s2-bbaf2n"]

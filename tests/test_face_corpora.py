@@ -20,7 +20,7 @@ from lipsound2.corpora.protocols import hashed
 from lipsound2.corpora.recordings import Recording, Recordings
 from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import ranges, verdict
-from lipsound2.datadir import DataDir, read_table, validate
+from lipsound2.data.datadir import DataDir, read_table, validate
 from lipsound2.errors import LipsoundError
 
 TEXTS = (".txt", ".csv", ".mlf")

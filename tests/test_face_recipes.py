@@ -12,7 +12,7 @@ from face_corpora import CMLR_CLIPS, TCD_CLIPS, TCD_TIMIT, make_cmlr, make_tcd_t
 from recipe_copies import copy_recipes, run
 
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.synthetic.clip import ClipFormat
 
 pytestmark = pytest.mark.slow

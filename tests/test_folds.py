@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
+from lipsound2.corpora.folds import combine, fold, subset
 from lipsound2.errors import LipsoundError
-from lipsound2.folds import combine, fold, subset
 
 
 def write(path: Path, names: list[str], **tables: dict[str, str]) -> DataDir:

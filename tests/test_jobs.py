@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lipsound2 import jobs
-from lipsound2.archive import Archive
+from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock
-from lipsound2.jobs import Summary, dump_clips, read_failures
-from lipsound2.shards import Failure, Result, Shard, Worker, compute_shard
+from lipsound2.work import jobs
+from lipsound2.work.jobs import Summary, dump_clips, read_failures
+from lipsound2.work.shards import Failure, Result, Shard, Worker, compute_shard
 
 IDS = [f"s{number % 3}-c{number:02d}" for number in range(24)]
 KINDS = {"mel": {"bands": 4, "compress": True}, "face": {"codec": "none"}}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lipsound2.datadir import DataDir, write_table
-from lipsound2.decoding import DETAILS, TEXT, write_words
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
+from lipsound2.reading.decoding import DETAILS, TEXT, write_words
 from lipsound2.recognition.hypothesis import Hypothesis
 
 

@@ -12,12 +12,12 @@ from test_beam import summed, uniform
 
 from lipsound2 import experiment
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.fusion import NetworkModel, file_of, follower, language_model
 from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.speech_encoder import TextDecoder
 from lipsound2.pack import pack
+from lipsound2.reading.fusion import NetworkModel, file_of, follower, language_model
 from lipsound2.recognition.beam import search
 from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.ngram import estimate

@@ -11,21 +11,21 @@ import torch
 from test_regress import write_kind
 
 from lipsound2 import experiment
-from lipsound2.archive import Archive
 from lipsound2.audio.mel import MELS
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir, validate
-from lipsound2.decoding import decode, listener
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir, validate
+from lipsound2.corpora.word_clips import words
 from lipsound2.errors import LipsoundError
-from lipsound2.features import features
+from lipsound2.features.states import features
 from lipsound2.models.lira import Lira, LiraConfig
 from lipsound2.models.word_reader import WordReader, WordReaderConfig
+from lipsound2.reading.decoding import decode, listener
+from lipsound2.reading.transcribe import transcribe
 from lipsound2.tasks import load_config
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.training.train import train
-from lipsound2.transcribe import transcribe
 from lipsound2.video.encode import encode
-from lipsound2.word_clips import words
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 from video_making import write_clip
 
-from lipsound2.archive import ArchiveWriter
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.scoring import lse
 from lipsound2.scoring.ears import asked, ear, listen

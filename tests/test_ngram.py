@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lipsound2 import cli
 from lipsound2.corpora.sentences import SLOTS
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.arpa import END, START, UNKNOWN, LanguageModel
 from lipsound2.recognition.ngram import FALLBACK, discounts, estimate, read_sentences, split

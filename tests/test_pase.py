@@ -18,9 +18,9 @@ from lipsound2 import experiment
 from lipsound2.audio.acoustics import FEATURES, acoustic, cepstrum, deltas, dimensions, filter_bank, gammatone, prosody
 from lipsound2.audio.distort import DistortConfig, distort, in_room, scale, with_noise
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.convert import convert_pase
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.features.convert import convert_pase
 from lipsound2.models.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase_workers import PaseWorkersConfig
 from lipsound2.models.qrnn import recurrence

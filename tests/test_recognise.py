@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.sound import encode_flac
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import MODELS, Recogniser
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through

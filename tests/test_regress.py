@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.audio.sound import encode_flac
 from lipsound2.audio.statistics import sums
 from lipsound2.config import read_yaml, to_mapping, write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.models.regressor import Prediction
 from lipsound2.tasks import load_config

@@ -20,16 +20,16 @@ from test_jobs import IDS, content
 from test_video_crop import drawn
 from video_making import write_clip
 
-from lipsound2.archive import Archive
-from lipsound2.datadir import DataDir, validate
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir, validate
+from lipsound2.data.lookup import Lookup
+from lipsound2.data.names import Names, Numbers, whole_numbers
+from lipsound2.data.tables import read_table, write_table
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.jobs import Summary, dump_clips, read_failures
-from lipsound2.lookup import Lookup
-from lipsound2.names import Names, Numbers, whole_numbers
-from lipsound2.tables import read_table, write_table
 from lipsound2.video.crop import _Work
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.encode import Encoder
+from lipsound2.work.jobs import Summary, dump_clips, read_failures
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))  # workers, which are spawned, find the module there too
 from bench_scale import STEPS, Corpus

@@ -22,8 +22,8 @@ import yaml
 from PIL import Image
 from scoring_experiment import make_experiment, make_recogniser, synthetic_clips, write_heard, write_texts
 
-from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.cli import main
+from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.errors import LipsoundError
 from lipsound2.scoring import charts, page, pictures, results, text_page, word_results
 from lipsound2.scoring.bootstrap import Interval

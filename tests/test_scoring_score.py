@@ -14,7 +14,7 @@ from scoring_experiment import make_experiment, synthetic_clips
 
 from lipsound2.audio.sound import write_wav
 from lipsound2.cli import main
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.scoring.metrics import METRICS, ClipScores
 from lipsound2.scoring.score import _each, score

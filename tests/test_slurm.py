@@ -27,17 +27,17 @@ from test_training_run import Toy, torchrun
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.audio.sound import encode_flac
 from lipsound2.config import read_yaml
-from lipsound2.datadir import DataDir
-from lipsound2.decoding import decode
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
-from lipsound2.jobs import Summary, read_failures
 from lipsound2.judge import score
+from lipsound2.reading.decoding import decode
 from lipsound2.slurm import array, handover
 from lipsound2.slurm.handover import FOLDER
-from lipsound2.synthesis import synthesize
+from lipsound2.speaking.synthesis import synthesize
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
+from lipsound2.work.jobs import Summary, read_failures
 
 TESTS = Path(__file__).parent
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm_site.lacking()), reason=slurm_site.lacking())]

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.models.regressor import Generated
-from lipsound2.synthesis import mismatched_pairs
-from lipsound2.voice import generate_long
-from lipsound2.windows import OVERLAP, WINDOW, window_starts
+from lipsound2.speaking.synthesis import mismatched_pairs
+from lipsound2.speaking.voice import generate_long
+from lipsound2.speaking.windows import OVERLAP, WINDOW, window_starts
 
 
 class Local(torch.nn.Module):

@@ -26,9 +26,9 @@ from speech_corpora import (
 from lipsound2.audio.dump import mel
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora import aishell, librispeech, prepare
-from lipsound2.datadir import DataDir, validate
-from lipsound2.decoding import decode
+from lipsound2.data.datadir import DataDir, validate
 from lipsound2.errors import LipsoundError
+from lipsound2.reading.decoding import decode
 from lipsound2.recognition.arpa import LanguageModel
 from lipsound2.recognition.normalise import normalise
 from lipsound2.training.train import train

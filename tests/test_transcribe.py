@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.sound import encode_flac, read_sound, write_wav
 from lipsound2.config import write_yaml
-from lipsound2.datadir import DataDir, write_table
-from lipsound2.decoding import decode, listener
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
+from lipsound2.reading.decoding import decode, listener
+from lipsound2.reading.transcribe import subtitles, transcribe
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import Bundle, hear_all, tokenizer_of
 from lipsound2.scoring.text_summary import read_summary
-from lipsound2.transcribe import subtitles, transcribe
 
 
 def clips(grid: Path, number: int = 4) -> dict[str, Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from video_making import write_clip
 
-from lipsound2.archive import Archive
+from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.video import crop as crop_module
 from lipsound2.video.align import MOUTH
@@ -255,7 +255,7 @@ def test_a_wrong_dlib_model_is_told(tmp_path: Path) -> None:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data dir of five drawn clips and one empty file, with landmarks beside it."""
-    from lipsound2.archive import ArchiveWriter
+    from lipsound2.data.archive import ArchiveWriter
 
     folder = tmp_path / "data"
     folder.mkdir()

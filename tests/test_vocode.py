@@ -13,16 +13,16 @@ import torch
 import toy_task
 from torch import nn
 
-from lipsound2 import vocoding, windows
-from lipsound2.archive import ArchiveWriter
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.audio.sound import encode_flac
 from lipsound2.config import read_yaml, to_mapping, write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
 from lipsound2.models.hifigan import Critics, HifiGan
+from lipsound2.speaking import vocoding, windows
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial, Loss
 from lipsound2.tasks.segments import SegmentConfig, SoundBatch, Sounds, vary

@@ -22,18 +22,18 @@ from wild_corpora import (
     write_tree,
 )
 
-from lipsound2.archive import Archive
 from lipsound2.audio.dump import mel
 from lipsound2.corpora import lrs2, lrs3, lrw, own, prepare, voxceleb2
 from lipsound2.corpora.corpus import Options
 from lipsound2.corpora.heldout import HeldOutClips, HeldOutSpeakers
 from lipsound2.corpora.recordings import Recording, Recordings
-from lipsound2.datadir import DataDir, validate
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir, validate
+from lipsound2.corpora.folds import combine
+from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
-from lipsound2.folds import combine
-from lipsound2.jobs import read_failures
-from lipsound2.tables import parse_words
 from lipsound2.video.crop import crop
+from lipsound2.work.jobs import read_failures
 
 ROOT = Path(__file__).resolve().parents[1]
 SCANS = {"voxceleb2": voxceleb2.scan, "lrw": lrw.scan, "lrs2": lrs2.scan, "lrs3": lrs3.scan}

@@ -11,7 +11,7 @@ from recipe_copies import ROOT, copy_recipes
 from recipe_copies import run as run_recipe
 from wild_corpora import ENGLISH, copy, make_own, make_voxceleb2
 
-from lipsound2.archive import Archive
+from lipsound2.data.archive import Archive
 from lipsound2.synthetic.corpus import generate
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lipsound2 import tasks
 from lipsound2.config import to_mapping
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.tasks.base import Evaluation, Loss
 
 BANDS = 4

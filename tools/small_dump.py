@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from lipsound2.archive import Archive, ArchiveWriter
-from lipsound2.datadir import DataDir, read_table, write_table
+from lipsound2.data.archive import Archive, ArchiveWriter
+from lipsound2.data.datadir import DataDir, read_table, write_table
 from lipsound2.files import atomic_path
 from lipsound2.tasks import load_config
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.audio.sound import encode_flac, read_span
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.lookup import Lookup
-from lipsound2.shards import Worker
+from lipsound2.work.shards import Worker
 
 PICTURE_RATE = 25.0
 # Sound may begin later or end earlier than the picture, or have holes, by so many seconds (five pictures; zeros are put

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.archive import Archive
+from lipsound2.data.archive import Archive
 from lipsound2.errors import LipsoundError
 
 # A feature that never changes gets this spread instead of 0, so that dividing by it is safe.

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByList, BySpeaker, by_speakers
 from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings, entries, folders
+from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError, require
-from lipsound2.tables import parse_words
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 12))
 _LISTS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}

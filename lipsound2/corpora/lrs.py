@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from lipsound2.corpora.recordings import Problem, Recordings
-from lipsound2.tables import parse_words
+from lipsound2.data.tables import parse_words
 
 _MARK = re.compile(r"\{[^}]*\}?")  # {NS}, {LAUGH}: no words
 _TABLE = "WORD START END"

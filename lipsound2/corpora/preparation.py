@@ -14,7 +14,7 @@ from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.stamp import Stamp

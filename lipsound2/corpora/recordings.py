@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lipsound2.tables import BLANKS, is_pipe, is_text
+from lipsound2.data.tables import BLANKS, is_pipe, is_text
 
 VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
 from lipsound2.recognition.normalise import normalise

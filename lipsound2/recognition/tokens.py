@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import atomic_path
 

@@ -22,8 +22,8 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.archive import INDEX, Archive
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.scoring.ears import Asked, Ear
 from lipsound2.scoring.metrics import PICTURE, RATE

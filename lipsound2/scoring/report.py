@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lipsound2.archive import INDEX, Archive
 from lipsound2.config import read_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
 from lipsound2.scoring import pictures

@@ -21,9 +21,9 @@ from lipsound2.scoring.ears import Asked, asked, further, listen, rule, versions
 from lipsound2.scoring.metrics import METRICS, ClipScores, measure
 from lipsound2.scoring.sources import REAL, Sounds, choose_ids, find_systems, locate, read_origin, read_wav
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
-from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
-from lipsound2.workers import single_threaded
+from lipsound2.work.spread import batches, each
+from lipsound2.work.workers import single_threaded
 
 CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
 

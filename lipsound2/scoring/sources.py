@@ -38,7 +38,7 @@ class Sounds:
         self.path = Path(path)
         self._archive = None
         if (self.path / "feats.scp").exists():
-            from lipsound2.archive import Archive
+            from lipsound2.data.archive import Archive
 
             self._archive = Archive(self.path)
             self.ids = sorted(self._archive.ids)
@@ -136,7 +136,7 @@ def choose_ids(
     A data dir that is given or that synthesis noted decides; else a folder of true sounds; else, as a dump holds more
     than one set, the clips that any of the systems speaks.
     """
-    from lipsound2.datadir import DataDir
+    from lipsound2.data.datadir import DataDir
 
     noted = locate(read_origin(hyp).get("data"), hyp)
     chosen = ids or noted

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 
 B = TypeVar("B", bound="Batch")
 

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from lipsound2.config import to_mapping
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.models.word_reader import WordReader, WordReaderConfig
 from lipsound2.tasks.augment import AugmentConfig

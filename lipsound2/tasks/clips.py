@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2.archive import Archive
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.names import Names
 from lipsound2.errors import LipsoundError
-from lipsound2.names import Names
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.movable import Movable
 from lipsound2.tasks.pictures import Pictures

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.config import to_mapping
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.regressor import mask

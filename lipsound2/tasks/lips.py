@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.archive import Archive
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.pictures import Pictures

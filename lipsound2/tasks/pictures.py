@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lipsound2.archive import Archive
+from lipsound2.data.archive import Archive
 from lipsound2.video.encode import decode
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.config import build, to_mapping
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
 from lipsound2.models.recogniser import MODELS, Heard, Recogniser
 from lipsound2.models.regressor import mask

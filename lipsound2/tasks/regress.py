@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.archive import Archive
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import statistics
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.models import regression_model

@@ -11,11 +11,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from lipsound2.archive import Archive
 from lipsound2.audio.mel import MelConfig, frames_of, mel_spectrogram, same_mel
 from lipsound2.audio.sound import decode_flac
 from lipsound2.config import from_mapping
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.movable import Movable
 

@@ -11,10 +11,10 @@ import torch
 from scipy import signal
 from torch import Tensor
 
-from lipsound2.archive import Archive
 from lipsound2.audio.mel import MelConfig, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.movable import Movable
 from lipsound2.tasks.words import UNKNOWN, WordTimes

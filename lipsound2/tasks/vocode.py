@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.models.hifigan import Critics, HifiGan, HifiGanConfig, Opinion
 from lipsound2.models.waveglow import WaveGlow, WaveGlowConfig, flow_loss

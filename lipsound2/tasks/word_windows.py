@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2.archive import Archive
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import parse_words
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.lips import with_pictures
 from lipsound2.tasks.movable import Movable

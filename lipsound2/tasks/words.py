@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.tables import parse_words
 
 FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 UNKNOWN = -100  # what cross entropy leaves out

@@ -13,7 +13,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lipsound2.config import read_yaml, write_yaml
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again
 from lipsound2.slurm import training as slurm

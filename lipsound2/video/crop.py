@@ -11,16 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lipsound2.archive import Archive
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.jobs import dump_clips, read_failures
-from lipsound2.lookup import Lookup
 from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
+from lipsound2.work.jobs import dump_clips, read_failures
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 
-from lipsound2.archive import Archive, ArchiveWriter
+from lipsound2.data.archive import Archive, ArchiveWriter
 
 PER_FILE = 100  # entries an ark, as in a shard
 

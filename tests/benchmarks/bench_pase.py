@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lipsound2.convert import translate
+from lipsound2.features.convert import translate
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.qrnn import recurrence
 from lipsound2.tasks import load_config

@@ -29,13 +29,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lipsound2.archive import Archive
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.statistics import sums
-from lipsound2.checks import fix, validate
 from lipsound2.config import to_mapping
-from lipsound2.datadir import DataDir
-from lipsound2.jobs import dump_clips
+from lipsound2.data.archive import Archive
+from lipsound2.data.checks import fix, validate
+from lipsound2.data.datadir import DataDir
 from lipsound2.models.parallel import ParallelConfig
 from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.clips import CropsAndFeatures
@@ -44,6 +43,7 @@ from lipsound2.training.loader import Batches
 from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.video.encode import encode
+from lipsound2.work.jobs import dump_clips
 
 LINKS = 10_000  # to one empty file; file systems allow some 65,000
 PICTURES, SIDE = 8, 16

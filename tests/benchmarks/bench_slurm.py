@@ -22,7 +22,7 @@ sys.path.insert(0, str(TESTS))
 
 import slurm_site  # noqa: E402 - lies beside the tests
 
-from lipsound2.datadir import DataDir  # noqa: E402
+from lipsound2.data.datadir import DataDir  # noqa: E402
 from lipsound2.video.crop import crop  # noqa: E402
 
 SHARED = TESTS.parents[1] / "shared" / "grid"

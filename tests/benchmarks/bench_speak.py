@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from lipsound2 import experiment
-from lipsound2.speak import DEFAULT_MODEL
+from lipsound2.speaking.speak import DEFAULT_MODEL
+from lipsound2.speaking.vocoding import vocoder
+from lipsound2.speaking.voice import generate_long
 from lipsound2.video.crop import Cropper
-from lipsound2.vocoding import vocoder
-from lipsound2.voice import generate_long
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
 from lipsound2.tasks import load_config
 from lipsound2.training.optimiser import make_optimiser
 

@@ -31,14 +31,14 @@ from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
 from lipsound2.audio.plain_griffin_lim import mel_to_sound as plain_mel_to_sound
 from lipsound2.config import to_mapping
-from lipsound2.datadir import DataDir
-from lipsound2.export import Lengths, translate, write
+from lipsound2.data.datadir import DataDir
 from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
-from lipsound2.onnx_voice import VOCODER, Exported, Note
+from lipsound2.speaking.export import Lengths, translate, write
+from lipsound2.speaking.onnx_voice import VOCODER, Exported, Note
+from lipsound2.speaking.vocoding import Vocoder, speak_long
 from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import Player
-from lipsound2.vocoding import Vocoder, speak_long
 
 SIZES = {
     "HiFi-GAN V1": HifiGanConfig(),

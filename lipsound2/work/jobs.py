@@ -19,14 +19,14 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lipsound2.archive import INDEX
 from lipsound2.config import write_yaml
+from lipsound2.data.archive import INDEX
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, write_text
-from lipsound2.shards import FRAMES, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
 from lipsound2.slurm.array import Array
-from lipsound2.spread import compute_shards, settle
-from lipsound2.workers import Workers
+from lipsound2.work.shards import FRAMES, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
+from lipsound2.work.spread import compute_shards, settle
+from lipsound2.work.workers import Workers
 
 __all__ = ["Failure", "Result", "Shard", "Summary", "Worker", "compute_shard", "dump_clips", "read_failures"]
 

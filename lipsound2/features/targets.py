@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from lipsound2.archive import Archive
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import moments, sums
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.jobs import dump_clips
-from lipsound2.representations import Representation, representation
-from lipsound2.shards import Worker
+from lipsound2.features.representations import Representation, representation
 from lipsound2.stamp import digest
+from lipsound2.work.jobs import dump_clips
+from lipsound2.work.shards import Worker
 
 log = logging.getLogger(__name__)
 

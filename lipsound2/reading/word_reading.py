@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lipsound2 import experiment
 from lipsound2.config import write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.files import folder_lock, write_text
 from lipsound2.models.word_reader import WordReader
 from lipsound2.stamp import Stamp

@@ -15,7 +15,7 @@ from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.audio.plain_griffin_lim import mel_to_sound, rounds_of
 from lipsound2.config import from_mapping
 from lipsound2.errors import LipsoundError, require
-from lipsound2.windows import chunks, over_windows
+from lipsound2.speaking.windows import chunks, over_windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
 LIPS, VOCODER = "lips", "vocoder"

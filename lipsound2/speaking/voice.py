@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from lipsound2.experiment import Experiment
-from lipsound2.vocoding import vocoder as find_vocoder
-from lipsound2.windows import over_windows
+from lipsound2.speaking.vocoding import vocoder as find_vocoder
+from lipsound2.speaking.windows import over_windows
 
 
 class TrainedVoice:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lipsound2.data.names import Names, Numbers, cut, runs, whole_numbers
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
-from lipsound2.names import Names, Numbers, cut, runs, whole_numbers
 
 MEDIA = ("video.scp", "wav.scp")
 TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments", "word_times")  # of a data dir, by id

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from lipsound2.errors import LipsoundError
-from lipsound2.shards import Failure, Shard, Worker, compute_shard, describe
+from lipsound2.work.shards import Failure, Shard, Worker, compute_shard, describe
 
 # A clip during which a worker dies is tried once more: the kernel may have killed it for memory others took.
 TRIES = 2

@@ -10,10 +10,10 @@ import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lipsound2.checks import fix, validate
+from lipsound2.data.checks import fix, validate
+from lipsound2.data.names import Names
+from lipsound2.data.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
 from lipsound2.errors import LipsoundError
-from lipsound2.names import Names
-from lipsound2.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
 
 __all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 

@@ -88,13 +88,13 @@ class Voice(Protocol):
 
 def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
     from lipsound2 import experiment
-    from lipsound2.voice import TrainedVoice
+    from lipsound2.speaking.voice import TrainedVoice
 
     return TrainedVoice(experiment.load(model, experiment.device_for(ngpu), "regress"), vocoder)
 
 
 def _exported(files: tuple[Path, ...], model: str, vocoder: str, ngpu: int) -> Voice:
-    from lipsound2.onnx_voice import OnnxVoice
+    from lipsound2.speaking.onnx_voice import OnnxVoice
 
     if model != DEFAULT_MODEL or ngpu:
         raise LipsoundError("--onnx stands instead of --model, and runs on the CPU: leave out --model and --ngpu")

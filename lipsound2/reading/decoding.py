@@ -14,28 +14,28 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
-from lipsound2.archive import Archive
 from lipsound2.audio.sound import decode_flac
 from lipsound2.config import to_mapping, write_yaml
-from lipsound2.datadir import DataDir, write_table
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.fusion import file_of as lm_file
-from lipsound2.fusion import follower, language_model
 from lipsound2.models.recogniser import Recogniser
+from lipsound2.reading.fusion import file_of as lm_file
+from lipsound2.reading.fusion import follower, language_model
+from lipsound2.reading.word_reading import read_words
 from lipsound2.recognition.beam import Fusion, NoModel, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis, to_json
 from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.readymade import READY_MADE, Listener, hear_all
-from lipsound2.spread import batches, each
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.tasks.recognise import Recognise
 from lipsound2.tasks.speech import SOUND, features_of, padded
 from lipsound2.tasks.words import PICTURE_RATE
-from lipsound2.word_reading import read_words
+from lipsound2.work.spread import batches, each
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import parse_words
 
 
 def words(dir: Path, out: Path, *, least: float = 0.0) -> None:

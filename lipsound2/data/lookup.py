@@ -6,8 +6,8 @@ import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipsound2.data.tables import key_and_value
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import key_and_value
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.errors import LipsoundError
-from lipsound2.files import write_bytes
-from lipsound2.names import Names, whole_numbers
-from lipsound2.tables import (
+from lipsound2.data.names import Names, whole_numbers
+from lipsound2.data.tables import (
     MEDIA,
     PARTIAL,
     TABLES,
@@ -27,6 +25,8 @@ from lipsound2.tables import (
     rows,
     spk2utt,
 )
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_bytes
 
 _SHOWN = 5
 # What is wrong with a row -> what should stand there.

@@ -16,7 +16,7 @@ from lipsound2.audio.plain_griffin_lim import rounds_of
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.models.hifigan import fold_norms
-from lipsound2.windows import chunks
+from lipsound2.speaking.windows import chunks
 
 Vocoder = Callable[[Tensor], Tensor]
 

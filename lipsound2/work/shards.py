@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lipsound2.archive import INDEX, ArchiveWriter
+from lipsound2.data.archive import INDEX, ArchiveWriter
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 

@@ -20,20 +20,20 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
-from lipsound2.archive import Archive, ArchiveWriter
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import write_wav
 from lipsound2.config import to_mapping, write_yaml
-from lipsound2.datadir import DataDir, read_table
+from lipsound2.data.archive import Archive, ArchiveWriter
+from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.scoring.pictures import attention_picture
-from lipsound2.spread import batches, each
+from lipsound2.speaking.vocoding import inputs as made_with
+from lipsound2.speaking.vocoding import vocoder as find_vocoder
 from lipsound2.stamp import Stamp
 from lipsound2.video.encode import decode
-from lipsound2.vocoding import inputs as made_with
-from lipsound2.vocoding import vocoder as find_vocoder
+from lipsound2.work.spread import batches, each
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from lipsound2.corpora.protocols import hashed
-from lipsound2.datadir import DataDir
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import PARTIAL, TABLES
 from lipsound2.errors import LipsoundError
-from lipsound2.tables import PARTIAL, TABLES
 
 TRAIN, HELD = "train", "held"
 

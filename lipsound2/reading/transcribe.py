@@ -12,15 +12,15 @@ import numpy as np
 
 from lipsound2 import experiment
 from lipsound2.audio.sound import read_sound
-from lipsound2.decoding import OwnListener, listener
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
+from lipsound2.reading.decoding import OwnListener, listener
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import RATE
 from lipsound2.scoring.metrics import to_rate
-from lipsound2.speak import DEFAULT_MODEL, crop_of, say
+from lipsound2.speaking.speak import DEFAULT_MODEL, crop_of, say
+from lipsound2.speaking.voice import TrainedVoice
 from lipsound2.tasks.words import PICTURE_RATE
-from lipsound2.voice import TrainedVoice
 
 log = logging.getLogger(__name__)
 

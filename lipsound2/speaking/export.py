@@ -26,7 +26,7 @@ from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
 from lipsound2.models.hifigan import HifiGan, fold_norms
 from lipsound2.models.parallel import Parallel
-from lipsound2.onnx_voice import LIPS, NOTE, VOCODER, Exported, Note
+from lipsound2.speaking.onnx_voice import LIPS, NOTE, VOCODER, Exported, Note
 from lipsound2.video.align import REGIONS
 
 # Pictures, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from lipsound2 import experiment
-from lipsound2.archive import Archive
-from lipsound2.datadir import DataDir
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
-from lipsound2.jobs import Worker, dump_clips
 from lipsound2.models.lip_encoder import LipEncoder
 from lipsound2.models.lip_trunk import LipTrunk
 from lipsound2.stamp import digest
 from lipsound2.tasks.pictures import Pictures
+from lipsound2.work.jobs import Worker, dump_clips
 
 log = logging.getLogger(__name__)
 

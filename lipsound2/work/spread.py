@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import look_again
-from lipsound2.shards import Failure, Shard, Worker, hash_of
 from lipsound2.slurm import handover
 from lipsound2.slurm.array import Array, clear, remove
 from lipsound2.slurm.handover import FOLDER
 from lipsound2.slurm.part import Report
-from lipsound2.workers import Workers
+from lipsound2.work.shards import Failure, Shard, Worker, hash_of
+from lipsound2.work.workers import Workers
 
 LAUNCHERS = ("local", "slurm")
 Item = TypeVar("Item")

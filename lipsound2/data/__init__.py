@@ -1,0 +1,1 @@
+"""Data dirs and Kaldi archives: no torch here."""

@@ -1,0 +1,1 @@
+"""Pictures -> speech: experiments, vocoders, any clip, with torch and without."""

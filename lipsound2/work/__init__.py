@@ -1,0 +1,1 @@
+"""Clips -> shards of archives: worker processes, resumable, with verdicts."""
