@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from recipe_copies import copy_recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted(ROOT.glob("egs/*/run*.sh"))
@@ -52,6 +53,16 @@ def test_help_shows_the_declarations(recipe):
     assert "--stop-stage" in text
     assert "last stage (default: 2)" in text
     assert "what to say\n" in text
+
+
+@pytest.mark.parametrize("script", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_recipe_explains_itself_before_any_set_up(script, tmp_path):
+    recipe = copy_recipes(tmp_path, script.parent.name) / script.parent.name
+    (recipe.parents[1] / "tools" / "install.sh").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    told = subprocess.run([f"./{script.name}", "--help"], cwd=recipe, capture_output=True, text=True, check=True)
+    assert "--nj" in told.stdout
+    assert told.stderr == ""
+    assert subprocess.run([f"./{script.name}"], cwd=recipe, capture_output=True).returncode == 1  # the set-up failed
 
 
 @pytest.mark.parametrize(
