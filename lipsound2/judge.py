@@ -7,15 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.reading.decoding import DETAILS, TEXT, Search, files_of, is_own, listener, write_words
-from lipsound2.recognition.hypothesis import Hypothesis
+from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.score import SUMMARY
@@ -27,6 +26,10 @@ from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_
 from lipsound2.scoring.view import REAL
 from lipsound2.stamp import Stamp
 from lipsound2.work.spread import batches, each
+
+# Recognisers are loaded where they listen: without them nothing here needs torch.
+if TYPE_CHECKING:
+    from lipsound2.reading.listeners import Search
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +98,8 @@ def score(
     score_speech(ref, hyp, out=out, ids=ids, also=also, nj=nj, launcher=launcher, **draws)
     if text is None:
         return
+    from lipsound2.reading.listeners import Search, files_of, is_own
+
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     texts = DataDir(text).text
@@ -203,7 +208,7 @@ class MakeEars:
 
     Attributes:
         asr: the recogniser's name.
-        grammar: see `decoding.listener`.
+        grammar: see `listeners.listener`.
         lm: likewise.
         how: likewise.
         places: system -> where its sounds lie, see `scoring.sources.Sounds`.
@@ -217,6 +222,8 @@ class MakeEars:
 
     def __call__(self) -> Callable[[Sequence[tuple[str, str]]], tuple[str, dict[str, Hypothesis], list[str]]]:
         """Load the recogniser; called where it is to run. What cannot be read is returned beside the others."""
+        from lipsound2.reading.listeners import listener
+
         who = listener(self.asr, self.grammar, self.lm, self.how)
         true = Sounds(self.places[REAL])
 

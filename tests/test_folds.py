@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lipsound2.data.datadir import DataDir
 from lipsound2.corpora.folds import combine, fold, subset
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 
 

@@ -10,8 +10,7 @@ import pytest
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
-from lipsound2.reading.decoding import DETAILS, TEXT, write_words
-from lipsound2.recognition.hypothesis import Hypothesis
+from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 
 
 def decoded(folder: Path, heard: dict[str, str]) -> Path:

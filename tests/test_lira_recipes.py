@@ -13,10 +13,10 @@ from test_regress import write_kind
 from wild_corpora import make_lrs2, make_lrs3, make_lrw
 
 from lipsound2.config import read_yaml, write_yaml
+from lipsound2.corpora.folds import subset
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.corpora.folds import subset
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 from lipsound2.tasks import load_config

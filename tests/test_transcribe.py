@@ -15,7 +15,8 @@ from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
-from lipsound2.reading.decoding import decode, listener
+from lipsound2.reading.decoding import decode
+from lipsound2.reading.listeners import listener
 from lipsound2.reading.transcribe import subtitles, transcribe
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import Bundle, hear_all, tokenizer_of

@@ -25,11 +25,11 @@ from wild_corpora import (
 from lipsound2.audio.dump import mel
 from lipsound2.corpora import lrs2, lrs3, lrw, own, prepare, voxceleb2
 from lipsound2.corpora.corpus import Options
+from lipsound2.corpora.folds import combine
 from lipsound2.corpora.heldout import HeldOutClips, HeldOutSpeakers
 from lipsound2.corpora.recordings import Recording, Recordings
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
-from lipsound2.corpora.folds import combine
 from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
 from lipsound2.video.crop import crop

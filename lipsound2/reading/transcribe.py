@@ -14,7 +14,7 @@ from lipsound2 import experiment
 from lipsound2.audio.sound import read_sound
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.reading.decoding import OwnListener, listener
+from lipsound2.reading.listeners import OwnListener, listener
 from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
 from lipsound2.recognition.readymade import RATE
 from lipsound2.scoring.metrics import to_rate

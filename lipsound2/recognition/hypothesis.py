@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from lipsound2.files import write_text
+
+TEXT, DETAILS = "text", "words.jsonl"  # what `decode` leaves: a table, and what `write_words` writes
 
 
 @dataclass(frozen=True)
@@ -45,3 +52,9 @@ def to_json(what: Hypothesis) -> dict[str, Any]:
         for word in what.words
     ]
     return {"text": what.text, "words": words, "score": round(what.score, 3)}
+
+
+def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:
+    """A line of JSON for every clip: its text, and its words with times."""
+    rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
+    write_text(path, "".join(f"{row}\n" for row in rows))

@@ -25,7 +25,7 @@ from lipsound2 import experiment
 from lipsound2.audio.sound import decode_flac
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.reading.decoding import OwnListener, Search
+from lipsound2.reading.listeners import OwnListener, Search
 from lipsound2.recognition.grammar import grammar
 from lipsound2.recognition.ngram import estimate
 from lipsound2.recognition.readymade import RATE, Listener, PocketSphinx, hear_all
