@@ -2,12 +2,13 @@
 
 The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 pictures, pooled stem) is the conv3D + ResNet-18
 of the papers; narrower widths on smaller pictures make the same code trainable on two CPU cores. Padded pictures are
-dropped after the stem: they cost nothing and no batch statistic ever sees them, so a clip's result does not depend on
-its batch mates.
+dropped before the first convolution: they cost nothing and no batch statistic ever sees them, so a clip's result does
+not depend on its batch mates.
 """
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.models.regressor import mask
+
+
+def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """A convolution without bias, then batch norm; in evaluation mode the two are one convolution."""
+    if norm.training:
+        normal: Tensor = norm(conv(x))
+        return normal
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding)
 
 
 class Shortcut(nn.Sequential):
@@ -31,8 +44,8 @@ class Shortcut(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h', w')."""
-        left: Tensor = super().forward(x[:, :, :: self.stride, :: self.stride])
-        return left
+        conv, norm = typing.cast(tuple[nn.Conv2d, nn.BatchNorm2d], tuple(self))
+        return normed(conv, norm, x[:, :, :: self.stride, :: self.stride])
 
 
 class ResidualBlock(nn.Module):
@@ -56,8 +69,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h', w')."""
-        branch = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(branch)) + self.shortcut(x))
+        branch = F.relu(normed(self.conv1, self.norm1, x))
+        return F.relu(normed(self.conv2, self.norm2, branch) + self.shortcut(x))
 
 
 @dataclass
@@ -128,6 +141,18 @@ class LipTrunk(nn.Module):
         # Mean and spread of grey mouths, 0-1 scale: LRW's, used by all of the family.
         return (x / 255 - 0.421) / 0.165
 
+    def _stem(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
+        """The 3D convolution: (B, T, size, size) to (N, widths[0], h, w), of the valid pictures, channels last.
+
+        It sees one channel, so a picture and its neighbours can be the channels of a 2D convolution instead,
+        which is up to twice as fast on CPUs and is asked of the pictures that are there alone.
+        """
+        context = self.config.trunk_context
+        seen = F.pad(pixels, (0, 0, 0, 0, context // 2, context // 2)).unfold(1, context, 1)
+        seen = (seen.flatten(0, 1) if valid is None else seen[valid]).contiguous().permute(0, 3, 1, 2)
+        weight = self.stem.weight[:, 0].contiguous(memory_format=torch.channels_last)
+        return F.conv2d(seen, weight, None, self.stem.stride[1:], self.stem.padding[1:])
+
     def forward(self, video: Tensor, frames: Tensor) -> Tensor:
         """Encode each picture with its neighbours.
 
@@ -146,9 +171,7 @@ class LipTrunk(nn.Module):
         if padded:
             # The stem looks over the end of a clip: what it sees there must not depend on the padding.
             x = x * valid[:, :, None, None]
-        x = self.stem(x[:, None]).transpose(1, 2)
-        x = x[valid] if padded else x.flatten(0, 1)
-        x = F.relu(self.norm(x.contiguous(memory_format=torch.channels_last)))
+        x = F.relu(self.norm(self._stem(x, valid if padded else None)))
         if self.config.trunk_pool:
             x = F.max_pool2d(x, 3, 2, 1)
         x = F.adaptive_avg_pool2d(self.stages(x), self.config.trunk_grid).flatten(1)
