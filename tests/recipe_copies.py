@@ -1,4 +1,4 @@
-"""Recipes copied to another place, with a blank in its path, and run there as a user runs them."""
+"""Recipes copied to another place, with a blank and an umlaut in its path, and run there as a user runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
 
 def copy_recipes(place: Path, *names: str) -> Path:
     """Recipes beside what they need, in a folder that is new or holds others; returns its `egs`."""
-    top = place / "a place"
+    top = place / "my corpora ü"
     for name in names:
         without = shutil.ignore_patterns("corpus", "data", "dump", "exp")
         shutil.copytree(ROOT / "egs" / name, top / "egs" / name, ignore=without)

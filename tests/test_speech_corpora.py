@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from recipe_copies import copy_recipes, run
 from speech_corpora import (
     ENGLISH,
     LAYOUTS,
@@ -321,21 +319,12 @@ def test_from_corpus_to_heard_texts(recipe, corpus, made, protocol, valid, test,
 @RUNS
 def test_the_recipe_runs_through(recipe, corpus, made, protocol, valid, test, generated, tmp_path):
     """All six stages of run.sh, as a user starts them, in a folder with a blank in its name."""
-    folder = tmp_path / "a place" / "egs" / recipe
-    shutil.copytree(ROOT / "egs" / recipe, folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
-    shutil.copytree(ROOT / "utils", folder.parents[1] / "utils")
-    installer = folder.parents[1] / "tools" / "install.sh"
-    installer.parent.mkdir()
-    installer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")  # the set-up stands already
-    installer.chmod(0o755)
+    folder = copy_recipes(tmp_path, recipe) / recipe
     language = tiny_config(recipe, folder / "conf" / "tiny.yaml")
-    command = ["./run.sh", "--corpus", str(generated[made]), "--protocol", protocol, "--config", "conf/tiny.yaml"]
-    command += ["--sets", f"{test} nothing", "--order", "3", "--beam", "4", "--nj", "1"]
-    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "nothing to do: the corpus has no pictures" in done.stdout
-    assert done.stdout.count(f"data/{protocol}/nothing is not there, left out") == 2
+    options = ["--corpus", str(generated[made]), "--protocol", protocol, "--config", "conf/tiny.yaml"]
+    told = run(folder, *options, "--sets", f"{test} nothing", "--order", "3", "--beam", "4")
+    assert "nothing to do: the corpus has no pictures" in told
+    assert told.count(f"data/{protocol}/nothing is not there, left out") == 2
     sets, exp = folder / "data" / protocol, folder / "exp" / f"{protocol}_tiny"
     texts = [normalise(text, language) for text in DataDir(sets / "train").text.values()]
     words = {word for text in texts for word in (text.split() if language == "en" else text)}
