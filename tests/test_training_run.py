@@ -124,6 +124,15 @@ def test_a_finished_training_is_skipped_a_changed_config_refused(toy: Toy, caplo
         toy.train(max_epochs=4)
 
 
+def test_a_checkpoint_of_a_version_that_named_tensors_otherwise(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.train()
+    monkeypatch.setattr(toy_task.ToyModel, "state_dict", lambda self, **_: {"elsewhere": torch.zeros(1)})
+    toy.train("old", max_epochs=1)
+    monkeypatch.undo()
+    with pytest.raises(LipsoundError, match=r"old: its newest checkpoint holds other tensors .* in a new folder$"):
+        toy.train("old")
+
+
 def test_two_runs_in_one_folder(toy: Toy) -> None:
     with folder_lock(toy.folder / "exp", "train"), pytest.raises(LipsoundError, match="in use by another run"):
         toy.train()

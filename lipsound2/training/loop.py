@@ -345,9 +345,15 @@ class Loop:
         names = State.__dataclass_fields__.keys()
         self.state = State(**{name: content[name] for name in names})
         self.state.table = [Evaluated(**row) for row in content["table"]]
-        self.learner.restore(content)
-        if self.critic:
-            self.critic.restore(content["critic"])
+        try:
+            self.learner.restore(content)
+            if self.critic:
+                self.critic.restore(content["critic"])
+        except RuntimeError as error:  # what torch says lists every tensor
+            raise LipsoundError(
+                f"{self.exp}: its newest checkpoint holds other tensors than this version's network of the "
+                "same config; finish the training with the version that began it, or train in a new folder"
+            ) from error
         if self.average:
             self.average.model.load_state_dict(content["average"])
         self.scaler.load_state_dict(content["scaler"])
