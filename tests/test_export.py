@@ -36,6 +36,7 @@ TRUNK = {"trunk_widths": [8, 16], "width": 32, "layers": 1, "heads": 2, "kernel"
 LIPS = {"task": "regress", "model": "parallel", **TRUNK, "frame_width": 16, "frame_layers": 1, "peaks": 0.3}
 ATTENTION = {"task": "regress", "model": "lipsound2", "target": "mel-fine"}
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
+INVERSE = {"task": "vocode", "model": "vocos", "width": 32, "layers": 2}
 FLOW = {"task": "vocode", "model": "waveglow", "flows": 4, "early_every": 2, "layers": 2, "channels": 8}
 
 
@@ -99,8 +100,12 @@ def test_two_and_a_half_frames_a_picture(tmp_path: Path, capsys: pytest.CaptureF
     assert np.abs(mel - generate_long(loaded, pictures)).max() < 1e-3
 
 
-def test_the_vocoder_says_what_torch_says_in_pieces_too(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported, speak = Exported(made / "out/voice.onnx"), vocoder(str(made / "voice"), MELS["fine"])
+@pytest.mark.parametrize("keys", [VOICE, INVERSE], ids=["hifigan", "vocos"])
+def test_a_vocoder_says_what_torch_says_in_pieces_too(
+    keys: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["export", str(make(tmp_path / "exp", keys)), str(tmp_path / "exp.onnx")]) == 0
+    exported, speak = Exported(tmp_path / "exp.onnx"), vocoder(str(tmp_path / "exp"), MELS["fine"])
     mel = np.random.default_rng(0).normal(-4, 2, (300, 80)).astype(np.float32)
     whole = exported.sound(mel)
     assert whole.shape == (48000,)

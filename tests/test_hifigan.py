@@ -9,7 +9,8 @@ import torch
 
 from lipsound2.audio.mel import MELS
 from lipsound2.errors import LipsoundError
-from lipsound2.models.hifigan import Critics, HifiGan, HifiGanConfig, fold_norms
+from lipsound2.models.critics import Critics
+from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
 
 SIZES = {
     "v1": HifiGanConfig(),

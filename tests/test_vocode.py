@@ -21,7 +21,8 @@ from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
-from lipsound2.models.hifigan import Critics, HifiGan
+from lipsound2.models.critics import Critics
+from lipsound2.models.hifigan import HifiGan
 from lipsound2.speaking import vocoding, windows
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial, Loss

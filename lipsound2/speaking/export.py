@@ -26,6 +26,7 @@ from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
 from lipsound2.models.hifigan import HifiGan, fold_norms
 from lipsound2.models.parallel import Parallel
+from lipsound2.models.vocos import Vocos
 from lipsound2.speaking.onnx_voice import LIPS, NOTE, VOCODER, Exported, Note
 from lipsound2.video.align import REGIONS
 
@@ -126,7 +127,7 @@ def prepare(loaded: Experiment) -> tuple[nn.Module, Note, Lengths]:
             std=tuple(model.target_std.tolist()),
         )
         return WholeClip(model).eval(), note, Lengths((side, side), pictures=True)
-    if isinstance(model, HifiGan):
+    if isinstance(model, HifiGan | Vocos):
         fold_norms(model)
         note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(task.mel), reach=model.reach)
         return model, note, Lengths((task.mel.bands,), pictures=False)
@@ -136,7 +137,7 @@ def prepare(loaded: Experiment) -> tuple[nn.Module, Note, Lengths]:
     }.get(getattr(task.settings, "model", ""), "it does not speak")
     raise LipsoundError(
         f"{loaded.path}: this {type(model).__name__} (task '{task.name}') cannot be exported: {why}; what can be are "
-        "the parallel model of the task regress and HiFi-GAN of the task vocode"
+        "the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
     )
 
 

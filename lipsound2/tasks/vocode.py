@@ -1,8 +1,8 @@
 """Task *vocode*: mel-spectrogram -> sound, for a voice that does not sound like metal.
 
-HiFi-GAN learns against critics, WaveGlow from the likelihood of sound. Either is trained on the sound of any data dir
-and may then be fine-tuned on the mels a lip-to-speech model speaks. Checkpoints are chosen by how near the mel of what
-is spoken comes to that of the true sound: losses of critics tell nothing about quality.
+HiFi-GAN and Vocos learn against critics, WaveGlow from the likelihood of sound. Each is trained on the sound of any
+data dir and may then be fine-tuned on the mels a lip-to-speech model speaks. Checkpoints are chosen by how near the mel
+of what is spoken comes to that of the true sound: losses of critics tell nothing about quality.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.models.hifigan import Critics, HifiGan, HifiGanConfig, Opinion
+from lipsound2.models.critics import Critics, Opinion
+from lipsound2.models.hifigan import HifiGan, HifiGanConfig
+from lipsound2.models.vocos import Vocos, VocosConfig
 from lipsound2.models.waveglow import WaveGlow, WaveGlowConfig, flow_loss
 from lipsound2.scoring.metrics import measure
 from lipsound2.tasks.base import Evaluation, Loss
@@ -30,6 +32,7 @@ from lipsound2.tasks.segments import Segment, SegmentConfig, SoundBatch, Sounds
 MEL_FILE = "mel.yaml"
 _NETWORKS: dict[str, tuple[type[nn.Module], type[Any]]] = {
     "hifigan": (HifiGan, HifiGanConfig),
+    "vocos": (Vocos, VocosConfig),
     "waveglow": (WaveGlow, WaveGlowConfig),
 }
 # Points, hop and window of each (Yamamoto, Song and Kim, 2020, Parallel WaveGAN, table 1).
@@ -51,7 +54,7 @@ class VocodeConfig:
         valid_clips: validation clips that are spoken at each evaluation, evenly spread.
     """
 
-    model: Literal["hifigan", "waveglow"] = "hifigan"
+    model: Literal["hifigan", "vocos", "waveglow"] = "hifigan"
     mel: str = "fine"
     mel_weight: float = 45.0
     feature_weight: float = 2.0
@@ -125,7 +128,7 @@ class Vocode:
 
     def critic(self) -> Critics | None:
         """HiFi-GAN's critics; WaveGlow has none."""
-        return Critics(self.network.critic_width) if self.settings.model == "hifigan" else None
+        return None if self.settings.model == "waveglow" else Critics(self.network.critic_width)
 
     def loss(self, model: WaveGlow, batch: SoundBatch, progress: float) -> Loss:
         """WaveGlow's: minus the logarithm of the sound's likelihood, in sum over samples."""
@@ -134,7 +137,7 @@ class Vocode:
         total, weight = flow_loss(noise, volume, self.network.sigma), float(batch.sound.numel())
         return Loss(total, weight, {"flow": float(total.detach()) / weight})
 
-    def duel(self, model: HifiGan, critic: Critics, batch: SoundBatch, progress: float) -> Loss:
+    def duel(self, model: HifiGan | Vocos, critic: Critics, batch: SoundBatch, progress: float) -> Loss:
         """HiFi-GAN's two losses: means over a batch, times its samples."""
         settings, weight = self.settings, float(batch.sound.numel())
         with _full_precision(batch):

@@ -241,7 +241,7 @@ def introduce(loop: Loop) -> None:
 
 
 def finish(loop: Loop, exp: Path) -> None:
-    """Average the evaluated weights; where the average scores less than the best single ones, take those."""
+    """Average the evaluated weights; where the average scores less than the first of them alone, take that one."""
     config, table = loop.config, loop.state.table
     rows = choose(table, config.average, config.keep_best)
     log.info("training ends: %s, %d updates", loop.ended, loop.state.update)
@@ -249,8 +249,14 @@ def finish(loop: Loop, exp: Path) -> None:
         model = loop.evaluated_model
         model.load_state_dict(mean_weights(weight_files(exp, rows)))
         score = loop.evaluate(model).score
-        single = choose(table, "best", 1)
-        log.info("score of the average of %d: %.4f; of the best single one: %.4f", len(rows), score, single[0].score)
+        single = choose(table, config.average, 1)
+        log.info(
+            "score of the average of %d: %.4f; of the %s one alone: %.4f",
+            len(rows),
+            score,
+            config.average,
+            single[0].score,
+        )
         if not score >= single[0].score:
             rows = single
     write_average(exp, rows, exp / MODEL)

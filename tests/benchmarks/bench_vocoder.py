@@ -1,7 +1,7 @@
 """Vocoders: real-time factor beside Griffin-Lim, and what a training step costs.
 
     python tests/benchmarks/bench_vocoder.py [--seconds 3] [--repeats 5] [--threads 1]
-    python tests/benchmarks/bench_vocoder.py egs/grid/conf/hifigan_*.yaml --train DATA/train --dump DUMP
+    python tests/benchmarks/bench_vocoder.py egs/grid/conf/{hifigan,vocos}_*.yaml --train DATA/train --dump DUMP
 
 With the extra onnx the networks run on onnxruntime too.
 
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
@@ -33,6 +34,7 @@ from lipsound2.audio.plain_griffin_lim import mel_to_sound as plain_mel_to_sound
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
+from lipsound2.models.vocos import Vocos, VocosConfig
 from lipsound2.speaking.export import Lengths, translate, write
 from lipsound2.speaking.onnx_voice import VOCODER, Exported, Note
 from lipsound2.speaking.vocoding import Vocoder, speak_long
@@ -40,10 +42,12 @@ from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import Player
 
-SIZES = {
-    "HiFi-GAN V1": HifiGanConfig(),
-    "HiFi-GAN V2": HifiGanConfig(channels=128),
-    "HiFi-GAN V3": HifiGanConfig(channels=256, residual="single"),
+NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {
+    "HiFi-GAN V1": lambda mel: HifiGan(HifiGanConfig(), mel),
+    "HiFi-GAN V2": lambda mel: HifiGan(HifiGanConfig(channels=128), mel),
+    "HiFi-GAN V3": lambda mel: HifiGan(HifiGanConfig(channels=256, residual="single"), mel),
+    "Vocos": lambda mel: Vocos(VocosConfig(), mel),
+    "Vocos, small": lambda mel: Vocos(VocosConfig(width=256, layers=6), mel),
 }
 
 
@@ -61,9 +65,9 @@ def librosa_griffin_lim(config: MelConfig) -> Vocoder:
     return speak
 
 
-def exported(model: HifiGan, config: MelConfig, folder: Path, threads: int) -> Vocoder:
+def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) -> Vocoder:
     """The network on onnxruntime, as `speak --onnx` runs it."""
-    note = Note(VOCODER, "bench", "nothing", to_mapping(config), reach=model.reach)
+    note = Note(VOCODER, "bench", "nothing", to_mapping(config), reach=int(model.reach))
     path = folder / "vocoder.onnx"
     write(translate(model, Lengths((config.bands,), pictures=False)(30)), path, note)
     network = Exported(path, threads)
@@ -78,8 +82,8 @@ def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]
         found["librosa, 60 rounds"] = librosa_griffin_lim(config)
     except ImportError:
         print("librosa is not installed: its row is left out")
-    for name, size in SIZES.items():
-        model = HifiGan(size, config).eval().to(device)
+    for name, build in NETWORKS.items():
+        model = build(config).eval().to(device)
         fold_norms(model)
         found[name] = lambda mel, model=model: speak_long(model, config, mel)
         if device == "cpu" and importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
