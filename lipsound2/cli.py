@@ -52,7 +52,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "transcribe": ("lipsound2.reading.transcribe:transcribe", "sound, or lips in a video -> text"),
     "export": (
         "lipsound2.speaking.export:export",
-        "parallel model or HiFi-GAN vocoder -> ONNX, speech without torch",
+        "parallel model or vocoder -> ONNX, speech without torch",
     ),
     "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
     "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),

@@ -42,7 +42,15 @@ def copy_mini(place: Path) -> Path:
 
 # A recogniser as small, and a vocoder; that one hears nothing yet and the other hums is fine.
 TINY_EARS = {"max_epochs": 2, "valid_every": 1, "width": 32, "layers": 1, "channels": 8, "workers": 0, "warmup": 2}
-TINY_VOICE = {"max_epochs": 1, "valid_every": 1, "channels": 16, "segment": 2048, "workers": 0, "valid_clips": 1}
+TINY_VOICE = {
+    "max_epochs": 1,
+    "valid_every": 1,
+    "width": 16,
+    "layers": 1,
+    "segment": 2048,
+    "workers": 0,
+    "valid_clips": 1,
+}
 
 OPTIONS = ["--clips", "20", "--config", "conf/tiny.yaml"]
 
@@ -221,8 +229,8 @@ def test_the_cascade(grid):
 
 
 def test_the_vocoder(grid):
-    """HiFi-GAN on true mels, on generated and on blurred ones, and what each of them makes of the test set's."""
-    config = yaml.safe_load((grid / "conf" / "hifigan_small.yaml").read_text()) | TINY_VOICE
+    """A vocoder on true mels, on generated and on blurred ones, and what each of them makes of the test set's."""
+    config = yaml.safe_load((grid / "conf" / "vocos_small.yaml").read_text()) | TINY_VOICE
     (grid / "conf" / "voice.yaml").write_text(yaml.safe_dump(config))
     options = [*CORPUS, "--lips", "conf/lips.yaml", "--vocoder", "conf/voice.yaml", "--also", ""]
     run_recipe(grid, *options, "--tune", "max_epochs: 1, adversarial_start: 0", script="run_vocoder.sh")

@@ -59,9 +59,10 @@ def test_help_shows_the_declarations(recipe):
 def test_every_recipe_explains_itself_before_any_set_up(script, tmp_path):
     recipe = copy_recipes(tmp_path, script.parent.name) / script.parent.name
     (recipe.parents[1] / "tools" / "install.sh").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-    told = subprocess.run([f"./{script.name}", "--help"], cwd=recipe, capture_output=True, text=True, check=True)
-    assert "--nj" in told.stdout
-    assert told.stderr == ""
+    for command, folder in ((f"./{script.name}", recipe), (f"{recipe.name}/{script.name}", recipe.parent)):
+        told = subprocess.run([command, "--nj", "3", "--help"], cwd=folder, capture_output=True, text=True, check=True)
+        assert "--nj" in told.stdout
+        assert told.stderr == ""
     assert subprocess.run([f"./{script.name}"], cwd=recipe, capture_output=True).returncode == 1  # the set-up failed
 
 

@@ -8,10 +8,14 @@
 #     # end of options
 #     . "$root/utils/parse_options.sh"
 
-_declared() { sed -n '/^# options$/,/^# end of options$/p' "$0" | grep -E '^[a-z_]+='; }
+# Recipes go to their own folder first: from there, the name they were called by may lead nowhere.
+_self=$(basename "$0")
+[ -f "$_self" ] || _self=$0
+
+_declared() { sed -n '/^# options$/,/^# end of options$/p' "$_self" | grep -E '^[a-z_]+='; }
 
 _help() {
-  sed -n '2,/^[^#]/p' "$0" | sed -n 's/^# \{0,1\}//p'
+  sed -n '2,/^[^#]/p' "$_self" | sed -n 's/^# \{0,1\}//p'
   printf '\noptions of %s:\n' "$0"
   _declared | while IFS= read -r line; do
     name=${line%%=*} rest=${line#*=}

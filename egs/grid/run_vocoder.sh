@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A vocoder on GRID. HiFi-GAN learns from the sound of the training set alone; then it is fine-tuned on the mels that a
-# lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap alternative, on true
-# mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels, generated and true.
+# A vocoder on GRID. Vocos, or HiFi-GAN, learns from the sound of the training set alone; then it is fine-tuned on the
+# mels that a lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap
+# alternative, on true mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels,
+# generated and true.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -12,9 +13,9 @@ protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
 lips=conf/parallel.yaml     # config of the lip-to-speech model
 mel=fine                    # mel of that config's target, and of the vocoder: fine or paper
-vocoder=conf/hifigan_small.yaml # config of the vocoder
-tune="lr: 1e-4, min_lr: 1e-5, warmup: 20, adversarial_start: 0, max_epochs: 8, valid_every: 2" # its keys
-blur="augment_blur: 1, augment_noise: 0.3" # keys of the cheap alternative
+vocoder=conf/vocos_small.yaml # config of the vocoder; conf/hifigan_small.yaml is another
+tune="lr: 1e-4, min_lr: 1e-5, warmup: 20, adversarial_start: 0, max_epochs: 6, valid_every: 2" # fine-tuning's
+blur="augment_blur: 1, augment_noise: 0.3" # the cheap alternative's
 also=dnsmos                 # scores beside STOI, ESTOI, PESQ; empty: none
 asr=                        # recognisers that listen, as for lipsound2 score; empty: nobody
 nj=2                        # worker processes
