@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
+from lipsound2.errors import LipsoundError
+
 _SLOPE = 0.1  # of the leaky ReLUs
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """Keys that every network trained against critics has in a config.
+
+    Attributes:
+        critic_width: channels of the critics, as a share of the published ones: 1, 0.5, 0.25 or 0.125. The critics are
+            70.7 M parameters against HiFi-GAN V2's 0.9, and cost accordingly.
+    """
+
+    critic_width: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse widths that cannot be built, by name."""
+        if self.critic_width not in (1.0, 0.5, 0.25, 0.125):
+            raise LipsoundError(f"critic_width: expected 1, 0.5, 0.25 or 0.125, found {self.critic_width:g}")
+
 
 # What a critic finds: its verdict for every place, and behind it the features of every layer.
 Opinion = tuple[Tensor, list[Tensor]]

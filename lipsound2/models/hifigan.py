@@ -19,6 +19,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from lipsound2.audio.mel import MelConfig
 from lipsound2.errors import LipsoundError
+from lipsound2.models.critics import CriticConfig
 
 _SLOPE = 0.1  # of the leaky ReLUs, but for the last one
 _LAST_SLOPE = 0.01
@@ -60,26 +61,22 @@ BLOCKS = {
 
 
 @dataclass(frozen=True)
-class HifiGanConfig:
+class HifiGanConfig(CriticConfig):
     """Keys of the network in a config.
 
     Attributes:
         channels: before the first step of the rate, halved at each: 512 is V1, 128 V2, 256 V3.
         residual: `pairs` is V1 and V2, `single` V3.
-        critic_width: channels of the critics, as a share of the published ones: 1, 0.5, 0.25 or 0.125. The critics are
-            70.7 M parameters against V2's 0.9, and cost accordingly.
     """
 
     channels: int = 512
     residual: Literal["pairs", "single"] = "pairs"
-    critic_width: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, by name."""
         if self.channels < 16 or self.channels % 16:
             raise LipsoundError(f"channels: expected a multiple of 16, found {self.channels}")
-        if self.critic_width not in (1.0, 0.5, 0.25, 0.125):
-            raise LipsoundError(f"critic_width: expected 1, 0.5, 0.25 or 0.125, found {self.critic_width:g}")
+        super().__post_init__()
 
 
 class HifiGan(nn.Module):

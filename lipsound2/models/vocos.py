@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, mel_filters
 from lipsound2.errors import LipsoundError
+from lipsound2.models.critics import CriticConfig
 
 _KERNEL = 7
 _QUIETEST = 1e-5  # magnitude of the bins that lie in no band
@@ -24,28 +25,24 @@ _LOUDEST = 1e2  # as in the paper: an exponential may not run away
 
 
 @dataclass(frozen=True)
-class VocosConfig:
-    """Keys of the network in a config.
+class VocosConfig(CriticConfig):
+    """Keys of the network in a config. Its critics are HiFi-GAN's: the paper's second kind, of spectra, is left out.
 
     Attributes:
         width: channels; 512 in the paper.
         layers: blocks; 8 in the paper.
         expansion: inner width of a block over its outer one; 3 in the paper.
-        critic_width: channels of the critics, as a share of HiFi-GAN's: 1, 0.5, 0.25 or 0.125. The paper's second kind
-            of critics, which look at spectra, is left out.
     """
 
     width: int = 512
     layers: int = 8
     expansion: int = 3
-    critic_width: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, by name."""
         if min(self.width, self.layers, self.expansion) < 1:
             raise LipsoundError("width, layers, expansion: expected 1 or more each")
-        if self.critic_width not in (1.0, 0.5, 0.25, 0.125):
-            raise LipsoundError(f"critic_width: expected 1, 0.5, 0.25 or 0.125, found {self.critic_width:g}")
+        super().__post_init__()
 
 
 class Vocos(nn.Module):
