@@ -254,6 +254,7 @@ def test_pieces_round_trip(tmp_path, kind):
     assert UNKNOWN in made.encode("ÿ")
     made.save(tmp_path / made.file)
     assert load(tmp_path).encode("blue two") == made.encode("blue two")
+    assert not made.whole_words
 
 
 def test_unknown_characters_are_counted(caplog):
@@ -263,6 +264,15 @@ def test_unknown_characters_are_counted(caplog):
     assert "2 of 3 texts hold characters the tokenizer does not know" in caplog.text
     assert "'\u00e9' (2)" in caplog.text
     assert "the first is y" in caplog.text
+
+
+def test_unknown_words_are_counted_as_words(caplog):
+    pytest.importorskip("sentencepiece")
+    made = of_texts("words", ["set red at t two now", "lay red by b two now"])
+    assert made.whole_words
+    with caplog.at_level("WARNING"):
+        assert report_unknown(made, {"x": "lay red at b two now", "y": "bin red at t two now"}, "data/valid") == 1
+    assert "1 of 2 texts hold words the tokenizer does not know: 'bin' (1); the first is y" in caplog.text
 
 
 def test_tokens_needs_text_and_the_right_name(tmp_path):

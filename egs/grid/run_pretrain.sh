@@ -18,7 +18,8 @@ speakers=12                 # of them
 updates=1200                # of the pre-training
 tuning=500                  # updates of each training afterwards
 runs="50:0 50:1 50:2 200:0 800:0" # clips:seed
-ways="scratch pretrained"   # how they begin
+ways="scratch pretrained"   # how they begin; lira: with the trunk of LiRA's pretext
+lira=exp/lists_lira_pase    # that pretext, which run_lira.sh leaves
 out=exp/pretraining         # table and plot
 nj=2                        # worker processes
 ngpu=0                      # GPUs
@@ -26,21 +27,29 @@ ngpu=0                      # GPUs
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
 
+for way in $ways; do
+  case $way in
+    scratch | pretrained | lira) ;;
+    *) echo "$0: ways: found '$way', expected some of: scratch pretrained lira" >&2; exit 2 ;;
+  esac
+done
 data=data/$protocol begun=exp/${protocol}_pretrain dump=dump/pretrain
 tune="seed: %s, word_weight: 0, max_epochs: 0, max_updates: $tuning, warmup: $((tuning / 5)), valid_every: %s"
 
-echo "== crops and mels of the corpus; generated faces, and the other speakers"
+echo "== crops and mels of the corpus"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --stop-stage 2
-lipsound2 generate corpus/faces --clips "$clips" --speakers "$speakers" --nj "$nj"
-lipsound2 prepare grid corpus/faces data/faces --protocol mini
-lipsound2 combine "data/faces/all${others:+,$data/$others}" data/pretrain/all
-lipsound2 crop data/pretrain/all "$dump" --regions mouth --nj "$nj"
-lipsound2 mel data/pretrain/all "$dump" --nj "$nj"
 
-echo "== pre-training: pictures and sound alone"
-lipsound2 fold data/pretrain/all data/pretrain/folds --folds 12
-lipsound2 train "$config" --train data/pretrain/folds/1/train --valid data/pretrain/folds/1/held --dump "$dump" \
-  --exp "$begun" --override "word_weight: 0, max_epochs: 0, max_updates: $updates, valid_every: 4" --ngpu "$ngpu"
+if [[ " $ways " == *" pretrained "* ]]; then
+  echo "== pre-training on generated faces and the other speakers: pictures and sound alone"
+  lipsound2 generate corpus/faces --clips "$clips" --speakers "$speakers" --nj "$nj"
+  lipsound2 prepare grid corpus/faces data/faces --protocol mini
+  lipsound2 combine "data/faces/all${others:+,$data/$others}" data/pretrain/all
+  lipsound2 crop data/pretrain/all "$dump" --regions mouth --nj "$nj"
+  lipsound2 mel data/pretrain/all "$dump" --nj "$nj"
+  lipsound2 fold data/pretrain/all data/pretrain/folds --folds 12
+  lipsound2 train "$config" --train data/pretrain/folds/1/train --valid data/pretrain/folds/1/held --dump "$dump" \
+    --exp "$begun" --override "word_weight: 0, max_epochs: 0, max_updates: $updates, valid_every: 4" --ngpu "$ngpu"
+fi
 
 echo "== one speaker, from few clips and from many"
 compared=
@@ -50,10 +59,15 @@ for run in $runs; do
   every=$((tuning / 4 / ((number + 7) / 8))) # four evaluations, whatever an epoch is
   for way in $ways; do
     exp=exp/${protocol}_${way}_${run/:/_}
-    [ "$way" = scratch ] && from=() || from=(--init "$begun")
     # shellcheck disable=SC2059  # the format is ours
+    with=$(printf "$tune" "$seed" "$((every > 0 ? every : 1))")
+    case $way in
+      scratch) from=() ;;
+      pretrained) from=(--init "$begun") ;;
+      lira) from=(--init "$lira") with="$with, init_only: [trunk]" ;;
+    esac
     lipsound2 train "$config" --train "$few" --valid "$data/valid" --dump dump --exp "$exp" --ngpu "$ngpu" \
-      "${from[@]}" --override "$(printf "$tune" "$seed" "$((every > 0 ? every : 1))")"
+      "${from[@]}" --override "$with"
     lipsound2 synthesize "$exp" "$data/test" "$exp/wav/test" --dump dump --ngpu "$ngpu"
     lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj"
     compared+=${compared:+,}$way=$exp

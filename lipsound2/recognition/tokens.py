@@ -28,6 +28,7 @@ class Tokenizer(ABC):
     """Text to tokens and back."""
 
     file: str  # name of its file in an experiment
+    whole_words = False  # whether every token is a word, so that a word is known or not, whatever its letters
 
     @abstractmethod
     def __len__(self) -> int:
@@ -153,6 +154,8 @@ class Pieces(Tokenizer):
             raise LipsoundError(
                 f"{where}: no sentencepiece model ({error}); make one with: lipsound2 tokens"
             ) from error
+        pieces = range(2, len(self))
+        self.whole_words = all(self.begins_word(n) for n in pieces if not self._pieces.is_control(n - 1))
 
     def __len__(self) -> int:
         return int(self._pieces.vocab_size()) + 1
@@ -204,18 +207,20 @@ def load(path: Path) -> Tokenizer:
 
 
 def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
-    """Count, and tell, the characters that a tokenizer does not know; returns how many clips hold one."""
+    """Count, and tell, the characters or words that a tokenizer does not know; returns how many clips hold one."""
     unknown: Counter[str] = Counter()
     clips = []
     for name, text in texts.items():
         if UNKNOWN in tokenizer.encode(text):
             clips.append(name)
-            unknown.update(c for c in text if not c.isspace() and UNKNOWN in tokenizer.encode(c))
+            parts = text.split() if tokenizer.whole_words else text.replace(" ", "")
+            unknown.update(part for part in parts if UNKNOWN in tokenizer.encode(part))
     if clips:
-        shown = ", ".join(f"'{character}' ({count})" for character, count in unknown.most_common(_SHOWN))
+        shown = ", ".join(f"'{part}' ({count})" for part, count in unknown.most_common(_SHOWN))
         log.warning(
-            "%s: %d of %d texts hold characters the tokenizer does not know: %s; the first is %s",
-            *(where, len(clips), len(texts), shown or "none by itself", clips[0]),
+            "%s: %d of %d texts hold %s the tokenizer does not know: %s; the first is %s",
+            *(where, len(clips), len(texts), "words" if tokenizer.whole_words else "characters"),
+            *(shown or "none by itself", clips[0]),
         )
     return len(clips)
 
