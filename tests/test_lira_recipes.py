@@ -164,10 +164,13 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
         assert "-" not in rows[2]
         assert (folder / f"exp/lists_lira_pase_{level}.png").stat().st_size > 0
     # Lips to speech, begun with the pretext's trunk and nothing else of it.
-    begun = ("--protocol", "lists", "--init", "exp/lists_lira_pase", "--override", "init_only: [trunk]")
-    told = run(folder, *begun, "--stage", "3", "--stop-stage", "3")
+    few = ("--ways", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")
+    told = run(folder, *options[:6], *few, script="run_pretrain.sh")
     assert "(trunk alone)" in told
     assert "0 of another shape, 0 not in the file, 0 not in this network" in told
+    assert (folder / "exp/speech.md").read_text().startswith("| training clips | scratch | lira |")
+    told = run(folder, "--ways", "scratch pretext", script="run_pretrain.sh", fails=True)
+    assert "ways: found 'pretext', expected some of: scratch pretrained lira" in told
 
 
 @pytest.fixture
