@@ -1,12 +1,12 @@
-"""Real-time factors of recognisers: every way to search, and ours beside the same pieces called by hand.
+"""Real-time factors of recognisers, of sound or of lips: every way to search, ours beside the same pieces by hand.
 
     cd egs/grid; python ../../tests/benchmarks/bench_decode.py exp/lists_asr_conformer --data data/lists/test \\
         --dump dump --train data/lists/train [--lm exp/lm] [--clips 20] [--repeats 5] [--clock cpu]
 
 The n-grams are a trigram model of the training set's words; --lm adds a network. By hand, greedy decoding is features,
-network and best path in a loop over batches of the same size, and PocketSphinx its own package with a grammar, sound
-after sound. All ways take turns; medians are printed as seconds of work a second of sound. Whatever both sides of a
-pair hear must be the same.
+network and best path in a loop over batches of the same size, and PocketSphinx, for sound, its own package with a
+grammar, sound after sound. All ways take turns; medians are printed as seconds of work a second of the clips, which are
+decoded already: no time of sound files or crops is in it. Whatever both sides of a pair read must be the same.
 """
 
 from __future__ import annotations
@@ -29,26 +29,29 @@ from lipsound2.reading.listeners import OwnListener, Search
 from lipsound2.recognition.grammar import grammar
 from lipsound2.recognition.ngram import estimate
 from lipsound2.recognition.readymade import RATE, Listener, PocketSphinx, hear_all
-from lipsound2.tasks.speech import features_of
+from lipsound2.tasks.pictures import Pictures
+from lipsound2.tasks.speech import SOUND, features_of
+from lipsound2.tasks.words import PICTURE_RATE
 
 BATCH = 16
 
-Sounds = dict[str, np.ndarray]
+Clips = dict[str, np.ndarray]  # id -> sound, or pictures, or the states of a trunk
 Way = Callable[[], dict[str, str]]  # id -> text
 
 
-def by_hand(name: str, sounds: Sounds) -> Way:
+def by_hand(name: str, clips: Clips) -> Way:
     """A recogniser's network and its best path, without our listener."""
     loaded = experiment.load(name)
     network, tokenizer = loaded.model, loaded.task.tokenizer
-    names = list(sounds)
+    names = list(clips)
+    prepare = (lambda clip: clip) if loaded.task.sees else features_of
 
     @torch.no_grad()
     def hear() -> dict[str, str]:
         texts = {}
         for start in range(0, len(names), BATCH):
             some = names[start : start + BATCH]
-            features = [torch.from_numpy(features_of(sounds[name])) for name in some]
+            features = [torch.from_numpy(prepare(clips[name])) for name in some]
             padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
             heard = network(padded, torch.tensor([len(rows) for rows in features]))
             for name, path, length in zip(some, heard.log_probs.argmax(2), heard.lengths.tolist(), strict=True):
@@ -59,7 +62,7 @@ def by_hand(name: str, sounds: Sounds) -> Way:
     return hear
 
 
-def sphinx_by_hand(rules: str, sounds: Sounds) -> Way:
+def sphinx_by_hand(rules: str, clips: Clips) -> Way:
     """PocketSphinx as its manual uses it; letters by the names its dictionary has for them."""
     import pocketsphinx
 
@@ -72,7 +75,7 @@ def sphinx_by_hand(rules: str, sounds: Sounds) -> Way:
 
     def hear() -> dict[str, str]:
         texts = {}
-        for name, sound in sounds.items():
+        for name, sound in clips.items():
             decoder.start_utt()
             decoder.process_raw(
                 (np.clip(np.rint(sound * 32767), -32768, 32767)).astype(np.int16).tobytes(), False, True
@@ -85,12 +88,12 @@ def sphinx_by_hand(rules: str, sounds: Sounds) -> Way:
     return hear
 
 
-def heard_by(listener: Listener, sounds: Sounds) -> Way:
+def heard_by(listener: Listener, clips: Clips) -> Way:
     """Our way: what the verb `decode` calls."""
-    return lambda: {name: what.text for name, what in hear_all(listener, sounds.items(), BATCH).items()}
+    return lambda: {name: what.text for name, what in hear_all(listener, clips.items(), BATCH).items()}
 
 
-def searches(options: argparse.Namespace, sounds: Sounds, folder: Path) -> dict[str, Way]:
+def searches(options: argparse.Namespace, clips: Clips, folder: Path) -> dict[str, Way]:
     """Every way our recogniser can search that it was given what it needs for."""
     models = {}
     if options.train:
@@ -107,7 +110,19 @@ def searches(options: argparse.Namespace, sounds: Sounds, folder: Path) -> dict[
         ways |= {f"joint beam 8 + {name}": OwnListener(options.exp, lm=lm, how=how) for name, lm in models.items()}
     if options.grammar:
         ways[f"grammar {options.grammar}"] = OwnListener(options.exp, grammar=options.grammar)
-    return {name: heard_by(listener, sounds) for name, listener in ways.items()}
+    return {name: heard_by(listener, clips) for name, listener in ways.items()}
+
+
+def clips_of(kind: Path, data: DataDir, number: int) -> tuple[Clips, float]:
+    """The first clips of a data dir as a recogniser is given them, and how many seconds they last."""
+    archive = Archive(kind)
+    names = [name for name in data.ids if name in archive][:number]
+    if kind.name == SOUND:
+        clips = {name: decode_flac(archive[name]) for name in names}
+        return clips, sum(map(len, clips.values())) / RATE
+    pictures = Pictures(archive)
+    clips = {name: pictures[name] for name in names}
+    return clips, sum(map(len, clips.values())) / PICTURE_RATE
 
 
 def timed(ways: dict[str, Way], repeats: int, clock: Callable[[], float]) -> tuple[dict[str, float], dict[str, dict]]:
@@ -134,40 +149,35 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="data dir whose text the n-grams are made of")
     parser.add_argument("--lm", type=Path, help="experiment or pack of the task language")
     parser.add_argument("--grammar", default="grid", help="name or file; empty: no grammar, and no PocketSphinx")
-    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--clips", dest="number", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a busy machine, one thread")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    archive = Archive(options.dump / "sound")
-    names = [name for name in DataDir(options.data).ids if name in archive][: options.clips]
-    sounds = {name: decode_flac(archive[name]) for name in names}
-    length = sum(map(len, sounds.values())) / RATE
-    ways = {
-        "greedy": heard_by(OwnListener(options.exp), sounds),
-        "greedy by hand": by_hand(options.exp, sounds),
-    }
+    listener = OwnListener(options.exp)
+    clips, length = clips_of(options.dump / listener.input, DataDir(options.data), options.number)
+    ways = {"greedy": heard_by(listener, clips), "greedy by hand": by_hand(options.exp, clips)}
     pairs = [("greedy", "greedy by hand")]
-    if options.grammar:
+    if options.grammar and listener.input == SOUND:
         ours, theirs = f"pocketsphinx:{options.grammar}", "pocketsphinx by hand"
-        ways |= {ours: heard_by(PocketSphinx(options.grammar), sounds), theirs: sphinx_by_hand(options.grammar, sounds)}
+        ways |= {ours: heard_by(PocketSphinx(options.grammar), clips), theirs: sphinx_by_hand(options.grammar, clips)}
         pairs.append((ours, theirs))
     with tempfile.TemporaryDirectory() as folder:
-        ways |= searches(options, sounds, Path(folder))
+        ways |= searches(options, clips, Path(folder))
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
     seconds, texts = timed(ways, options.repeats, clock)
-    print(f"{options.exp}: {len(sounds)} clips, {length:.0f} s of sound, {options.clock} time of")
+    print(f"{options.exp}: {len(clips)} clips, {length:.0f} s of {listener.input}, {options.clock} time of")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, medians of {options.repeats} turns")
-    print("| way | seconds a second of sound | times real time |")
+    print("| way | seconds a second | times real time |")
     print("|---|---|---|")
     for name, value in seconds.items():
         print(f"| {name} | {value / length:.4f} | {length / value:.0f} |")
     for ours, theirs in pairs:
-        unlike = sum(texts[ours][name] != texts[theirs][name] for name in sounds)
+        unlike = sum(texts[ours][name] != texts[theirs][name] for name in clips)
         more = seconds[ours] / seconds[theirs] - 1
-        print(f"{ours} takes {more:+.1%} beside {theirs}; {unlike} of {len(sounds)} texts differ")
+        print(f"{ours} takes {more:+.1%} beside {theirs}; {unlike} of {len(clips)} texts differ")
 
 
 if __name__ == "__main__":
