@@ -155,3 +155,21 @@ def test_short_clips_pass():
     )
     assert len(p) == 1
     assert len(t) == 4
+
+
+def test_of_states_only_time_changes():
+    """The strongest augmentation of all cuts, stretches and hides states; it draws no picture of them."""
+    states = np.repeat(np.arange(50, dtype=np.float32)[:, None], 3, axis=1) * [1, 2, 3]
+    states = states.astype(np.float32)
+    before = states.copy()
+    seen = set()
+    for seed in range(20):
+        s, _, places = augment(states, np.zeros((50, 1), np.float32), 1.0, STRONG, np.random.default_rng(seed))
+        assert s.shape == (20, 3)
+        assert s.dtype == np.float32
+        np.testing.assert_allclose(s / [1, 2, 3], s[:, :1].repeat(3, 1), rtol=1e-5)
+        hidden = np.abs(s[:, 0] - places.clip(0, 49)) > 1e-3
+        seen.add(int(hidden.sum()))
+    assert min(seen) == 0
+    assert 1 < max(seen) <= 12
+    np.testing.assert_array_equal(states, before)

@@ -34,7 +34,7 @@ class AugmentConfig:
         augment_noise: standard deviation of the camera noise added, in grey levels, at most.
         augment_erase: probability that a box is blacked out, the same in all pictures.
         augment_erase_size: largest side of that box, as a share of the picture's.
-        augment_freeze: probability, for each second of a clip, that a run of its pictures is hidden.
+        augment_freeze: probability, for each second of a clip, that a run of its pictures, or states, is hidden.
         augment_freeze_size: longest hidden run in pictures.
     """
 
@@ -58,7 +58,7 @@ class View(NamedTuple):
     """A clip as it is seen once.
 
     Attributes:
-        pictures: uint8 (T', H, W).
+        pictures: uint8 (T', H, W), or states (T', C).
         target: (floor(T' x ratio), D).
         places: float64 (T',), where in the clip each picture was taken, in pictures: 0 is the middle of its first.
     """
@@ -73,8 +73,10 @@ def augment(
 ) -> View:
     """A new view of one clip.
 
+    Of the states of a trunk only time can change: the window, its speed, and runs that are hidden.
+
     Args:
-        pictures: uint8 (T, H, W).
+        pictures: uint8 (T, H, W), or float32 (T, C) the states of a trunk.
         target: (S, D) features, S about T x ratio.
         ratio: feature frames a picture.
         config: what may happen.
@@ -85,9 +87,11 @@ def augment(
     """
     start, stop = _span(target, len(pictures), ratio, config, rng)
     pictures, target, places = _resample(pictures, target, ratio, start, stop, config, rng)
-    pictures = _move(pictures, config, rng)
-    pictures = _relight(pictures, config, rng)
-    _hide(pictures, config, rng)
+    if pictures.ndim == 3:
+        pictures = _move(pictures, config, rng)
+        pictures = _relight(pictures, config, rng)
+        _erase(pictures, config, rng)
+    _freeze(pictures, config, rng)
     return View(pictures, target, places)
 
 
@@ -185,16 +189,20 @@ def _relight(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generat
     return pictures
 
 
-def _hide(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Fill a box, and runs of whole pictures, with the clip's mean grey, in place."""
-    frames, height, width = pictures.shape
-    grey = np.uint8(pictures.mean())
+def _erase(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Fill a box with the clip's mean grey, in place."""
+    height, width = pictures.shape[1:]
     if rng.random() < config.augment_erase:
         tall, wide = (max(1, int(config.augment_erase_size * side * rng.uniform(0.3, 1))) for side in (height, width))
         top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
-        pictures[:, top : top + tall, left : left + wide] = grey
-    for second in range(0, frames, 25):
+        pictures[:, top : top + tall, left : left + wide] = np.uint8(pictures.mean())
+
+
+def _freeze(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Fill runs of whole pictures with the clip's mean grey, of states with its mean state, in place."""
+    mean = np.uint8(pictures.mean()) if pictures.ndim == 3 else pictures.mean(axis=0)
+    for second in range(0, len(pictures), 25):
         if rng.random() < config.augment_freeze:
             length = int(rng.integers(1, config.augment_freeze_size + 1))
             first = second + int(rng.integers(25))
-            pictures[first : first + length] = grey
+            pictures[first : first + length] = mean

@@ -27,7 +27,7 @@ class LipUtterances:
 
     Args:
         data: data dir with `text`.
-        crops: archive folder of crops, or of the states of a trunk (then nothing is augmented: they are as they are).
+        crops: archive folder of crops, or of the states of a trunk.
         encode: text to tokens.
         augmentation: what is done to training samples; whole clips alone.
         texts: id -> normalised text.
@@ -77,7 +77,7 @@ class LipUtterances:
         name = self.ids[index]
         pictures = self._pictures[name]
         places = np.arange(len(pictures), dtype=np.float64)
-        if rng is not None and pictures.ndim == 3:
+        if rng is not None:
             nothing = np.zeros((len(pictures), 1), np.float32)
             pictures, _, places = augment(pictures, nothing, 1.0, self._augmentation, rng)
         text = self._texts[name]

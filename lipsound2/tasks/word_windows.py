@@ -73,7 +73,7 @@ class WordWindows:
 
     Args:
         data: data dir whose `text` is one word a clip.
-        crops: archive folder of crops, or of a trunk's states (then nothing is augmented: they are as they are).
+        crops: archive folder of crops, or of a trunk's states.
         classes: word -> its number.
         window: pictures.
         augmentation: what is done to training samples.
@@ -137,7 +137,7 @@ class WordWindows:
         places = first + np.arange(length)
         pictures = pictures[np.clip(places, 0, len(pictures) - 1)]
         moments = places + 0.5
-        if rng is not None and pictures.ndim == 3:
+        if rng is not None:
             nothing = np.zeros((length, 1), np.float32)
             pictures, _, within = augment(pictures, nothing, 1.0, self._augmentation, rng)
             moments = first + within + 0.5
