@@ -269,3 +269,10 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     clip = sorted((grid / "s1").glob("*.mp4"))[0]
     transcribe(clip, model=str(tmp_path / "exp"), json=True)
     assert set(json.loads(capsys.readouterr().out)) == {"text", "words", "score"}
+    words(whole.path, tmp_path / "words")
+    path = config(tmp_path, "lira_word_supervised")
+    train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
+    with pytest.raises(LipsoundError, match="reads single words, whose times it is told: lipsound2 decode"):
+        transcribe(clip, model=str(tmp_path / "single"))
+    with pytest.raises(LipsoundError, match="reads 'sound', not face or mouth crops; a recogniser of sound is given"):
+        transcribe(clip, model="grid-s1-asr")

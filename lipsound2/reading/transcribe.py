@@ -21,6 +21,7 @@ from lipsound2.scoring.metrics import to_rate
 from lipsound2.speaking.speak import DEFAULT_MODEL, crop_of, say
 from lipsound2.speaking.voice import TrainedVoice
 from lipsound2.tasks.words import PICTURE_RATE
+from lipsound2.video.align import REGIONS
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +62,21 @@ def transcribe(
     if not media.is_file():
         raise LipsoundError(f"{media}: no such file")
     seen = not sound and has_pictures(media)
-    reads = seen and experiment.task_of(model) == "recognise"
+    task = experiment.task_of(model) if seen else ""
+    if task == "classify":
+        raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
+    reads = task == "recognise"
     asr = model if reads else asr
     who = listener(asr, grammar=grammar, ngpu=ngpu, lips=reads)
     if isinstance(who, OwnListener):
         log.info("%s knows: %s", asr, who.knows)
     if reads:
         assert isinstance(who, OwnListener)
+        if who.input not in REGIONS:
+            raise LipsoundError(
+                f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recogniser of sound is given as "
+                "--asr, what reads the states of another network's trunk is asked by lipsound2 decode"
+            )
         crops = crop_of(media, who.input, detector, choose)
         log.info("%s", crops.report)
         _too_long(media, len(crops.regions[who.input]) / PICTURE_RATE)
