@@ -29,6 +29,9 @@ checks() { # [OUT]: CUDA tests and benchmarks
   "$python" -m pytest -q -m cuda "$root/tests" -p no:cacheprovider | tee "$out/tests.txt"
   "$python" "$root/tests/benchmarks/bench_decoder.py" --device cuda | tee "$out/bench_decoder.txt"
   "$python" "$root/tests/benchmarks/bench_griffin_lim.py" --device cuda | tee "$out/bench_griffin_lim.txt"
+  "$python" "$root/tests/benchmarks/bench_vocoder.py" --ngpu 1 | tee "$out/bench_vocoder.txt"
+  "$python" "$root/tests/benchmarks/bench_trunk.py" --ngpu 1 --batch 64 --pictures 75 \
+    --config "$root/egs/lrs2/conf/lira_sentence_supervised.yaml" | tee "$out/bench_trunk.txt"
 }
 
 train() { # PACK CONFIG WORK [MINUTES [INIT]]

@@ -1,12 +1,15 @@
 """The trunk of lips beside a plainly written conv3D + ResNet-18 of the same sizes; a training step of a lip reader.
 
     python tests/benchmarks/bench_trunk.py [--batch 16] [--pictures 25] [--rounds 5] [--threads 1] [--config conf.yaml]
+    python tests/benchmarks/bench_trunk.py --ngpu 1 --batch 64 --pictures 75 [--peak 990]
 
-Pictures a second of processor time, because other work on the machine does not count in it; the two take turns,
-medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the same written out, behind a stem of
-the sizes of ours; it computes padded pictures like all others. Forward is in evaluation mode, forward and backward in
-training mode; padded: every second clip is half as long, and only pictures that belong to clips are counted. With
---config (one of task recognise or classify, of `mouth`) sizes are that config's, and a training step of it is timed.
+Pictures a second of processor time, because other work on the machine does not count in it; on a GPU, of wall time, in
+bfloat16. The two take turns, medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the same
+written out, behind a stem of the sizes of ours; it computes padded pictures like all others. Forward is in evaluation
+mode, forward and backward in training mode; padded: every second clip is half as long, and only pictures that belong to
+clips are counted. Operations are those of matrix products and convolutions; with --peak, the card's in TFLOP/s, their
+share of it is told. With --config (one of task recognise or classify, of `mouth`) sizes are that config's, and a
+training step of it is timed.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.recogniser import Recogniser
@@ -90,32 +94,47 @@ def plain_stages(config: TrunkConfig) -> tuple[nn.Module, str]:
     return nn.Sequential(*stages), "written out"
 
 
-def taking_turns(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of processor time of each function, after one round that does not count."""
+def clock(device: str) -> float:
+    """Seconds: of processor time; on a GPU of wall time, when all that was asked of it is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def taking_turns(rounds: int, device: str, **functions: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each function, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
-            begun = time.process_time()
+            begun = clock(device)
             function()
             if number:
-                times[name].append(time.process_time() - begun)
+                times[name].append(clock(device) - begun)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int) -> None:
+def operations(function: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions of a function; a product and a sum are two."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return int(counter.get_total_flops())
+
+
+def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: str, peak: float) -> None:
     """The table of both trunks."""
-    ours = LipTrunk(config)
+    ours = LipTrunk(config).to(device)
     stages, author = plain_stages(config)
-    plain = PlainTrunk(config, stages)
-    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
-    same = torch.full((batch,), pictures)
+    plain = PlainTrunk(config, stages).to(device)
+    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8, device=device)
+    same = torch.full((batch,), pictures, device=device)
     halved = same.clone()
     halved[1::2] = pictures // 2
 
     def passes(run: Callable[[], Tensor], network: nn.Module, learning: bool) -> Callable[[], None]:
         def once() -> None:
             network.train(learning)
-            with torch.set_grad_enabled(learning):
+            with torch.set_grad_enabled(learning), torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
                 states = run()
             if learning:
                 states.sum().backward()
@@ -125,11 +144,14 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int) -> None:
 
     print(f"{batch} clips of {pictures} pictures; pictures a second; beside ResNet-18 {author}")
     print("| | ours | plain | times | ours, padded | plain, padded | times |\n|---|---|---|---|---|---|---|")
+    rates = []
     for learning, title in ((False, "forward"), (True, "forward and backward")):
         # The plain one takes pixels as ours makes them: they are no part of the network, but both must pay for them.
+        whole_pass = passes(lambda: ours(video, same), ours, learning)
         each = taking_turns(
             rounds,
-            ours=passes(lambda: ours(video, same), ours, learning),
+            device,
+            ours=whole_pass,
             padded=passes(lambda: ours(video, halved), ours, learning),
             plain=passes(lambda: plain(ours.pixels(video)), plain, learning),
         )
@@ -139,9 +161,12 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int) -> None:
             *(f"{part / each['padded']:.0f}", f"{part / each['plain']:.0f}", f"{each['plain'] / each['padded']:.2f}"),
         ]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
+        rate = operations(whole_pass) / each["ours"] / 1e12
+        rates.append(f"{title} {rate:.3f}{f' ({rate / peak:.0%} of the peak)' if peak else ''}")
+    print(f"ours, TFLOP/s: {', '.join(rates)}")
 
 
-def step(path: Path, batch: int, pictures: int, rounds: int) -> None:
+def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> None:
     """A training step of a lip reader's config on noise: pictures a second, seconds, peak memory."""
     run = load_config(path)
     task = run.task
@@ -158,21 +183,25 @@ def step(path: Path, batch: int, pictures: int, rounds: int) -> None:
         words = torch.full((batch, pictures), UNKNOWN)
         clips = UtteranceBatch(ids, video, lengths, tokens, counts, ids, words, 1)
         model = Recogniser("lips", task.network, 0, TOKENS)
-    model.train()
+    model.to(device).train()
+    clips = clips.to(device)
     optimiser = make_optimiser(model, run.train)
 
     def once() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=run.train.precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=run.train.precision == "bf16"):
             loss = task.loss(model, clips, 0.5)
         (loss.total / loss.weight).backward()
         optimiser.step()
         optimiser.zero_grad()
 
-    seconds = taking_turns(rounds, step=once)["step"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds = taking_turns(rounds, device, step=once)["step"]
+    if device == "cpu":
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    else:
+        most = torch.cuda.max_memory_allocated() / 2**30
     print(
         f"{path.stem}: a step takes {seconds:.2f} s, {batch * pictures / seconds:.0f} pictures a second; "
-        f"at most {peak:.2f} GiB resident, the trunks above included"
+        f"at most {most:.2f} GiB, the trunks above included"
     )
 
 
@@ -184,13 +213,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1))
+    parser.add_argument("--peak", type=float, default=0.0, help="of the card, TFLOP/s in bfloat16")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     config = load_config(arguments.config).task.network if arguments.config else TrunkConfig()
-    trunks(config, arguments.batch, arguments.pictures, arguments.rounds)
+    device = "cuda" if arguments.ngpu else "cpu"
+    trunks(config, arguments.batch, arguments.pictures, arguments.rounds, device, arguments.peak)
     if arguments.config:
-        step(arguments.config, arguments.batch, arguments.pictures, arguments.rounds)
+        step(arguments.config, arguments.batch, arguments.pictures, arguments.rounds, device)
 
 
 if __name__ == "__main__":
