@@ -47,6 +47,15 @@ def test_word_errors_are_per_cent(entries: tuple[str, ...], tmp_path: Path) -> N
     assert "| 50 | 85.0 (90.0, 80.0) | 60.0 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
 
 
+def test_single_words_have_accuracies(entries: tuple[str, ...], tmp_path: Path) -> None:
+    for name, top in {"a": 0.5, "b": 0.75, "c": 1.0, "d": 0.625}.items():
+        write_yaml(tmp_path / name / "text/test/greedy/accuracy.yaml", {"clips": 8, "top1": top, "top5": 1.0})
+    compare(entries, tmp_path / "out", score="top1:greedy")
+    assert "| 50 | 62.5 (50.0, 75.0) | 62.5 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
+    with pytest.raises(LipsoundError, match=r"absent, so 'top5:beam' of .* is not known; lipsound2 decode leaves it"):
+        compare(entries, tmp_path / "out", score="top5:beam")
+
+
 def test_what_is_not_known_is_told(entries: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"expected SERIES=EXP"):
         compare(("exp/a",), tmp_path / "out")

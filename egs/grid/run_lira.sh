@@ -53,7 +53,7 @@ for level in $levels; do
   "${run[@]}" --config "conf/lira_${level}_supervised.yaml" --shares "$shares" --stop-stage 0
   "${run[@]}" --config "conf/lira_${level}_frozen.yaml" --init "$begun" --override "input: features-$kind" \
     --stage 2 --stop-stage 2
-  [ "$level" = word ] && cut=_words || cut=
+  [ "$level" = word ] && cut=_words score=top1 || cut='' score=wer
   compared=
   for share in $shares; do
     for seed in $seeds; do
@@ -73,5 +73,5 @@ for level in $levels; do
       done
     done
   done
-  lipsound2 compare "$compared" "${begun}_$level" --score wer:greedy
+  lipsound2 compare "$compared" "${begun}_$level" --score "$score:greedy"
 done

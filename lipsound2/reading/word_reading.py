@@ -15,6 +15,7 @@ from lipsound2.config import write_yaml
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.files import folder_lock, write_text
 from lipsound2.models.word_reader import WordReader
+from lipsound2.recognition.hypothesis import ACCURACY, DETAILS, TEXT
 from lipsound2.stamp import Stamp
 from lipsound2.tasks.classify import TOP, Classify, accuracy, places
 
@@ -62,9 +63,9 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
                 said = {task.words[word]: round(float(shares[word]), 4) for word in first}
                 rows.append(json.dumps({"id": name, "text": texts[name], "candidates": said}, ensure_ascii=False))
         found = accuracy(ranks)
-        write_table(out / "text", texts)
-        write_text(out / "words.jsonl", "".join(f"{row}\n" for row in sorted(rows)))
-        write_yaml(out / "accuracy.yaml", {"clips": len(ranks), **{top: round(v, 5) for top, v in found.items()}})
+        write_table(out / TEXT, texts)
+        write_text(out / DETAILS, "".join(f"{row}\n" for row in sorted(rows)))
+        write_yaml(out / ACCURACY, {"clips": len(ranks), **{top: round(v, 5) for top, v in found.items()}})
         write_yaml(out / "origin.yaml", {"asr": exp, "data": str(dir), "dump": str(dump), "clips": len(ranks)})
         stamp.write()
     log.info(

@@ -11,6 +11,7 @@ from typing import Any
 from lipsound2.files import write_text
 
 TEXT, DETAILS = "text", "words.jsonl"  # what `decode` leaves: a table, and what `write_words` writes
+ACCURACY = "accuracy.yaml"  # of single words: clips, top1, top5 (shares of 1)
 
 
 @dataclass(frozen=True)

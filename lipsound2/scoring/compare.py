@@ -14,8 +14,11 @@ from statistics import mean
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
+from lipsound2.recognition.hypothesis import ACCURACY
 from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.text_summary import TITLES
+
+_ACCURACIES = {"top1": "top-1 accuracy %", "top5": "top-5 accuracy %"}
 
 # Series -> training clips -> a score an experiment.
 Points = Mapping[str, Mapping[int, Sequence[float]]]
@@ -30,7 +33,7 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
         out: the two files, without a suffix.
         set: the set that was scored.
         score: stoi, estoi, pesq_nb, pesq_wb; dnsmos and others where they were asked for; or
-            wer:NAME, cer:NAME of a recogniser or a way of decoding.
+            wer:NAME, cer:NAME of a recogniser or a way of decoding; top1:NAME, top5:NAME of single words.
     """
     points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for entry in experiments:
@@ -54,12 +57,19 @@ def _clips(exp: Path) -> int:
 
 
 def _score(exp: Path, name: str, score: str) -> float:
-    """The mean of a score over the clips of a set; word errors in per cent.
+    """The mean of a score over the clips of a set; word errors and accuracies in per cent.
 
     Raises:
         LipsoundError: it was not scored, or there is no such score.
     """
     rate, _, heard = score.partition(":")
+    if rate in _ACCURACIES:
+        told = exp / "text" / name / heard / ACCURACY
+        if not heard or not told.exists():
+            raise LipsoundError(
+                f"{told}: absent, so '{score}' of {exp} is not known; lipsound2 decode leaves it, of single words"
+            )
+        return 100 * float(read_yaml(told)[rate])
     path = exp / "scores" / name / ("text/" + heard if heard else "") / "summary.json"
     if not path.exists():
         raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
@@ -67,14 +77,15 @@ def _score(exp: Path, name: str, score: str) -> float:
     own = systems.get("generated") or systems.get("heard") or {}
     found = own.get("scores", own).get(rate)
     if not isinstance(found, dict):
-        raise LipsoundError(f"{path}: no score '{rate}'; one of: {', '.join([*KNOWN, *TITLES])} (wer:NAME, cer:NAME)")
+        known = ", ".join([*KNOWN, *(f"{rate}:NAME" for rate in (*TITLES, *_ACCURACIES))])
+        raise LipsoundError(f"{path}: no score '{rate}'; one of: {known}")
     return float(found["mean"]) * (100 if heard else 1)
 
 
 def _title(score: str) -> str:
     rate, _, heard = score.partition(":")
     if heard:
-        return f"{TITLES.get(rate, rate)} ({heard})"
+        return f"{(TITLES | _ACCURACIES).get(rate, rate)} ({heard})"
     return KNOWN[rate].title
 
 
