@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from types import ModuleType
+
+# What the machine may answer for a while, whatever the file: no memory or handle left, a disk that is full or fails.
+_MACHINE = frozenset(
+    {
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        *(errno.EIO, errno.ESTALE, errno.EACCES, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+    }
+)
 
 
 class LipsoundError(Exception):
@@ -28,6 +38,14 @@ class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of t
 
     def __reduce__(self) -> tuple[type[ClipFailure], tuple[str, str]]:
         return (ClipFailure, (self.reason, self.detail))
+
+
+def machine_trouble(error: BaseException) -> bool:
+    """Whether an error tells of the machine, not of the data: it may be gone when the same is tried again.
+
+    Errors of PyAV count by their errno as Python's own do.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
 
 
 def require(module: str, extra: str) -> ModuleType:
