@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import lipsound2
 from lipsound2.errors import LipsoundError
+from lipsound2.trouble import plain, told
 
 VERBS: dict[str, tuple[str, str]] = {
     "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LipsoundError as error:
         if debug:
             raise
-        print(f"lipsound2 {verb}: {error}", file=sys.stderr)
+        print(f"lipsound2 {verb}: {plain(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"lipsound2 {verb}: interrupted; run the same command again to go on", file=sys.stderr)
@@ -163,9 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        # A bug, not the user's mistake: still one line, and how to see the rest.
         if debug:
             raise
+        if line := told(error):
+            print(f"lipsound2 {verb}: {plain(line)}", file=sys.stderr)
+            return 1
+        # A bug, not the user's mistake: still one line, and how to see the rest.
         where = _innermost(error)
         print(
             f"lipsound2 {verb}: {type(error).__name__}: {' '.join(str(error).split())} [{where}]; "

@@ -45,7 +45,14 @@ def machine_trouble(error: BaseException) -> bool:
 
     Errors of PyAV count by their errno as Python's own do.
     """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
+    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in _MACHINE)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory: Python's and numpy's own error, and torch's, which are RuntimeErrors."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("not enough memory", "can't allocate memory", "out of memory"))
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 
 from lipsound2 import cli
+from lipsound2.errors import ClipFailure, LipsoundError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,3 +64,54 @@ def test_options_come_from_the_signature(capsys):
     text = " ".join(parser.format_help().split())
     assert "how large, in pixels. (default: 3)" in text
     assert "which. (default: a,b)" in text
+
+
+def failing(error, monkeypatch, capsys):
+    """What `cli.main` says when a verb meets this error."""
+
+    def verb() -> None:
+        """Do it."""
+        if callable(error):
+            error()
+        raise error
+
+    monkeypatch.setattr(cli, "load", lambda name: verb)
+    assert cli.main(["validate"]) == 1
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    assert "--debug" not in text, "told as a bug"
+    return text.removeprefix("lipsound2 validate: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "/mnt/a/x.tsv"), "cannot write /mnt/a/x.tsv: read-only file"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on device: free some room"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), "cannot write x: disk quota exceeded; delete what"),
+        (OSError(errno.ESTALE, "Stale file handle", "/nfs/a"), "cannot open /nfs/a: stale file handle; the server"),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "cannot write a: invalid cross-device"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory is left"),
+        (MemoryError(), "no memory is left"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "no memory is left"),
+        (ClipFailure("no-sound", "a.mp4: no audio stream"), "no-sound: a.mp4: no audio stream"),
+        (PermissionError(errno.EACCES, "Permission denied", "/nowhere/at/all"), "cannot open /nowhere/at/all: perm"),
+        (LipsoundError("a\x1b[31m b\nc"), r"a\x1b[31m b\nc"),
+    ],
+)
+def test_fault_C6_what_the_machine_answers_is_told_in_one_plain_line(error, wanted, monkeypatch, capsys):
+    assert wanted.lower() in failing(error, monkeypatch, capsys).lower()
+
+
+def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypatch, capsys):
+    missing = tmp_path / "none.wav"
+    for act in (lambda: missing.read_text(), lambda: soundfile.read(missing)):
+        assert failing(act, monkeypatch, capsys).startswith(f"cannot open {missing}: no such file or folder; is the")
+    nowhere = tmp_path / "no" / "a.wav"
+    said = failing(lambda: soundfile.write(nowhere, np.zeros(9), 8000), monkeypatch, capsys)
+    assert said == f"cannot open {nowhere}: there is no folder {nowhere.parent}; is the name right?"
+    assert "is a directory; give the name" in failing(lambda: tmp_path.read_bytes(), monkeypatch, capsys)
+    assert "shorter name" in failing(lambda: (tmp_path / ("x" * 300)).write_text(""), monkeypatch, capsys)
+    name = b"caf\xe9.mp4".decode("utf-8", "surrogateescape")
+    said = failing(lambda: (tmp_path / "list").write_text(name, encoding="utf-8"), monkeypatch, capsys)
+    assert said == r"the name 'caf\udce9.mp4' is not UTF-8; rename the file or folder"
