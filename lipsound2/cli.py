@@ -15,12 +15,13 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import lipsound2
 from lipsound2.errors import LipsoundError
+from lipsound2.outputs import Output, check_outputs
 from lipsound2.trouble import plain, told
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -110,6 +111,36 @@ def _reader(hint: Any) -> dict[str, Any]:
     return {"type": hint}
 
 
+def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Look at everything a verb is asked to write, before it begins.
+
+    Args:
+        function: the verb; what it writes is declared in its signature, see `outputs.Output`.
+        options: what it is given; whatever else names a file that is there is an input.
+
+    Raises:
+        LipsoundError: an output cannot be written, or is an input.
+    """
+    declared = declared_outputs(function)
+    inputs = [
+        part
+        for name, value in options.items()
+        if name not in declared
+        for part in (value if isinstance(value, tuple) else (value,))
+        if isinstance(part, Path | str)
+    ]
+    check_outputs([(options[name], kind) for name, kind in declared.items() if options[name] is not None], inputs)
+
+
+def declared_outputs(function: Callable[..., Any]) -> dict[str, Output]:
+    """The parameters of a verb that name what it writes."""
+    found: dict[str, Output] = {}
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        for part in (hint, *typing.get_args(hint)):  # a union with None has the declaration inside
+            found.update((name, note) for note in getattr(part, "__metadata__", ()) if isinstance(note, Output))
+    return found
+
+
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Description and per-argument help out of a Google-style docstring."""
     text = inspect.getdoc(function) or ""
@@ -152,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         function = load(verb)
         options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
         options.pop("debug")
+        look_at_outputs(function, options)
         status = function(**options)
     except LipsoundError as error:
         if debug:

@@ -9,24 +9,37 @@ import hashlib
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from lipsound2.errors import LipsoundError
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})  # full, over quota, read-only, broken
+_LONGEST_NAME = 255  # bytes
+_LONGEST_SUFFIX = 32  # what is longer is no suffix, but a name with a dot in it
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it is synced and renamed to `path`.
 
-    When the block raises, the temporary file is removed and whatever stood at `path` before is untouched.
+    When the block raises, the temporary file is removed and whatever stood at `path` before is untouched. A symbolic
+    link stays one: what it names is written.
+
+    Raises:
+        LipsoundError: `path` is a device, a pipe, a socket or a folder, or the disk cannot take the file.
     """
-    path = Path(path)
+    path = written_to(Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept last: writers such as soundfile and PyAV choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = temporary_of(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -41,6 +54,41 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes a file until it is whole."""
+    # The suffix is kept last: writers such as soundfile and PyAV choose the format by it.
+    stem, suffix = (path.stem, path.suffix) if len(path.suffix) < _LONGEST_SUFFIX else (path.name, "")
+    process = f"{os.getpid()}.tmp"
+    if len(os.fsencode(f".{stem}.{process}{suffix}")) > _LONGEST_NAME:  # though `path` itself may be short enough
+        stem = hashlib.sha256(os.fsencode(stem)).hexdigest()
+    return path.with_name(f".{stem}.{process}{suffix}")
+
+
+def written_to(path: Path) -> Path:
+    """The file that writing to `path` means: a symbolic link is followed, as `open` does, even to what is not there.
+
+    Raises:
+        LipsoundError: it is no file: a device, a pipe, a socket, a folder, an open file of a process (/dev/stdout); or
+            its links lead nowhere.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        kind = stat.S_IFREG  # so it will be
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise LipsoundError(f"cannot write {path}: {why}") from error
+    target = path
+    while True:
+        if os.path.realpath(target.parent).startswith("/proc/"):
+            raise LipsoundError(f"cannot write {path}: it is an open file of a process; name a file to be written")
+        if kind != stat.S_IFREG:
+            raise LipsoundError(f"cannot write {path}: it is a {_KINDS[kind]}, not a file; name a file to be written")
+        if not target.is_symlink():
+            return target
+        target = target.parent / target.readlink()
 
 
 def sweep(folder: Path | str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
+from lipsound2.outputs import OutputFolder
 from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
@@ -41,7 +42,7 @@ def score(
     ref: Path,
     hyp: Path,
     *,
-    out: Path | None = None,
+    out: OutputFolder | None = None,
     ids: Path | None = None,
     also: tuple[str, ...] = (),
     asr: tuple[str, ...] = (),

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from lipsound2 import experiment
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, write_text
+from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.summary import from_json, table
@@ -30,7 +31,7 @@ USE = {
 
 def pack(
     exp: Path,
-    out: Path,
+    out: OutputFolder,
     *,
     knows: str,
     corpus: str,

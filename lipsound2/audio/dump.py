@@ -18,6 +18,7 @@ from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.outputs import OutputFolder
 from lipsound2.work.jobs import Worker, dump_clips
 from lipsound2.work.shards import hash_of
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def mel(
     dir: Path,
-    dump: Path,
+    dump: OutputFolder,
     *,
     mel: Literal["fine", "paper", "none"] = "fine",
     nj: int = 2,

@@ -12,6 +12,7 @@ from lipsound2.corpora.grid import SPEAKERS
 from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
+from lipsound2.outputs import OutputFolder
 
 RECORDS = {"grid": "https://zenodo.org/api/records/3625687"}  # Cooke et al. 2006, CC BY 4.0
 ALIGNMENTS = "alignments.zip"
@@ -19,7 +20,7 @@ ALIGNMENTS = "alignments.zip"
 
 def download(
     corpus: Literal["grid"],
-    root: Path,
+    root: OutputFolder,
     *,
     address: str | None = None,
     speakers: tuple[str, ...] = (),

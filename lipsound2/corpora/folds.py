@@ -14,11 +14,12 @@ from lipsound2.corpora.protocols import hashed
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import PARTIAL, TABLES
 from lipsound2.errors import LipsoundError
+from lipsound2.outputs import OutputFolder
 
 TRAIN, HELD = "train", "held"
 
 
-def fold(dir: Path, out: Path, *, folds: int = 2) -> None:
+def fold(dir: Path, out: OutputFolder, *, folds: int = 2) -> None:
     """Share the clips of a data dir out among parts: OUT/<n>/held is part n, OUT/<n>/train all others.
 
     Every speaker's clips are dealt out in turn, in the order of their ids, so that the parts hold as many of each.
@@ -41,7 +42,7 @@ def fold(dir: Path, out: Path, *, folds: int = 2) -> None:
 
 def subset(
     dir: Path,
-    out: Path,
+    out: OutputFolder,
     *,
     clips: int = 0,
     share: float = 0.0,
@@ -85,7 +86,7 @@ def subset(
     print(f"{out}: {count} of {len(data)} clips")
 
 
-def combine(dirs: tuple[str, ...], out: Path) -> None:
+def combine(dirs: tuple[str, ...], out: OutputFolder) -> None:
     """Write one data dir that holds the clips of several.
 
     Where some of them have sound files and others the sound in their videos, wav.scp names these videos.

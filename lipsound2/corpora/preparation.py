@@ -17,6 +17,7 @@ from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
+from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import Stamp
 
 Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
@@ -27,7 +28,7 @@ _UNDETERMINED = "und"  # ISO 639-2
 def prepare(
     corpus: Name,
     root: Path,
-    data: Path,
+    data: OutputFolder,
     *,
     protocol: str | None = None,
     lists: Path | None = None,

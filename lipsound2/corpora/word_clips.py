@@ -7,9 +7,10 @@ from pathlib import Path
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
+from lipsound2.outputs import OutputFolder
 
 
-def words(dir: Path, out: Path, *, least: float = 0.0) -> None:
+def words(dir: Path, out: OutputFolder, *, least: float = 0.0) -> None:
     """Cut every word with a known time out of its sentence: OUT has a clip a word, in `segments`, the word as its text.
 
     Nothing is copied: the clips are places in the recordings of DIR, whose crops and sounds are used.

@@ -27,6 +27,7 @@ from lipsound2.data.tables import (
 )
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
+from lipsound2.outputs import OutputFolder
 
 _SHOWN = 5
 # What is wrong with a row -> what should stand there.
@@ -94,7 +95,7 @@ def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
     return 0
 
 
-def fix(dir: Path) -> int:
+def fix(dir: OutputFolder) -> int:
     """Repair a data dir: sort, remove double rows, drop clips that are not complete, write spk2utt anew.
 
     A clip is dropped when a table lacks it, when its rows contradict each other, when a row cannot be read, names a

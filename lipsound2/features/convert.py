@@ -19,6 +19,7 @@ from lipsound2.experiment import CARD, CONFIG, WEIGHTS
 from lipsound2.files import atomic_path, folder_lock, sha256, write_text
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase_workers import PaseWorkersConfig
+from lipsound2.outputs import OutputFolder
 from lipsound2.tasks.pase import DistortConfig, PaseConfig, PaseTask
 
 # What the published modules are called there and here (pase/models/frontend.py, modules.py; torchqrnn/qrnn.py).
@@ -33,7 +34,7 @@ _NAMES = {
 _COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrote none
 
 
-def convert_pase(file: Path, out: Path) -> None:
+def convert_pase(file: Path, out: OutputFolder) -> None:
     """Make a pack of the published PASE+ encoder (FE_e199.ckpt), or of another one of its layout.
 
     The file is read as plain tensors: nothing in it is run, and whatever is no plain state dict is refused.

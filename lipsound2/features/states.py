@@ -18,6 +18,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.models.lip_encoder import LipEncoder
 from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import digest
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.work.jobs import Worker, dump_clips
@@ -30,7 +31,7 @@ Layer = Literal["trunk", "encoder"]
 def features(
     exp: str,
     dir: Path,
-    dump: Path,
+    dump: OutputFolder,
     *,
     name: str = "",
     layer: Layer = "trunk",

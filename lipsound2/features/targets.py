@@ -15,6 +15,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.features.representations import Representation, representation
+from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import digest
 from lipsound2.work.jobs import dump_clips
 from lipsound2.work.shards import Worker
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def targets(
     dir: Path,
-    dump: Path,
+    dump: OutputFolder,
     *,
     target: str,
     name: str = "",

@@ -15,6 +15,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
+from lipsound2.outputs import OutputFolder
 from lipsound2.reading.listeners import OwnListener, Search, files_of, is_own, listener
 from lipsound2.reading.word_reading import read_words
 from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 def decode(
     asr: str,
     dir: Path,
-    out: Path,
+    out: OutputFolder,
     *,
     dump: Path,
     grammar: str = "",

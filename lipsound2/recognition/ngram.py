@@ -18,13 +18,14 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.outputs import Output
 from lipsound2.recognition.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
 from lipsound2.recognition.normalise import normalise
 
@@ -37,7 +38,7 @@ FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text is too small to estimate th
 
 def ngram(
     text: Path,
-    out: Path,
+    out: Annotated[Path, Output((".arpa", ".lm"))],
     *,
     order: int = 3,
     unit: Unit = "words",

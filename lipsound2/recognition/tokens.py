@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import atomic_path
+from lipsound2.outputs import Output
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +228,7 @@ def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> i
 
 def tokens(
     dir: Path,
-    out: Path,
+    out: Annotated[Path, Output((".txt", ".model"))],
     *,
     kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
     size: int = 1000,

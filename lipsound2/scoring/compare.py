@@ -10,21 +10,27 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Annotated
 
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
+from lipsound2.outputs import Output, check_file
 from lipsound2.recognition.hypothesis import ACCURACY
 from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.text_summary import TITLES
 
 _ACCURACIES = {"top1": "top-1 accuracy %", "top5": "top-5 accuracy %"}
+_COUNTED = "training clips"
+_HEAD = f"| {_COUNTED} |"  # how a table begins
 
 # Series -> training clips -> a score an experiment.
 Points = Mapping[str, Mapping[int, Sequence[float]]]
 
 
-def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = "estoi") -> None:
+def compare(
+    experiments: tuple[str, ...], out: Annotated[Path, Output()], *, set: str = "test", score: str = "estoi"
+) -> None:
     """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
 
     Args:
@@ -35,6 +41,11 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
         score: stoi, estoi, pesq_nb, pesq_wb; dnsmos and others where they were asked for; or
             wer:NAME, cer:NAME of a recogniser or a way of decoding; top1:NAME, top5:NAME of single words.
     """
+    page, plot = (out.with_name(out.name + suffix) for suffix in (".md", ".png"))
+    for path in (page, plot):
+        check_file(path)
+    if page.exists() and not page.read_bytes().startswith(_HEAD.encode()):
+        raise LipsoundError(f"{page}: is another text, which would be lost; choose another name than {out}")
     points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for entry in experiments:
         series, equals, exp = entry.partition("=")
@@ -42,8 +53,8 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
             raise LipsoundError(f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'")
         points[series][_clips(Path(exp))].append(_score(Path(exp), set, score))
     title = _title(score)
-    write_text(out.with_suffix(".md"), "\n".join(_table(points, score)) + "\n")
-    _plot(points, title, out.with_suffix(".png"))
+    write_text(page, "\n".join(_table(points, score)) + "\n")
+    _plot(points, title, plot)
     print("\n".join([f"{title}, set {set}:", *_table(points, score)]))
 
 
@@ -100,7 +111,7 @@ def _table(points: Points, score: str) -> list[str]:
         return shown[-1] + seeds
 
     numbers = sorted({clips for series in points.values() for clips in series})
-    rows = [["training clips", *points], ["---"] * (len(points) + 1)]
+    rows = [[_COUNTED, *points], ["---"] * (len(points) + 1)]
     rows += [
         [str(clips), *(cell(series[clips]) if clips in series else "-" for series in points.values())]
         for clips in numbers

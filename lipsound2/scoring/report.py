@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +15,7 @@ from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
+from lipsound2.outputs import Output, OutputFolder
 from lipsound2.scoring import pictures
 from lipsound2.scoring.page import render
 from lipsound2.scoring.pictures import Sheet
@@ -33,11 +35,11 @@ BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
 
 
 def report(
-    exp: Path,
+    exp: OutputFolder,
     *,
-    out: Path | None = None,
+    out: Annotated[Path, Output((".html", ".htm"))] | None = None,
     clips: int = 8,
-    publish: Path | None = None,
+    publish: Annotated[Path, Output((".md",))] | None = None,
     dump: Path | None = None,
     data: Path | None = None,
 ) -> None:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from lipsound2.files import atomic_path
 from lipsound2.models.hifigan import HifiGan, fold_norms
 from lipsound2.models.parallel import Parallel
 from lipsound2.models.vocos import Vocos
+from lipsound2.outputs import Output
 from lipsound2.speaking.onnx_voice import LIPS, NOTE, VOCODER, Exported, Note
 from lipsound2.video.align import REGIONS
 
@@ -38,7 +39,7 @@ CHECKED = {LIPS: (5, 40, 101), VOCODER: (3, 200, 801)}
 TOLERANCE = {LIPS: 1e-3, VOCODER: 1e-4}
 
 
-def export(exp: str, out: Path) -> None:
+def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
     """Export a lip-to-speech model or a vocoder to ONNX: any length, and everything `speak --onnx` needs to know.
 
     Before the file stands, onnxruntime and torch are given the same clips of three lengths, and what they say is
@@ -49,8 +50,6 @@ def export(exp: str, out: Path) -> None:
             the task vocode.
         out: the file to write, such as lips.onnx.
     """
-    if out.suffix != ".onnx":
-        raise LipsoundError(f"{out}: expected a file name that ends in .onnx")
     loaded = experiment.load(exp)
     network, note, given = prepare(loaded)
     for package in ("onnx", "onnxscript", "onnxruntime"):

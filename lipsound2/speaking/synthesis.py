@@ -28,6 +28,7 @@ from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
+from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.pictures import attention_picture
 from lipsound2.speaking.vocoding import inputs as made_with
 from lipsound2.speaking.vocoding import vocoder as find_vocoder
@@ -43,7 +44,7 @@ CONTROLS = ("real_mel", "mismatched", "mean_mel")
 def synthesize(
     exp: Path,
     dir: Path,
-    out: Path,
+    out: OutputFolder,
     *,
     dump: Path,
     vocoder: str = "griffin-lim",

@@ -23,6 +23,7 @@ from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora.sentences import SLOTS, format_align, words_of
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
+from lipsound2.outputs import OutputFolder
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.speech import VOICES, Voice, say
 from lipsound2.synthetic.talk import film, record
@@ -50,7 +51,7 @@ class Recipe:
 
 
 def generate(
-    root: Path,
+    root: OutputFolder,
     *,
     clips: int = 120,
     speakers: int = 2,

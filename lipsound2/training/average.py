@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from safetensors import safe_open
 from safetensors.torch import save as serialise
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes
+from lipsound2.outputs import Output, OutputFolder
 from lipsound2.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,13 @@ def mean_weights(files: Sequence[Path]) -> dict[str, Tensor]:
     return {name: means.get(name, tensor) for name, tensor in first.items()}
 
 
-def average(exp: Path, *, best: int | None = None, last: int | None = None, output: Path | None = None) -> None:
+def average(
+    exp: OutputFolder,
+    *,
+    best: int | None = None,
+    last: int | None = None,
+    output: Annotated[Path, Output((".safetensors",))] | None = None,
+) -> None:
     """Average the weights of an experiment's evaluations into its model.safetensors.
 
     Args:

@@ -16,6 +16,7 @@ from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again
+from lipsound2.outputs import OutputFolder
 from lipsound2.slurm import training as slurm
 from lipsound2.stamp import Stamp
 from lipsound2.tasks import RunConfig, load_config
@@ -41,7 +42,7 @@ def train(
     train: Path,
     valid: Path,
     dump: Path,
-    exp: Path,
+    exp: OutputFolder,
     init: Path | None = None,
     override: str = "",
     ngpu: int = 0,

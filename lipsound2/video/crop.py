@@ -15,6 +15,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp
 from lipsound2.video.align import REGIONS
@@ -29,7 +30,7 @@ _VERSION = 5  # raised when the same options give other crops
 
 def crop(
     dir: Path,
-    dump: Path,
+    dump: OutputFolder,
     *,
     regions: tuple[str, ...] = ("face", "mouth"),
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
