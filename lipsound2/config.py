@@ -1,21 +1,23 @@
 """Flat, typed configs: one YAML file a run, every key owned by exactly one dataclass.
 
-A config is data. It is read with the safe loader, an unknown key is refused with the nearest known name, a value
-of another type is refused with both types, and nothing in it names code to run.
+A config is data. It is read with a safe loader (`data.yaml_text`), an unknown key is refused with the nearest known
+name, a value of another type with both types (`data.shapes`), and nothing in it names code to run.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
+from lipsound2.data.shapes import checked
+from lipsound2.data.texts import read_text
+from lipsound2.data.yaml_text import parse_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
@@ -26,18 +28,17 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """Read a flat mapping from a YAML file.
 
     Raises:
-        LipsoundError: no such file, not YAML, or not a mapping.
+        LipsoundError: no such file, not YAML, not a mapping, or a key that is no text.
+        OSError: it cannot be read.
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(path), str(path))
     except FileNotFoundError as error:
         raise LipsoundError(f"{path}: no such config file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise LipsoundError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
-    return content
+    return checked(content, Mapping[str, Any], str(path))
 
 
 def parse_flow(text: str, where: str) -> dict[str, Any]:
@@ -48,13 +49,13 @@ def parse_flow(text: str, where: str) -> dict[str, Any]:
     """
     wanted = f"{where}: expected 'key: value, key: value', found '{text}'"
     try:
-        content: dict[str, Any] = yaml.safe_load(f"{{{text}}}")
+        content = parse_yaml(f"{{{text}}}", where)
         pairs = typing.cast(yaml.MappingNode, yaml.compose(f"{{{text}}}", Loader=yaml.SafeLoader)).value
-    except yaml.YAMLError as error:
-        raise LipsoundError(wanted) from error
+    except (LipsoundError, yaml.YAMLError) as error:
+        raise LipsoundError(f"{wanted} ({error})" if "twice" in str(error) else wanted) from error
     if any(value.value == "" and value.style is None for _, value in pairs):  # YAML takes "a" for "a: null"
         raise LipsoundError(wanted)
-    return content
+    return checked(content, Mapping[str, Any], where)
 
 
 def write_yaml(path: Path | str, content: Mapping[str, Any]) -> None:
@@ -90,7 +91,7 @@ def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, kn
         arguments = {}
         for field in dataclasses.fields(owner):
             if field.name in values:
-                arguments[field.name] = _checked(values[field.name], hints[field.name], f"{where}: {field.name}")
+                arguments[field.name] = checked(values[field.name], hints[field.name], f"{where}: {field.name}")
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise LipsoundError(f"{where}: the key '{field.name}' is missing")
         instances.append(owner(**arguments))
@@ -109,31 +110,3 @@ def to_mapping(*instances: Any) -> dict[str, Any]:
         for key, value in dataclasses.asdict(instance).items():
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat
-
-
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`, or a message with both types. Only types a flat config needs."""
-    origin, parameters = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in parameters:
-            return None
-        return _checked(value, next(p for p in parameters if p is not type(None)), where)
-    if origin is Literal:
-        if value not in parameters:
-            raise LipsoundError(f"{where}: expected one of {', '.join(map(str, parameters))}, found '{value}'")
-        return value
-    if origin in (tuple, list):
-        if not isinstance(value, list | tuple):
-            raise LipsoundError(f"{where}: expected a list, found {value!r}")
-        return origin(_checked(item, parameters[0], where) for item in value)
-    if hint is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-3 (no dot) as text; nobody means text.
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise LipsoundError(f"{where}: expected {hint.__name__}, found {value!r} ({type(value).__name__})")
-    return value

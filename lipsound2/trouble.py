@@ -84,8 +84,8 @@ def _unwritable_name(error: UnicodeEncodeError) -> str:
     """A name with bytes that are no text of its encoding: Python keeps such bytes as lone surrogates."""
     name = str(error.object).strip()[:200]
     if error.reason == "surrogates not allowed":
-        return f"the name {ascii(name)} is not UTF-8; rename the file or folder"
-    return f"the text {ascii(name)} cannot be written as {error.encoding}; set LC_ALL=C.UTF-8 and run it again"
+        return f"the name {name!a} is not UTF-8; rename the file or folder"
+    return f"the text {name!a} cannot be written as {error.encoding}; set LC_ALL=C.UTF-8 and run it again"
 
 
 def _of_sound(error: BaseException) -> str:

@@ -21,12 +21,14 @@ from lipsound2.config import read_yaml
 from lipsound2.data.entries import EntryError, decode, encode
 from lipsound2.data.names import Names, Numbers, cut, runs, whole_numbers
 from lipsound2.data.tables import Lines, is_pipe, is_word, plain_lines, read_bytes, read_numbers
+from lipsound2.data.texts import shown, text_of
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
 
 INDEX = "feats.scp"
 _OPEN_FILES = 64
-_ROW = re.compile(rb"^([^ \t\n]+)[ \t]+([^\n]*):(\d+)[ \t\r]*$")
+_ROW = re.compile(rb"^([^ \t\n]+)[ \t]+([^\n]*):(\d{1,18})[ \t\r]*$")
+_OFFSET = re.compile(r":[-+]?\d+$")
 _RANGE = re.compile(r":\d+\[[\d:,]*\]$")
 
 
@@ -161,8 +163,8 @@ def _places(path: Path) -> tuple[Lines, np.ndarray, np.ndarray]:
     if lines is None or found is None:
         lines = Lines.of(b"".join(b"%s %s:%s\n" % row for row in _row_by_row(path)))
         found = None if lines is None else _split(lines)
-        assert lines is not None
-        assert found is not None
+    if lines is None or found is None:
+        raise LipsoundError(f"{path}: expected lines 'id path:offset'; make it again")
     return lines, *found
 
 
@@ -180,7 +182,10 @@ def _row_by_row(path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Id, ark path and offset of every line of an unusual index."""
     for number, line in enumerate(read_bytes(path).removesuffix(b"\n").split(b"\n"), 1):
         found = _ROW.match(line)
-        key, name, offset = found.groups() if found else _unusual(path, number, line)
+        text_of(line, path, "make it again", number)
+        key, name, offset = found.groups() if found and found[2].strip() else _unusual(path, number, line)
+        if not is_word(key.decode()):
+            raise LipsoundError(f"{path}:{number}: an id must be one word, found {key!r}")
         yield key, name.strip(), offset
 
 
@@ -195,6 +200,8 @@ def _unusual(path: Path, number: int, line: bytes) -> tuple[bytes, bytes, bytes]
         raise LipsoundError(f"{where} is a command ('{text}'); only files are read, nothing is executed")
     if _RANGE.search(text):
         raise LipsoundError(f"{where}: ranges of rows ('{text}') are not read; copy the matrices whole")
+    if _OFFSET.search(text):
+        raise LipsoundError(f"{where}: expected an offset of up to 18 digits, found {shown(text)}")
     return key, name.strip(), b"0"
 
 

@@ -17,8 +17,11 @@ import struct
 
 import numpy as np
 
+from lipsound2.data.npy import parse_npy
+
 _PLAIN = {b"FM": ("<f4", 2), b"DM": ("<f8", 2), b"FV": ("<f4", 1), b"DV": ("<f8", 1)}
 _COMPRESSED = {b"CM": 1, b"CM2": 2, b"CM3": 1}  # bytes a value
+_LARGEST = 3.4e38  # of a float32
 _HEAD = 64  # longer than the fixed part of every layout
 
 # Kaldi's compression methods: token, and (min, range) where they do not come from the matrix.
@@ -58,6 +61,8 @@ def encode(array: np.ndarray, compress: bool | str = False) -> bytes:
         return b"\0B" + token.encode() + b" " + sizes + array.astype(array.dtype.newbyteorder("<")).tobytes()
     if array.dtype.hasobject:
         raise EntryError("an array of Python objects cannot be stored")
+    if array.dtype.names is not None:
+        raise EntryError("an array with named fields cannot be stored")
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     body = file.getvalue()
@@ -121,17 +126,10 @@ def _decode_plain(descriptor: int, offset: int, head: bytes, dtype: str, rank: i
 
 
 def _decode_npy(body: np.ndarray) -> np.ndarray:
-    stream = io.BytesIO(body[:65536].tobytes())
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-        if dtype.hasobject:
-            raise EntryError("the NPY entry holds pickled objects, which are never read")
-        array = np.frombuffer(body, dtype, count=math.prod(shape), offset=stream.tell())
+        return parse_npy(body)
     except ValueError as error:
         raise EntryError(f"damaged NPY entry: {error}") from error
-    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _method(compress: bool | str, rows: int) -> str:
@@ -194,7 +192,7 @@ def _to_bytes(matrix: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def _decode_compressed(descriptor: int, offset: int, head: bytes, token: bytes) -> np.ndarray:
     start = 3 + len(token)
     low, span, rows, cols = struct.unpack_from("<ffii", head, start)
-    if rows < 0 or cols < 0:
+    if rows < 0 or cols < 0 or not math.isfinite(low) or not abs(low) + abs(span) < _LARGEST:
         raise EntryError(f"damaged matrix header {head[: start + 16]!r}")
     points_size = 8 * cols if token == b"CM" else 0
     body = _exactly(descriptor, offset + start + 16, points_size + rows * cols * _COMPRESSED[token])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsound2.data.tables import key_and_value
-from lipsound2.errors import LipsoundError
+from lipsound2.data.texts import BOM, text_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Lookup:
         """The value of `key`, None when it has none.
 
         Raises:
-            LipsoundError: the file cannot be read.
+            LipsoundError: a row on the way is not UTF-8.
+            OSError: the file cannot be read.
         """
         wanted = key.encode()
         try:
@@ -32,22 +33,20 @@ class Lookup:
                 if not self.path.stat().st_size:
                     return None
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-                    return _search(text, wanted)
+                    return _search(text, wanted, self.path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise LipsoundError(f"{self.path}: {error.strerror or error}") from error
 
 
-def _search(text: mmap.mmap, wanted: bytes) -> str | None:
+def _search(text: mmap.mmap, wanted: bytes, path: Path) -> str | None:
     """Halve the text, row by row, until the row of the key is found."""
-    low, high = 0, len(text)
+    low, high = len(BOM) if text[: len(BOM)] == BOM else 0, len(text)
     while low < high:
         middle = (low + high) // 2
         start = max(low, text.rfind(b"\n", low, middle) + 1)
         end = text.find(b"\n", middle, high)
         end = high if end < 0 else end
-        key, value = key_and_value(text[start:end].decode("utf-8"))
+        key, value = key_and_value(text_of(text[start:end], path))
         if key.encode() == wanted:
             return value
         if key.encode() < wanted:

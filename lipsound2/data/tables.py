@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.data.names import Names, Numbers, cut, runs, whole_numbers
+from lipsound2.data.numerals import seconds
+from lipsound2.data.texts import BOM, is_writable, text_of
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
 
@@ -168,20 +170,18 @@ def rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, str, str]]:
         strict: refuse bytes that are not UTF-8; else they come as lone surrogates, see `is_text`.
 
     Raises:
-        LipsoundError: no such file; when strict, not UTF-8.
+        LipsoundError: when strict, not UTF-8.
+        OSError: it cannot be read.
     """
     # Only the line feed ends a line: str.splitlines would also cut at marks that may stand in a path.
     lines = read_bytes(path).split(b"\n")
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, 1):
-        try:
-            text = line.decode("utf-8", "strict" if strict else "surrogateescape")
-        except UnicodeDecodeError as error:
-            raise LipsoundError(
-                f"{path}:{number}: expected UTF-8 text, found {line[:80]!r}; "
-                f"repair it with: lipsound2 fix {path.parent}"
-            ) from error
+        if strict:
+            text = text_of(line, path, f"repair it with: lipsound2 fix {path.parent}", number)
+        else:
+            text = line.decode("utf-8", "surrogateescape")
         yield number, *key_and_value(text)
 
 
@@ -193,20 +193,21 @@ def key_and_value(line: str) -> tuple[str, str]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content.
+    """A file's content without a byte-order mark, which spreadsheets and editors of Windows put before it.
 
     Raises:
-        LipsoundError: it cannot be read.
+        LipsoundError: no such file.
+        OSError: it cannot be read.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LipsoundError(f"{path}: {error.strerror or error}") from error
+        return path.read_bytes().removeprefix(BOM)
+    except FileNotFoundError as error:
+        raise LipsoundError(f"{path}: {error.strerror}") from error
 
 
 def is_text(text: str) -> bool:
-    """Whether a key or value that was not read strictly is proper UTF-8."""
-    return text.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in text)
+    """Whether a key or value that was not read strictly is proper UTF-8, without zero bytes."""
+    return is_writable(text)
 
 
 def is_word(key: str) -> bool:
@@ -223,7 +224,7 @@ def plain_lines(path: Path) -> Lines | None:
     """The rows of a file, in its order, if all of them are laid out as `write_table` does; commands are not.
 
     Raises:
-        LipsoundError: it cannot be read.
+        OSError: it cannot be read.
     """
     content = read_bytes(path)
     if any(mark in content for mark in _ODD) or not _is_utf8(content):
@@ -246,7 +247,7 @@ def read_table(path: Path | str) -> Table:
         Key -> value, in the file's order, which is the order of the keys' bytes.
 
     Raises:
-        LipsoundError: no such file, not UTF-8, a line without a value, a key twice or out of order, a `|` in an scp.
+        LipsoundError: not UTF-8, a line without a value, a key twice or out of order, a `|` in an scp.
     """
     path = Path(path)
     lines = plain_lines(path)
@@ -355,8 +356,8 @@ def parse_words(times: str) -> list[tuple[float, float, str]]:
     fields = times.split()
     if len(fields) % 3:
         raise ValueError(f"expected 'start end word ...', found {len(fields)} fields")
-    rows = [(float(start), float(end), word) for start, end, word in zip(*[iter(fields)] * 3, strict=True)]
-    if any(not 0 <= start <= end for start, end, _ in rows):
+    rows = [(seconds(start), seconds(end), word) for start, end, word in zip(*[iter(fields)] * 3, strict=True)]
+    if any(not start <= end for start, end, _ in rows):
         raise ValueError("a word ends before it starts")
     return rows
 

@@ -1,0 +1,217 @@
+"""Files of people and of strangers: one reader a format, and one line that says what, where, found, wanted."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipsound2.config import parse_flow, read_yaml
+from lipsound2.data.archive import Archive, read_entry
+from lipsound2.data.checks import fix, validate
+from lipsound2.data.json_text import read_json
+from lipsound2.data.lookup import Lookup
+from lipsound2.data.npy import read_npy
+from lipsound2.data.numerals import real, seconds, whole
+from lipsound2.data.tables import parse_words, read_table
+from lipsound2.data.texts import read_lines, read_text
+from lipsound2.data.tsv import read_tsv
+from lipsound2.errors import LipsoundError
+
+
+def written(folder: Path, content: str | bytes, name: str = "file") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"good\ncaf\xe9 au lait\n", r":2: expected UTF-8 text, found b'caf\\xe9 au lait'"),
+        (b"good\n\nbad \0 here", r":3: expected UTF-8 text, found b'bad \\x00 here'"),
+        ("wide".encode("utf-16"), "found UTF-16"),
+    ],
+)
+def test_fault_F1_text_that_is_none_is_told_with_its_line(tmp_path, content, told):
+    with pytest.raises(LipsoundError, match=told):
+        read_text(written(tmp_path, content))
+    with pytest.raises(LipsoundError, match=told):
+        list(read_lines(tmp_path / "file"))
+
+
+def test_fault_F1_marks_and_line_ends_of_other_systems_are_read(tmp_path):
+    path = written(tmp_path, b"\xef\xbb\xbfa\r\nb\rc\n")
+    assert read_text(path) == "a\nb\nc\n"
+    assert next(read_lines(path)) == (1, "a")
+
+
+@pytest.mark.parametrize("text", ["9" * 4301, "1_000", "nan", "", " 1", "\u0661", "1e3", "-1", "1" + "0" * 17])
+def test_fault_F2_only_plain_digits_are_a_whole_number(text):
+    with pytest.raises(ValueError, match="expected a whole number from 0 to"):
+        whole(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "1_0", "", "0x1", "1" * 65, "\u0661.5"])
+def test_fault_F2_only_finite_numbers_are_read(text):
+    with pytest.raises(ValueError, match="expected a number, found"):
+        real(text)
+    assert [real("-1.5e3"), real(".5"), real("2."), whole("+7")] == [-1500, 0.5, 2, 7]
+
+
+@pytest.mark.parametrize("offset", ["1" * 19, "-1", "9" * 5000])
+def test_fault_F2_an_offset_that_is_none_is_told(tmp_path, offset):
+    path = written(tmp_path, f"a x.ark:5\nb x.ark:{offset}\n", "feats.scp")
+    with pytest.raises(LipsoundError, match=r"feats.scp:2: 'b': expected an offset of up to 18 digits"):
+        Archive(path)
+
+
+@pytest.mark.parametrize("row", ["a :5", "a\0 x:5", "b\0b x.ark:5", "a x\0y.ark:5", "caf\xe9\x0bx y.ark:5"])
+def test_fault_F5_an_index_with_odd_bytes_is_told(tmp_path, row):
+    with pytest.raises(LipsoundError, match=r"feats\.scp:2: "):
+        Archive(written(tmp_path, f"0 x.ark:1\n{row}\n", "feats.scp"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("ok: 1\na: 0b_", r":2: not a YAML file: '0b_' is no int"),
+        ("a: 2026-13-45", ":1: not a YAML file: '2026-13-45' is no timestamp"),
+        ("a: !!int x", "'x' is no int"),
+        ("a: !!timestamp x", "'x' is no timestamp"),
+        ("a: !!bool x", "'x' is no bool"),
+        ("a: !!python/object/apply:os.system [ls]", ":1: not a YAML file: could not determine a constructor"),
+        ("a: " + "9" * 5000, "is no int"),
+        ("a: " + "[" * 20000, "more than 30 levels"),
+        ("a: 1\nb: 2\na: 3", ":3: not a YAML file: the key 'a' twice"),
+        ("a: {b: 1, b: 2}", "the key 'b' twice"),
+        ("a: &a [*a]", "an alias of what it is part of"),
+        ("a: &a [1,1]\n" + "".join(f"a{n}: &b{n} [{', '.join([f'*b{n - 1}' if n else '*a'] * 9)}]\n" for n in range(9)),
+         "more than 1,000,000 values"),
+        ("1: a", "expected str, found 1"),
+        ("[a, b]", "expected 'key: value' lines, found list"),
+        ("", "expected 'key: value' lines, found NoneType"),
+        ("a: \x07", "special characters are not allowed"),
+        (b"a: caf\xe9", "expected UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_fault_F3_yaml_that_the_loader_trips_over_is_told_with_its_line(tmp_path, content, told):
+    begun = time.monotonic()
+    with pytest.raises(LipsoundError, match="file") as error:
+        read_yaml(written(tmp_path, content))
+    assert told in str(error.value)
+    assert time.monotonic() - begun < 5
+
+
+def test_fault_F3_a_key_of_override_stands_once():
+    with pytest.raises(LipsoundError, match="the key 'lr' twice"):
+        parse_flow("lr: 1, lr: 2", "--override")
+    assert parse_flow("lr: 1e-3, crop: 80", "--override") == {"lr": "1e-3", "crop": 80}
+
+
+def test_yaml_may_still_use_anchors_and_merges(tmp_path):
+    path = written(tmp_path, "a: &x {b: 1, c: [1, 2]}\nd: {<<: *x, b: 2}\n")
+    assert read_yaml(path) == {"a": {"b": 1, "c": [1, 2]}, "d": {"b": 2, "c": [1, 2]}}
+
+
+def npy(header: str, body: bytes = b"") -> bytes:
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode("latin-1") + body
+
+
+_GOOD = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,"),
+        npy("(" * 3000),
+        npy("{'descr': [1], 'fortran_order': False, 'shape': (2,)}", bytes(99)),
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", bytes(99)),
+        npy("{'descr': '<f3', 'fortran_order': False, 'shape': (2,)}", bytes(99)),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", bytes(99)),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 18 + ",9)}", bytes(99)),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1," * 33 + ")}", bytes(99)),
+        npy(_GOOD, bytes(7)),
+        npy(_GOOD, bytes(8))[:40],
+        b"",
+        b"\x93NUMPY",
+    ],
+)
+def test_fault_F4_a_damaged_npy_header_is_told(tmp_path, content):
+    with pytest.raises(LipsoundError, match="train again"):
+        read_npy(written(tmp_path, content), "train again")
+    entry = b"NPY\2" + len(content).to_bytes(2, "little") + content
+    with pytest.raises(LipsoundError, match="damaged NPY entry"):
+        read_entry(written(tmp_path, entry), 0)
+
+
+def test_every_plain_array_is_read_as_numpy_writes_it(tmp_path):
+    for array in (
+        *(np.arange(6, dtype="<i2").reshape(2, 3), np.asfortranarray(np.ones((3, 4))), np.array(5), np.zeros((0, 3))),
+        *(np.array(["a", "bc"]), np.array([True, False]), np.array([1j]), np.array([1], ">i4")),
+    ):
+        file = io.BytesIO()
+        np.save(file, array)
+        found = read_npy(written(tmp_path, file.getvalue()), "")
+        assert (found.dtype, found.shape) == (array.dtype, array.shape)
+        assert np.array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a": NaN}', "expected a finite number, found NaN"),
+        ('{"a": 1e999}', "expected a number, found '1e999'"),
+        ('{"a": ' + "9" * 5000 + "}", "expected a whole number"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands there twice"),
+        ("[" * 100_000, "too many brackets"),
+        ('{"a": ', ":1: not JSON"),
+        ('{"a": "x"}', "a: expected float, found 'x'"),
+        ('{"a": [1]}', "a: expected float, found list of 1"),
+        ("[1]", "expected 'key: value', found list of 1"),
+        ('{"\\ud800": 1}', "half a character"),
+    ],
+)
+def test_fault_F6_json_of_another_shape_is_told(tmp_path, text, told):
+    with pytest.raises(LipsoundError) as error:
+        read_json(written(tmp_path, text), Mapping[str, float], "score again")
+    assert told in str(error.value)
+    assert str(error.value).endswith("; score again")
+    assert read_json(written(tmp_path, json.dumps({"a": 1})), Mapping[str, float], "") == {"a": 1.0}
+
+
+def test_fault_F6_a_table_that_was_cut_is_told_with_its_line(tmp_path):
+    with pytest.raises(LipsoundError, match=r"file:3: expected 2 cells between tabs, found 1; score again"):
+        read_tsv(written(tmp_path, "a\tb\n1\t2\n3"), "score again")
+    with pytest.raises(LipsoundError, match="found an empty file"):
+        read_tsv(written(tmp_path, ""), "score again")
+
+
+def test_fault_A12_a_byte_order_mark_in_a_table_is_no_part_of_its_first_key(tmp_path, capsys):
+    rows = "a-1 {0}\na-2 {0}\n"
+    tables = {"utt2spk": "a-1 a\na-2 a\n", "spk2utt": "a a-1 a-2\n", "video.scp": rows.format(tmp_path / "v.mp4")}
+    (tmp_path / "v.mp4").touch()
+    for name, content in tables.items():
+        written(tmp_path, b"\xef\xbb\xbf" + content.encode(), name)
+    assert list(read_table(tmp_path / "utt2spk")) == ["a-1", "a-2"]
+    assert Lookup(tmp_path / "video.scp").get("a-1") == str(tmp_path / "v.mp4")
+    fix(tmp_path)
+    assert "dropped" not in capsys.readouterr().out
+    assert validate(tmp_path) == 0
+    assert (tmp_path / "utt2spk").read_bytes() == tables["utt2spk"].encode()
+    written(tmp_path, b"\xef\xbb\xbfa-1 0 x.ark:5\n", "feats.scp")
+    assert list(Archive(tmp_path / "feats.scp")) == ["a-1"]
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "1e20", "2147483648", "-0.1", "1_0"])
+def test_fault_G2_word_times_are_seconds_of_a_recording(time):
+    with pytest.raises(ValueError, match="expected a number from 0 to 1e"):
+        parse_words(f"0.1 {time} blue")
+    with pytest.raises(ValueError, match="expected a number"):
+        seconds(time)
