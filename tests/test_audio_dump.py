@@ -15,6 +15,7 @@ from lipsound2.audio.dump import MakeMels, mel
 from lipsound2.audio.mel import MELS, mel_spectrogram, stored_config
 from lipsound2.audio.sound import decode_flac, encode_flac
 from lipsound2.audio.statistics import statistics, sums
+from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -137,3 +138,39 @@ def test_sums_have_kaldis_layout() -> None:
 def test_statistics_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"cmvn.scp: no statistics of this kind; run: lipsound2 mel"):
         statistics(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("sound", "reason"),
+    [
+        (np.zeros(16000), "silent"),
+        (np.full(16000, 0.3), "silent"),  # a constant level
+        (np.random.default_rng(0).integers(-2, 3, 16000) / 32768, "silent"),  # dither
+        (np.full(16000, np.nan), "not-finite"),
+        (np.full(100, 0.1), "too-short"),
+    ],
+)
+def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, sound: np.ndarray, reason: str) -> None:
+    with pytest.raises(ClipFailure) as told:
+        check_sound(sound.astype(np.float32), 16000)
+    assert told.value.reason == reason
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound, 16000, subtype="FLOAT")
+    for hear in (lambda: hearable(path, 16000), lambda: cut_sound(Cut(str(path), None, None), 16000)):
+        with pytest.raises(ClipFailure) as told:
+            hear()
+        assert told.value.reason == reason
+
+
+def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "quiet.wav"
+    soundfile.write(path, 0.005 * noise(1.0, 0), 44100)
+    assert len(hearable(path, 16000)) == 16000
+
+
+def test_fault_A10_dither_is_no_sound_to_the_stage(corpus: Path) -> None:
+    dither = np.random.default_rng(0).integers(-1, 2, 44100) / 32768
+    soundfile.write(corpus / "clip 1.wav", dither, 44100)
+    mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.7)
+    assert Archive(corpus / "dump" / "mel-fine").ids == ["s1-clip0"]
+    assert "s1-clip1\tsound\tsilent\t1.00 s of sound, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()

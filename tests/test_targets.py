@@ -209,3 +209,11 @@ def test_clips_without_sound_are_told(data, tmp_path):
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
     with pytest.raises(LipsoundError, match=r"none of its 1 clips has a sound in .*run: lipsound2 mel"):
         targets(tmp_path / "others", tmp_path / "dump", target="logmel", nj=1)
+
+
+def test_fault_A10_silence_is_no_target(data: DataDir, tmp_path: Path) -> None:
+    sounds = {name: tone(length, 90, 1) * (name != "s1-c") for name, length in LENGTHS.items()}
+    write_sounds(tmp_path / "dump", sounds)
+    targets(data.path, tmp_path / "dump", target="logmel", nj=1, max_failures=0.5)
+    assert list(Archive(tmp_path / "dump" / "targets-logmel").ids) == ["s1-a", "s1-b"]
+    assert ("s1-c", "targets-logmel", "silent", "1.60 s of zeros") in read_failures(tmp_path / "dump")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.audio.sound import encode_flac, read_span
+from lipsound2.audio.usable import check_sound
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -128,7 +129,7 @@ def cut_sound(cut: Cut, rate: int) -> np.ndarray:
     """One clip's sound (samples,) float32 under its pictures.
 
     Raises:
-        ClipFailure: `unreadable`, `no-sound`, `short-sound` (it does not cover the picture), `silent` (only zeros).
+        ClipFailure: `unreadable`, `no-sound`, `short-sound` (it does not cover the picture), or one of `check_sound`.
     """
     seconds = None if cut.pictures is None else cut.pictures / PICTURE_RATE
     span = read_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
@@ -139,6 +140,5 @@ def cut_sound(cut: Cut, rate: int) -> np.ndarray:
     ):
         if missing > MISSING_SECONDS:
             raise ClipFailure("short-sound", f"the sound {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
-    if not np.any(span.sound):
-        raise ClipFailure("silent", f"{len(span.sound) / rate:.2f} s of zeros")
+    check_sound(span.sound, rate)
     return span.sound

@@ -14,6 +14,7 @@ from lipsound2.audio.cut import MakeSounds, cuts_of
 from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import sums
+from lipsound2.audio.usable import check_sound
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -108,9 +109,11 @@ class MakeMels:
         archive, config, kind = Archive(self.sounds), self.config, f"mel-{self.config.name}"
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
-            sound = torch.from_numpy(decode_flac(archive[name]))
-            if len(sound) < config.shortest:
-                raise ClipFailure("too-short", f"{len(sound)} samples of sound, at least {config.shortest} wanted")
+            stored = decode_flac(archive[name])
+            if len(stored) < config.shortest:
+                raise ClipFailure("too-short", f"{len(stored)} samples of sound, at least {config.shortest} wanted")
+            check_sound(stored, SAMPLE_RATE)  # it may have been stored by another hand
+            sound = torch.from_numpy(stored)
             features = mel_spectrogram(sound, config).numpy()
             return {kind: features, f"{kind}/cmvn": sums(features)}
 

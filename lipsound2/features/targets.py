@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from lipsound2.audio.mel_settings import SAMPLE_RATE
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import moments, sums
+from lipsound2.audio.usable import check_sound
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
@@ -182,4 +184,6 @@ class MakeTargets:
 
 def _features(archive: Archive, made: Representation, name: str) -> np.ndarray:
     # Clip by clip: three seconds keep a core busy, and in a batch the longest would pad the others.
-    return made(decode_flac(archive[name]))
+    sound = decode_flac(archive[name])
+    check_sound(sound, SAMPLE_RATE)  # it may have been stored by another hand
+    return made(sound)
