@@ -22,7 +22,7 @@ from lipsound2.cli import main
 from lipsound2.config import to_mapping, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.speaking import windows
-from lipsound2.speaking.export import CHECKED, TOLERANCE, export
+from lipsound2.speaking.export import CHECKED, TOLERANCE
 from lipsound2.speaking.onnx_voice import NOTE, Exported, OnnxVoice
 from lipsound2.speaking.vocoding import vocoder
 from lipsound2.speaking.voice import generate_long
