@@ -175,3 +175,32 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
         file.flush()
         sweep(folder)
         yield
+
+
+@contextlib.contextmanager
+def turn(path: Path | str) -> Iterator[None]:
+    """Wait until no other process reads and rewrites a file, or a set of files named after one; then nobody else may.
+
+    The lock is the kernel's, on a hidden file beside `path` that goes with the last who waits.
+    """
+    path = written_to(Path(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.turn")
+    while True:
+        with lock.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Who held it before may have removed it: then others are at a new one.
+            if not _is_still(lock, file.fileno()):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -10,8 +10,10 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from lipsound2 import experiment
+from lipsound2.config import read_yaml
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, write_text
+from lipsound2.files import atomic_path, folder_lock, sha256, write_text
 from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
@@ -41,15 +43,17 @@ def pack(
 
     Args:
         exp: experiment whose training has ended.
-        out: folder to write.
+        out: folder to write: a new one, an empty one, or an earlier pack of the same experiment.
         knows: one line about the voices and words the model knows; `speak` and `transcribe` show it to their users.
         corpus: what it was trained on.
         licence: licence of that corpus, and with it of the weights.
     """
     loaded = experiment.load(exp)
-    if out.exists() and any(out.iterdir()) and not (out / experiment.CONFIG).exists():
-        raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
+    told = card(loaded, out.name, knows, corpus, licence)
+    check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
+        # First what tells whose pack it will be, for the run after one that was killed; last what makes it one.
+        write_text(out / experiment.CARD, told)
         with atomic_path(out / experiment.CONFIG) as temporary:
             shutil.copyfile(loaded.path / experiment.CONFIG, temporary)
         loaded.task.save(out)
@@ -60,10 +64,36 @@ def pack(
         }
         with atomic_path(out / experiment.WEIGHTS) as temporary:
             save_file(state, temporary, {key: json.dumps(value) for key, value in loaded.notes.items()})
-        write_text(out / experiment.CARD, card(loaded, out.name, knows, corpus, licence))
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {USE[loaded.task.name].format(out)}")
+
+
+def check_pack_folder(out: Path, origin: str) -> None:
+    """Refuse to write a pack over anything but an earlier one of the same origin.
+
+    Args:
+        out: the folder.
+        origin: the line of the card that names what the pack is made of.
+
+    Raises:
+        LipsoundError: the folder holds something else.
+    """
+    if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
+        return
+    there = out / experiment.CARD
+    if not there.is_file():
+        raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
+    if origin not in read_text(there).splitlines():
+        raise LipsoundError(f"{out}: is a pack of something else, which would be lost; choose a new or an empty folder")
+
+
+def _origin(exp: Path) -> str:
+    """The line of a card that tells one experiment from all others, however long it was trained since."""
+    record = exp / "versions.yaml"
+    runs = (read_yaml(record) if record.exists() else {}).get("runs") or [{}]
+    begun = f"begun {runs[0]['started']}" if "started" in runs[0] else f"config {sha256(exp / experiment.CONFIG)[:16]}"
+    return f"* Experiment: {exp.resolve().name}, {begun}"
 
 
 def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, licence: str) -> str:
@@ -81,7 +111,7 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
         "Date": origin.date,
         "Hardware": f"{origin.hardware}, {origin.hours} hours",
     }
-    rows = "\n".join(f"* {key}: {value}" for key, value in facts.items())
+    rows = "\n".join([_origin(loaded.path), *(f"* {key}: {value}" for key, value in facts.items())])
     scores = [
         f"## Scores on `{path.parent.name}`\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}"
         for path in sorted(loaded.path.glob(f"scores/*/{SUMMARY}"))

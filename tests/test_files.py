@@ -92,3 +92,37 @@ def test_what_killed_processes_left_half_written_goes_with_the_next_run(tmp_path
         assert not left.exists()
         assert alive.exists(), "its process may still want it"
         assert other.exists()
+
+
+def test_fault_A16_turns_are_taken_one_after_the_other(tmp_path):
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from lipsound2.files import turn\n"
+        "path = Path(sys.argv[1])\n"
+        "for _ in range(20):\n"
+        "    with turn(path):\n"
+        "        count = int(path.read_text())\n"
+        "        time.sleep(0.001)\n"
+        "        path.write_text(str(count + 1))\n"
+    )
+    (tmp_path / "count").write_text("0")
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "count")]) for _ in range(3)]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "60"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_fault_A16_tables_of_results_lose_no_row_when_several_are_published_at_once(tmp_path):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lipsound2.scoring.results import publish\n"
+        "for number in range(15):\n"
+        "    publish(Path(sys.argv[1]), [{'experiment': f'{sys.argv[2]}{number}', 'set': 'test'}])\n"
+    )
+    path = tmp_path / "RESULTS.md"
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "abc"]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    rows = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("| ")}
+    assert rows == {"experiment", "---"} | {f"{name}{number}" for name in "abc" for number in range(15)}

@@ -282,6 +282,19 @@ def test_average_takes_buffers_and_keeps_counters(tmp_path: Path) -> None:
         average(tmp_path / "empty")
 
 
+def test_fault_A2_an_average_is_not_written_over_weights_that_are_kept_or_another_experiments(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "a")
+    kept = tmp_path / "a/checkpoints" / TABLE[0].file
+    (tmp_path / "link.safetensors").symlink_to(kept)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/config.yaml").write_text("task: toy\n")
+    for output in (kept, tmp_path / "link.safetensors", tmp_path / "b/model.safetensors"):
+        with pytest.raises(LipsoundError, match="would be lost"):
+            average(tmp_path / "a", last=4, output=output)
+    assert read_weights(kept)["w"].tolist() == [TABLE[0].update] * 2
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["config.yaml"]
+
+
 def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     for name in "ab":
         write_weights(tmp_path / name, {"w": torch.ones(2), "v": torch.zeros(1)}, {"b": 1, "a": [1, 2]})

@@ -14,6 +14,7 @@ from lipsound2.corpora.protocols import hashed
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import PARTIAL, TABLES
 from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock
 from lipsound2.outputs import OutputFolder
 
 TRAIN, HELD = "train", "held"
@@ -33,10 +34,14 @@ def fold(dir: Path, out: OutputFolder, *, folds: int = 2) -> None:
     if not 2 <= folds <= len(data):
         raise LipsoundError(f"--folds: expected 2 to {len(data)}, the clips of {dir}, found {folds}")
     by_speaker = sorted(data.ids, key=lambda name: (data.utt2spk[name], name))
-    for number in range(folds):
-        held = set(by_speaker[number::folds])
-        data.subset(held, out / str(number + 1) / HELD)
-        data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN)
+    stale = out / str(folds + 1)
+    if stale.exists():
+        raise LipsoundError(f"{stale}: is of an earlier fold into more parts; remove {out}, or choose another folder")
+    with folder_lock(out, "fold"):
+        for number in range(folds):
+            held = set(by_speaker[number::folds])
+            data.subset(held, out / str(number + 1) / HELD)
+            data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN)
     print(f"{out}: {folds} parts of {len(data)} clips")
 
 

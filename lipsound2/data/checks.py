@@ -26,7 +26,7 @@ from lipsound2.data.tables import (
     spk2utt,
 )
 from lipsound2.errors import LipsoundError
-from lipsound2.files import write_bytes
+from lipsound2.files import turn, write_bytes
 from lipsound2.outputs import OutputFolder
 
 _SHOWN = 5
@@ -110,6 +110,13 @@ def fix(dir: OutputFolder) -> int:
         raise LipsoundError(
             f"{dir} has no utt2spk, so there is nothing to repair it from; make it with: lipsound2 prepare"
         )
+    with turn(dir / "utt2spk"):
+        _repair(dir)
+    return validate(dir, media=False)  # a clip whose file is not there has just been dropped
+
+
+def _repair(dir: Path) -> None:
+    """Rewrite what is wrong, and say what was done."""
     tables = _tables(dir)
     dropped = _incomplete(dir, tables)
     utt2spk = tables["utt2spk"].values
@@ -138,7 +145,6 @@ def fix(dir: OutputFolder) -> int:
         print(f"{dir}: what was changed is kept as it was in {backup}")
     elif not changed:
         print(f"{dir}: nothing to repair")
-    return validate(dir, media=False)  # a clip whose file is not there has just been dropped
 
 
 def _tables(dir: Path) -> dict[str, _Table]:

@@ -14,6 +14,7 @@ from lipsound2.data.checks import fix, validate
 from lipsound2.data.names import Names
 from lipsound2.data.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
 from lipsound2.errors import LipsoundError
+from lipsound2.files import turn
 
 __all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 
@@ -114,15 +115,15 @@ class DataDir:
                     f"{path}/{name}: its {len(table)} ids are not the {len(speakers)} of utt2spk; "
                     f"the first that differs is '{odd}'"
                 )
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "utt2spk").unlink(missing_ok=True)
-        for name in TABLES:
-            if name not in content:
-                (path / name).unlink(missing_ok=True)
-        for name, table in content.items():
-            write_table(path / name, table)
-        write_table(path / "spk2utt", spk2utt(speakers))
-        write_table(path / "utt2spk", speakers)
+        with turn(path / "utt2spk"):
+            (path / "utt2spk").unlink(missing_ok=True)
+            for name in TABLES:
+                if name not in content:
+                    (path / name).unlink(missing_ok=True)
+            for name, table in content.items():
+                write_table(path / name, table)
+            write_table(path / "spk2utt", spk2utt(speakers))
+            write_table(path / "utt2spk", speakers)
         return DataDir(path)
 
     def subset(self, ids: Iterable[str], path: Path | str) -> DataDir:

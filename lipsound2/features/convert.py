@@ -20,6 +20,7 @@ from lipsound2.files import atomic_path, folder_lock, sha256, write_text
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase_workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
+from lipsound2.pack import check_pack_folder
 from lipsound2.tasks.pase import DistortConfig, PaseConfig, PaseTask
 
 # What the published modules are called there and here (pase/models/frontend.py, modules.py; torchqrnn/qrnn.py).
@@ -44,18 +45,18 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
         out: folder to write.
     """
     state = translate(read_state_dict(file), file)
-    if out.exists() and any(out.iterdir()) and not (out / CONFIG).exists():
-        raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
     task = PaseTask(PaseConfig(), PaseEncoderConfig(), PaseWorkersConfig(predict=()), DistortConfig())
     digest = sha256(file)
+    origin = f"* SHA-256 of the file: {digest}"
+    check_pack_folder(out, origin)
     with folder_lock(out, "convert-pase"):
-        write_yaml(out / CONFIG, {"task": task.name, **task.config()})
         write_text(
             out / CARD,
             f"# {out.resolve().name}\n\nKnows: the encoder of {file.name}, whatever it was trained on\n\n"
-            f"* Made by: `lipsound2 convert-pase {file.name} {out.name}`\n* SHA-256 of the file: {digest}\n"
+            f"* Made by: `lipsound2 convert-pase {file.name} {out.name}`\n{origin}\n"
             "* Licence: the file's own; PASE+ is published under the MIT licence (github.com/santi-pdp/pase)\n",
         )
+        write_yaml(out / CONFIG, {"task": task.name, **task.config()})
         with atomic_path(out / WEIGHTS) as temporary:
             tensors = {f"encoder.{name}": tensor.contiguous() for name, tensor in state.items()}
             save_file(tensors, temporary, {"source": json.dumps(file.name), "sha256": json.dumps(digest)})

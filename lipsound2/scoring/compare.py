@@ -14,7 +14,7 @@ from typing import Annotated
 
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, write_text
+from lipsound2.files import atomic_path, turn, write_text
 from lipsound2.outputs import Output, check_file
 from lipsound2.recognition.hypothesis import ACCURACY
 from lipsound2.scoring.metrics import KNOWN
@@ -53,8 +53,9 @@ def compare(
             raise LipsoundError(f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'")
         points[series][_clips(Path(exp))].append(_score(Path(exp), set, score))
     title = _title(score)
-    write_text(page, "\n".join(_table(points, score)) + "\n")
-    _plot(points, title, plot)
+    with turn(page):  # the two files belong together
+        write_text(page, "\n".join(_table(points, score)) + "\n")
+        _plot(points, title, plot)
     print("\n".join([f"{title}, set {set}:", *_table(points, score)]))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipsound2.errors import LipsoundError
-from lipsound2.files import write_text
+from lipsound2.files import turn, write_text
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class MarkedTable:
         Raises:
             LipsoundError: the file has only one of the two markers.
         """
+        with turn(path):  # several experiments may be reported at once
+            self._put(path, rows, title)
+
+    def _put(self, path: Path, rows: Iterable[Mapping[str, str]], title: str) -> None:
         text = path.read_text(encoding="utf-8") if path.exists() else f"# {title}\n"
         whole = (self.begin in text) == (self.end in text) and text.count(self.begin) <= 1
         if not whole or text.find(self.begin) > text.find(self.end):

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes
-from lipsound2.outputs import Output, OutputFolder
+from lipsound2.outputs import Output, OutputFolder, check_file
 from lipsound2.training import checkpoint
 
 log = logging.getLogger(__name__)
 
-MODEL = "model.safetensors"
+MODEL, CONFIG = "model.safetensors", "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,10 @@ def average(
                 f"{exp}: {wanted} evaluations asked for, the weights of {len(present)} are kept; "
                 "ask for fewer, or train with a larger 'keep_best'"
             )
+        if output is not None:
+            check_file(output, weight_files(exp, rows))
+            if (output.parent / CONFIG).exists() and not output.parent.samefile(exp):
+                raise LipsoundError(f"{output}: {output.parent} is another experiment, whose weights would be lost")
         write_average(exp, present, output or exp / MODEL)
 
 

@@ -1,0 +1,75 @@
+"""Packs are written into folders of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lipsound2 import experiment
+from lipsound2.cli import main
+from lipsound2.config import write_yaml
+from lipsound2.tasks import load_config
+
+VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
+SAID = ("--knows", "nobody", "--corpus", "none", "--licence", "none")
+
+
+@pytest.fixture
+def exp(tmp_path: Path) -> Path:
+    return make(tmp_path / "a", "2026-01-02 03:04:05")
+
+
+def make(folder: Path, started: str, **keys: int) -> Path:
+    """An experiment with fresh weights, begun at a time."""
+    folder.mkdir(parents=True)
+    write_yaml(folder / "config.yaml", VOICE | keys)
+    write_yaml(folder / "versions.yaml", {"hours": 1.0, "runs": [{"started": started, "updates": 3}]})
+    task = load_config(folder / "config.yaml").task
+    task.save(folder)
+    torch.manual_seed(len(started))
+    state = task.build().state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fault_A2_a_pack_is_written_over_itself_and_nothing_else(exp, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["pack", str(exp), str(out), *SAID]) == 0
+    first = contents(out)
+    assert main(["pack", str(exp), str(out), *SAID]) == 0
+    assert contents(out) == first
+    # As a pack that was killed leaves it: the next run makes it whole.
+    for name in ("config.yaml", "model.safetensors"):
+        (out / name).unlink()
+    (out / ".lock").touch()
+    assert main(["pack", str(exp), str(out), *SAID]) == 0
+    assert contents(out) == first
+    for other in (make(tmp_path / "b", "2026-01-02 03:04:06"), make(tmp_path / "else/a", "2026-01-02 03:04:05+")):
+        assert main(["pack", str(other), str(out), *SAID]) == 1
+        assert "is a pack of something else" in capsys.readouterr().err
+        assert contents(out) == first
+
+
+def test_fault_A2_a_pack_is_not_written_into_an_experiment_or_a_data_dir(exp, tmp_path, capsys):
+    other = make(tmp_path / "b", "2025-01-01 00:00:00")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/utt2spk").write_text("a-1 a\n")
+    for out, why in ((exp, "input"), (other, "no pack"), (tmp_path / "data", "no pack")):
+        before = contents(out)
+        assert main(["pack", str(exp), str(out), *SAID]) == 1
+        assert why in capsys.readouterr().err
+        assert contents(out) == before
+
+
+def test_a_pack_tells_the_experiment_it_was_made_of(exp, tmp_path):
+    assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
+    card = (tmp_path / "out" / experiment.CARD).read_text()
+    assert "* Experiment: a, begun 2026-01-02 03:04:05\n" in card
+    assert str(tmp_path) not in card
