@@ -78,7 +78,8 @@ def score(
         grammar: our own recognisers listen for the sentences of a grammar alone: grid, or a file; others hear as ever.
         lm: our own recognisers search with this language model: ARPA file, or experiment of the task language.
         lm_weight: of the language model.
-        word_bonus: for every word, or character with a model of characters.
+        word_bonus: likewise: for every word, with and without --lm; for every token, with a model of characters or a
+            network.
         language: of the transcripts: en or zh.
         nj: worker processes, or jobs with slurm.
         launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
@@ -107,9 +108,9 @@ def score(
     unknown = [name for name in names if name not in texts]
     if unknown:
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
-    how = Search(16, lm_weight, word_bonus) if lm else None
+    search = Search(16, lm_weight, word_bonus) if lm or word_bonus else None
     for name in asr:
-        rules, model = (grammar, lm) if is_own(name) else ("", None)
+        rules, model, how = (grammar, lm, search) if is_own(name) else ("", None, None)
         folder = out / FOLDER / label(name, rules, model)
         stamp = Stamp(
             folder,

@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipsound2.errors import LipsoundError
-from lipsound2.recognition.beam import CharacterModel, NoModel, WordModel, fusion, placed, search
+from lipsound2.recognition.beam import (
+    CharacterModel,
+    Fusion,
+    NoModel,
+    WordBonus,
+    WordModel,
+    fusion,
+    placed,
+    search,
+)
 from lipsound2.recognition.joint import joint_search
 from lipsound2.recognition.ngram import estimate, split
 from lipsound2.recognition.tokens import BLANK, Characters
@@ -66,7 +75,7 @@ def test_a_character_model_weighs_every_character():
     texts = summed(log_probs)
     for tokens, score in search(log_probs, CharacterModel(model, TOKENS, 0.5, 0.1), beam=2000)[:20]:
         characters = ["|" if c == " " else c for c in TOKENS.decode(tokens)]
-        expected = texts[tokens] + 0.5 * math.log(10) * model.sentence(characters) + 0.1 * len(characters)
+        expected = texts[tokens] + 0.5 * math.log(10) * model.sentence(characters) + 0.1 * (len(characters) + 1)
         assert score == pytest.approx(expected, abs=1e-3)
 
 
@@ -96,12 +105,30 @@ def test_the_kind_of_a_model_is_seen(tmp_path: Path):
         fusion(estimate([["好", "你好"]], 2), TOKENS, 1, 0, "x.arpa")
 
 
+def test_fault_B1_a_bonus_needs_no_language_model():
+    model = WordBonus(TOKENS, 0.7)
+    log_probs = random_log_probs(5, 3)
+    texts = summed(log_probs)
+    for tokens, score in search(log_probs, model, beam=2000)[:20]:
+        assert score == pytest.approx(texts[tokens] + 0.7 * len(TOKENS.decode(tokens).split()), abs=1e-3)
+
+
 # Joint with a decoder
 
 
 def uniform(vocabulary: int):
     """A decoder that knows nothing: all that may follow is equally probable."""
     return lambda last, rows, memory: (torch.full((len(last), vocabulary + 1), -math.log(vocabulary + 1)), None)
+
+
+def fused(model: Fusion, text: tuple[int, ...], ends: bool) -> float:
+    """What a language model says of a whole text, asked token by token."""
+    state, score = model.start(), 0.0
+    for token in text:
+        state, added = model.extend(state, token)
+        model.keep([state])
+        score += added
+    return score + (model.end(state) if ends else 0.0)
 
 
 @given(st.integers(0, 10_000))
@@ -124,8 +151,8 @@ def test_both_scores_are_weighed_for_every_text(seed):
     texts = summed(log_probs)
 
     def expected(text: tuple[int, ...]) -> float:
-        steps = itertools.pairwise([vocabulary, *text, vocabulary])
-        attention = sum(float(table[a, b]) for a, b in steps)
+        end = [vocabulary] if len(text) < 4 else []  # what fills all frames has to end, and nobody is asked
+        attention = sum(float(table[a, b]) for a, b in itertools.pairwise([vocabulary, *text, *end]))
         return 0.6 * attention + 0.4 * texts[text]
 
     best = max(texts, key=expected)
@@ -164,21 +191,27 @@ def test_searches_ask_only_about_what_they_kept():
     assert found == joint_search(follow, torch.from_numpy(log_probs), beam=3, model=model)
 
 
+WORDS = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
+CHARACTERS = estimate([split(text, "characters") for text in ("a b", "ab a", "b b")], 3)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [WordModel(WORDS, TOKENS, 0.7, 0.1), CharacterModel(CHARACTERS, TOKENS, 0.7, 0.1), WordBonus(TOKENS, 1.5)],
+    ids=["words", "characters", "bonus"],
+)
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
-def test_a_model_counts_beside_both(seed):
-    words = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
+@settings(max_examples=8, deadline=None)
+def test_fault_B1_a_model_and_a_bonus_count_beside_both(model, seed):
     log_probs = random_log_probs(4, seed)
     vocabulary = log_probs.shape[1]
     texts = summed(log_probs)
 
     def expected(text: tuple[int, ...]) -> float:
-        said = TOKENS.decode(text).split()
-        attention = -(len(text) + 1) * math.log(vocabulary + 1)
-        lm = 0.7 * math.log(10) * words.sentence(said) + 0.1 * len(said)
-        return 0.6 * attention + 0.4 * texts[text] + lm
+        ends = len(text) < 4
+        attention = -(len(text) + ends) * math.log(vocabulary + 1)
+        return 0.6 * attention + 0.4 * texts[text] + fused(model, text, ends)
 
-    model = WordModel(words, TOKENS, 0.7, 0.1)
     tokens, score = joint_search(
         uniform(vocabulary), torch.from_numpy(log_probs), beam=500, ctc_weight=0.4, model=model
     )
@@ -200,9 +233,87 @@ def test_a_decoder_goes_on_from_its_own_text(seed):
         return table[before, last], last
 
     def expected(text: tuple[int, ...]) -> float:
-        said = [boundary, boundary, *text, boundary]
+        said = [boundary, boundary, *text, *([boundary] if len(text) < 4 else [])]
         return sum(float(table[three]) for three in zip(said, said[1:], said[2:], strict=False))
 
     tokens, score = joint_search(follow, torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
     assert score == pytest.approx(expected(tuple(tokens)), abs=1e-3)
     assert score == pytest.approx(max(map(expected, summed(log_probs))), abs=1e-3)
+
+
+def uncertain(text: list[int], vocabulary: int, right: float, early: float):
+    """A decoder that knows how many tokens were said: the next is `right`, the end far too early, or there."""
+
+    def follow(last, rows, said):
+        said = 0 if said is None else said
+        over = said >= len(text)
+        follows = torch.full((len(last), vocabulary + 1), (0.5 if over else 1 - right - early) / (vocabulary - 2))
+        follows[:, BLANK] = 1e-12
+        follows[:, vocabulary] = 0.5 if over else early
+        if not over:
+            follows[:, text[said]] = right
+        return follows.log(), said + 1
+
+    return follow
+
+
+@pytest.mark.parametrize("vocabulary", [12, 40, 300])
+@pytest.mark.parametrize("seed", range(2))
+def test_fault_B1_long_uncertain_sentences_are_read_to_their_end(vocabulary, seed):
+    """60 tokens that the decoder gives .5 each: nothing would be more probable than saying none, were that allowed."""
+    rng = np.random.default_rng(seed)
+    text = [int(token) for token in rng.integers(2, vocabulary, 60)]
+    log_probs = torch.full((150, vocabulary), 0.1 / (vocabulary - 1))
+    log_probs[:, BLANK] = 0.9
+    spoken = torch.arange(60) * 2 + 10
+    log_probs[spoken] = 0.5 / (vocabulary - 1)
+    log_probs[spoken, text] = 0.5
+    follow = uncertain(text, vocabulary, right=0.5, early=1e-5)
+    tokens, score = joint_search(follow, log_probs.log(), beam=8, ctc_weight=0.1)
+    assert tokens == text
+    said = summed_line(log_probs.log(), text)
+    assert score == pytest.approx(0.9 * 61 * math.log(0.5) + 0.1 * said, abs=1e-3)
+
+
+def summed_line(log_probs: torch.Tensor, text: list[int]) -> float:
+    """CTC's log-probability of one text, as the loss sums it."""
+    frames = torch.tensor([len(log_probs)])
+    loss = torch.nn.functional.ctc_loss(
+        log_probs[:, None], torch.tensor([text]), frames, torch.tensor([len(text)]), reduction="sum"
+    )
+    return -float(loss)
+
+
+def test_fault_B1_the_search_stops_once_ends_fall_behind():
+    """ESPnet's rule: the best of three lengths in a row are 10 below the best of all, whatever bonuses may come."""
+    vocabulary, steps = len(TOKENS), []
+
+    def follow(last, rows, said):
+        steps.append(len(last))
+        follows = torch.full((len(last), vocabulary + 1), -4.0)
+        follows[:, vocabulary] = -0.5
+        return follows, None
+
+    log_probs = torch.full((400, vocabulary), 1 / vocabulary).log()
+    tokens, _ = joint_search(follow, log_probs, beam=4, ctc_weight=0.0, model=WordBonus(TOKENS, 1.0))
+    assert tokens == []
+    assert 6 < len(steps) < 16
+
+
+def test_fault_B2_only_what_the_decoder_names_is_scored():
+    """A beam and a half of tokens for each text: not one array of the search has the vocabulary beside frames."""
+    asked: list[tuple[int, ...]] = []
+
+    class Noting(NoModel):
+        def scores(self, states, tokens):
+            asked.append(tokens.shape)
+            return super().scores(states, tokens)
+
+    vocabulary, beam = 400, 6
+    table = torch.log_softmax(torch.randn(vocabulary + 1, vocabulary + 1, generator=torch.manual_seed(0)), -1)
+    log_probs = torch.log_softmax(torch.randn(30, vocabulary, generator=torch.manual_seed(1)), -1)
+    found = joint_search(lambda last, rows, memory: (table[last], None), log_probs, beam=beam, model=Noting())
+    assert len(asked) > 3
+    assert {width for _, width in asked} == {9}
+    assert max(texts for texts, _ in asked) <= beam
+    assert len(found[0]) > 0

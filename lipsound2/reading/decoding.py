@@ -58,21 +58,22 @@ def decode(
         lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
             language with the recogniser's tokens.
         lm_weight: of the language model.
-        word_bonus: for every word; for every token, with a model of characters or a network.
-        beam: texts that are kept; 0: 16 with a language model or a decoder, else the best path alone.
+        word_bonus: for every word, with and without --lm; for every token, with a model of characters or a network.
+        beam: texts that are kept; 0: 16 with a language model, a bonus or a decoder, else the best path alone.
         ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
         ngpu: GPUs to use: 0 or 1.
         nj: jobs, with slurm.
         launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
     """
     if is_own(asr) and experiment.task_of(asr) == "classify":
-        if grammar or lm or beam or ctc_weight < 1:
+        if grammar or lm or word_bonus or beam or ctc_weight < 1:
             raise LipsoundError(
-                f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --beam, --ctc-weight"
+                f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "
+                "--ctc-weight"
             )
         read_words(asr, dir, out, dump, ngpu)
         return
-    how = Search(beam or (16 if lm or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
+    how = Search(beam or (16 if lm or word_bonus or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
     # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
     chosen = listener(asr, grammar, lm, how, ngpu if launcher == "local" else 0, lips=True)
     kind = dump / (chosen.input if isinstance(chosen, OwnListener) else SOUND)

@@ -88,11 +88,12 @@ class NetworkModel(Fusion):
     Args:
         network: in evaluation mode.
         weight: of its log-probabilities.
-        bonus: added for every token.
+        bonus: added for every token, the end too.
     """
 
     def __init__(self, network: TransformerLM, weight: float, bonus: float) -> None:
         self.network, self.weight, self.bonus = network, weight, bonus
+        self.most = max(bonus, 0.0)
         self._start = _Ahead(network.boundary, network.nothing()[0])
         self.keep([self._start])
 
@@ -105,10 +106,15 @@ class NetworkModel(Fusion):
         assert state.follows is not None
         return _Ahead(token, state.past), self.weight * float(state.follows[token]) + self.bonus
 
+    def scores(self, states: Sequence[_Ahead], tokens: np.ndarray) -> np.ndarray:
+        """As `extend`."""
+        follows = np.stack([state.follows for state in states if state.follows is not None])
+        return self.weight * np.take_along_axis(follows, tokens, 1) + self.bonus
+
     def end(self, state: _Ahead) -> float:
         """The end of the sentence."""
         assert state.follows is not None
-        return self.weight * float(state.follows[self.network.boundary])
+        return self.weight * float(state.follows[self.network.boundary]) + self.bonus
 
     @torch.no_grad()
     def keep(self, states: Sequence[_Ahead]) -> None:
@@ -133,14 +139,13 @@ def follower(decoder: TextDecoder, states: Tensor) -> Follow:
 
     Args:
         decoder: in evaluation mode.
-        states: (T, width) of one clip.
+        states: (T, width) of one clip, on the device that the search computes on.
     """
     seen, nothing = decoder.begin(states)
 
     @torch.no_grad()
     def follow(tokens: Tensor, rows: Tensor, past: Any) -> tuple[Tensor, Any]:
-        past = nothing if past is None else past[rows.to(states.device)]
-        scores, past = decoder.step(tokens.to(states.device), seen, past)
-        return scores.float().log_softmax(-1).cpu(), past
+        scores, past = decoder.step(tokens, seen, nothing if past is None else past[rows])
+        return scores.float().log_softmax(-1), past
 
     return follow

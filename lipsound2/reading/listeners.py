@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.reading.fusion import file_of as lm_file
 from lipsound2.reading.fusion import follower, language_model
-from lipsound2.recognition.beam import Fusion, NoModel, placed, search
+from lipsound2.recognition.beam import Fusion, NoModel, WordBonus, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.recognition.grammar import grammar as find_grammar
 from lipsound2.recognition.hypothesis import Hypothesis
@@ -46,16 +47,20 @@ class OwnListener:
         self.knows = loaded.knows
         self._task = typing.cast(Recognise, loaded.task)
         self._network = typing.cast(Recogniser, loaded.model)
+        self._search = how or Search(beam=16 if lm else 1)
+        weight, bonus = self._search.weight, self._search.bonus
         if grammar and lm:
             raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")
+        if grammar and (bonus or self._search.ctc_weight < 1):
+            raise LipsoundError(
+                "--grammar: its sentences are weighed by CTC alone; leave --word-bonus, --ctc-weight out"
+            )
         self.input = self._task.settings.input
         self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
-        self._search = how or Search(beam=16 if lm else 1)
         if self._search.ctc_weight < 1 and self._network.decoder is None:
             raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
-        self._model: Fusion = NoModel()
+        self._model: Fusion = WordBonus(self._task.tokenizer, bonus) if bonus else NoModel()
         if lm is not None:
-            weight, bonus = self._search.weight, self._search.bonus
             self._model = language_model(lm, self._task.tokenizer, weight, bonus, self._device)
 
     @torch.no_grad()
@@ -65,7 +70,7 @@ class OwnListener:
         heard = self._network(features.to(self._device), lengths.to(self._device))
         seconds: float = self._network.stride / self._task.rate / PICTURE_RATE
         found = [
-            self._decode(heard.log_probs[row, :length].cpu().numpy(), heard.states[row, :length], seconds)
+            self._decode(heard.log_probs[row, :length], heard.states[row, :length], seconds)
             for row, length in enumerate(heard.lengths.tolist())
         ]
         if heard.words is None:
@@ -76,8 +81,9 @@ class OwnListener:
             for row, (what, length) in enumerate(zip(found, heard.lengths.tolist(), strict=True))
         ]
 
-    def _decode(self, log_probs: np.ndarray, states: torch.Tensor, seconds: float) -> Hypothesis:
+    def _decode(self, heard: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
         tokenizer = self._task.tokenizer
+        log_probs = heard.cpu().numpy()
         if self._graph is not None:
             tokens, score = through(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
@@ -85,13 +91,13 @@ class OwnListener:
             assert self._network.decoder is not None
             said, score = joint_search(
                 follower(self._network.decoder, states),
-                torch.from_numpy(log_probs),
+                heard,
                 beam=self._search.beam,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
             )
             return hypothesis(placed(said, log_probs), tokenizer, seconds, score)
-        if self._search.beam > 1:
+        if self._search.beam > 1 or not isinstance(self._model, NoModel):
             found, score = search(log_probs, self._model, self._search.beam)[0]
             return hypothesis(placed(found, log_probs), tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
@@ -102,16 +108,29 @@ class Search:
     """How CTC's probabilities are searched.
 
     Attributes:
-        beam: prefixes that are kept; 1: the best path, no search.
+        beam: prefixes that are kept; 1, with neither a language model nor a bonus: the best path, no search.
         weight: of the language model.
-        bonus: for every word (or every token, with a model of characters or a network).
+        bonus: for every word (or every token and the end, with a model of characters or a network).
         ctc_weight: share of CTC beside the model's decoder; 1: CTC alone.
+
+    Raises:
+        LipsoundError: a number that means nothing.
     """
 
     beam: int = 16
     weight: float = 0.5
     bonus: float = 0.0
     ctc_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.beam < 1:
+            raise LipsoundError(f"--beam: expected 1 or more, found {self.beam}")
+        if not 0 <= self.weight < math.inf:
+            raise LipsoundError(f"--lm-weight: expected 0 or more, found {self.weight:g}")
+        if not math.isfinite(self.bonus):
+            raise LipsoundError(f"--word-bonus: expected a number, found {self.bonus:g}")
+        if not 0 <= self.ctc_weight <= 1:
+            raise LipsoundError(f"--ctc-weight: expected 0 to 1, found {self.ctc_weight:g}")
 
 
 def listener(
@@ -145,6 +164,8 @@ def listener(
     kind, _, rest = name.partition(":")
     if lm is not None or (grammar and not rest):
         raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
+    if how is not None and (how.bonus or how.ctc_weight < 1):
+        raise LipsoundError(f"--asr {name}: --word-bonus and --ctc-weight are for our own recognisers; leave them out")
     return READY_MADE[kind](rest)
 
 

@@ -30,13 +30,23 @@ class Fusion(Protocol):
 
     A search extends each prefix by every token that may follow, keeps a beam of what that gives, and says which: a
     network is then asked about all of them at once, and not about the many that were dropped.
+
+    Attributes:
+        most: that a token, or the end, may add: the bonus, because a logarithm of a probability adds nothing.
     """
+
+    most: float = 0.0
 
     def start(self) -> Any:
         """State of the empty prefix, which counts as kept."""
 
     def extend(self, state: Any, token: int) -> tuple[Any, float]:
         """State and additional score once a token follows a prefix that was kept."""
+
+    def scores(self, states: Sequence[Any], tokens: np.ndarray) -> np.ndarray:
+        """(B, K) additional scores if one of the (B, K) tokens followed each of B prefixes that were kept."""
+        rows = zip(states, tokens.tolist(), strict=True)
+        return np.array([[self.extend(state, token)[1] for token in row] for state, row in rows])
 
     def keep(self, states: Sequence[Any]) -> None:
         """The search goes on with these; only now may they be extended or ended."""
@@ -56,7 +66,39 @@ class NoModel(Fusion):
         """Nothing is added."""
         return None, 0.0
 
+    def scores(self, states: Sequence[None], tokens: np.ndarray) -> np.ndarray:
+        """Nothing is added."""
+        return np.zeros(tokens.shape)
+
     def end(self, state: None) -> float:
+        """Nothing is added."""
+        return 0.0
+
+
+class WordBonus(Fusion):
+    """Without a language model, but with a bonus.
+
+    Args:
+        tokenizer: of the prefixes.
+        bonus: added for every word, against the likeliness of short texts.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, bonus: float) -> None:
+        self.tokenizer, self.bonus = tokenizer, bonus
+        self.most = max(bonus, 0.0)
+
+    def start(self) -> bool:
+        """A state is whether a prefix stands within a word."""
+        return False
+
+    def extend(self, state: bool, token: int) -> tuple[bool, float]:
+        """A word counts once it begins."""
+        if self.tokenizer.is_blank(token):
+            return False, 0.0
+        begins = not state or self.tokenizer.begins_word(token)
+        return True, self.bonus if begins else 0.0
+
+    def end(self, state: bool) -> float:
         """Nothing is added."""
         return 0.0
 
@@ -73,6 +115,7 @@ class WordModel(Fusion):
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float) -> None:
         self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
+        self.most = max(bonus, 0.0)
 
     def start(self) -> Any:
         """Before the first word."""
@@ -89,6 +132,15 @@ class WordModel(Fusion):
             letters = (*letters, token)
         return (before, letters), score
 
+    def scores(self, states: Sequence[Any], tokens: np.ndarray) -> np.ndarray:
+        """As `extend`; a prefix's last word is looked up once, whichever word begins behind it."""
+        found = np.zeros(tokens.shape)
+        for row, (before, letters) in enumerate(states):
+            begins = [bool(letters) and self.tokenizer.begins_word(token) for token in tokens[row].tolist()]
+            if any(begins):
+                found[row, begins] = self._close(before, letters)[1]
+        return found
+
     def end(self, state: Any) -> float:
         """The last word, and the end of the sentence."""
         before, letters = state
@@ -103,10 +155,11 @@ class WordModel(Fusion):
 
 
 class CharacterModel(Fusion):
-    """A model over characters, for tokenizers of characters; see `WordModel`."""
+    """A model over characters, for tokenizers of characters; see `WordModel`. The end gets the bonus, too."""
 
     def __init__(self, model: LanguageModel, tokenizer: Characters, weight: float, bonus: float) -> None:
         self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
+        self.most = max(bonus, 0.0)
 
     def start(self) -> Any:
         """Before the first character."""
@@ -120,7 +173,7 @@ class CharacterModel(Fusion):
 
     def end(self, state: Any) -> float:
         """The end of the sentence."""
-        return self.weight * _LN10 * self.model.advance(state, END)[0]
+        return self.weight * _LN10 * self.model.advance(state, END)[0] + self.bonus
 
 
 def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float, where: str) -> Fusion:
