@@ -103,7 +103,7 @@ def test_a_stage_says_how_to_go_on(recipe):
     failed = recipe("--fail", "yes", "--stage", "1")
     assert failed.returncode == 1
     assert "stage 1 failed" in failed.stderr
-    assert "To resume: ./run.sh --fail yes --stage 1" in failed.stderr
+    assert "Once what is said above is mended: ./run.sh --fail yes --stage 1" in failed.stderr
     assert "two" not in failed.stdout
 
 

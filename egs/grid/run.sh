@@ -3,6 +3,7 @@
 # With a config of the tasks recognise or classify: sound or lips -> training of a recogniser -> text -> word errors.
 # With the config of LiRA's pretext: what a lip reader begins from.
 # Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -17,19 +18,19 @@ protocol=4speakers          # 4speakers, lipsound2-sd, 33seen, overlapped, unsee
 lists=                      # folder of TSV lists, for --protocol lists
 config=conf/parallel.yaml   # training config
 override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
-mel=fine                    # mel of the config's target: fine or paper
+mel=                        # mel of the config's target: fine or paper; empty: as the config says
 target=                     # what the pretext predicts, as lipsound2 targets takes it: pase:EXP, mfcc, logmel, ...
 init=                       # experiment or pack to start from, or whose trunk a config of features-... stands behind
 shares=                     # per cent of the labels: "1 5 20" makes the sets train-01, train-05, train-20
 train=train                 # set to learn from, such as train-05
 exp=                        # experiment folder; empty: exp/<protocol>_<config>, with the share of the labels
-data=                       # folder of the data dirs; empty: data/<protocol>, of single words data/<protocol>_words
+data=                       # folder of data dirs that stage 0 makes, or of sets of your own; empty: data
 dump=dump                   # folder of crops, sounds, mels
 sets="test"                 # sets to speak, to hear or to read, and score, separated by blanks
 asr=own                     # who hears the speech: own (trained on true sound), pocketsphinx:grid, ...; empty: nobody
 ears=conf/asr_conformer.yaml # config of our own recogniser
 grammar=                    # a recogniser also listens for the sentences of this grammar alone, such as grid
-publish=RESULTS.md          # file that gets the result rows; empty: none
+publish=exp/RESULTS.md      # file that gets the result rows; empty: none; RESULTS.md, which git tracks: for maintainers
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -48,17 +49,23 @@ case $task:$goal in
 esac
 [ "$task" = classify ] && cut=_words by=text || cut='' by=speaker
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)${train#train}}
-data=${data:-data/$protocol$cut}
+mel=${mel:-$(mel_kind)}
+own=exp/${protocol}_$(basename "$ears" .yaml)
+# shellcheck source=../../utils/data.sh
+. "$root/utils/data.sh"
+"$root/tools/install.sh"
+if runs 2 && [ "$makes:$target" = features: ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
+if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 
 if stage 0 "find or download the corpus, write the data dirs"; then
   if [ "$corpus" = downloads ]; then # what is there already is not fetched again
     lipsound2 download grid "$corpus" ${address:+--address "$address"}
   fi
-  lipsound2 prepare grid "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
-  lipsound2 validate data/all
+  lipsound2 prepare grid "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"}
+  lipsound2 validate "$all"
   if [ "$task" = classify ]; then
     for set in train valid $sets; do
-      lipsound2 words "data/$protocol/$set" "$data/$set"
+      lipsound2 words "$home/$protocol/$set" "$data/$set"
     done
   fi
   for share in $shares; do
@@ -67,21 +74,25 @@ if stage 0 "find or download the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
-  lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
+  needs 0 "$all/utt2spk"
+  lipsound2 crop "$all" "$dump" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, mel-spectrograms; for LiRA targets, or the states of a frozen trunk"; then
-  lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+  needs 0 "$all/utt2spk"
+  lipsound2 mel "$all" "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
   if [ "$makes" = features ]; then
-    lipsound2 targets data/all "$dump" --target "${target:?say what the pretext predicts: --target}" \
+    lipsound2 targets "$all" "$dump" --target "$target" \
       --name "${goal#targets-}" --train "$data/$train" --nj "$nj"
   elif [[ $input = features-* ]]; then
-    lipsound2 features "${init:?say whose trunk is frozen: --init}" data/all "$dump" --name "${input#features-}" \
+    lipsound2 features "$init" "$all" "$dump" --name "${input#features-}" \
       --nj "$nj" --ngpu "$ngpu"
   fi
 fi
 
 if stage 3 "training"; then
+  needs_sets "$train" valid
+  needs_dump
   [[ $input = features-* ]] && begin='' || begin=$init # behind a frozen trunk everything is new
   lipsound2 train "$config" --train "$data/$train" --valid "$data/valid" \
     --dump "$dump" --exp "$exp" ${begin:+--init "$begin"} ${override:+--override "$override"} --ngpu "$ngpu" \
@@ -89,6 +100,8 @@ if stage 3 "training"; then
 fi
 
 if stage 4 "synthesis with the three controls, or text"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
   for set in $sets; do
     if [ "$makes" = text ]; then
       for way in greedy $grammar; do
@@ -104,8 +117,15 @@ if stage 4 "synthesis with the three controls, or text"; then
 fi
 
 if stage 5 "scores, verdict, report"; then
-  own=exp/${protocol}_$(basename "$ears" .yaml)
+  needs 3 "$exp/model.safetensors"
+  for set in $sets; do
+    case $makes in
+      text) needs 4 "$exp/text/$set" ;;
+      speech) needs 4 "$exp/wav/$set" ;;
+    esac
+  done
   if [ "$makes" = speech ] && [[ ,$asr, == *,own,* ]]; then # trained once, skipped when it is there
+    [ -f "$own/model.safetensors" ] || echo "first our own recogniser is trained, $own; --asr names another, --asr '' none"
     ./run.sh --config "$ears" --exp "$own" --protocol "$protocol" --data "$data" --dump "$dump" --ngpu "$ngpu" \
       --stage 3 --stop-stage 3
     asr=,$asr, asr=${asr/,own,/,$own,} # the word alone, not a part of somebody's path; commas at the ends do no harm

@@ -3,6 +3,7 @@
 # It learns from true sound first, then, at a tenth of the learning rate, from speech that was generated for the training
 # set. Twice: plainly, and two-fold, each half spoken by a model that was trained on the other. The first knows its
 # training clips by heart, so that they sound better than anything it will ever say of others.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -12,7 +13,7 @@ corpus=downloads            # folder of GRID, as for run.sh
 protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
 lips=conf/parallel.yaml     # config of the model that speaks
-mel=fine                    # mel of that config's target: fine or paper
+mel=                        # mel of the config's target: fine or paper; empty: as the config says
 ears=conf/asr_conformer.yaml # config of the recogniser
 init=                       # recogniser to begin from, such as one of ../librispeech; empty: none
 tune="lr: 1e-4, max_epochs: 15, warmup: 50" # keys of that config that fine-tuning changes
@@ -24,6 +25,7 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
+"$root/tools/install.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) heard=exp/${protocol}_$(basename "$ears" .yaml)
 run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --mel "$mel" --grammar "$grammar"
@@ -31,7 +33,7 @@ run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --mel "
 say() { lipsound2 synthesize "$1" "$2" "$3" --dump dump --controls "" --ngpu "$ngpu"; }
 
 echo "== crops and mels; a recogniser learns from true sound; lips to speech"
-"${run[@]}" --stop-stage 2
+"${run[@]}" --config "$lips" --stop-stage 2
 "${run[@]}" --config "$ears" --stage 3 ${init:+--init "$init" --override "tokens: $init"}
 "${run[@]}" --config "$lips" --asr "$heard" --stage 3
 

@@ -2,6 +2,7 @@
 # LiRA on GRID: lips learn, without a label, to predict what a network hears in their sound. Then sentences and single
 # words are read from few labels and from many, after the same number of updates each: all learnt from the labels
 # (supervised), behind the pretext's trunk (frozen), and begun with it (finetuned). Ends with a table and a plot each.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -25,6 +26,7 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/config.sh
 . "$root/utils/config.sh"
+"$root/tools/install.sh"
 
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")
 begun=exp/${protocol}_lira_$kind
@@ -32,7 +34,10 @@ run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --publi
 # schedule SET UPDATES: so many updates with four evaluations, whatever an epoch is.
 override=
 schedule() {
-  local every=$(($2 * $(key batch_size) / 4 / $(wc -l < "$1/utt2spk")))
+  local every size
+  size=$(key batch_size)
+  [[ $size =~ ^[1-9][0-9]{0,8}$ ]] || usage "$config: batch_size: found '$size', wanted a whole number of at least 1"
+  every=$(($2 * size / 4 / $(wc -l < "$1/utt2spk")))
   echo "max_epochs: 0, max_updates: $2, warmup: $(($2 / 8)), valid_every: $((every > 0 ? every : 1))"
 }
 

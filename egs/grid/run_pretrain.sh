@@ -3,6 +3,7 @@
 # it small, so that two CPU cores can show it: generated talking faces and the other GRID speakers, sound and picture alone.
 # Then the same model learns one speaker from 50, 200 and 800 clips, from scratch and from the pre-trained weights, the same
 # number of updates each. Ends with a table and a plot.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -26,6 +27,7 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
+"$root/tools/install.sh"
 
 for way in $ways; do
   case $way in

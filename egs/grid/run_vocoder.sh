@@ -3,6 +3,7 @@
 # mels that a lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap
 # alternative, on true mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels,
 # generated and true.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -12,7 +13,7 @@ corpus=downloads            # folder of GRID, as for run.sh
 protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
 lips=conf/parallel.yaml     # config of the lip-to-speech model
-mel=fine                    # mel of that config's target, and of the vocoder: fine or paper
+mel=                        # mel of that config's target, and of the vocoder: fine or paper; empty: as the config says
 vocoder=conf/vocos_small.yaml # config of the vocoder; conf/hifigan_small.yaml is another
 tune="lr: 1e-4, min_lr: 1e-5, warmup: 20, adversarial_start: 0, max_epochs: 6, valid_every: 2" # fine-tuning's
 blur="augment_blur: 1, augment_noise: 0.3" # the cheap alternative's
@@ -23,6 +24,7 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
+"$root/tools/install.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) voice=exp/${protocol}_$(basename "$vocoder" .yaml)
 train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu")

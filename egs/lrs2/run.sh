@@ -2,6 +2,7 @@
 # Sentences from lips on LRS2, LiRA's sentence level: mouths -> trunk, from scratch or from a pretext -> Conformer ->
 # text, by CTC and attention, searched together with a language model. Give the corpus with --corpus, whole or in part;
 # README.md says how to get it.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -26,7 +27,7 @@ lm=                         # language model: ARPA file or experiment; empty: co
 lm_weight=0.6               # of the language model, as LiRA's group has it (README.md)
 ctc_weight=0.1              # share of CTC beside the decoder, likewise
 beam=40                     # texts that are kept in the search, likewise
-publish=RESULTS.md          # file that gets the result rows; empty: none
+publish=exp/RESULTS.md      # file that gets the result rows; empty: none; RESULTS.md, which git tracks: for maintainers
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -43,6 +44,8 @@ data=data/$protocol
 tokens=exp/tokens/$protocol${train#train}_$pieces.model
 [ "$pieces" -eq 0 ] || override="${override:+$override, }tokens: $tokens"
 model=${lm:-${exp}_lm}
+"$root/tools/install.sh"
+if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 
 if stage 0 "find the corpus, write the data dirs"; then
   lipsound2 prepare lrs2 "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
@@ -53,18 +56,22 @@ if stage 0 "find the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, mouth crops"; then
+  needs 0 data/all/utt2spk
   lipsound2 crop data/all "$dump" --regions mouth --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, for the report; states of a frozen trunk"; then
+  needs 0 data/all/utt2spk
   lipsound2 mel data/all "$dump" --mel none --nj "$nj" --launcher "$launcher"
   if [[ $input = features-* ]]; then
-    lipsound2 features "${init:?say whose trunk is frozen: --init}" data/all "$dump" --name "${input#features-}" \
+    lipsound2 features "$init" data/all "$dump" --name "${input#features-}" \
       --nj "$nj" --ngpu "$ngpu"
   fi
 fi
 
 if stage 3 "training, and a language model of the training texts"; then
+  needs_sets "$train" valid
+  needs_dump
   if [ "$pieces" -gt 0 ] && [ ! -f "$tokens" ]; then
     lipsound2 tokens "$data/$train" "$tokens" --size "$pieces"
   fi
@@ -79,6 +86,8 @@ if stage 3 "training, and a language model of the training texts"; then
 fi
 
 if stage 4 "text from lips: the best path, and joint search with the language model"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
   for set in $sets; do
     [ "$model" = none ] && with=() || with=(--lm "$model" --lm-weight "$lm_weight")
     lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu" \
@@ -89,6 +98,11 @@ if stage 4 "text from lips: the best path, and joint search with the language mo
 fi
 
 if stage 5 "word errors, report"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
+  for set in $sets; do
+    needs 4 "$exp/text/$set"
+  done
   for set in $sets; do
     for read in "$exp/text/$set"/*/; do
       lipsound2 score "$data/$set" "$read" --out "$exp/scores/$set"

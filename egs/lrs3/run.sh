@@ -2,6 +2,7 @@
 # LiRA's pretext on LRS3: mouths and sounds without a label -> an experiment that ../lrw, ../lrs2 and others begin from.
 # With a config of ../lrs2: sentences from lips, as there. Give the corpus with --corpus, whole or in part; README.md
 # says what has become of it.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -27,7 +28,7 @@ lm=                         # language model: ARPA file or experiment; empty: ..
 lm_weight=0.6               # of the language model, as LiRA's group has it (../lrs2/README.md)
 ctc_weight=0.1              # share of CTC beside the decoder, likewise
 beam=40                     # texts that are kept in the search, likewise
-publish=RESULTS.md          # file that gets the result rows; empty: none
+publish=exp/RESULTS.md      # file that gets the result rows; empty: none; RESULTS.md, which git tracks: for maintainers
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -47,6 +48,9 @@ model=${lm:-${exp}_lm}
 if [ -n "$goal" ]; then
   sets='' # a pretext writes no text
 fi
+"$root/tools/install.sh"
+if runs 2 && [ -n "$goal" ] && [ -z "$target" ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
+if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 
 if stage 0 "find the corpus, write the data dirs"; then
   lipsound2 prepare lrs3 "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
@@ -57,21 +61,25 @@ if stage 0 "find the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, mouth crops"; then
+  needs 0 data/all/utt2spk
   lipsound2 crop data/all "$dump" --regions mouth --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture; the pretext's targets, or the states of a frozen trunk"; then
+  needs 0 data/all/utt2spk
   lipsound2 mel data/all "$dump" --mel none --nj "$nj" --launcher "$launcher"
   if [ -n "$goal" ]; then
-    lipsound2 targets data/all "$dump" --target "${target:?say what the pretext predicts: --target}" \
+    lipsound2 targets data/all "$dump" --target "$target" \
       --name "${goal#targets-}" --train "$data/$train" --nj "$nj"
   elif [[ $input = features-* ]]; then
-    lipsound2 features "${init:?say whose trunk is frozen: --init}" data/all "$dump" --name "${input#features-}" \
+    lipsound2 features "$init" data/all "$dump" --name "${input#features-}" \
       --nj "$nj" --ngpu "$ngpu"
   fi
 fi
 
 if stage 3 "training; for sentences a language model of the training texts"; then
+  needs_sets "$train" valid
+  needs_dump
   if [ "$pieces" -gt 0 ] && [ ! -f "$tokens" ]; then
     lipsound2 tokens "$data/$train" "$tokens" --size "$pieces"
   fi
@@ -86,6 +94,8 @@ if stage 3 "training; for sentences a language model of the training texts"; the
 fi
 
 if stage 4 "text from lips: the best path, and joint search with the language model"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
   for set in $sets; do
     [ "$model" = none ] && with=() || with=(--lm "$model" --lm-weight "$lm_weight")
     lipsound2 decode "$exp" "$data/$set" "$exp/text/$set/greedy" --dump "$dump" --ngpu "$ngpu" \
@@ -96,6 +106,11 @@ if stage 4 "text from lips: the best path, and joint search with the language mo
 fi
 
 if stage 5 "word errors, report"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
+  for set in $sets; do
+    needs 4 "$exp/text/$set"
+  done
   for set in $sets; do
     for read in "$exp/text/$set"/*/; do
       lipsound2 score "$data/$set" "$read" --out "$exp/scores/$set"

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Where the work of stages 1 to 5 is done: local, this machine, or slurm, a cluster (docs/cluster.md).
+# Yours go into cmd.local.sh beside this file, which git does not see: the same lines with other values.
 # shellcheck disable=SC2034  # read by run.sh
 launcher=local
 # With slurm: options of sbatch for all steps, such as "--account=NAME --partition=cpu --time=4:00:00", then for each step
@@ -7,3 +8,5 @@ launcher=local
 export LIPSOUND2_SBATCH=""
 export LIPSOUND2_SBATCH_CROP=""                     # stage 1: a worker for every core of a job
 export LIPSOUND2_SBATCH_TRAIN="--nodes=1"           # stage 3: on so many nodes
+# shellcheck source=/dev/null
+[ ! -f cmd.local.sh ] || . ./cmd.local.sh

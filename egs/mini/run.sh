@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The mini recipe: talking faces generated on the spot, in GRID's layout and grammar, through all six stages.
 # From a finished set-up it takes a few minutes on two cores and ends with a report to look at.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -22,9 +23,12 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/stages.sh
 . "$root/utils/stages.sh"
+# shellcheck source=../../utils/config.sh
+. "$root/utils/config.sh"
+"$root/tools/install.sh"
 
 exp=${exp:-exp/$(basename "$config" .yaml)}
-sets=data/mini
+data=data/mini dump=dump
 
 if stage 0 "generate the corpus, write the data dirs"; then
   lipsound2 generate "$corpus" --clips "$clips" --nj "$nj"
@@ -33,24 +37,31 @@ if stage 0 "generate the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
+  needs 0 data/all/utt2spk
   lipsound2 crop data/all dump --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+  needs 0 data/all/utt2spk
   lipsound2 mel data/all dump --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 3 "training"; then
-  lipsound2 train "$config" --train $sets/train --valid $sets/valid --dump dump --exp "$exp" \
+  needs_sets train valid
+  needs_dump
+  lipsound2 train "$config" --train $data/train --valid $data/valid --dump dump --exp "$exp" \
     ${override:+--override "$override"} --ngpu "$ngpu" --launcher "$launcher"
 fi
 
 if stage 4 "synthesis, with the three controls"; then
-  lipsound2 synthesize "$exp" $sets/test "$exp/wav/test" --dump dump --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
+  needs 3 "$exp/model.safetensors"
+  lipsound2 synthesize "$exp" $data/test "$exp/wav/test" --dump dump --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 5 "scores, verdict, report"; then
+  needs 3 "$exp/model.safetensors"
+  needs 4 "$exp/wav/test"
   lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj" \
-    ${asr:+--asr "$asr" --text $sets/test} --launcher "$launcher"
+    ${asr:+--asr "$asr" --text $data/test} --launcher "$launcher"
   lipsound2 report "$exp"
 fi

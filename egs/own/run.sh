@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Videos of your own, in any folders, to a model of these faces: crops -> mel -> training -> speech -> scores and a report.
 # A text beside a video (clip.txt beside clip.mp4) is what is said in it; without texts no words are counted.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -14,15 +15,15 @@ protocol=own                # own: 8 of 10 clips train, 1 valid, 1 test; lists
 lists=                      # folder of TSV lists, for --protocol lists
 config=conf/parallel.yaml   # training config
 override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
-mel=fine                    # mel of the config's target: fine or paper
+mel=                        # mel of the config's target: fine or paper; empty: as the config says
 init=                       # experiment or pack to start from, such as ../../lipsound2/pretrained/grid-s1-parallel
 exp=                        # experiment folder; empty: exp/<protocol>_<config>
-data=                       # folder of the data dirs; empty: data/<protocol>
+data=                       # folder of data dirs that stage 0 makes, or of sets of your own; empty: data
 dump=dump                   # folder of crops, sounds, mels
 sets="test"                 # sets to speak and score, separated by blanks
 asr=                        # who hears the speech, where there are texts: whisper:base, torchaudio:..., an experiment
 language=en                 # of the texts: en or zh
-publish=RESULTS.md          # file that gets the result rows; empty: none
+publish=exp/RESULTS.md      # file that gets the result rows; empty: none; RESULTS.md, which git tracks: for maintainers
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -30,30 +31,41 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/stages.sh
 . "$root/utils/stages.sh"
+# shellcheck source=../../utils/config.sh
+. "$root/utils/config.sh"
 
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
-data=${data:-data/$protocol}
+mel=${mel:-$(mel_kind)}
+# shellcheck source=../../utils/data.sh
+. "$root/utils/data.sh"
+"$root/tools/install.sh"
 
 if stage 0 "find the videos, write the data dirs"; then
-  lipsound2 prepare own "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"}
-  lipsound2 validate data/all
+  lipsound2 prepare own "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"}
+  lipsound2 validate "$all"
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
-  lipsound2 crop data/all "$dump" --nj "$nj" --launcher "$launcher"
+  needs 0 "$all/utt2spk"
+  lipsound2 crop "$all" "$dump" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, mel-spectrograms"; then
-  lipsound2 mel data/all "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+  needs 0 "$all/utt2spk"
+  lipsound2 mel "$all" "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 3 "training"; then
+  needs_sets train valid
+  needs_dump
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
     --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
     --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
   for set in $sets; do
     lipsound2 synthesize "$exp" "$data/$set" "$exp/wav/$set" --dump "$dump" --ngpu "$ngpu" \
       --nj "$nj" --launcher "$launcher"
@@ -61,6 +73,11 @@ if stage 4 "synthesis with the three controls"; then
 fi
 
 if stage 5 "scores, verdict, report"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
+  for set in $sets; do
+    needs 4 "$exp/wav/$set"
+  done
   for set in $sets; do
     listener=$asr
     if [ -n "$asr" ] && [ ! -f "$data/$set/text" ]; then

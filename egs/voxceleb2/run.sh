@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Pre-training on VoxCeleb2: faces and voices without a word of text -> an experiment that other recipes begin from,
 # such as egs/grid/run.sh --init. Give the corpus with --corpus, whole or in part; README.md says how to get it.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./path.sh
@@ -15,14 +16,14 @@ protocol=multilingual       # multilingual: all clips; english: the clips of --l
 lists=                      # file of English clips, such as vox-en.id, for --protocol english
 config=conf/parallel.yaml   # training config
 override=                   # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
-mel=fine                    # mel of the config's target: fine or paper
+mel=                        # mel of the config's target: fine or paper; empty: as the config says
 init=                       # experiment or pack to start from
 exp=                        # experiment folder; empty: exp/<protocol>_<config>
-data=                       # folder of the data dirs; empty: data/<protocol>
+data=                       # folder of data dirs that stage 0 makes, or of sets of your own; empty: data
 dump=                       # folder of crops, sounds, mels; empty: dump/<protocol>
 sets="test"                 # sets to speak and score, separated by blanks
 spoken=500                  # clips of a set that are spoken and scored, as many of each speaker; 0: all
-publish=RESULTS.md          # file that gets the result rows; empty: none
+publish=exp/RESULTS.md      # file that gets the result rows; empty: none; RESULTS.md, which git tracks: for maintainers
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 # end of options
@@ -30,15 +31,20 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/stages.sh
 . "$root/utils/stages.sh"
+# shellcheck source=../../utils/config.sh
+. "$root/utils/config.sh"
 
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
-data=${data:-data/$protocol}
+mel=${mel:-$(mel_kind)}
+# shellcheck source=../../utils/data.sh
+. "$root/utils/data.sh"
 dump=${dump:-dump/$protocol}
 # Languages that nobody trains on need no crops: stages 1 and 2 work on the clips of the protocol.
 whole=$data/whole
+"$root/tools/install.sh"
 
 if stage 0 "find the corpus, write the data dirs"; then
-  lipsound2 prepare voxceleb2 "$corpus" data --protocol "$protocol" ${lists:+--lists "$lists"} \
+  lipsound2 prepare voxceleb2 "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"} \
     ${listing:+--listing "$listing"}
   parts=
   for set in train valid test; do
@@ -49,20 +55,26 @@ if stage 0 "find the corpus, write the data dirs"; then
 fi
 
 if stage 1 "video -> landmarks, face and mouth crops"; then
+  needs 0 "$whole/utt2spk"
   lipsound2 crop "$whole" "$dump" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+  needs 0 "$whole/utt2spk"
   lipsound2 mel "$whole" "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
 fi
 
 if stage 3 "pre-training"; then
+  needs_sets train valid
+  needs_dump
   lipsound2 train "$config" --train "$data/train" --valid "$data/valid" \
     --dump "$dump" --exp "$exp" ${init:+--init "$init"} ${override:+--override "$override"} --ngpu "$ngpu" \
     --launcher "$launcher"
 fi
 
 if stage 4 "synthesis with the three controls"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
   for set in $sets; do
     some=$data/$set
     if [ "$spoken" -gt 0 ] && [ "$(wc -l < "$some/utt2spk")" -gt "$spoken" ]; then
@@ -75,6 +87,11 @@ if stage 4 "synthesis with the three controls"; then
 fi
 
 if stage 5 "scores, verdict, report"; then
+  needs 3 "$exp/model.safetensors"
+  needs_sets $sets
+  for set in $sets; do
+    needs 4 "$exp/wav/$set"
+  done
   for set in $sets; do
     lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"
   done

@@ -1,0 +1,291 @@
+"""Likely mistakes at a recipe's command line: one clear line and the right status, before anything is done.
+
+`lipsound2` is a stand-in here that notes how it was called, so every recipe runs in no time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from recipe_copies import ROOT, copy_recipes
+
+RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
+SCRIPTS = sorted(f"{path.parent.name}/{path.name}" for path in ROOT.glob("egs/*/run*.sh"))
+
+
+class Recipes:
+    """Copies of all recipes, run with a stand-in for `lipsound2`."""
+
+    def __init__(self, place: Path) -> None:
+        self.egs = copy_recipes(place, *RECIPES)
+        self.calls, self.set_up = place / "calls", place / "set-up"
+        binaries = place / "venv/bin"
+        binaries.mkdir(parents=True)
+        stand_in = binaries / "lipsound2"
+        stand_in.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\n[ -z "$SLEEPS" ] || sleep 60\nexit ${FAILS:-0}\n')
+        stand_in.chmod(0o755)
+        install = self.egs.parent / "tools/install.sh"
+        install.write_text(f"#!/bin/sh\ntouch '{self.set_up}'\n")
+        self.environment = os.environ | {"LIPSOUND2_VENV": str(place / "venv"), "CALLS": str(self.calls)}
+
+    def run(self, script: str, *arguments: str, shell: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        folder, _, name = script.partition("/")
+        self.calls.unlink(missing_ok=True)
+        self.set_up.unlink(missing_ok=True)
+        command = [*([shell] if shell else []), f"./{name or 'run.sh'}", *arguments]
+        where = self.egs / folder
+        return subprocess.run(command, cwd=where, capture_output=True, text=True, env=self.environment | variables)
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def refused(self, script: str, *arguments: str) -> str:
+        """The one line that refuses a command before any set-up."""
+        done = self.run(script, *arguments)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert not self.set_up.exists()
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Recipes:
+    return Recipes(tmp_path_factory.mktemp("recipes"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Recipes:
+    return Recipes(tmp_path)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fault_E2_stages_and_numbers_are_looked_at_first(recipes: Recipes, recipe: str) -> None:
+    assert "--stage: found 'three', wanted a stage: 0 to 5" in recipes.refused(recipe, "--stage", "three")
+    assert "--nj: found 'two', wanted a whole number of at least 1" in recipes.refused(recipe, "--nj", "two")
+    assert "--nj: found '0', wanted a whole number of at least 1" in recipes.refused(recipe, "--nj", "0")
+    assert "--ngpu: found 'x', wanted a whole number of at least 0" in recipes.refused(recipe, "--ngpu", "x")
+    assert "--ngpu: found '-1'" in recipes.refused(recipe, "--ngpu", "-1")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fault_E3_a_stage_that_is_none_is_refused(recipes: Recipes, recipe: str) -> None:
+    assert "--stage: found '6', wanted a stage: 0 to 5" in recipes.refused(recipe, "--stage", "6")
+    assert "--stop-stage: found '-1'" in recipes.refused(recipe, "--stop-stage", "-1")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fault_E4_stages_the_wrong_way_round_are_refused(recipes: Recipes, recipe: str) -> None:
+    told = recipes.refused(recipe, "--stage", "3", "--stop-stage", "2")
+    assert "--stage 3 comes after --stop-stage 2, so nothing would run" in told
+
+
+def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
+    for script, option, value, wanted in (
+        ("mini", "--clips", "few", "a whole number of at least 1"),
+        ("grid", "--shares", "5 20%", "per cent of the labels: whole numbers from 1 to 100"),
+        ("grid", "--mel", "finne", "fine, paper or none"),
+        ("lrs2", "--beam", "0", "a whole number of at least 1"),
+        ("lrs2", "--lm-weight", "half", "a number"),
+        ("librispeech", "--order", "1.5", "a whole number of at least 0"),
+        ("grid/run_lira.sh", "--seeds", "0 one", "whole numbers, separated by blanks"),
+        ("grid/run_pretrain.sh", "--runs", "50:x", "pairs such as '50:0 50:1 50:2 200:0 800:0'"),
+        ("grid/run_asr.sh", "--folds", "-2", "a whole number of at least 1"),
+    ):
+        assert f"{option}: found '{value}', wanted {wanted}" in recipes.refused(script, option, value)
+    assert recipes.run("lrs2", "--lm-weight", ".5", "--stop-stage", "0").returncode == 0
+    assert recipes.run("librispeech", "--order", "0", "--word-bonus", "-1.5", "--stop-stage", "0").returncode == 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_fault_C4_no_name_and_no_value_runs_a_command(recipes: Recipes, script: str) -> None:
+    folder = recipes.egs / Path(script).parent
+    for name in (
+        "--n'[$(touch PWN)j]'",
+        "--n[$(touch PWN)]",
+        "--nj[$(touch PWN)]",
+        "--.*",
+        "--nj;touch PWN",
+        "--nj\nexp",
+    ):
+        assert "unknown option" in (done := recipes.run(script, name, "3")).stderr
+        assert done.returncode == 2
+    for value in ("a[$(touch PWN)]", "$(touch PWN)"):
+        assert "--nj: found" in recipes.refused(script, "--nj", value)
+    if script.endswith("run_pretrain.sh"):
+        recipes.refused(script, "--runs", "a[$(touch PWN)]:1")
+        recipes.refused(script, "--tuning", "a[$(touch PWN)]")
+    assert not (folder / "PWN").exists()
+
+
+def test_a_misspelt_option_is_answered_with_its_neighbour(recipes: Recipes) -> None:
+    for wrong, right in (
+        ("--crpus", "corpus"),
+        ("--satge", "stage"),
+        ("--stop", "stop-stage"),
+        ("-nj", "nj"),
+        ("-stage", "stage"),
+        ("--protocl", "protocol"),
+    ):
+        assert f"unknown option '{wrong}'; did you mean '--{right}'?" in recipes.refused("grid", wrong, "x")
+    assert "stands in cmd.sh (docs/cluster.md)" in recipes.refused("grid", "--launcher", "slurm")
+    assert "keys of the config go into --override" in recipes.refused("grid", "--learning-rate", "1")
+    assert "needs a value, found the option '--stage'" in recipes.refused("grid", "--exp", "--stage", "3")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_config_that_is_not_there_is_one_line(recipes: Recipes, recipe: str) -> None:
+    name = next((recipes.egs / recipe / "conf").glob("*.yaml")).name
+    told = recipes.refused(recipe, "--config", f"conf/x{name}")
+    assert f"--config: found 'conf/x{name}', wanted a file that is there; did you mean 'conf/{name}'?" in told
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_fault_E5_sh_runs_a_recipe_too(recipes: Recipes, script: str) -> None:
+    done = recipes.run(script, "--nj", "0", shell="sh")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--nj: found '0'" in done.stderr
+    assert "options of" in recipes.run(script, "--help", shell="sh").stdout
+
+
+@pytest.mark.parametrize("recipe", ["grid", "tcd_timit", "cmlr", "voxceleb2"])
+def test_fault_E6_the_mel_is_that_of_the_config(fresh: Recipes, recipe: str) -> None:
+    protocol = "multilingual/whole" if recipe == "voxceleb2" else "all"
+    here = fresh.egs / recipe / "data" / protocol
+    here.mkdir(parents=True)
+    (here / "utt2spk").touch()
+
+    def mel(*arguments: str) -> str:
+        assert fresh.run(recipe, "--stage", "2", "--stop-stage", "2", *arguments).returncode == 0
+        return next(line.split(" --mel ")[1].split()[0] for line in fresh.called() if line.startswith("mel "))
+
+    assert mel() == "fine"
+    assert mel("--config", "conf/lipsound2.yaml") == "paper"
+    assert mel("--override", "{target: mel-paper}") == "paper"
+    assert mel("--config", "conf/lipsound2.yaml", "--mel", "fine") == "fine"
+
+
+def stages(recipe: Path, *paths: str) -> None:
+    for path in paths:
+        (recipe / path).parent.mkdir(parents=True, exist_ok=True)
+        (recipe / path).touch()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fault_E7_a_stage_says_which_stage_it_needs(fresh: Recipes, recipe: str) -> None:
+    options = ("--target", "logmel") if recipe == "lrs3" else ()
+    for asked, missing in ((2, 0), (3, 0), (4, 3), (5, 3)):
+        done = fresh.run(recipe, *options, "--stage", str(asked), "--nj", "3")
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"stage {asked} needs " in done.stderr
+        resumed = " ".join(["./run.sh", *options, "--nj 3", f"--stage {missing}"])
+        assert f"stage {missing} makes it: {resumed}\n" in done.stderr
+        assert fresh.called() == []
+
+
+def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
+    sets = [f"data/4speakers/{name}/utt2spk" for name in ("train", "valid", "test")]
+    stages(fresh.egs / "grid", *sets)
+    asked = ("--stage", "3", "--stop-stage", "3")
+    assert "stage 1 makes it" in fresh.run("grid", *asked).stderr
+    stages(fresh.egs / "grid", "dump/mouth/feats.scp", "dump/face/feats.scp")
+    assert "dump/mel-fine/feats.scp, and it is not there; stage 2 makes it" in fresh.run("grid", *asked).stderr
+    stages(fresh.egs / "grid", "dump/mel-fine/feats.scp")
+    assert fresh.run("grid", *asked).returncode == 0
+    paper = fresh.run("grid", "--config", "conf/lipsound2.yaml", *asked)
+    assert "dump/mel-paper/feats.scp" in paper.stderr
+    shares = fresh.run("grid", "--train", "train-05", *asked).stderr
+    assert "stage 0 makes it: ./run.sh --train train-05 --shares 5 --stage 0" in shares
+
+
+def test_fault_D5_scores_look_for_speech_before_a_recogniser_is_trained(fresh: Recipes) -> None:
+    for recipe, protocol in (("grid", "4speakers"), ("cmlr", "official"), ("tcd_timit", "lipspeakers")):
+        stages(fresh.egs / recipe, *(f"data/{protocol}/{name}/utt2spk" for name in ("train", "valid", "test")))
+        stages(fresh.egs / recipe, "dump/sound/feats.scp", f"data/{protocol}/train/text")
+        assert "stage 3 makes it" in fresh.run(recipe, "--stage", "5").stderr
+        assert fresh.called() == []
+        stages(fresh.egs / recipe, f"exp/{protocol}_parallel/model.safetensors")
+        assert "stage 4 makes it" in fresh.run(recipe, "--stage", "5").stderr
+        assert fresh.called() == []
+        (fresh.egs / recipe / f"exp/{protocol}_parallel/wav/test").mkdir(parents=True)
+        told = fresh.run(recipe, "--stage", "5").stdout
+        assert f"first our own recogniser is trained, exp/{protocol}_asr_conformer" in told
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fault_E8_what_to_do_follows_from_how_a_stage_ended(fresh: Recipes, recipe: str) -> None:
+    def ended(status: int) -> str:
+        done = fresh.run(recipe, "--stop-stage", "0", *options, FAILS=str(status))
+        assert done.returncode == status
+        return done.stderr
+
+    options = ("--target", "logmel") if recipe == "lrs3" else ()
+    command = " ".join(["./run.sh --stop-stage 0", *options, "--stage 0"])
+    kept = "nothing that was finished is lost"
+    assert ended(1) == f"== stage 0 failed; {kept}. Once what is said above is mended: {command}\n"
+    assert ended(2) == f"== stage 0 did not run: the command is wrong, as said above; {kept}\n"
+    assert ended(137) == f"== stage 0 was killed; {kept}. To resume: {command}\n"
+
+
+def test_fault_E9_a_stop_is_not_called_a_failure(fresh: Recipes) -> None:
+    for sign, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
+        fresh.calls.unlink(missing_ok=True)
+        recipe = subprocess.Popen(
+            ["./run.sh", "--stop-stage", "0"],
+            cwd=fresh.egs / "own",
+            env=fresh.environment | {"SLEEPS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        while not fresh.called() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(recipe.pid, sign)  # as a terminal does
+        told = recipe.communicate(timeout=30)[1]
+        assert recipe.returncode == 128 + sign
+        assert (
+            f"== stage 0 stopped by {name}; nothing that was finished is lost. To resume: ./run.sh --stop-stage 0 --stage 0"
+            in told
+        )
+        assert "failed" not in told
+
+
+@pytest.mark.parametrize("recipe", ["grid", "own", "cmlr", "tcd_timit", "voxceleb2"])
+def test_fault_A17_stage_0_writes_where_data_says(fresh: Recipes, recipe: str) -> None:
+    done = fresh.run(recipe, "--data", "other", "--stop-stage", "0")
+    assert done.returncode == 0
+    assert next(line for line in fresh.called() if line.startswith("prepare ")).split()[3] == "other"
+    assert not any(word == "data" or word.startswith("data/") for line in fresh.called() for word in line.split())
+
+
+def test_fault_A17_stage_0_leaves_sets_of_another_making_alone(fresh: Recipes) -> None:
+    stages(fresh.egs / "grid", *(f"mine/{name}/utt2spk" for name in ("train", "valid", "test")))
+    assert "--data mine holds sets already" in fresh.refused("grid", "--data", "mine")
+    stages(fresh.egs / "grid", "dump/sound/feats.scp")
+    asked = ("--config", "conf/asr_conformer.yaml", "--stage", "3", "--stop-stage", "3")
+    assert fresh.run("grid", "--data", "mine", *asked).returncode == 0
+    assert "--train mine/train --valid mine/valid" in fresh.called()[0]
+
+
+@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - {"mini"}))
+def test_fault_A17_a_run_writes_no_file_that_git_tracks(recipes: Recipes, recipe: str) -> None:
+    shown = recipes.run(recipe, "--help").stdout
+    assert "RESULTS.md, which git tracks: for maintainers (default: exp/RESULTS.md)" in shown
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_cluster_needs_lies_beside_what_git_tracks(fresh: Recipes, recipe: str) -> None:
+    folder = fresh.egs / recipe
+    (folder / "cmd.local.sh").write_text('launcher=slurm\nexport LIPSOUND2_SBATCH="--partition=p"\n')
+    shown = subprocess.run(
+        ["bash", "-c", ". ./cmd.sh; echo $launcher $LIPSOUND2_SBATCH"], cwd=folder, capture_output=True, text=True
+    )
+    assert shown.stdout == "slurm --partition=p\n"
+    ignored = subprocess.run(["git", "check-ignore", f"egs/{recipe}/cmd.local.sh"], cwd=ROOT, capture_output=True)
+    assert ignored.returncode in (0, 128)  # 128: not a checkout
