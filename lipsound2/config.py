@@ -32,10 +32,9 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     path = Path(path)
-    try:
-        content = parse_yaml(read_text(path), str(path))
-    except FileNotFoundError as error:
-        raise LipsoundError(f"{path}: no such config file") from error
+    if not path.exists():
+        raise LipsoundError(f"{path}: no such config file")
+    content = parse_yaml(read_text(path), str(path))
     if not isinstance(content, dict):
         raise LipsoundError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     return checked(content, Mapping[str, Any], str(path))

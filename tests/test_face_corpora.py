@@ -308,7 +308,7 @@ def test_wrong_options_are_one_line(generated, tmp_path):
         prepare("cmlr", generated["cmlr"], tmp_path / "d", protocol="x")
     with pytest.raises(LipsoundError, match="--prompts: cmlr has no use for it"):
         prepare("cmlr", generated["cmlr"], tmp_path / "d", prompts=tmp_path)
-    with pytest.raises(LipsoundError, match="cannot be read as a text file with sentences"):
+    with pytest.raises(LipsoundError, match="no such file"):
         prepare("tcd_timit", generated["tcd_timit"], tmp_path / "d", prompts=tmp_path / "absent")
     (tmp_path / "empty").write_text("; nothing\n")
     with pytest.raises(LipsoundError, match="no sentence in it; wanted lines"):

@@ -381,3 +381,15 @@ def test_real_alignments_confirm_the_names(grid: Path) -> None:
     found = scan(grid)
     assert aligned(found) == len(list(grid.glob("align/*/*.align")))
     assert Counter(problem.reason for problem in found.problems) == {}
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-5", "1e300", "9" * 5000])
+def test_fault_G1_align_times_are_of_a_recording(time):
+    with pytest.raises(ValueError, match="line 2: expected a number from 0 to"):
+        read_align(f"0 10 sil\n10 {time} bin\n")
+
+
+def test_fault_F1_a_split_list_that_is_not_utf8_is_told_with_its_line(tmp_path):
+    (tmp_path / "test.tsv").write_bytes("a-1\tx.mp4\tfür\nb-1\ty.mp4\tcafé\n".encode("latin-1"))
+    with pytest.raises(LipsoundError, match=r"test\.tsv:1: expected UTF-8 text, found b'a-1\\tx.mp4\\tf\\xfcr'"):
+        read_lists(tmp_path)

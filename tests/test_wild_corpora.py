@@ -257,7 +257,7 @@ def test_voxceleb2_from_a_listing(generated, tmp_path, capsys, monkeypatch):
         listing.write_text(f"{rows[0]}{row}\n", encoding="utf-8")
         with pytest.raises(LipsoundError, match=rf"files\.txt:2: expected a path .* found '.*{found}"):
             voxceleb2.scan(root, Options(listing=listing))
-    with pytest.raises(LipsoundError, match=r"the listing cannot be read: .*No such file"):
+    with pytest.raises(LipsoundError, match=r"no such file"):
         voxceleb2.scan(root, Options(listing=tmp_path / "nothing"))
 
 
@@ -495,7 +495,7 @@ def test_lrs3_with_wrong_lists(generated, tmp_path, capsys):
     (root / "mine.id").write_text("ZzugJPASNB8/50001\n")
     with pytest.raises(LipsoundError, match=r"mine\.id:1: expected 'trainval/<talk>/<clip>'"):
         lrs3.scan(root, Options(lists=root / "mine.id"))
-    with pytest.raises(LipsoundError, match="cannot be read as a list of clips"):
+    with pytest.raises(LipsoundError, match="no such file"):
         lrs3.scan(root, Options(lists=root / "none.id"))
     with pytest.raises(LipsoundError, match=r"no LRS3 found \(wanted test, trainval, pretrain, found 50001.mp4"):
         lrs3.scan(root / "lrs3" / "trainval" / "0af00UcTOSc")

@@ -121,10 +121,7 @@ def _read_second(found: Recordings, folder: Path, root: Path) -> None:
 
 def _read(path: Path, found: Recordings) -> dict[str, str]:
     """A table `id value` of the corpus; without it, the rest is worth nothing."""
-    try:
-        values, problems = read_lines(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"{path}: cannot be read as UTF-8 text ({error}); unpack it again") from error
+    values, problems = read_lines(path)
     found.problems += problems
     return values
 

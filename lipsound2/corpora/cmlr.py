@@ -21,6 +21,7 @@ from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByList, BySpeaker, by_speakers
 from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings, entries, folders
 from lipsound2.data.tables import parse_words
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, require
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 12))
@@ -96,11 +97,7 @@ def _name(file: str, date: str) -> str:
 
 def _read_text(id: str, path: Path, found: Recordings) -> tuple[str, str]:
     """A clip's sentence, and its words as the table `word_times` has them; empty, and a problem, where they are not."""
-    try:
-        first, *rows = path.read_text(encoding="utf-8-sig").splitlines() or [""]
-    except (OSError, UnicodeDecodeError) as error:
-        found.problems.append(Problem(id, path, "unreadable-text", str(error), dropped=False))
-        return "", ""
+    first, *rows = (found.read(id, path, "unreadable-text") or "").split("\n")
     words = " ".join(" ".join(row.split()) for row in rows if row.strip())
     try:
         parse_words(words)
@@ -115,7 +112,7 @@ def _read_text(id: str, path: Path, found: Recordings) -> tuple[str, str]:
 def _read_list(path: Path, found: Recordings) -> list[str]:
     """Ids of a split list; further columns, parted by tabs, blanks or commas, are passed over."""
     ids = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         if match := _LISTED.match(line.strip().split("\t")[0].split(",")[0]):

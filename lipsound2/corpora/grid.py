@@ -216,10 +216,7 @@ def _attach_alignments(
         found.names[speaker] |= set(files)
         checks += [(f"{speaker}-{name}", path) for name, path in files.items() if f"{speaker}-{name}" in found.by_id]
     for id, path in tqdm(checks, desc="check transcripts", unit="clip", leave=False):
-        words = _words_in(id, found.by_id[id], path)
-        if isinstance(words, Problem):
-            found.problems.append(words)
-        else:
+        if words := _words_in(id, found, path):
             found.by_id[id] = replace(found.by_id[id], words=words)
 
 
@@ -247,19 +244,25 @@ def _alignment_folder(
     return own if common[own] else None
 
 
-def _words_in(id: str, clip: Recording, path: Path) -> str | Problem:
-    """A clip's words and their times; a problem when they are not what the file name says.
+def _words_in(id: str, found: Recordings, path: Path) -> str:
+    """A clip's words and their times; empty, and a problem, when they are not what the file name says.
 
     The clip is kept then: its name is the prompt that was read.
     """
+    wanted = found.by_id[id].text
+    content = found.read(id, path, "unreadable-alignment")
+    if content is None:
+        return ""
     try:
-        rows = [row for row in read_align(path.read_text(encoding="utf-8")) if row[2] not in PAUSES]
-    except (ValueError, OSError) as error:
-        return Problem(id, path, "unreadable-alignment", str(error), dropped=False)
+        rows = [row for row in read_align(content) if row[2] not in PAUSES]
+    except ValueError as error:
+        found.problems.append(Problem(id, path, "unreadable-alignment", str(error), dropped=False))
+        return ""
     spoken = [word.lower() for _, _, word in rows]
-    if spoken != clip.text.split():
-        detail = f"the file name says '{clip.text}', the alignment '{' '.join(spoken)}'"
-        return Problem(id, path, "transcript-mismatch", detail, dropped=False)
+    if spoken != wanted.split():
+        detail = f"the file name says '{wanted}', the alignment '{' '.join(spoken)}'"
+        found.problems.append(Problem(id, path, "transcript-mismatch", detail, dropped=False))
+        return ""
     return " ".join(f"{start:.7g} {end:.7g} {word.lower()}" for start, end, word in rows)
 
 

@@ -81,11 +81,10 @@ def _read_chapter(found: Recordings, subset: str, folder: Path) -> None:
         found.problems.append(Problem(name, sounds.pop(name).path, "other-name", detail))
     texts: dict[str, str] = {}
     try:
-        texts, problems = read_lines(transcripts)
-        found.problems += problems
-    except FileNotFoundError:
-        pass  # its sounds are told one by one
-    except (OSError, UnicodeDecodeError) as error:
+        if transcripts.exists():  # else its sounds are told one by one
+            texts, problems = read_lines(transcripts)
+            found.problems += problems
+    except LipsoundError as error:
         found.problems.append(Problem(prefix, transcripts, "unreadable-transcripts", str(error)))
     found.join(subset, texts, sounds, transcripts)
     found.without_sound(texts.keys() - sounds.keys(), transcripts)

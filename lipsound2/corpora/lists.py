@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 
 
@@ -63,7 +64,7 @@ def _rows(path: Path) -> dict[str, list[str]]:
     """First column -> the others; all lines have two columns, or all have three."""
     rows: dict[str, list[str]] = {}
     columns = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         fields = [part.strip() for part in line.split("\t")]

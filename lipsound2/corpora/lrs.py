@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from lipsound2.corpora.recordings import Problem, Recordings
+from lipsound2.data.numerals import real
 from lipsound2.data.tables import parse_words
 
 _MARK = re.compile(r"\{[^}]*\}?")  # {NS}, {LAUGH}: no words
@@ -25,14 +26,13 @@ def read_text(id: str, path: Path, found: Recordings) -> tuple[str, str] | None:
     Returns:
         None, and a problem, when there is no text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         found.problems.append(Problem(id, path, "no-transcript", "no .txt beside the video"))
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        found.problems.append(Problem(id, path, "unreadable-transcript", str(error)))
+    content = found.read(id, path, "unreadable-transcript", dropped=True)
+    if content is None:
         return None
+    lines = content.split("\n")
     text = next((line.partition(":")[2] for line in lines if line.startswith("Text:")), "")
     text = " ".join(_MARK.sub(" ", text).split())
     if not text:
@@ -58,7 +58,7 @@ def read_text(id: str, path: Path, found: Recordings) -> tuple[str, str] | None:
 
 def _is_number(field: str) -> bool:
     try:
-        float(field)
+        real(field)
     except ValueError:
         return False
     return True

@@ -19,6 +19,7 @@ from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.lrs import read_text
 from lipsound2.corpora.protocols import ByPart
 from lipsound2.corpora.recordings import Problem, Recording, Recordings, entries, folders
+from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
 
 _PARTS = {"test": 1243, "val": 1082, "train": 45839, "pretrain": 96318}
@@ -84,10 +85,7 @@ def _read_lists(places: list[Path]) -> dict[str, str]:
         path = next((place / f"{part}.txt" for place in places if (place / f"{part}.txt").is_file()), None)
         if path is None:
             continue
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LipsoundError(f"{path}: cannot be read as a list of clips: {error}") from error
+        lines = read_list(path).split("\n")
         for number, line in enumerate(lines, start=1):
             if not (fields := line.split(maxsplit=1)):
                 continue

@@ -18,6 +18,7 @@ from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
 from lipsound2.corpora.lrs import read_text
 from lipsound2.corpora.recordings import Recording, Recordings, entries, folders
+from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
 
 _PARTS = {"test": 1321, "trainval": 31982, "pretrain": 118516}
@@ -70,10 +71,7 @@ def _read_held_out(root: Path, given: Path | None, found: Recordings) -> None:
         found.notes.append(f"no {_LIST}: talks of trainval are held out by hash as 'valid', not those of the papers")
         return
     path = path / _LIST if path.is_dir() else path
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"--lists {path}: cannot be read as a list of clips: {error}") from error
+    lines = read_list(path).split("\n")
     ids = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
 from lipsound2.corpora.recordings import Problem, Recording, Recordings, entries, folders
+from lipsound2.data.numerals import seconds
 from lipsound2.errors import LipsoundError
 
 _PARTS = {"test": 25000, "val": 25000, "train": 488763}
@@ -73,10 +74,13 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
 
 def _times(id: str, path: Path, word: str, found: Recordings) -> str:
     """The word's start and end, a value of `word_times`; empty, and a problem, where the file does not say."""
+    text = found.read(id, path, "unreadable-duration")
+    if text is None:
+        return ""
+    match = _DURATION.search(text)
     try:
-        match = _DURATION.search(path.read_text(encoding="utf-8", errors="replace"))
-        half = float(match[1]) / 2 if match else 0.0
-    except (OSError, ValueError) as error:
+        half = seconds(match[1]) / 2 if match else 0.0
+    except ValueError as error:
         found.problems.append(Problem(id, path, "unreadable-duration", str(error), dropped=False))
         return ""
     if not half:

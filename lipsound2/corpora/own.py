@@ -99,14 +99,10 @@ def _safe(name: str) -> str:
 
 def _text(id: str, path: Path, found: Recordings) -> str:
     """What is said, on one line; a file that cannot be read or holds nothing is told."""
-    try:
-        text = " ".join(path.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
-        found.problems.append(Problem(id, path, "unreadable-text", f"{error}; save it as UTF-8", dropped=False))
-        return ""
-    if not text:
+    text = found.read(id, path, "unreadable-text")
+    if text is not None and not text.split():
         found.problems.append(Problem(id, path, "empty-text", "no words in it", dropped=False))
-    return text
+    return " ".join((text or "").split())
 
 
 OWN = Corpus(

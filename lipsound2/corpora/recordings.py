@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipsound2.data.tables import BLANKS, is_pipe, is_text
+from lipsound2.data.texts import read_text
+from lipsound2.errors import LipsoundError, machine_trouble
 
 VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew
@@ -115,6 +117,30 @@ class Recordings:
         self.by_id[id] = recording
         return True
 
+    def read(self, id: str, path: Path, reason: str, *, dropped: bool = False) -> str | None:
+        """The text file of a clip, which may be anything.
+
+        Args:
+            id: of the clip.
+            path: the file.
+            reason: of the problem that is noted where it is no text, or cannot be opened.
+            dropped: whether the clip is then not used.
+
+        Returns:
+            None, and a problem, where there is no text.
+
+        Raises:
+            OSError: trouble of the machine, which tells nothing of the file.
+        """
+        try:
+            return read_text(path)
+        except (LipsoundError, OSError) as error:
+            if machine_trouble(error):
+                raise
+            told = error.strerror if isinstance(error, OSError) else str(error)
+            self.problems.append(Problem(id, path, reason, str(told), dropped=dropped))
+            return None
+
     def join(self, part: str, texts: Mapping[str, str], sounds: Mapping[str, SoundFile], source: Path) -> None:
         """Put sounds and texts together by the corpus' own ids. A sound without a text is a problem, not used.
 
@@ -193,12 +219,12 @@ def read_lines(path: Path) -> tuple[dict[str, str], list[Problem]]:
         Id -> value, the first where an id stands twice with different values; and a problem for every such line.
 
     Raises:
-        UnicodeDecodeError: not UTF-8.
+        LipsoundError: not UTF-8.
         OSError: it cannot be read.
     """
     values: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         id, _, value = line.strip().replace("\t", " ", 1).partition(" ")
         if values.setdefault(id, value.strip()) != value.strip():
             detail = f"line {number} says '{value.strip()}', an earlier one '{values[id]}', which is used"

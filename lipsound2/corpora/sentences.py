@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from string import ascii_lowercase
 
+from lipsound2.data.numerals import SECONDS, real
+
 LETTERS = ascii_lowercase.replace("w", "")  # the only letter whose name has more than one syllable
 
 SLOTS: tuple[dict[str, str], ...] = (
@@ -49,13 +51,16 @@ def read_align(text: str) -> list[tuple[float, float, str]]:
         ValueError: a line is not of this form, or its times run backwards.
     """
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         fields = line.split()
         if len(fields) != 3:
             raise ValueError(f"line {number}: expected 'start end word', found '{line.strip()}'")
-        start, end = float(fields[0]), float(fields[1])
+        try:
+            start, end = (real(field, 0, SECONDS * UNITS_PER_SECOND) for field in fields[:2])
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
         if end < start:
             raise ValueError(f"line {number}: ends before it starts: '{line.strip()}'")
         rows.append((start / UNITS_PER_SECOND, end / UNITS_PER_SECOND, fields[2]))

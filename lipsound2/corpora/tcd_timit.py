@@ -23,6 +23,7 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import VALID_SHARE, ByList, BySpeaker, by_speakers, shares
 from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings, entries
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 
 LIPSPEAKERS = ("Lipspkr1", "Lipspkr2", "Lipspkr3")
@@ -149,10 +150,7 @@ def read_prompts(path: Path, found: Recordings) -> dict[str, str]:
     Raises:
         LipsoundError: it cannot be read, or holds no sentence.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"{path}: cannot be read as a text file with sentences ({error})") from error
+    lines = read_text(path).split("\n")
     sentences: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith(";"):

@@ -20,6 +20,8 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
 from lipsound2.corpora.recordings import Problem, Recording, Recordings, entries
+from lipsound2.data.numerals import whole
+from lipsound2.data.texts import read_lines, read_text
 from lipsound2.errors import LipsoundError
 
 _PARTS = {"test": 36237, "dev": 1092009}
@@ -97,20 +99,18 @@ def _read_listing(path: Path, root: Path) -> Iterator[tuple[str, int | None]]:
         LipsoundError: it cannot be read, or a line is no path with or without a number behind it.
     """
     top = f"{root.absolute()}/"
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                fields = line.split()
-                if not fields:
-                    continue
-                if len(fields) > 2 or (len(fields) == 2 and not fields[1].isdecimal()):
-                    raise LipsoundError(
-                        f"{path}:{number}: expected a path below {root}, and its bytes or nothing behind it, "
-                        f"found '{line.strip()[:80]}'; make it with: find . -type f -printf '%P %s\\n'"
-                    )
-                yield fields[0].removeprefix(top).removeprefix("./"), int(fields[1]) if len(fields) == 2 else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"{path}: the listing cannot be read: {error}") from error
+    for number, line in read_lines(path):
+        name, *rest = line.split() or [""]
+        if not name:
+            continue
+        try:
+            size = whole(" ".join(rest)) if rest else None
+        except ValueError as error:
+            raise LipsoundError(
+                f"{path}:{number}: expected a path below {root}, and its bytes or nothing behind it, "
+                f"found '{line.strip()[:80]}'; make it with: find . -type f -printf '%P %s\\n'"
+            ) from error
+        yield name.removeprefix(top).removeprefix("./"), size
 
 
 def _top(listing: Path, root: Path, found: Recordings) -> Path:
@@ -171,10 +171,7 @@ def _read_english(path: Path, found: Recordings) -> None:
     Raises:
         LipsoundError: no such file, or a line that is no clip.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LipsoundError(f"--lists {path}: cannot be read as a list of clips: {error}") from error
+    lines = read_text(path).split("\n")
     listed: dict[str, list[str]] = {part: [] for part in _PARTS}
     for number, line in enumerate(lines, start=1):
         if not (fields := line.split(maxsplit=1)):

@@ -20,10 +20,14 @@ def read_text(path: Path | str, advice: str = "") -> str:
         advice: what to do where it is no text; empty: to save it as UTF-8.
 
     Raises:
-        LipsoundError: it is not UTF-8, or holds zero bytes: which line, and what stands there.
+        LipsoundError: no such file; it is not UTF-8, or holds zero bytes: which line, and what stands there.
         OSError: it cannot be read.
     """
-    return text_of(Path(path).read_bytes(), path, advice).replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise LipsoundError(f"{path}: no such file" + (f"; {advice}" if advice else "")) from error
+    return text_of(content, path, advice).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def text_of(content: bytes, where: Path | str, advice: str = "", line: int = 1) -> str:
@@ -61,7 +65,11 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
         LipsoundError: as `read_text`.
         OSError: it cannot be read.
     """
-    with Path(path).open("rb") as file:
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError as error:
+        raise LipsoundError(f"{path}: no such file") from error
+    with file:
         for number, line in enumerate(file, start=1):
             yield number, text_of(line, path, line=number).rstrip("\r\n")
 
