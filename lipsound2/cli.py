@@ -22,6 +22,7 @@ from typing import Any, Literal
 import lipsound2
 from lipsound2.errors import LipsoundError
 from lipsound2.outputs import Output, check_outputs
+from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -165,7 +166,10 @@ def _overview() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 failed with one clear line, 2 wrong usage."""
+    """Run the command line; returns the exit status: 0 done, 1 failed with one clear line, 2 wrong usage.
+
+    A signal that ends it is answered with a line too, and with the status a shell gives it: 130, 143, 129.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -180,16 +184,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     debug = "--debug" in arguments
     try:
-        function = load(verb)
-        options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
-        options.pop("debug")
-        look_at_outputs(function, options)
-        status = function(**options)
+        with signals_answered():
+            function = load(verb)
+            options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
+            options.pop("debug")
+            look_at_outputs(function, options)
+            status = function(**options)
     except LipsoundError as error:
         if debug:
             raise
         print(f"lipsound2 {verb}: {plain(str(error))}", file=sys.stderr)
         return 1
+    except Terminated as stop:
+        print(f"lipsound2 {verb}: stopped; run the same command again to go on", file=sys.stderr)
+        return 128 + stop.signal
     except KeyboardInterrupt:
         print(f"lipsound2 {verb}: interrupted; run the same command again to go on", file=sys.stderr)
         return 130

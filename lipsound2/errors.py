@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import errno
 import importlib
+import re
+import sys
 from types import ModuleType
 
-# What the machine may answer for a while, whatever the file: no memory or handle left, a disk that is full or fails.
+# What the machine may answer for a while, whatever the file: no memory, handle or thread left, a disk that is full or
+# fails, a server that is away.
 _MACHINE = frozenset(
     {
-        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
-        *(errno.EIO, errno.ESTALE, errno.EACCES, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO),
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EBUSY),
+        *(errno.EIO, errno.EREMOTEIO, errno.EACCES, errno.ENODEV, errno.ENXIO),
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENOLCK, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED),
     }
 )
+# As torch, OpenCV, onnxruntime and the C++ library say it.
+_NO_MEMORY = re.compile(
+    "not enough memory|can't allocate memory|cannot allocate memory|out of memory|insufficient memory|bad[_ ]alloc|"
+    "failed to allocate memory|unable to allocate",
+    re.IGNORECASE,
+)
+_NO_THREAD = "can't start new thread"
+_SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile: the system refused a call
 
 
 class LipsoundError(Exception):
@@ -43,16 +56,33 @@ class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of t
 def machine_trouble(error: BaseException) -> bool:
     """Whether an error tells of the machine, not of the data: it may be gone when the same is tried again.
 
-    Errors of PyAV count by their errno as Python's own do.
+    Errors of PyAV count by their errno as Python's own do, but for EAGAIN, which is how FFmpeg asks for more data. A
+    clip's verdict is the machine's when what it was made of is.
     """
-    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in _MACHINE)
+    if isinstance(error, ClipFailure):
+        return error.__cause__ is not None and machine_trouble(error.__cause__)
+    if out_of_memory(error) or _NO_THREAD in str(error):
+        return True
+    if isinstance(error, OSError):
+        flow = error.errno == errno.EAGAIN and type(error).__module__.startswith("av.")
+        return error.errno in _MACHINE and not flow
+    libsndfile = getattr(sys.modules.get("soundfile"), "LibsndfileError", ())
+    return isinstance(error, libsndfile) and getattr(error, "code", None) == _SYSTEM_ERROR
+
+
+def tells_of_machine(text: str) -> bool:
+    """Whether the words of a verdict tell of the machine: an errno of it, no memory, no thread."""
+    number = re.search(r"\[Errno (\d+)\]", text)
+    named = number is not None and int(number[1]) in _MACHINE
+    return named or text.startswith("MemoryError") or _NO_THREAD in text or bool(_NO_MEMORY.search(text))
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether there was no memory: Python's and numpy's own error, and torch's, which are RuntimeErrors."""
-    if isinstance(error, RuntimeError):
-        return any(words in str(error) for words in ("not enough memory", "can't allocate memory", "out of memory"))
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    """Whether there was no memory: Python's, numpy's and FFmpeg's own error, and those of libraries, by their words."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    ours = isinstance(error, OSError | LipsoundError | ClipFailure)
+    return not ours and isinstance(error, Exception) and _NO_MEMORY.search(str(error)) is not None
 
 
 def require(module: str, extra: str) -> ModuleType:

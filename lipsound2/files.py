@@ -10,8 +10,10 @@ import os
 import re
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from lipsound2.errors import LipsoundError
 
@@ -25,6 +27,7 @@ _KINDS = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
 }
+_FORGOTTEN = 7 * 86400.0  # seconds after which another machine's temporary file is nobody's
 
 
 @contextlib.contextmanager
@@ -57,10 +60,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def temporary_of(path: Path) -> Path:
-    """Where this process writes a file until it is whole."""
+    """Where this process writes a file until it is whole: beside it, with the process and its host."""
     # The suffix is kept last: writers such as soundfile and PyAV choose the format by it.
     stem, suffix = (path.stem, path.suffix) if len(path.suffix) < _LONGEST_SUFFIX else (path.name, "")
-    process = f"{os.getpid()}.tmp"
+    process = f"{os.getpid()}-{_here()}.tmp"
     if len(os.fsencode(f".{stem}.{process}{suffix}")) > _LONGEST_NAME:  # though `path` itself may be short enough
         stem = hashlib.sha256(os.fsencode(stem)).hexdigest()
     return path.with_name(f".{stem}.{process}{suffix}")
@@ -92,11 +95,31 @@ def written_to(path: Path) -> Path:
 
 
 def sweep(folder: Path | str) -> None:
-    """Remove the temporary files in a folder that processes of this machine left when they were killed."""
+    """Remove the temporary files in a folder that killed processes left: those of this machine that no longer run.
+
+    A process of another machine cannot be asked; its file goes when nothing was written to it for a week.
+    """
+    here = _here()
     for path in Path(folder).glob(".*.tmp*"):
-        found = re.search(r"\.(\d+)\.tmp", path.name)
-        if found and not _alive(int(found[1])):
+        # Names of earlier versions have no host.
+        found = re.search(r"\.(\d+)(?:-([0-9a-f]{8}))?\.tmp", path.name)
+        if found and (_forgotten(path) if found[2] not in (None, here) else not _alive(int(found[1]))):
             path.unlink(missing_ok=True)
+
+
+def _here() -> str:
+    """Eight hexadecimal digits that tell this machine, or container, from others that number processes too."""
+    with contextlib.suppress(OSError):
+        numbering = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - no file: a name the kernel made up
+        return hashlib.sha256(f"{socket.gethostname()} {numbering}".encode()).hexdigest()[:8]
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _forgotten(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _FORGOTTEN
+    except FileNotFoundError:
+        return False
 
 
 def _alive(process: int) -> bool:
@@ -148,6 +171,24 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def open_lock(path: Path) -> IO[str]:
+    """Open a file that is only there to be locked, made where it is absent; what it says is read and replaced.
+
+    Raises:
+        LipsoundError: a link, a folder or something else lies there: what it stands for must not be written to.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise LipsoundError(f"{path} is no plain file but a link or a folder; delete it and try again") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LipsoundError(f"{path} is no plain file but a device or a pipe; delete it and try again")
+    return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+
+
 @contextlib.contextmanager
 def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
     """Hold `folder` for this process; a second run is refused in one line. What a killed run left half written goes.
@@ -159,7 +200,7 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+    with open_lock(folder / ".lock") as file:
         # Forked workers outlive a killed process by seconds and must not keep its lock for that long.
         os.register_at_fork(after_in_child=file.close)
         try:
@@ -170,6 +211,7 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
                 f"{folder} is in use by another run ({file.read().strip() or 'unknown process'}); "
                 "wait for it to end, or choose another folder"
             ) from error
+        file.seek(0)
         file.truncate(0)
         file.write(f"{purpose}, process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -187,7 +229,7 @@ def turn(path: Path | str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.turn")
     while True:
-        with lock.open("a", encoding="utf-8") as file:
+        with open_lock(lock) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # Who held it before may have removed it: then others are at a new one.
             if not _is_still(lock, file.fileno()):

@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from lipsound2.data.archive import Archive, ArchiveWriter, MissingEntry, read_entry
 from lipsound2.data.entries import COMPRESSIONS
 from lipsound2.errors import LipsoundError
+from lipsound2.files import temporary_of
 
 ARRAYS = {
     "float-matrix": np.arange(12, dtype=np.float32).reshape(3, 4) / 7,
@@ -171,7 +172,7 @@ def _write_twice(folder: Path) -> None:
 
 
 def test_full_disk_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / f".a.{os.getpid()}.tmp.ark").symlink_to("/dev/full")
+    temporary_of(tmp_path / "a.ark").symlink_to("/dev/full")
     with pytest.raises(LipsoundError, match=r"cannot write .*a\.ark: No space left on device"):
         write(tmp_path, {"a": np.zeros((1000, 1000))})
     assert list(tmp_path.iterdir()) == []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lipsound2.errors import LipsoundError, require
-from lipsound2.files import atomic_path, folder_lock, sha256, write_text
+from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, require, tells_of_machine
+from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
 from lipsound2.stamp import Stamp
 
 
@@ -126,3 +128,79 @@ def test_fault_A16_tables_of_results_lose_no_row_when_several_are_published_at_o
     assert [run.wait() for run in runs] == [0, 0, 0]
     rows = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("| ")}
     assert rows == {"experiment", "---"} | {f"{name}{number}" for name in "abc" for number in range(15)}
+
+
+def test_fault_C8_what_a_process_of_another_host_writes_is_not_swept(tmp_path, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(os, "getpid", lambda: ended.pid)
+    own = temporary_of(tmp_path / "own.md")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "another")
+        fresh, old = temporary_of(tmp_path / "fresh.ark"), temporary_of(tmp_path / "old.ark")
+    for path in (own, fresh, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [fresh], "not of this host, and written to within the week"
+
+
+def test_fault_C8_a_lock_that_is_a_link_is_not_emptied(tmp_path):
+    kept, lock = tmp_path / "thesis.tex", tmp_path / "out" / ".lock"
+    lock.parent.mkdir()
+    for target in (kept, tmp_path):
+        kept.write_text("years of work")
+        lock.symlink_to(target)
+        with pytest.raises(LipsoundError, match=r"\.lock is no plain file"), folder_lock(lock.parent, "a run"):
+            pass
+        assert kept.read_text() == "years of work"
+        lock.unlink()
+    os.mkfifo(lock)
+    with pytest.raises(LipsoundError, match=r"\.lock is no plain file"), folder_lock(lock.parent, "a run"):
+        pass
+    lock.unlink()
+    with folder_lock(lock.parent, "a long purpose"):
+        pass
+    with folder_lock(lock.parent, "short"):
+        assert lock.read_text().startswith("short, process")
+
+
+@pytest.mark.parametrize("name", ["ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE", "EACCES", "ENOSPC", "ENOTCONN"])
+def test_fault_A13_errors_of_the_machine_are_known_by_their_number(name):
+    import av.error
+
+    number = getattr(errno, name)
+    plain = OSError(number, os.strerror(number), "clip.mp4")
+    with pytest.raises((OSError, MemoryError)) as caught:
+        av.error.err_check(-number, "clip.mp4")
+    for error in (plain, caught.value):
+        assert machine_trouble(error)
+        assert tells_of_machine(f"clip.mp4: {error}")
+    verdict = ClipFailure("unreadable", "clip.mp4")
+    assert not machine_trouble(verdict)
+    verdict.__cause__ = plain
+    assert machine_trouble(verdict)
+
+
+def test_fault_A13_errors_of_the_machine_are_known_by_their_words():
+    import cv2
+    import soundfile
+
+    for error in (
+        MemoryError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        cv2.error("OpenCV(4.11.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 6220800 bytes"),
+        soundfile.LibsndfileError(2),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+    ):
+        assert machine_trouble(error), error
+    for error in (
+        ValueError("bad"),
+        RuntimeError("shape"),
+        FileNotFoundError(2, "absent"),
+        soundfile.LibsndfileError(1),
+    ):
+        assert not machine_trouble(error), error

@@ -16,7 +16,7 @@ import pytest
 
 from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.files import folder_lock
+from lipsound2.files import folder_lock, temporary_of
 from lipsound2.work import jobs
 from lipsound2.work.jobs import Summary, dump_clips, read_failures
 from lipsound2.work.shards import Failure, Result, Shard, Worker, compute_shard
@@ -45,7 +45,7 @@ class Maker:
         if self.acts.get("start") == "error":
             raise LipsoundError("the package 'mediapipe' cannot be imported")
         if "full-shard" in self.acts:  # what this process is going to write lies on a disk that is full
-            Path(self.acts["full-shard"].format(pid=os.getpid())).symlink_to("/dev/full")
+            temporary_of(Path(self.acts["full-shard"])).symlink_to("/dev/full")
         self.processes = self.log.with_suffix(".processes")
         with self.processes.open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -225,7 +225,7 @@ def test_rows_of_other_steps_are_kept(tmp_path: Path) -> None:
         ({"start": "error"}, "crop: the package 'mediapipe' cannot be imported; whole shards are kept"),
         ({"start": "exit"}, "crop: a worker process ended while it started: exit status 3"),
         ({"s1-c22": "full"}, "crop: cannot write /tmp/x: No space left on device"),
-        ({"full-shard": "mel/shards/.00004.{pid}.tmp.ark"}, r"cannot write .*00004\.ark: No space left on device"),
+        ({"full-shard": "mel/shards/00004.ark"}, r"cannot write .*00004\.ark: No space left on device"),
     ],
 )
 def test_what_stops_a_step_is_one_line_and_nothing_is_half_written(
@@ -256,7 +256,7 @@ def test_disk_that_fills_up_while_tables_are_joined(
 
     def full(folder: Path, kind: str, shards: list[Shard]) -> None:
         if kind == "face":
-            (folder / f".timeline.{os.getpid()}.tmp.tsv").symlink_to("/dev/full")
+            temporary_of(folder / "timeline.tsv").symlink_to("/dev/full")
         merge(folder, kind, shards)
 
     dump = tmp_path / "dump"

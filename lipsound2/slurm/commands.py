@@ -137,7 +137,10 @@ def cancel_all(name: str) -> None:
 def no_survivors(name: str) -> Iterator[None]:
     """Cancel the jobs of this name when the block is left by an error, Ctrl-C or SIGTERM."""
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _interrupt) if main else None
+    # The command line answers SIGTERM itself; a program that does not would die of it, and the jobs live on.
+    unheard = main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if unheard:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BaseException:
@@ -147,8 +150,8 @@ def no_survivors(name: str) -> Iterator[None]:
             log.error("%s: its jobs may be left: %s", name, error)
         raise
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        if unheard:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

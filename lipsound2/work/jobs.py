@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lipsound2.config import write_yaml
 from lipsound2.data.archive import INDEX
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, write_text
+from lipsound2.files import atomic_path, folder_lock, open_lock, write_text
 from lipsound2.slurm.array import Array
 from lipsound2.work.shards import FRAMES, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
 from lipsound2.work.spread import compute_shards, settle
@@ -279,7 +279,7 @@ def _write_failures(dump: Path, step: str, failures: list[Failure]) -> None:
 @contextlib.contextmanager
 def _waiting_lock(path: Path) -> Iterator[None]:
     """Steps that run at once share failures.tsv, for a moment each."""
-    with path.open("a", encoding="utf-8") as file:
+    with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

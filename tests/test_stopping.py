@@ -1,0 +1,65 @@
+"""SIGTERM ends every verb with a line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SLOW = """
+import os, sys, time
+from pathlib import Path
+from lipsound2 import cli, files
+
+def slow(out: Path) -> None:
+    with files.atomic_path(out) as temporary:
+        temporary.write_text("half")
+        print("ready", flush=True)
+        time.sleep(60)
+
+cli.load = lambda verb: slow
+sys.exit(cli.main(["tokens", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "stopped"), (signal.SIGHUP, "stopped")])
+def test_fault_C8_a_signal_ends_a_verb_with_a_line_that_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, said: str
+) -> None:
+    process = started(tmp_path)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert told == f"lipsound2 tokens: {said}; run the same command again to go on\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_C8_a_second_sigterm_is_not_waited_for(tmp_path: Path) -> None:
+    cleaning = "\n        try: time.sleep(60)\n        finally: print('cleaning', flush=True); time.sleep(60)"
+    process = started(tmp_path, SLOW.replace("time.sleep(60)", cleaning))
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "cleaning\n"  # type: ignore[union-attr]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+
+
+def test_fault_C8_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
+    process = started(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+
+def started(folder: Path, code: str = SLOW, before: object = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, str(folder / "out")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, preexec_fn=before, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **pipes)  # type: ignore[call-overload]
+    assert process.stdout.readline() == "ready\n"
+    return process  # type: ignore[no-any-return]
