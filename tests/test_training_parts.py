@@ -142,7 +142,10 @@ def test_muon_turns_matrices_and_leaves_the_rest_to_adamw() -> None:
     model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6))
     model.bias = nn.Parameter(torch.zeros(2, 9))  # a table of biases: two axes, no matrix
     other = copy.deepcopy(model)
-    optimisers = [make_optimiser(m, TrainConfig(optimiser=o, lr=0.1)) for m, o in ((model, "muon"), (other, "adamw"))]
+    optimisers = [
+        make_optimiser(m, TrainConfig(optimiser=o, lr=0.1, precision="fp32"))
+        for m, o in ((model, "muon"), (other, "adamw"))
+    ]
     before = model[0].weight.detach().clone()
     for m, optimiser in zip((model, other), optimisers, strict=True):
         for seed, p in enumerate(m.parameters()):
@@ -159,7 +162,7 @@ def test_muon_goes_on_where_it_was_saved() -> None:
     torch.manual_seed(0)
     models = [nn.Linear(5, 3) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
-    config = TrainConfig(optimiser="muon", lr=0.1)
+    config = TrainConfig(optimiser="muon", lr=0.1, precision="fp32")
     optimisers = [make_optimiser(model, config) for model in models]
 
     def update(number: int, seed: int) -> None:
@@ -178,12 +181,13 @@ def test_muon_goes_on_where_it_was_saved() -> None:
     assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
 
 
-def test_orthogonal_keeps_directions_and_evens_lengths() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_orthogonal_keeps_directions_and_evens_lengths(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     for shape in ((8, 30), (30, 8)):
         matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -2, shape[1]))
         u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-        lengths = (u.T @ orthogonal(matrix) @ v.T).diagonal()
+        lengths = (u.T @ orthogonal(matrix, dtype) @ v.T).diagonal()
         assert ((lengths > 0.6) & (lengths < 1.3)).all(), lengths
 
 

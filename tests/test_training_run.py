@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from lipsound2.config import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, sha256
 from lipsound2.tasks import load_config
-from lipsound2.training import checkpoint
+from lipsound2.training import checkpoint, precision
 from lipsound2.training.average import read_weights
 from lipsound2.training.train import train
 
@@ -34,6 +35,7 @@ CONFIG: dict[str, Any] = {
     "tensorboard": False,
     "log_every": 2,
     "keep_best": 2,
+    "precision": "fp32",  # the tests compare runs to a few digits
 }
 
 
@@ -193,6 +195,45 @@ def test_half_precision(toy: Toy, precision: str) -> None:
     assert bool(state["scaler"]) == (precision == "fp16")
 
 
+def test_fault_D1_auto_is_settled_once_and_pinned(
+    toy: Toy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "bf16_speed", lambda: 2.0)
+    exp = toy.train(precision="auto", max_epochs=1)
+    assert load_config(exp / "config.yaml").train.precision == "bf16"
+    assert "emulates" not in caplog.text
+    weights = sha256(exp / "model.safetensors")
+    # On another machine: what is done is done, and what goes on goes on as it began.
+    monkeypatch.setattr(precision, "bf16_speed", lambda: 0.1)
+    toy.train(precision="auto", max_epochs=1)
+    assert "nothing to do" in caplog.text
+    assert sha256(exp / "model.safetensors") == weights
+    toy.train(precision="auto", max_epochs=2)
+    assert "precision bf16: this processor emulates it, 10 times more slowly than float32" in caplog.text
+    assert load_config(exp / "config.yaml").train.precision == "bf16"
+    assert load_config(toy.train("new", precision="auto", init="exp") / "config.yaml").train.precision == "fp32"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's switch is for x86")
+def test_fault_D1_a_processor_without_bfloat16_trains_in_float32() -> None:
+    program = """
+import torch
+from lipsound2.models.layers import run_lstm
+from lipsound2.training.precision import best, bf16_speed
+assert best(torch.device("cpu")) == "fp32", bf16_speed()
+lstm = torch.nn.LSTM(8, 4)
+torch.manual_seed(1)
+with torch.autocast("cpu", torch.bfloat16):
+    run_lstm(lstm, torch.ones(3, 2, 8)).sum().backward()
+drawn = torch.rand(1)
+torch.manual_seed(1)
+assert torch.equal(torch.rand(1), drawn), "trying draws no number of the training's"
+assert lstm.weight_ih_l0.grad.abs().sum() > 0
+"""
+    old = {**ENVIRONMENT, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    subprocess.run([sys.executable, "-c", program], env=old, check=True, timeout=60)
+
+
 @pytest.mark.slow
 def test_compiled(toy: Toy) -> None:
     # The running average is evaluated as it is, which spares compiling for evaluation.
@@ -298,6 +339,29 @@ def test_a_signal_leaves_a_checkpoint(toy: Toy, number: int, status: int) -> Non
     assert sha256(stopped / "model.safetensors") == sha256(whole / "model.safetensors")
 
 
+def test_fault_D1_a_signal_is_answered_while_an_update_runs() -> None:
+    program = """
+import hashlib, logging
+from lipsound2.training.stop import StopSwitch
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+switch = StopSwitch()
+with switch.listen():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha512", b"", b"", 2_000_000)  # one step of the interpreter's, of seconds
+    print("over", flush=True)
+print(switch.signal, flush=True)
+"""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": ENVIRONMENT}
+    process = subprocess.Popen([sys.executable, "-c", program], **options)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # it is within that step
+    process.send_signal(signal.SIGTERM)
+    lines = process.communicate(timeout=90)[0].splitlines()
+    assert lines[0].startswith("SIGTERM: this update is finished and a checkpoint written")
+    assert lines[1:] == ["over", "15"]
+
+
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 90
     while not condition():
@@ -369,4 +433,5 @@ def test_the_log_tells_hours_to_the_end(toy: Toy) -> None:
     for words in ("M parameters on cpu", "hours to the end", "frames/s", "waiting for clips"):
         assert words in text
     assert "nan" not in text
+    assert "after 3 updates of" in text
     assert math.isfinite(yaml.safe_load((toy.folder / "exp" / "versions.yaml").read_text())["hours"])

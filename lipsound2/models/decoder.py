@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lipsound2.models import attention_loop as loop
 from lipsound2.models.attention import LocationAttention
-from lipsound2.models.layers import MaskedBatchNorm, lstm_cell, packed, xavier
+from lipsound2.models.layers import MaskedBatchNorm, lstm_cell, packed, run_lstm, xavier
 
 
 class Decoded(NamedTuple):
@@ -129,7 +129,7 @@ class Decoder(nn.Module):
             self.cuda_graph,
         )
         H = self.attention_lstm.hidden_size
-        said, _ = self.decoder_lstm(self.dropout(outputs))
+        said = run_lstm(self.decoder_lstm, self.dropout(outputs))
         frames = self.projection(torch.cat([self.dropout(said), outputs[..., H:].to(said.dtype)], dim=2))
         return Decoded(self._frames(frames), alignment.transpose(0, 1))
 

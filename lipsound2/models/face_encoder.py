@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from lipsound2.models.layers import MaskedBatchNorm, xavier
+from lipsound2.models.layers import MaskedBatchNorm, run_lstm, xavier
 from lipsound2.models.regressor import mask
 
 # Mean and spread of grey aligned faces of GRID, 0-1 scale, published with VCA-GAN; the paper does not say its own.
@@ -91,7 +91,7 @@ class FaceEncoder(nn.Module):
         if bool(torch.all(frames == video.shape[1])):
             for block in self.blocks:
                 x = block(x, None)
-            return self.lstm(x.transpose(1, 2).flatten(2))[0], frames
+            return run_lstm(self.lstm, x.transpose(1, 2).flatten(2)), frames
         # Beyond the end of each clip lie zeros, as they would if it were alone.
         valid = mask(frames, video.shape[1])
         x = x * valid[:, None, :, None, None]
@@ -99,7 +99,7 @@ class FaceEncoder(nn.Module):
             x = block(x, valid)
         x = x.transpose(1, 2).flatten(2)
         sequence = pack_padded_sequence(x, frames.cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.lstm(sequence)[0], batch_first=True, total_length=x.shape[1])
+        states, _ = pad_packed_sequence(run_lstm(self.lstm, sequence), batch_first=True, total_length=x.shape[1])
         return states, frames
 
 

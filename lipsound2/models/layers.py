@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+Sequence = TypeVar("Sequence", Tensor, PackedSequence)
 
 
 class MaskedBatchNorm(nn.Module):
@@ -68,6 +73,27 @@ def packed(weight: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
         laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
         return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
     return lambda x: F.linear(x, weight)
+
+
+def run_lstm(lstm: nn.LSTM, x: Sequence) -> Sequence:
+    """The states of an LSTM; in float32 where autocast asks for a type that this processor has no LSTM in."""
+    data = x.data if isinstance(x, PackedSequence) else x
+    wanted = torch.get_autocast_dtype("cpu")
+    if data.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _cpu_has_lstm(wanted):
+        with torch.autocast("cpu", enabled=False):
+            return lstm(x._replace(data=data.float()) if isinstance(x, PackedSequence) else data.float())[0]
+    return lstm(x)[0]
+
+
+@functools.cache
+def _cpu_has_lstm(dtype: torch.dtype) -> bool:
+    """Whether autocast's LSTM runs in this type on this processor, which only trying tells."""
+    try:
+        with torch.random.fork_rng([]), torch.autocast("cpu", dtype):  # no number of the training's is drawn
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
 
 
 def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

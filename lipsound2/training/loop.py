@@ -27,6 +27,7 @@ from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
 from lipsound2.training.optimiser import Player, RunningAverage, learning_rate
 from lipsound2.training.options import TrainConfig
+from lipsound2.training.precision import autocast
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.training.stop import StopAsked, StopSwitch
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _SMALLEST_SCALE = 2.0**-24
 _SHOWN = 10  # clips named in a message
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Loop:
     """A training under way.
 
     Args:
-        config: the trainer's options.
+        config: the trainer's options, `precision` settled.
         task: what is learned.
         model: the network on its device.
         clips: training and validation set.
@@ -227,7 +227,7 @@ class Loop:
     def _backward(self, batch: Batch, progress: float) -> Loss:
         """Add the gradient of one batch's loss sum to what is there; each player's with respect to itself alone."""
         device, task = self.world.device, self.task
-        with torch.autocast(device.type, _PRECISIONS[self.config.precision], enabled=self.config.precision != "fp32"):
+        with autocast(self.config.precision, device):
             if self.critic is None:
                 loss = task.loss(self.model, batch.to(device), progress)
             else:

@@ -21,6 +21,7 @@ from lipsound2.training.record import Record
 log = logging.getLogger(__name__)
 
 CURVES = "curves.tsv"
+_EARLY = 3  # updates of a run after which the hours to the end are told for the first time
 
 
 @dataclass
@@ -90,6 +91,7 @@ class Monitor:
         self._exp, self._record, self._log_every, self._tensorboard = exp, record, log_every, tensorboard
         self._events: Any = None
         self._resumed_at = update
+        self._updates = 0
         self._begun, self._begun_at = time.monotonic(), progress
         self._tally = _Tally()
         self._bar: tqdm[Any] | None = None
@@ -117,6 +119,7 @@ class Monitor:
         """
         tally = self._tally
         tally.add(facts)
+        self._updates += 1
         hours = self.hours_left(facts.progress)
         speed = tally.frames / tally.seconds
         self._advance_bar(facts, position, updates, f"{facts.loss:.4f}, {speed:.0f} frames/s, {hours:.2f} h to the end")
@@ -143,6 +146,14 @@ class Monitor:
             self._write_events(facts.update, numbers)
             self._record.note(facts.update, "running")
             self._tally = _Tally()
+        if self._updates == _EARLY and self._log_every > 1:
+            pace = (time.monotonic() - self._begun) / _EARLY
+            log.info(
+                "after %d updates of %.1f s each: about %.2f hours to the end, evaluations not counted",
+                _EARLY,
+                pace,
+                hours,
+            )
         if position == updates and not self._first_epoch_told:
             self._first_epoch_told = True
             log.info("after the first epoch of this run: %.2f hours to the end", hours)

@@ -8,7 +8,7 @@ the semi-orthogonal matrix nearest to the momentum instead. Steps are scaled to 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -19,7 +19,17 @@ _ADAMW_SIZE = 0.2  # root mean square of AdamW's steps at learning rate 1, as Li
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the groups with `muon: True`, whose parameters have two axes or more; AdamW for the others."""
+    """Muon for the groups with `muon: True`, whose parameters have two axes or more; AdamW for the others.
+
+    Args:
+        groups: of parameters.
+        dtype: what matrices are turned in; one the machine multiplies fast.
+        options: AdamW's.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], *, dtype: torch.dtype, **options: Any) -> None:
+        super().__init__(groups, **options)
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -48,17 +58,24 @@ class Muon(torch.optim.AdamW):
         # Matrices of one shape are turned together: half the time on a CPU, a few launches on a GPU.
         for shape, pairs in alike.items():
             size = -group["lr"] * _ADAMW_SIZE * max(shape) ** 0.5
-            for (parameter, _), step in zip(pairs, orthogonal(torch.stack([a for _, a in pairs])), strict=True):
+            steps = orthogonal(torch.stack([matrix for _, matrix in pairs]), self.dtype)
+            for (parameter, _), step in zip(pairs, steps, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(step.view_as(parameter), alpha=size)
 
 
-def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices (..., M, N) with the same singular vectors and all singular values near 1, by Newton-Schulz steps."""
+def orthogonal(matrices: Tensor, dtype: torch.dtype, steps: int = 5) -> Tensor:
+    """Matrices (..., M, N) with the same singular vectors and all singular values near 1, by Newton-Schulz steps.
+
+    Args:
+        matrices: float32.
+        dtype: of the products.
+        steps: of the iteration.
+    """
     a, b, c = _QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).bfloat16()
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(steps):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lipsound2.training.distributed import World
 from lipsound2.training.muon import Muon
 from lipsound2.training.options import TrainConfig
+from lipsound2.training.precision import DTYPES
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -38,9 +39,11 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    kind = Muon if turned else torch.optim.AdamW
+    present = [group for group in groups if group["params"]]
     betas = (config.betas[0], config.betas[1])
-    return kind([group for group in groups if group["params"]], lr=config.lr, betas=betas)
+    if turned:
+        return Muon(present, dtype=DTYPES[config.precision], lr=config.lr, betas=betas)
+    return torch.optim.AdamW(present, lr=config.lr, betas=betas)
 
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
@@ -70,7 +73,7 @@ class Player:
 
     Args:
         model: on its device.
-        config: the optimiser's options.
+        config: the optimiser's options, its precision settled.
 
     Attributes:
         model: the network.

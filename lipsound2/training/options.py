@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from lipsound2.errors import LipsoundError
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
 # What an experiment's config may change between two starts: keys that have no part in the weights, these and those of
 # the task, ...
 FREE = frozenset({"workers", "log_every", "checkpoint_minutes", "tensorboard"})
@@ -36,7 +38,9 @@ class TrainConfig:
         weight_decay: AdamW's, on matrices and kernels; never on biases, scales or buffers.
         betas: AdamW's.
         clip_grad: largest norm of an update's gradient; 0: not clipped.
-        precision: `fp32`, `bf16` (autocast), or `fp16` (autocast and loss scaling; GPUs only are fast at it).
+        precision: of products: `fp32`, `bf16` (autocast), `fp16` (autocast and loss scaling; GPUs only are fast at it),
+            or `auto`: bf16 where the machine that begins the training has it natively, else fp32. Muon's own products
+            are in it too.
         ema: decay per update of a running average of the weights, which is then what is evaluated and kept, such as
             0.999; 0: the weights themselves.
         valid_every: epochs between evaluations; the last epoch is always evaluated.
@@ -67,7 +71,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     betas: tuple[float, ...] = (0.9, 0.98)
     clip_grad: float = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "auto"
     ema: float = 0.0
     valid_every: int = 1
     patience: int = 0

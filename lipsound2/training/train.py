@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,7 @@ from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import Monitor, open_log
 from lipsound2.training.options import GROWING
+from lipsound2.training.precision import pinned, settled
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
@@ -62,14 +63,9 @@ def train(
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
             docs/cluster.md.
     """
-    run = load_config(config, override)
-    stamp = Stamp(
-        exp,
-        "train",
-        {key: value for key, value in run.mapping().items() if key not in run.free},
-        [train, valid, *run.task.inputs(dump)],
-    )
-    if stamp.fresh() and (exp / MODEL).exists():
+    run = pinned(load_config(config, override), exp)
+    inputs = [train, valid, *run.task.inputs(dump)]
+    if is_trained(run, exp, inputs):
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
         adopt(run, exp)
         return 0
@@ -83,16 +79,18 @@ def train(
 
         def trained() -> bool:
             look_again(exp)
-            return stamp.fresh() and (exp / MODEL).exists()
+            return is_trained(pinned(run, exp), exp, inputs)
 
         return slurm.follow(exp, command, ngpu, trained, lambda: checkpoint.existing(exp / checkpoint.FOLDER))
     if ngpu > 1 and not distributed.launched():
         return distributed.spawn(ngpu, command)
     switch = StopSwitch(patient=distributed.launched())
     with distributed.join(ngpu) as world, own(exp, world):
+        run = settled(run, world)
         prepare_torch(run, world)
         clips = run.task.datasets(DataDir(train), DataDir(valid), dump)
         loop = begin_or_resume(run, clips, world, exp, init, switch)
+        stamp = stamp_of(run, exp, inputs)
         with switch.listen(), write_down(run, loop, exp, given, stamp) as monitor:
             ended = loop.run(monitor)
             if ended and world.first:
@@ -102,6 +100,16 @@ def train(
     if distributed.launched():
         distributed.leave(status)
     return status
+
+
+def stamp_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Stamp:
+    """The mark of a training that has ended: of everything that its weights depend on."""
+    return Stamp(exp, "train", {key: value for key, value in run.mapping().items() if key not in run.free}, inputs)
+
+
+def is_trained(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> bool:
+    """Whether there is nothing left to do."""
+    return stamp_of(run, exp, inputs).fresh() and (exp / MODEL).exists()
 
 
 def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
@@ -171,8 +179,6 @@ def prepare_torch(run: RunConfig, world: World) -> None:
     torch.set_float32_matmul_precision("high" if run.train.tf32 else "highest")
     if world.device.type == "cpu":
         keep_freed_memory()
-    if run.train.precision == "fp16" and world.device.type == "cpu":
-        log.warning("precision fp16 on a CPU is very slow; fp32 or bf16 is meant for it")
 
 
 def begin_or_resume(

@@ -25,6 +25,8 @@ from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.qrnn import recurrence
 from lipsound2.tasks import load_config
 from lipsound2.tasks.pase import Stretches
+from lipsound2.training.distributed import World
+from lipsound2.training.precision import autocast, settled
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -72,7 +74,7 @@ def encoder(seconds: float, rounds: int) -> None:
 
 def update(rounds: int) -> None:
     """An update of the recipe, forward and backward and AdamW."""
-    run = load_config(ROOT / "egs/grid/conf/pase.yaml")
+    run = settled(load_config(ROOT / "egs/grid/conf/pase.yaml"), World(0, 1, torch.device("cpu")))
     model = run.task.build().train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
     pictures = run.task.settings.pictures
@@ -81,7 +83,7 @@ def update(rounds: int) -> None:
     batch = Stretches([str(n) for n in range(count)], sound, sound)
 
     def once() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=run.train.precision == "bf16"):
+        with autocast(run.train.precision, torch.device("cpu")):
             loss = run.task.loss(model, batch, 0.0)
         (loss.total / loss.weight).backward()
         optimiser.step()

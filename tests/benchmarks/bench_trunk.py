@@ -33,7 +33,9 @@ from lipsound2.tasks import load_config
 from lipsound2.tasks.speech import UtteranceBatch
 from lipsound2.tasks.word_windows import WindowBatch
 from lipsound2.tasks.words import UNKNOWN
+from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import make_optimiser
+from lipsound2.training.precision import autocast, settled
 
 TOKENS = WORDS = 50
 
@@ -168,7 +170,7 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: 
 
 def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> None:
     """A training step of a lip reader's config on noise: pictures a second, seconds, peak memory."""
-    run = load_config(path)
+    run = settled(load_config(path), World(0, 1, torch.device(device)))
     task = run.task
     ids = [str(number) for number in range(batch)]
     video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
@@ -188,7 +190,7 @@ def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> Non
     optimiser = make_optimiser(model, run.train)
 
     def once() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=run.train.precision == "bf16"):
+        with autocast(run.train.precision, torch.device(device)):
             loss = task.loss(model, clips, 0.5)
         (loss.total / loss.weight).backward()
         optimiser.step()

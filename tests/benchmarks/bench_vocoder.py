@@ -41,6 +41,7 @@ from lipsound2.speaking.vocoding import Vocoder, speak_long
 from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import Player
+from lipsound2.training.precision import autocast, settled
 
 NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {
     "HiFi-GAN V1": lambda mel: HifiGan(HifiGanConfig(), mel),
@@ -113,7 +114,7 @@ def compare_speed(seconds: float, repeats: int, device: str, threads: int) -> No
 
 def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str) -> str:
     """One row: a step with critics, one without, and the memory."""
-    run = load_config(config)
+    run = settled(load_config(config), World(0, 1, torch.device(device)))
     data = DataDir(train)
     clips, _ = run.task.datasets(data, data, dump)
     players = [Player(network.to(device), run.train) for network in (run.task.build(), run.task.critic()) if network]
@@ -128,7 +129,7 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
         for player in players:
             player.begin(run.train.lr)
         networks = [player.model for player in players]
-        with torch.autocast(device, torch.bfloat16, enabled=run.train.precision == "bf16"):
+        with autocast(run.train.precision, torch.device(device)):
             task = run.task.duel if len(players) == 2 else run.task.loss
             loss = task(*networks, batch, progress)
         if loss.critic is not None:
