@@ -43,7 +43,7 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     if turned:
-        _turn(path, turned)
+        set_matrix(path, *{90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[turned])
     return path
 
 
@@ -59,14 +59,14 @@ def _frame(picture: np.ndarray, pix_fmt: str) -> av.VideoFrame:
     return frame
 
 
-def _turn(path: Path, degrees: int) -> None:
-    """Write a display matrix into the track's header, as a phone does."""
+def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Write a display matrix into an MP4 file, as a phone does: (x, y) is shown at (a x + c y, b x + d y)."""
     one = 0x10000
-    cos, sin = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    data[at : at + 36] = struct.pack(">9i", cos, sin, 0, -sin, cos, 0, 0, 0, 0x40000000)
+    data[at : at + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 0x40000000)
     path.write_bytes(data)
+    return path
 
 
 def levels(numbers: Sequence[int], size: tuple[int, int] = (64, 96)) -> list[np.ndarray]:

@@ -285,8 +285,10 @@ def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:
     notes = [f"{timeline.width}x{timeline.height}"]
     if abs(timeline.fps - RATE) > 0.01 * RATE:
         notes.append(f"{timeline.fps:.2f} -> {RATE:g} a second")
-    if source is not None and source.turns:
-        notes.append(f"turned by {360 - 90 * source.turns} degrees clockwise")
+    if source is not None and str(source.orientation):
+        notes.append(str(source.orientation))
     if source is not None and source.interlaced:
         notes.append("deinterlaced")
+    if source is not None:
+        notes.extend(source.notes)
     return tuple(notes)

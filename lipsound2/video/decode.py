@@ -1,30 +1,36 @@
 """Any video file as pictures on a 25 fps grid, by time stamps and upright.
 
-Frame i of the grid is the source frame nearest to t0 + i / 25, t0 being the time stamp of the first picture. Pictures
-stay YUV, as the decoder left them: crops need the luma plane only, the detector needs RGB on few of them.
+Frame i of the grid is the source frame nearest to t0 + i / 25, t0 being the time stamp of the first picture. Of a
+source of more than 40 pictures a second it is the one nearest to the middle of these 40 ms, t0 + (i + 1/2) / 25.
+Pictures stay YUV, as the decoder left them: crops need the luma plane only, the detector needs RGB on few of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.filter
-import av.logging
 import numpy as np
-from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
 
-from lipsound2.errors import ClipFailure
+from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.media.clock import LONGEST_PAUSE
+from lipsound2.media.opening import Media, ffmpeg_log, opened, shown
+from lipsound2.media.tracks import tracks
 from lipsound2.video.picture import Picture
+from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
 RATE = 25.0
-_LONGEST_GAP = 60.0  # seconds between two pictures; more is a broken time stamp, not a still picture
+_FAST = 40.0  # pictures a second; faster sources give the picture in the middle of each 1/25 s
+_GREY = ("gray", "ya8", "ya16", "mono")
 _LOG_LINES = 4  # of ffmpeg's that a verdict quotes
+_THIN = 8.0  # a pixel that is said to be so many times as wide as high, or the reverse, is a damaged header
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,26 @@ class Decoded:
     """A picture in the decoder's memory, which holds up the decoder's reuse of it: copy and drop it."""
 
     frame: av.VideoFrame
-    turns: int
+    orientation: Orientation
     aspect: float  # width of a pixel / its height
     reformatter: VideoReformatter
 
     @property
     def full_range(self) -> bool:
-        """Whether black is 0 and white 255; else they are 16 and 235."""
-        return self.frame.format.name.startswith("yuvj") or self.frame.color_range == ColorRange.JPEG
+        """Whether black is 0 and white 255; else they are 16 and 235. Grey ones that do not say are full."""
+        name, said = self.frame.format.name, self.frame.color_range
+        return (
+            said == ColorRange.JPEG or name.startswith("yuvj") or (said != ColorRange.MPEG and name.startswith(_GREY))
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of the array `copy` fills: (H * 3 / 2, W), square pixels, even sides."""
-        width = max(2, round(self.frame.width * self.aspect)) & ~1
-        return (self.frame.height & ~1) * 3 // 2, width
+        return max(2, self.frame.height & ~1) * 3 // 2, max(2, self._width & ~1)
+
+    @property
+    def _width(self) -> int:
+        return max(2, round(self.frame.width * self.aspect))
 
     def copy(self, out: np.ndarray) -> Picture:
         """The picture in memory of one's own.
@@ -75,7 +87,7 @@ class Decoded:
         rows, width = out.shape
         height = rows * 2 // 3
         frame = self.frame
-        if frame.format.name not in ("yuv420p", "yuvj420p") or round(frame.width * self.aspect) != frame.width:
+        if frame.format.name not in ("yuv420p", "yuvj420p") or self._width != frame.width or height > frame.height:
             levels = ColorRange.JPEG if self.full_range else ColorRange.MPEG
             frame = self.reformatter.reformat(
                 frame,
@@ -94,24 +106,24 @@ class Decoded:
             rows_of_plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             flat[at : at + w * h].reshape(h, w)[:] = rows_of_plane[:h, :w]
             at += w * h
-        return Picture(out, self.full_range, self.turns)
+        return Picture(out, self.full_range, self.orientation)
 
     def rgb(self) -> np.ndarray:
         """The picture, upright, in colour: (H, W, 3) uint8."""
-        shown = self.reformatter.reformat(
+        converted = self.reformatter.reformat(
             self.frame,
-            width=max(2, round(self.frame.width * self.aspect)),
+            width=self._width,
             format="rgb24",
             src_color_range=ColorRange.JPEG if self.full_range else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
-        return np.ascontiguousarray(np.rot90(shown.to_ndarray(), self.turns))
+        return np.ascontiguousarray(self.orientation.apply(converted.to_ndarray()))
 
 
 @dataclass
 class Source:
-    """Pictures of one file on the grid, read as a stream.
+    """Pictures of one file, read as a stream: on the grid, or as they come (`timed`).
 
     Iterating decodes from the start and yields one `Decoded` per grid frame (the same object again where the source is
     slower). `timeline` and the counts stand when the iteration has ended.
@@ -123,7 +135,9 @@ class Source:
         decoded: source pictures.
         damaged: packets the decoder refused and pictures it marked as corrupt.
         interlaced: whether fields were woven into frames (they are deinterlaced then).
-        turns: quarter turns counter-clockwise that made the pictures upright.
+        orientation: what made the pictures upright.
+        left_out: pictures whose time stamp is not after the one before.
+        notes: what else was found: further tracks, clocks that start anew.
         log: what ffmpeg had to say, each line once.
     """
 
@@ -133,99 +147,110 @@ class Source:
     decoded: int = 0
     damaged: int = 0
     interlaced: bool = False
-    turns: int = 0
+    orientation: Orientation = UPRIGHT
+    left_out: int = 0
+    notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    _middle: float = 0.0  # what is added to a grid point of a fast source
 
     def __iter__(self) -> Iterator[Decoded]:
-        self.decoded = self.damaged = 0
-        self.log = []
-        return self._on_grid(self._timed())
+        return self._on_grid(self.timed())
 
     def failure(self, reason: str, detail: str) -> ClipFailure:
         """A verdict that carries ffmpeg's own words."""
         words = "; ".join(self.log[:_LOG_LINES])
-        return ClipFailure(reason, f"{self.path}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
+        return ClipFailure(reason, f"{shown(self.path)}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
 
-    def _timed(self) -> Iterator[tuple[float, float, Decoded]]:
-        """Source pictures with time stamp and length in seconds, times increasing."""
-        if not self.path.exists():
-            raise self.failure("unreadable", "no such file")
-        if self.path.stat().st_size == 0:
-            raise self.failure("unreadable", "the file is empty (0 bytes)")
-        try:
-            with _ffmpeg_log(self.log):
-                container = av.open(str(self.path), metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
-            raise self.failure("unreadable", f"cannot be opened: {error.strerror or error}") from error
-        with container:
-            streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-            if not streams:
-                kinds = ", ".join(s.type for s in container.streams) or "none"
+    def timed(self) -> Iterator[tuple[float, float, Decoded]]:
+        """Source pictures with time stamp and length in seconds, times increasing.
+
+        Raises:
+            ClipFailure: `unreadable`, or `no-video`.
+            OSError, MemoryError: the machine failed, not the file.
+        """
+        self.decoded = self.damaged = self.left_out = 0
+        self.log.clear()
+        number, count = 0, 1
+        # A track of which nothing can be decoded gives way to the next one.
+        while not self.decoded and number < count:
+            count = yield from self._track(number)
+            number += 1
+        if not self.decoded:
+            raise self.failure("unreadable", "no picture could be decoded")
+
+    def _track(self, number: int) -> Generator[tuple[float, float, Decoded], None, int]:
+        """The pictures of one track, counted in order of preference; returns how many there are."""
+        with opened(self.path, self.log) as media:
+            found = tracks(media.container, "video")
+            if not found.words:
+                kinds = ", ".join(s.type for s in media.container.streams) or "none"
                 raise self.failure("no-video", f"no video stream; streams found: {kinds}")
-            stream = streams[0]
+            if not found.known:
+                raise self.failure("unreadable", found.unknown())
+            stream = found.known[number]
+            assert isinstance(stream, VideoStream)
             # One thread: clips are shared out over worker processes, and what ffmpeg logs arrives in this thread.
             stream.codec_context.thread_count = 1
-            step = 1 / float(stream.average_rate) if stream.average_rate else 1 / self.rate
+            rate = float(stream.average_rate or 0)
+            step = 1 / (rate or self.rate)
+            self._middle = 0.5 / self.rate if rate > _FAST / RATE * self.rate else 0.0
             aspect = float(stream.sample_aspect_ratio or 1)
+            aspect = aspect if 1 / _THIN <= aspect <= _THIN else 1.0
             last = -math.inf
             reformatter = VideoReformatter()
-            for frame in self._deinterlaced(self._frames(container, stream), stream):
+            for frame in self._deinterlaced(self._frames(media, stream)):
                 clock = float(frame.time_base) if frame.time_base else 0.0
                 time = frame.pts * clock if frame.pts is not None else max(0.0, last + step)
                 if time <= last:
-                    continue  # a repeated or backward time stamp of a damaged stream
-                if last > -math.inf and time - last > _LONGEST_GAP:
+                    self.left_out += 1  # a repeated or backward time stamp of a damaged stream
+                    continue
+                if last > -math.inf and time - last > LONGEST_PAUSE:
                     raise self.failure("unreadable", f"time stamps jump from {last:.2f} s to {time:.2f} s")
                 self.decoded += 1
-                yield time, frame.duration * clock or step, Decoded(frame, self.turns, aspect, reformatter)
+                self.orientation = orientation_of(frame)
+                yield time, frame.duration * clock or step, Decoded(frame, self.orientation, aspect, reformatter)
                 last = time
+            self.notes = [found.told(stream)] if len(found.words) > 1 else []
+            if media.clock.anew:
+                places = ", ".join(f"{place:.2f} s" for place in media.clock.anew[:_LOG_LINES])
+                self.notes.append(f"joined recordings: the clock starts anew at {places}")
+            if self.left_out:
+                self.notes.append(f"{self.left_out} pictures out of time left out")
+            return len(found.known)
 
-    def _frames(
-        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
-    ) -> Iterator[av.VideoFrame]:
-        packets = container.demux(stream)
-        first = True
-        while True:
-            with _ffmpeg_log(self.log):
+    def _frames(self, media: Media, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        for packet in media.packets():
+            if packet.stream is not stream:
+                continue
+            with ffmpeg_log(self.log):
                 try:
-                    packet = next(packets)
-                except StopIteration:
-                    return
+                    frames = stream.decode(packet)
                 except av.FFmpegError as error:
-                    # What came before a broken end is still good.
-                    self.log.append(f"reading stopped: {error.strerror}")
-                    self.damaged += 1
-                    return
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError as error:
+                    if machine_trouble(error):
+                        raise
                     self.damaged += 1
                     self.log += [line for line in [str(error.strerror)] if line not in self.log]
                     continue
             for frame in frames:
                 self.damaged += bool(frame.is_corrupt)
-                if first:
-                    self.turns = round(frame.rotation / 90) % 4 if SideData.DISPLAYMATRIX in frame.side_data else 0
-                    first = False
                 yield frame
+        self.damaged += bool(media.broken)
 
-    def _deinterlaced(
-        self, frames: Iterator[av.VideoFrame], stream: av.video.stream.VideoStream
-    ) -> Iterator[av.VideoFrame]:
+    def _deinterlaced(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Frames with woven fields through yadif, the others as they are."""
         graph: av.filter.Graph | None = None
+        made_for: tuple[int, int, str] | None = None
         for frame in frames:
-            if graph is None and frame.interlaced_frame:
-                self.interlaced = True
-                graph = av.filter.Graph()
-                graph.link_nodes(
-                    graph.add_buffer(template=stream, time_base=stream.time_base),
-                    graph.add("yadif", "mode=send_frame:deint=interlaced"),
-                    graph.add("buffersink"),
-                ).configure()
-            if graph is None:
+            if graph is None and not frame.interlaced_frame:
                 yield frame
                 continue
+            self.interlaced = True
+            kind = (frame.width, frame.height, frame.format.name)
+            if graph is None or kind != made_for:
+                if graph is not None:
+                    graph.vpush(None)
+                    yield from _pull(graph)
+                graph, made_for = _yadif(frame), kind
             graph.vpush(frame)
             yield from _pull(graph)
         if graph is not None:
@@ -241,17 +266,17 @@ class Source:
                 start = time
             else:
                 # Every point of the grid that is nearer to the held picture than to this one.
-                while start + emitted / self.rate <= (before + time) / 2 + 1e-9:
+                aim = start + (self._middle if time - before < 1.2 / _FAST else 0.0)
+                while aim + emitted / self.rate <= (before + time) / 2 + 1e-9:
                     yield held
                     emitted += 1
             held, before, end = picture, time, time + length
-        if held is None:
-            raise self.failure("unreadable", "no picture could be decoded")
+        assert held is not None  # `timed` says so itself
         while emitted < max(1, round((end - start) * self.rate)):
             yield held
             emitted += 1
         height, width = held.shape[0] * 2 // 3, held.shape[1]
-        if held.turns % 2:
+        if held.orientation.lying:
             width, height = height, width
         self.timeline = Timeline(start, emitted, self.decoded / (end - start), width, height)
 
@@ -278,21 +303,20 @@ def read_video(path: Path | str, *, rate: float = RATE) -> tuple[np.ndarray, Tim
     return np.stack(pictures), source.timeline
 
 
-@contextlib.contextmanager
-def _ffmpeg_log(lines: list[str]) -> Iterator[None]:
-    """Collect what ffmpeg warns of in this thread, each line once."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
-    captured: list[tuple[int, str, str]] = []
-    try:
-        with av.logging.Capture() as captured:
-            yield
-    finally:
-        av.logging.set_level(level)
-        for _, name, message in captured:
-            line = f"{name}: {message.strip()}"
-            if line not in lines:
-                lines.append(line)
+def _yadif(frame: av.VideoFrame) -> av.filter.Graph:
+    """What makes whole pictures of woven fields, for frames like this one."""
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base or Fraction(1, 90_000),
+        ),
+        graph.add("yadif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph
 
 
 def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:

@@ -8,6 +8,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from lipsound2.video.upright import UPRIGHT, Orientation
+
 _TO_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 _TO_TELEVISION = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
@@ -37,22 +39,22 @@ class Picture:
     Attributes:
         planes: (H * 3 / 2, W) uint8, the planes Y, U, V one below the other (I420).
         full_range: see `Still`.
-        turns: quarter turns counter-clockwise that make it upright.
+        orientation: what makes it upright.
     """
 
     planes: np.ndarray
     full_range: bool
-    turns: int
+    orientation: Orientation = UPRIGHT
 
     @property
     def size(self) -> tuple[int, int]:
         """See `Still`."""
         height, width = self.planes.shape[0] * 2 // 3, self.planes.shape[1]
-        return (height, width) if self.turns % 2 else (width, height)
+        return (height, width) if self.orientation.lying else (width, height)
 
     def luma(self) -> np.ndarray:
         """See `Still`."""
-        return _upright(self.planes[: self.planes.shape[0] * 2 // 3], self.turns)
+        return self.orientation.apply(self.planes[: self.planes.shape[0] * 2 // 3])
 
     def rgb(self, longest: int) -> np.ndarray:
         """See `Still`."""
@@ -75,7 +77,7 @@ class Picture:
         if self.full_range:
             planes = planes.copy()
             planes[: len(planes) * 2 // 3] = cv2.LUT(planes[: len(planes) * 2 // 3], _TO_TELEVISION)
-        return _upright(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), self.turns)
+        return self.orientation.apply(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420))
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,3 @@ def to_full_range(luma: np.ndarray, full_range: bool) -> np.ndarray:
 
 def _factor(side: int, longest: int) -> int:
     return max(1, -(-side // longest))
-
-
-def _upright(picture: np.ndarray, turns: int) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -1,0 +1,234 @@
+"""The one way into a media file: a regular file of this machine, opened as such, whatever its name or content asks for.
+
+ffmpeg takes `http://...`, `concat:...` and `%03d.png` for addresses and patterns, waits for pipes, and follows lists to
+other files. Here it is given the bytes of one file, without its name, and every further file it asks for is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import av.logging
+from av.container import InputContainer
+
+from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.media.clock import Clock
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+_READ = 1 << 18  # bytes ffmpeg asks for at once
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+@dataclass
+class Media:
+    """An open file.
+
+    Attributes:
+        path: of it.
+        container: ffmpeg's view of it.
+        log: what ffmpeg had to say, each line once.
+        clock: of its tracks, as far as `packets` came.
+        broken: why reading ended before the end of the file; empty: it did not.
+    """
+
+    path: Path
+    container: InputContainer
+    log: list[str]
+    file: _File
+    clock: Clock = field(default_factory=Clock)
+    broken: str = ""
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Packets of all pictures and sounds, in the file's order and on one clock; an empty one ends each track.
+
+        Whoever reads the pictures and whoever reads the sound sees the same packets, and so the same clock.
+
+        Raises:
+            ClipFailure: `unreadable`: the clock leaves more out than can be filled.
+            OSError, MemoryError: the machine failed, not the file.
+        """
+        streams = [each for each in (*self.container.streams.video, *self.container.streams.audio) if not cover(each)]
+        packets = self.container.demux(streams)
+        while True:
+            with ffmpeg_log(self.log):
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    self._check()
+                    return
+                except av.FFmpegError as error:
+                    self._check()
+                    if machine_trouble(error):
+                        raise
+                    # What came before a broken end is still good.
+                    self.broken = f"reading stopped: {error.strerror}"
+                    self.log.append(self.broken)
+                    return
+            self._check()
+            try:
+                self.clock.place(packet)
+            except ValueError as error:
+                raise ClipFailure("unreadable", f"{shown(self.path)}: {error}") from error
+            yield packet
+
+    def _check(self) -> None:
+        if self.file.trouble is not None:
+            raise self.file.trouble
+
+
+@contextlib.contextmanager
+def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
+    """Open a media file for reading.
+
+    Args:
+        path: a file of this machine; names that look like addresses, options or patterns are names.
+        log: list that ffmpeg's words are added to.
+
+    Raises:
+        ClipFailure: `unreadable`: no such file, no regular file, nothing ffmpeg knows, or a list of other files.
+        OSError, MemoryError: the machine failed, not the file.
+    """
+    log = [] if log is None else log
+    asked: list[str] = []
+
+    def other(url: str, _flags: int, _options: dict[str, str]) -> io.BytesIO:
+        asked.append(url)
+        return io.BytesIO()
+
+    with contextlib.closing(_File(path)) as file:
+        try:
+            with ffmpeg_log(log):
+                container = av.open(
+                    file,
+                    metadata_errors="replace",
+                    buffer_size=_READ,
+                    container_options={"protocol_whitelist": "none"},
+                    io_open=other,
+                )
+        except av.FFmpegError as error:
+            if file.trouble is not None:
+                raise file.trouble from error
+            if machine_trouble(error):
+                raise
+            _only_itself(path, asked, log)
+            words = f" (ffmpeg: {'; '.join(log[:4])})" if log else ""
+            raise ClipFailure("unreadable", f"{shown(path)}: cannot be opened: {error.strerror}{words}") from error
+        assert isinstance(container, InputContainer)
+        with container:
+            _only_itself(path, asked, log)
+            yield Media(Path(path), container, log, file)
+
+
+def cover(stream: av.stream.Stream) -> bool:
+    """Whether a track is a picture on the cover, a thumbnail or a still: no film."""
+    kinds = av.stream.Disposition
+    return bool(stream.disposition & (kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image))
+
+
+def shown(path: Path | str) -> str:
+    """A path as it can be printed and written down: bytes that are no UTF-8 as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def ffmpeg_log(lines: list[str]) -> Iterator[None]:
+    """Collect what ffmpeg warns of in this thread, each line once."""
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)  # what is held back would be told of the next file
+    captured: list[tuple[int, str, str]] = []
+    try:
+        with av.logging.Capture() as captured:
+            yield
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
+        for _, name, message in captured:
+            line = f"{name}: {message.strip()}"
+            if line not in lines:
+                lines.append(line)
+
+
+def _only_itself(path: Path | str, asked: list[str], log: list[str]) -> None:
+    """Refuse what is made of other files: play lists, lists of segments, patterns."""
+    if asked or any("not on whitelist" in line for line in log):
+        names = f" ({asked[0][:80]!r})" if asked else ""
+        raise ClipFailure(
+            "unreadable", f"{shown(path)}: a list that names other files{names}; give the media file itself"
+        )
+
+
+class _File:
+    """The bytes of a file, for ffmpeg.
+
+    ffmpeg takes an error of the disk for the end of the file: it is kept here, and raised by who reads.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        self._file = io.FileIO(_descriptor(path), "rb")
+        # The suffix helps ffmpeg where the content leaves a doubt; nothing else of the name is told.
+        suffix = Path(path).suffix
+        self.name = "media" + (suffix if _SUFFIX.fullmatch(suffix) else "")
+        self.trouble: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        try:
+            return self._file.read(size) or b""
+        except OSError as error:
+            self.trouble = OSError(error.errno, error.strerror, shown(self._path))
+            return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move; a place before the file, which damaged files ask for, is its beginning."""
+        return self._file.seek(max(offset, 0) if whence == 0 else offset, whence)
+
+    def tell(self) -> int:
+        """Where reading goes on."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+
+def _descriptor(path: Path | str) -> int:
+    """A regular file, open for reading. Never waits, as pipes would make one wait."""
+    name = shown(path)
+    try:
+        status = Path(path).stat()
+        found = next((words for test, words in _KINDS if test(status.st_mode)), "")
+        if found:
+            raise ClipFailure("unreadable", f"{name}: is {found}, a media file is wanted")
+        if not status.st_size:
+            raise ClipFailure("unreadable", f"{name}: the file is empty (0 bytes)")
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        hint = "; addresses are not fetched, only files of this machine are read" if _ADDRESS.match(str(path)) else ""
+        raise ClipFailure("unreadable", f"{name}: no such file{hint}") from error
+    except OSError as error:
+        if machine_trouble(error):
+            raise
+        raise ClipFailure("unreadable", f"{name}: cannot be opened: {error.strerror}") from error
+    except ValueError as error:  # a zero byte inside the name
+        raise ClipFailure("unreadable", f"{str(path)!r}: no name of a file: {error}") from error

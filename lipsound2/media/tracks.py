@@ -1,0 +1,91 @@
+"""Which track of a file is meant: the one marked as default, else the best, among those that can be decoded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from lipsound2.errors import ClipFailure
+from lipsound2.media.opening import cover, opened, shown
+
+# Tracks beside the film's own: comments, descriptions for the blind, mixes for the deaf.
+_BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
+_KINDS = {"video": "picture", "audio": "sound"}
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The tracks of one kind, covers and thumbnails left out.
+
+    Attributes:
+        kind: video or audio.
+        known: those that can be decoded, the best first.
+        words: stream number -> what it is, of all.
+    """
+
+    kind: Literal["video", "audio"]
+    known: list[Stream] = field(default_factory=list)
+    words: dict[int, str] = field(default_factory=dict)
+
+    def unknown(self) -> str:
+        """The tracks that cannot be decoded, in words; empty when there are none."""
+        known = {stream.index for stream in self.known}
+        return ", ".join(words for index, words in self.words.items() if index not in known)
+
+    def told(self, taken: Stream) -> str:
+        """Which of several was taken, in words; empty when there is one."""
+        if len(self.words) < 2:
+            return ""
+        others = ", ".join(words for index, words in self.words.items() if index != taken.index)
+        return f"{len(self.words)} {_KINDS[self.kind]} tracks, taken: {self.words[taken.index]}; not taken: {others}"
+
+
+def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks:
+    """The tracks of one kind, the best first: default ones before others, the film's own before those beside it, then
+    large pictures or many channels and high rates before small ones, then in the file's order."""
+    found = Tracks(kind)
+    streams = [each for each in container.streams if each.type == kind and not cover(each)]
+    found.words.update((each.index, _words(container, each)) for each in streams)
+    found.known.extend(sorted((each for each in streams if each.codec_context is not None), key=_rank))
+    return found
+
+
+def has_pictures(path: Path | str) -> bool:
+    """Whether a file has a track of pictures, a cover not counted; else it has one of sound.
+
+    Raises:
+        ClipFailure: `unreadable`: it cannot be opened, or holds neither.
+    """
+    with opened(path) as media:
+        videos, sounds = (tracks(media.container, kind).words for kind in ("video", "audio"))
+        if not videos and not sounds:
+            raise ClipFailure("unreadable", f"{shown(path)}: holds neither pictures nor sound")
+        return bool(videos)
+
+
+def _rank(stream: Stream) -> tuple[bool, bool, int, int, int]:
+    first = (not stream.disposition & Disposition.default, bool(stream.disposition & _BESIDE))
+    if isinstance(stream, VideoStream):
+        return (*first, -stream.width * stream.height, 0, stream.index)
+    assert isinstance(stream, AudioStream)
+    return (*first, -stream.channels, -stream.rate, stream.index)
+
+
+def _words(container: InputContainer, stream: Stream) -> str:
+    """A track as ffmpeg describes it: `stream 3: h264 480x270`."""
+    if isinstance(stream, VideoStream) and stream.codec_context is not None:
+        what = f"{stream.codec_context.name} {stream.width}x{stream.height}"
+    elif isinstance(stream, AudioStream) and stream.codec_context is not None:
+        what = f"{stream.codec_context.name} {stream.rate} Hz, {stream.channels} channels"
+    else:
+        # Only ffmpeg's own listing knows the tag of a codec that it has no decoder for.
+        listed = re.search(rf"Stream #0:{stream.index}\b.*?: (?:Video|Audio): (.*)", container.dumps_format())  # type: ignore[attr-defined]
+        what = f"codec {listed[1].split(',')[0].strip() if listed else 'none'} unknown to this build of ffmpeg"
+    return f"stream {stream.index} ({what})" if stream.codec_context is not None else f"stream {stream.index}: {what}"
