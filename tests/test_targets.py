@@ -196,7 +196,7 @@ def test_sound_that_is_no_number_is_told():
         ({"target": "pase"}, "--target pase: expected 'pase:EXP'"),
         ({"target": "pase:/nowhere"}, "/nowhere: no experiment or pack"),
         ({"target": "pase:grid-s1-parallel"}, "is of the task 'regress', wanted one of 'pase'"),
-        ({"target": "logmel", "name": "a/b"}, "--name a/b: expected a word that can name a folder"),
+        ({"target": "logmel", "name": "a/b"}, "--name a/b: cannot name a folder: it has a '/'"),
         ({"target": "logmel", "surveyed": 0}, "--surveyed: expected 1 or more clips, found 0"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipsound2.data.names import no_file_name
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 
@@ -33,7 +34,8 @@ def read_lists(folder: Path) -> Lists:
     """Read every `*.tsv` of a folder.
 
     Raises:
-        LipsoundError: no list there, a line with another number of columns, an id twice, or pairs without their set.
+        LipsoundError: no list there, one whose name cannot be a folder's, a line with another number of columns, an id
+            twice, or pairs without their set.
     """
     files = sorted(folder.glob("*.tsv"))
     if not files:
@@ -41,6 +43,8 @@ def read_lists(folder: Path) -> Lists:
     lists = Lists()
     unplaced: dict[str, tuple[Path, dict[str, str]]] = {}
     for path in files:
+        if why := no_file_name(path.stem) or ("it begins with a dash" if path.name.startswith("-") else ""):
+            raise LipsoundError(f"{path}: '{path.stem}' cannot name a set: {why}; rename the list or remove it")
         rows = _rows(path)
         if rows and len(next(iter(rows.values()))) == 1:
             unplaced[path.stem] = path, {id: fields[0] for id, fields in rows.items()}

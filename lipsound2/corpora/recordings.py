@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipsound2.data.names import no_file_name
 from lipsound2.data.tables import BLANKS, is_pipe, is_text
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, machine_trouble
@@ -101,6 +102,8 @@ class Recordings:
         problem = None
         if not id or id.split() != [id] or not is_text(id):
             problem = ("not-an-id", f"the id would be {id!a}; an id has no blanks and is UTF-8: rename the file")
+        elif why := no_file_name(id) or no_file_name(recording.speaker):
+            problem = ("not-an-id", f"the id '{id}' of '{recording.speaker}' cannot name a file: {why}; rename it")
         elif not all(_fits_table(path) for path in (recording.video, recording.wav)):
             problem = (
                 "not-a-path",

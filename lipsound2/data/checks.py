@@ -299,9 +299,10 @@ def _speakers(dir: Path, utt2spk: Table, repair: str) -> Iterator[Problem]:
 
 
 def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Problem]:
-    """Numbers that are none."""
+    """Ids that cannot name a file, and numbers that are none."""
     drops = f"{repair} (drops the clip)"
     for name, wanted in (
+        ("utt2spk", "an id that can name a file"),
         ("utt2num_frames", "a whole number above 0"),
         ("segments", "'recording start end' in seconds"),
         ("word_times", "'start end word ...' in seconds"),
@@ -312,7 +313,9 @@ def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Pr
 
 def _improper(name: str, table: Table) -> Iterator[tuple[str, str]]:
     """Keys and values of rows that hold no proper value."""
-    if name == "utt2num_frames":
+    if name == "utt2spk":
+        yield from ((key, why) for key, why in table.names.odd())
+    elif name == "utt2num_frames":
         for place in np.flatnonzero(whole_numbers(table.lines.values()) <= 0).tolist():
             yield table.names[place], table.lines.value(place)
     elif name in ("segments", "word_times"):

@@ -69,9 +69,18 @@ class DataDir:
         return self.table("text")
 
     def table(self, name: str) -> Table:
-        """Any table of the folder; empty when the file is absent."""
+        """Any table of the folder; empty when the file is absent.
+
+        Raises:
+            LipsoundError: it cannot be read; a key, from which files are named, that cannot be part of a file's name.
+        """
         path = self.path / name
-        return read_table(path) if path.exists() else as_table(path, {})
+        table = read_table(path) if path.exists() else as_table(path, {})
+        for key, why in table.names.odd():
+            raise LipsoundError(
+                f"{path}: '{key}' cannot name a file: {why}; drop the clip with: lipsound2 fix {self.path}"
+            )
+        return table
 
     @staticmethod
     def write(
@@ -105,6 +114,8 @@ class DataDir:
         if not utt2spk:
             raise LipsoundError(f"{path}: a data dir needs at least one clip")
         speakers = as_table(path / "utt2spk", utt2spk)
+        for name, why in speakers.names.odd():
+            raise LipsoundError(f"{path / 'utt2spk'}: the id '{name}' cannot name a file: {why}; choose another id")
         for name, table in content.items():
             if name in MEDIA and "segments" in content:
                 continue  # these are keyed by recording

@@ -13,6 +13,26 @@ import numpy as np
 
 _CHUNK = 1 << 16  # ids decoded at a time
 _LONGEST_NUMBER = 18  # digits that surely fit int64
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a file has a suffix and a temporary name too
+
+
+def no_file_name(name: str) -> str:
+    """Why an id, or the name of a speaker, a set or a kind, cannot be part of a file's name; empty when it can.
+
+    Such names come out of data and become files (`<id>.wav`) and folders: `../x` must not reach out of its folder.
+    """
+    if not name:
+        return "it is empty"
+    if "/" in name:
+        return "it has a '/' in it"
+    if name != name.strip():
+        return "it has a blank at an end"
+    if name.startswith("."):
+        return "it begins with a dot"
+    if any(mark < " " or mark == "\x7f" for mark in name):
+        return "it has a control character in it"
+    length = len(name.encode("utf-8", "surrogateescape"))
+    return f"it has {length} bytes, at most {_LONGEST_NAME} are taken" if length > _LONGEST_NAME else ""
 
 
 class Names(Sequence[str]):
@@ -69,6 +89,17 @@ class Names(Sequence[str]):
             return -1  # and numpy would widen all the keys to compare
         place = int(self.keys.searchsorted(np.array(wanted, self.keys.dtype)))
         return place if place < len(self.keys) and self.keys[place] == wanted else -1
+
+    def odd(self) -> list[tuple[str, str]]:
+        """Those that cannot be part of a file's name, each with the reason of `no_file_name`."""
+        if not len(self):
+            return []
+        marks = np.ascontiguousarray(self.keys).view(np.uint8).reshape(len(self), self.keys.itemsize)
+        found = (marks == ord("/")) | ((marks < ord(" ")) & (marks > 0)) | (marks == 0x7F)
+        found[:, 0] |= (marks[:, 0] == ord(".")) | (marks[:, 0] == 0)
+        if self.keys.itemsize > _LONGEST_NAME:
+            found[:, 0] |= marks[:, _LONGEST_NAME] > 0
+        return [(name, no_file_name(name)) for name in Names(self.keys[found.any(1)])]
 
     def places(self, names: Names) -> np.ndarray:
         """Where each of `names` is among these: (len(names),) int64, -1 where it is not."""

@@ -14,6 +14,7 @@ from torch import nn
 from lipsound2 import experiment
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.names import no_file_name
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.models.lip_encoder import LipEncoder
@@ -59,7 +60,10 @@ def features(
         shard_size: clips to a shard, the unit of resuming.
     """
     path = experiment.find(exp)
-    make = MakeFeatures(path, dump, f"features-{name or path.resolve().name}", layer, ngpu)
+    kind = f"features-{name or path.resolve().name}"
+    if why := no_file_name(kind):
+        raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
+    make = MakeFeatures(path, dump, kind, layer, ngpu)
     # Loaded here as well: an experiment without such a layer is refused before any worker starts.
     crops = dump / make.load()[2]
     archive = Archive(crops)

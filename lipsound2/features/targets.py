@@ -15,6 +15,7 @@ from lipsound2.audio.statistics import moments, sums
 from lipsound2.audio.usable import check_sound
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.names import no_file_name
 from lipsound2.errors import LipsoundError
 from lipsound2.features.representations import Representation, representation
 from lipsound2.outputs import OutputFolder
@@ -61,8 +62,8 @@ def targets(
         shard_size: clips to a shard, the unit of resuming.
     """
     kind = f"targets-{name or default_name(target)}"
-    if "/" in kind or kind != kind.strip():
-        raise LipsoundError(f"--name {name}: expected a word that can name a folder")
+    if why := no_file_name(kind):
+        raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
     sounds = Archive(dump / "sound")
     ids = with_sound(DataDir(dir), sounds)
     learnt = with_sound(DataDir(train), sounds) if train else ids
