@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import functools
 import io
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 from scipy import signal
 
+from lipsound2.audio.track import read_track
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
+from lipsound2.media.opening import shown
 
-log = logging.getLogger(__name__)
-
-# Timestamps of packed streams jitter by less than this; a larger jump is a hole in the recording, and is kept as one.
-_JITTER = 0.04
 # The resampling filter: samples of the lower rate on each side, shape of the Kaiser window, and where it has halved,
 # as a share of the lower Nyquist frequency. For 16 kHz: flat to 7.4 kHz, 80 dB down from 8.1 kHz on.
 _TAPS = 64
 _KAISER = 8.0
 _CUTOFF = 0.97
+_WIDEST = 100_000  # of the ratio of two rates: the filter then takes half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Span:
 def read_sound(
     path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = 16000
 ) -> np.ndarray:
-    """The first sound track of a file, mono, cut or padded by timestamps.
+    """The sound track of a file that is meant (`track.read_track`), mono, cut or padded by timestamps.
 
     Args:
         path: any container FFmpeg reads: wav, flac, mp4, mpg, mkv, ...
@@ -62,91 +59,33 @@ def read_sound(
 
     Raises:
         ClipFailure: `unreadable`, or `no-sound` when there is no sound track, or nothing in it.
+        OSError, MemoryError: the machine failed, not the file.
     """
     return read_span(path, start=start, seconds=seconds, rate=rate).sound
 
 
 def read_span(path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = 16000) -> Span:
     """As `read_sound`, and how much of the stretch the file does not cover."""
-    track, begin, source_rate, holes = _decode(path)
-    end = begin + len(track) / source_rate
+    track = read_track(path)
+    if track.torn and start is not None:
+        raise ClipFailure(
+            "unreadable",
+            f"{shown(path)}: the clock of the sound starts anew where that of the pictures goes on, or the other way "
+            "round: how they lie to each other is not known",
+        )
+    begin, source_rate = track.begin, track.rate
+    end = begin + len(track.samples) / source_rate
     start = begin if start is None else start
     samples = round((end - start if seconds is None else seconds) * rate)
     if samples <= 0:
-        raise ClipFailure("no-sound", f"{path}: the sound ends at {end:.3f} s, wanted from {start:.3f} s on")
+        raise ClipFailure("no-sound", f"{shown(path)}: the sound ends at {end:.3f} s, wanted from {start:.3f} s on")
     stop = start + samples / rate
     return Span(
-        _resample(track, round((start - begin) * source_rate), source_rate, samples, rate),
+        _resample(track.samples, round((start - begin) * source_rate), source_rate, samples, rate),
         missing_before=min(max(begin - start, 0.0), samples / rate),
         missing_after=min(max(stop - end, 0.0), samples / rate),
-        missing_inside=holes,
+        missing_inside=track.holes,
     )
-
-
-def _decode(path: Path | str) -> tuple[np.ndarray, float, int, float]:
-    """The whole first sound track: mono float32 samples, time of the first one in seconds, rate, seconds of holes."""
-    pieces: list[tuple[float | None, np.ndarray]] = []
-    rate = damaged = 0
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise ClipFailure("no-sound", f"{path}: no sound track")
-            for packet in container.demux(container.streams.audio[0]):
-                try:
-                    frames = packet.decode()
-                except av.InvalidDataError:
-                    damaged += 1  # a hole; the timestamps of what follows tell how long
-                    continue
-                for frame in frames:
-                    assert isinstance(frame, av.AudioFrame)
-                    if rate not in (0, frame.sample_rate):
-                        raise ClipFailure(
-                            "unreadable", f"{path}: the sample rate changes from {rate} to {frame.sample_rate}"
-                        )
-                    rate = frame.sample_rate
-                    pieces.append((frame.time, _mono(frame)))
-    except (av.FFmpegError, OSError) as error:
-        raise ClipFailure("unreadable", f"{path}: {error}") from error
-    if not sum(len(piece) for _, piece in pieces):
-        if damaged:
-            raise ClipFailure("unreadable", f"{path}: none of its {damaged} packets of sound can be decoded")
-        raise ClipFailure("no-sound", f"{path}: the sound track is empty")
-    if damaged:
-        log.warning("%s: %d packets of sound are damaged and were passed over", path, damaged)
-    begin = next((time for time, _ in pieces if time is not None), 0.0)
-    track, holes = _lay_out(pieces, begin, rate)
-    return track, begin, rate, holes
-
-
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """Mean of a frame's channels, float32, full scale 1."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128.0) / 128.0
-    elif samples.dtype.kind == "i":
-        samples = samples.astype(np.float64) / 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
-def _lay_out(pieces: list[tuple[float | None, np.ndarray]], begin: float, rate: int) -> tuple[np.ndarray, float]:
-    """Join decoded pieces, one behind the other; where timestamps jump ahead, silence fills the hole.
-
-    Returns:
-        The samples, and how many seconds of them fill holes.
-    """
-    parts: list[np.ndarray] = []
-    filled = holes = 0
-    for time, samples in pieces:
-        hole = 0 if time is None else round((time - begin) * rate) - filled
-        if hole > _JITTER * rate:
-            parts.append(np.zeros(hole, np.float32))
-            filled += hole
-            holes += hole
-        parts.append(samples)
-        filled += len(samples)
-    return np.concatenate(parts), holes / rate
 
 
 def _resample(track: np.ndarray, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
@@ -156,6 +95,8 @@ def _resample(track: np.ndarray, first: int, source_rate: int, samples: int, rat
     """
     divisor = math.gcd(source_rate, rate)
     up, down = rate // divisor, source_rate // divisor
+    if max(up, down) > _WIDEST:
+        raise ClipFailure("unreadable", f"{source_rate} samples a second have no ratio to {rate} that can be computed")
     # The filter sees what lies beside the stretch: whole periods of the rate ratio keep the grids together.
     margin = -(-2 * _TAPS // min(up, down))
     needed = -(-samples * down // up) + 1

@@ -72,6 +72,10 @@ class Clock:
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
 
+    def part(self, stream: int) -> int:
+        """Which of the joined recordings a track is in, counted from 0."""
+        return self._tracks[stream].part if stream in self._tracks else 0
+
     def torn(self, one: int, other: int) -> bool:
         """Whether the clock of one track started anew while the other's went on: how they lie is not known then.
 

@@ -77,9 +77,13 @@ def read_wav(path: Path | str) -> np.ndarray:
     """
     import soundfile
 
+    from lipsound2.audio.track import check_rate
+
     if not Path(path).is_file():
         raise ClipFailure("missing", str(path))
     try:
+        header = soundfile.info(path)
+        check_rate(path, header.samplerate, header.channels)
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise ClipFailure("unreadable", f"{path}: {error}") from error

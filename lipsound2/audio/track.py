@@ -1,0 +1,243 @@
+"""The sound track of a media file that is meant, as one channel of samples on the file's clock."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+
+from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.media.clock import MOST_PAUSES
+from lipsound2.media.opening import Media, opened, shown
+from lipsound2.media.tracks import Tracks, tracks
+
+log = logging.getLogger(__name__)
+
+LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # samples a second
+MOST_CHANNELS = 64
+# Timestamps of packed streams jitter by less than this; a larger jump is a hole in the recording, and is kept as one.
+_JITTER = 0.04
+_SILENCE = 1 / 32768  # a track that is nowhere louder than the least step of 16 bits holds nothing
+# Unrelated channels leave the sum of their energies / channels^2 in the mean; with less than this share of that, they
+# cancel each other out: one was recorded upside down.
+_CANCELLED = 0.1
+
+
+@dataclass(frozen=True)
+class SoundTrack:
+    """A whole track.
+
+    Attributes:
+        samples: (N,) float32 mono, full scale 1; zeros in holes.
+        begin: time of the first one on the file's clock, in seconds.
+        rate: samples a second.
+        holes: seconds of holes.
+        torn: its clock starts anew where that of the pictures goes on, or the other way round.
+    """
+
+    samples: np.ndarray
+    begin: float
+    rate: int
+    holes: float
+    torn: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether it holds nothing at all."""
+        return float(np.abs(self.samples).max()) < _SILENCE
+
+
+@dataclass
+class _Pieces:
+    """What was decoded, and how much energy its channels have.
+
+    Attributes:
+        pieces: time in seconds if known, whether a joined recording begins there, samples (n,) float32.
+        channels: sums of squares of each channel.
+        mean: of the mean of the channels.
+        unrelated: what the mean would have if the channels had nothing in common.
+    """
+
+    pieces: list[tuple[float | None, bool, np.ndarray]]
+    channels: np.ndarray
+    mean: float = 0.0
+    unrelated: float = 0.0
+    rate: int = 0
+    damaged: int = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the channels cancel each other out."""
+        return self.mean < _CANCELLED * self.unrelated
+
+
+def read_track(path: Path | str) -> SoundTrack:
+    """The default sound track, else the best; where it is silent throughout and another one is not, that one.
+
+    Raises:
+        ClipFailure: `unreadable`, or `no-sound` when there is no sound track, or nothing in any.
+        OSError, MemoryError: the machine failed, not the file.
+    """
+    silent: SoundTrack | None = None
+    failure: ClipFailure | None = None
+    number, count = 0, 1
+    while number < count:
+        with opened(path) as media:
+            found = tracks(media.container, "audio")
+            count = len(found.known)
+            _some(found, path)
+            stream = found.known[number]
+            assert isinstance(stream, AudioStream)
+            try:
+                track = _read(media, stream)
+            except ClipFailure as verdict:
+                failure = failure or verdict
+            else:
+                if not track.silent:
+                    _tell(path, found, stream, silent is not None)
+                    return track
+                silent = silent or track
+        number += 1
+    if silent is None:
+        assert failure is not None
+        raise failure
+    return silent
+
+
+def check_rate(path: Path | str, rate: int, channels: int) -> None:
+    """Refuse what a damaged header says, before memory is taken for it.
+
+    Raises:
+        ClipFailure: `unreadable`.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ClipFailure(
+            "unreadable", f"{shown(path)}: {rate} samples a second, {LOWEST_RATE} to {HIGHEST_RATE} are wanted"
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise ClipFailure("unreadable", f"{shown(path)}: {channels} channels, at most {MOST_CHANNELS} are wanted")
+
+
+def _some(found: Tracks, path: Path | str) -> None:
+    if not found.words:
+        raise ClipFailure("no-sound", f"{shown(path)}: no sound track")
+    if not found.known:
+        raise ClipFailure("unreadable", f"{shown(path)}: {found.unknown()}")
+
+
+def _tell(path: Path | str, found: Tracks, taken: AudioStream, instead: bool) -> None:
+    if found.told(taken):
+        level = logging.WARNING if instead else logging.INFO
+        why = "; the first choice holds nothing" if instead else ""
+        log.log(level, "%s: %s%s", shown(path), found.told(taken), why)
+
+
+def _read(media: Media, stream: AudioStream) -> SoundTrack:
+    path = shown(media.path)
+    check_rate(path, stream.rate, stream.channels)
+    decoded = _decode(media, stream, None)
+    if decoded.cancelled:
+        loudest = int(decoded.channels.argmax())
+        log.warning("%s: its channels cancel each other out, channel %d is taken alone", path, loudest + 1)
+        with opened(media.path) as again:
+            same = again.container.streams[stream.index]
+            assert isinstance(same, AudioStream)
+            decoded = _decode(again, same, loudest)
+    if not sum(len(samples) for _, _, samples in decoded.pieces):
+        if decoded.damaged:
+            raise ClipFailure("unreadable", f"{path}: none of its {decoded.damaged} packets of sound can be decoded")
+        raise ClipFailure("no-sound", f"{path}: the sound track is empty")
+    if decoded.damaged:
+        log.warning("%s: %d packets of sound are damaged and were passed over", path, decoded.damaged)
+    begin = next((time for time, _, _ in decoded.pieces if time is not None), 0.0)
+    samples, holes = _lay_out(path, decoded.pieces, begin, decoded.rate)
+    films = tracks(media.container, "video").known
+    torn = bool(films) and media.clock.torn(stream.index, films[0].index)
+    return SoundTrack(samples, begin, decoded.rate, holes, torn)
+
+
+def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Pieces:
+    """Every piece of a track: one channel of it, or the mean of all."""
+    path = shown(media.path)
+    stream.codec_context.thread_count = 1
+    found = _Pieces([], np.zeros(MOST_CHANNELS))
+    part, joined = 0, False
+    for packet in media.packets():
+        if packet.stream is not stream:
+            continue
+        now = media.clock.part(stream.index)
+        joined, part = joined or now != part, now
+        try:
+            frames = stream.decode(packet)
+        except av.FFmpegError as error:
+            if machine_trouble(error):
+                raise
+            found.damaged += 1  # a hole; the timestamps of what follows tell how long
+            continue
+        for frame in frames:
+            if found.rate not in (0, frame.sample_rate):
+                raise ClipFailure(
+                    "unreadable", f"{path}: the sample rate changes from {found.rate} to {frame.sample_rate}"
+                )
+            samples = _samples(frame)
+            check_rate(path, frame.sample_rate, len(samples))
+            found.rate = frame.sample_rate
+            mean = samples.mean(axis=0, dtype=np.float64)
+            energies = np.einsum("ct,ct->c", samples, samples, dtype=np.float64)
+            found.channels[: len(samples)] += energies
+            found.mean += float(mean @ mean)
+            found.unrelated += float(energies.sum()) / len(samples) ** 2
+            kept = mean if channel is None else samples[min(channel, len(samples) - 1)]
+            found.pieces.append((frame.time, joined, kept.astype(np.float32)))
+            joined = False
+    return found
+
+
+def _samples(frame: av.AudioFrame) -> np.ndarray:
+    """A frame's channels (C, n), float, full scale 1."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128.0) / 128.0
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float64) / 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return samples
+
+
+def _lay_out(
+    path: str, pieces: list[tuple[float | None, bool, np.ndarray]], begin: float, rate: int
+) -> tuple[np.ndarray, float]:
+    """Join decoded pieces, one behind the other; where timestamps jump ahead, silence fills the hole.
+
+    Where a joined recording begins, it begins at its very time: what would overlap is cut off.
+
+    Returns:
+        The samples, and how many seconds of them fill holes.
+
+    Raises:
+        ClipFailure: `unreadable`: more holes than a recording has.
+    """
+    parts: list[np.ndarray] = []
+    filled = holes = 0
+    for time, joined, piece in pieces:
+        samples = piece
+        hole = 0 if time is None else round((time - begin) * rate) - filled
+        if hole > (0 if joined else _JITTER * rate):
+            if (holes + hole) / rate > MOST_PAUSES:
+                raise ClipFailure(
+                    "unreadable",
+                    f"{path}: its clock leaves {(holes + hole) / rate:.0f} s without sound, at most {MOST_PAUSES:.0f}",
+                )
+            parts.append(np.zeros(hole, np.float32))
+            filled += hole
+            holes += hole
+        elif joined and hole < 0:
+            samples = samples[-hole:]
+        parts.append(samples)
+        filled += len(samples)
+    return np.concatenate(parts), holes / rate

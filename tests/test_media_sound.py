@@ -1,0 +1,226 @@
+"""The sound of media files: which track, which channel, joined recordings in step with the picture, absurd headers."""
+
+from __future__ import annotations
+
+import resource
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from video_making import levels, numbers_of
+
+from lipsound2.audio.cut import Cut, cut_sound
+from lipsound2.audio.sound import read_sound, read_span
+from lipsound2.errors import ClipFailure
+from lipsound2.media.clock import Clock
+from lipsound2.scoring.sources import read_wav
+from lipsound2.video.decode import Source
+from lipsound2.video.reel import Reel
+
+RATE = 48000
+
+
+def tone(seconds: float, frequency: float = 440.0) -> np.ndarray:
+    return (0.4 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def film(
+    path: Path,
+    tracks: list[np.ndarray],
+    *,
+    default: int = 0,
+    first: int = 0,
+    start: float = 0.0,
+    jump: tuple[float, float] = (9e9, 0.0),
+    codec: str = "flac",
+) -> Path:
+    """Levels from `first` on at 25 fps for as long as the tracks (C, n) at 48 kHz; sound from jump[0] s on is moved."""
+    seconds = tracks[0].shape[-1] / RATE
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "2", "crf": "12"})
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        packets = []
+        for number, level in enumerate(levels(range(first, first + round(seconds * 25)))):
+            planes = np.full((96, 96), 128, np.uint8)
+            planes[:64] = level
+            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        sounds = []
+        for number, track in enumerate(tracks):
+            sound = np.atleast_2d(track)
+            layout = "stereo" if len(sound) == 2 else "mono"
+            stream = container.add_stream(codec, rate=RATE, layout=layout)
+            stream.disposition = av.stream.Disposition.default if number == default else 0
+            sounds.append((stream, sound, layout))
+        for stream, sound, layout in sounds:
+            for begin in range(0, sound.shape[1], 1152):
+                block = np.rint(sound[:, begin : begin + 1152] * 32767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1), format="s16", layout=layout)
+                frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), begin
+                packets += stream.encode(frame)
+            packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: float((packet.dts or 0) * packet.time_base)):
+            moved = jump[1] if packet.stream.type == "audio" and packet.pts * packet.time_base >= jump[0] else 0.0
+            ticks = round((start + moved) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            container.mux(packet)
+    return path
+
+
+@dataclass
+class Packet:
+    """As much of a packet as a clock looks at; times in milliseconds."""
+
+    stream_index: int
+    pts: int
+    duration: int = 40
+    time_base: Fraction = Fraction(1, 1000)
+
+    def __post_init__(self) -> None:
+        self.dts: int | None = self.pts
+
+
+def loudest(sound: np.ndarray, frequency: float) -> bool:
+    spectrum = np.abs(np.fft.rfft(sound))
+    return abs(spectrum.argmax() * 16000 / len(sound) - frequency) < 5
+
+
+def click(seconds: float, at: float) -> np.ndarray:
+    sound = np.zeros(round(seconds * RATE), np.float32)
+    place = round(at * RATE)
+    sound[place : place + 480] = tone(0.01, 3000.0)
+    return sound
+
+
+@pytest.mark.parametrize("starts", [(0.0, 0.0), (0.0, 7000.0), (500.0, 3.0), (0.0, 0.0, 0.0)])
+def test_fault_A5_joined_recordings_go_on_pictures_and_sound_in_step(tmp_path: Path, starts: tuple[float, ...]) -> None:
+    parts = [
+        film(tmp_path / f"{at}.ts", [click(2.0, 1.0)], first=50 * at, start=start, codec="mp2")
+        for at, start in enumerate(starts)
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    source = Source(path)
+    found = numbers_of([picture.luma() for part in Reel().parts(source) for picture in part])
+    assert source.timeline is not None
+    assert len(found) == pytest.approx(50 * len(starts), abs=2)
+    assert len(set(found)) >= 50 * len(starts) - 2
+    assert sum("clock starts anew" in note for note in source.notes) == 1
+    sound = cut_sound(Cut(str(path), source.timeline.start, len(found)), 16000)
+    for part in range(len(starts)):
+        picture = found.index(50 * part + 25)  # the click is under the 26th picture of each part
+        heard = np.abs(sound[(picture - 3) * 640 : (picture + 4) * 640]).argmax() / 16000 - 3 * 0.04
+        assert -0.03 < heard < 0.05
+
+
+def test_fault_C2_a_sound_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = film(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))
+    assert len(list(Source(path))) == 50  # the pictures do not mind
+    assert 31_000 < len(read_sound(path)) < 4 * 16_000
+    with pytest.raises(ClipFailure, match="short-sound"):
+        cut_sound(Cut(str(path), 0.0, 50), 16000)
+    # Many jumps, each of them short enough to be a pause.
+    path = tmp_path / "steps.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for number in range(300):
+            frame = av.AudioFrame.from_ndarray(np.ones((1, 80), np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.time_base, frame.pts = 8000, Fraction(1, 8000), number * 50 * 8000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ClipFailure, match=r"unreadable.*pauses"):
+        read_sound(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
+
+
+def test_fault_C2_a_sound_that_jumps_while_the_picture_goes_on_is_not_laid_under_it() -> None:
+    """Packets in the order a recorder writes them; muxers would sort them by their time."""
+    clock = Clock()
+    for number in range(100):
+        picture, sound = Packet(0, number * 40), Packet(1, number * 40 + (40_000_000 if number > 20 else 0))
+        clock.place(picture)  # type: ignore[arg-type]
+        clock.place(sound)  # type: ignore[arg-type]
+        assert picture.pts == number * 40
+        assert abs(sound.pts - number * 40) <= 40
+    assert clock.torn(0, 1)
+    assert clock.torn(1, 0)
+
+
+def test_fault_C2_one_packet_with_a_wrong_time_moves_nothing() -> None:
+    for wrong in (40_000_000, -40_000_000):
+        clock = Clock()
+        for number in range(100):
+            picture, sound = Packet(0, number * 40), Packet(1, number * 40 + (wrong if number == 20 else 0))
+            clock.place(picture)  # type: ignore[arg-type]
+            clock.place(sound)  # type: ignore[arg-type]
+            assert picture.pts == number * 40
+            assert abs(sound.pts - number * 40) <= (40 if number == 20 else 0)
+        assert not clock.torn(0, 1)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(1, 1), (0x7FFFFFFF, 1), (383_999, 1), (16000, 600)])
+def test_fault_C2_absurd_headers_are_refused(tmp_path: Path, rate: int, channels: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(48_000), 16000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"fmt ") + 10
+    struct.pack_into("<HIIH", data, at, channels, rate, min(rate * 2 * channels, 0xFFFFFFFF), 2 * channels)
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ClipFailure, match=r"unreadable"):
+        read_sound(path)
+    if rate != 383_999:
+        with pytest.raises(ClipFailure, match=r"unreadable"):
+            read_wav(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize("default", [0, 1])
+def test_fault_A7_the_default_track_of_sound_is_taken(tmp_path: Path, default: int) -> None:
+    path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)], default=default)
+    assert loudest(read_sound(path), (440.0, 1000.0)[default])
+
+
+def test_fault_A7_a_silent_default_track_gives_way_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = film(tmp_path / "a.mkv", [tone(1.0), np.zeros((2, RATE), np.float32)], default=1)
+    assert loudest(read_sound(path), 440.0)
+    assert "the first choice holds nothing" in caplog.text
+    assert "taken: stream 1" in caplog.text
+    silent = film(tmp_path / "b.mkv", [np.zeros(RATE, np.float32)] * 2)
+    assert not read_sound(silent).any()
+
+
+def test_fault_A7_a_sound_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)])
+    data = path.read_bytes()
+    at = data.index(b"A_FLAC")
+    path.write_bytes(data[:at] + b"A_QQ42" + data[at + 6 :])
+    assert loudest(read_sound(path), 1000.0)
+    path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_QQ42"))
+    with pytest.raises(ClipFailure, match=r"unreadable: .*codec .* unknown"):
+        read_sound(path)
+
+
+@pytest.mark.parametrize("share", [-1.0, -0.8])
+def test_fault_A10_channels_in_opposite_phase_do_not_cancel(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, share: float
+) -> None:
+    one = tone(1.0)
+    path = film(tmp_path / "a.mkv", [np.stack([one, share * one])])
+    assert np.abs(read_span(path, start=0.0, seconds=1.0).sound).max() > 0.35
+    assert "channel 1 is taken alone" in caplog.text
+    caplog.clear()
+    for other in (0 * one, tone(1.0, 700.0), one):  # one channel alone, unrelated, the same
+        path = film(tmp_path / "a.mkv", [np.stack([one, other])])
+        assert np.abs(read_sound(path)).max() < 0.41
+        assert not caplog.text
