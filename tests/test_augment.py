@@ -72,8 +72,37 @@ def test_pictures_and_features_stay_together(ratio, speed, window):
         moments = (np.arange(len(t)) + 0.5) / ratio - 0.5
         seen = np.interp(moments, np.arange(len(p)), p[:, 0, 0].astype(float))
         inner = slice(int(3 * ratio), -int(3 * ratio))
-        # A fractional ratio shifts a window that starts on an odd picture by half a feature frame, 4 x .2 grey levels.
-        np.testing.assert_allclose(t[inner, 0], seen[inner], atol=1.5)
+        # Played faster or slower, pictures lie on a grid of a whole grey level: 4 a picture.
+        np.testing.assert_allclose(t[inner, 0], seen[inner], atol=1.5 if speed else 1e-4)
+
+
+def test_fault_B6_a_window_starts_where_a_feature_frame_does():
+    pictures, target = _clip(ratio=2.5)
+    config = AugmentConfig(augment_window=20, augment_flip=0)
+    starts = set()
+    for seed in range(200):
+        _, t, places = augment(pictures, target, 2.5, config, np.random.default_rng(seed))
+        assert t[0, 0] == pytest.approx(4 * (places[0] + 0.5 / 2.5 - 0.5), abs=1e-4)
+        starts.add(int(places[0]))
+    assert starts == set(range(0, 31, 2))
+
+
+def test_fault_B10_shifts_are_by_whole_pixels():
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)
+    config = AugmentConfig(augment_shift=4.0, augment_flip=0)
+    found = set()
+    for seed in range(400):
+        moved, *_ = augment(pictures, np.zeros((8, 1), np.float32), 4.0, config, np.random.default_rng(seed))
+        inner = moved[:, 4:-4, 4:-4]  # 24 of 32 pixels: what the published random crop shows
+        at = [
+            (dy, dx)
+            for dy in range(9)
+            for dx in range(9)
+            if np.array_equal(inner, pictures[:, dy : dy + 24, dx : dx + 24])
+        ]
+        assert len(at) == 1
+        found.add(at[0])
+    assert {y for y, _ in found} == {x for _, x in found} == set(range(9))
 
 
 def test_speed_changes_the_length_of_whole_clips():

@@ -86,6 +86,7 @@ def train(
         return distributed.spawn(ngpu, command)
     switch = StopSwitch(patient=distributed.launched())
     with distributed.join(ngpu) as world, own(exp, world):
+        log.info("training %s as %s says; reading the clips of %s", exp, config, train)
         run = settled(run, world)
         prepare_torch(run, world)
         clips = run.task.datasets(DataDir(train), DataDir(valid), dump)
