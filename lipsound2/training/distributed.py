@@ -1,8 +1,8 @@
 """One training over several processes: each computes gradients of its own clips, all make the same update.
 
 The networks are not wrapped. Gradients of loss **sums** are added over the processes after the backward passes and
-divided by the added weights, so two processes make the update one process would make of the same clips, a process may
-have no clips in the last update of an epoch, and a task sees the bare model.
+divided by the added weights, so two processes make the update of one that accumulates their batches, a process may have
+no clips in the last update of an epoch, and a task sees the bare model. What batch norm makes of it: `batch_norm`.
 """
 
 from __future__ import annotations
@@ -76,6 +76,13 @@ class World:
             pieces = flat.split([part.numel() for part in parts])
             for part, piece in zip(parts, pieces, strict=True):
                 part.copy_(piece.view_as(part))
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type by their means over all processes."""
+        if self.size > 1:
+            self.add(tensors)
+            for tensor in tensors:
+                tensor.div_(self.size)
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace each parameter's gradient by its sum over all processes; one that has none anywhere keeps none."""

@@ -22,6 +22,7 @@ from lipsound2.files import write_text
 from lipsound2.tasks.base import Adversarial, Batch, Dataset, Evaluation, Loss, Task
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
+from lipsound2.training.batch_norm import synchronised
 from lipsound2.training.distributed import World
 from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
@@ -125,6 +126,10 @@ class Loop:
     ) -> None:
         self.config, self.task, self.model, self.world, self.exp, self.switch = config, task, model, world, exp, switch
         self.clips = self.train_clips, self.valid_clips = clips
+        if config.sync_batch_norm and world.size > 1:
+            for network in (model, critic):
+                if network is not None:
+                    synchronised(network)
         self.state = State()
         self.updates = Updates(self.train_clips.lengths, config, world.size)
         self.learner = Player(model, config)
@@ -215,6 +220,8 @@ class Loop:
         scaled = self.scaler.is_enabled() and self.scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm + others) or scaled):
             self._not_a_number(own, loss, norm + others)
+        for player in self.players:
+            world.average(player.statistics)
         state.update += 1
         if self.average:
             self.average.update(self.model, state.update)

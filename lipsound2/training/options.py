@@ -41,6 +41,7 @@ class TrainConfig:
         precision: of products: `fp32`, `bf16` (autocast), `fp16` (autocast and loss scaling; GPUs only are fast at it),
             or `auto`: bf16 where the machine that begins the training has it natively, else fp32. Muon's own products
             are in it too.
+        sync_batch_norm: batch norms take their statistics over the batches of all processes; else each over its own.
         ema: decay per update of a running average of the weights, which is then what is evaluated and kept, such as
             0.999; 0: the weights themselves.
         valid_every: epochs between evaluations; the last epoch is always evaluated.
@@ -72,6 +73,7 @@ class TrainConfig:
     betas: tuple[float, ...] = (0.9, 0.98)
     clip_grad: float = 1.0
     precision: Precision = "auto"
+    sync_batch_norm: bool = False
     ema: float = 0.0
     valid_every: int = 1
     patience: int = 0

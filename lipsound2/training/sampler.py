@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from lipsound2.errors import LipsoundError
 from lipsound2.training.options import TrainConfig
 
 # Clips whose lengths differ by less than this factor count as equally long, and are shuffled among each other.
@@ -29,8 +30,12 @@ class Updates:
 
     Args:
         lengths: pictures of each clip.
-        config: `seed`, `batch_pictures`, `batch_size` and `accumulate` count.
-        world: processes that share an update.
+        config: `seed`, `batch_pictures`, `batch_size`, `accumulate` and `sync_batch_norm` count.
+        world: processes that share an update. With synchronised batch norm all of them need equally many batches: what
+            does not go round is left out, in each epoch another part.
+
+    Raises:
+        LipsoundError: then there is not a batch for every process.
     """
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, config: TrainConfig, world: int = 1) -> None:
@@ -45,6 +50,13 @@ class Updates:
             rng = np.random.default_rng([self.config.seed, epoch])
             batches = self._batches(rng)
             rng.shuffle(batches)
+            if self.config.sync_batch_norm:
+                if len(batches) < self.world:
+                    raise LipsoundError(
+                        f"sync_batch_norm: {len(batches)} batches an epoch for {self.world} processes, wanted one for "
+                        "each; make batches smaller (batch_size, batch_pictures) or use fewer processes"
+                    )
+                batches = batches[: len(batches) - len(batches) % self.world]
             step = self.config.accumulate * self.world
             updates = [batches[start : start + step] for start in range(0, len(batches), step)]
             # Two epochs are in use at a time: the one that is trained, and the one that is being loaded ahead.
