@@ -62,7 +62,7 @@ def griffin_lim(
 
     def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         target = flat[rows, :length]
-        return _rounds(target, config, inside, iterations, momentum, seed, None)
+        return _rounds(target, config, inside, iterations, momentum, seed)
 
     return _each(sound_of, flat, lengths, config).reshape(*leading, frames * config.hop)
 
@@ -77,6 +77,8 @@ def mel_to_sound(
     frames: Tensor | None = None,
     seed: int | None = None,
     refine: bool = True,
+    said: Tensor | None = None,
+    kept: int = 0,
 ) -> Tensor:
     """Speech from a log-mel-spectrogram.
 
@@ -88,6 +90,9 @@ def mel_to_sound(
         frames: (B,) frames of each clip, when some are padded.
         seed: as in `griffin_lim`.
         refine: estimate magnitudes and phases together; False keeps the first magnitudes, as others do.
+        said: of a mel (S, bands): the first samples (hops of the longest window or more), where an earlier piece spoke
+            them already: the rounds start from them, and what follows goes on with their phases.
+        kept: how many of `said` come out as they are.
 
     Returns:
         (S * hop,) or (B, S * hop) float32.
@@ -103,7 +108,7 @@ def mel_to_sound(
     def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         inverse = MelInverse(flat[rows, :length], config)
         pull = inverse.step if refine else None
-        return _rounds(inverse.magnitude(), config, inside, iterations, momentum, seed, pull)
+        return _rounds(inverse.magnitude(), config, inside, iterations, momentum, seed, pull, said, kept)
 
     return _each(sound_of, flat, frames, config).reshape(*leading, steps * config.hop)
 
@@ -137,13 +142,22 @@ def _rounds(
     iterations: int,
     momentum: float,
     seed: int | None,
-    pull: Callable[[Tensor], Tensor] | None,
+    pull: Callable[[Tensor], Tensor] | None = None,
+    said: Tensor | None = None,
+    kept: int = 0,
 ) -> Tensor:
     """The iteration on a batch (B, S, bins); `pull` moves magnitudes to what they are known by."""
     framing = _Framing(config, magnitude, lengths)
     magnitude = framing.inside(magnitude)
     phases = _random_phases(magnitude, seed) if seed is not None else _peak_phases(magnitude, config)
+    begin = magnitude.new_zeros(0)
+    if said is not None and len(said):
+        begin = said[:kept].to(magnitude)
+        heard = framing.heard(said.to(magnitude)).angle()
+        phases = phases + (heard[-1] - phases[:, len(heard) - 1 : len(heard)])
+        phases[:, : len(heard)] = heard
     sound = framing.synthesise(torch.polar(magnitude, phases))
+    sound[:, : len(begin)] = begin
     previous = sound
     for number in range(1, iterations + 1):
         spectrum = framing.analyse(torch.lerp(sound, previous, -momentum))
@@ -151,6 +165,7 @@ def _rounds(
         if pull is not None and number % REFINE_EVERY == 0:
             magnitude = framing.inside(pull(power.sqrt()))
         previous, sound = sound, framing.synthesise(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
+        sound[:, : len(begin)] = begin
     return sound
 
 
@@ -221,6 +236,11 @@ class _Framing:
         frames = padded.unfold(-1, self.config.window, self.config.hop)
         torch.mul(frames, self.window, out=self.buffer[..., : self.config.window])
         return torch.fft.rfft(self.buffer)
+
+    def heard(self, said: Tensor) -> Tensor:
+        """Spectra (n, bins) of the first frames, as far as `said` samples hold them to their ends."""
+        padded = F.pad(said[None], (self.reach, 0), mode="reflect")[0]
+        return torch.fft.rfft(padded.unfold(-1, self.config.window, self.config.hop) * self.window, n=self.config.n_fft)
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
         """Sound (B, samples) whose frames come nearest to the given spectra (B, S, bins)."""

@@ -37,13 +37,22 @@ def rounds_of(name: str) -> int | None:
     return None
 
 
-def mel_to_sound(mel: np.ndarray, config: MelConfig, iterations: int = DEFAULT_ITERATIONS) -> np.ndarray:
+def mel_to_sound(
+    mel: np.ndarray,
+    config: MelConfig,
+    iterations: int = DEFAULT_ITERATIONS,
+    said: np.ndarray | None = None,
+    kept: int = 0,
+) -> np.ndarray:
     """Speech from a log-mel-spectrogram.
 
     Args:
         mel: (S, bands) natural logarithm.
         config: the mel.
         iterations: rounds of Griffin-Lim.
+        said: the first samples (hops of the longest window or more), where an earlier piece spoke them already: the
+            rounds start from them, and what follows goes on with their phases.
+        kept: how many of `said` come out as they are.
 
     Returns:
         (S * hop,) float32.
@@ -70,7 +79,14 @@ def mel_to_sound(mel: np.ndarray, config: MelConfig, iterations: int = DEFAULT_I
         magnitude = pull(magnitude)
     framing = _Framing(config, frames)
     phases = _peak_phases(magnitude, config)
+    begin = np.zeros(0, np.float32)
+    if said is not None and len(said):
+        begin = said[:kept]
+        heard = np.angle(framing.analyse(said)[: (len(said) - config.reach) // config.hop]).astype(np.float32)
+        phases += heard[-1] - phases[len(heard) - 1]
+        phases[: len(heard)] = heard
     sound = framing.synthesise(magnitude * np.exp(1j * phases))
+    sound[: len(begin)] = begin
     previous = sound
     for number in range(1, iterations + 1):
         spectrum = framing.analyse(sound + MOMENTUM * (sound - previous))
@@ -78,6 +94,7 @@ def mel_to_sound(mel: np.ndarray, config: MelConfig, iterations: int = DEFAULT_I
         if number % REFINE_EVERY == 0:
             magnitude = pull(np.sqrt(power))
         previous, sound = sound, framing.synthesise(spectrum * (magnitude / np.sqrt(power)))
+        sound[: len(begin)] = begin
     return sound
 
 
@@ -116,7 +133,7 @@ class _Framing:
         """Spectra (S, bins) complex64 of sound (samples,), continued by reflection."""
         padded = np.pad(sound, self._config.reach, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self._config.window)[:: self._config.hop]
-        spectra: np.ndarray = fft.rfft(frames[: self._frames] * self._window, n=self._config.n_fft)
+        spectra: np.ndarray = fft.rfft(frames * self._window, n=self._config.n_fft)
         return spectra
 
     def synthesise(self, spectrum: np.ndarray) -> np.ndarray:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
+from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.audio.plain_griffin_lim import mel_to_sound, rounds_of
 from lipsound2.config import from_mapping
 from lipsound2.errors import LipsoundError, require
-from lipsound2.speaking.windows import chunks, over_windows
+from lipsound2.speaking.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, Windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
 LIPS, VOCODER = "lips", "vocoder"
@@ -102,17 +102,16 @@ class Exported:
         side = self.note.side
         if pictures.shape[1:] != (side, side) or not len(pictures):
             raise LipsoundError(f"{self.path}: looks at pictures of {side} x {side}, found {pictures.shape}")
-        return over_windows(pictures, self.note.ratio, self.mel.bands, self)
+        return self.windows(len(pictures)).whole(pictures)
 
-    def sound(self, mel: np.ndarray) -> np.ndarray:
-        """Of a vocoder: (S * hop,) float32 of a mel (S, bands), piece by piece."""
-        check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self.mel)
-        hop = self.mel.hop
-        pieces = [
-            self(np.asarray(mel[seen], np.float32))[own.start * hop : own.stop * hop]
-            for _, seen, own in chunks(len(mel), self.note.reach)
-        ]
-        return np.concatenate(pieces)
+    def windows(self, total: int) -> Windows:
+        """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other."""
+        return Windows(total, self.note.ratio, self.mel.bands, self)
+
+    @property
+    def pieces(self) -> PieceSpeaker:
+        """Of a vocoder: sound of a mel that comes bit by bit."""
+        return PieceSpeaker(self.mel, lambda mel, first, said, kept: self(mel), self.note.reach)
 
 
 class OnnxVoice:
@@ -138,9 +137,10 @@ class OnnxVoice:
         self._lips = lips[0]
         self.name, self.knows, self.region = self._lips.path.name, self._lips.note.knows, self._lips.note.region
         self.mel = self._lips.mel
-        self.sound = self._vocoder(vocoders[0] if vocoders else None, vocoder)
+        self.pieces = self._vocoder(vocoders[0] if vocoders else None, vocoder)
+        self.windows = self._lips.windows
 
-    def _vocoder(self, exported: Exported | None, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    def _vocoder(self, exported: Exported | None, name: str) -> PieceSpeaker:
         rounds = rounds_of(name)
         if rounds is None or (exported is not None and name != "griffin-lim"):
             raise LipsoundError(
@@ -148,10 +148,10 @@ class OnnxVoice:
                 "it), or speaks through griffin-lim where there is none"
             )
         if exported is None:
-            return lambda mel: mel_to_sound(mel, self.mel, rounds)
-        same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")
-        return exported.sound
 
-    def generate(self, pictures: np.ndarray) -> np.ndarray:
-        """Natural mel (S, bands) of crops (T, H, W) of any length."""
-        return self._lips.generate(pictures)
+            def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+                return mel_to_sound(mel, self.mel, rounds, said, kept)
+
+            return PieceSpeaker(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
+        same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")
+        return exported.pieces

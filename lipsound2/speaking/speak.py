@@ -53,7 +53,7 @@ def speak(
     written = time.perf_counter()
     write_wav(output, said.sound, said.rate)
     if video is not None:
-        lay_under(clip, said.sound, said.rate, said.crops.timeline.start, video)
+        lay_under(clip, [said.sound], said.rate, said.crops.timeline.start, video)
     spent = sum(said.spent.values()) + time.perf_counter() - written
     print(f"picture  {said.crops.report}")
     print(f"model    {voice.name}: {voice.knows}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,14 +18,39 @@ from lipsound2.audio.plain_griffin_lim import rounds_of
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.models.hifigan import fold_norms
-from lipsound2.speaking.windows import chunks
+from lipsound2.speaking.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
 
 Vocoder = Callable[[Tensor], Tensor]
 
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
 
 
-def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> Vocoder:
+@dataclass(frozen=True)
+class FoundVocoder:
+    """A vocoder that was found by its name. Called with a mel (S, bands), or (B, S, bands), natural logarithm, it gives
+    the sound (S * hop,), or (B, S * hop), all at once.
+
+    Attributes:
+        config: the mel it speaks.
+        speak: mels that can be spoken -> sound.
+        pieces: the same vocoder for one clip of any length, whose mel comes bit by bit.
+    """
+
+    config: MelConfig
+    speak: Vocoder
+    pieces: PieceSpeaker
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Sound of a mel.
+
+        Raises:
+            LipsoundError: it has no frames, another number of bands, or values that are no numbers.
+        """
+        check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), self.config)
+        return self.speak(mel)
+
+
+def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> FoundVocoder:
     """Find a vocoder.
 
     Args:
@@ -32,16 +59,18 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
         config: the mel it is to speak.
         device: where networks run.
 
-    Returns:
-        A function from mel (S, bands), or (B, S, bands), natural logarithm, to sound (S * hop,), or (B, S * hop). It
-        raises LipsoundError for a mel without frames, with another number of bands, or with values that are no numbers.
-
     Raises:
         LipsoundError: there is no such vocoder, or it speaks another mel.
     """
     rounds = rounds_of(name)
     if rounds is not None:
-        return _checking(functools.partial(mel_to_sound, config=config, iterations=rounds), config)
+        speak = functools.partial(mel_to_sound, config=config, iterations=rounds)
+
+        def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+            sound: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
+            return sound
+
+        return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
     folder = _folder(name)
     if folder is None:
         shipped = sorted(path.name for path in experiment.PRETRAINED.iterdir() if _folder(path.name))
@@ -51,7 +80,15 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     loaded = experiment.load(folder, device, "vocode")
     same_mel(loaded.task.mel, config, f"the vocoder {name}")
     fold_norms(loaded.model)
-    return _checking(functools.partial(speak_long, loaded.model, config), config)
+    model = loaded.model
+
+    @torch.inference_mode()
+    def stretch(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+        sound: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
+        return sound
+
+    reach = int(model.reach)  # type: ignore[arg-type]
+    return FoundVocoder(config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, reach))
 
 
 def inputs(name: str) -> list[Path]:
@@ -67,16 +104,6 @@ def _folder(name: str) -> Path | None:
         if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
             return folder
     return None
-
-
-def _checking(speak: Vocoder, config: MelConfig) -> Vocoder:
-    """The same vocoder, refusing mels that cannot be spoken."""
-
-    def checked(mel: Tensor) -> Tensor:
-        check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), config)
-        return speak(mel)
-
-    return checked
 
 
 @torch.inference_mode()

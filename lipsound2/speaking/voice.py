@@ -7,7 +7,7 @@ import torch
 
 from lipsound2.experiment import Experiment
 from lipsound2.speaking.vocoding import vocoder as find_vocoder
-from lipsound2.speaking.windows import over_windows
+from lipsound2.speaking.windows import Windows
 
 
 class TrainedVoice:
@@ -26,26 +26,26 @@ class TrainedVoice:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.region: str = loaded.task.settings.input
         self.mel = loaded.task.mel
-        self._vocoder = find_vocoder(vocoder, self.mel, next(loaded.model.parameters()).device)
+        self.pieces = find_vocoder(vocoder, self.mel, next(loaded.model.parameters()).device).pieces
 
-    def generate(self, pictures: np.ndarray) -> np.ndarray:
-        """Natural mel (S, bands) of crops (T, H, W) of any length."""
-        return generate_long(self._loaded, pictures)
-
-    def sound(self, mel: np.ndarray) -> np.ndarray:
-        """(S * hop,) float32 of a mel (S, bands)."""
-        spoken: np.ndarray = self._vocoder(torch.from_numpy(mel)).cpu().numpy()
-        return spoken
+    def windows(self, total: int) -> Windows:
+        """Mel of a clip of `total` crops, which come one after the other."""
+        return windows_of(self._loaded, total)
 
 
-def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
-    """Natural mel (S, bands) of crops (T, H, W) of any length; see `windows.over_windows`."""
+def windows_of(loaded: Experiment, total: int) -> Windows:
+    """What makes the mel of a clip of `total` crops, which come one after the other."""
     device = next(loaded.model.parameters()).device
 
     def speak(window: np.ndarray) -> np.ndarray:
-        piece = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)
+        piece = torch.from_numpy(window)[None].to(device)
         result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))  # type: ignore[operator]
         mel: np.ndarray = result.features[0, : int(result.frames[0])].float().cpu().numpy()
         return mel
 
-    return over_windows(pictures, loaded.task.ratio, loaded.task.mel.bands, speak)
+    return Windows(total, loaded.task.ratio, loaded.task.mel.bands, speak)
+
+
+def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
+    """Natural mel (S, bands) of crops (T, H, W) of any length that are all there."""
+    return windows_of(loaded, len(pictures)).whole(pictures)

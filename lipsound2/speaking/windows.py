@@ -2,41 +2,78 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
+
+from lipsound2.audio.mel_settings import MelConfig, check_spoken
 
 WINDOW = 100  # pictures a lip model sees at once: training clips are shorter, memory stays bounded
 OVERLAP = 25  # pictures two windows share; their mels are cross-faded there
 # Mel frames a vocoder speaks at once, besides what it looks at beyond them: memory stays bounded at any length.
 CHUNK = 800
+# What Griffin-Lim speaks at once: 20 s of the finer mel, and what it looks at beyond: half a second.
+GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH = 2000, 50
 
 
-def over_windows(
-    pictures: np.ndarray, ratio: float, bands: int, speak: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Natural mel (S, bands) float32 of crops (T, H, W) of any length.
+class Windows:
+    """The mel of a clip of any length, whose crops come one after the other.
 
-    Clips longer than a window are cut into overlapping windows, whose mels are cross-faded; the sound is then made in
-    one pass, so that no seam can be heard in the phase.
+    Clips longer than a window are cut into overlapping windows, whose mels are cross-faded. Held are the crops of one
+    window and the mel of those that overlap.
 
     Args:
-        pictures: uint8.
+        total: pictures that will come.
         ratio: mel frames a picture.
         bands: of the mel.
-        speak: crops of a window -> its mel (frames, bands).
+        speak: crops of a window (T, H, W) uint8 -> its mel (frames, bands).
     """
-    total = len(pictures)
-    frames = int(total * ratio)
-    mel = np.zeros((frames, bands), np.float32)
-    weight = np.zeros((frames, 1), np.float32)
-    for start in window_starts(total):
-        first = round(start * ratio)
-        part = speak(pictures[start : start + WINDOW])[: frames - first]
-        fade = _fade(len(part), round(OVERLAP * ratio), start > 0, start + WINDOW < total)
-        mel[first : first + len(part)] += part * fade
-        weight[first : first + len(part)] += fade
-    return mel / np.maximum(weight, 1e-6)
+
+    def __init__(self, total: int, ratio: float, bands: int, speak: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._total, self._ratio, self._speak = total, ratio, speak
+        self._starts = window_starts(total)
+        self._pictures: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._come = self._given = 0
+        self._mel = np.zeros((0, bands), np.float32)  # from the first frame that was not given away yet
+        self._weight = np.zeros((0, 1), np.float32)
+
+    def add(self, picture: np.ndarray) -> np.ndarray:
+        """The next picture (H, W); natural mel (S, bands) float32 of the frames that are ready by it, often none."""
+        self._pictures.append(picture)
+        self._come += 1
+        start = self._starts[0]
+        if self._come < min(start + WINDOW, self._total):
+            return self._mel[:0]
+        self._starts.pop(0)
+        following = round(self._starts[0] * self._ratio) if self._starts else self._frames
+        self._place(start, self._speak(np.stack(self._pictures)), following)
+        ready = following - self._given
+        mel = self._mel[:ready] / np.maximum(self._weight[:ready], 1e-6)
+        self._mel, self._weight = self._mel[ready:], self._weight[ready:]
+        self._given = following
+        return mel
+
+    def whole(self, pictures: np.ndarray) -> np.ndarray:
+        """Natural mel (S, bands) of all the crops (T, H, W) at once."""
+        return np.concatenate([self.add(picture) for picture in pictures])
+
+    @property
+    def _frames(self) -> int:
+        return int(self._total * self._ratio)
+
+    def _place(self, start: int, part: np.ndarray, following: int) -> None:
+        """Add the mel of the window that begins at picture `start`; what lies before frame `following` is asked for."""
+        first = round(start * self._ratio)
+        part = part[: self._frames - first]
+        fade = _fade(len(part), round(OVERLAP * self._ratio), start > 0, start + WINDOW < self._total)
+        at = slice(first - self._given, first - self._given + len(part))
+        missing = max(0, at.stop - len(self._mel), following - self._given - len(self._mel))
+        self._mel = np.pad(self._mel, ((0, missing), (0, 0)))
+        self._weight = np.pad(self._weight, ((0, missing), (0, 0)))
+        self._mel[at] += part * fade
+        self._weight[at] += fade
 
 
 def window_starts(total: int) -> list[int]:
@@ -57,7 +94,10 @@ def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
     return fade[:, None]
 
 
-def chunks(frames: int, reach: int, chunk: int = 0) -> Iterator[tuple[slice, slice, slice]]:
+Piece = tuple[slice, slice, slice]
+
+
+def chunks(frames: int, reach: int, chunk: int = 0) -> Iterator[Piece]:
     """The pieces in which a vocoder speaks a mel, each seeing all that its own samples depend on.
 
     Args:
@@ -73,3 +113,68 @@ def chunks(frames: int, reach: int, chunk: int = 0) -> Iterator[tuple[slice, sli
         end = min(begin + chunk, frames)
         first = max(0, begin - reach)
         yield slice(begin, end), slice(first, min(end + reach, frames)), slice(begin - first, end - first)
+
+
+@dataclass(frozen=True)
+class PieceSpeaker:
+    """A vocoder, for one stretch of a mel.
+
+    Attributes:
+        mel: it speaks.
+        speak: mel (S, bands) of a stretch, place of its first frame in the clip, its first samples where the piece
+            before spoke them already, how many of these have to stay -> sound (S * hop,) float32. What sounds the same
+            whatever it said before needs no such samples.
+        reach: frames a sample depends on, to either side.
+        chunk: frames that are spoken at once; 0: `CHUNK`.
+    """
+
+    mel: MelConfig
+    speak: Callable[[np.ndarray, int, np.ndarray, int], np.ndarray]
+    reach: int
+    chunk: int = 0
+
+    def whole(self, mel: np.ndarray) -> np.ndarray:
+        """(S * hop,) float32 of a mel (S, bands) that is all there."""
+        check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self.mel)
+        return Pieces(self, len(mel)).add(mel)
+
+
+class Pieces:
+    """The sound of a mel of any length that comes bit by bit. Held is the mel of one piece.
+
+    Args:
+        speaker: the vocoder.
+        frames: that will come.
+    """
+
+    def __init__(self, speaker: PieceSpeaker, frames: int) -> None:
+        self._speaker = speaker
+        self._todo = deque(chunks(frames, speaker.reach, speaker.chunk))
+        self._mel = np.zeros((0, speaker.mel.bands), np.float32)
+        self._first = 0  # frame `_mel` begins with
+        self._said = np.zeros(0, np.float32)  # what was spoken of it already
+        self._kept = 0  # how many of these samples were given away
+
+    def add(self, mel: np.ndarray) -> np.ndarray:
+        """The next frames (n, bands); sound (samples,) float32 of the frames that can be spoken by them, often none.
+
+        Raises:
+            LipsoundError: values that are no numbers, or another number of bands.
+        """
+        check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self._speaker.mel)
+        self._mel = np.concatenate([self._mel, np.asarray(mel, np.float32)])
+        sounds = [self._said[:0]]
+        while self._todo and self._todo[0][1].stop <= self._first + len(self._mel):
+            sounds.append(self._say(*self._todo.popleft()))
+        return np.concatenate(sounds)
+
+    def _say(self, spoken: slice, seen: slice, own: slice) -> np.ndarray:
+        hop = self._speaker.mel.hop
+        frames = self._mel[: seen.stop - self._first]
+        sound = self._speaker.speak(frames, seen.start, self._said, self._kept)
+        if self._todo:
+            following = self._todo[0][1].start
+            self._said = sound[(following - seen.start) * hop :]
+            self._kept = (spoken.stop - following) * hop
+            self._mel, self._first = self._mel[following - self._first :], following
+        return sound[own.start * hop : own.stop * hop]

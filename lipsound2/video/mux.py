@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from lipsound2.files import atomic_path
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9"})
 
 
-def lay_under(clip: Path, sound: np.ndarray, rate: int, start: float, out: Path) -> None:
+def lay_under(clip: Path, sound: Iterable[np.ndarray], rate: int, start: float, out: Path) -> None:
     """Write `out`: the pictures of `clip` with `sound` under them.
 
     Args:
         clip: video file.
-        sound: (samples,) float32 in [-1, 1], sample 0 belonging to `start`.
+        sound: blocks (samples,) float32 in [-1, 1], one behind the other; the first sample belongs to `start`.
         rate: of the sound, in Hz.
         start: time of the clip's first picture, in seconds of its own clock.
         out: video file to write; its suffix chooses the container.
@@ -40,7 +41,7 @@ def lay_under(clip: Path, sound: np.ndarray, rate: int, start: float, out: Path)
             raise LipsoundError(f"{out}: cannot lay speech under {clip}: {error}; try a .mp4 or .mkv name") from error
 
 
-def _copy(source, pictures, target, start: float, sound: np.ndarray, rate: int) -> None:  # type: ignore[no-untyped-def]
+def _copy(source, pictures, target, start: float, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
     stream = target.add_stream_from_template(pictures)
     voice = target.add_stream("aac", rate=rate, layout="mono")
     offset = round(start / pictures.time_base)
@@ -54,7 +55,7 @@ def _copy(source, pictures, target, start: float, sound: np.ndarray, rate: int) 
     _speak(target, voice, sound, rate)
 
 
-def _encode(source, pictures, target, start: float, sound: np.ndarray, rate: int) -> None:  # type: ignore[no-untyped-def]
+def _encode(source, pictures, target, start: float, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
     stream = target.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "18"})
     stream.width, stream.height, stream.pix_fmt = pictures.width, pictures.height, "yuv420p"
     voice = target.add_stream("aac", rate=rate, layout="mono")
@@ -66,8 +67,11 @@ def _encode(source, pictures, target, start: float, sound: np.ndarray, rate: int
     _speak(target, voice, sound, rate)
 
 
-def _speak(target, voice, sound: np.ndarray, rate: int) -> None:  # type: ignore[no-untyped-def]
-    frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-    target.mux(voice.encode(frame))
+def _speak(target, voice, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
+    spoken = 0
+    for block in sound:
+        frame = av.AudioFrame.from_ndarray(np.asarray(block, np.float32)[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, spoken, Fraction(1, rate)
+        target.mux(voice.encode(frame))
+        spoken += len(block)
     target.mux(voice.encode(None))

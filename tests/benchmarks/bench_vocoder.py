@@ -72,7 +72,7 @@ def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) ->
     path = folder / "vocoder.onnx"
     write(translate(model, Lengths((config.bands,), pictures=False)(30)), path, note)
     network = Exported(path, threads)
-    return lambda mel: torch.from_numpy(network.sound(mel.numpy()))
+    return lambda mel: torch.from_numpy(network.pieces.whole(mel.numpy()))
 
 
 def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]:

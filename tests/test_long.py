@@ -1,0 +1,104 @@
+"""Clips of any length: mel and sound come in pieces that are one, and what is held does not grow."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from lipsound2.audio import griffin_lim, plain_griffin_lim
+from lipsound2.audio.mel import mel_spectrogram
+from lipsound2.audio.mel_settings import MELS
+from lipsound2.errors import LipsoundError
+from lipsound2.speaking import vocoding
+from lipsound2.speaking.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
+
+FINE = MELS["fine"]
+
+
+def voiced(seconds: float) -> np.ndarray:
+    """A voice that glides, swells and hisses: harmonics of a pitch that never stands still, and noise."""
+    time = np.arange(int(16000 * seconds)) / 16000
+    turns = np.cumsum(110 + 25 * np.sin(2 * np.pi * 0.7 * time)) / 16000
+    formant = 900 + 500 * np.sin(2 * np.pi * 1.9 * time)
+    parts = (np.exp(-(((k * 110 - formant) / 400) ** 2)) * np.sin(2 * np.pi * k * turns) for k in range(1, 60))
+    noise = 0.01 * np.random.default_rng(0).standard_normal(len(time))
+    return (0.3 * (sum(parts) + noise) * (1.1 + np.sin(2 * np.pi * 3 * time)) / 4).astype(np.float32)
+
+
+def distance(sound: np.ndarray, mel: np.ndarray) -> np.ndarray:
+    """Log-spectral distance (S,) of a sound to the mel it was made of, dB."""
+    found = mel_spectrogram(torch.from_numpy(sound), FINE).numpy()
+    distances: np.ndarray = 8.686 * np.sqrt(((found - mel) ** 2).mean(1))
+    return distances
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["torch", "plain"])
+def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: bool):
+    mel = mel_spectrogram(torch.from_numpy(voiced(8)), FINE).numpy()
+    if plain:
+        whole = plain_griffin_lim.mel_to_sound(mel, FINE, 30)
+        speaker = PieceSpeaker(FINE, lambda m, _, *said: plain_griffin_lim.mel_to_sound(m, FINE, 30, *said), 50, 100)
+    else:
+        whole = griffin_lim.mel_to_sound(torch.from_numpy(mel), FINE, iterations=30).numpy()
+        found = vocoding.vocoder("griffin-lim:30", FINE).pieces
+        speaker = PieceSpeaker(FINE, found.speak, found.reach, 100)
+    sound = speaker.whole(mel)
+    assert sound.shape == whole.shape == (8 * 16000,)
+    seams = np.arange(100, len(mel), 100)
+    at = np.zeros(len(mel), bool)
+    for seam in seams:
+        at[seam - 4 : seam + 4] = True
+    found_at, rest = distance(sound, mel)[at], distance(sound, mel)[~at]
+    assert found_at.mean() < rest.mean() + 0.5
+    assert np.median(found_at) < np.percentile(rest, 95)
+    assert abs(rest.mean() - distance(whole, mel)[~at].mean()) < 0.2
+    # Nor does the wave jump there.
+    jump = np.abs(np.diff(sound, 2))
+    assert jump[seams * FINE.hop - 1].max() < np.percentile(jump, 99.9)
+
+
+def test_fault_D2_short_clips_sound_as_they_did():
+    mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
+    whole = griffin_lim.mel_to_sound(mel, FINE, iterations=4)
+    assert np.array_equal(vocoding.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
+
+
+def test_fault_D2_the_mel_comes_while_the_pictures_come_and_little_is_held():
+    total = 1010
+    windows = Windows(
+        total, 4.0, 3, lambda crops: np.repeat(crops.mean((1, 2), keepdims=True)[:, 0], 4, 0).repeat(3, 1)
+    )
+    given, most = [], 0
+    for number in range(total):
+        mel = windows.add(np.full((2, 2), number % 251, np.uint8))
+        given.append(mel)
+        most = max(most, len(windows._mel))
+        assert sum(map(len, given)) >= 4 * (number - WINDOW - OVERLAP)
+    assert most <= 4 * 2 * WINDOW
+    assert np.concatenate(given)[:, 0] == pytest.approx(np.repeat(np.arange(total) % 251, 4), abs=1e-3)
+
+
+def test_fault_D2_the_sound_comes_while_the_mel_comes_and_little_is_held():
+    """Whatever the sizes it comes in, a vocoder's sound is that of the whole mel."""
+
+    def speak(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+        smooth = np.convolve(np.pad(mel[:, 0], 2, mode="edge"), np.ones(5) / 5, "valid")
+        return np.repeat(smooth + first + np.arange(len(mel)), FINE.hop).astype(np.float32)
+
+    mel = np.random.default_rng(0).normal(size=(500, 80)).astype(np.float32)
+    whole = speak(mel, 0, mel[:0, 0], 0)
+    pieces, sounds, at = Pieces(PieceSpeaker(FINE, speak, 3, 64), 500), [], 0
+    for size in (1, 7, 200, 3, 64, 225):
+        sounds.append(pieces.add(mel[at : at + size]))
+        at += size
+        assert len(pieces._mel) <= 64 + 2 * 3
+    assert np.abs(np.concatenate(sounds) - whole).max() < 1e-3
+
+
+def test_a_piece_that_is_no_number_is_told():
+    pieces = Pieces(PieceSpeaker(FINE, partial(lambda *given: given[0]), 3, 64), 500)
+    with pytest.raises(LipsoundError, match="are no numbers"):
+        pieces.add(np.full((5, 80), np.nan, np.float32))
