@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import itertools
 import logging
 import re
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lipsound2
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
@@ -82,6 +83,9 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> argparse.ArgumentPar
             shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             text += f" (default: {shown})".replace("%", "%%")
         options: dict[str, Any] = {"help": text, **_reader(hints[name])}
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
+            continue
         if required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             parser.add_argument(name, metavar=name.upper(), **options)
             continue
@@ -110,6 +114,30 @@ def _reader(hint: Any) -> dict[str, Any]:
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     return {"type": hint}
+
+
+def _check_dashes(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Tell how a file is given whose name begins as options do.
+
+    Raises:
+        UsageError: an argument is no option, but there is a file of this name.
+    """
+    for argument in itertools.takewhile(lambda each: each != "--", arguments):
+        known = argument in parser._option_string_actions
+        if argument.startswith("-") and len(argument) > 1 and not known and Path(argument).exists():
+            raise UsageError(f"{argument}: begins as an option does; to name the file, write ./{argument}")
+
+
+def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Call a verb with what was parsed; what may be given any number of times stands before the rest."""
+    many = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL
+    ]
+    return function(
+        *(value for name in many for value in options[name]), **{k: options[k] for k in {*options} - {*many}}
+    )
 
 
 def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -186,15 +214,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals_answered():
             function = load(verb)
-            options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
+            parser = verb_parser(verb, function)
+            _check_dashes(parser, arguments[1:])
+            options = vars(parser.parse_args(arguments[1:]))
             options.pop("debug")
             look_at_outputs(function, options)
-            status = function(**options)
+            status = _call(function, options)
     except LipsoundError as error:
         if debug:
             raise
         print(f"lipsound2 {verb}: {plain(str(error))}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except Terminated as stop:
         print(f"lipsound2 {verb}: stopped; run the same command again to go on", file=sys.stderr)
         return 128 + stop.signal

@@ -36,6 +36,10 @@ class LipsoundError(Exception):
     """
 
 
+class UsageError(LipsoundError):
+    """A call that does not say what is wanted: the command line ends with status 2."""
+
+
 class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of the program
     """One clip cannot be used. It becomes a line of `failures.tsv`; the stage goes on.
 

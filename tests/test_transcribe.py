@@ -92,11 +92,8 @@ def test_what_cannot_be_transcribed_is_one_line(tmp_path):
     with pytest.raises(LipsoundError, match="no such file"):
         transcribe(tmp_path / "nothing.wav")
     (tmp_path / "a.txt").write_text("no sound at all")
-    with pytest.raises(LipsoundError, match=r"cannot be read .* expected a video or a sound file"):
+    with pytest.raises(LipsoundError, match=r"cannot be opened.*expected a video or a sound file"):
         transcribe(tmp_path / "a.txt")
-    write_wav(tmp_path / "hour.wav", np.zeros(16000 * 40, np.float32))
-    with pytest.raises(LipsoundError, match="40 s of speech, at most 30 s are heard at once"):
-        transcribe(tmp_path / "hour.wav")
 
 
 def test_words_lie_inside_the_sound(tmp_path, capsys):

@@ -1,38 +1,32 @@
-"""The verb `transcribe`: what is said in a sound, or by the lips in a silent video."""
+"""The verb `transcribe`: what is said in sounds, or by the lips in silent videos.
+
+Clips and outputs are looked at before anything is loaded.
+"""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import av
-import numpy as np
-
-from lipsound2 import experiment
-from lipsound2.audio.sound import read_sound
-from lipsound2.errors import LipsoundError
+from lipsound2.clips import Clip, find_clips
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
-from lipsound2.reading.listeners import OwnListener, listener
-from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
-from lipsound2.recognition.readymade import RATE
-from lipsound2.scoring.metrics import to_rate
-from lipsound2.speaking.speak import DEFAULT_MODEL, crop_of, say
-from lipsound2.speaking.voice import TrainedVoice
-from lipsound2.tasks.words import PICTURE_RATE
-from lipsound2.video.align import REGIONS
+from lipsound2.outputs import check_file, check_folder
+from lipsound2.speaking.speak import DEFAULT_MODEL
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from lipsound2.recognition.hypothesis import Hypothesis, Word
 
 DEFAULT_ASR = "grid-s1-asr"
-LONGEST = 30.0  # seconds a recogniser hears at once
+_SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _LINE = 7  # words in a subtitle at most
 
 
 def transcribe(
-    media: Path,
-    *,
+    *media: Path,
+    output_dir: Path | None = None,
     model: str = DEFAULT_MODEL,
     asr: str = DEFAULT_ASR,
     grammar: str = "",
@@ -42,85 +36,83 @@ def transcribe(
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     choose: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: int = 0,
-) -> None:
-    """Write down what is said: by the lips in a video (read, or spoken first and then heard), or in a sound file.
+) -> int:
+    """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in sound files.
+
+    Clips may be of any length: long ones are cut in pauses, and where the scene changes. Of one clip its words are
+    printed, of several a line each, behind the name of the clip.
 
     Args:
-        media: video with a talking face, or sound file.
+        media: videos with a talking face, sound files, and folders that are searched for these.
+        output_dir: also write NAME.txt for every clip into this folder, with --json NAME.json instead.
         model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships; or what
             reads them: one of the task recognise whose input is crops (then nothing is heard).
         asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
             whisper:NAME, ...
         grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
         sound: listen to the video's own sound instead of reading lips.
-        json: print words with times and confidences as JSON.
-        srt: also write subtitles to this file.
+        json: print words with times and confidences as JSON; of several clips, a line each with the clip's name.
+        srt: also write subtitles to this file; of several clips, to NAME.srt in this folder.
         detector: what finds faces.
         choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
-    if not media.is_file():
-        raise LipsoundError(f"{media}: no such file")
-    seen = not sound and has_pictures(media)
-    task = experiment.task_of(model) if seen else ""
-    if task == "classify":
-        raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
-    reads = task == "recognise"
-    asr = model if reads else asr
-    who = listener(asr, grammar=grammar, ngpu=ngpu, lips=reads)
-    if isinstance(who, OwnListener):
-        log.info("%s knows: %s", asr, who.knows)
-    if reads:
-        assert isinstance(who, OwnListener)
-        if who.input not in REGIONS:
-            raise LipsoundError(
-                f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recogniser of sound is given as "
-                "--asr, what reads the states of another network's trunk is asked by lipsound2 decode"
-            )
-        crops = crop_of(media, who.input, detector, choose)
-        log.info("%s", crops.report)
-        _too_long(media, len(crops.regions[who.input]) / PICTURE_RATE)
-        _show(who.hear([crops.regions[who.input]])[0], json, srt)
-        return
-    if not seen:
-        heard = read_sound(media, rate=RATE)
-    else:
-        loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
-        said = say(media, TrainedVoice(loaded), detector=detector, choose=choose)
-        log.info("%s; %s knows: %s", said.crops.report, loaded.path.name, loaded.knows)
-        heard = to_rate(said.sound, said.rate, RATE)
-    _too_long(media, len(heard) / RATE)
-    _show(who.hear([np.asarray(heard, np.float32)])[0], json, srt)
+    from lipsound2.video.look import has_pictures
 
+    many = len(media) > 1 or media[0].is_dir()
+    found = _find(media, many, sound, output_dir, srt)
+    kinds = set()
+    for clip in found:
+        try:
+            kinds.add("lips" if not sound and has_pictures(clip.path) else "sound")
+        except LipsoundError:
+            if not many:
+                raise  # of many, each has its turn to be told
+    from lipsound2.reading.transcriber import Transcriber
+    from lipsound2.recognition.hypothesis import to_json
+    from lipsound2.work.each import each_clip
 
-def _too_long(media: Path, seconds: float) -> None:
-    """Refuse what does not fit into a recogniser's memory and training."""
-    if seconds > LONGEST:
-        raise LipsoundError(
-            f"{media}: {seconds:.0f} s of speech, at most {LONGEST:.0f} s are heard at once; cut it into sentences"
-        )
+    heard = Transcriber(
+        model if "lips" in kinds else "",
+        asr,
+        sounds="sound" in kinds,
+        grammar=grammar,
+        detector=detector,
+        choose=choose,
+        ngpu=ngpu,
+    )
 
+    def work(clip: Clip) -> str:
+        what = heard.lips(clip.path) if not sound and has_pictures(clip.path) else heard.sound(clip.path)
+        told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
+        if srt is not None:
+            write_text(clip.out(srt, ".srt") if many else srt, subtitles(what))
+        if output_dir is not None:
+            text = dumps(told, ensure_ascii=False) if json else what.text
+            write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
+        return dumps(told, ensure_ascii=False) if json else f"{clip.path}\t{what.text}" if many else what.text
 
-def _show(what: Hypothesis, json: bool, srt: Path | None) -> None:
-    if srt is not None:
-        write_text(srt, subtitles(what))
-    print(dumps(to_json(what), ensure_ascii=False) if json else what.text)
-
-
-def has_pictures(media: Path) -> bool:
-    """Whether a file has a video track (a cover picture is none).
-
-    Raises:
-        LipsoundError: it is neither sound nor video.
-    """
+    if many:
+        return each_clip(found, work, "transcribe")
     try:
-        with av.open(str(media)) as container:
-            videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not videos and not container.streams.audio:
-                raise LipsoundError(f"{media}: holds neither pictures nor sound")
-            return bool(videos)
-    except (av.FFmpegError, OSError) as error:
-        raise LipsoundError(f"{media}: cannot be read ({error}); expected a video or a sound file") from error
+        print(work(found[0]))
+    except ClipFailure as failure:
+        raise LipsoundError(f"{found[0].path}: {failure}") from failure
+    return 0
+
+
+def _find(given: Sequence[Path], many: bool, sound: bool, output_dir: Path | None, srt: Path | None) -> list[Clip]:
+    """The clips, after a look at all that is to be written."""
+    from lipsound2.corpora.recordings import VIDEO_SUFFIXES
+
+    found = find_clips(given, (*VIDEO_SUFFIXES, *_SOUNDS)) if many else [Clip(given[0], given[0].stem)]
+    if output_dir is not None:
+        check_folder(output_dir)
+    if srt is not None and many:
+        check_folder(srt)
+    elif srt is not None:
+        check_file(srt, given)
+    return found
 
 
 def subtitles(what: Hypothesis) -> str:

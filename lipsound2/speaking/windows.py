@@ -47,7 +47,7 @@ class Windows:
         if self._come < min(start + WINDOW, self._total):
             return self._mel[:0]
         self._starts.pop(0)
-        following = round(self._starts[0] * self._ratio) if self._starts else self._frames
+        following = round(self._starts[0] * self._ratio) if self._starts else self.frames
         self._place(start, self._speak(np.stack(self._pictures)), following)
         ready = following - self._given
         mel = self._mel[:ready] / np.maximum(self._weight[:ready], 1e-6)
@@ -60,13 +60,14 @@ class Windows:
         return np.concatenate([self.add(picture) for picture in pictures])
 
     @property
-    def _frames(self) -> int:
+    def frames(self) -> int:
+        """Mel frames that all of the pictures make."""
         return int(self._total * self._ratio)
 
     def _place(self, start: int, part: np.ndarray, following: int) -> None:
         """Add the mel of the window that begins at picture `start`; what lies before frame `following` is asked for."""
         first = round(start * self._ratio)
-        part = part[: self._frames - first]
+        part = part[: self.frames - first]
         fade = _fade(len(part), round(OVERLAP * self._ratio), start > 0, start + WINDOW < self._total)
         at = slice(first - self._given, first - self._given + len(part))
         missing = max(0, at.stop - len(self._mel), following - self._given - len(self._mel))

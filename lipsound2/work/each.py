@@ -1,0 +1,52 @@
+"""Many clips in one call: one after the other, on past those that cannot be used, and a summary at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tqdm import tqdm
+
+from lipsound2.clips import Clip
+from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
+from lipsound2.work.shards import describe
+
+
+def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
+    """Work on every clip.
+
+    Args:
+        clips: all of them.
+        work: gives the line that is printed about a clip, or none.
+        verb: what is done, for the bar.
+
+    Returns:
+        The exit status: 1 if any clip failed.
+
+    Raises:
+        OSError, MemoryError: the machine is in trouble, which no other clip would escape.
+    """
+    failed: list[str] = []
+    with tqdm(clips, desc=verb, unit="clip") as bar:
+        for clip in bar:
+            try:
+                line = work(clip)
+            except (ClipFailure, LipsoundError) as failure:
+                if failure.__cause__ is not None and machine_trouble(failure.__cause__):
+                    raise
+                why = str(failure)
+            except Exception as error:
+                if machine_trouble(error):
+                    raise
+                why = describe(error)
+            else:
+                if line:
+                    tqdm.write(line)
+                continue
+            told = why if why.startswith(str(clip.path)) else f"{clip.path}: {why}"
+            tqdm.write(told, file=sys.stderr)
+            failed.append(told)
+    print(f"done     {len(clips) - len(failed)} of {len(clips)} clips" + (", failed:" if failed else ""))
+    for told in failed:
+        print(f"         {told}")
+    return 1 if failed else 0
