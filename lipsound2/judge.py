@@ -24,6 +24,7 @@ from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav
 from lipsound2.scoring.text import TextScores, score_texts
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
+from lipsound2.scoring.unseen import Speakers, about
 from lipsound2.scoring.view import REAL
 from lipsound2.stamp import Stamp
 from lipsound2.work.spread import batches, each
@@ -56,10 +57,11 @@ def score(
     launcher: Literal["local", "slurm"] = "local",
     resamples: int = bootstrap.RESAMPLES,
     seed: int = bootstrap.SEED,
+    speakers: Speakers = "auto",
 ) -> None:
     """Score speech against the true sound: STOI, ESTOI, PESQ; with --asr also word and character errors.
 
-    Or score what `decode` wrote against the transcripts. Rates and means carry 95 % bootstrap intervals. A clip that
+    Or score what `decode` wrote against the transcripts. Rates and means carry 95 % intervals. A clip that
     cannot be scored gets the floor of the metric and is counted, never dropped. When HYP holds the controls that
     `synthesize` speaks, the verdict says whether lips are read.
 
@@ -83,21 +85,33 @@ def score(
         language: of the transcripts: en or zh.
         nj: worker processes, or jobs with slurm.
         launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
-        resamples: draws of the bootstrap.
+        resamples: draws of the bootstrap, for the intervals of means.
         seed: of the bootstrap.
+        speakers: whom the intervals are about: same, more clips of these speakers; unseen, more people like them; auto,
+            people like them if none of them is in a data dir train... beside that of the clips.
     """
     if bool(asr) != (text is not None):
         raise LipsoundError("--asr and --text belong together: who listens, and what was really said")
     out = out or hyp / "scores"
-    draws = {"resamples": resamples, "seed": seed}
     if (hyp / DETAILS).is_file():
         if asr or also:
             raise LipsoundError(
                 f"{hyp}: is what a recogniser heard already; leave out --asr and --also, or give a folder of sounds"
             )
-        score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, draws)
+        score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, speakers)
         return
-    score_speech(ref, hyp, out=out, ids=ids, also=also, nj=nj, launcher=launcher, **draws)
+    score_speech(
+        ref,
+        hyp,
+        out=out,
+        ids=ids,
+        also=also,
+        nj=nj,
+        launcher=launcher,
+        resamples=resamples,
+        seed=seed,
+        speakers=speakers,
+    )
     if text is None:
         return
     from lipsound2.reading.listeners import Search, files_of, is_own
@@ -105,6 +119,7 @@ def score(
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     texts = DataDir(text).text
+    unseen, which = about(speakers, text, {name: utt2spk[name] for name in names}, which)
     unknown = [name for name in names if name not in texts]
     if unknown:
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
@@ -122,7 +137,6 @@ def score(
                 "language": language,
                 "clips": which,
                 "rule": TEXT_RULE,
-                "draws": [resamples, seed],
             },
             [ref, *systems.values(), text / TEXT, *files_of(name, rules, model)],
         )
@@ -141,7 +155,9 @@ def score(
                     log.warning("%s: %s; it counts as not understood", system, failure)
             true = {clip: texts[clip] for clip in names}
             scores = {
-                system: score_texts(true, {clip: what.text for clip, what in said.items()}, utt2spk, language, **draws)
+                system: score_texts(
+                    true, {clip: what.text for clip, what in said.items()}, utt2spk, language, unseen=unseen
+                )
                 for system, said in heard.items()
             }
             write(folder, scores, heard, which)
@@ -150,7 +166,7 @@ def score(
         print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv, <system>.jsonl for every clip")
 
 
-def score_heard(data: Path, heard: Path, folder: Path, language: str, draws: Mapping[str, int]) -> None:
+def score_heard(data: Path, heard: Path, folder: Path, language: str, speakers: Speakers) -> None:
     """Score what `decode` wrote: tables and every clip's errors, in `folder`.
 
     Raises:
@@ -159,17 +175,17 @@ def score_heard(data: Path, heard: Path, folder: Path, language: str, draws: Map
     known = DataDir(data)
     if not known.text:
         raise LipsoundError(f"{data}: has no 'text' to compare with what was heard in {heard}")
-    options = {"language": language, "rule": TEXT_RULE, "draws": sorted(draws.items())}
+    unseen, caption = about(speakers, data, known.utt2spk, f"the {len(known)} clips of {data}")
+    options = {"language": language, "rule": TEXT_RULE, "clips": caption}
     stamp = Stamp(folder, "score", options, [data / TEXT, heard])
     if shown_again(stamp, folder):
         return
     said = read_table(heard / TEXT) if (heard / TEXT).exists() else {}
     with folder_lock(folder, "score"):
         stamp.clear()
-        scores = score_texts(known.text, said, known.utt2spk, language, **draws)
+        scores = score_texts(known.text, said, known.utt2spk, language, unseen=unseen)
         write_clips(folder / f"{HEARD}.tsv", scores.rows)
         write_summary(folder / SUMMARY, {HEARD: scores.summary})
-        caption = f"the {len(known)} clips of {data}"
         write_text(folder / TABLE, page({HEARD: scores.summary}, caption))
         stamp.write()
     print(without_rule(page({HEARD: scores.summary}, caption)))

@@ -135,9 +135,7 @@ def write_texts(
 ) -> None:
     """What scoring leaves of a recogniser: `references` by clip, and by system what it heard in each clip."""
     speakers = {name: name.partition("-")[0] for name in references}
-    scores = {
-        system: score_texts(references, texts, speakers, language, resamples=200) for system, texts in heard.items()
-    }
+    scores = {system: score_texts(references, texts, speakers, language) for system, texts in heard.items()}
     write_summary(folder / "summary.json", {system: each.summary for system, each in scores.items()})
     for system, each in scores.items():
         write_clips(folder / f"{system}.tsv", each.rows)

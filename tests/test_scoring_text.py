@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from lipsound2.corpora.sentences import SLOTS
 from lipsound2.errors import LipsoundError
 from lipsound2.recognition.normalise import NORMALISATIONS, normalisation, normalise, spell
-from lipsound2.scoring import bootstrap
 from lipsound2.scoring.text import (
     CHANCE,
     NOTHING,
@@ -49,7 +48,7 @@ HEARD = st.lists(WORDS, max_size=7).map(" ".join)
 GRID = "bin blue at f two now"
 
 
-def scores(references: list[str], hypotheses: list[str | None], language: str = "en", **options: int) -> TextScores:
+def scores(references: list[str], hypotheses: list[str | None], language: str = "en") -> TextScores:
     """Scores of clips of two speakers; None is a clip without a hypothesis."""
     ids = [f"s{1 + number % 2}-c{number:03}" for number in range(len(references))]
     return score_texts(
@@ -57,7 +56,6 @@ def scores(references: list[str], hypotheses: list[str | None], language: str = 
         {key: text for key, text in zip(ids, hypotheses, strict=True) if text is not None},
         {key: key.split("-")[0] for key in ids},
         language,
-        **{"resamples": 200, **options},
     )
 
 
@@ -193,7 +191,7 @@ def test_a_small_example_by_hand() -> None:
 @settings(max_examples=100, deadline=None)
 def test_rates_are_jiwers(pairs: list[tuple[str, str]]) -> None:
     references, hypotheses = map(list, zip(*pairs, strict=True))
-    found = scores(references, hypotheses, resamples=20)
+    found = scores(references, hypotheses)
     assert found.summary.rates["wer"].mean == pytest.approx(jiwer.wer(references, hypotheses))
     assert found.summary.rates["cer"].mean == pytest.approx(jiwer.cer(references, hypotheses))
     total = jiwer.process_words(references, hypotheses)
@@ -208,11 +206,11 @@ def test_rates_are_jiwers(pairs: list[tuple[str, str]]) -> None:
         assert sum(said != heard for said, heard in row.alignment) == row.counts.errors
 
 
-@given(references=st.lists(SENTENCES, min_size=1, max_size=8), seed=st.integers(0, 5))
+@given(references=st.lists(SENTENCES, min_size=1, max_size=8))
 @settings(deadline=None)
-def test_perfect_is_zero(references: list[str], seed: int) -> None:
-    found = scores(references, list(references), seed=seed, resamples=20).summary
-    assert all((rate.mean, rate.low, rate.high) == (0, 0, 0) for rate in found.rates.values())
+def test_perfect_is_zero(references: list[str]) -> None:
+    found = scores(references, list(references)).summary
+    assert all((rate.mean, rate.low) == (0, 0) and rate.high > 0 for rate in found.rates.values())
     assert found.confusions == []
     assert found.total.wrong == found.total.missing == 0
 
@@ -224,15 +222,15 @@ def test_the_order_of_clips_changes_nothing(pairs: list[tuple[str, str]], data: 
     order = data.draw(st.permutations(ids))
     speakers = dict.fromkeys(ids, "s")
     texts = [{key: pairs[ids.index(key)][side] for key in keys} for keys in (ids, order) for side in (0, 1)]
-    first = score_texts(texts[0], texts[1], speakers, "en", resamples=50)
-    assert score_texts(texts[2], texts[3], dict(reversed(speakers.items())), "en", resamples=50) == first
+    first = score_texts(texts[0], texts[1], speakers, "en")
+    assert score_texts(texts[2], texts[3], dict(reversed(speakers.items())), "en") == first
 
 
 @given(pairs=st.lists(st.tuples(SENTENCES, HEARD), min_size=1, max_size=12))
 @settings(deadline=None)
 def test_the_interval_holds_the_rate(pairs: list[tuple[str, str]]) -> None:
     references, hypotheses = map(list, zip(*pairs, strict=True))
-    for rate in scores(references, hypotheses, resamples=1000).summary.rates.values():
+    for rate in scores(references, hypotheses).summary.rates.values():
         assert 0 <= rate.low <= rate.mean <= rate.high
 
 
@@ -245,12 +243,12 @@ def test_missing_texts_count_as_empty_and_are_counted() -> None:
     assert [row.missing for row in missing.rows] == [False, True]
     assert missing.summary.speakers["s2"].missing == 1
     nothing = scores(["a b", "c d e"], [None, None]).summary
-    assert all((rate.mean, rate.low, rate.high) == (1, 1, 1) for rate in nothing.rates.values())
+    assert all(rate.mean == 1 and rate.low < 1 for rate in nothing.rates.values())
 
 
 def test_what_cannot_be_scored_is_one_clear_line() -> None:
     def score(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str]) -> None:
-        score_texts(references, hypotheses, speakers, "en", resamples=10)
+        score_texts(references, hypotheses, speakers, "en")
 
     known = {"a": "one", "b": "two"}
     many = {f"x{number}": "word" for number in range(8)}
@@ -289,48 +287,23 @@ def test_mandarin_is_scored_by_characters() -> None:
 # --- intervals and differences
 
 
-def test_ratios_are_those_of_sums() -> None:
-    random = np.random.default_rng(0)
-    units = random.integers(1, 20, (60, 2)).astype(float)
-    errors = np.floor(units * random.random((60, 2)))
-    errors[:, 1] = units[:, 1] / 4
-    found = bootstrap.ratios(errors, units, resamples=2000)
-    assert [part.mean for part in found] == pytest.approx(errors.sum(0) / units.sum(0))
-    assert (found[1].low, found[1].high) == (0.25, 0.25)
-    draws = random.integers(0, 60, (4000, 60))
-    drawn = errors[draws, 0].sum(1) / units[draws, 0].sum(1)
-    assert (found[0].low, found[0].high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.01)
-    # With one unit a clip it is the mean.
-    means = bootstrap.intervals(errors, resamples=300)
-    for ours, theirs in zip(bootstrap.ratios(errors, np.ones_like(units), resamples=300), means, strict=True):
-        assert (ours.mean, ours.low, ours.high) == pytest.approx((theirs.mean, theirs.low, theirs.high))
-
-
-@pytest.mark.parametrize("units", [np.zeros((3, 1)), np.ones((2, 1)), np.ones((3, 2))])
-def test_ratios_need_units(units: np.ndarray) -> None:
-    with pytest.raises(ValueError):
-        bootstrap.ratios(np.ones((3, 1)), units)
-    with pytest.raises(ValueError, match="at least one clip"):
-        bootstrap.ratios(np.ones((0, 1)), np.ones((0, 1)))
-
-
 def test_a_difference_is_paired() -> None:
     random = np.random.default_rng(1)
     references = [" ".join(random.choice(list("abcdef"), random.integers(2, 9))) for _ in range(60)]
     poor = [text.replace("a", "x").replace("b", "y") for text in references]
     better = [text.replace("a", "x") for text in references]
-    first, second = scores(references, better, resamples=2000), scores(references, poor, resamples=2000)
-    found = difference(first, second, resamples=2000)
+    first, second = scores(references, better), scores(references, poor)
+    found = difference(first, second)
     for name, gain in found.items():
         assert gain.mean == pytest.approx(first.summary.rates[name].mean - second.summary.rates[name].mean)
         assert gain.low <= gain.mean <= gain.high < 0
     # Pairing takes away what clips have in common; unpaired, the variances of both add up.
     apart = [part.high - part.low for part in (first.summary.rates["wer"], second.summary.rates["wer"])]
     assert found["wer"].high - found["wer"].low < np.hypot(*apart)
-    mirrored = difference(second, first, resamples=2000)
+    mirrored = difference(second, first)
     assert mirrored["wer"].low == pytest.approx(-found["wer"].high)
     same = difference(first, first)
-    assert all((part.mean, part.low, part.high) == (0, 0, 0) for part in same.values())
+    assert all(part.mean == 0 and part.low == pytest.approx(-part.high) for part in same.values())
 
 
 def test_only_like_is_compared_with_like() -> None:
@@ -339,15 +312,6 @@ def test_only_like_is_compared_with_like() -> None:
         difference(first, scores(["a b", "d"], ["a b", "c"]))
     with pytest.raises(LipsoundError, match="en-1 and zh-1"):
         difference(first, scores(["好"], ["好"], "zh"))
-
-
-def test_the_seed_decides() -> None:
-    references, hypotheses = ["a b c"] * 20, ["a b c", "a", "x y z d", ""] * 5
-    first = scores(references, hypotheses).summary
-    assert scores(references, hypotheses).summary == first
-    other = scores(references, hypotheses, seed=7).summary
-    assert other.rates["wer"].mean == first.rates["wer"].mean
-    assert other.rates["wer"] != first.rates["wer"]
 
 
 # --- confusions and slots

@@ -43,10 +43,7 @@ def resampled_means(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int
     Returns:
         (R, k) float64.
     """
-    return _resampled_sums(np.asarray(values, np.float64), resamples, seed) / len(values)
-
-
-def _resampled_sums(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    values = np.asarray(values, np.float64)
     n = len(values)
     generator = np.random.default_rng(seed)
     rows = max(1, _BLOCK // n)
@@ -57,7 +54,7 @@ def _resampled_sums(values: np.ndarray, resamples: int, seed: int) -> np.ndarray
         counts = np.zeros((len(drawn), n))
         np.add.at(counts, (np.arange(len(drawn))[:, None], drawn), 1.0)
         sums.append(counts @ values)
-    return np.concatenate(sums)
+    return np.concatenate(sums) / n
 
 
 def intervals(
@@ -85,40 +82,3 @@ def intervals(
 def interval(values: np.ndarray, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
     """`intervals` of (n,) numbers; of paired differences this is the paired bootstrap."""
     return intervals(np.asarray(values)[:, None], level=level, resamples=resamples, seed=seed)[0]
-
-
-def ratios(
-    numerators: np.ndarray,
-    denominators: np.ndarray,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> list[Interval]:
-    """Ratios of sums over clips, such as errors to words, and the percentile interval of each.
-
-    Of the differences of two systems' errors on the same words this is the paired bootstrap (Bisani and Ney 2004).
-
-    Args:
-        numerators: (n, k) float, n > 0.
-        denominators: (n, k) float, positive.
-        level: share of the draws inside the interval.
-        resamples: draws; each takes all numbers of a clip.
-        seed: of the draws.
-
-    Returns:
-        k intervals; `mean` is the ratio of the sums, not the mean of the clips' ratios.
-
-    Raises:
-        ValueError: no clips, unequal shapes, or a denominator that is not positive.
-    """
-    values = np.stack([np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)])
-    if values.ndim != 3 or values.shape[1] == 0 or not (values[1] > 0).all():
-        raise ValueError(f"expected (clips, numbers) over positive ones, at least one clip; found {values.shape[1:]}")
-    k = values.shape[2]
-    # Sums, not means: sums of whole numbers are exact, so equal rates stay equal to the last bit.
-    drawn = _resampled_sums(np.concatenate(values, axis=1), resamples, seed)
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn[:, :k] / drawn[:, k:], [tail, 1 - tail], axis=0)
-    total = values.sum(axis=1)
-    return [Interval(*map(float, row)) for row in zip(total[0] / total[1], low, high, strict=True)]

@@ -164,7 +164,7 @@ def _scores(part: SetView) -> str:
     return (
         '<section class="panel"><div class="wide"><table class="scores stack" style="--across:2">'
         f"<thead><tr><th>{escape(_clips(part))}</th>{heads}<th>Failures</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f"<details><summary>Mean and {level} % bootstrap interval over {escape(part.facts['clips'])}; "
+        f"<details><summary>Mean and {level} % interval over {escape(part.facts['clips'])}; "
         f"how it was measured</summary><ul>{rules}</ul></details></section>"
         f'<section class="panel"><h3>Every clip</h3>{charts.dots(values, SHORT)}</section>'
     )

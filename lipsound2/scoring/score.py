@@ -21,6 +21,7 @@ from lipsound2.scoring.ears import Asked, asked, further, listen, rule, versions
 from lipsound2.scoring.metrics import METRICS, ClipScores, measure
 from lipsound2.scoring.sources import REAL, Sounds, choose_ids, find_systems, locate, read_origin, read_wav
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
+from lipsound2.scoring.unseen import Speakers, about
 from lipsound2.stamp import Stamp
 from lipsound2.work.spread import batches, each
 from lipsound2.work.workers import single_threaded
@@ -39,10 +40,11 @@ def score(
     launcher: str = "local",
     resamples: int = bootstrap.RESAMPLES,
     seed: int = bootstrap.SEED,
+    speakers: Speakers = "auto",
 ) -> None:
     """Score speech against the true sound: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
 
-    Means carry 95 % bootstrap intervals. A clip that cannot be scored gets the floor of the metric and is counted,
+    Means carry 95 % intervals. A clip that cannot be scored gets the floor of the metric and is counted,
     never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
 
     Args:
@@ -56,6 +58,7 @@ def score(
         launcher: local or slurm.
         resamples: draws of the bootstrap.
         seed: of the bootstrap.
+        speakers: whom the intervals are about; see `scoring.unseen`.
 
     Raises:
         LipsoundError: no speech, no true sounds, none of the clips spoken, or a further score cannot be had.
@@ -66,6 +69,7 @@ def score(
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     data = ids or locate(read_origin(hyp).get("data"), hyp)
+    unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
     wanted = asked(also, data, ref.parent / "landmarks" if reference.is_archive else None)
     rules, measured_with = rule(further(wanted)), {**_versions(), **versions(wanted)}
     stamp = Stamp(
@@ -102,7 +106,7 @@ def score(
         spoken = [row for row in rows if row.system in systems]
         if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
-        summary = summarise(rows, utt2spk, resamples=resamples, seed=seed)
+        summary = summarise(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
         write_clips(out / CLIPS, rows)
         content = {
             **to_json(summary),

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.scoring import bootstrap
+from lipsound2.scoring import bootstrap, rates
 from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.ears import measured, rule
 from lipsound2.scoring.metrics import FURTHER, KNOWN, METRICS, PICTURE, ClipScores
@@ -24,7 +24,7 @@ THRESHOLD = 0.10  # ESTOI that showing the right clip must add
 
 VERDICT_RULE = f"""\
 Lips are read when the model's ESTOI on the clip it is shown lies at least {THRESHOLD:.2f} above its ESTOI when it is \
-shown another sentence, and the 95 % paired bootstrap interval of that difference lies above 0. A clip on which either \
+shown another sentence, and the 95 % paired interval of that difference lies above 0. A clip on which either \
 cannot be scored adds no evidence: its difference counts as 0 at most."""
 
 
@@ -86,7 +86,12 @@ class Summary:
 
 
 def summarise(
-    rows: Sequence[Row], utt2spk: Mapping[str, str], *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED
+    rows: Sequence[Row],
+    utt2spk: Mapping[str, str],
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+    unseen: bool = False,
 ) -> Summary:
     """Means, intervals, failures and verdict.
 
@@ -95,11 +100,13 @@ def summarise(
         utt2spk: speaker of every clip.
         resamples: draws of the bootstrap.
         seed: of the draws.
+        unseen: the intervals are about speakers like these, not about more clips of these.
     """
+    who = utt2spk if unseen else None
     by_system: dict[str, list[Row]] = {}
     for row in rows:
         by_system.setdefault(row.system, []).append(row)
-    systems = {name: _system(own, resamples, seed) for name, own in by_system.items()}
+    systems = {name: _system(own, resamples, seed, who) for name, own in by_system.items()}
     speakers: dict[str, dict[str, Any]] = {}
     for speaker in sorted({utt2spk[row.id] for row in rows}):
         entry: dict[str, Any] = {}
@@ -112,13 +119,17 @@ def summarise(
                 for column, score in enumerate(scores)
             }
         speakers[speaker] = entry
-    return Summary(systems, speakers, judge(by_system, resamples=resamples, seed=seed))
+    return Summary(systems, speakers, judge(by_system, who, resamples=resamples, seed=seed))
 
 
 def judge(
-    by_system: Mapping[str, Sequence[Row]], *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED
+    by_system: Mapping[str, Sequence[Row]],
+    speakers: Mapping[str, str] | None = None,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
 ) -> Verdict:
-    """The verdict "lips are read" (`VERDICT_RULE`)."""
+    """The verdict "lips are read" (`VERDICT_RULE`); with `speakers`, of each clip, about people like these."""
     if not {"generated", "mismatched"} <= by_system.keys():
         missing = " and ".join(sorted({"generated", "mismatched"} - by_system.keys()))
         return Verdict(None, None, f"Whether lips are read cannot be said: there is no speech of {missing} to compare.")
@@ -129,7 +140,8 @@ def judge(
         gain = pair[0].values["estoi"] - pair[1].values["estoi"]
         failed = any("estoi" in scores.failures for scores in pair)
         differences.append(min(gain, 0.0) if failed else gain)
-    difference = bootstrap.interval(np.array(differences), resamples=resamples, seed=seed)
+    ids = [row.id for row in by_system["generated"]]
+    difference = _intervals(np.array(differences)[:, None], ids, resamples, seed, speakers)[0]
     read = difference.mean >= THRESHOLD and difference.low > 0
     return Verdict(
         read,
@@ -139,6 +151,14 @@ def judge(
         f"wanted: at least +{THRESHOLD:.2f} and an interval above 0): "
         + ("it reads lips." if read else "that is not enough to say that it reads lips."),
     )
+
+
+def _intervals(
+    values: np.ndarray, ids: Sequence[str], resamples: int, seed: int, speakers: Mapping[str, str] | None
+) -> list[Interval]:
+    if speakers is None:
+        return bootstrap.intervals(values, resamples=resamples, seed=seed)
+    return rates.means(values, [speakers[name] for name in ids])
 
 
 def _together(rows: Sequence[Row]) -> list[tuple[list[str], np.ndarray]]:
@@ -155,7 +175,7 @@ def _together(rows: Sequence[Row]) -> list[tuple[list[str], np.ndarray]]:
     ]
 
 
-def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
+def _system(rows: Sequence[Row], resamples: int, seed: int, speakers: Mapping[str, str] | None) -> System:
     failures: Counter[str] = Counter()
     for row in rows:
         reasons = row.scores.failures
@@ -163,13 +183,13 @@ def _system(rows: Sequence[Row], resamples: int, seed: int) -> System:
             failures[next(iter(reasons.values()))] += 1
         else:
             failures.update(f"{KNOWN[name].title}: {reason}" for name, reason in reasons.items())
+    scores: dict[str, Interval] = {}
+    for names, values in _together(rows):
+        ids = [row.id for row in rows if names[0] in row.scores.values]
+        scores |= zip(names, _intervals(values, ids, resamples, seed, speakers), strict=True)
     return System(
         clips=len(rows),
-        scores={
-            name: value
-            for names, values in _together(rows)
-            for name, value in zip(names, bootstrap.intervals(values, resamples=resamples, seed=seed), strict=True)
-        },
+        scores=scores,
         failed=sum(bool(row.scores.failures) for row in rows),
         failures=dict(sorted(failures.items())),
         mismatched_lengths=sum(row.scores.mismatched_length for row in rows),
@@ -216,7 +236,7 @@ def page(summary: Summary, which: str) -> str:
     rules = "\n".join(f"- {line}" for line in lines.splitlines())
     return (
         f"{table(summary.systems)}\n\n"
-        f"Mean and 95 % percentile bootstrap interval over {which}.\n\n{rules}\n\n"
+        f"Mean and 95 % interval over {which}.\n\n{rules}\n\n"
         f"**Lips are read: {summary.verdict.word}.** {summary.verdict.sentence}\n"
     )
 

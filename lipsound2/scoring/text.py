@@ -16,7 +16,7 @@ import numpy as np
 from lipsound2.corpora.sentences import SLOTS
 from lipsound2.errors import LipsoundError, require
 from lipsound2.recognition.normalise import Normalisation, normalisation
-from lipsound2.scoring import bootstrap
+from lipsound2.scoring import rates
 from lipsound2.scoring.bootstrap import Interval
 
 NOTHING = "<eps>"  # the other side of a word that was left out or put in; no normalised word looks like it
@@ -179,8 +179,7 @@ def score_texts(
     utt2spk: Mapping[str, str],
     language: str,
     *,
-    resamples: int = bootstrap.RESAMPLES,
-    seed: int = bootstrap.SEED,
+    unseen: bool = False,
 ) -> TextScores:
     """Score recognised texts by `text_summary.TEXT_RULE`.
 
@@ -189,8 +188,7 @@ def score_texts(
         hypotheses: id -> what was recognised; a clip that is not there counts as an empty text, and is counted.
         utt2spk: id -> speaker, of every reference.
         language: `en` or `zh`.
-        resamples: draws of the bootstrap.
-        seed: of the draws.
+        unseen: the intervals are about speakers like these, not about more clips of these.
 
     Raises:
         LipsoundError: no references, references that are empty once normalised, hypotheses without a reference, clips
@@ -204,9 +202,8 @@ def score_texts(
     grid = rules.unit == "word" and all(is_grid_sentence(row.reference) for row in rows)
     total = _tally(rows)
     errors, units = _columns(rows, grid)
-    intervals = dict(
-        zip(errors, bootstrap.ratios(_matrix(errors), _matrix(units), resamples=resamples, seed=seed), strict=True)
-    )
+    who = [utt2spk[row.id] for row in rows] if unseen else None
+    intervals = dict(zip(errors, rates.rates(_matrix(errors), _matrix(units), who), strict=True))
     summary = TextSummary(
         language=language,
         normalisation=rules.version,
@@ -221,20 +218,17 @@ def score_texts(
     return TextScores(summary, rows)
 
 
-def difference(
-    first: TextScores, second: TextScores, *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED
-) -> dict[str, Interval]:
-    """`wer`, `cer`, `ser` of the first system minus those of the second, with paired bootstrap intervals.
+def difference(first: TextScores, second: TextScores, utt2spk: Mapping[str, str] | None = None) -> dict[str, Interval]:
+    """`wer`, `cer`, `ser` of the first system minus those of the second, with paired intervals.
 
     Args:
         first: of one system.
         second: of another one, on the same clips.
-        resamples: draws of the bootstrap; each takes both systems' errors on a clip.
-        seed: of the draws.
+        utt2spk: id -> speaker, when the intervals are about speakers like these.
 
     Returns:
         Fractions; below 0 where the first system makes fewer errors. An interval that leaves out 0 is a difference
-        that more clips of these speakers would not take away.
+        that more clips of these speakers (with `utt2spk`: more speakers) would not take away.
 
     Raises:
         LipsoundError: the systems were not scored on the same references, or not by the same normalisation.
@@ -248,7 +242,8 @@ def difference(
         raise LipsoundError(f"two systems are compared on the same references; these differ: {_some(differing)}")
     columns = [_columns(scores.rows, grid=False) for scores in (first, second)]
     gain = _matrix(columns[0][0]) - _matrix(columns[1][0])
-    found = bootstrap.ratios(gain, _matrix(columns[0][1]), resamples=resamples, seed=seed)
+    who = None if utt2spk is None else [utt2spk[row.id] for row in first.rows]
+    found = rates.differences(gain, _matrix(columns[0][1]), who)
     return dict(zip(columns[0][0], found, strict=True))
 
 

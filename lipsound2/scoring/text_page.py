@@ -84,7 +84,7 @@ def _rates(view: TextView) -> str:
     return (
         '<section class="panel"><div class="wide"><table class="scores stack" style="--across:2">'
         f"<thead><tr><th>{clips} clips</th>{heads}<th>Errors</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        f"<details><summary>Rates and 95 % bootstrap intervals over clips; how they were measured</summary>"
+        f"<details><summary>Rates and 95 % intervals; how they were measured</summary>"
         f"<ul>{rules}</ul></details></section>"
     )
 

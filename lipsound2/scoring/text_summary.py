@@ -36,8 +36,9 @@ CER: the same in characters. In English the blank between two words is one; in M
 SER: share of the clips with at least one error.
 Missing texts: a clip without a hypothesis counts as an empty one, all of its words deleted, and is counted; no clip \
 is left out. An empty reference is refused.
-Intervals: 95 % percentile bootstrap over clips of the ratio of sums; a difference of two systems is bootstrapped clip \
-by clip (paired).
+Intervals, 95 %, computed: of WER and CER that of a count of errors in bunches, a bunch a clip (gamma; Fay and Feuer), \
+of SER and slots that of a binomial share (Clopper and Pearson); of a difference of two systems from what either alone \
+got wrong, clip by clip. Where no speaker was trained on, a speaker is a bunch, with Student's t.
 GRID's slots, where every reference is one of its sentences: share of the clips in which the slot's word was \
 substituted or deleted; an inserted word shifts no slot and belongs to none. A guess drawn uniformly in each slot has \
 a WER of {100 * CHANCE:.0f} %."""
@@ -110,7 +111,7 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
     rule = "\n".join(f"- {line}" for line in TEXT_RULE.splitlines())
     parts = [
         table(systems),
-        f"Rates in per cent with 95 % percentile bootstrap intervals over {which}; normalisation {versions}.",
+        f"Rates in per cent with 95 % intervals over {which}; normalisation {versions}.",
     ]
     if slots := slot_table(systems):
         parts += ["Errors by slot, %:", slots]

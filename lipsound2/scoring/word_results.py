@@ -29,7 +29,7 @@ _COLUMNS = (
     *("date", "commit", "command"),
 )
 _NOTES = {
-    "clips": "Per cent, with 95 % bootstrap intervals; SER: sentences with an error. The true sound tells what the "
+    "clips": "Per cent, with 95 % intervals; SER: sentences with an error. The true sound tells what the "
     "recogniser is worth.",
     _SLOTS["letter"]: f"A guess drawn uniformly in each of GRID's slots has a WER of {100 * CHANCE:.0f} %.",
 }
