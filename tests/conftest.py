@@ -18,7 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def _corpus(name: str, variable: str) -> Path:
     path = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
     if not path.is_dir():
-        pytest.skip(f"real GRID clips are not at hand; set {variable} to a folder laid out like GRID")
+        pytest.skip(f"real clips are not at hand; set {variable} to a folder like {path}")
     return path
 
 
@@ -32,6 +32,12 @@ def grid() -> Path:
 def grid_original() -> Path:
     """Folder of real GRID clips as distributed: `s1/*.mpg`, `align/`, `damaged/`."""
     return _corpus("grid_original", "LIPSOUND2_GRID_ORIGINAL")
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """Folder of real clips that are not GRID; its README says what each shows."""
+    return _corpus("media", "LIPSOUND2_MEDIA")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from lipsound2.video.scenes import Scene
 
 STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
 MOUTH = np.arange(48, 68)
+_LEANING = np.radians(60)  # a head leans less; more, and the picture is turned, or somebody lies down
 _UPPER_LIP = np.arange(49, 54)  # of the mouth, what the jaw moves least
 POSE_WINDOW = 9  # pictures of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
 REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
@@ -34,7 +35,7 @@ class Region:
         size: S, side of the crop in pixels.
         scale: pixels of the crop per distance between the outer eye corners.
         centre: point of the mean face in the middle of the crop.
-        upright: do not rotate with the head.
+        upright: do not rotate with the head, unless it lies on its side or stands on its top: by quarter turns then.
     """
 
     size: int
@@ -72,6 +73,16 @@ def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     centred = source - source_middle
     turn = ((target - target_middle[:, None]) * centred.conj()).sum(-1) / (abs(centred) ** 2).sum()
     return turn, target_middle - turn * source_middle
+
+
+def quarter_turns(turn: np.ndarray) -> int:
+    """How many quarter turns clockwise the heads of a scene lie nearest to; 0 for those that merely lean.
+
+    Args:
+        turn: (T,) complex, as `fit` gives it.
+    """
+    roll = float(np.angle((turn / np.maximum(abs(turn), 1e-9)).mean()))
+    return round(roll / (np.pi / 2)) % 4 if abs(roll) > _LEANING else 0
 
 
 def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: bool = False) -> np.ndarray:
@@ -126,6 +137,8 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
     if region.upright:
         turned_centre = turn * centre
         turn = smooth(abs(raw_turn), REST_WINDOW, scenes).astype(complex)
+        for first, end in scenes:
+            turn[first:end] *= 1j ** quarter_turns(raw_turn[first:end])
         middle = shift + turned_centre
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.

@@ -21,11 +21,13 @@ from lipsound2.stamp import Stamp
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
+from lipsound2.video.portrait import write_portrait
 from lipsound2.work.jobs import dump_clips, read_failures
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
-_VERSION = 5  # raised when the same options give other crops
+FACES = "faces"  # in the dump: of each clip with several faces, a picture that shows which was taken
+_VERSION = 6  # raised when the same options give other crops
 
 
 def crop(
@@ -49,7 +51,8 @@ def crop(
 ) -> int:
     """Cut steady crops of face and mouth out of every clip of a data dir.
 
-    Landmarks are always kept. When they are there already and only a region is missing, it is made from them.
+    Landmarks are always kept. When they are there already and only a region is missing, it is made from them. Where a
+    clip shows several faces, DUMP/faces/<id>.png shows which was taken.
 
     Args:
         dir: data dir with video.scp.
@@ -108,7 +111,7 @@ def crop(
     else:
         tracked().clear()
         kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
-        work = _Work(videos, missing, options, coding, landmarks, None)
+        work = _Work(videos, missing, options, coding, landmarks, None, None if landmarks else dump / FACES)
     for name in missing:
         (dump / name / STAMP).unlink(missing_ok=True)
     dump_clips(
@@ -148,6 +151,7 @@ class _Work:
         coding: of the encoder.
         landmarks: archive to take the landmarks from, instead of detecting.
         verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
+        faces: folder of pictures of the clips with several faces; None: nobody looks for faces.
     """
 
     videos: Lookup
@@ -156,6 +160,7 @@ class _Work:
     coding: Mapping[str, Any]
     landmarks: Path | None
     verdicts: Path | None
+    faces: Path | None = None
 
     def __call__(self) -> Callable[[str], Mapping[str, Any]]:
         """Called once in each worker process."""
@@ -170,7 +175,12 @@ class _Work:
             video = self.videos.get(clip)
             if video is None:
                 raise ClipFailure("unreadable", f"{clip} is no longer in {self.videos.path}")
+            portrait = self.faces / f"{clip}.png" if self.faces else None
+            if portrait is not None:
+                portrait.unlink(missing_ok=True)  # of another choice
             crops = cropper(video, None if given is None else given[clip], functools.partial(Encoder, **self.coding))
+            if portrait is not None and crops.portrait is not None:
+                write_portrait(portrait, crops.portrait)
             result: dict[str, Any] = {**crops.regions}
             if self.verdicts is None:
                 result["landmarks"] = crops.landmarks

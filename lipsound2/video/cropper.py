@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,18 +12,22 @@ import cv2
 import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.video.align import REGIONS, REST_WINDOW, smooth, transforms, warp
+from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
 from lipsound2.video.decode import RATE, Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
+from lipsound2.video.mouth import STILL, Movement, hardly_moves, outside
 from lipsound2.video.picture import Pixels, Still, to_full_range
+from lipsound2.video.portrait import portrait
 from lipsound2.video.reel import BUDGET, Reel
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.steady import steady
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
+from lipsound2.video.view import AS_IS, View, other_views, upside_down
 
-DETECTION_SIDE = 800  # pixels; faces are looked for in a picture no longer than this
 SHORTEST = 5  # pictures
 EVERY = 25  # pictures between two key frames, at most
+_TRIED = 3  # parts of a long clip without a face, in which other views are looked at
+_WATCHED = "mouth"  # the region that must move
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Report:
     Attributes:
         frames: T, pictures on the 25 fps grid.
         missing: those without a face; their landmarks are filled from around.
+        outside: those with a face whose mouth lies outside of the picture.
         faces: most faces seen at once.
         box: x0, y0, x1, y1 around the face that was taken, pixels, median over time.
         scenes: runs of pictures without a cut.
@@ -43,6 +48,7 @@ class Report:
 
     frames: int
     missing: int
+    outside: int
     faces: int
     box: tuple[int, int, int, int]
     scenes: tuple[Scene, ...]
@@ -52,6 +58,8 @@ class Report:
 
     def __str__(self) -> str:
         parts = [f"{self.frames} pictures", *self.notes, f"{self.missing} without a face"]
+        if self.outside:
+            parts.append(f"{self.outside} with the mouth outside of the picture")
         if self.faces > 1:
             parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
         if len(self.scenes) > 1:
@@ -72,12 +80,15 @@ class Crops:
         regions: name -> (T, S, S) uint8, full-range luma, or what else `store` made of these.
         timeline: the 25 fps grid.
         report: what happened.
+        portrait: where there were several faces: a small picture (H, W, 3) uint8 RGB with a box about each, the one
+            that was taken in another colour; None: a single face, or landmarks that were given.
     """
 
     landmarks: np.ndarray
     regions: dict[str, np.ndarray]
     timeline: Timeline
     report: Report
+    portrait: np.ndarray | None = None
 
 
 class Store(Protocol):
@@ -149,6 +160,7 @@ class Cropper:
         cv2.setNumThreads(1)  # clips are shared out over processes
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
         self._reel = Reel(budget)
+        self._view = AS_IS
 
     def __call__(
         self,
@@ -164,7 +176,8 @@ class Cropper:
             store: (T, S, S) -> what takes the crops of a region; its `whole()` stands in `Crops.regions`.
 
         Raises:
-            ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `landmarks`.
+            ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `mouth-outside`,
+                `still-mouth`, `landmarks`.
         """
         parts: Iterable[Sequence[Still]]
         source: Source | None = None
@@ -177,59 +190,107 @@ class Cropper:
             raise LipsoundError("this cropper was made without a detector: landmarks must be given")
         if self._detector is not None:
             self._detector.reset()
+        self._view = AS_IS
         steps: list[np.ndarray] = []
         tracks: list[Track] = []
         pictures: Sequence[Still] = []
         last: list[np.ndarray] = []
         frames = 0
+        shown: np.ndarray | None = None
         for pictures in parts:
             small = [thumbnail(picture.luma()) for picture in pictures]
             steps.append(differences([*last, *small]))
             if landmarks is None:
                 scenes = find_scenes(steps[-1][len(last) :])
-                tracks.append(self._track(pictures, scenes, tracks[-1].last if tracks else None))
+                tracks.append(self._track(pictures, scenes, tracks))
+                if tracks[-1].faces > max([1, *(part.faces for part in tracks[:-1])]):
+                    shown = portrait(pictures, tracks[-1])
             last, frames = small[-1:], frames + len(small)
         if frames < SHORTEST:
             raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
         scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
-        self._check(tracked.flags, pictures[0].size)
+        self._check_faces(tracked.flags, pictures[0].size)
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
+        names = sorted({*self.regions, _WATCHED})
+        matrices = {name: transforms(tracked.points, REGIONS[name], scenes) for name in names}
+        lost = outside(matrices[_WATCHED], pictures[0].size) & (tracked.flags != FILLED)
+        self._check_mouths(tracked.flags, lost, pictures[0].size)
         held = pictures if source is None or len(pictures) == frames else self._reel.again(source)
-        regions = self._cut(held, tracked.points, scenes, store)
+        regions, movement = self._cut(held, matrices, scenes, store)
+        if landmarks is None and movement is not None and movement < STILL:
+            raise ClipFailure(
+                "still-mouth",
+                f"the mouth does not move (by {movement:.3f} of its contrast, at least {STILL} are wanted): a photo, a "
+                "mask, or a face that does not speak",
+            )
         width, height = pictures[0].size
         timeline = Timeline(0.0, frames, RATE, width, height) if source is None else source.timeline
         assert timeline is not None
         report = Report(
             frames=frames,
             missing=int((tracked.flags == FILLED).sum()),
+            outside=int(lost.sum()),
             faces=tracked.faces,
             box=_box(tracked),
             scenes=tuple(scenes),
             looked=tracked.looked,
             damaged=source.damaged if source else 0,
-            notes=_notes(source, timeline),
+            notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view, movement)),
         )
         flat = np.concatenate([tracked.points.reshape(frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
-        return Crops(flat, regions, timeline, report)
+        return Crops(flat, regions, timeline, report, shown)
 
-    def _track(self, pictures: Sequence[Still], scenes: Sequence[Scene], before: Face | None) -> Track:
+    def _track(self, pictures: Sequence[Still], scenes: Sequence[Scene], parts: Sequence[Track]) -> Track:
+        """Follow the face through a part of a clip; where it hides, in another view of the pictures.
+
+        Args:
+            pictures: of the part.
+            scenes: runs of pictures without a cut.
+            parts: those before.
+        """
+        assert self._detector is not None
+        tracked, certainty = self._follow(pictures, scenes, parts[-1].last if parts else None, self._view)
+        looked = tracked.looked
+        views: list[View] = []
+        if (tracked.flags != FILLED).any():
+            if self._view == AS_IS and upside_down(self._detector, pictures, certainty):
+                views = [View(2)]
+        elif len(parts) < _TRIED and not any((part.flags != FILLED).any() for part in parts):
+            views = other_views(self._detector, pictures, self.choose)
+        elif self._view != AS_IS:
+            views = [AS_IS]
+        for view in views:
+            self._detector.reset()  # it follows what it saw in the other view
+            again, _ = self._follow(pictures, scenes, None, view)
+            looked += again.looked
+            if (again.flags != FILLED).any():
+                tracked, self._view = again, view
+                break
+        tracked.looked = looked
+        return tracked
+
+    def _follow(
+        self, pictures: Sequence[Still], scenes: Sequence[Scene], before: Face | None, view: View
+    ) -> tuple[Track, dict[int, float]]:
+        """Follow the face in one view; also how sure the detector was of it where it had a quick look."""
         detector = self._detector
         assert detector is not None
-        size = pictures[0].size
+        certainty: dict[int, float] = {}
 
         @functools.cache
         def count(index: int) -> int:
-            return detector.count(pictures[index].rgb(DETECTION_SIDE))
+            sure = detector.glance(view.rgb(pictures[index]))
+            certainty[index] = max(sure, default=0.0)
+            return len(sure)
 
         @functools.cache
         def look(index: int, alone: bool) -> list[Face]:
-            rgb = pictures[index].rgb(DETECTION_SIDE)
-            scale = size[0] / rgb.shape[1]
-            return [face.moved(scale) for face in detector.detect(rgb, alone=alone)]
+            rgb = view.rgb(pictures[index])
+            return [view.back(face, pictures[index], rgb) for face in detector.detect(rgb, alone=alone)]
 
         def follow(also: Sequence[int] = ()) -> Track:
-            return track(count, look, scenes, self.every, self.choose, size, before, also)
+            return track(count, look, scenes, self.every, self.choose, pictures[0].size, before, also)
 
         tracked = follow()
         if detector.coarse:
@@ -237,33 +298,48 @@ class Cropper:
         elif doubtful := steady(pictures, tracked, scenes):
             tracked = follow(doubtful)
             steady(pictures, tracked, scenes)
-        return tracked
+        return tracked, certainty
 
-    def _check(self, flags: np.ndarray, size: tuple[int, int]) -> None:
+    def _check_faces(self, flags: np.ndarray, size: tuple[int, int]) -> None:
         share = float((flags != FILLED).mean())
         if share == 0:
             raise ClipFailure("no-face", f"no face in {len(flags)} pictures of {size[0]}x{size[1]}")
         if share < self.least:
             raise ClipFailure("no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted")
 
+    def _check_mouths(self, flags: np.ndarray, lost: np.ndarray, size: tuple[int, int]) -> None:
+        faces = int((flags != FILLED).sum())
+        if 2 * lost.sum() > faces:
+            raise ClipFailure(
+                "mouth-outside",
+                f"the mouth lies outside of the picture ({size[0]}x{size[1]}) in {lost.sum()} of {faces} pictures with "
+                "a face, at most half are allowed",
+            )
+
     def _cut(
         self,
         pictures: Iterable[Still],
-        points: np.ndarray,
+        matrices: Mapping[str, np.ndarray],
         scenes: Sequence[Scene],
         store: Callable[[tuple[int, int, int]], Store],
-    ) -> dict[str, np.ndarray]:
-        matrices = {name: transforms(points, REGIONS[name], scenes) for name in self.regions}
-        sizes = {name: REGIONS[name].size for name in self.regions}
-        crops = {name: store((len(points), size, size)) for name, size in sizes.items()}
-        if not crops:
-            return {}
+    ) -> tuple[dict[str, np.ndarray], float | None]:
+        """The regions that are wanted, and how much the mouth moves; None where that cannot be told."""
+        if not self.regions:
+            return {}, None
+        sizes = {name: REGIONS[name].size for name in matrices}
+        crops = {name: store((len(matrices[name]), sizes[name], sizes[name])) for name in self.regions}
+        movement = Movement()
+        begins = {first for first, _ in scenes}
         for index, picture in enumerate(pictures):
             luma = picture.luma()
             for name, size in sizes.items():
                 # Levels are stretched in the crop, not in the whole picture: a tenth of the work.
-                crops[name].add(to_full_range(warp(luma, matrices[name][index], size), picture.full_range))
-        return {name: each.whole() for name, each in crops.items()}
+                crop = to_full_range(warp(luma, matrices[name][index], size), picture.full_range)
+                if name in crops:
+                    crops[name].add(crop)
+                if name == _WATCHED:
+                    movement.add(crop, cut=index in begins)
+        return {name: each.whole() for name, each in crops.items()}, movement.most()
 
 
 def _given(landmarks: np.ndarray, frames: int) -> Track:
@@ -279,6 +355,17 @@ def _box(tracked: Track) -> tuple[int, int, int, int]:
     x0, y0 = np.median(points.min(1), 0).round().astype(int)
     x1, y1 = np.median(points.max(1), 0).round().astype(int)
     return int(x0), int(y0), int(x1), int(y1)
+
+
+def _notes_on_face(tracked: Track, view: View, movement: float | None) -> tuple[str, ...]:
+    notes = []
+    if turns := quarter_turns(fit(tracked.points[tracked.flags != FILLED])[0]):
+        notes.append(f"the face is turned by {90 * turns} degrees clockwise, its crops are upright")
+    if view.window is not None:
+        notes.append("the face is small and was found at full size")
+    if hardly_moves(tracked.points, tracked.flags, movement):
+        notes.append("the mouth hardly moves: who is shown may not speak")
+    return tuple(notes)
 
 
 def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:

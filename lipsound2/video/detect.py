@@ -7,6 +7,7 @@ on which clip came before.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -86,8 +87,8 @@ class Detector(Protocol):
 
     coarse: bool
 
-    def count(self, rgb: np.ndarray) -> int:
-        """How many faces there are: a quick look, before a scene is followed."""
+    def glance(self, rgb: np.ndarray) -> list[float]:
+        """How sure it is of each face, 0 to 1: a quick look, before a scene is followed."""
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
         """All faces in a picture; `alone`: there is one in this scene, so that following it is enough."""
@@ -121,9 +122,10 @@ class MediapipeDetector:
             for graph in (self._one.graph, self._all.graph, self._still, self._near, self._far):
                 graph.process(_BLANK)  # what a graph has to say it says on its first picture
 
-    def count(self, rgb: np.ndarray) -> int:
-        """See `Detector.count`."""
-        return len(self._near.process(rgb).detections or self._far.process(rgb).detections or [])
+    def glance(self, rgb: np.ndarray) -> list[float]:
+        """See `Detector.glance`."""
+        found = self._near.process(rgb).detections or self._far.process(rgb).detections or []
+        return [float(face.score[0]) for face in found]
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
         """See `Detector.detect`."""
@@ -245,9 +247,9 @@ class DlibDetector:
         boxes, scores = self._boxes(rgb)
         return [self._face(rgb, box, score) for box, score in zip(boxes, scores, strict=True)]
 
-    def count(self, rgb: np.ndarray) -> int:
-        """See `Detector.count`."""
-        return len(self._boxes(rgb)[0])
+    def glance(self, rgb: np.ndarray) -> list[float]:
+        """See `Detector.glance`. Its scores begin at 0 and have no end: 1 is a face, .2 may be anything."""
+        return [1 - math.exp(-2 * max(0.0, float(score))) for score in self._boxes(rgb)[1]]
 
     def reset(self) -> None:
         """See `Detector.reset`: this detector keeps nothing."""

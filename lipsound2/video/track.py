@@ -40,6 +40,7 @@ class Track:
         faces: most faces seen at once.
         looked: pictures the detector saw.
         last: the last sighting.
+        group: picture number and faces of a look that saw most of them; None: no look saw any.
     """
 
     points: np.ndarray
@@ -47,6 +48,7 @@ class Track:
     faces: int = 0
     looked: int = 0
     last: Face | None = None
+    group: tuple[int, list[Face]] | None = None
 
 
 @dataclass
@@ -116,7 +118,9 @@ def track(
             result.last = seen[max(seen)]
         elif end == total:
             result.last = None
-    result.faces = max(map(len, memory.seen.values()))
+    most = max(memory.seen, key=lambda index: len(memory.seen[index]))
+    result.faces = len(memory.seen[most])
+    result.group = (most, memory.seen[most]) if result.faces else None
     result.looked = len(memory.seen)
     return result
 

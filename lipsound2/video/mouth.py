@@ -1,0 +1,120 @@
+"""Verdicts about what is cropped: whether the mouth lies in the picture, and whether it moves at all.
+
+A photo held before the camera, a mask, a face that listens: a model makes speech of each, and none of it was said. What
+moves in a mouth is what is left of a short run of pictures when all that a rigid thing can do is taken off: shifts,
+turns, zooms and tilts, and changes of light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from lipsound2.video.align import REGIONS
+from lipsound2.video.track import DETECTED, FILLED
+
+STILL = 0.05
+"""Of the contrast of the mouth: what changes less, three of four times, shows no speech.
+
+Measured: 940 clips of GRID .103 at least, .160 in the middle; the stillest of them at H.264's rate factor 38 .063. A
+photo .011 at most, zoomed into .037, moved by hand .059, in a camera's noise .064.
+"""
+_HARDLY = 0.09  # what is below is told: a man who signs and does not speak has .088
+_PARTED = 0.035  # eye distances by which lips part in speech: in dense looks at 105 clips of GRID .05 at least
+_LOOKS = 12  # before lips are said not to part
+_MOST_FILLED = 0.25  # of the pictures may lack a face then
+_EYE_CORNERS = (36, 45)
+_UPPER, _LOWER = np.array([61, 62, 63]), np.array([67, 66, 65])  # the inner edges of the lips
+_MARGIN = 16  # pixels of the crop left out on each side: lips and chin remain
+_SIDE = 24  # pixels at which mouths are compared
+_RUN = 12  # pictures
+_BLOCK = 6  # runs: three seconds
+_SHARE = 75  # per cent of the runs of a block that may be stiller: speech pauses
+_GREY = 4.0  # levels added to the contrast, so that the noise of a blank wall is no movement
+_INSIDE = 0.6  # of lips and chin in the crop that lie in the picture: less is no mouth
+_GRID = np.arange(_MARGIN + 1.5, REGIONS["mouth"].size - _MARGIN, 4)
+
+
+def outside(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where the mouth that is cropped lies outside of the picture.
+
+    Args:
+        matrices: (T, 2, 3), pixel of the mouth's crop -> pixel of the picture.
+        size: width and height of the picture.
+
+    Returns:
+        (T,) bool.
+    """
+    u, v = np.meshgrid(_GRID, _GRID)
+    at = matrices @ np.stack([u.reshape(-1), v.reshape(-1), np.ones(u.size)])
+    return ((at >= 0) & (at < np.array(size)[:, None])).all(1).mean(1) < _INSIDE
+
+
+def hardly_moves(points: np.ndarray, flags: np.ndarray, movement: float | None) -> bool:
+    """Whether a face is shown that may not speak at all.
+
+    Args:
+        points: (T, 68, 2) landmarks.
+        flags: (T,) what is known of each picture, as in `track`.
+        movement: as `Movement.most` has it.
+    """
+    if movement is not None and movement < _HARDLY:
+        return True
+    seen = points[flags == DETECTED]
+    if len(seen) < _LOOKS or (flags == FILLED).mean() > _MOST_FILLED:
+        return False
+    eyes = np.linalg.norm(seen[:, _EYE_CORNERS[0]] - seen[:, _EYE_CORNERS[1]], axis=-1)
+    gaps = np.linalg.norm(seen[:, _UPPER] - seen[:, _LOWER], axis=-1).mean(-1) / np.maximum(eyes, 1e-9)
+    return float(np.ptp(gaps)) < _PARTED
+
+
+class Movement:
+    """How much a mouth moves, crop by crop; a few pictures are kept at a time."""
+
+    def __init__(self) -> None:
+        self._run: list[np.ndarray] = []
+        self._block: list[float] = []
+        self._most: float | None = None
+
+    def add(self, crop: np.ndarray, *, cut: bool) -> None:
+        """The next crop of a mouth, (96, 96) uint8; `cut`: a scene begins with it."""
+        if cut:
+            self._run = []
+        inner = crop[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+        small = cv2.resize(inner, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        self._run.append(cv2.GaussianBlur(small, (3, 3), 0))
+        if len(self._run) == _RUN:
+            self._block.append(_change(np.stack(self._run)))
+            self._run = self._run[_RUN // 2 :]
+        if len(self._block) == 2 * _BLOCK:
+            self._close()
+
+    def most(self) -> float | None:
+        """In the liveliest three seconds, as a share of the contrast; None where no scene is long enough to tell."""
+        self._close()
+        return self._most
+
+    def _close(self) -> None:
+        if self._block:
+            self._most = max(self._most or 0.0, float(np.percentile(self._block, _SHARE)))
+        self._block = []
+
+
+def _change(run: np.ndarray) -> float:
+    """What no rigid motion and no light explains in pictures (T, S, S), as a share of their contrast."""
+    mean = run.mean(0, dtype=np.float64)
+    explained = np.stack([*_rigid(mean), np.ones_like(mean), mean]).reshape(8, -1)
+    basis, _ = np.linalg.qr(explained.T)
+    pictures = run.reshape(len(run), -1).astype(np.float64)
+    left = pictures - (pictures @ basis) @ basis.T
+    return float(np.sqrt((left**2).mean()) / (mean.std() + _GREY))
+
+
+def _rigid(mean: np.ndarray) -> Iterator[np.ndarray]:
+    """How a picture changes when it is shifted, turned, stretched and sheared a little."""
+    down, right = np.gradient(mean)
+    v, u = np.mgrid[: len(mean), : len(mean)] / len(mean) - 0.5
+    for slope in (right, down):
+        yield from (slope, slope * u, slope * v)
