@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import itertools
 import logging
 import re
 import sys
@@ -21,46 +20,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lipsound2
+from lipsound2.arguments import Parser, Several, near
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
-
-VERBS: dict[str, tuple[str, str]] = {
-    "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
-    "download": ("lipsound2.corpora.download:download", "fetch a corpus, with resume and checksums"),
-    "prepare": ("lipsound2.corpora:prepare", "corpus folder -> data dirs"),
-    "validate": ("lipsound2.data.datadir:validate", "check a data dir"),
-    "fix": ("lipsound2.data.datadir:fix", "repair a data dir"),
-    "fold": ("lipsound2.corpora.folds:fold", "data dir -> parts, and what is left without each"),
-    "subset": ("lipsound2.corpora.folds:subset", "data dir -> some of its clips, balanced over speakers or classes"),
-    "combine": ("lipsound2.corpora.folds:combine", "data dirs -> one"),
-    "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
-    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
-    "targets": (
-        "lipsound2.features.targets:targets",
-        "sound -> what lips learn to predict: PASE+, MFCC, HuBERT, ...",
-    ),
-    "convert-pase": ("lipsound2.features.convert:convert_pase", "the published PASE+ weights -> a pack"),
-    "words": ("lipsound2.corpora.word_clips:words", "data dir with word times -> data dir of single words"),
-    "features": ("lipsound2.features.states:features", "experiment + data dir -> states of its trunk, an archive"),
-    "train": ("lipsound2.training.train:train", "-> experiment"),
-    "tokens": ("lipsound2.recognition.tokens:tokens", "transcripts -> tokenizer of a recogniser"),
-    "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
-    "synthesize": ("lipsound2.speaking.synthesis:synthesize", "experiment + data dir -> speech, attention pictures"),
-    "decode": ("lipsound2.reading.decoding:decode", "recogniser + data dir -> text"),
-    "score": ("lipsound2.judge:score", "STOI, ESTOI, PESQ with controls and verdict; WER with --asr"),
-    "report": ("lipsound2.scoring.report:report", "experiment -> report.html"),
-    "compare": ("lipsound2.scoring.compare:compare", "a score of several experiments -> table and plot"),
-    "speak": ("lipsound2.speaking.speak:speak", "any clip -> speech"),
-    "transcribe": ("lipsound2.reading.transcribe:transcribe", "sound, or lips in a video -> text"),
-    "export": (
-        "lipsound2.speaking.export:export",
-        "parallel model or vocoder -> ONNX, speech without torch",
-    ),
-    "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
-    "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),
-}
+from lipsound2.verbs import VERBS
 
 
 def load(verb: str) -> Callable[..., Any]:
@@ -69,12 +34,11 @@ def load(verb: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), name))
 
 
-def verb_parser(verb: str, function: Callable[..., Any]) -> argparse.ArgumentParser:
+def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     """The argument parser that a verb function's signature and docstring describe."""
     description, helps = _docstring(function)
-    parser = argparse.ArgumentParser(
-        prog=f"lipsound2 {verb}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog=f"lipsound2 {verb}", description=description, formatter_class=formatter)
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
@@ -110,22 +74,10 @@ def _reader(hint: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"choices": list(parameters), "type": type(parameters[0])}
     if origin is tuple:
-        return {"type": lambda text: tuple(parameters[0](part) for part in text.split(",") if part)}
+        return {"type": Several(parameters[0])}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     return {"type": hint}
-
-
-def _check_dashes(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Tell how a file is given whose name begins as options do.
-
-    Raises:
-        UsageError: an argument is no option, but there is a file of this name.
-    """
-    for argument in itertools.takewhile(lambda each: each != "--", arguments):
-        known = argument in parser._option_string_actions
-        if argument.startswith("-") and len(argument) > 1 and not known and Path(argument).exists():
-            raise UsageError(f"{argument}: begins as an option does; to name the file, write ./{argument}")
 
 
 def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -155,7 +107,7 @@ def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) ->
         part
         for name, value in options.items()
         if name not in declared
-        for part in (value if isinstance(value, tuple) else (value,))
+        for part in (value if isinstance(value, tuple | list) else (value,))
         if isinstance(part, Path | str)
     ]
     check_outputs([(options[name], kind) for name, kind in declared.items() if options[name] is not None], inputs)
@@ -199,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A signal that ends it is answered with a line too, and with the status a shell gives it: 130, 143, 129.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if arguments else 2
@@ -207,16 +161,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     verb = arguments[0]
     if verb not in VERBS:
-        print(f"lipsound2: unknown verb '{verb}'; one of: {', '.join(VERBS)}", file=sys.stderr)
+        hint = near(verb, VERBS) or f"; one of: {', '.join(VERBS)}"
+        print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     debug = "--debug" in arguments
     try:
         with signals_answered():
             function = load(verb)
-            parser = verb_parser(verb, function)
-            _check_dashes(parser, arguments[1:])
-            options = vars(parser.parse_args(arguments[1:]))
+            options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
             options.pop("debug")
             look_at_outputs(function, options)
             status = _call(function, options)

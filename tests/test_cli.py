@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import lipsound2
 from lipsound2 import cli
 from lipsound2.errors import ClipFailure, LipsoundError
 
@@ -115,3 +116,55 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
     name = b"caf\xe9.mp4".decode("utf-8", "surrogateescape")
     said = failing(lambda: (tmp_path / "list").write_text(name, encoding="utf-8"), monkeypatch, capsys)
     assert said == r"the name 'caf\udce9.mp4' is not UTF-8; rename the file or folder"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["speek", "a.mp4"], "lipsound2: unknown verb 'speek'; did you mean 'speak'?"),
+        (["crop", "a", "b", "--lancher", "slurm"], "unknown option '--lancher'; did you mean '--launcher'?"),
+        (["compare", "a=b", "c", "-score", "x"], "unknown option '-score'; did you mean '--score'?"),
+        (["mel", "a", "b", "--mel", "finne"], "found 'finne', wanted one of: fine, paper, none; did you mean 'fine'?"),
+        (["crop", "a", "b", "--nj", "two"], "lipsound2 crop: --nj: found 'two', wanted a whole number; see"),
+        (["crop", "a", "b", "c"], "unexpected argument 'c'; what is taken without an option: DIR DUMP"),
+        (["crop", "a", "b", "--nj"], "lipsound2 crop: --nj: needs a value"),
+        (["pack", "exp/a", "b"], "lipsound2 pack: missing: --knows KNOWS (one line about the voices"),
+        (["help", "crp"], "unknown verb 'crp'; did you mean 'crop'?"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_what_is_near(words, wanted, capsys):
+    try:
+        status = cli.main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    told = capsys.readouterr().err
+    assert wanted in told
+    assert told.count("\n") == 1
+
+
+def test_a_file_whose_name_begins_like_an_option_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.mp4").touch()
+    with pytest.raises(SystemExit):
+        cli.main(["validate", "-dash.mp4"])
+    assert "-dash.mp4: begins as an option does; to name the file, write ./-dash.mp4" in capsys.readouterr().err
+
+
+def test_values_that_begin_with_a_sign_are_taken():
+    def verb(source: str, *, bonus: float = 0.0, override: str = "") -> None:
+        """Do it."""
+
+    parser = cli.verb_parser("verb", verb)
+    options = vars(parser.parse_args(["-", "--bonus", "-1e-2", "--over", "-a: b"]))
+    assert options == {"source": "-", "bonus": -0.01, "override": "-a: b", "debug": False}
+    assert vars(parser.parse_args(["--", "-x"]))["source"] == "-x"
+
+
+def test_fault_E12_the_package_says_what_there_is():
+    shown = subprocess.run([sys.executable, "-m", "lipsound2", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"{lipsound2.__version__}\n"
+    assert "lipsound2 --help" in (lipsound2.__doc__ or "")
+    with pytest.raises(AttributeError, match=r"'convert_pase'; it is lipsound2.cli.load\('convert-pase'\)"):
+        lipsound2.convert_pase  # noqa: B018
+    assert not hasattr(lipsound2, "nothing")

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from lipsound2 import cli
 from lipsound2.config import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.scoring.compare import compare
@@ -66,3 +67,12 @@ def test_what_is_not_known_is_told(entries: tuple[str, ...], tmp_path: Path) -> 
     with pytest.raises(LipsoundError, match=r"does not tell the number of training clips"):
         compare((f"a={tmp_path}",), tmp_path / "out")
     assert not (tmp_path / "out.md").exists()
+
+
+def test_two_experiments_are_shown_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, estoi in (("a", 0.1), ("b", 0.2)):
+        experiment(tmp_path / name, 50, estoi, 0.9)
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "| training clips | a | b |\n| --- | --- | --- |\n| 50 | 0.100 | 0.200 |" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before

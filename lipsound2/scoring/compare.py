@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Annotated
 
 from lipsound2.config import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, turn, write_text
-from lipsound2.outputs import Output, check_file
+from lipsound2.outputs import check_file
 from lipsound2.recognition.hypothesis import ACCURACY
 from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.text_summary import TITLES
@@ -28,35 +27,58 @@ _HEAD = f"| {_COUNTED} |"  # how a table begins
 Points = Mapping[str, Mapping[int, Sequence[float]]]
 
 
-def compare(
-    experiments: tuple[str, ...], out: Annotated[Path, Output()], *, set: str = "test", score: str = "estoi"
-) -> None:
+def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = "estoi") -> None:
     """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
+
+    `lipsound2 compare exp/a exp/b` shows the table of two experiments and writes nothing.
 
     Args:
         experiments: SERIES=EXP each, separated by commas: "from scratch=exp/a,pre-trained=exp/b"; several of one
             series with as many training clips are seeds of one point.
-        out: the two files, without a suffix.
+        out: the two files, without a suffix; or the last of several experiments that are only shown.
         set: the set that was scored.
         score: stoi, estoi, pesq_nb, pesq_wb; dnsmos and others where they were asked for; or
             wer:NAME, cer:NAME of a recogniser or a way of decoding; top1:NAME, top5:NAME of single words.
     """
+    if (out / "versions.yaml").exists() and not any("=" in entry for entry in experiments):
+        shown = _gather(_named([*experiments, str(out)]), set, score)
+        print("\n".join([f"{_title(score)}, set {set}:", *_table(shown, score)]))
+        return
     page, plot = (out.with_name(out.name + suffix) for suffix in (".md", ".png"))
     for path in (page, plot):
         check_file(path)
     if page.exists() and not page.read_bytes().startswith(_HEAD.encode()):
         raise LipsoundError(f"{page}: is another text, which would be lost; choose another name than {out}")
-    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for entry in experiments:
-        series, equals, exp = entry.partition("=")
-        if not equals or not series or not exp:
-            raise LipsoundError(f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'")
-        points[series][_clips(Path(exp))].append(_score(Path(exp), set, score))
+    points = _gather(experiments, set, score)
     title = _title(score)
     with turn(page):  # the two files belong together
         write_text(page, "\n".join(_table(points, score)) + "\n")
         _plot(points, title, plot)
     print("\n".join([f"{title}, set {set}:", *_table(points, score)]))
+
+
+def _named(experiments: Sequence[str]) -> list[str]:
+    """SERIES=EXP of experiments without a name: the folder's, or the path where two folders have the same."""
+    names = [Path(exp).name for exp in experiments]
+    return [f"{name if names.count(name) == 1 else exp}={exp}" for name, exp in zip(names, experiments, strict=True)]
+
+
+def _gather(entries: Sequence[str], name: str, score: str) -> Points:
+    """The scores of SERIES=EXP entries on a set.
+
+    Raises:
+        LipsoundError: an entry of another form, or a score that is not there.
+    """
+    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for entry in entries:
+        series, equals, exp = entry.partition("=")
+        if not equals or not series or not exp:
+            raise LipsoundError(
+                f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'; two experiments side by side: "
+                "lipsound2 compare exp/a exp/b"
+            )
+        points[series][_clips(Path(exp))].append(_score(Path(exp), name, score))
+    return points
 
 
 def _clips(exp: Path) -> int:

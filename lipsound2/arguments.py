@@ -1,0 +1,117 @@
+"""Reading a command line: a mistake in it is one line that says what was found, what is wanted and what is near."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse itself knows no exponents
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+def near(word: str, words: Iterable[str]) -> str:
+    """`; did you mean 'that'?` with the nearest of some words, or nothing where none is near."""
+    words = list(words)
+    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if not found and len(word) > 3:
+        found = [other for other in words if other.startswith(word)]
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+class Several:
+    """Reads values that commas separate.
+
+    Args:
+        kind: reads one of them.
+    """
+
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        self.kind = kind
+        self.wanted = f"{_KINDS.get(kind, 'a value')} or several, with commas between"
+
+    def __call__(self, text: str) -> tuple[Any, ...]:
+        """The values."""
+        return tuple(self.kind(part) for part in text.split(",") if part)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line each, with status 2."""
+
+    _words: Sequence[str] = ()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = _NEGATIVE
+
+    def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
+        """The options; anything that is none of them ends the program."""
+        self._words = words
+        self._look_at_options()
+        options, left = self.parse_known_args(words)
+        if left:
+            self.error(f"unexpected argument '{left[0]}'; {self._places()}")
+        return options
+
+    def _look_at_options(self) -> None:
+        """End where a word looks like an option and is none, before argparse takes it for a part of another one."""
+        for word in self._words:
+            if word == "--":
+                return
+            flag = word.partition("=")[0]
+            if not word.startswith("-") or word == "-" or " " in word or _NEGATIVE.match(word):
+                continue
+            if flag in self._option_string_actions:
+                continue
+            if word.startswith("--") and sum(known.startswith(flag) for known in self._option_string_actions) == 1:
+                continue  # the beginning of one option's name
+            told = near("--" + flag.lstrip("-"), [*self._option_string_actions])
+            if Path(word).exists():
+                self.error(f"{word}: begins as an option does; to name the file, write ./{word}")
+            if not told and word[:2] in self._option_string_actions and word[2:3] != "-":
+                told = f"; did you mean '{word[:2]} {word[2:]}'?"
+            self.error(f"unknown option '{flag}'{told}")
+
+    def _places(self) -> str:
+        names = [str(action.metavar) for action in self._actions if not action.option_strings]
+        return f"what is taken without an option: {' '.join(names) or 'nothing'}"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            wanted = getattr(action.type, "wanted", None) or _KINDS.get(action.type)
+            raise argparse.ArgumentError(
+                action, f"found '{arg_string}', wanted {wanted}" if wanted else error.message
+            ) from None
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action, f"found '{value}', wanted one of: {', '.join(names)}{near(str(value), names)}"
+            )
+
+    def error(self, message: str) -> NoReturn:
+        """Tell a mistake in the command in one line; ends with status 2."""
+        message = re.sub(r"^argument ([^:]+): ", lambda match: f"{match[1].split('/')[-1]}: ", message)
+        missing = re.match(r"the following arguments are required: (.*)", message)
+        if missing:
+            message = "missing: " + ", ".join(self._described(name) for name in missing[1].split(", "))
+        message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+    def _described(self, name: str) -> str:
+        """An argument that is missing, and the beginning of its explanation."""
+        for action in self._actions:
+            flags = "/".join(action.option_strings)
+            if name in (flags, action.metavar, action.dest):
+                shown = f"{flags} {action.metavar}" if flags else name
+                first = re.split(r"[;:.(]", (action.help or "").replace("%%", "%"))[0].strip()
+                return f"{shown} ({first})" if first else shown
+        return name

@@ -1,0 +1,37 @@
+"""The verbs of the command line: where each function is, and what it does in a few words."""
+
+VERBS: dict[str, tuple[str, str]] = {
+    "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
+    "download": ("lipsound2.corpora.download:download", "fetch a corpus, with resume and checksums"),
+    "prepare": ("lipsound2.corpora:prepare", "corpus folder -> data dirs"),
+    "validate": ("lipsound2.data.datadir:validate", "check a data dir"),
+    "fix": ("lipsound2.data.datadir:fix", "repair a data dir"),
+    "fold": ("lipsound2.corpora.folds:fold", "data dir -> parts, and what is left without each"),
+    "subset": ("lipsound2.corpora.folds:subset", "data dir -> some of its clips, balanced over speakers or classes"),
+    "combine": ("lipsound2.corpora.folds:combine", "data dirs -> one"),
+    "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
+    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
+    "targets": (
+        "lipsound2.features.targets:targets",
+        "sound -> what lips learn to predict: PASE+, MFCC, HuBERT, ...",
+    ),
+    "convert-pase": ("lipsound2.features.convert:convert_pase", "the published PASE+ weights -> a pack"),
+    "words": ("lipsound2.corpora.word_clips:words", "data dir with word times -> data dir of single words"),
+    "features": ("lipsound2.features.states:features", "experiment + data dir -> states of its trunk, an archive"),
+    "train": ("lipsound2.training.train:train", "-> experiment"),
+    "tokens": ("lipsound2.recognition.tokens:tokens", "transcripts -> tokenizer of a recogniser"),
+    "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
+    "synthesize": ("lipsound2.speaking.synthesis:synthesize", "experiment + data dir -> speech, attention pictures"),
+    "decode": ("lipsound2.reading.decoding:decode", "recogniser + data dir -> text"),
+    "score": ("lipsound2.judge:score", "STOI, ESTOI, PESQ with controls and verdict; WER with --asr"),
+    "report": ("lipsound2.scoring.report:report", "experiment -> report.html"),
+    "compare": ("lipsound2.scoring.compare:compare", "a score of several experiments -> table and plot"),
+    "speak": ("lipsound2.speaking.speak:speak", "any clip -> speech"),
+    "transcribe": ("lipsound2.reading.transcribe:transcribe", "sound, or lips in a video -> text"),
+    "export": (
+        "lipsound2.speaking.export:export",
+        "parallel model or vocoder -> ONNX, speech without torch",
+    ),
+    "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
+    "ngram": ("lipsound2.recognition.ngram:ngram", "text -> n-gram language model (ARPA)"),
+}
