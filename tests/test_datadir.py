@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipsound2.cli import main
+from lipsound2.corpora.folds import combine, subset
 from lipsound2.data.datadir import DataDir, fix, read_table, validate, write_table
 from lipsound2.errors import LipsoundError
 
@@ -256,3 +257,38 @@ def test_fix_always_ends_in_order_or_changes_nothing(tmp_path_factory: pytest.Te
         with pytest.raises(LipsoundError, match="nothing was changed"):
             fix(folder)
         assert (folder / "text").read_bytes() == before
+
+
+def made(path: Path, *ids: str, made_by: str = "") -> DataDir:
+    return DataDir.write(path, utt2spk=dict.fromkeys(ids, "a"), text=dict.fromkeys(ids, "bin"), made_by=made_by)
+
+
+def test_fault_A2_a_data_dir_is_not_written_over_what_another_command_made(tmp_path):
+    made(tmp_path / "hand", "a-1", "a-2")
+    made(tmp_path / "test", "a-1", made_by="lipsound2 prepare grid /corpus")
+    source = made(tmp_path / "all", "a-1", "a-2", "a-3")
+    for folder in ("hand", "test"):
+        before = (tmp_path / folder / "utt2spk").read_text()
+        with pytest.raises(LipsoundError, match="would be lost"):
+            subset(source.path, tmp_path / folder, clips=3)
+        assert (tmp_path / folder / "utt2spk").read_text() == before
+    # By the same command, or the same clips, as a recipe that is run again does.
+    subset(source.path, tmp_path / "new", clips=1)
+    subset(source.path, tmp_path / "new", clips=2)
+    subset(source.path, tmp_path / "again", clips=2)
+    combine((str(tmp_path / "new"),), tmp_path / "again")
+    assert len(DataDir(tmp_path / "again")) == 2
+
+
+def test_fault_A2_a_data_dir_is_not_written_into_a_folder_of_something_else(tmp_path):
+    source = made(tmp_path / "all", "a-1", "a-2")
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp/config.yaml").write_text("task: toy\n")
+    with pytest.raises(LipsoundError, match=r"no data dir and holds 'config\.yaml'"):
+        subset(source.path, tmp_path / "exp", clips=1)
+    assert [path.name for path in (tmp_path / "exp").iterdir()] == ["config.yaml"]
+    # What a run left that was killed.
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/text").write_text("a-1 bin\n")
+    (tmp_path / "half/.made_by").write_text("lipsound2 fold\n")
+    assert len(source.subset(["a-2"], tmp_path / "half")) == 1

@@ -37,11 +37,12 @@ def fold(dir: Path, out: OutputFolder, *, folds: int = 2) -> None:
     stale = out / str(folds + 1)
     if stale.exists():
         raise LipsoundError(f"{stale}: is of an earlier fold into more parts; remove {out}, or choose another folder")
+    source = f"lipsound2 fold {dir.resolve()}"
     with folder_lock(out, "fold"):
         for number in range(folds):
             held = set(by_speaker[number::folds])
-            data.subset(held, out / str(number + 1) / HELD)
-            data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN)
+            data.subset(held, out / str(number + 1) / HELD, source)
+            data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN, source)
     print(f"{out}: {folds} parts of {len(data)} clips")
 
 
@@ -87,7 +88,7 @@ def subset(
         turns[name] = seen[groups[name]]
         seen[groups[name]] += 1
     chosen = sorted(data.ids, key=lambda name: (turns[name], places[name]))[:count]
-    data.subset(chosen, out)
+    data.subset(chosen, out, f"lipsound2 subset {dir.resolve()}")
     print(f"{out}: {count} of {len(data)} clips")
 
 
@@ -115,5 +116,5 @@ def combine(dirs: tuple[str, ...], out: OutputFolder) -> None:
                 raise LipsoundError(f"{path}/{name}: '{min(twice)}' is in another of the data dirs too")
             tables[name].update(own)
     video, wav = tables.pop("video.scp", None), tables.pop("wav.scp", None)
-    DataDir.write(out, video=video, wav=wav, **tables)
+    DataDir.write(out, video=video, wav=wav, made_by="lipsound2 combine", **tables)
     print(f"{out}: {len(tables['utt2spk'])} clips of {len(parts)} data dirs")

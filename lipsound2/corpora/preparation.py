@@ -71,11 +71,13 @@ def prepare(
         if not found.by_id:
             raise LipsoundError(f"{root}: no clip of {known.title} that can be used; see {problems_file}")
         whole = data / "all"
-        _write_all(found, whole, corpus, known.language)
+        source = f"lipsound2 prepare {corpus} {root.resolve()}"
+        _write_all(found, whole, corpus, known.language, source)
         if split is not None and protocol is not None:
             wanted = split.split(found, seed)
             sets = _there(wanted, found, f"{root}: protocol {protocol} needs {split.needs}")
-            _write_sets(found, sets, data / protocol, known, {}, {"protocol": protocol, "seed": seed}, [whole])
+            stamp = {"protocol": protocol, "seed": seed}
+            _write_sets(found, sets, data / protocol, known, {}, stamp, [whole], source)
             if found.lists:
                 _tell_listed(protocol, wanted, sets)
             counts = {name: len(ids) for name, ids in sets.items()}
@@ -88,7 +90,7 @@ def prepare(
                 own.sets, found, f"{lists}: lists {next(iter(next(iter(own.sets.values()))), 'nothing')}, ..."
             )
             stamp = {"protocol": protocol, "seed": seed}
-            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists])
+            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists], source)
             _tell_listed(protocol, own.sets, sets)
 
 
@@ -147,7 +149,7 @@ def _contradictions(lists: Lists, by_id: Mapping[str, Recording]) -> list[Proble
     return problems
 
 
-def _write_all(found: Recordings, path: Path, corpus: str, language: str) -> None:
+def _write_all(found: Recordings, path: Path, corpus: str, language: str, source: str) -> None:
     """DATA/all, unless it stands already."""
     known = sorted(found.by_id.items())
     rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in known)
@@ -157,7 +159,7 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str) -> Non
         print(f"{path}: done, skipped")
         return
     stamp.clear()
-    DataDir.write(path, **_tables(path, found, found.by_id, language))
+    DataDir.write(path, made_by=source, **_tables(path, found, found.by_id, language))
     stamp.write()
     print(f"{path}: {len(known)} clips")
 
@@ -206,6 +208,7 @@ def _write_sets(
     pairs: Mapping[str, Mapping[str, str]],
     options: Mapping[str, object],
     inputs: list[Path],
+    source: str,
 ) -> None:
     """One data dir a set; each but training with the table `mismatched`: the other clip of the control."""
     rows = (f"{name} {id}\n" for name, ids in sorted(sets.items()) for id in ids)
@@ -225,7 +228,7 @@ def _write_sets(
             tables["mismatched"] = _pairs(
                 path / name, recordings, corpus, pairs.get(name, {}), int(str(options["seed"]))
             )
-        DataDir.write(path / name, **{name: table for name, table in tables.items() if table})
+        DataDir.write(path / name, made_by=source, **{name: table for name, table in tables.items() if table})
         print(f"{path / name}: {len(ids)} clips")
     stamp.write()
 

@@ -38,5 +38,6 @@ def words(dir: Path, out: OutputFolder, *, least: float = 0.0) -> None:
             segments[clip] = f"{name} {start:.7g} {end:.7g}"
     used = {segment.split()[0] for segment in segments.values()}
     video, wav = ({name: path for name, path in t.items() if name in used} or None for t in (data.video, data.wav))
-    DataDir.write(out, utt2spk=utt2spk, text=text, segments=segments, video=video, wav=wav)
+    source = f"lipsound2 words {dir.resolve()}"
+    DataDir.write(out, utt2spk=utt2spk, text=text, segments=segments, video=video, wav=wav, made_by=source)
     print(f"{out}: {len(text)} words of {len(used)} clips, {len(set(text.values()))} different ones")

@@ -13,8 +13,12 @@ from pathlib import Path
 from lipsound2.data.checks import fix, validate
 from lipsound2.data.names import Names
 from lipsound2.data.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
-from lipsound2.files import turn
+from lipsound2.files import turn, write_text
+
+_MADE_BY = ".made_by"
+_OWN = frozenset({*TABLES, "spk2utt", "mismatched"})
 
 __all__ = ["DataDir", "fix", "read_table", "validate", "write_table"]
 
@@ -90,6 +94,7 @@ class DataDir:
         video: Mapping[str, str] | None = None,
         wav: Mapping[str, str] | None = None,
         text: Mapping[str, str] | None = None,
+        made_by: str = "",
         **tables: Mapping[str, str],
     ) -> DataDir:
         """Write a data dir, sorted, with spk2utt; tables that are not given are removed.
@@ -102,10 +107,12 @@ class DataDir:
             video: id -> path of the video.
             wav: id -> path of the sound, when it is not in the video.
             text: id -> what is said.
+            made_by: command, and what it makes this of, as kept in PATH/.made_by: a folder with other files in it is
+                refused then, and so is a data dir of other clips that something else made; empty: nothing is.
             tables: further tables by file name: utt2num_frames, utt2lang, segments, word_times.
 
         Raises:
-            LipsoundError: no clips, or a table whose ids are not those of utt2spk.
+            LipsoundError: no clips, a table whose ids are not those of utt2spk, or the folder is another's.
         """
         path = Path(path)
         given = {"video.scp": video, "wav.scp": wav, "text": text, **tables}
@@ -127,6 +134,9 @@ class DataDir:
                     f"the first that differs is '{odd}'"
                 )
         with turn(path / "utt2spk"):
+            if made_by:
+                _check_own(path, speakers.names, made_by)
+                write_text(path / _MADE_BY, f"{made_by}\n")
             (path / "utt2spk").unlink(missing_ok=True)
             for name in TABLES:
                 if name not in content:
@@ -137,8 +147,8 @@ class DataDir:
             write_table(path / "utt2spk", speakers)
         return DataDir(path)
 
-    def subset(self, ids: Iterable[str], path: Path | str) -> DataDir:
-        """Write a data dir of some of the clips, with all tables this one has.
+    def subset(self, ids: Iterable[str], path: Path | str, made_by: str = "") -> DataDir:
+        """Write a data dir of some of the clips, with all tables this one has; `made_by` as in `write`.
 
         Raises:
             LipsoundError: an id this data dir does not have.
@@ -160,4 +170,28 @@ class DataDir:
             for name, table in tables.items()
         }
         video, wav = part.pop("video.scp", None), part.pop("wav.scp", None)
-        return DataDir.write(path, video=video, wav=wav, **part)
+        return DataDir.write(path, video=video, wav=wav, made_by=made_by, **part)
+
+
+def _check_own(path: Path, ids: Names, made_by: str) -> None:
+    """Refuse to write a data dir over what its user may miss.
+
+    Args:
+        path: the folder.
+        ids: of the clips to be written there.
+        made_by: see `DataDir.write`.
+
+    Raises:
+        LipsoundError: there are other files than a data dir's, or a data dir of other clips that another command made.
+    """
+    if not path.is_dir():
+        return
+    there = read_text(path / _MADE_BY).strip() if (path / _MADE_BY).exists() else ""
+    if not (path / "utt2spk").exists():
+        # What a run left that was killed is tables alone.
+        other = min((file.name for file in path.iterdir() if file.name not in _OWN and file.name[0] != "."), default="")
+        if other:
+            raise LipsoundError(f"{path}: is no data dir and holds '{other}'; choose a new or an empty folder")
+    elif there != made_by and read_table(path / "utt2spk").names != ids:
+        was = f"made by '{there}'" if there else "not made by this command"
+        raise LipsoundError(f"{path}: a data dir of other clips, {was}, would be lost; remove it or choose another")

@@ -235,6 +235,7 @@ def write_data(data: DataDir, ids: Iterable[str], out: Path) -> None:
     wanted = set(ids)
     DataDir.write(
         out / "data",
+        made_by="",
         utt2spk={name: data.utt2spk[name] for name in wanted},
         wav={name: str((out / "generated" / f"{name}.wav").absolute()) for name in wanted},
         **{table: {name: row for name, row in rows.items() if name in wanted} for table, rows in known.items() if rows},
