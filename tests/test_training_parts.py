@@ -184,11 +184,14 @@ def test_muon_goes_on_where_it_was_saved() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_orthogonal_keeps_directions_and_evens_lengths(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    for shape in ((8, 30), (30, 8)):
+    for shape in ((8, 30), (30, 8), (8, 9)):
         matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -2, shape[1]))
         u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-        lengths = (u.T @ orthogonal(matrix, dtype) @ v.T).diagonal()
+        lengths = (u.T @ orthogonal(matrix[None], dtype)[0] @ v.T).diagonal()
         assert ((lengths > 0.6) & (lengths < 1.3)).all(), lengths
+        exact = orthogonal(matrix[None].double(), torch.float64)[0].float()  # step by step, whatever the shape
+        tolerance = 1e-4 if dtype == torch.float32 else 0.1
+        torch.testing.assert_close(orthogonal(matrix[None], dtype)[0], exact, atol=tolerance, rtol=0)
 
 
 def test_running_average_follows_floats_and_copies_counters() -> None:
