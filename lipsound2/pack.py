@@ -17,7 +17,7 @@ from lipsound2.files import atomic_path, folder_lock, sha256, write_text
 from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
-from lipsound2.scoring.summary import from_json, table
+from lipsound2.scoring.summary import read_scores, table
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import read_summary, slot_table
 from lipsound2.scoring.text_summary import table as word_table
@@ -115,7 +115,7 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
     scores = [
         f"## Scores on `{path.parent.name}`\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}"
         for path in sorted(loaded.path.glob(f"scores/*/{SUMMARY}"))
-        for summary in [from_json(json.loads(path.read_text(encoding="utf-8")))]
+        for summary, _ in [read_scores(path)]
     ]
     scores += [
         f"## Words of `{path.parents[2].name}`, {path.parent.name}\n\n{word_table(texts)}\n\n{slot_table(texts)}"

@@ -14,6 +14,7 @@ import subprocess
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +26,10 @@ from scoring_experiment import make_experiment, make_recogniser, synthetic_clips
 from lipsound2.cli import main
 from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.errors import LipsoundError
-from lipsound2.scoring import charts, page, pictures, results, text_page, word_results
+from lipsound2.scoring import charts, markup, page, pictures, results, text_page, word_results
 from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.marked_table import MarkedTable
-from lipsound2.scoring.report import choose, collect, report
+from lipsound2.scoring.report import choose, collect, read_curves, report
 from lipsound2.scoring.score import score
 from lipsound2.scoring.summary import Row, read_clips
 from lipsound2.scoring.text_summary import TextLine
@@ -107,7 +108,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(exp: Path) -> None:
     for tag, attributes in written.tags:
         for name in ("src", "href", "srcset", "data", "action"):
             assert attributes.get(name, "data:").startswith("data:"), (tag, name)
-    assert "http" not in text
+    assert "http" not in text.replace("http-equiv", "")
     assert re.findall(r"url\((?!data:)", text) == []
     assert not written.of("link")
     for word in (
@@ -485,7 +486,7 @@ def test_no_path_of_this_machine_is_published() -> None:
     assert results._hardware({"cpu": "C", "cores": 2, "gpu": "G", "processes": 4}) == "4 x G"
 
 
-PROBE = """<script>
+PROBE = """
 const errors = [], wait = ms => new Promise(done => setTimeout(done, ms));
 addEventListener("error", event => errors.push(event.message));
 (async () => {
@@ -512,7 +513,35 @@ addEventListener("error", event => errors.push(event.message));
     sideways: document.documentElement.scrollWidth - innerWidth,
     outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
 })();
-</script></body>"""
+"""
+
+
+def probed(page: str, script: str) -> str:
+    """A page with one more script, which its policy lets run and report."""
+    page = page.replace("script-src ", f"connect-src 'self'; script-src {markup._hash(script)} ", 1)
+    return page.replace("</body>", f"<script>{script}</script></body>")
+
+
+def visited(text: str, profile: Path, width: int = 1200) -> tuple[Any, set[str]]:
+    """What a page reports from a real browser, and the paths that were asked for."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium here; on Debian: apt-get install chromium")
+    visit = Visit(text)
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", f"--window-size={width},2400"]
+    command += [f"--user-data-dir={profile / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
+    with (profile / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, f"http://127.0.0.1:{visit.server_port}/"], stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            assert visit.told.wait(90), (profile / "log").read_text()[-2000:]
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            visit.shutdown()
+    return visit.facts, {path for path in visit.asked if path != "/favicon.ico"}
 
 
 class Visit(http.server.ThreadingHTTPServer):
@@ -549,25 +578,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 390])
 def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: Path, width: int) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium here; on Debian: apt-get install chromium")
     write_texts(exp / "scores/test/text/sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
     report(exp)
-    visit = Visit((exp / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE))
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", f"--window-size={width},2400"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
-    address = f"http://127.0.0.1:{visit.server_port}/"
-    log = (tmp_path / "log").open("w")
-    process = subprocess.Popen([*command, address], stdout=log, stderr=log, start_new_session=True)
-    try:
-        assert visit.told.wait(90), (tmp_path / "log").read_text()[-2000:]
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        visit.shutdown()
-    facts = visit.facts
+    facts, asked = visited(probed((exp / "report.html").read_text(encoding="utf-8"), PROBE), tmp_path, width)
     assert facts["errors"] == []
     assert facts["durations"] == pytest.approx([2.0] * 20, abs=0.01)
     assert min(facts["pictures"]) > 0
@@ -583,4 +596,90 @@ def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: P
     assert facts["released"]
     assert facts["sideways"] <= 0
     assert all(" at epoch 40" in output for output in facts["outputs"])
-    assert {path for path in visit.asked if path != "/favicon.ico"} == {"/"}
+    assert asked == {"/"}
+
+
+HOSTILE = """<script>fetch("/script")</script><img src="/picture" onerror="fetch('/handler')">
+<style>h1 {background: url(/style)}</style><div style="background: url(/attribute)">x</div>
+<svg onload="document.title='run'"></svg><a href="/link">x</a><iframe src="/frame"></iframe><base href="/base">"""
+LOOK = """
+setTimeout(() => fetch("/facts", {method: "POST", body: JSON.stringify({
+  title: document.title, nodes: document.querySelectorAll("img[onerror], svg[onload], iframe").length,
+  inks: [...document.querySelectorAll("[style*=ink]")].map(one => getComputedStyle(one).backgroundImage)})}), 1500);
+"""
+
+
+@pytest.mark.slow
+def test_fault_C1_a_stranger_s_files_run_no_script_and_fetch_nothing(exp: Path, tmp_path: Path) -> None:
+    name = "x);background:url(ink);--y:("
+    folder = exp / "scores/test"
+    content = json.loads((folder / "summary.json").read_text())
+    content["systems"][name] = content["systems"]["generated"]
+    content["systems"][name]["failures"] = {HOSTILE: 3}
+    content["speakers"] = {HOSTILE: next(iter(content["speakers"].values())), "b": {"clips": 3}}
+    content["clips"], content["rule"], content["verdict"]["sentence"] = HOSTILE, [HOSTILE], HOSTILE
+    content["measured_with"] = {HOSTILE: HOSTILE}
+    (folder / "summary.json").write_text(json.dumps(content))
+    rows = (folder / "clips.tsv").read_text()
+    (folder / "clips.tsv").write_text(rows + rows.partition("\n")[2].replace("\tgenerated\t", f"\t{name}\t"))
+    report(exp)
+    page = (exp / "report.html").read_text(encoding="utf-8")
+    facts, asked = visited(probed(page, LOOK), tmp_path)
+    assert asked == {"/"}
+    assert facts["nodes"] == 0, "something was not escaped"
+    assert set(facts["inks"]) == {"none"}
+    # Were something not escaped one day, the policy would still hold.
+    (tmp_path / "two").mkdir()
+    facts, asked = visited(probed(page.replace("<main>", f"<main>{HOSTILE}"), LOOK), tmp_path / "two")
+    assert asked == {"/"}
+    assert facts["title"].endswith("lipsound2")
+    assert facts["nodes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("speakers/s1/clips", "<img src=x onerror=alert(1)>", "speakers|s1: clips: expected int"),
+        ("systems/generated/scores/estoi/mean", float("nan"), "expected a finite number, found NaN"),
+        ("systems/generated/scores/estoi/low", float("inf"), "expected a finite number, found Infinity"),
+        ("systems/generated/scores/estoi/high", 1e308, "expected a score between"),
+        ("systems/generated/scores/estoi", [1, 2, 3], "estoi: expected 'key: value', found list"),
+        ("systems/generated/scores/<b>", {"mean": 0, "low": 0, "high": 0}, "no score is called '<b>'"),
+        ("systems/..", None, "no name of a folder of speech"),
+        ("systems", {}, "expected at least one"),
+        ("bootstrap", {}, "the key 'level' is missing"),
+    ],
+)
+def test_fault_G6_numbers_of_a_stranger_s_summary_are_checked(exp: Path, path: str, value: Any, told: str) -> None:
+    file = exp / "scores/test/summary.json"
+    content = json.loads(file.read_text())
+    *above, last = path.split("/")
+    place = content
+    for key in above:
+        place = next(iter(place.values())) if key == "s1" else place[key]
+    place[last] = value if value is not None else content["systems"]["generated"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(LipsoundError, match=told):
+        report(exp)
+
+
+def test_fault_F6_files_of_scores_that_were_cut_are_told(exp: Path) -> None:
+    for name in ("scores/test/summary.json", "scores/test/clips.tsv", "model.safetensors"):
+        whole = (exp / name).read_bytes() if (exp / name).exists() else bytes(100)
+        (exp / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(LipsoundError, match=name):
+            report(exp)
+        (exp / name).write_bytes(whole)
+        if not any(whole):
+            (exp / name).unlink()
+
+
+def test_fault_F6_curves_that_were_cut_are_drawn_as_far_as_they_go(tmp_path: Path) -> None:
+    path = tmp_path / "curves.tsv"
+    for content, wanted in (
+        ("", {}),
+        ("update\tloss\n1\t.5\n2\tnan\n3\t", {"update": [1.0, 2.0, 3.0]}),
+        ("a\tb\n1", {"a": []}),
+    ):
+        path.write_text(content)
+        assert read_curves(path).items() >= wanted.items()

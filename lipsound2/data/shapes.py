@@ -69,7 +69,7 @@ def _entries(value: Any, hint: Any, where: str) -> dict[str, Any]:
 
 
 def _instance(value: Any, owner: type[Any], where: str) -> Any:
-    """A dataclass of a mapping with its fields; other keys are refused."""
+    """A dataclass of a mapping with its fields; other keys, of a later version, are passed over."""
     entries = _entries(value, Any, where)
     hints = typing.get_type_hints(owner)
     fields = {field.name: field for field in dataclasses.fields(owner)}
@@ -78,10 +78,9 @@ def _instance(value: Any, owner: type[Any], where: str) -> Any:
         for name, field in fields.items()
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
-    if (missing := needed - entries.keys()) or (odd := entries.keys() - fields.keys()):
-        wrong = f"'{min(missing)}' is missing" if missing else f"'{min(odd)[:40]}' is not known"
-        raise LipsoundError(f"{where}: expected the keys {', '.join(fields)}; {wrong}")
-    return owner(**{key: checked(one, hints[key], f"{where}: {key}") for key, one in entries.items()})
+    if missing := needed - entries.keys():
+        raise LipsoundError(f"{where}: the key '{min(missing)}' is missing; wanted {', '.join(fields)}")
+    return owner(**{key: checked(entries[key], hints[key], f"{where}: {key}") for key in fields if key in entries})
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
 from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.markup import escape, ink
 from lipsound2.scoring.metrics import METRICS
 from lipsound2.scoring.text_summary import NAMES
 
@@ -35,7 +35,7 @@ def bar(value: Interval, low: float, high: float, style: str) -> str:
     """
     end, left, right = (percent(number, low, high) for number in (value.mean, value.low, value.high))
     return (
-        f'<span class="bar" style="--ink:var(--{escape(style)},var(--other))"><i style="width:{end:.2f}%"></i>'
+        f'<span class="bar" style="{ink(style)}"><i style="width:{end:.2f}%"></i>'
         f'<b style="left:{left:.2f}%;width:{right - left:.2f}%"></b></span>'
     )
 
@@ -65,13 +65,15 @@ def dots(values: Mapping[str, Sequence[float]], titles: Mapping[str, str]) -> st
     """
     rows = []
     for name, numbers in values.items():
+        if not numbers:
+            continue
         marks = "".join(
             f"M{10 * percent(number, 0, 1):.1f} {15 + 70 * (index * _GOLDEN % 1):.1f}h0"
             for index, number in enumerate(numbers)
         )
         mean = 10 * percent(sum(numbers) / len(numbers), 0, 1)
         rows.append(
-            f'<div class="dots" style="--ink:var(--{escape(name)},var(--other))"><span>{escape(titles.get(name, name))}'
+            f'<div class="dots" style="{ink(name)}"><span>{escape(titles.get(name, name))}'
             f'</span><svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="ESTOI of '
             f'{len(numbers)} clips"><path class="grid" d="M0 0V100M250 0V100M500 0V100M750 0V100M1000 0V100"/>'
             f'<path class="dot" d="{marks}"/><path class="mean" d="M{mean:.1f} 4V96"/></svg></div>'

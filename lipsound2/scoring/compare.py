@@ -5,19 +5,22 @@ Experiments of one series that learnt from as many clips are seeds of one point:
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
 from lipsound2.config import read_yaml
+from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, turn, write_text
 from lipsound2.outputs import check_file
 from lipsound2.recognition.hypothesis import ACCURACY
+from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.metrics import KNOWN
-from lipsound2.scoring.text_summary import TITLES
+from lipsound2.scoring.summary import read_scores
+from lipsound2.scoring.text_summary import TITLES, read_summary
+from lipsound2.versions import read_runs
 
 _ACCURACIES = {"top1": "top-1 accuracy %", "top5": "top-5 accuracy %"}
 _COUNTED = "training clips"
@@ -84,10 +87,10 @@ def _gather(entries: Sequence[str], name: str, score: str) -> Points:
 def _clips(exp: Path) -> int:
     """How many clips an experiment learnt from."""
     path = exp / "versions.yaml"
-    runs = read_yaml(path)["runs"] if path.exists() else []
-    if not runs or "clips" not in runs[0]:
+    clips = next((run.get("clips") for run in read_runs(path)), None)
+    if not clips or clips < 0:
         raise LipsoundError(f"{path}: does not tell the number of training clips; train the experiment again")
-    return int(runs[0]["clips"])
+    return int(clips)
 
 
 def _score(exp: Path, name: str, score: str) -> float:
@@ -103,17 +106,23 @@ def _score(exp: Path, name: str, score: str) -> float:
             raise LipsoundError(
                 f"{told}: absent, so '{score}' of {exp} is not known; lipsound2 decode leaves it, of single words"
             )
-        return 100 * float(read_yaml(told)[rate])
+        share: float = checked(read_yaml(told).get(rate), float, f"{told}: {rate}")
+        if not 0 <= share <= 1:
+            raise LipsoundError(f"{told}: {rate}: expected a share from 0 to 1, found {share}; decode again")
+        return 100 * share
     path = exp / "scores" / name / ("text/" + heard if heard else "") / "summary.json"
     if not path.exists():
         raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
-    systems = json.loads(path.read_text(encoding="utf-8"))["systems"]
-    own = systems.get("generated") or systems.get("heard") or {}
-    found = own.get("scores", own).get(rate)
-    if not isinstance(found, dict):
+    found: Mapping[str, Interval] = {}
+    if heard:
+        texts = read_summary(path)
+        found = next((texts[name].rates for name in ("generated", "heard") if name in texts), found)
+    elif "generated" in (spoken := read_scores(path)[0].systems):
+        found = spoken["generated"].scores
+    if rate not in found:
         known = ", ".join([*KNOWN, *(f"{rate}:NAME" for rate in (*TITLES, *_ACCURACIES))])
         raise LipsoundError(f"{path}: no score '{rate}'; one of: {known}")
-    return float(found["mean"]) * (100 if heard else 1)
+    return found[rate].mean * (100 if heard else 1)
 
 
 def _title(score: str) -> str:

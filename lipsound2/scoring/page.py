@@ -6,13 +6,13 @@ import base64
 import importlib.resources
 import string
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any
 
 import yaml
 
 from lipsound2.scoring import charts, text_page
 from lipsound2.scoring.ears import measured
+from lipsound2.scoring.markup import escape, ink, policy
 from lipsound2.scoring.metrics import KNOWN
 from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import CONTROLS
@@ -58,7 +58,15 @@ def render(content: Report, budget: int) -> str:
             "who agreed to it.</footer>",
         ]
     )
-    return template.substitute(title=escape(f"{content.experiment} · lipsound2"), body=body)
+    title = escape(f"{content.experiment} · lipsound2")
+    own = [_crop_style(part.name, clip) for part in content.sets for clip in part.clips if clip.crops is not None]
+    rules = policy(_between(template.template, "script"), [_between(template.template, "style"), *own])
+    return template.substitute(title=title, body=body, policy=rules)
+
+
+def _between(template: str, tag: str) -> str:
+    """What stands in the page's one element of a kind."""
+    return template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
 
 
 def _hears(content: Report) -> bool:
@@ -132,6 +140,7 @@ def _verdict(summary: Summary) -> str:
 
 def _scores(part: SetView) -> str:
     assert part.summary is not None
+    assert part.facts is not None
     scores = measured(system.scores for system in part.summary.systems.values())
     heads = "".join(f"<th>{KNOWN[key].title} <small>{_SCALES[key][2]}</small></th>" for key in scores)
     rows = []
@@ -149,22 +158,22 @@ def _scores(part: SetView) -> str:
                 f"{charts.bar(value, low, high, name)}</td>"
             )
         rows.append(
-            f'<tr><td style="--ink:var(--{escape(name)},var(--other))">'
+            f'<tr><td style="{ink(name)}">'
             f'<b class="swatch">{escape(SHORT.get(name, name))}</b>'
             f'<span class="soft">{escape(EXPLAINED.get(name, ""))}</span></td>'
             f'{"".join(cells)}<td class="soft" data-title="Failures">{escape(failures(system))}</td></tr>'
         )
     values = {
-        name: [row.scores.values["estoi"] for row in part.rows if row.system == name]
+        name: [row.scores.values["estoi"] for row in part.rows if row.system == name and "estoi" in row.scores.values]
         for name, system in part.summary.systems.items()
         if "estoi" in system.scores
     }
-    rules = "".join(f"<li>{escape(line)}</li>" for line in [*part.facts["rule"], part.facts["verdict_rule"]])
-    level = f"{100 * part.facts['bootstrap']['level']:.0f}"
+    rules = "".join(f"<li>{escape(line)}</li>" for line in [*part.facts.rule, part.facts.verdict_rule])
+    level = f"{100 * part.facts.level:.0f}"
     return (
         '<section class="panel"><div class="wide"><table class="scores stack" style="--across:2">'
         f"<thead><tr><th>{escape(_clips(part))}</th>{heads}<th>Failures</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f"<details><summary>Mean and {level} % interval over {escape(part.facts['clips'])}; "
+        f"<details><summary>Mean and {level} % interval over {escape(part.facts.clips)}; "
         f"how it was measured</summary><ul>{rules}</ul></details></section>"
         f'<section class="panel"><h3>Every clip</h3>{charts.dots(values, SHORT)}</section>'
     )
@@ -182,7 +191,7 @@ def _speakers(summary: Summary) -> str:
     for speaker, entry in shown:
         own = entry.get("generated", {})
         cells = [f"{own[key]:.{KNOWN[key].digits}f}" if key in own else "–" for key in scores]
-        cells += [f"{entry[name]['estoi']:.3f}" for name in controls]
+        cells += [f"{entry[name]['estoi']:.3f}" if "estoi" in entry.get(name, {}) else "–" for name in controls]
         numbers = "".join(f'<td class="num">{cell}</td>' for cell in (str(entry["clips"]), *cells))
         rows.append(f"<tr><td>{escape(speaker)}</td>{numbers}</tr>")
     more = f" (the first {len(shown)} of {len(summary.speakers)})" if len(shown) < len(summary.speakers) else ""
@@ -256,7 +265,7 @@ def _card(part: str, clip: ClipView) -> str:
     place = f'<span class="place">{escape(clip.place)}</span>' if clip.place else ""
     live = film = style = ""
     if clip.crops is not None:
-        style = f"<style>.{name}{{background-image:url({_data('image/jpeg', clip.crops.jpeg)})}}</style>"
+        style = f"<style>{_crop_style(part, clip)}</style>"
         live = f'<div class="left">{_crop(clip.crops, 0, name, "live")}<p class="soft">follows the sound</p></div>'
         film = _film(clip.crops, name)
     axis = _time_axis(clip.seconds) if clip.mels else ""
@@ -267,6 +276,12 @@ def _card(part: str, clip: ClipView) -> str:
         f'<div class="body{"" if live else " blind"}">{live}<div class="tracks">'
         f"{film}{''.join(tracks)}{axis}{_attention(clip)}{more}</div></div></article>"
     )
+
+
+def _crop_style(part: str, clip: ClipView) -> str:
+    """The rule that shows a clip's crops wherever they stand."""
+    assert clip.crops is not None
+    return f".{_anchor(part, clip.id)}{{background-image:url({_data('image/jpeg', clip.crops.jpeg)})}}"
 
 
 def _track(part: str, clip: ClipView, key: str, title: str, scores: Mapping[str, float]) -> str:
@@ -362,7 +377,9 @@ def _reproduce(content: Report) -> str:
     if content.runs:
         title = f"Record of training, {len(content.runs)} run{'s' * (len(content.runs) > 1)}"
         pieces.append(_fold(title, content.runs))
-    measured = {part.name: part.facts["measured_with"] for part in content.sets if "measured_with" in part.facts}
+    measured = {
+        part.name: dict(part.facts.measured_with) for part in content.sets if part.facts and part.facts.measured_with
+    }
     if measured:
         pieces.append(_fold("Packages that measured", measured))
     return f'<h2>How to do it again</h2><section class="panel">{"".join(pieces)}</section>'

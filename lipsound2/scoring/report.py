@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ from tqdm import tqdm
 from lipsound2.config import read_yaml
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.numerals import real
+from lipsound2.data.texts import read_text
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
 from lipsound2.outputs import Output, OutputFolder
@@ -23,14 +26,16 @@ from lipsound2.scoring.results import provenance, result
 from lipsound2.scoring.results import publish as publish_rows
 from lipsound2.scoring.score import CLIPS, SUMMARY
 from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids
-from lipsound2.scoring.summary import Row, from_json, read_clips
+from lipsound2.scoring.summary import Row, read_clips, read_scores
 from lipsound2.scoring.text_folders import FOLDER, read_texts
 from lipsound2.scoring.view import ClipView, Report, SetView
 from lipsound2.scoring.word_results import publish_words, word_rows
+from lipsound2.versions import read_runs
 
 log = logging.getLogger(__name__)
 
 SOUNDS = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the true sound
+_LARGEST = 1e30  # of a number that is drawn
 BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
 
 
@@ -95,13 +100,11 @@ def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | Non
     names = sorted(
         {path.name for part in ("wav", "text", "scores") for path in (exp / part).glob("*") if path.is_dir()}
     )
-    record = read_yaml(exp / "versions.yaml") if (exp / "versions.yaml").exists() else {}
-    runs = record.get("runs") or []
     return Report(
         experiment=exp.resolve().name,
         origin=provenance(exp),
         config=read_yaml(exp / "config.yaml"),
-        runs=runs,
+        runs=read_runs(exp / "versions.yaml"),
         curves=read_curves(exp / "curves.tsv"),
         weights=count_weights(exp / "model.safetensors"),
         sets=[_set(exp, name, clips, dump, data) for name in names],
@@ -112,26 +115,31 @@ def read_curves(path: Path) -> dict[str, list[float | None]]:
     """`curves.tsv` by column, whatever its columns are; cells that are no finite number are None."""
     if not path.exists():
         return {}
-    header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    return {name: [_number(line[index]) for line in lines] for index, name in enumerate(header)}
+    lines = read_text(path).split("\n")
+    header, *rows = [line.split("\t") for line in lines if line] or [[]]
+    # A run that was killed on a full disk may have left half a row.
+    whole_rows = [row for row in rows if len(row) == len(header)]
+    return {name: [_number(row[index]) for row in whole_rows] for index, name in enumerate(header)}
 
 
 def _number(cell: str) -> float | None:
     try:
-        value = float(cell)
+        return real(cell, -_LARGEST, _LARGEST)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
 
 
 def count_weights(path: Path) -> int | None:
     """Numbers in a safetensors file; None without it."""
     if not path.exists():
         return None
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:
-        return sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise LipsoundError(f"{path}: cannot be read ({error}); copy it again or train again") from error
 
 
 def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None) -> SetView:
@@ -144,15 +152,13 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None)
         dump: where the user says that archives lie.
         data: likewise, the data dir.
     """
-    import json
-
     wav, scores, notes = exp / "wav" / name, exp / "scores" / name, []
-    summary, facts, rows = None, {}, []
+    summary, facts, rows = None, None, []
     texts, incomplete = read_texts(scores / FOLDER)
     spoken = wav.is_dir() or (scores / SUMMARY).exists() or not texts
     if (scores / SUMMARY).exists():
-        facts = json.loads((scores / SUMMARY).read_text(encoding="utf-8"))
-        summary, rows = from_json(facts), read_clips(scores / CLIPS)
+        summary, facts = read_scores(scores / SUMMARY)
+        rows = read_clips(scores / CLIPS)
     elif spoken:
         notes.append(f"There are no scores of {name} yet: run lipsound2 score.")
     notes += incomplete
@@ -174,7 +180,8 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None)
 
 def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
     """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
-    own = [row for row in rows if row.system == "generated"] or [row for row in rows if "estoi" in row.scores.values]
+    judged = [row for row in rows if "estoi" in row.scores.values]
+    own = [row for row in judged if row.system == "generated"] or judged
     ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
     return spread([row.id for row in ranked], clips)
 

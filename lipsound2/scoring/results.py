@@ -15,6 +15,7 @@ from lipsound2.scoring.marked_table import MarkedTable
 from lipsound2.scoring.metrics import FURTHER, KNOWN, METRICS
 from lipsound2.scoring.sources import REAL
 from lipsound2.scoring.summary import Summary
+from lipsound2.versions import read_hours, read_runs
 
 BEGIN = "<!-- results: rows between these two lines are written by `lipsound2 report --publish` -->"
 END = "<!-- end of results -->"
@@ -47,16 +48,16 @@ _COLUMNS = (
 def provenance(exp: Path) -> Provenance:
     """Read `config.yaml` and `versions.yaml` of an experiment; what they do not say is `-`."""
     config = read_yaml(exp / "config.yaml") if (exp / "config.yaml").exists() else {}
-    record = read_yaml(exp / "versions.yaml") if (exp / "versions.yaml").exists() else {}
-    run = _last_training(record.get("runs") or [])
+    runs = read_runs(exp / "versions.yaml")
+    run = _last_training(runs)
     model = " ".join(str(config[key]) for key in ("task", "model") if key in config)
     kinds = " to ".join(str(config[key]) for key in ("input", "target") if key in config)
-    hours = record.get("hours")
+    hours = read_hours(exp / "versions.yaml")
     return Provenance(
         config=", ".join(filter(None, (model, kinds))) or _NONE,
         commit=_commit(str(run.get("git") or _NONE)),
         hardware=_hardware(run.get("hardware") or {}),
-        hours=f"{hours:.2f}" if isinstance(hours, int | float) and hours else _NONE,
+        hours=f"{hours:.2f}" if hours else _NONE,
         date=str(run.get("ended") or run.get("started") or _NONE)[:10],
         command=_command(str(run.get("command") or _NONE)),
     )

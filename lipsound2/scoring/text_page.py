@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 
 from lipsound2.errors import require
 from lipsound2.scoring import charts
 from lipsound2.scoring.bootstrap import Interval
+from lipsound2.scoring.markup import escape, ink
 from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, TextSummary
 from lipsound2.scoring.text_summary import TextLine
 from lipsound2.scoring.view import EXPLAINED, SHORT, TextView
@@ -91,7 +91,7 @@ def _rates(view: TextView) -> str:
 
 def _system(name: str) -> str:
     return (
-        f'<td style="--ink:var(--{escape(name)},var(--other))"><b class="swatch">{escape(SHORT.get(name, name))}</b>'
+        f'<td style="{ink(name)}"><b class="swatch">{escape(SHORT.get(name, name))}</b>'
         f'<span class="soft">{escape(EXPLAINED.get(name, ""))}</span></td>'
     )
 

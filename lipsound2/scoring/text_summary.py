@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.numerals import whole
+from lipsound2.data.shapes import checked
+from lipsound2.data.texts import read_text
+from lipsound2.data.tsv import read_tsv
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.recognition.normalise import NORMALISATIONS
 from lipsound2.scoring.bootstrap import Interval
-from lipsound2.scoring.summary import markdown
-from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Counts, Slot, Tally, TextRow, TextSummary
+from lipsound2.scoring.summary import AGAIN, check_interval, check_name, markdown
+from lipsound2.scoring.text import CHANCE, NOTHING, Confusion, Slot, Tally, TextRow, TextSummary
 
 NAMES = {"wer": "WER", "cer": "CER", "ser": "SER"}
 TITLES = {rate: f"{name} %" for rate, name in NAMES.items()}
@@ -24,7 +29,7 @@ RULE_HEADING = "How it was scored:"
 _COLUMNS = ("id", "reference", "hypothesis", "errors")
 _UNITS = ("words", "characters")
 
-_T = TypeVar("_T")
+_WANTED = "expected a summary of text scores"
 
 TEXT_RULE = f"""\
 Normalisation, of references and hypotheses alike, English ({NORMALISATIONS["en"].version}): \
@@ -145,19 +150,19 @@ def read_clips(path: Path | str) -> list[TextLine]:
     Raises:
         LipsoundError: no such file, or another kind of file.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise LipsoundError(f"{path}: {error.strerror or error}; score again") from error
-    header, *lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t")) or [[""]]
+    header, lines = read_tsv(path, AGAIN)
     if tuple(header[:-1]) != _COLUMNS or header[-1] not in _UNITS:
         wanted = f"{' '.join(_COLUMNS)} and {' or '.join(_UNITS)}"
-        raise LipsoundError(f"{path}: expected the columns {wanted}, found {' '.join(header)}; score again")
+        raise LipsoundError(f"{path}: expected the columns {wanted}, found {' '.join(header)[:200]}; {AGAIN}")
     found = []
-    for number, line in enumerate(lines, 2):
-        if len(line) != len(header) or not line[3].isdecimal() or not line[4].isdecimal():
-            raise LipsoundError(f"{path}:{number}: expected {' '.join(header)}, found {line}; score again")
-        found.append(TextLine(line[0], line[1], line[2], int(line[3]), int(line[4]), header[-1] == "words"))
+    for number, line in lines:
+        try:
+            errors, units = whole(line[3]), whole(line[4], 1)
+        except ValueError as error:
+            raise LipsoundError(f"{path}:{number}: {error}; {AGAIN}") from error
+        if not line[1].strip():
+            raise LipsoundError(f"{path}:{number}: expected a reference, found none; {AGAIN}")
+        found.append(TextLine(line[0], line[1], line[2], errors, units, header[-1] == "words"))
     return found
 
 
@@ -173,21 +178,25 @@ def read_summary(path: Path | str) -> dict[str, TextSummary]:
     Raises:
         LipsoundError: no such file, or another kind of file.
     """
-    return _read(path, lambda content: {name: from_json(one) for name, one in content["systems"].items()})
+    systems = _read(path, "systems", Mapping[str, Mapping[str, Any]])
+    if not systems:
+        raise LipsoundError(f"{path}: {_WANTED}, found no system; {AGAIN}")
+    for name in systems:
+        check_name(name, f"{path}: systems")
+    return {name: from_json(one, f"{path}: {_WANTED}; {name}") for name, one in systems.items()}
 
 
 def read_rule(path: Path | str) -> list[str]:
     """The rule that a summary was measured by, a sentence or two a line; raises as `read_summary`."""
-    return _read(path, lambda content: [str(line) for line in content["rule"]])
+    return list(_read(path, "rule", list[str]))
 
 
-def _read(path: Path | str, part: Callable[[Any], _T]) -> _T:
-    try:
-        return part(json.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LipsoundError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LipsoundError(f"{path}: expected a summary of text scores ({error!r}); score again") from error
+def _read(path: Path | str, key: str, shape: Any) -> Any:
+    """One key of the file, as the type `shape`."""
+    content = parse_json(read_text(path, AGAIN), f"{path}: {_WANTED}")
+    if not isinstance(content, dict) or key not in content:
+        raise LipsoundError(f"{path}: {_WANTED}, found no '{key}' in it; {AGAIN}")
+    return checked(content[key], shape, f"{path}: {_WANTED}; {key}")
 
 
 def to_json(summary: TextSummary) -> dict[str, Any]:
@@ -212,23 +221,45 @@ def to_json(summary: TextSummary) -> dict[str, Any]:
     }
 
 
-def from_json(content: Mapping[str, Any]) -> TextSummary:
-    """The inverse of `to_json`."""
+@dataclass(frozen=True)
+class _Entry:
+    """A system as `to_json` writes it, but for its rates."""
+
+    language: str
+    normalisation: str
+    total: Tally
+    speakers: Mapping[str, Tally]
+    confusions: list[tuple[str, str, int]]
+    slots: Mapping[str, Slot]
+    letters: Mapping[str, Mapping[str, int]]
+
+
+def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSummary:
+    """The inverse of `to_json`.
+
+    Args:
+        content: of the file, whoever wrote it.
+        where: the file, for messages.
+
+    Raises:
+        LipsoundError: a key is missing, or holds what is no score.
+    """
+    found: _Entry = checked(content, _Entry, where)
+    rates = {name: checked(content[name], Interval, f"{where}: {name}") for name in TITLES if name in content}
+    if "cer" not in rates:
+        raise LipsoundError(f"{where}: the key 'cer' is missing; {AGAIN}")
+    for name, rate in {**rates, **{name: slot.rate for name, slot in found.slots.items()}}.items():
+        check_interval(rate, f"{where}: {name[:40]}")
     return TextSummary(
-        language=content["language"],
-        normalisation=content["normalisation"],
-        total=_tally(content["total"]),
-        rates={name: Interval(**content[name]) for name in TITLES if name in content},
-        speakers={speaker: _tally(entry) for speaker, entry in content["speakers"].items()},
-        confusions=[Confusion(*pair) for pair in content["confusions"]],
-        slots={name: Slot(**{**entry, "rate": Interval(**entry["rate"])}) for name, entry in content["slots"].items()},
-        letters={letter: dict(counts) for letter, counts in content["letters"].items()},
+        language=found.language,
+        normalisation=found.normalisation,
+        total=found.total,
+        rates=rates,
+        speakers=dict(found.speakers),
+        confusions=[Confusion(*pair) for pair in found.confusions],
+        slots=dict(found.slots),
+        letters={letter: dict(counts) for letter, counts in found.letters.items()},
     )
-
-
-def _tally(entry: Mapping[str, Any]) -> Tally:
-    words = None if entry["words"] is None else Counts(**entry["words"])
-    return Tally(**{**entry, "words": words, "characters": Counts(**entry["characters"])})
 
 
 def percent(rate: Interval) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import CONTROLS, Provenance
 from lipsound2.scoring.sources import REAL
-from lipsound2.scoring.summary import Row, Summary
+from lipsound2.scoring.summary import Facts, Row, Summary
 from lipsound2.scoring.text import TextSummary
 from lipsound2.scoring.text_summary import TextLine
 
@@ -96,7 +96,7 @@ class SetView:
     Attributes:
         name: of the set.
         summary: speech scores; None without them.
-        facts: the file they are from.
+        facts: how they were measured; None without them.
         rows: speech scores of every clip.
         clips: those that can be heard and seen.
         notes: plain sentences about what is missing.
@@ -106,7 +106,7 @@ class SetView:
 
     name: str
     summary: Summary | None
-    facts: Mapping[str, Any]
+    facts: Facts | None
     rows: list[Row]
     clips: list[ClipView]
     notes: list[str]
