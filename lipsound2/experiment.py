@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 import lipsound2
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks import load_config
 
@@ -39,7 +40,7 @@ class Experiment:
     def knows(self) -> str:
         """Voices and words it knows, from the first line of its card that says so."""
         card = self.path / CARD
-        lines = card.read_text(encoding="utf-8").splitlines() if card.exists() else []
+        lines = read_text(card).split("\n") if card.exists() else []
         told = next((line.removeprefix("Knows:").strip() for line in lines if line.startswith("Knows:")), "")
         return told or "no card beside it; it knows the voices and words of its training data"
 
@@ -95,7 +96,7 @@ def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -
         with safe_open(weights, framework="pt", device="cpu") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             notes = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise LipsoundError(f"{weights}: cannot be read ({error}); copy it again or train again") from error
     wanted = model.state_dict()
     wrong = sorted({*wanted, *state} - ({*wanted} & {*state})) + [
@@ -114,8 +115,8 @@ def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -
 def _plain(text: str) -> Any:
     """A metadata value, which safetensors keeps as text."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, "metadata")
+    except LipsoundError:
         return text
 
 

@@ -30,6 +30,7 @@ _ADVICE = {
     errno.EISDIR: "give the name of a file",
     errno.EAGAIN: "the machine starts no further process; end some, or raise the limit (ulimit -u)",
 }
+_LONGEST = 500  # characters of a path in a message
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile
 
 
@@ -41,6 +42,8 @@ def told(error: BaseException) -> str:
         return "no memory is left for this on the machine or its GPU; close other programs or do less at once"
     if isinstance(error, UnicodeEncodeError):
         return _unwritable_name(error)
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return "a name in these files holds a zero byte, so no file can have it; make them again"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _ADVICE or machine_trouble(error)):
         return _of_file(error)
     libsndfile = getattr(sys.modules.get("soundfile"), "LibsndfileError", ())
@@ -66,7 +69,8 @@ def _of_file(error: OSError) -> str:
         there = os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises where the name is too long
         reason = "no such file or folder" if there else f"there is no folder {folder}"
         advice = "is the name right?"
-    return f"cannot {doing} {path}: {reason[:1].lower()}{reason[1:]}; {advice}"
+    shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
+    return f"cannot {doing} {shown}: {reason[:1].lower()}{reason[1:]}; {advice}"
 
 
 def _doing(number: int | None, path: str) -> str:

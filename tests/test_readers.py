@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from lipsound2.config import parse_flow, read_yaml
+from lipsound2.audio.cut import read_timeline
+from lipsound2.config import from_mapping, parse_flow, read_yaml
 from lipsound2.data.archive import Archive, read_entry
 from lipsound2.data.checks import fix, validate
 from lipsound2.data.json_text import read_json
@@ -22,6 +25,14 @@ from lipsound2.data.tables import parse_words, read_table
 from lipsound2.data.texts import read_lines, read_text
 from lipsound2.data.tsv import read_tsv
 from lipsound2.errors import LipsoundError
+from lipsound2.recognition.arpa import LanguageModel
+from lipsound2.recognition.grammar import grammar
+from lipsound2.recognition.tokens import Characters, Pieces
+from lipsound2.scoring.sources import read_origin
+from lipsound2.tasks import find
+from lipsound2.training import checkpoint
+from lipsound2.training.monitor import Curves
+from lipsound2.training.options import TrainConfig
 
 
 def written(folder: Path, content: str | bytes, name: str = "file") -> Path:
@@ -215,3 +226,90 @@ def test_fault_G2_word_times_are_seconds_of_a_recording(time):
         parse_words(f"0.1 {time} blue")
     with pytest.raises(ValueError, match="expected a number"):
         seconds(time)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("a\tnan\t75", "expected a number from"),
+        ("a\tinf\t75", "expected a number from"),
+        ("a\t0\t0", "expected a whole number from 1 to"),
+        ("a\t0\t-1", "expected a whole number from 1 to"),
+        ("a\t0\t1000000000000", "expected a whole number from 1 to"),
+        ("a\t0", "expected a whole number from 1 to"),
+        ("a", "expected a number from"),
+        ("caf\xe9", "expected UTF-8 text"),
+    ],
+)
+def test_fault_G3_a_time_line_holds_times_of_recordings(tmp_path, row, told):
+    (tmp_path / "landmarks").mkdir()
+    (tmp_path / "landmarks/timeline.tsv").write_bytes(f"0\t0.5\t75\tx\n{row}\n".encode("latin-1"))
+    with pytest.raises(LipsoundError, match=told) as error:
+        read_timeline(tmp_path)
+    assert "run stage 1 again" in str(error.value)
+
+
+@pytest.mark.parametrize("weight", ["inf", "+inf", "nan", "1e400", "1_0"])
+def test_fault_G4_weights_of_a_language_model_are_finite(tmp_path, weight):
+    model = f"\\data\\\nngram 1=3\n\n\\1-grams:\n-99 <s> 0\n-0.5 a {weight}\n-0.5 </s>\n\n\\end\\\n"
+    with pytest.raises(LipsoundError, match=f":6: expected a number instead of '{weight.replace('+', '.')}'"):
+        LanguageModel.read(written(tmp_path, model))
+
+
+def test_fault_F2_counts_of_a_language_model_are_digits(tmp_path):
+    with pytest.raises(LipsoundError, match=":2: expected counts of n-grams"):
+        LanguageModel.read(written(tmp_path, "\\data\\\nngram 1=" + "9" * 5000 + "\n"))
+
+
+def test_fault_G5_a_config_holds_finite_numbers():
+    for value in (float("nan"), float("inf"), "nan", "1e999", 10**400):
+        with pytest.raises(LipsoundError, match="lr: expected"):
+            from_mapping(TrainConfig, {"lr": value}, "c.yaml")
+    with pytest.raises(LipsoundError, match="task"):
+        find({"a": 1}, "c.yaml")
+
+
+def test_fault_F9_tokens_and_grammars_that_are_none_are_told(tmp_path):
+    with pytest.raises(LipsoundError, match="no sentencepiece model"):
+        Pieces(b"", "tokens.model")
+    with pytest.raises(LipsoundError, match="expected UTF-8 text"):
+        Characters.load(written(tmp_path, b"a\n\xe9\n"))
+    with pytest.raises(LipsoundError, match="expected characters, each once"):
+        Characters.load(written(tmp_path, "a\na\n"))
+    with pytest.raises(LipsoundError, match=":2: expected UTF-8 text"):
+        grammar(str(written(tmp_path, b"a|b\ncaf\xe9\n")))
+
+
+def test_fault_F8_a_checkpoint_whose_content_is_none_is_passed_over(tmp_path):
+    good = checkpoint.save(tmp_path, {"update": 1, "x": torch.zeros(2)})
+    for update, content in enumerate((b"", b"none", b"\x80\x02]q\x00.", b"PK\x03\x04" + bytes(40)), start=2):
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        written(tmp_path, content, f"update-{update:08d}.{digest}.pt")
+    buffer = io.BytesIO()
+    torch.save([1, 2], buffer)
+    written(tmp_path, buffer.getvalue(), f"update-00000009.{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.pt")
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found["update"] == 1
+    assert good.exists()
+    assert len(list(tmp_path.glob("*.broken"))) == 5
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"update\tloss\n1\t0.5\n2\t0.4\n3", b"upd", b"update\tloss\n1\t.5\n\xff\t1\n"]
+)
+def test_fault_F6_a_training_goes_on_though_its_curves_were_cut(tmp_path, content):
+    curves = Curves(written(tmp_path, content, "curves.tsv"), 5)
+    kept = [row["update"] for row in curves.rows]
+    curves.add({"update": 6, "loss": 0.25})
+    again = Curves(tmp_path / "curves.tsv", 9)
+    assert [row["update"] for row in again.rows] == [*kept, "6"]
+
+
+def test_fault_F5_what_synthesis_noted_is_text(tmp_path):
+    written(tmp_path, "dump: 1_000\n", "origin.yaml")
+    with pytest.raises(LipsoundError, match=r"origin\.yaml: dump: expected str, found 1000"):
+        read_origin(tmp_path)
+    written(tmp_path, 'data: "a\\0b"\n', "origin.yaml")
+    with pytest.raises(LipsoundError, match="zero byte"):
+        read_origin(tmp_path)

@@ -11,6 +11,8 @@ from lipsound2.audio.sound import encode_flac, read_span
 from lipsound2.audio.usable import check_sound
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
+from lipsound2.data.numerals import SECONDS, real, whole
+from lipsound2.data.texts import read_text, shown
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.work.shards import Worker
 
@@ -76,21 +78,21 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
     if not path.exists():
         raise LipsoundError(f"{path}: no time line of the pictures; run stage 1 first (lipsound2 crop DIR {dump})")
     lines = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "run stage 1 again").removesuffix("\n").split("\n"), start=1):
         name, _, row = line.partition("\t")
         try:
             lines[name] = _parse(row)
-        except (IndexError, ValueError) as error:
+        except ValueError as error:
             raise LipsoundError(
-                f"{path}, line {number}: expected id, start, frames, ... between tabs, found {line[:80]!r}; "
+                f"{path}, line {number}: expected id, start, frames, ... between tabs, found {shown(line)} ({error}); "
                 "run stage 1 again"
             ) from error
     return lines
 
 
 def _parse(row: str) -> tuple[float, int]:
-    fields = row.split("\t")
-    return float(fields[0]), int(fields[1])
+    start, _, rest = row.partition("\t")
+    return real(start, -SECONDS, SECONDS), whole(rest.partition("\t")[0], 1, round(SECONDS * PICTURE_RATE))
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def decode_flac(vector: np.ndarray) -> np.ndarray:
     """
     try:
         samples, _ = soundfile.read(io.BytesIO(np.asarray(vector, np.uint8).tobytes()), dtype="int16")
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, ValueError) as error:  # ValueError: an entry of text
         raise ClipFailure("unreadable", f"stored sound: {error}") from error
     return samples.astype(np.float32) / np.float32(32768.0)
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from lipsound2.data.numerals import real, whole
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 
@@ -25,6 +26,8 @@ Ngram = tuple[str, ...]
 
 _FIELD = re.compile(r"[^ \t]+")  # str.split would also cut at blanks that other people's words may hold
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")
+_FARTHEST = 1e6  # of a log10: no probability or weight of a file lies beyond it
+_ZERO = ("-inf", "-infinity")
 _SLACK = 1e-3  # a log10 probability may be above zero by rounding, no further
 
 
@@ -177,8 +180,8 @@ class _Reader:
         try:
             with self._path.open(encoding="utf-8", newline="\n") as file:
                 return self._read(self._lines(file))
-        except OSError as error:
-            raise LipsoundError(f"{self._path}: {error.strerror or error}") from error
+        except FileNotFoundError as error:
+            raise LipsoundError(f"{self._path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise LipsoundError(
                 f"{self._path}: expected an ARPA file in UTF-8, found the byte {error.object[error.start]:#04x} after "
@@ -223,9 +226,13 @@ class _Reader:
             self._wrong(r"a line '\data\'", line)
         counts: list[int] = []
         while match := _COUNT.fullmatch(line := next(lines)):
-            if int(match[1]) != len(counts) + 1:
+            try:
+                order, count = whole(match[1]), whole(match[2])
+            except ValueError:
+                self._wrong("counts of n-grams", line)
+            if order != len(counts) + 1:
                 self._wrong(f"'ngram {len(counts) + 1}=COUNT'", line)
-            counts.append(int(match[2]))
+            counts.append(count)
         if not counts:
             self._wrong("'ngram 1=COUNT'", line)
         return counts, line
@@ -259,13 +266,12 @@ class _Reader:
             self._wrong(f"tokens that stand among the 1-grams (not so {error.args[0]!r})", line)
 
     def _log10(self, field: str, line: str) -> float:
+        if field.lower() in _ZERO:  # as some tools write it
+            return -math.inf
         try:
-            number = float(field)
+            return real(field, -_FARTHEST, _FARTHEST)
         except ValueError:
-            number = math.nan
-        if math.isnan(number):
             self._wrong(f"a number instead of '{field[:40]}'", line)
-        return number
 
     def _wrong(self, wanted: str, line: str) -> NoReturn:
         found = f"'{line[:80]}'" if line else "the end of the file"

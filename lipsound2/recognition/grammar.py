@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsound2.corpora.sentences import SLOTS
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 
 
@@ -43,11 +44,11 @@ def grammar(name: str) -> Grammar:
     if not path.is_file():
         raise LipsoundError(f"--grammar: '{name}' is neither 'grid' nor a file (one place a line: bin | lay | place)")
     slots = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
         words = tuple(word.strip() for word in line.split("|"))
         if not all(words) or any(len(word.split()) != 1 for word in words):
             raise LipsoundError(f"{path}:{number}: expected words separated by '|', found '{line}'")
         slots.append(words)
-    if not slots:
+    if not any(slots):
         raise LipsoundError(f"{path}: holds no place at all; one a line, such as: bin | lay | place | set")
     return Grammar(path.stem, tuple(slots))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.texts import shown, text_of
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import atomic_path
 from lipsound2.outputs import Output
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 BLANK, UNKNOWN = 0, 1
 _SPACE = "<space>"  # a blank between words, as it stands in a file of one character a line
 _SHOWN = 5
+_AGAIN = "make it again with: lipsound2 tokens"
 
 
 class Tokenizer(ABC):
@@ -127,11 +129,13 @@ class Characters(Tokenizer):
         Raises:
             LipsoundError: a line that is not one character.
         """
-        rows = path.read_text(encoding="utf-8").split("\n")[:-1]
+        rows = text_of(path.read_bytes(), path, _AGAIN).split("\n")[:-1]
         characters = [" " if row == _SPACE else row for row in rows]
         for number, character in enumerate(characters, start=1):
             if len(character) != 1:
-                raise LipsoundError(f"{path}:{number}: expected one character or {_SPACE}, found '{character}'")
+                raise LipsoundError(f"{path}:{number}: expected one character or {_SPACE}, found {shown(character)}")
+        if not characters or len(set(characters)) < len(characters):
+            raise LipsoundError(f"{path}: expected characters, each once, found {len(characters)} lines; {_AGAIN}")
         return cls(characters)
 
 
@@ -150,11 +154,12 @@ class Pieces(Tokenizer):
         spm = require("sentencepiece", "text")
         self.content = content
         try:
-            self._pieces = spm.SentencePieceProcessor(model_proto=content)
-        except RuntimeError as error:
-            raise LipsoundError(
-                f"{where}: no sentencepiece model ({error}); make one with: lipsound2 tokens"
-            ) from error
+            self._pieces = spm.SentencePieceProcessor()
+            # Without content the constructor makes a processor that fails at its first use.
+            self._pieces.LoadFromSerializedProto(content)
+            self._pieces.id_to_piece(0)
+        except (RuntimeError, IndexError) as error:
+            raise LipsoundError(f"{where}: no sentencepiece model ({error}); {_AGAIN}") from error
         pieces = range(2, len(self))
         self.whole_words = all(self.begins_word(n) for n in pieces if not self._pieces.is_control(n - 1))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.files import turn, write_text
 
@@ -50,7 +51,7 @@ class MarkedTable:
             self._put(path, rows, title)
 
     def _put(self, path: Path, rows: Iterable[Mapping[str, str]], title: str) -> None:
-        text = path.read_text(encoding="utf-8") if path.exists() else f"# {title}\n"
+        text = read_text(path) if path.exists() else f"# {title}\n"
         whole = (self.begin in text) == (self.end in text) and text.count(self.begin) <= 1
         if not whole or text.find(self.begin) > text.find(self.end):
             raise LipsoundError(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lipsound2.config import read_yaml
+from lipsound2.data.shapes import checked
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.scoring.metrics import to_rate
 
 # The systems of `synthesis.py`, in the order of tables, and what a reader is told about each.
+_ORIGIN = frozenset({"data", "dump", "input", "target", "vocoder"})  # text in origin.yaml
 REAL = "real"  # the true sound, where it is judged as the systems are
 SYSTEMS = {
     "generated": "model, shown the clip",
@@ -114,10 +117,15 @@ def find_systems(hyp: Path) -> dict[str, Path]:
     return {**known, **{name: path for name, path in found.items() if name not in known}}
 
 
-def read_origin(hyp: Path) -> dict:
+def read_origin(hyp: Path) -> dict[str, Any]:
     """What synthesis noted about a folder of speech (`origin.yaml`); {} when it did not."""
     path = hyp / "origin.yaml"
-    return read_yaml(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    origin = read_yaml(path)
+    for key in _ORIGIN & origin.keys():
+        origin[key] = checked(origin[key], str, f"{path}: {key}")
+    return origin
 
 
 def locate(path: str | Path | None, near: Path) -> Path | None:

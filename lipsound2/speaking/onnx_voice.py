@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.audio.plain_griffin_lim import mel_to_sound, rounds_of
 from lipsound2.config import from_mapping
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError, require
 from lipsound2.speaking.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, Windows
 
@@ -42,7 +43,7 @@ class Note:
     kind: str
     name: str
     knows: str
-    mel: dict[str, Any]
+    mel: Mapping[str, Any]
     region: str = ""
     side: int = 0
     ratio: float = 0.0
@@ -88,7 +89,7 @@ class Exported:
         note = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         if note is None:
             raise LipsoundError(f"{path}: is an ONNX file, but none of lipsound2's; write one with: lipsound2 export")
-        self.note = Note(**json.loads(note))
+        self.note: Note = checked(parse_json(note, f"{path}, its note"), Note, f"{path}, its note")
         self.mel = from_mapping(MelConfig, self.note.mel, f"{path}, its mel")
         self._input = self._session.get_inputs()[0].name
 

@@ -51,7 +51,7 @@ def find(name: Any, where: str) -> type[Task]:
     Raises:
         LipsoundError: no such task.
     """
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         near = difflib.get_close_matches(str(name), TASKS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(TASKS)}"
         raise LipsoundError(f"{where}: unknown task '{name}'; {hint}")

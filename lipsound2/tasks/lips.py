@@ -11,6 +11,7 @@ import numpy as np
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.augment import AugmentConfig, augment
 from lipsound2.tasks.pictures import Pictures
@@ -120,7 +121,8 @@ def save_input(exp: Path, kind: str, width: int) -> None:
 
 def load_width(exp: Path) -> int:
     """Read how wide the states are that a lip reader is shown; 0: pictures."""
-    return int(read_yaml(exp / _INPUT)["width"])
+    width: int = checked(read_yaml(exp / _INPUT).get("width"), int, f"{exp / _INPUT}: width")
+    return width
 
 
 def width_of(crops: Path) -> int:

@@ -25,6 +25,7 @@ from lipsound2.audio.statistics import statistics
 from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.npy import read_npy
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.models import regression_model
@@ -224,7 +225,9 @@ class Regress:
         else:
             self.target = from_mapping(Features, content, str(path))
         if (exp / "mean_by_time.npy").exists():
-            self.mean_by_time = np.load(exp / "mean_by_time.npy", allow_pickle=False)
+            self.mean_by_time = _read_mean(
+                exp / "mean_by_time.npy", self.goal.bands if isinstance(self.goal, MelConfig) else self.goal.dims
+            )
         self.words = load_words(exp)
 
     def describe(self) -> dict[str, str]:
@@ -352,3 +355,18 @@ def side_by_side(true: np.ndarray, generated: np.ndarray) -> np.ndarray:
     length = min(len(true), len(generated))
     line = np.full((true.shape[1], 2), max(true.max(), generated.max()), true.dtype)
     return grey(np.concatenate([generated[:length].T, line[:, :1].repeat(length, 1)[:2], true[:length].T]))
+
+
+def _read_mean(path: Path, bands: int) -> np.ndarray:
+    """The training set's mean at each time, (S, bands) float32.
+
+    Raises:
+        LipsoundError: it is no such array.
+    """
+    again = "copy the experiment again or train again"
+    mean = read_npy(path, again)
+    if mean.dtype.kind != "f" or mean.ndim != 2 or mean.shape[1] != bands or not np.isfinite(mean).all():
+        raise LipsoundError(
+            f"{path}: expected numbers (times, {bands}) of a float type, found {mean.dtype} {mean.shape}; {again}"
+        )
+    return mean.astype(np.float32)

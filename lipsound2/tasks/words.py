@@ -14,6 +14,7 @@ import numpy as np
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import parse_words
+from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
@@ -58,7 +59,7 @@ def save_words(exp: Path, words: Sequence[str]) -> None:
 
 def load_words(exp: Path) -> list[str]:
     """Read it; [] when there is none."""
-    return (exp / FILE).read_text(encoding="utf-8").split() if (exp / FILE).exists() else []
+    return read_text(exp / FILE).split() if (exp / FILE).exists() else []
 
 
 def vocabulary(rows: Mapping[str, Rows]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def newest(folder: Path) -> dict[str, Any] | None:
         state = read(path)
         if state is not None:
             return state
-        log.warning("%s is damaged (its content does not fit its checksum); it is passed over", path)
+        log.warning("%s is damaged (its content is not what was written); it is passed over", path)
         path.rename(path.with_suffix(".broken"))
     return None
 
@@ -72,16 +73,28 @@ def read(path: Path) -> dict[str, Any] | None:
     """One checkpoint; None when it is damaged.
 
     Raises:
-        LipsoundError: it cannot be read, or is of another format.
+        LipsoundError: it is of another format.
+        OSError: it cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LipsoundError(f"cannot read {path}: {error.strerror}") from error
+    content = path.read_bytes()
     match = _NAME.fullmatch(path.name)
     if not match or hashlib.sha256(content).hexdigest()[:16] != match.group(2):
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        IndexError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):
+        return None  # named by the sum of its content, which is none of ours
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
+        return None
     if state["format"] != FORMAT:
         raise LipsoundError(
             f"{path}: checkpoint format {state['format']}, this version writes {FORMAT}; finish the training with the "

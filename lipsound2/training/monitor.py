@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lipsound2.data.numerals import whole
 from lipsound2.errors import require
 from lipsound2.files import write_text
 from lipsound2.tasks.base import Evaluation
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CURVES = "curves.tsv"
 _EARLY = 3  # updates of a run after which the hours to the end are told for the first time
+_UPDATE = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass
@@ -216,9 +219,7 @@ class Curves:
         self._path = path
         self.rows: list[dict[str, str]] = []
         if path.exists():
-            header, *lines = path.read_text(encoding="utf-8").splitlines()
-            rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
-            self.rows = [row for row in rows if int(row["update"]) <= update]
+            self.rows = [row for row in _whole_rows(path) if whole(row["update"]) <= update]
             self._write()
 
     def add(self, row: Mapping[str, float]) -> None:
@@ -231,6 +232,18 @@ class Curves:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         lines = ["\t".join(row.get(column, "") for column in columns) for row in self.rows]
         write_text(self._path, "\n".join(["\t".join(columns), *lines]) + "\n" if lines else "update\n")
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that may have been cut or damaged: no more than a picture of the training is lost with it."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    header = lines[0].split("\t")
+    cells = [line.split("\t") for line in lines[1:] if line]
+    rows = [dict(zip(header, row, strict=True)) for row in cells if len(row) == len(header)]
+    good = [row for row in rows if _UPDATE.fullmatch(row.get("update", ""))]
+    if len(good) < len(cells):
+        log.warning("%s: %d of its %d rows are damaged and left out", path, len(cells) - len(good), len(cells))
+    return good
 
 
 def open_log(exp: Path) -> logging.Handler:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from lipsound2.config import write_yaml
 from lipsound2.data.archive import INDEX
+from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, open_lock, write_text
 from lipsound2.slurm.array import Array
@@ -145,7 +146,7 @@ def read_failures(dump: Path | str) -> list[tuple[str, str, str, str]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for _, line in read_lines(path):
         name, step, reason, detail, *_ = [*line.split("\t"), "", "", ""]
         rows.append((name, step, reason, detail))
     return rows
