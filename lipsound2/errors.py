@@ -14,7 +14,7 @@ _MACHINE = frozenset(
     {
         *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EBUSY),
         *(errno.EIO, errno.EREMOTEIO, errno.EACCES, errno.ENODEV, errno.ENXIO),
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
         *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENOLCK, errno.EHOSTDOWN, errno.EHOSTUNREACH),
         *(errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED),
     }

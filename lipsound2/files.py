@@ -17,7 +17,8 @@ from typing import IO
 
 from lipsound2.errors import LipsoundError
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})  # full, over quota, read-only, broken
+# Full, over quota, over the size a file may have, read-only, broken.
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _LONGEST_NAME = 255  # bytes
 _LONGEST_SUFFIX = 32  # what is longer is no suffix, but a name with a dot in it
 _KINDS = {

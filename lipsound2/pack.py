@@ -7,13 +7,13 @@ import re
 import shutil
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from lipsound2 import experiment
 from lipsound2.config import read_yaml
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, sha256, write_text
+from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.results import provenance
 from lipsound2.scoring.score import SUMMARY
@@ -62,8 +62,8 @@ def pack(
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
             for key, tensor in loaded.model.state_dict().items()
         }
-        with atomic_path(out / experiment.WEIGHTS) as temporary:
-            save_file(state, temporary, {key: json.dumps(value) for key, value in loaded.notes.items()})
+        notes = {key: json.dumps(value) for key, value in loaded.notes.items()}
+        write_bytes(out / experiment.WEIGHTS, serialise(state, notes))
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {USE[loaded.task.name].format(out)}")

@@ -16,6 +16,7 @@ _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errn
 _ADVICE = {
     errno.ENOSPC: "free some room, or choose another disk",
     errno.EDQUOT: "delete what you no longer need, or ask for a larger quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or choose another disk",
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: "ask its owner for leave, or choose another place",
     errno.EPERM: "ask its owner for leave, or choose another place",

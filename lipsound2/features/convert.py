@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from lipsound2.config import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import CARD, CONFIG, WEIGHTS
-from lipsound2.files import atomic_path, folder_lock, sha256, write_text
+from lipsound2.files import folder_lock, sha256, write_bytes, write_text
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase_workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
@@ -57,9 +57,9 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
             "* Licence: the file's own; PASE+ is published under the MIT licence (github.com/santi-pdp/pase)\n",
         )
         write_yaml(out / CONFIG, {"task": task.name, **task.config()})
-        with atomic_path(out / WEIGHTS) as temporary:
-            tensors = {f"encoder.{name}": tensor.contiguous() for name, tensor in state.items()}
-            save_file(tensors, temporary, {"source": json.dumps(file.name), "sha256": json.dumps(digest)})
+        tensors = {f"encoder.{name}": tensor.contiguous() for name, tensor in state.items()}
+        notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
+        write_bytes(out / WEIGHTS, serialise(tensors, notes))
     (out / ".lock").unlink()
     print(f"{out}: {len(state)} tensors; use it with: lipsound2 targets DIR DUMP --target pase:{out}")
 
