@@ -139,6 +139,7 @@ def score(
                 "rule": TEXT_RULE,
             },
             [ref, *systems.values(), text / TEXT, *files_of(name, rules, model)],
+            [SUMMARY, TABLE, *(f"{system}.{kind}" for system in (REAL, *systems) for kind in ("tsv", "jsonl"))],
         )
         if shown_again(stamp, folder):
             continue
@@ -177,7 +178,7 @@ def score_heard(data: Path, heard: Path, folder: Path, language: str, speakers: 
         raise LipsoundError(f"{data}: has no 'text' to compare with what was heard in {heard}")
     unseen, caption = about(speakers, data, known.utt2spk, f"the {len(known)} clips of {data}")
     options = {"language": language, "rule": TEXT_RULE, "clips": caption}
-    stamp = Stamp(folder, "score", options, [data / TEXT, heard])
+    stamp = Stamp(folder, "score", options, [data / TEXT, heard], [f"{HEARD}.tsv", SUMMARY, TABLE])
     if shown_again(stamp, folder):
         return
     said = read_table(heard / TEXT) if (heard / TEXT).exists() else {}

@@ -1,21 +1,27 @@
 """What is done is skipped: a stamp says what an output was made from.
 
 A stamp holds the verb, its resolved options and a digest of everything it read. It is written last; when it
-still matches, the output is whole and nothing it depends on has changed.
+still matches, nothing the output depends on has changed. The sizes of the files it stands for lie beside it: what is
+missing or has another size is made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lipsound2.files import sha256, write_text
+from lipsound2.files import sha256, write_bytes, write_text
 
 NAME = ".stamp.json"
+SIZES = ".sizes"  # no part of a folder's digest: it says nothing that the stamp or the files do not
 _HASHED_BELOW = 16 << 20  # larger files are told apart by size and time of change
+
+log = logging.getLogger(__name__)
 
 
 def digest(path: Path | str) -> str:
@@ -36,6 +42,52 @@ def digest(path: Path | str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
+def note_sizes(folder: Path, outputs: Iterable[str]) -> None:
+    """Write down how large files are, to `changed` later.
+
+    Args:
+        folder: they lie in; the note is its `.sizes`.
+        outputs: names of files, and of folders whose files count, hidden ones excepted; one that is absent is left out.
+    """
+    names = sorted({name for output in outputs for name in _files(folder, output)})
+    rows = (f"{os.stat(folder / name).st_size} {name}\n" for name in names)  # noqa: PTH116 - see `changed`
+    write_bytes(folder / SIZES, os.fsencode("".join(rows)))
+
+
+def note_sizes_again(folder: Path) -> None:
+    """Write down anew how large the files are that a folder's note tells of: a verb has changed them on purpose."""
+    if (folder / SIZES).exists():
+        note_sizes(folder, [name for _, name in _noted(folder)])
+
+
+def _noted(folder: Path) -> list[tuple[str, str]]:
+    """Size and name of each file of a note."""
+    rows = os.fsdecode((folder / SIZES).read_bytes()).splitlines()
+    return [(size, name) for size, _, name in (row.partition(" ") for row in rows)]
+
+
+def _files(folder: Path, output: str) -> Iterable[str]:
+    path = folder / output
+    if not path.is_dir():
+        return [output] if path.exists() else []
+    visible = (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+    return (str(each.relative_to(folder)) for each in visible)
+
+
+def changed(folder: Path) -> str:
+    """The first file of a folder that is missing or has another size than was noted; empty: none, or no note."""
+    if not (folder / SIZES).exists():
+        return ""
+    for size, name in _noted(folder):
+        try:
+            found = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - there may be a million, and Path is slow
+        except (FileNotFoundError, NotADirectoryError):
+            return name
+        if str(found) != size:
+            return name or SIZES
+    return ""
+
+
 class Stamp:
     """The mark of one finished output.
 
@@ -44,13 +96,25 @@ class Stamp:
         verb: the command that makes it.
         options: everything that changes the result (not the number of workers).
         inputs: files and folders that are read.
+        outputs: names in the folder of the files, and folders of files, that the mark stands for; none where the verb
+            notes their sizes itself.
+        perhaps: further ones, which need not be there.
 
     Attributes:
         text: what the mark says: all of the above.
     """
 
-    def __init__(self, output: Path | str, verb: str, options: Mapping[str, Any], inputs: Iterable[Path | str]) -> None:
+    def __init__(
+        self,
+        output: Path | str,
+        verb: str,
+        options: Mapping[str, Any],
+        inputs: Iterable[Path | str],
+        outputs: Iterable[str] = (),
+        perhaps: Iterable[str] = (),
+    ) -> None:
         self.path = Path(output) / NAME
+        self._outputs, self._perhaps = list(outputs), list(perhaps)
         self.text = json.dumps(
             {
                 "verb": verb,
@@ -60,9 +124,24 @@ class Stamp:
             indent=1,
         )
 
+    def same(self) -> bool:
+        """Whether the mark tells of exactly these inputs and options; what it stands for may be damaged."""
+        return self.path.exists() and self.path.read_bytes() == self.text.encode("utf-8")
+
     def fresh(self) -> bool:
-        """Whether the output is whole and made from exactly these inputs and options."""
-        return self.path.exists() and self.path.read_text(encoding="utf-8") == self.text
+        """Whether the output is made from exactly these inputs and options, and its files are as they were left.
+
+        Where an earlier version noted no sizes, the files have to be there.
+        """
+        folder = self.path.parent
+        if not self.same():
+            return False
+        lost = changed(folder)
+        if not lost and not (folder / SIZES).exists():
+            lost = next((name for name in self._outputs if not (folder / name).exists()), "")
+        if lost:
+            log.warning("%s is missing or has another size than when it was made: made again", folder / lost)
+        return not lost
 
     def clear(self) -> None:
         """Take the mark away before the output is touched."""
@@ -70,4 +149,6 @@ class Stamp:
 
     def write(self) -> None:
         """Set the mark, once the output is whole."""
+        if self._outputs:
+            note_sizes(self.path.parent, [*self._outputs, *self._perhaps])
         write_text(self.path, self.text)

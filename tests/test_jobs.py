@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +24,15 @@ from lipsound2.work import jobs
 from lipsound2.work.jobs import Summary, dump_clips, read_failures
 from lipsound2.work.shards import Failure, Result, Shard, Worker, compute_shard
 
+MACHINE = {
+    "memory": MemoryError(),
+    "handles": OSError(errno.EMFILE, "Too many open files", "clip.mp4"),
+    "disk": OSError(errno.EIO, "Input/output error", "clip.mp4"),
+    "stale": OSError(errno.ESTALE, "Stale file handle", "clip.mp4"),
+    "leave": PermissionError(errno.EACCES, "Permission denied", "clip.mp4"),
+    "threads": RuntimeError("can't start new thread"),
+    "torch": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 6220800 bytes"),
+}
 IDS = [f"s{number % 3}-c{number:02d}" for number in range(24)]
 KINDS = {"mel": {"bands": 4, "compress": True}, "face": {"codec": "none"}}
 
@@ -64,6 +76,10 @@ class Maker:
             os.kill(os.getpid(), signal.SIGKILL)
         if act == "hang":
             time.sleep(60)
+        if act in MACHINE:
+            raise MACHINE[act]
+        if act == "hidden":
+            raise ClipFailure("unreadable", name) from OSError(errno.EIO, "Input/output error", name)
         if act == "full":
             raise OSError(28, "No space left on device", "/tmp/x")
         rng = np.random.default_rng(int(name[-2:]))
@@ -178,14 +194,17 @@ def test_verdicts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert rows["s0-c12"] == ("crop", "timeout", "took longer than 1.5 s, tried 2 times")
     assert set(Archive(tmp_path / "dump" / "mel").ids) == set(IDS) - rows.keys()
     assert set(Archive(tmp_path / "dump" / "mel").frames()) == set(IDS) - rows.keys()
-    # Again: nothing to do. A line taken out of failures.tsv: that clip is tried again, with its shard.
-    assert run(tmp_path / "dump", Maker(tmp_path / "again")) == Summary(0, 20, 4)
+    # Again: who was killed or hung is tried again, with its shard; the verdicts on data stand.
+    again = Maker(tmp_path / "again")
+    assert run(tmp_path / "dump", again) == Summary(10, 13, 1)
+    assert len(tried(again)) == 10
+    assert {"s2-c05", "s0-c12"} <= set(Archive(tmp_path / "dump" / "mel").ids)
+    # A line taken out of failures.tsv: that clip is tried again.
     path = tmp_path / "dump" / "failures.tsv"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if "s2-c05" not in line))
-    summary = run(tmp_path / "dump", Maker(tmp_path / "again"))
-    assert summary.failed == 3
-    assert "s2-c05" in Archive(tmp_path / "dump" / "mel")
-    assert len(tried(Maker(tmp_path / "again"))) == 5
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "s1-c04" not in line))
+    assert run(tmp_path / "dump", Maker(tmp_path / "third")) == Summary(5, 19, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "fourth")) == Summary(0, 24, 0)
+    assert not tried(Maker(tmp_path / "fourth"))
 
 
 def test_too_many_failures_end_the_step_after_everything_is_written(tmp_path: Path) -> None:
@@ -346,3 +365,136 @@ def test_a_shard_is_computed_from_a_picklable_description(unbroken: Path, tmp_pa
     assert places == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)]
     assert shard.failures() == failures
     assert list(shard.rows("mel")["cmvn.scp"]) == [shard.ids[0], *shard.ids[2:]]
+
+
+# ---- the machine's troubles are no clip's --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [*MACHINE, "hidden"])
+def test_fault_A13_what_the_machine_failed_is_lost_by_no_clip(unbroken: Path, tmp_path: Path, act: str) -> None:
+    dump, acts = tmp_path / "dump", {"s1-c04": act, "s2-c05": "no-face"}
+    for _ in range(2):
+        with pytest.raises(
+            LipsoundError, match=r"the machine failed 1 of 24 clips, the first one 's1-c04'.*run the same"
+        ):
+            run(dump, Maker(tmp_path / "log", acts))
+        assert len(Archive(dump / "mel")) == 22
+    rest = Maker(tmp_path / "rest")
+    assert run(dump, rest) == Summary(5, 18, 1)
+    assert len(tried(rest)) == 5
+    assert "s1-c04" in Archive(dump / "mel")
+
+
+def test_fault_A13_a_machine_that_fails_every_clip_stops_the_step(unbroken: Path, tmp_path: Path) -> None:
+    maker = Maker(tmp_path / "log", dict.fromkeys(IDS, "memory"))
+    with pytest.raises(LipsoundError, match=r"failed 5 clips in a row.*MemoryError.*run the same command again"):
+        run(tmp_path / "dump", maker)
+    assert len(set(tried(maker))) == 5
+    assert not (tmp_path / "dump" / "failures.tsv").exists()
+    assert run(tmp_path / "dump", Maker(tmp_path / "rest")) == Summary(24, 0, 0)
+    assert content(tmp_path / "dump") == content(unbroken)
+
+
+def test_fault_A13_verdicts_of_earlier_versions_that_were_the_machines_are_tried_again(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    dump, acts = tmp_path / "dump", dict.fromkeys(["s0-c03", "s1-c22"], "no-face")
+    run(dump, Maker(tmp_path / "log", acts))
+    for path in dump.glob("*/shards/*.done"):
+        head, rows = path.read_text().split("\n")
+        before = {key: value for key, value in json.loads(head).items() if key in ("hash", "failures")}
+        for row in before["failures"]:
+            row[1:] = ["unreadable", "clip.mp4: [Errno 12] Cannot allocate memory: 'clip.mp4'"]
+        path.write_text(f"{json.dumps(before)}\n{rows}")
+    assert run(dump, Maker(tmp_path / "rest")) == Summary(10, 14, 0)
+    assert set(Archive(dump / "mel").ids) == set(IDS)
+
+
+# ---- what was damaged since it was made ----------------------------------------------------------------------------
+
+
+def older(dump: Path) -> None:
+    """Make a dump as earlier versions left it: no sizes anywhere."""
+    for path in dump.glob("*/shards/*.done"):
+        head, rows = path.read_text().split("\n")
+        content = {key: value for key, value in json.loads(head).items() if key in ("hash", "failures")}
+        path.write_text(f"{json.dumps(content)}\n{rows}")
+    for path in dump.glob("*/.sizes"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("act", ["half", "empty", "gone"])
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("face/shards/00002.ark", 5),
+        ("mel/shards/00004.cmvn.ark", 4),
+        ("mel/shards/00001.done", 5),
+        ("mel/feats.scp", 0),
+        ("mel/cmvn.scp", 0),
+        ("mel/utt2num_frames", 0),
+        ("face/timeline.tsv", 0),
+        ("face/kind.yaml", 0),
+        ("face/shards.sha256", 0),
+    ],
+)
+def test_fault_A14_what_is_damaged_is_made_again(
+    unbroken: Path, tmp_path: Path, name: str, made: int, act: str
+) -> None:
+    dump = tmp_path / "dump"
+    shutil.copytree(unbroken, dump)
+    damage(dump / name, act)
+    assert run(dump, Maker(tmp_path / "log")) == Summary(made, 24 - made, 0)
+    assert content(dump) == content(unbroken)
+    # Of earlier versions what is absent is missed, and the rest believed.
+    older(dump)
+    before = {path: path.stat().st_mtime_ns for path in dump.rglob("feats.scp")}
+    assert run(dump, Maker(tmp_path / "log")) == Summary(0, 24, 0)
+    assert before == {path: path.stat().st_mtime_ns for path in dump.rglob("feats.scp")}
+    older(dump)
+    damage(dump / name, "gone")
+    assert run(dump, Maker(tmp_path / "log")) == Summary(
+        made * (".cmvn" not in name), 24 - made * (".cmvn" not in name), 0
+    )
+
+
+def damage(path: Path, act: str) -> None:
+    if act == "gone":
+        path.unlink()
+    else:
+        os.truncate(path, path.stat().st_size // 2 if act == "half" else 0)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *("[]", "7", "null", '"x"', "{}", "{", "[" * 20_000, '{"hash": ' + "1" * 5000 + "}"),
+        *('{"hash": HASH}', '{"hash": HASH, "failures": 5}', '{"hash": HASH, "failures": [["a"]]}'),
+        *('{"hash": HASH, "failures": [[1, 2, 3]]}', '{"hash": HASH, "failures": [], "sizes": 3}'),
+        *('{"hash": HASH, "failures": [], "sizes": {"00001.ark": "x"}}', '{"hash": HASH, "failures": [], "rows": "x"}'),
+        '{"hash": HASH, "failures": {}}',
+    ],
+)
+@pytest.mark.parametrize("rest", ["ROWS", "", "{}", "[]", '{"feats.scp": 3}', "{"])
+def test_fault_F7_a_done_file_of_another_shape_means_the_shard_is_computed_again(
+    unbroken: Path, tmp_path: Path, head: str, rest: str
+) -> None:
+    shard = Shard(tmp_path, 1, tuple(sorted(IDS)[5:10]), KINDS, dict.fromkeys(KINDS, "ab"))
+    compute_shard(shard, Maker(tmp_path / "log").work, {}, lambda *place: None)
+    assert shard.failures() == []
+    assert shard.is_readable()
+    path = shard.path("mel", ".done")
+    rows = path.read_text().split("\n")[1]
+    path.write_text(f"{head.replace('HASH', json.dumps('ab'))}\n{rest.replace('ROWS', rows)}")
+    assert shard.failures() is None or not shard.is_readable()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe{", b"[]\n[]", b'{"hash": 3}', b"\0" * 50, b"{}\n{}"])
+def test_fault_F7_a_step_with_damaged_done_files_ends_as_ever(unbroken: Path, tmp_path: Path, damage: bytes) -> None:
+    dump = tmp_path / "dump"
+    shutil.copytree(unbroken, dump)
+    (dump / "mel" / "shards" / "00001.done").write_bytes(damage)
+    path = dump / "face" / "shards" / "00003.done"
+    path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n" + damage)
+    assert run(dump, Maker(tmp_path / "log")) == Summary(10, 14, 0)
+    assert content(dump) == content(unbroken)

@@ -14,7 +14,9 @@ from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
+from lipsound2.data.checks import back_up
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import TABLES as OF_ANY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.outputs import OutputFolder
@@ -22,6 +24,7 @@ from lipsound2.stamp import Stamp
 
 Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
 LISTS = "lists"  # the protocol of one's own lists
+TABLES = (*OF_ANY, "mismatched")
 _UNDETERMINED = "und"  # ISO 639-2
 
 
@@ -154,14 +157,21 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str, source
     known = sorted(found.by_id.items())
     rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in known)
     options = {"corpus": corpus, "clips": _digest(rows), "tables": sorted(found.tables)}
-    stamp = Stamp(path, "prepare", options, [])
+    stamp = Stamp(path, "prepare", options, [], ("utt2spk", "spk2utt"), TABLES)
     if stamp.fresh():
         print(f"{path}: done, skipped")
         return
+    _keep(path, stamp)
     stamp.clear()
     DataDir.write(path, made_by=source, **_tables(path, found, found.by_id, language))
     stamp.write()
     print(f"{path}: {len(known)} clips")
+
+
+def _keep(path: Path, stamp: Stamp) -> None:
+    """Tables that were changed since they were made from the same corpus may be somebody's work: keep them."""
+    if stamp.same() and (backup := back_up(path, TABLES)):
+        print(f"{path}: made again, because a table has changed; as it was it lies in {backup}")
 
 
 def _digest(rows: Iterable[str]) -> str:
@@ -212,10 +222,14 @@ def _write_sets(
 ) -> None:
     """One data dir a set; each but training with the table `mismatched`: the other clip of the control."""
     rows = (f"{name} {id}\n" for name, ids in sorted(sets.items()) for id in ids)
-    stamp = Stamp(path, "prepare", {**options, "sets": _digest(rows)}, inputs)
+    made = [f"{name}/{table}" for name, ids in sets.items() if ids for table in ("utt2spk", "spk2utt")]
+    more = [f"{name}/{table}" for name, ids in sets.items() if ids for table in TABLES]
+    stamp = Stamp(path, "prepare", {**options, "sets": _digest(rows)}, inputs, made, more)
     if stamp.fresh():
         print(f"{path}: done, skipped")
         return
+    for name in sets:
+        _keep(path / name, stamp)
     stamp.clear()
     for name, ids in sets.items():
         if not ids:

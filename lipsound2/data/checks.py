@@ -28,6 +28,7 @@ from lipsound2.data.tables import (
 from lipsound2.errors import LipsoundError
 from lipsound2.files import turn, write_bytes
 from lipsound2.outputs import OutputFolder
+from lipsound2.stamp import note_sizes_again
 
 _SHOWN = 5
 # What is wrong with a row -> what should stand there.
@@ -112,6 +113,8 @@ def fix(dir: OutputFolder) -> int:
         )
     with turn(dir / "utt2spk"):
         _repair(dir)
+        for folder in (dir, dir.parent):  # a set's sizes are noted beside all sets of its protocol
+            note_sizes_again(folder)
     return validate(dir, media=False)  # a clip whose file is not there has just been dropped
 
 
@@ -134,7 +137,7 @@ def _repair(dir: Path) -> None:
     after["spk2utt"] = as_table(dir / "spk2utt", spk2utt(after["utt2spk"]))
     contents = {name: table.content() for name, table in after.items()}
     changed = [name for name, content in contents.items() if _differs(dir / name, content)]
-    backup = _back_up(dir, changed)
+    backup = back_up(dir, changed)
     for name in changed:
         write_bytes(dir / name, contents[name])
         print(f"{dir / name}: {_told(tables.get(name), len(after[name]))}")
@@ -381,7 +384,7 @@ def _differs(path: Path, content: bytes) -> bool:
     return not path.exists() or path.read_bytes() != content
 
 
-def _back_up(dir: Path, names: Iterable[str]) -> Path | None:
+def back_up(dir: Path, names: Iterable[str]) -> Path | None:
     """Copy files to a folder of their own below DIR/.backup."""
     present = [name for name in names if (dir / name).exists()]
     if not present:

@@ -82,7 +82,7 @@ def decode(
     if not names:
         raise LipsoundError(f"{dir}: none of its {len(data)} clips is in {kind}; run stages 1 and 2 on it")
     inputs = [dir, kind, *files_of(asr, grammar, lm)]
-    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs)
+    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs, MADE)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
@@ -99,6 +99,9 @@ def decode(
     silent = sum(not what.text for what in heard.values())
     absent = len(data) - len(names)
     log.info("%s: %d clips, %d of them heard as nothing, %d not in %s", out, len(heard), silent, absent, kind)
+
+
+MADE = (TEXT, DETAILS, "origin.yaml")
 
 
 def reader(chosen: Listener, kind: Path) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:

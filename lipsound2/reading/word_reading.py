@@ -21,6 +21,7 @@ from lipsound2.tasks.classify import TOP, Classify, accuracy, places
 
 log = logging.getLogger(__name__)
 
+MADE = (TEXT, DETAILS, ACCURACY, "origin.yaml")
 _BATCH = 32
 
 
@@ -42,7 +43,7 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
     assert isinstance(task, Classify)
     assert isinstance(network, WordReader)
     kind = dump / task.settings.input
-    stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / experiment.WEIGHTS])
+    stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / experiment.WEIGHTS], MADE)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return

@@ -80,6 +80,7 @@ def score(
             *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
             *(path for what in wanted for path in what.inputs),
         ],
+        [CLIPS, SUMMARY, TABLE],
     )
     if stamp.fresh():
         print((out / TABLE).read_text(encoding="utf-8"))

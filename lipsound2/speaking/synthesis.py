@@ -73,7 +73,9 @@ def synthesize(
     model = experiment.load(exp, torch.device("cpu"), "regress")
     made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
-    stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs)
+    made = ["origin.yaml", "data", "mels", "generated", *controls]
+    # Attention is of some models only: it is noted where it is, and not missed where it is not.
+    stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return

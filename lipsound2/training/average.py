@@ -17,6 +17,7 @@ from torch import Tensor
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes
 from lipsound2.outputs import Output, OutputFolder, check_file
+from lipsound2.stamp import note_sizes_again
 from lipsound2.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ def average(
             if (output.parent / CONFIG).exists() and not output.parent.samefile(exp):
                 raise LipsoundError(f"{output}: {output.parent} is another experiment, whose weights would be lost")
         write_average(exp, present, output or exp / MODEL)
+        note_sizes_again(exp)
 
 
 def choose(table: Sequence[Evaluated], which: str, count: int) -> list[Evaluated]:

@@ -18,7 +18,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again
 from lipsound2.outputs import OutputFolder
 from lipsound2.slurm import training as slurm
-from lipsound2.stamp import Stamp
+from lipsound2.stamp import Stamp, note_sizes_again
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Adversarial, Dataset
 from lipsound2.training import checkpoint, distributed
@@ -35,6 +35,9 @@ from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
 
 log = logging.getLogger(__name__)
+
+# What tasks leave beside the weights, each its own.
+_SAVED = ("target.yaml", "mean_by_time.npy", "mel.yaml", "input.yaml", "words.txt", "tokens.txt", "tokens.model")
 
 
 def train(
@@ -65,9 +68,10 @@ def train(
     """
     run = pinned(load_config(config, override), exp)
     inputs = [train, valid, *run.task.inputs(dump)]
+    if stamp_of(run, exp, inputs).same():
+        adopt(run, exp)
     if is_trained(run, exp, inputs):
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
-        adopt(run, exp)
         return 0
     check_config(run, exp, init)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
@@ -105,12 +109,13 @@ def train(
 
 def stamp_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Stamp:
     """The mark of a training that has ended: of everything that its weights depend on."""
-    return Stamp(exp, "train", {key: value for key, value in run.mapping().items() if key not in run.free}, inputs)
+    options = {key: value for key, value in run.mapping().items() if key not in run.free}
+    return Stamp(exp, "train", options, inputs, [MODEL], ["config.yaml", *_SAVED])
 
 
 def is_trained(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> bool:
     """Whether there is nothing left to do."""
-    return stamp_of(run, exp, inputs).fresh() and (exp / MODEL).exists()
+    return stamp_of(run, exp, inputs).fresh()
 
 
 def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
@@ -143,9 +148,13 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
 
 
 def adopt(run: RunConfig, exp: Path) -> None:
-    """Write a trained experiment's config again where keys were changed that matter for its use alone."""
-    if load_config(exp / "config.yaml").mapping() != run.mapping():
+    """Write a trained experiment's config again where it is damaged, or keys were changed that matter for use alone."""
+    before = None
+    with contextlib.suppress(LipsoundError):  # damaged
+        before = load_config(exp / "config.yaml").mapping()
+    if before != run.mapping():
         write_yaml(exp / "config.yaml", run.mapping())
+        note_sizes_again(exp)
         log.info("%s: the config was changed in keys that the weights do not depend on; it is used from now on", exp)
 
 

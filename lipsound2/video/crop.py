@@ -17,12 +17,12 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import NAME as STAMP
-from lipsound2.stamp import Stamp
+from lipsound2.stamp import SIZES, Stamp
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
 from lipsound2.video.portrait import write_portrait
-from lipsound2.work.jobs import dump_clips, read_failures
+from lipsound2.work.jobs import Failure, dump_clips, read_failures
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
@@ -88,6 +88,9 @@ def crop(
     videos = Lookup(Path(dir) / "video.scp")
     sources = [videos.path, *([landmarks / "feats.scp"] if landmarks else [])]
 
+    def noted(name: str) -> bool:
+        return (dump / name / SIZES).exists()
+
     def tracked() -> Stamp:
         # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
         failed = sorted(clip for clip, step, _, _ in read_failures(dump) if step == "crop")
@@ -97,8 +100,10 @@ def crop(
         # Made once the landmarks are whole: it holds their stamp.
         return Stamp(dump / name, "crop", {**coding, "version": _VERSION}, [dump / "landmarks"])
 
-    seen = tracked().fresh()
-    missing = [name for name in regions if not (seen and region_stamp(name).fresh())]
+    # Clips that the machine failed are tried again; so is what an earlier version left without noting sizes.
+    verdicts = [Failure(clip, reason, detail) for clip, step, reason, detail in read_failures(dump) if step == "crop"]
+    seen = not any(verdict.passing for verdict in verdicts) and noted("landmarks") and tracked().fresh()
+    missing = [name for name in regions if not (seen and noted(name) and region_stamp(name).fresh())]
     if not missing:
         log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
         return 0

@@ -25,7 +25,8 @@ from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, open_lock, write_text
 from lipsound2.slurm.array import Array
-from lipsound2.work.shards import FRAMES, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
+from lipsound2.stamp import SIZES, changed, note_sizes
+from lipsound2.work.shards import FRAMES, MACHINE, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
 from lipsound2.work.spread import compute_shards, settle
 from lipsound2.work.workers import Workers
 
@@ -87,7 +88,8 @@ def dump_clips(
 
     It raises ClipFailure on a clip that cannot be used; any other exception is the verdict `error` with its type,
     message and place, a clip that kills or hangs its process twice `worker-killed` or `timeout`. Verdicts stand in
-    `DUMP/failures.tsv`; a clip whose line is deleted there is tried again by the next run.
+    `DUMP/failures.tsv`; a clip whose line is deleted there is tried again by the next run. An error of the machine (no
+    memory, a disk that fails) is no clip's: the verdict `machine`, as the last two, is tried again by every next run.
 
     Args:
         dump: folder of the kinds.
@@ -110,8 +112,8 @@ def dump_clips(
         Numbers of clips.
 
     Raises:
-        LipsoundError: another run works on this step, the disk is full, more than `max_failures` of the clips failed
-            (after everything was written).
+        LipsoundError: another run works on this step, the disk is full, the machine fails clip after clip; or, after
+            everything was written: the machine failed some clips, or more than `max_failures` of the clips failed.
     """
     if not ids or len(set(ids)) != len(ids):
         raise LipsoundError(
@@ -126,6 +128,8 @@ def dump_clips(
         plan = _plan(dump, step, shards)
         todo = plan.missing
         if todo or not all(_is_whole(dump, kind, shards) for kind in kinds):
+            known = {shard.number for shard in todo}
+            todo = [shard for shard in shards if shard.number in known or not shard.is_readable()]
             _open_up(dump, kinds)
             try:
                 _compute(array, todo, make_worker, nj, timeout, step)
@@ -137,6 +141,7 @@ def dump_clips(
             _write_failures(dump, step, plan.failures)
             for kind in kinds:
                 write_text(dump / kind / _WHOLE, _digest(kind, shards) + "\n")
+                _note(dump / kind)
     return _summary(dump, step, plan.failures, {name for shard in todo for name in shard.ids}, len(ids), max_failures)
 
 
@@ -185,8 +190,12 @@ def _state(source: str | Sequence[str]) -> list[list[int]]:
 
 
 def _plan(dump: Path, step: str, shards: list[Shard]) -> _Plan:
-    """Which shards are whole. In a finished dump, deleting a clip's line in failures.tsv asks for it again."""
+    """Which shards are whole, with no clip that the machine failed.
+
+    In a finished dump, deleting a clip's line in failures.tsv asks for it again.
+    """
     verdicts = [shard.failures() for shard in shards]
+    verdicts = [None if v is not None and any(failure.passing for failure in v) else v for v in verdicts]
     if all((dump / kind / _WHOLE).exists() for kind in shards[0].kinds):
         listed = {name for name, owner, _, _ in read_failures(dump) if owner == step}
         verdicts = [None if v is not None and any(f.id not in listed for f in v) else v for v in verdicts]
@@ -198,8 +207,23 @@ def _digest(kind: str, shards: list[Shard]) -> str:
 
 
 def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
-    mark = dump / kind / _WHOLE
-    return mark.exists() and mark.read_text(encoding="utf-8").strip() == _digest(kind, shards)
+    """Whether a kind's tables are made of these shards, and are as they were left."""
+    folder = dump / kind
+    mark = folder / _WHOLE
+    if not mark.exists() or mark.read_bytes().strip() != _digest(kind, shards).encode():
+        return False
+    if not (folder / SIZES).exists():  # of an earlier version: what is there is believed
+        tables = shards[0].rows(kind) if shards[0].is_readable() else {}
+        if not tables or not all((folder / name).exists() for name in ("kind.yaml", INDEX, FRAMES, *tables)):
+            return False
+        _note(folder)
+    return not changed(folder)
+
+
+def _note(folder: Path) -> None:
+    """Write down how large the tables and archives of a kind are."""
+    tables = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    note_sizes(folder, [*tables, *(f"shards/{path.name}" for path in (folder / "shards").glob("[!.]*.ark"))])
 
 
 def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
@@ -208,7 +232,7 @@ def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
     for kind, content in kinds.items():
         folder = dump / kind
         (folder / "shards").mkdir(parents=True, exist_ok=True)
-        for path in [folder / _WHOLE, folder / FRAMES, *folder.glob("*.scp"), *folder.glob("*.tsv")]:
+        for path in [folder / _WHOLE, folder / SIZES, folder / FRAMES, *folder.glob("*.scp"), *folder.glob("*.tsv")]:
             path.unlink(missing_ok=True)
         write_yaml(folder / "kind.yaml", content)
 
@@ -294,6 +318,15 @@ def _summary(
     counts = ", ".join(f"{reason} {n}" for reason, n in Counter(f.reason for f in failures).most_common())
     text = f"{step}: {total} clips, {summary.done} done, {summary.skipped} done before, {summary.failed} failed"
     _log.info("%s", f"{text} ({counts}), see {dump / FAILURES}" if counts else text)
+    lost = [failure for failure in failures if failure.reason == MACHINE]
+    if lost:
+        raise LipsoundError(
+            f"{step}: the machine failed {len(lost)} of {total} clips, the first one '{lost[0].id}': {lost[0].detail}; "
+            "the rest is kept: run the same command again to try them once more (a clip that no run gets through can "
+            "be taken out of the data dir)"
+        )
+    if again := sum(failure.passing for failure in failures):
+        _log.warning("%s: %d clips ended their worker or took too long; the next run tries them again", step, again)
     if len(failed) > max_failures * total:
         raise LipsoundError(
             f"{step}: {len(failed)} of {total} clips failed ({counts}), more than --max-failures {max_failures:g} "

@@ -1,15 +1,18 @@
 """One shard: a run of clips, computed by one worker into whole archives with a marker that comes last.
 
 For every kind a shard is `DUMP/<kind>/shards/<number>.ark` (and `<number>.<name>.ark` for archives beside it) and
-`<number>.done`: a first line with the hash of what went in and the verdicts, a second with the rows for the tables.
+`<number>.done`: a first line with the hash of what went in, the verdicts, and the sizes of the archives and of the
+second line, which holds the rows for the tables. A shard that is not as its `.done` says is computed again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import hashlib
 import json
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +22,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lipsound2.data.archive import INDEX, ArchiveWriter
-from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, tells_of_machine
 from lipsound2.files import write_text
 
 Result = Mapping[str, np.ndarray | str | int]
 Worker = Callable[[str], Result]
 FRAMES = "utt2num_frames"
+# Verdicts on the machine: the next run tries such a clip again.
+MACHINE = "machine"
+KILLED = "worker-killed"
+TIMEOUT = "timeout"
+_STREAK = 5  # clips in a row that a worker loses to the machine before the step stops
 
 
 class Failure(NamedTuple):
@@ -33,6 +41,11 @@ class Failure(NamedTuple):
     id: str
     reason: str
     detail: str
+
+    @property
+    def passing(self) -> bool:
+        """Whether it tells of the machine, not of the clip; earlier versions called that `error` or `unreadable`."""
+        return self.reason in (MACHINE, KILLED, TIMEOUT) or tells_of_machine(self.detail)
 
 
 def rows_of(kind: str, array: np.ndarray) -> int:
@@ -68,20 +81,74 @@ class Shard:
         """The verdicts of a shard that is whole and up to date for every kind; None when it has to be computed."""
         found: list[Failure] = []
         for kind in self.kinds:
-            try:
-                with self.path(kind, ".done").open(encoding="utf-8") as file:
-                    head = json.loads(file.readline())
-            except (FileNotFoundError, ValueError):
-                return None
-            if head.get("hash") != self.hashes[kind] or not self.path(kind, ".ark").exists():
+            head = self._head(kind)
+            if head is None or head["hash"] != self.hashes[kind]:
                 return None
             found = [Failure(*row) for row in head["failures"]]
         return found
 
+    def _head(self, kind: str) -> dict[str, Any] | None:
+        """The first line of a `.done`; None where it is absent or damaged, or an archive is not as it says."""
+        path = self.path(kind, ".done")
+        try:
+            with path.open("rb") as file:
+                line = file.readline()
+                size = os.fstat(file.fileno()).st_size
+            head = json.loads(line)
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None
+        if not isinstance(head, dict) or not isinstance(head.get("hash"), str) or not self._are_verdicts(head):
+            return None
+        # Earlier versions wrote no sizes.
+        sizes = head.get("sizes", {})
+        if not isinstance(sizes, dict) or head.get("rows", size - len(line)) != size - len(line):
+            return None
+        archives = {path.with_name(name): noted for name, noted in sizes.items()} or {self.path(kind, ".ark"): None}
+        return head if all(_is_so(archive, noted) for archive, noted in archives.items()) else None
+
+    def _are_verdicts(self, head: Mapping[str, Any]) -> bool:
+        rows = head.get("failures")
+        return isinstance(rows, list) and all(
+            isinstance(row, list) and len(row) == len(Failure._fields) and all(isinstance(each, str) for each in row)
+            for row in rows
+        )
+
     def rows(self, kind: str) -> dict[str, dict[str, str]]:
-        """Table name -> id -> row, out of a shard that is whole."""
-        content = json.loads(self.path(kind, ".done").read_text(encoding="utf-8").split("\n", 1)[1])
-        return {name: dict(table) for name, table in content.items()}
+        """Table name -> id -> row, out of a shard that is whole.
+
+        Raises:
+            ValueError: the rows are damaged, or not those of the shard's clips.
+        """
+        first, _, second = self.path(kind, ".done").read_bytes().partition(b"\n")
+        tables = json.loads(second)
+        if not isinstance(tables, dict) or not all(_is_table(table) for table in tables.values()):
+            raise ValueError("no tables")
+        good = set(self.ids) - {row[0] for row in json.loads(first)["failures"]}
+        if set(tables.get(INDEX, ())) != good or set(tables.get(FRAMES, ())) != good:
+            raise ValueError("rows of other clips")
+        return tables
+
+    def is_readable(self) -> bool:
+        """Whether the rows of a shard that is whole can be read."""
+        try:
+            for kind in self.kinds:
+                self.rows(kind)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+def _is_so(path: Path, size: Any) -> bool:
+    """Whether a file is there, and of this size where one is known."""
+    try:
+        found = os.stat(path).st_size  # noqa: PTH116 - once a file of a dump
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return size is None or found == size
+
+
+def _is_table(table: Any) -> bool:
+    return isinstance(table, dict) and all(isinstance(row, str) for row in table.values())
 
 
 def compute_shard(
@@ -99,43 +166,63 @@ def compute_shard(
         The verdicts on clips that failed.
 
     Raises:
-        LipsoundError: the files cannot be written, or the worker says that the whole step is at fault.
+        LipsoundError: the files cannot be written, the worker says that the whole step is at fault, or the machine
+            fails clip after clip.
     """
     for kind in shard.kinds:
         shard.path(kind, ".done").unlink(missing_ok=True)
     failures: list[Failure] = []
+    streak = 0
     with _Output(shard) as output:
         for place, name in enumerate(shard.ids):
             report(place, len(failures))
             verdict = lost.get(name)
             result = verdict or attempt(worker, name)
+            streak = streak + 1 if isinstance(result, Failure) and result.reason == MACHINE else 0
             if isinstance(result, Failure):
+                if streak == _STREAK:
+                    raise LipsoundError(
+                        f"the machine failed {streak} clips in a row, the last one '{name}': {result[2]}"
+                    )
                 failures.append(result)
             else:
                 output.add(name, result)
     head = [list(failure) for failure in failures]
     for kind in shard.kinds:
-        lines = [{"hash": shard.hashes[kind], "failures": head}, output.rows(kind)]
-        write_text(shard.path(kind, ".done"), "\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+        rows = json.dumps(output.rows(kind), ensure_ascii=False)
+        sizes = {path.name: path.stat().st_size for path in output.archives(kind)}
+        first = {"hash": shard.hashes[kind], "failures": head, "sizes": sizes, "rows": len(rows.encode())}
+        write_text(shard.path(kind, ".done"), f"{json.dumps(first, ensure_ascii=False)}\n{rows}")
     return failures
 
 
 def attempt(worker: Worker, name: str) -> Result | Failure:
-    """What the worker makes of one clip, or the verdict.
+    """What the worker makes of one clip, or the verdict. What the machine fails is tried once more, then its verdict.
 
     Raises:
         LipsoundError: from the worker, when it is not the clip's fault; also when the disk is full.
     """
-    try:
-        return worker(name)
-    except ClipFailure as failure:
-        return Failure(name, _one_line(failure.reason), _one_line(failure.detail))
-    except LipsoundError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise LipsoundError(f"cannot write {error.filename or 'a file'}: {error.strerror}") from error
-        return Failure(name, "error", describe(error))
+    trouble = ""
+    for _ in range(2):
+        try:
+            return worker(name)
+        except LipsoundError:
+            raise
+        except Exception as error:
+            if not machine_trouble(error):
+                return _verdict(name, error)
+            cause = error.__cause__ if isinstance(error, ClipFailure) else error
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise LipsoundError(f"cannot write {cause.filename or 'a file'}: {cause.strerror}") from error
+            trouble = describe(cause or error)
+        gc.collect()  # memory or files that a circle of objects holds may be all that is missing
+    return Failure(name, MACHINE, trouble)
+
+
+def _verdict(name: str, error: Exception) -> Failure:
+    if isinstance(error, ClipFailure):
+        return Failure(name, _one_line(error.reason), _one_line(error.detail))
+    return Failure(name, "error", describe(error))
 
 
 def describe(error: BaseException) -> str:
@@ -200,13 +287,19 @@ class _Output:
                 self._tables[kind][f"{part}.scp" if part else INDEX] = values
         return self._tables[kind]
 
+    def archives(self, kind: str) -> list[Path]:
+        """The archives of a kind."""
+        return [self._path(owner, part) for owner, part in self._writers if owner == kind]
+
+    def _path(self, kind: str, part: str) -> Path:
+        return self._shard.path(kind, f".{part}.ark" if part else ".ark")
+
     def _table(self, kind: str, name: str) -> dict[str, str]:
         return self._tables[kind].setdefault(name, {})
 
     def _writer(self, kind: str, part: str) -> ArchiveWriter:
         if (kind, part) not in self._writers:
-            path = self._shard.path(kind, f".{part}.ark" if part else ".ark")
-            self._writers[kind, part] = self._stack.enter_context(ArchiveWriter(path))
+            self._writers[kind, part] = self._stack.enter_context(ArchiveWriter(self._path(kind, part)))
         return self._writers[kind, part]
 
 

@@ -15,7 +15,7 @@ from lipsound2.slurm import handover
 from lipsound2.slurm.array import Array, clear, remove
 from lipsound2.slurm.handover import FOLDER
 from lipsound2.slurm.part import Report
-from lipsound2.work.shards import Failure, Shard, Worker, hash_of
+from lipsound2.work.shards import KILLED, Failure, Shard, Worker, hash_of
 from lipsound2.work.workers import Workers
 
 LAUNCHERS = ("local", "slurm")
@@ -59,7 +59,7 @@ class ShardPart:
             finished += more
             report(finished, failed + failures, workers.busy)
 
-        verdicts = {name: Failure(name, "worker-killed", detail) for name, detail in lost.items()}
+        verdicts = {name: Failure(name, KILLED, detail) for name, detail in lost.items()}
         workers = Workers(self.make_worker, processes, self.timeout, progress, verdicts)
         workers.run([shard for shard in self.shards if done[shard.number] is None])
 

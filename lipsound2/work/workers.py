@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from lipsound2.errors import LipsoundError
-from lipsound2.work.shards import Failure, Shard, Worker, compute_shard, describe
+from lipsound2.work.shards import KILLED, TIMEOUT, Failure, Shard, Worker, compute_shard, describe
 
 # A clip during which a worker dies is tried once more: the kernel may have killed it for memory others took.
 TRIES = 2
@@ -117,7 +117,7 @@ class Workers:
         for process in list(self._processes):
             if process.shard is not None and time.monotonic() - process.since > self._timeout:
                 process.end()
-                self._replace(process, ("timeout", f"took longer than {self._timeout:g} s"))
+                self._replace(process, (TIMEOUT, f"took longer than {self._timeout:g} s"))
 
     def _patience(self) -> float | None:
         """Seconds until the first clip in work has taken too long."""
@@ -160,8 +160,8 @@ class Workers:
         process.process.join(5)  # its pipe closes a moment before it has an exit code
         code = process.end()
         if code < 0:
-            return "worker-killed", f"signal {-code} ({signal.Signals(-code).name})"
-        return "worker-killed", f"exit status {code}"
+            return KILLED, f"signal {-code} ({signal.Signals(-code).name})"
+        return KILLED, f"exit status {code}"
 
     def _replace(self, process: _Process, verdict: tuple[str, str]) -> None:
         """Put a new worker in the place of one that is gone, and its shard back in the queue."""
