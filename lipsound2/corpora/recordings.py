@@ -16,7 +16,13 @@ from lipsound2.data.tables import BLANKS, is_pipe, is_text
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, machine_trouble
 
-VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+# In small letters, as names are compared. Cameras, phones, discs, the web, and streams without a container.
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v"),
+    *(".mts", ".m2ts", ".m2t", ".ts", ".tod", ".mod", ".dv", ".mxf", ".3gp", ".3g2", ".3gpp", ".qt", ".insv", ".lrv"),
+    *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".vob", ".mpe", ".m1v", ".m2v"),
+    *(".mpv", ".mp2v", ".mj2", ".nut", ".y4m", ".ivf", ".gif", ".h264", ".264", ".h265", ".265", ".hevc"),
+)
 _IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew
 
 
