@@ -168,7 +168,7 @@ def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = No
         said = speaker(clip, spool.add)
         spool.write(output)
         if video is not None:
-            lay_under(clip, spool.blocks(), spool.rate, said.start, video)
+            lay_under(clip, spool.blocks, spool.rate, said.start, video)
     return said
 
 

@@ -136,6 +136,7 @@ class Source:
         damaged: packets the decoder refused and pictures it marked as corrupt.
         interlaced: whether fields were woven into frames (they are deinterlaced then).
         orientation: what made the pictures upright.
+        fps: mean rate that the file says it has, or `rate`; known once the first picture is.
         left_out: pictures whose time stamp is not after the one before.
         notes: what else was found: further tracks, clocks that start anew.
         log: what ffmpeg had to say, each line once.
@@ -148,6 +149,7 @@ class Source:
     damaged: int = 0
     interlaced: bool = False
     orientation: Orientation = UPRIGHT
+    fps: float = RATE
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -161,7 +163,7 @@ class Source:
         words = "; ".join(self.log[:_LOG_LINES])
         return ClipFailure(reason, f"{shown(self.path)}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
 
-    def timed(self) -> Iterator[tuple[float, float, Decoded]]:
+    def timed(self) -> Generator[tuple[float, float, Decoded], None, None]:
         """Source pictures with time stamp and length in seconds, times increasing.
 
         Raises:
@@ -192,7 +194,8 @@ class Source:
             # One thread: clips are shared out over worker processes, and what ffmpeg logs arrives in this thread.
             stream.codec_context.thread_count = 1
             rate = float(stream.average_rate or 0)
-            step = 1 / (rate or self.rate)
+            self.fps = rate or self.rate
+            step = 1 / self.fps
             self._middle = 0.5 / self.rate if rate > _FAST / RATE * self.rate else 0.0
             aspect = float(stream.sample_aspect_ratio or 1)
             aspect = aspect if 1 / _THIN <= aspect <= _THIN else 1.0

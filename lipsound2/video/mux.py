@@ -1,27 +1,56 @@
-"""Lay speech under the pictures of a clip."""
+"""Lay speech under the pictures of a clip.
+
+Pictures in codecs that players read are copied untouched. Others, and those whose copy does not show what the clip
+shows, are encoded again, as the one decoder gives them: upright, of square pixels, whole pictures, at their own times.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
 
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
 from lipsound2.files import atomic_path
+from lipsound2.media.opening import opened, shown
+from lipsound2.media.tracks import tracks
+from lipsound2.video.decode import Decoded, Source
+from lipsound2.video.picture import to_full_range
 
-# What players read in an mp4 file; pictures in these codecs are copied untouched, others are encoded again.
+# What players read in an mp4 file.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9"})
+_CLOCK = Fraction(1, 90_000)
+_STEP = 1.0  # seconds of speech that are encoded at once
+_LATE = 0.06  # seconds after the sound's beginning by which the first picture has to be there
+_SHORT = 0.25  # seconds by which the pictures may end beside the sound
+_ALIKE = 12.0  # levels by which a picture may differ on average, after it was encoded again
+_UNKNOWN = 2  # ffmpeg's number for colours that nothing is said about
+_BT601 = 6  # its number for the matrix that colours without one are converted by
 
 
-def lay_under(clip: Path, sound: Iterable[np.ndarray], rate: int, start: float, out: Path) -> None:
+class _Unfit(Exception):  # noqa: N818 - not an error: another way is taken
+    """Copied packets would not show what the clip shows."""
+
+
+def lay_under(clip: Path, sound: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
     """Write `out`: the pictures of `clip` with `sound` under them.
+
+    The file is looked at before it gets its name: it begins with the clip's first picture and is as long as the sound.
 
     Args:
         clip: video file.
-        sound: blocks (samples,) float32 in [-1, 1], one behind the other; the first sample belongs to `start`.
+        sound: gives blocks (samples,) float32 in [-1, 1], one behind the other, whenever it is called; the first
+            sample belongs to `start`.
         rate: of the sound, in Hz.
         start: time of the clip's first picture, in seconds of its own clock.
         out: video file to write; its suffix chooses the container.
@@ -31,47 +60,207 @@ def lay_under(clip: Path, sound: Iterable[np.ndarray], rate: int, start: float, 
     """
     with atomic_path(out) as temporary:
         try:
-            with av.open(str(clip)) as source, av.open(str(temporary), "w") as target:
-                pictures = source.streams.video[0]
-                if pictures.codec_context.name in _COPIED:
-                    _copy(source, pictures, target, start, sound, rate)
-                else:
-                    _encode(source, pictures, target, start, sound, rate)
-        except (av.FFmpegError, ValueError) as error:
-            raise LipsoundError(f"{out}: cannot lay speech under {clip}: {error}; try a .mp4 or .mkv name") from error
+            try:
+                _write(temporary, clip, sound, rate, start, copy=True)
+            except (_Unfit, av.FFmpegError, ValueError) as error:
+                if isinstance(error, av.FFmpegError) and machine_trouble(error):
+                    raise
+                _write(temporary, clip, sound, rate, start, copy=False)
+        except (_Unfit, ClipFailure, av.FFmpegError, ValueError) as error:
+            if machine_trouble(error):
+                raise
+            raise LipsoundError(
+                f"{shown(out)}: cannot lay speech under {shown(clip)}: {error}; try a .mp4 or .mkv name"
+            ) from error
 
 
-def _copy(source, pictures, target, start: float, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
-    stream = target.add_stream_from_template(pictures)
-    voice = target.add_stream("aac", rate=rate, layout="mono")
-    offset = round(start / pictures.time_base)
-    for packet in source.demux(pictures):
-        if packet.dts is None:
-            continue
-        packet.stream = stream
-        packet.dts -= offset
-        packet.pts = None if packet.pts is None else packet.pts - offset
-        target.mux(packet)
-    _speak(target, voice, sound, rate)
+def _write(
+    temporary: Path, clip: Path, sound: Callable[[], Iterable[np.ndarray]], rate: int, start: float, *, copy: bool
+) -> None:
+    # Given as an open file: a name with a colon or a percent sign would mean something to ffmpeg.
+    with temporary.open("wb") as file, av.open(file, "w") as target:
+        assert isinstance(target, OutputContainer)
+        speech = _Speech(sound, rate)
+        (_copy if copy else _encode)(clip, target, speech, start)
+    _look(temporary, clip, speech.seconds)
 
 
-def _encode(source, pictures, target, start: float, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
-    stream = target.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "18"})
-    stream.width, stream.height, stream.pix_fmt = pictures.width, pictures.height, "yuv420p"
-    voice = target.add_stream("aac", rate=rate, layout="mono")
-    for frame in source.decode(pictures):
-        picture = frame.reformat(format="yuv420p")
-        picture.pts, picture.time_base = round((frame.time - start) * 90_000), Fraction(1, 90_000)
-        target.mux(stream.encode(picture))
+class _Speech:
+    """The sound of a file that is being written, in step with its pictures.
+
+    Args:
+        sound: gives blocks of samples.
+        rate: of them, in Hz.
+    """
+
+    def __init__(self, sound: Callable[[], Iterable[np.ndarray]], rate: int) -> None:
+        step = round(_STEP * rate)
+        self._rest: Iterator[np.ndarray] = (
+            np.asarray(block[at : at + step], np.float32) for block in sound() for at in range(0, len(block), step)
+        )
+        self._rate = rate
+        self._spoken = 0
+        self._target: OutputContainer | None = None
+        self._stream: AudioStream | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What was written so far."""
+        return self._spoken / self._rate
+
+    def join(self, target: OutputContainer) -> None:
+        """Take part in a file, whose pictures have joined before."""
+        self._target, self._stream = target, target.add_stream("aac", rate=self._rate, layout="mono")
+
+    def until(self, seconds: float) -> None:
+        """Write what is heard until so many seconds; infinity: the rest, and the end."""
+        assert self._target is not None
+        assert self._stream is not None
+        while self._spoken < seconds * self._rate:
+            block = next(self._rest, None)
+            if block is None:
+                break
+            frame = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._spoken, Fraction(1, self._rate)
+            self._target.mux(self._stream.encode(frame))
+            self._spoken += len(block)
+        if math.isinf(seconds):
+            self._target.mux(self._stream.encode(None))
+
+
+def _copy(clip: Path, target: OutputContainer, speech: _Speech, start: float) -> None:
+    """Packets as they are, from the first key frame on; times such that the sound's beginning is 0."""
+    stamps = _stamps(clip)
+    with opened(clip) as media:
+        pictures = tracks(media.container, "video").known[0]
+        assert isinstance(pictures, VideoStream)
+        stream = target.add_stream_from_template(pictures)
+        speech.join(target)
+        base = pictures.time_base or _CLOCK
+        offset = round(start / base)
+        packets = (packet for packet in media.packets() if packet.stream is pictures and packet.size)
+        whole = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
+        for packet, (pts, dts) in zip(whole, stamps, strict=True):
+            packet.stream, packet.pts, packet.dts = stream, pts - offset, dts - offset
+            speech.until(float((pts - offset) * base))
+            target.mux(packet)
+        speech.until(math.inf)
+
+
+def _stamps(clip: Path) -> list[tuple[int, int]]:
+    """Times of presentation and of decoding of the packets that are copied, in ticks of the track's clock.
+
+    Matroska keeps no times of decoding. Where one is missing, all are made: the times of presentation in their order,
+    moved to the front until every picture is decoded before it is shown.
+
+    Raises:
+        _Unfit: other codecs, no times, or recordings that were joined.
+    """
+    with opened(clip) as media:
+        found = tracks(media.container, "video")
+        if not found.known or found.known[0].codec_context.name not in _COPIED:
+            raise _Unfit("its codec is not copied")
+        packets = (packet for packet in media.packets() if packet.stream is found.known[0] and packet.size)
+        whole = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
+        stamps = [(packet.pts, packet.dts) for packet in whole]
+        if media.clock.anew:
+            raise _Unfit("recordings were joined")
+    shows = [pts for pts, _ in stamps if pts is not None]
+    if not shows or len(shows) < len(stamps) or len(set(shows)) < len(shows):
+        raise _Unfit("packets have no times, or the same ones")
+    decodes = [dts for _, dts in stamps if dts is not None]
+    known = len(decodes) == len(stamps) and all(a < b for a, b in itertools.pairwise(decodes))
+    if not known or any(dts > pts for pts, dts in zip(shows, decodes, strict=True)):
+        ordered = sorted(shows)
+        ahead = max(place - pts for place, pts in zip(ordered, shows, strict=True))
+        decodes = [place - ahead for place in ordered]
+    return list(zip(shows, decodes, strict=True))
+
+
+def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) -> None:
+    """Pictures as the decoder gives them, at the source's own times."""
+    stream: VideoStream | None = None
+    memory = np.empty((0, 0), np.uint8)
+    source = Source(clip)
+    for time, length, decoded in source.timed():
+        if memory.shape != decoded.shape:
+            memory = np.empty(decoded.shape, np.uint8)
+        planes = decoded.copy(memory).television()
+        if stream is None:
+            stream = _video_stream(target, decoded, planes[0].shape, source.fps)
+            speech.join(target)
+        if planes[0].shape != (stream.height, stream.width):
+            raise source.failure("size-changes", "pictures of different sizes")
+        frame = _frame(planes)
+        frame.pts, frame.time_base = round((time - start) / _CLOCK), _CLOCK
+        frame.duration = round(length / _CLOCK)
+        speech.until(time - start)
+        target.mux(stream.encode(frame))
+    assert stream is not None
     target.mux(stream.encode(None))
-    _speak(target, voice, sound, rate)
+    speech.until(math.inf)
 
 
-def _speak(target, voice, sound: Iterable[np.ndarray], rate: int) -> None:  # type: ignore[no-untyped-def]
-    spoken = 0
-    for block in sound:
-        frame = av.AudioFrame.from_ndarray(np.asarray(block, np.float32)[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, spoken, Fraction(1, rate)
-        target.mux(voice.encode(frame))
-        spoken += len(block)
-    target.mux(voice.encode(None))
+def _video_stream(target: OutputContainer, first: Decoded, shape: tuple[int, ...], fps: float) -> VideoStream:
+    stream = target.add_stream(
+        "libx264", rate=Fraction(min(max(fps, 1.0), 240.0)).limit_denominator(1001), options={"crf": "18"}
+    )
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = _CLOCK
+    context.color_range = ColorRange.MPEG
+    if first.frame.format.is_rgb:
+        context.colorspace = _BT601
+    elif first.frame.colorspace != _UNKNOWN:
+        context.colorspace = first.frame.colorspace
+        context.color_primaries, context.color_trc = first.frame.color_primaries, first.frame.color_trc
+    return stream
+
+
+def _frame(planes: Sequence[np.ndarray]) -> av.VideoFrame:
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, "yuv420p")
+    frame.color_range = ColorRange.MPEG
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        rows[: values.shape[0], : values.shape[1]] = values
+    return frame
+
+
+def _look(made: Path, clip: Path, seconds: float) -> None:
+    """See that a file shows the clip's first picture at its beginning, and lasts as long as its sound.
+
+    Raises:
+        _Unfit: it does not.
+    """
+    try:
+        (time, first), (_, wanted) = _first(made), _first(clip)
+        with opened(made) as media:
+            film, sound = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
+            ends = {stream.index: 0.0 for stream in (*film, *sound)}
+            for packet in media.packets():
+                if packet.size and packet.pts is not None and packet.stream_index in ends:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    ends[packet.stream_index] = max(ends[packet.stream_index], end)
+    except ClipFailure as failure:
+        raise _Unfit(failure.detail) from failure
+    if time > _LATE:
+        raise _Unfit(f"the first picture comes after {time:.2f} s")
+    if first.shape != wanted.shape:
+        raise _Unfit(f"pictures of {first.shape[::-1]} became {wanted.shape[::-1]}")
+    if np.abs(first.astype(np.float32) - wanted).mean() > _ALIKE:
+        raise _Unfit("the first picture is another one")
+    for stream, end in ends.items():
+        if abs(end - seconds) > _SHORT:
+            raise _Unfit(f"stream {stream} lasts {end:.2f} s, expected {seconds:.2f} s")
+    if len(ends) < 2:
+        raise _Unfit("pictures or sound are missing")
+
+
+def _first(path: Path) -> tuple[float, np.ndarray]:
+    """Time and full-range luma, upright, of the first picture of a file."""
+    with contextlib.closing(Source(path).timed()) as pictures:
+        time, _, decoded = next(pictures)
+        picture = decoded.copy(np.empty(decoded.shape, np.uint8))
+        return time, to_full_range(picture.luma(), picture.full_range)

@@ -12,6 +12,7 @@ from lipsound2.video.upright import UPRIGHT, Orientation
 
 _TO_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 _TO_TELEVISION = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+_TO_TELEVISION_COLOUR = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
 
 
 class Still(Protocol):
@@ -55,6 +56,22 @@ class Picture:
     def luma(self) -> np.ndarray:
         """See `Still`."""
         return self.orientation.apply(self.planes[: self.planes.shape[0] * 2 // 3])
+
+    def television(self) -> list[np.ndarray]:
+        """Y (H, W), U and V (H / 2, W / 2), upright, black at 16 and white at 235."""
+        rows, width = self.planes.shape
+        height = rows * 2 // 3
+        area = height * width
+        flat = self.planes.reshape(-1)
+        planes = [
+            flat[:area].reshape(height, width),
+            flat[area : area * 5 // 4].reshape(height // 2, width // 2),
+            flat[area * 5 // 4 :].reshape(height // 2, width // 2),
+        ]
+        if self.full_range:
+            tables = (_TO_TELEVISION, _TO_TELEVISION_COLOUR, _TO_TELEVISION_COLOUR)
+            planes = [cv2.LUT(plane, table) for plane, table in zip(planes, tables, strict=True)]
+        return [self.orientation.apply(plane) for plane in planes]
 
     def rgb(self, longest: int) -> np.ndarray:
         """See `Still`."""
