@@ -16,8 +16,8 @@ from video_making import levels, numbers_of, write_clip
 from lipsound2.errors import ClipFailure
 from lipsound2.media import opening
 from lipsound2.media.opening import opened
-from lipsound2.media.tracks import has_pictures
 from lipsound2.video.decode import Source
+from lipsound2.video.look import has_pictures
 from lipsound2.video.reel import Reel
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from av.audio.stream import AudioStream
@@ -12,8 +11,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from lipsound2.errors import ClipFailure
-from lipsound2.media.opening import cover, opened, shown
+from lipsound2.media.opening import cover
 
 # Tracks beside the film's own: comments, descriptions for the blind, mixes for the deaf.
 _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
@@ -55,19 +53,6 @@ def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks
     found.words.update((each.index, _words(container, each)) for each in streams)
     found.known.extend(sorted((each for each in streams if each.codec_context is not None), key=_rank))
     return found
-
-
-def has_pictures(path: Path | str) -> bool:
-    """Whether a file has a track of pictures, a cover not counted; else it has one of sound.
-
-    Raises:
-        ClipFailure: `unreadable`: it cannot be opened, or holds neither.
-    """
-    with opened(path) as media:
-        videos, sounds = (tracks(media.container, kind).words for kind in ("video", "audio"))
-        if not videos and not sounds:
-            raise ClipFailure("unreadable", f"{shown(path)}: holds neither pictures nor sound")
-        return bool(videos)
 
 
 def _rank(stream: Stream) -> tuple[bool, bool, int, int, int]:

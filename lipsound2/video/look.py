@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
-
 from lipsound2.clips import check_is_file
-from lipsound2.errors import LipsoundError, machine_trouble
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.media.opening import opened, shown
+from lipsound2.media.tracks import Tracks, tracks
 
 
 def has_pictures(media: Path) -> bool:
@@ -16,28 +16,30 @@ def has_pictures(media: Path) -> bool:
     Raises:
         LipsoundError: it is no file, or neither sound nor video.
     """
-    check_is_file(media)
-    if not media.stat().st_size:
-        raise LipsoundError(f"{media}: unreadable: the file is empty (0 bytes)")
-    try:
-        with av.open(str(media)) as container:
-            videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not videos and not container.streams.audio:
-                raise LipsoundError(f"{media}: holds neither pictures nor sound")
-            return bool(videos)
-    except (av.FFmpegError, OSError) as error:
-        if machine_trouble(error):
-            raise
-        raise LipsoundError(
-            f"{media}: unreadable: cannot be opened ({error.strerror or error}); expected a video or a sound file"
-        ) from error
+    return bool(_pictures(media).words)
 
 
 def check_pictures(media: Path) -> None:
-    """Make sure that a file has a video track.
+    """Make sure that a file has a video track that can be decoded.
 
     Raises:
-        LipsoundError: see `has_pictures`; or it has sound alone.
+        LipsoundError: see `has_pictures`; or it has sound alone, or pictures of an unknown codec.
     """
-    if not has_pictures(media):
+    found = _pictures(media)
+    if not found.words:
         raise LipsoundError(f"{media}: no-video: holds sound, but no pictures; a video of a talking face is wanted")
+    if not found.known:
+        raise LipsoundError(f"{media}: unreadable: {found.unknown()}")
+
+
+def _pictures(media: Path) -> Tracks:
+    check_is_file(media)
+    try:
+        with opened(media) as file:
+            pictures, sounds = (tracks(file.container, kind) for kind in ("video", "audio"))
+    except ClipFailure as failure:
+        why = failure.detail.removeprefix(f"{shown(media)}: ")
+        raise LipsoundError(f"{media}: {failure.reason}: {why}; expected a video or a sound file") from failure
+    if not pictures.words and not sounds.words:
+        raise LipsoundError(f"{media}: holds neither pictures nor sound")
+    return pictures
