@@ -120,6 +120,15 @@ def test_fault_A5_joined_recordings_go_on_pictures_and_sound_in_step(tmp_path: P
         assert -0.03 < heard < 0.05
 
 
+def test_fault_A5_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
+    parts = [film(tmp_path / f"{at}.mp4", [tone(1.0)], first=25 * at) for at in (0, 1)]
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    source = Source(path)
+    assert len(list(source)) == 25
+    assert any("second recording" in note for note in source.notes)
+
+
 def test_fault_C2_a_sound_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     path = film(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))

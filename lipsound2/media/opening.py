@@ -24,6 +24,7 @@ from lipsound2.media.clock import Clock
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+_SECOND = "Found duplicated MOOV Atom"  # ffmpeg's words on an MP4 file behind an MP4 file
 _READ = 1 << 18  # bytes ffmpeg asks for at once
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -85,6 +86,13 @@ class Media:
             except ValueError as error:
                 raise ClipFailure("unreadable", f"{shown(self.path)}: {error}") from error
             yield packet
+
+    @property
+    def behind(self) -> str:
+        """What lies behind the recording and is not read, in words; empty: nothing that ffmpeg noticed."""
+        if any(_SECOND in line for line in self.log):
+            return "a second recording is joined behind this one, and left out: this kind of file cannot be joined so"
+        return ""
 
     def _check(self) -> None:
         if self.file.trouble is not None:

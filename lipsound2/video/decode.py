@@ -217,6 +217,8 @@ class Source:
             if media.clock.anew:
                 places = ", ".join(f"{place:.2f} s" for place in media.clock.anew[:_LOG_LINES])
                 self.notes.append(f"joined recordings: the clock starts anew at {places}")
+            if media.behind:
+                self.notes.append(media.behind)
             if self.left_out:
                 self.notes.append(f"{self.left_out} pictures out of time left out")
             return len(found.known)
