@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -132,6 +133,24 @@ def test_the_papers_trunk_has_its_size():
         model = Lira(LiraConfig(), dims=256)
     assert model.encoder.trunk is not None
     assert sum(p.numel() for p in model.encoder.trunk.parameters()) == pytest.approx(11.18e6, rel=0.002)
+
+
+@pytest.mark.parametrize("name", ["lira_word_supervised", "lira_word_finetuned"])
+def test_fault_B4_the_lrw_configs_have_the_published_size(name):
+    """ResNet-18 + MS-TCN, a 1x1 convolution in the shortcut of each of four blocks: 36.36 million parameters."""
+    with torch.device("meta"):
+        sizes = {field.name for field in dataclasses.fields(WordReaderConfig)}
+        config = {key: value for key, value in read_yaml(ROOT / f"egs/lrw/conf/{name}.yaml").items() if key in sizes}
+        published = WordReader(WordReaderConfig(**config), classes=500)
+        older = WordReader(WordReaderConfig(), classes=500)
+    shapes = {key: tuple(value.shape) for key, value in published.state_dict().items() if "shortcut" in key}
+    assert [shapes[f"blocks.{block}.shortcut.weight"] for block in range(4)] == [(768, 512, 1), *[(768, 768, 1)] * 3]
+    assert sum(p.numel() for p in published.parameters()) == pytest.approx(36.36e6, rel=1e-3)
+    # Weights and configs that were written before keep their meaning.
+    assert [key for key in older.state_dict() if ".shortcut." in key and key.startswith("blocks")] == [
+        "blocks.0.shortcut.weight",
+        "blocks.0.shortcut.bias",
+    ]
 
 
 def test_the_pretext_learns_and_cannot_speak(pretext, data):

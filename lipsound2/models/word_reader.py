@@ -26,6 +26,8 @@ class WordReaderConfig(TrunkConfig):
         layers: blocks; the distance between taps doubles from one to the next.
         dropout: behind each convolution.
         boundaries: a further input tells at which pictures the word is said.
+        all_shortcuts: a 1x1 convolution in the shortcut of every block, as the published code has it; without: only
+            where the number of channels changes.
     """
 
     kernels: tuple[int, ...] = (3, 5, 7)
@@ -33,6 +35,7 @@ class WordReaderConfig(TrunkConfig):
     layers: int = 4
     dropout: float = 0.2
     boundaries: bool = False
+    all_shortcuts: bool = False
 
 
 class Branches(nn.Module):
@@ -64,7 +67,8 @@ class Block(nn.Module):
         width = config.branch * len(config.kernels)
         self.first = Branches(inputs, config, dilation)
         self.second = Branches(width, config, dilation)
-        self.shortcut = nn.Identity() if inputs == width else nn.Conv1d(inputs, width, 1)
+        plain = inputs == width and not config.all_shortcuts
+        self.shortcut = nn.Identity() if plain else nn.Conv1d(inputs, width, 1)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, inputs, T) to (B, width, T)."""
