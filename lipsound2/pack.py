@@ -38,6 +38,7 @@ def pack(
     knows: str,
     corpus: str,
     licence: str,
+    scores: Path | None = None,
 ) -> None:
     """Make a folder that works elsewhere out of an experiment.
 
@@ -47,9 +48,11 @@ def pack(
         knows: one line about the voices and words the model knows; `speak` and `transcribe` show it to their users.
         corpus: what it was trained on.
         licence: licence of that corpus, and with it of the weights.
+        scores: folder that `score` wrote for an earlier pack of these weights: the card then shows what ships, not the
+            experiment's scores, which are those of the full weights.
     """
     loaded = experiment.load(exp)
-    told = card(loaded, out.name, knows, corpus, licence)
+    told = card(loaded, out.name, knows, corpus, licence, scores)
     check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
         # First what tells whose pack it will be, for the run after one that was killed; last what makes it one.
@@ -96,8 +99,14 @@ def _origin(exp: Path) -> str:
     return f"* Experiment: {exp.resolve().name}, {begun}"
 
 
-def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, licence: str) -> str:
-    """The text that tells a stranger what this model is, and how well it does, controls included."""
+def card(
+    loaded: experiment.Experiment, name: str, knows: str, corpus: str, licence: str, scores: Path | None = None
+) -> str:
+    """The text that tells a stranger what this model is, and how well it does, controls included.
+
+    Raises:
+        LipsoundError: there are no scores in the folder that was given.
+    """
     origin = provenance(loaded.path)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {
@@ -112,15 +121,24 @@ def card(loaded: experiment.Experiment, name: str, knows: str, corpus: str, lice
         "Hardware": f"{origin.hardware}, {origin.hours} hours",
     }
     rows = "\n".join([_origin(loaded.path), *(f"* {key}: {value}" for key, value in facts.items())])
-    scores = [
-        f"## Scores on `{path.parent.name}`\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}"
-        for path in sorted(loaded.path.glob(f"scores/*/{SUMMARY}"))
-        for summary, _ in [read_scores(path)]
-    ]
-    scores += [
-        f"## Words of `{path.parents[2].name}`, {path.parent.name}\n\n{word_table(texts)}\n\n{slot_table(texts)}"
-        for path in sorted(loaded.path.glob(f"scores/*/{FOLDER}/*/{SUMMARY}"))
-        for texts in [read_summary(path)]
-    ]
-    how = ["How scores are computed: `docs/scores.md` of the toolkit."] if scores else []
-    return "\n\n".join([f"# {name}", f"Knows: {knows}", rows, *scores, *how]) + "\n"
+    if scores is not None:
+        shown = _shown(scores, "of the pack as it ships")
+        if not shown:
+            raise LipsoundError(f"{scores}: holds no {SUMMARY}; synthesize or decode with a pack, then lipsound2 score")
+    else:
+        folders = sorted(loaded.path.glob("scores/*/"))
+        shown = [part for folder in folders for part in _shown(folder, f"on `{folder.name}`, of the full weights")]
+    how = ["How scores are computed: `docs/scores.md` of the toolkit."] if shown else []
+    return "\n\n".join([f"# {name}", f"Knows: {knows}", rows, *shown, *how]) + "\n"
+
+
+def _shown(folder: Path, what: str) -> list[str]:
+    """The tables of a folder that `score` wrote, under headings that say of what."""
+    shown = []
+    if (folder / SUMMARY).is_file():
+        summary, _ = read_scores(folder / SUMMARY)
+        shown.append(f"## Scores {what}\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}")
+    for path in sorted(folder.glob(f"{FOLDER}/*/{SUMMARY}")):
+        texts = read_summary(path)
+        shown.append(f"## Words {what}, {path.parent.name}\n\n{word_table(texts)}\n\n{slot_table(texts)}")
+    return shown

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from lipsound2 import experiment
 from lipsound2.cli import main
 from lipsound2.config import write_yaml
+from lipsound2.scoring.text import score_texts
+from lipsound2.scoring.text_summary import write_summary
 from lipsound2.tasks import load_config
 
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
@@ -73,3 +75,21 @@ def test_a_pack_tells_the_experiment_it_was_made_of(exp, tmp_path):
     card = (tmp_path / "out" / experiment.CARD).read_text()
     assert "* Experiment: a, begun 2026-01-02 03:04:05\n" in card
     assert str(tmp_path) not in card
+
+
+def test_fault_B7_the_card_says_whose_scores_it_shows(exp, tmp_path, capsys):
+    """An experiment's scores are those of its full weights; what ships is rounded, and scored by itself."""
+    text = {"s1-a": "bin blue at f two now"}
+    for folder, heard in ((exp / "scores/test", "bin blue at f two now"), (tmp_path / "scored", "bin blue at f two")):
+        result = score_texts(text, {"s1-a": heard}, {"s1-a": "s1"}, "en")
+        (folder / "text/greedy").mkdir(parents=True)
+        write_summary(folder / "text/greedy/summary.json", {"heard": result.summary})
+    card = tmp_path / "out" / experiment.CARD
+    assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
+    assert "## Words on `test`, of the full weights, greedy" in card.read_text()
+    assert main(["pack", str(exp), str(tmp_path / "out"), *SAID, "--scores", str(tmp_path / "scored")]) == 0
+    assert "## Words of the pack as it ships, greedy" in card.read_text()
+    assert "full weights" not in card.read_text()
+    assert "16.7 [" in card.read_text()
+    assert main(["pack", str(exp), str(tmp_path / "out"), *SAID, "--scores", str(tmp_path)]) == 1
+    assert "holds no summary.json" in capsys.readouterr().err
