@@ -118,10 +118,14 @@ def score(
 
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
-    texts = DataDir(text).text
+    told = DataDir(text)
+    texts = told.text
     unseen, which = about(speakers, text, {name: utt2spk[name] for name in names}, which)
     unknown = [name for name in names if name not in texts]
-    if unknown:
+    if unknown and len(unknown) < len(names) and all(name in told.utt2spk for name in unknown):
+        names = [name for name in names if name in texts]
+        which = with_text(which, len(names), len(unknown))
+    elif unknown:
         raise LipsoundError(f"{text}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
     search = Search(16, lm_weight, word_bonus) if lm or word_bonus else None
     for name in asr:
@@ -176,12 +180,16 @@ def score_heard(data: Path, heard: Path, folder: Path, language: str, speakers: 
     known = DataDir(data)
     if not known.text:
         raise LipsoundError(f"{data}: has no 'text' to compare with what was heard in {heard}")
-    unseen, caption = about(speakers, data, known.utt2spk, f"the {len(known)} clips of {data}")
+    which = f"the {len(known)} clips of {data}"
+    if len(known.text) < len(known):
+        which = with_text(which, len(known.text), len(known) - len(known.text))
+    unseen, caption = about(speakers, data, known.utt2spk, which)
     options = {"language": language, "rule": TEXT_RULE, "clips": caption}
     stamp = Stamp(folder, "score", options, [data / TEXT, heard], [f"{HEARD}.tsv", SUMMARY, TABLE])
     if shown_again(stamp, folder):
         return
-    said = read_table(heard / TEXT) if (heard / TEXT).exists() else {}
+    said = dict(read_table(heard / TEXT)) if (heard / TEXT).exists() else {}
+    said = {clip: what for clip, what in said.items() if clip in known.text or clip not in known.utt2spk}
     with folder_lock(folder, "score"):
         stamp.clear()
         scores = score_texts(known.text, said, known.utt2spk, language, unseen=unseen)
@@ -191,6 +199,12 @@ def score_heard(data: Path, heard: Path, folder: Path, language: str, speakers: 
         stamp.write()
     print(without_rule(page({HEARD: scores.summary}, caption)))
     print(f"{folder}: {SUMMARY}, {TABLE}, and {HEARD}.tsv for every clip")
+
+
+def with_text(which: str, known: int, unknown: int) -> str:
+    """The sentence on which clips are scored, where some have no text to compare with; it is told, too."""
+    log.warning("%d of %s have no text and are left out", unknown, which)
+    return f"{known} of {which}, those with a text"
 
 
 def shown_again(stamp: Stamp, folder: Path) -> bool:

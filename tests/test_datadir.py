@@ -135,9 +135,24 @@ def test_writing_again_removes_tables_that_are_not_given(folder: Path) -> None:
 
 def test_tables_must_have_the_same_ids(tmp_path: Path) -> None:
     with pytest.raises(
-        LipsoundError, match=r"text: its 1 ids are not the 2 of utt2spk; the first that differs is 's1-b'"
+        LipsoundError, match=r"wav.scp: its 1 ids are not the 2 of utt2spk; the first that differs is 's1-b'"
     ):
-        DataDir.write(tmp_path, utt2spk={"s1-a": "s1", "s1-b": "s1"}, text={"s1-a": "x"})
+        DataDir.write(tmp_path, utt2spk={"s1-a": "s1", "s1-b": "s1"}, wav={"s1-a": "x"})
+    with pytest.raises(LipsoundError, match=r"text: its 1 ids are not the 2 of utt2spk; .* 's1-c'"):
+        DataDir.write(tmp_path, utt2spk={"s1-a": "s1", "s1-b": "s1"}, text={"s1-c": "x"})
+
+
+def test_fault_A11_a_clip_need_not_have_a_text(tmp_path: Path) -> None:
+    media = tmp_path / "a.mp4"
+    media.touch()
+    clips = {"s1-a": "s1", "s1-b": "s1"}
+    data = DataDir.write(tmp_path / "data", utt2spk=clips, video=dict.fromkeys(clips, str(media)), text={"s1-a": "x"})
+    assert validate(data.path) == 0
+    assert fix(data.path) == 0
+    assert dict(DataDir(data.path).text) == {"s1-a": "x"}
+    assert len(DataDir(data.path)) == 2
+    part = data.subset(["s1-b"], tmp_path / "part")
+    assert (part.text, list(part.ids)) == ({}, ["s1-b"])
 
 
 # ---- validate and fix ----------------------------------------------------------------------------------------------
@@ -147,7 +162,7 @@ DAMAGES = {
     "double": ("text", "s1-bbaf2n ", "s1-bbaf2n BIN s1-bbaf2n\ns1-bbaf2n ", "", "same row twice"),
     "rows-differ": ("text", "s1-bbaf2n ", "s1-bbaf2n LAY\ns1-bbaf2n ", "", "wanted one row"),
     "empty-text": ("text", "s1-bbaf2n BIN s1-bbaf2n\n", "s1-bbaf2n\n", "", "found nothing after the id"),
-    "ids": ("text", "s10-bbaf2n BIN s10-bbaf2n\n", "", "", "found 3 ids ('s10-bbaf2n' is missing"),
+    "ids": ("utt2num_frames", "s10-bbaf2n 75\n", "", "", "found 3 ids ('s10-bbaf2n' is missing"),
     "too-much": ("text", "", "", "s3-x BIN\n", "'s3-x' is too much"),
     "pipe": ("video.scp", "ü.mp4\n", "ü.mp4 |\n", "", "nothing is ever executed"),
     "no-file": ("video.scp", "ü.mp4\n", "u.mp4\n", "", "wanted a file that is there"),
@@ -242,13 +257,13 @@ def test_fix_always_ends_in_order_or_changes_nothing(tmp_path_factory: pytest.Te
     (folder / "x.mp4").touch()
     utt2spk = {name: name.split("-")[0] for name in IDS}
     DataDir.write(folder, utt2spk=utt2spk, video=dict.fromkeys(IDS, f"{folder}/x.mp4"))
-    (folder / "text").write_text("\n".join(text), encoding="utf-8")
+    (folder / "utt2lang").write_text("\n".join(text), encoding="utf-8")
     good = {name for name in IDS if f"{name} BIN" in text}
     if "s1-bbaf2n LAY" in text or "s1-bbaf2n" in text:
         good.discard("s1-bbaf2n")
         if "s1-bbaf2n LAY" in text and not {"s1-bbaf2n BIN", "s1-bbaf2n"} & set(text):
             good.add("s1-bbaf2n")
-    before = (folder / "text").read_bytes()
+    before = (folder / "utt2lang").read_bytes()
     if good:
         assert fix(folder) == 0
         assert set(DataDir(folder).ids) == good
@@ -256,7 +271,7 @@ def test_fix_always_ends_in_order_or_changes_nothing(tmp_path_factory: pytest.Te
     else:
         with pytest.raises(LipsoundError, match="nothing was changed"):
             fix(folder)
-        assert (folder / "text").read_bytes() == before
+        assert (folder / "utt2lang").read_bytes() == before
 
 
 def made(path: Path, *ids: str, made_by: str = "") -> DataDir:

@@ -79,3 +79,12 @@ def test_a_subset_leaves_no_class_empty(tmp_path: Path) -> None:
             subset(data.path, tmp_path / "out", **wrong)
     with pytest.raises(LipsoundError, match="has 12, found 13"):
         subset(data.path, tmp_path / "out", clips=13)
+
+
+def test_fault_A11_classes_are_those_of_clips_with_a_text(tmp_path: Path) -> None:
+    names = [f"s1-{clip:03}" for clip in range(9)]
+    data = DataDir.write(tmp_path / "d", utt2spk=dict.fromkeys(names, "s1"), text=dict.fromkeys(names[:6], "yes"))
+    subset(data.path, tmp_path / "out", clips=6, by="text")
+    assert sorted(DataDir(tmp_path / "out").ids) == names[:6]
+    with pytest.raises(LipsoundError, match=r"6 of the 9 clips of .* have a text, 7 are wanted"):
+        subset(data.path, tmp_path / "more", clips=7, by="text")

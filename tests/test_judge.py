@@ -69,3 +69,19 @@ def test_labels_name_recogniser_and_what_helps_it(tmp_path: Path) -> None:
     assert label("pocketsphinx:grid", "") == "pocketsphinx-grid"
     assert label(str(tmp_path / "ears"), "grid") == "ears+grid"
     assert label(str(tmp_path / "ears"), "", Path("lm/six gram.arpa")) == "ears+six_gram.arpa"
+
+
+def test_fault_A11_words_are_counted_where_there_are_texts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = transcripts(tmp_path / "whole")
+    data = DataDir.write(
+        tmp_path / "data",
+        utt2spk=dict(DataDir(whole).utt2spk),
+        text={clip: text for clip, text in DataDir(whole).text.items() if clip != "s1-b"},
+    )
+    heard = decoded(tmp_path / "greedy", dict(DataDir(whole).text))
+    score(data.path, heard)
+    folder = heard / "scores" / "text" / "greedy"
+    assert json.loads((folder / "summary.json").read_text())["systems"]["heard"]["wer"]["mean"] == 0
+    assert len((folder / "heard.tsv").read_text().splitlines()) == 3  # two clips and the names of the columns
+    assert "2 of the 3 clips of" in (folder / "table.md").read_text()
+    assert "1 of the 3 clips of" in caplog.text

@@ -80,14 +80,19 @@ def subset(
         raise LipsoundError(
             f"{count} clips of {dir} leave some of its {len(set(groups.values()))} classes empty; take more"
         )
+    known = [name for name in data.ids if name in groups]
+    if count > len(known):
+        raise LipsoundError(
+            f"--by text: {len(known)} of the {len(data)} clips of {dir} have a text, {count} are wanted"
+        )
     # One clip of every group, then a second one of every group, ...: the first so many are balanced at any number.
-    places = {name: hashed(seed, name) for name in data.ids}
+    places = {name: hashed(seed, name) for name in known}
     seen: Counter[str] = Counter()
     turns: dict[str, int] = {}
-    for name in sorted(data.ids, key=places.__getitem__):
+    for name in sorted(known, key=places.__getitem__):
         turns[name] = seen[groups[name]]
         seen[groups[name]] += 1
-    chosen = sorted(data.ids, key=lambda name: (turns[name], places[name]))[:count]
+    chosen = sorted(known, key=lambda name: (turns[name], places[name]))[:count]
     data.subset(chosen, out, f"lipsound2 subset {dir.resolve()}")
     print(f"{out}: {count} of {len(data)} clips")
 

@@ -186,8 +186,7 @@ def _tables(
 ) -> dict[str, dict[str, str]]:
     """The tables of a data dir, as `DataDir.write` takes them; those that nothing is known for are left out.
 
-    Where some clips have a sound file of their own, `wav.scp` names the video for the others. A table has all clips, so
-    `text` is left out where one has none.
+    Where some clips have a sound file of their own, `wav.scp` names the video for the others.
     """
     tables = {
         "utt2spk": {id: recording.speaker for id, recording in recordings.items()},
@@ -204,8 +203,7 @@ def _tables(
     if 0 < len(tables["text"]) < len(recordings):
         without = next(id for id, recording in recordings.items() if not recording.text)
         few = f"{len(recordings) - len(tables['text'])} of {len(recordings)} clips have none, '{without}' first"
-        print(f"{path}: no table 'text', so no word errors are counted: {few}")
-        del tables["text"]
+        print(f"{path}: words are counted where there is a text; {few}")
     tables |= {name: {id: table[id] for id in recordings} for name, table in found.tables.items()}
     return {name: table for name, table in tables.items() if table}
 

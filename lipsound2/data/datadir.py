@@ -1,7 +1,7 @@
 """Data dirs: a set of clips as sorted text tables, Kaldi's contract with `video.scp` beside `wav.scp`.
 
 Ids are `speaker-clip`, so that sorting by id sorts by speaker too. `utt2spk` names the clips; every other table has
-the same ids, but for `word_times`, which holds those whose words have known times.
+the same ids, but for `text` and `word_times`, which hold the clips whose words, and whose words' times, are known.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from lipsound2.files import write_bytes
 
 MEDIA = ("video.scp", "wav.scp")
 TABLES = (*MEDIA, "text", "utt2spk", "utt2num_frames", "utt2lang", "segments", "word_times")  # of a data dir, by id
-PARTIAL = frozenset({"word_times"})  # those that need not know every clip
+PARTIAL = frozenset({"text", "word_times"})  # those that need not know every clip
 BLANKS = " \t\r"
 _BREAKS = (" ", "\t", "\n", "\r", "\v", "\f", "\0")
 _ODD = (b"\t", b"\r", b"\v", b"\f", b"\0")  # other blanks than the one that ends a key, and what numpy pads with

@@ -100,7 +100,8 @@ class WordWindows:
         frames = archive.frames()
         segments = data.table("segments")
         spans = {name: _segment(segments[name]) if segments else (name, 0.0, 0.0) for name in data.ids}
-        self.ids = with_pictures({name: spans[name][0] for name in data.ids}, frames, data, crops)
+        named = {name: spans[name][0] for name in data.ids if name in data.text}  # a clip without a text names no word
+        self.ids = with_pictures(named, frames, data, crops)
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data)} clips has pictures in {crops}; run stage 1 on a data dir that "
