@@ -104,6 +104,8 @@ def check_is_file(path: Path) -> None:
         return
     if str(path) == "-":
         raise LipsoundError("-: a clip cannot come from standard input, because it is read to and fro; save it first")
+    if path.is_dir():
+        raise LipsoundError(f"{path}: is a folder, and one file is wanted here")
     if path.exists():
         raise LipsoundError(f"{path}: is no regular file, and a clip is read to and fro; copy it to a file first")
     if path.is_symlink():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from video_making import write_clip
 
 from lipsound2.audio.sound import encode_flac, read_sound, write_wav
 from lipsound2.config import write_yaml
@@ -15,6 +16,7 @@ from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.judge import label, score
+from lipsound2.reading import pauses, transcriber
 from lipsound2.reading.decoding import decode
 from lipsound2.reading.listeners import listener
 from lipsound2.reading.transcribe import subtitles, transcribe
@@ -179,3 +181,82 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
     assert [line.split()[0] for line in heard] == sorted(found)
     decode("pocketsphinx:grid", tmp_path / "data", tmp_path / "heard", dump=tmp_path)
     assert "skipped" in capsys.readouterr().out
+
+
+def sentences(seconds: float) -> np.ndarray:
+    """Noise of 2 s, silence of 1 s, and so on."""
+    time = np.arange(int(16000 * seconds)) / 16000
+    noise = np.random.default_rng(0).standard_normal(len(time))
+    return (0.1 * noise * (time % 3 < 2) + 1e-4 * noise).astype(np.float32)
+
+
+def test_fault_D3_long_sound_is_cut_in_its_pauses():
+    levels = pauses.levels_of(np.array_split(sentences(100), 77), 16000)
+    assert len(levels) == 100 * pauses.LEVELS
+    for eager in (False, True):
+        cuts = pauses.stretches(levels, pauses.LEVELS, sentences=eager)
+        assert [first for first, _ in cuts[1:]] == [end for _, end in cuts[:-1]]
+        assert (cuts[0][0], cuts[-1][1]) == (0, 10_000)
+        assert max(end - first for first, end in cuts) <= 3000
+        assert all(200 < first % 300 < 300 for first, _ in cuts[1:])
+        assert 32 <= len(cuts) <= 34 if eager else 4 <= len(cuts) <= 15
+    # What a recogniser is used to is not cut, and where nobody pauses it is cut somewhere.
+    assert pauses.stretches(levels[:1000], pauses.LEVELS, sentences=True) == [(0, 1000)]
+    assert pauses.stretches(levels[:3000], pauses.LEVELS) == [(0, 3000)]
+    steady = pauses.stretches(np.random.default_rng(0).normal(-20, 1, 7000), pauses.LEVELS)
+    assert max(end - first for first, end in steady) <= 3000
+    # Another scene comes before any pause.
+    assert pauses.stretches(levels[:4000], pauses.LEVELS, scenes=[1234]) == [(0, 1234), (1234, 4000)]
+
+
+def test_fault_D3_any_length_is_heard_with_right_times(tmp_path, capsys, monkeypatch):
+    class Clockwork:
+        """Hears a word wherever noise begins."""
+
+        name = "clockwork"
+
+        def hear(self, sounds):
+            found = []
+            for sound in sounds:
+                assert len(sound) <= 30 * 16000
+                loud = pauses.levels_of([sound], 16000) > -40
+                begins = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(int)])) == 1) / pauses.LEVELS
+                found.append(Hypothesis("noise " * len(begins), [Word("noise", b, b + 2, 1.0) for b in begins]))
+            return found
+
+    monkeypatch.setattr(transcriber, "listener", lambda *args, **options: Clockwork())
+    write_wav(tmp_path / "long.wav", np.concatenate([sentences(45), np.zeros(16000 * 40, np.float32), sentences(50)]))
+    transcribe(tmp_path / "long.wav", json=True, srt=tmp_path / "long.srt")
+    heard = json.loads(capsys.readouterr().out)
+    wanted = [*range(0, 45, 3), *(85 + begin for begin in range(0, 50, 3))]
+    assert [word["start"] for word in heard["words"]] == pytest.approx(wanted, abs=0.02)
+    assert "00:02:15,000" in (tmp_path / "long.srt").read_text()
+
+
+def test_fault_D3_long_lips_are_cut_where_they_rest_or_the_scene_changes():
+    rng = np.random.default_rng(0)
+
+    def crop(number: int) -> np.ndarray:
+        moving = number % 75 < 50
+        face = np.full((96, 96), 60 if number < 430 else 180, np.uint8)
+        face[40:60, 30:66] += rng.integers(0, 60 if moving else 2, (20, 36), dtype=np.uint8)
+        return face
+
+    seen: list[int] = []
+    reading = transcriber._Reading(1000, lambda crops: seen.append(len(crops)) or Hypothesis("w", [Word("w", 0, 1, 1)]))
+    for number in range(1000):
+        reading.add(crop(number))
+    reading.whole()
+    assert sum(seen) == 1000
+    assert max(seen) <= 750
+    begins = np.cumsum([0, *seen])[:-1]
+    assert 430 in begins
+    assert all(begin % 75 >= 50 for begin in begins[1:] if begin != 430)
+    assert [begin for begin, _ in reading.found] == pytest.approx(begins / 25)
+    assert [word.start for word in transcriber.joined(reading.found).words] == pytest.approx(begins / 25)
+
+
+def test_fault_D3_sound_is_asked_for_where_there_is_none(tmp_path):
+    write_clip(tmp_path / "mute.mp4", [np.full((48, 64), 100 + i, np.uint8) for i in range(8)], np.arange(8) / 25)
+    with pytest.raises(LipsoundError, match=r"mute.mp4: no-sound"):
+        transcribe(tmp_path / "mute.mp4", sound=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy import signal
 
 from lipsound2.audio.track import read_track
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -103,12 +102,16 @@ def _resample(track: np.ndarray, first: int, source_rate: int, samples: int, rat
     stretch = _cut(track, first - margin * down, needed + 2 * margin * down)
     if up == down:
         return stretch[margin * down : margin * down + samples]
+    from scipy import signal  # here: it takes as long to import as all the rest together
+
     resampled = signal.resample_poly(stretch, up, down, window=_low_pass(up, down))
     return resampled[margin * up : margin * up + samples].astype(np.float32)
 
 
 @functools.lru_cache(maxsize=16)
 def _low_pass(up: int, down: int) -> np.ndarray:
+    from scipy import signal
+
     widest = max(up, down)
     return signal.firwin(2 * _TAPS * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER)).astype(np.float32)
 

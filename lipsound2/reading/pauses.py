@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 LONGEST = 30.0  # seconds a recogniser is given at once
-SHORTEST = 5.0  # seconds between two cuts, at least
+FAMILIAR = 10.0  # seconds one that learnt from sentences is used to
+SHORTEST = 2.0  # seconds between two cuts, at least
 LEVELS = 100  # levels of sound a second
 _PAUSE = 0.12  # seconds that are a pause
+_END = 0.5  # seconds between two sentences
 _SMOOTH = 0.06  # seconds of the mean over levels
 _QUIET = 0.25  # of the way from the quietest tenth of levels to the loudest
 
@@ -33,39 +35,60 @@ def levels_of(blocks: Iterable[np.ndarray], rate: int) -> np.ndarray:
     return 20 * np.log10(strength + 1e-5)
 
 
-def stretches(levels: np.ndarray, rate: float, scenes: Sequence[int] = ()) -> list[tuple[int, int]]:
+def stretches(
+    levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, sentences: bool = False
+) -> list[tuple[int, int]]:
     """Cut something long so that no stretch is longer than `LONGEST`.
 
     Args:
         levels: (n,) how much goes on, `rate` times a second: loudness, or how far lips move.
         rate: of them.
         scenes: places where another scene begins, which are cut at before any pause.
+        sentences: what is longer than `FAMILIAR` is cut wherever a sentence seems to end.
 
     Returns:
-        First level and end of every stretch; what is no longer than `LONGEST` is one.
+        First level and end of every stretch.
     """
+    sentences = sentences and len(levels) > FAMILIAR * rate
     begin, found = 0, []
-    while len(levels) - begin > LONGEST * rate:
-        cut = begin + first_cut(levels[begin : begin + int(LONGEST * rate)], rate, [each - begin for each in scenes])
-        found.append((begin, cut))
-        begin = cut
+    while cut := first_cut(levels[begin:], rate, [each - begin for each in scenes], sentences=sentences):
+        found.append((begin, begin + cut))
+        begin += cut
     return [*found, (begin, len(levels))]
 
 
-def first_cut(levels: np.ndarray, rate: float, scenes: Sequence[int] = ()) -> int:
-    """Where to cut off the first stretch of something that goes on behind `levels`; see `stretches`."""
-    least = int(SHORTEST * rate)
+def first_cut(levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, sentences: bool = False) -> int:
+    """Where to cut off the first stretch of something, at the first end of a sentence if `sentences`; 0: nowhere."""
+    longest, least = int(LONGEST * rate), int(SHORTEST * rate)
+    if len(levels) <= (2 * least if sentences else longest):
+        return 0
+    levels, more = levels[:longest], len(levels) > longest
+    pauses = [(a, b) for a, b in _pauses(levels, rate) if a + b >= 2 * least and b < len(levels)]
+    ends = [(a + b) // 2 for a, b in pauses if b - a >= _END * rate]
     inside = [each for each in scenes if least <= each < len(levels)]
+    if sentences and (ends or inside):
+        return min([*ends, *inside])
+    if not more:
+        return 0
     if inside:
         return inside[-1]
-    width = max(1, round(_SMOOTH * rate)) | 1
-    smooth = np.convolve(np.pad(levels, width // 2, mode="edge"), np.ones(width) / width, "valid")
+    if pauses:
+        a, b = max(pauses, key=lambda pause: pause[1] - pause[0])
+        return (a + b) // 2
+    # Nobody pauses: where it is quietest.
+    return least + int(np.argmin(_smooth(levels, rate)[least:]))
+
+
+def _pauses(levels: np.ndarray, rate: float) -> list[tuple[int, int]]:
+    """First level and end of every pause."""
+    smooth = _smooth(levels, rate)
     low, high = np.percentile(smooth, (10, 90))
-    quiet = smooth <= low + _QUIET * (high - low)
-    quiet[:least] = False
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8)))
-    begins, ends = edges[::2], edges[1::2]
-    if len(begins) and (ends - begins).max() >= _PAUSE * rate:
-        longest = int(np.argmax(ends - begins))
-        return int(begins[longest] + ends[longest]) // 2
-    return least + int(np.argmin(smooth[least:]))
+    quiet = np.concatenate([[False], smooth <= low + _QUIET * (high - low), [False]])
+    edges = np.flatnonzero(np.diff(quiet.astype(np.int8))).tolist()
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= _PAUSE * rate]
+
+
+def _smooth(levels: np.ndarray, rate: float) -> np.ndarray:
+    """Mean of the levels around each."""
+    width = max(1, round(_SMOOTH * rate)) | 1
+    return np.convolve(np.pad(levels, width // 2, mode="edge"), np.ones(width) / width, "valid")

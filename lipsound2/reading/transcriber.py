@@ -14,7 +14,7 @@ from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.audio.writing import Spool
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.reading.listeners import OwnListener, listener
-from lipsound2.reading.pauses import LEVELS, LONGEST, first_cut, levels_of, stretches
+from lipsound2.reading.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.recognition.readymade import RATE, Listener
 from lipsound2.scoring.metrics import to_rate
@@ -93,7 +93,7 @@ class Transcriber:
             taken: list[_Reading] = []
 
             def store(shape: tuple[int, int, int]) -> _Reading:
-                taken.append(_Reading(lambda crops: reader.hear([crops])[0]))
+                taken.append(_Reading(shape[0], lambda crops: reader.hear([crops])[0]))
                 return taken[0]
 
             log.info("%s", self._cropper(media, store=store).report)
@@ -120,7 +120,7 @@ class Transcriber:
         """
         assert self._ears is not None
         found: list[tuple[float, Hypothesis]] = []
-        cuts = stretches(levels, LEVELS, scenes)
+        cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._ears, OwnListener))
         for number, (first, end) in enumerate(cuts):
             begin = first * rate // LEVELS
             # What is left over behind the last whole level belongs to the last stretch.
@@ -135,14 +135,16 @@ class _Reading:
     """Takes the crops of one clip and has them read, stretch by stretch.
 
     Args:
+        total: crops that will come.
         read: crops (T, S, S) uint8 -> what they say.
 
     Attributes:
         found: seconds at which a stretch begins, and what was read in it.
     """
 
-    def __init__(self, read: Callable[[np.ndarray], Hypothesis]) -> None:
+    def __init__(self, total: int, read: Callable[[np.ndarray], Hypothesis]) -> None:
         self._read = read
+        self._sentences = total > FAMILIAR * PICTURE_RATE
         self._crops: list[np.ndarray] = []
         self._moves: list[float] = []  # of each crop to the next
         self._begin = 0
@@ -150,18 +152,26 @@ class _Reading:
 
     def add(self, picture: np.ndarray) -> None:
         """The next crop."""
-        if len(self._crops) == int(LONGEST * PICTURE_RATE):
-            moves = np.array([*self._moves, self._moves[-1]])
-            scenes = [first for first, _ in find_scenes(np.array(self._moves))[1:]]
-            self._say(first_cut(np.log(moves + 0.1), PICTURE_RATE, scenes))
+        if len(self._crops) > int(LONGEST * PICTURE_RATE):
+            self._say(self._next_cut())
         if self._crops:
             self._moves += differences([thumbnail(self._crops[-1]), thumbnail(picture)]).tolist()
         self._crops.append(picture)
 
     def whole(self) -> np.ndarray:
         """The end of the clip; nothing of the crops is kept."""
+        while cut := self._next_cut():
+            self._say(cut)
         self._say(len(self._crops))
         return np.empty(0, np.uint8)
+
+    def _next_cut(self) -> int:
+        """Where the first stretch of the crops that wait ends; 0: they are one."""
+        if not self._moves:
+            return 0
+        moves = np.array([*self._moves, self._moves[-1]])
+        scenes = [first for first, _ in find_scenes(np.array(self._moves))[1:]]
+        return first_cut(np.log(moves + 0.1), PICTURE_RATE, scenes, sentences=self._sentences)
 
     def _say(self, end: int) -> None:
         self.found.append((self._begin / PICTURE_RATE, self._read(np.stack(self._crops[:end]))))

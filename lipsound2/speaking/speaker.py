@@ -19,7 +19,7 @@ from lipsound2.speaking.windows import Pieces, PieceSpeaker, Windows
 from lipsound2.video.cropper import Cropper, Report
 from lipsound2.video.decode import RATE
 
-BUDGET = 1 << 28  # bytes of memory for pictures; a clip that needs more is decoded twice
+BUDGET = 1 << 27  # bytes of memory for pictures; a clip that needs more is decoded twice
 Detect = Literal["mediapipe", "dlib"]
 Choose = Literal["largest", "left", "right", "center"]
 Take = Callable[[np.ndarray], object]

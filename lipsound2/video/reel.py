@@ -26,7 +26,7 @@ class Reel:
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
-        self._memory = np.empty((0, 0, 0), np.uint8)
+        self._memory = np.empty(0, np.uint8)
 
     def parts(self, source: Source) -> Iterator[list[Picture]]:
         """The clip in runs of pictures; a run is overwritten by the next one.
@@ -47,7 +47,7 @@ class Reel:
             if len(pictures) == room:
                 yield pictures
                 pictures, last = [], None
-            pictures.append(pictures[-1] if decoded is last else decoded.copy(self._slot(len(pictures), shape, room)))
+            pictures.append(pictures[-1] if decoded is last else decoded.copy(self._slots(shape, room)[len(pictures)]))
             last = decoded
         yield pictures
 
@@ -59,10 +59,9 @@ class Reel:
                 memory = np.empty(decoded.shape, np.uint8)
             yield decoded.copy(memory)
 
-    def _slot(self, index: int, shape: tuple[int, int], room: int) -> np.ndarray:
-        """Memory for picture `index` of a part. Blocks grow by doubling; pictures copied before keep theirs."""
-        if self._memory.shape[1:] != shape or index >= len(self._memory):
-            same = self._memory.shape[1:] == shape
-            length = min(room, max(128, 2 * len(self._memory) if same else 0))
-            self._memory = np.empty((length, *shape), np.uint8)
-        return self._memory[index]
+    def _slots(self, shape: tuple[int, int], room: int) -> np.ndarray:
+        """Memory for the `room` pictures of a part. What no picture was put into costs nothing."""
+        size = room * shape[0] * shape[1]
+        if len(self._memory) < size:
+            self._memory = np.empty(size, np.uint8)
+        return self._memory[:size].reshape(room, *shape)

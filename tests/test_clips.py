@@ -1,0 +1,178 @@
+"""Many clips in one call, and what is told about those that cannot be read, before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from video_making import write_clip
+
+from lipsound2.audio.sound import write_wav
+from lipsound2.audio.writing import Spool, sound_suffixes
+from lipsound2.cli import main
+from lipsound2.clips import Clip, find_clips
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.work.each import each_clip
+
+NAMES = (".mp4", ".mkv")
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str | Path, status: int = 1) -> str:
+    """The one line a call ends with."""
+    assert main([*map(str, words)]) == status
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A video without a face."""
+    return write_clip(
+        tmp_path / "noise.mp4", [np.full((48, 64), 100 + i, np.uint8) for i in range(8)], np.arange(8) / 25
+    )
+
+
+def test_fault_E1_a_folder_given_as_a_clip_is_told(tmp_path, clip, capsys):
+    assert "--output-dir" in told(capsys, "speak", tmp_path, "-o", tmp_path / "x.wav")
+    (tmp_path / "empty").mkdir()
+    line = told(capsys, "speak", tmp_path / "empty", "--output-dir", tmp_path / "o")
+    assert "no clips in this folder" in line
+    assert "no such file" not in line
+
+
+def test_fault_H33_several_clips_for_one_file_an_address_and_standard_input_are_told(tmp_path, clip, capsys):
+    assert "--output-dir" in told(capsys, "speak", clip, clip, "-o", tmp_path / "x.wav")
+    assert "download it first" in told(capsys, "speak", "https://example.org/a.mp4", "-o", tmp_path / "x.wav")
+    assert "standard input" in told(capsys, "speak", "-", "-o", tmp_path / "x.wav")
+    assert "standard input" in told(capsys, "transcribe", "-")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "no regular file" in told(capsys, "speak", tmp_path / "pipe.mp4", "-o", tmp_path / "x.wav")
+
+
+def test_fault_E10_standard_output_is_refused_and_no_file_is_made(tmp_path, clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "-o -: speech is not written to standard output" in told(capsys, "speak", clip, "-o", "-")
+    assert not Path("-").exists()
+
+
+def test_fault_H35_a_file_whose_name_begins_with_a_dash_is_told_how_to_give(tmp_path, clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clip.rename("-dash.mp4")
+    assert "write ./-dash.mp4" in told(capsys, "speak", "-dash.mp4", "-o", "x.wav", status=2)
+
+
+def test_fault_D4_mistakes_are_told_before_torch_is_there(tmp_path, clip):
+    (tmp_path / "a.txt").write_text("no video")
+    write_wav(tmp_path / "a.wav", np.ones(1600, np.float32) / 2)
+    program = (
+        "import sys; from lipsound2.cli import main; status = main(sys.argv[1:]); "
+        "print(status, 'torch' in sys.modules, 'mediapipe' in sys.modules, 'scipy.signal' in sys.modules)"
+    )
+    out = str(tmp_path / "o.wav")
+    for words, status, message in (
+        (["speak", str(tmp_path / "noize.mp4"), "-o", out], 1, "did you mean"),
+        (["speak", str(clip)], 2, "give -o speech.wav"),
+        (["speak", str(tmp_path / "a.txt"), "-o", out], 1, "unreadable"),
+        (["speak", str(tmp_path / "a.wav"), "-o", out], 1, "no-video"),
+        (["speak", str(clip), "-o", str(clip)], 1, "noise.mp4"),
+        (["speak", str(clip), "-o", str(tmp_path / "a.txt" / "x.wav")], 1, "cannot write"),
+        (["speak", str(clip), "-o", out, "--video", str(tmp_path / "x.gif")], 1, "expected a file name that ends in"),
+        (["transcribe", str(tmp_path / "noize.mp4")], 1, "no such file"),
+    ):
+        begun = time.process_time()
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [str(status), "False", "False", "False"], done.stderr
+        assert message in done.stderr
+        assert time.process_time() - begun < 1
+
+
+def test_fault_A18_the_suffix_says_what_is_written(tmp_path, clip, capsys):
+    assert sound_suffixes() == (".wav", ".flac", ".ogg", ".mp3")
+    wave = 0.4 * np.sin(np.arange(40_000) / 5)
+    for suffix, kind in zip(sound_suffixes(), ("WAV", "FLAC", "OGG", "MP3"), strict=True):
+        with Spool(16000) as spool:
+            for block in np.array_split(wave, 7):
+                spool.add(block)
+            spool.write(tmp_path / f"x{suffix}")
+        info = soundfile.info(tmp_path / f"x{suffix}")
+        assert (info.format, info.samplerate, info.channels) == (kind, 16000, 1)
+        found, _ = soundfile.read(tmp_path / f"x{suffix}")
+        assert abs(len(found) - len(wave)) < 3000
+        assert np.abs(found).max() == pytest.approx(0.4, abs=0.05)
+    assert "ends in one of .wav, .flac, .ogg, .mp3" in told(capsys, "speak", clip, "-o", tmp_path / "x.aiff")
+
+
+def test_what_is_too_loud_is_turned_down_as_a_whole(tmp_path):
+    with Spool(16000) as spool:
+        spool.add(np.full(100, 0.5))
+        spool.add(np.full(100, -2.0))
+        spool.write(tmp_path / "a.wav")
+        with pytest.raises(LipsoundError, match="1 samples of the speech are not finite"):
+            spool.add(np.array([np.nan, 1]))
+    assert soundfile.read(tmp_path / "a.wav")[0][[0, 150]] == pytest.approx([0.25, -1], abs=1e-4)
+
+
+def test_fault_D4_folders_are_searched_and_names_are_told_apart(tmp_path):
+    for name in ("a/x.mp4", "b/x.mp4", "b/y.MP4", "b/y.mkv", "b/.hidden.mp4", "b/z.txt", "c/deep/q.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "c" / "loop").symlink_to(tmp_path)
+    found = find_clips([tmp_path], NAMES)
+    assert [clip.name for clip in found] == ["a/x", "b/x", "b/y.MP4", "b/y.mkv", "c/deep/q"]
+    assert found[2].out(Path("out"), ".wav") == Path("out/b/y.MP4.wav")
+    twice = find_clips([tmp_path / "a/x.mp4", tmp_path / "a", tmp_path / "c"], NAMES)
+    assert [clip.name for clip in twice][:1] == ["x"]
+    assert sum(clip.path.name == "x.mp4" and clip.path.parent.name == "a" for clip in twice) == 1
+    with pytest.raises(LipsoundError, match=r"would have one name, 'x.mp4'; give the folder above them"):
+        find_clips([tmp_path / "a/x.mp4", tmp_path / "b/x.mp4"], NAMES)
+    with pytest.raises(LipsoundError, match="no clips in this folder"):
+        find_clips([tmp_path / "b"], [".avi"])
+
+
+def test_fault_D4_a_bad_clip_does_not_end_the_others(capsys):
+    def work(clip: Clip) -> str:
+        if clip.name == "b":
+            raise ClipFailure("no-face", "none")
+        if clip.name == "c":
+            raise ValueError("a bug")
+        return f"{clip.name} was done"
+
+    clips = [Clip(Path(f"{name}.mp4"), name) for name in "abcd"]
+    assert each_clip(clips, work, "speak") == 1
+    shown = capsys.readouterr()
+    assert "a was done" in shown.out
+    assert "d was done" in shown.out
+    assert (
+        "done     2 of 4 clips, failed:\n         b.mp4: no-face: none\n         c.mp4: ValueError: a bug" in shown.out
+    )
+    assert each_clip(clips[:1], work, "speak") == 0
+    with pytest.raises(OSError, match="full"):
+        each_clip(clips, lambda clip: (_ for _ in ()).throw(OSError(28, "full")), "speak")
+
+
+@pytest.mark.real
+def test_fault_D4_real_clips_are_spoken_in_one_call(grid, tmp_path, capsys):
+    pytest.importorskip("mediapipe")
+    one, two = sorted((grid / "s1").glob("*.mp4"))[:2]
+    (tmp_path / "bad.mp4").write_text("no video")
+    out = tmp_path / "out"
+    words = ["speak", one, tmp_path / "bad.mp4", two, "--vocoder", "griffin-lim:2", "--format", "flac"]
+    assert main([*map(str, words), "--output-dir", str(out), "--video", str(out / "seen")]) == 1
+    shown = capsys.readouterr()
+    assert "done     2 of 3 clips, failed:" in shown.out
+    assert "speak: 100%" in shown.err
+    for clip in (one, two):
+        assert soundfile.info(out / f"{clip.stem}.flac").frames == 48000
+        assert (out / "seen" / f"{clip.stem}.mp4").stat().st_size > 1000
+    assert main(["transcribe", str(one), str(two), "--sound", "--output-dir", str(out), "--srt", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{one}\t")
+    assert len((out / f"{two.stem}.txt").read_text().split()) == 6
+    assert "-->" in (out / f"{two.stem}.srt").read_text()
