@@ -73,7 +73,8 @@ def first_cut(levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, se
     if inside:
         return inside[-1]
     if pauses:
-        a, b = max(pauses, key=lambda pause: pause[1] - pause[0])
+        # Of those that are about as long, the last: few cuts.
+        a, b = max(pauses, key=lambda pause: (round((pause[1] - pause[0]) / rate, 1), pause))
         return (a + b) // 2
     # Nobody pauses: where it is quietest.
     return least + int(np.argmin(_smooth(levels, rate)[least:]))

@@ -142,8 +142,10 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
         middle = shift + turned_centre
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
-        inside = (_complex(points) - raw_shift[:, None]) / raw_turn[:, None]
-        lip, mouth = inside[:, _UPPER_LIP].mean(-1), inside[:, MOUTH].mean(-1)
+        lip, mouth = (
+            ((_complex(points[:, part]) - raw_shift[:, None]) / raw_turn[:, None]).mean(-1)
+            for part in (_UPPER_LIP, MOUTH)
+        )
         place = smooth(lip, REST_WINDOW, scenes) + centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
         # Half the way to the middle of the mouth as seen: lips may be thick, but the jaw may be open in all key frames.
         for first, end in scenes:

@@ -210,13 +210,16 @@ class Cropper:
             raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
         scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
-        self._check_faces(tracked.flags, pictures[0].size)
+        size = pictures[0].size
+        self._check_faces(tracked.flags, size)
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
         names = sorted({*self.regions, _WATCHED})
         matrices = {name: transforms(tracked.points, REGIONS[name], scenes) for name in names}
-        lost = outside(matrices[_WATCHED], pictures[0].size) & (tracked.flags != FILLED)
-        self._check_mouths(tracked.flags, lost, pictures[0].size)
-        held = pictures if source is None or len(pictures) == frames else self._reel.again(source)
+        lost = outside(matrices[_WATCHED], size) & (tracked.flags != FILLED)
+        self._check_mouths(tracked.flags, lost, size)
+        held: Iterable[Still] = pictures
+        if source is not None and len(pictures) < frames:
+            pictures, held = [], self._reel.again(source)  # let go of those that are here
         regions, movement = self._cut(held, matrices, scenes, store)
         if landmarks is None and movement is not None and movement < STILL:
             raise ClipFailure(
@@ -224,7 +227,7 @@ class Cropper:
                 f"the mouth does not move (by {movement:.3f} of its contrast, at least {STILL} are wanted): a photo, a "
                 "mask, or a face that does not speak",
             )
-        width, height = pictures[0].size
+        width, height = size
         timeline = Timeline(0.0, frames, RATE, width, height) if source is None else source.timeline
         assert timeline is not None
         report = Report(

@@ -52,7 +52,8 @@ class Reel:
         yield pictures
 
     def again(self, source: Source) -> Iterator[Picture]:
-        """Decode once more, one picture at a time."""
+        """Decode once more, one picture at a time. A long clip's memory is given back: much is held beside it."""
+        self._memory = np.empty(0, np.uint8)
         memory = np.empty((0, 0), np.uint8)
         for decoded in source:
             if memory.shape != decoded.shape:
