@@ -85,6 +85,8 @@ def test_names_of_recognisers(tmp_path):
     assert label(str(tmp_path / "my asr"), "grid") == "my_asr+grid"
     with pytest.raises(LipsoundError, match="no experiment or pack"):
         listener("nothing")
+    with pytest.raises(LipsoundError, match="did you mean 'whisper'"):
+        listener("wisper:base")
     with pytest.raises(LipsoundError, match=r"is of the task 'regress', wanted one of 'recognise'"):
         listener("grid-s1-parallel")
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
+from lipsound2.arguments import near
 from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.reading.fusion import file_of as lm_file
@@ -156,12 +157,15 @@ def listener(
         LipsoundError: there is none of this name, its package is missing, its weights cannot be had, or it reads lips
             where sound is to be heard.
     """
+    kind, colon, rest = name.partition(":")
+    if colon and kind not in READY_MADE and not Path(name).exists():
+        known = ", ".join(f"{each}:" for each in READY_MADE)
+        raise LipsoundError(f"--asr {name}: no recogniser '{kind}:', known: {known}{near(kind, READY_MADE)}")
     if is_own(name):
         own = OwnListener(name, grammar, lm, how, ngpu)
         if own.input != SOUND and not lips:
             raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recogniser of sound")
         return own
-    kind, _, rest = name.partition(":")
     if lm is not None or (grammar and not rest):
         raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
     if how is not None and (how.bonus or how.ctc_weight < 1):

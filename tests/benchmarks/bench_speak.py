@@ -1,4 +1,4 @@
-"""`speak` on one clip: cold start to file, and warm real-time factor by part.
+"""`speak` on one clip: cold start to file and memory, one call for ten clips, and warm real-time factor by part.
 
     python tests/benchmarks/bench_speak.py CLIP [--model NAME] [--runs 5]
 
@@ -8,6 +8,8 @@ The limit is what crops alone take: decoding and the detector have to run whatev
 from __future__ import annotations
 
 import argparse
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,6 +40,19 @@ def main() -> None:
             command = ["speak", str(options.clip), "-o", f"{folder}/out.wav", "--model", options.model]
             subprocess.run([sys.executable, "-m", "lipsound2.cli", *command], check=True, stdout=subprocess.DEVNULL)
             cold.append(time.perf_counter() - started)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        copies = [Path(folder) / f"{number}{options.clip.suffix}" for number in range(10)]
+        for copy in copies:
+            shutil.copy(options.clip, copy)
+        started = time.perf_counter()
+        command = ["speak", *map(str, copies), "--output-dir", f"{folder}/out", "--model", options.model]
+        subprocess.run(
+            [sys.executable, "-m", "lipsound2.cli", *command],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        ten = time.perf_counter() - started
 
     loaded = experiment.load(options.model)
     say = vocoder("griffin-lim", loaded.task.mel)
@@ -59,7 +74,8 @@ def main() -> None:
                 parts[part].append((last - first) / seconds)
     medians = {part: statistics.median(values) for part, values in parts.items()}
     print(f"clip of {seconds:.2f} s, {options.runs} runs, {torch.get_num_threads()} threads, medians")
-    print(f"cold start to file: {statistics.median(cold):.2f} s")
+    print(f"cold start to file: {statistics.median(cold):.2f} s, {peak:.0f} MB at most")
+    print(f"ten clips in one call: {ten / 10:.2f} s a clip")
     print(f"warm real-time factor: {sum(medians.values()):.3f} " + str({k: round(v, 3) for k, v in medians.items()}))
 
 
