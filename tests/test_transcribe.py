@@ -96,7 +96,7 @@ def test_what_cannot_be_transcribed_is_one_line(tmp_path):
     with pytest.raises(LipsoundError, match="no such file"):
         transcribe(tmp_path / "nothing.wav")
     (tmp_path / "a.txt").write_text("no sound at all")
-    with pytest.raises(LipsoundError, match=r"cannot be opened.*a video or a sound file is wanted"):
+    with pytest.raises(LipsoundError, match=r"cannot be opened.*expected a video or a sound file"):
         transcribe(tmp_path / "a.txt")
 
 
