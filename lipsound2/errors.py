@@ -28,6 +28,12 @@ _NO_MEMORY = re.compile(
 _NO_THREAD = "can't start new thread"
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile: the system refused a call
 
+# Packages whose compiled part does not go with every build of another one.
+_WANTS = {
+    "torchaudio": "its wheels load beside a CUDA build of torch alone (which runs without a GPU too): "
+    "tools/torchaudio_check.sh makes an environment of its own with both, some 5 GB",
+}
+
 
 class LipsoundError(Exception):
     """A mistake of the user or of the data, told in one line: what, where, found, wanted, what to do.
@@ -102,6 +108,9 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:
-        raise LipsoundError(
-            f"the package '{module}' cannot be imported ({error}); install it with: tools/install.sh --extras {extra}"
-        ) from error
+        wants = _WANTS.get(module, "")
+        if wants and isinstance(error, OSError):
+            wants = f"it is installed, but {wants}"
+        else:
+            wants = f"install it with: tools/install.sh --extras {extra}" + (f"; {wants}" if wants else "")
+        raise LipsoundError(f"the package '{module}' cannot be imported ({error}); {wants}") from error

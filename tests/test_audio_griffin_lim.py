@@ -158,6 +158,7 @@ def test_real_mels_speak(grid: Path, name: str, floor: float) -> None:
     assert np.mean(scores) > floor
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @EVERY
 def test_cuda_equals_cpu(config: MelConfig) -> None:

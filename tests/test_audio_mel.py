@@ -169,6 +169,7 @@ def test_mels_that_differ_are_told_apart_by_key(tmp_path) -> None:
         mel_config("coarse")
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @EVERY
 def test_cuda_equals_cpu(config: MelConfig) -> None:

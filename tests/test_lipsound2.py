@@ -137,6 +137,7 @@ def test_gradients_of_the_attention_loop() -> None:
     torch.testing.assert_close(kept_less, tuple(x.detach() for x in call(*arguments)))
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_recorded_loop_gives_the_same_gradients() -> None:
     model = network(4.0, reduction=4, decoder_dropout=0.0, encoder_dropout=0.0, prenet_dropout=0.0).cuda().train()

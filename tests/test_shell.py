@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,16 @@ def test_a_stage_says_how_to_go_on(recipe):
     assert "stage 1 failed" in failed.stderr
     assert "Once what is said above is mended: ./run.sh --fail yes --stage 1" in failed.stderr
     assert "two" not in failed.stdout
+
+
+def test_fault_E13_the_marker_of_gpu_check_collects_tests():
+    """`tools/gpu_check.sh checks` passes none over, and none has the marker without a reason."""
+    using = [path for path in sorted(ROOT.glob("tests/test_*.py")) if "mark.cuda\n" in path.read_text(encoding="utf-8")]
+    assert "-m cuda tests" in (ROOT / "tools/gpu_check.sh").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    found = subprocess.run([*command, *map(str, using)], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert found.stdout.count("::") >= len(using) >= 3
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("egs/*/run.sh")), ids=lambda path: path.parent.name)

@@ -163,6 +163,16 @@ def test_bundles_are_averaged_over_each_picture(monkeypatch):
             representation(name)
 
 
+def test_a_torchaudio_beside_a_cpu_build_of_torch_is_told_what_it_wants(monkeypatch):
+    def load(name: str) -> None:
+        raise OSError("libcudart.so.13: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr("lipsound2.errors.importlib.import_module", load)
+    with pytest.raises(LipsoundError, match=r"libcudart.*it is installed, but .*tools/torchaudio_check.sh") as told:
+        representation("wavlm:WAVLM_BASE")
+    assert "--extras" not in str(told.value)
+
+
 def test_a_torchaudio_that_cannot_be_loaded_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchaudio", None)
     with pytest.raises(LipsoundError, match=r"the package 'torchaudio' cannot be imported .*--extras torchaudio"):

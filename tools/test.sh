@@ -3,7 +3,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-tools/install.sh --extras face,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,test
+tools/install.sh --extras face,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,oracle,test
 bin=${LIPSOUND2_VENV:-$root/.venv}/bin
 
 "$bin/ruff" check .

@@ -5,7 +5,7 @@
     pase:EXP                   PASE+ of an experiment of the task pase, or of a pack, such as convert-pase makes
     pase:random                the same network with random weights: the control, what its layout alone tells
     hubert:HUBERT_BASE:9       a layer of one of torchaudio's bundles (the last one without a number)
-    wav2vec2:WAV2VEC2_BASE:9   the same
+    wav2vec2:WAV2VEC2_BASE:9, wavlm:WAVLM_BASE:9   the same
 
 All of them are averaged over the time of a picture (4 frames at 100 a second, 2 at 50), the log-mel too: stacking
 would keep more of it, but then a comparison would be about that. Averaging, and not taking every fourth, keeps the time
@@ -84,7 +84,9 @@ def representation(name: str) -> Representation:
     """
     kind, _, rest = name.partition(":")
     if kind not in _KINDS:
-        raise LipsoundError(f"--target {name}: no such features; one of logmel, mfcc, pase:, hubert:, wav2vec2:")
+        raise LipsoundError(
+            f"--target {name}: no such features; one of logmel, mfcc, pase:, hubert:, wav2vec2:, wavlm:"
+        )
     return _KINDS[kind](rest)
 
 
@@ -170,4 +172,5 @@ _KINDS: dict[str, Callable[[str], Representation]] = {
     "pase": _pase,
     "hubert": lambda rest: _bundle("hubert", rest),
     "wav2vec2": lambda rest: _bundle("wav2vec2", rest),
+    "wavlm": lambda rest: _bundle("wavlm", rest),
 }

@@ -50,8 +50,8 @@ def targets(
         dir: data dir of the clips.
         dump: folder of the archives.
         target: the features: logmel, mfcc, pase:EXP (an experiment of the task pase, a pack, or published weights made
-            a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9 or wav2vec2:WAV2VEC2_BASE:9
-            (a layer of torchaudio's bundle).
+            a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9, wav2vec2:WAV2VEC2_BASE:9 or
+            wavlm:WAVLM_BASE:9 (a layer of torchaudio's bundle).
         name: of the kind, after targets-; as a rule the features' own, such as pase or pase-random.
         train: data dir whose clips the features are normalised on; as a rule DIR itself.
         surveyed: how many of its clips that is at most, evenly spread; their features are computed twice.

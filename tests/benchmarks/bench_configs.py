@@ -1,0 +1,236 @@
+"""Three updates of every configuration at full size, in its own precision, on clips that are made here.
+
+    python tests/benchmarks/bench_configs.py [egs/*/conf/*.yaml] [--ngpu 1] [--updates 3] [--batch 0]
+
+A row each, from a process of its own: precision, parameters, clips an update, frames/s and peak memory, the places of
+an update where the processor waits for a number from the device (`.item()`, `nonzero`, ...), the share of an update in
+which the GPU had nothing to do, and the loss. A configuration that fails is told; the status is then 1. --batch N takes
+N clips an update instead: a trial on a machine without a GPU.
+
+Waiting places are counted as operations on tensors of the device: each is a synchronization on a GPU. There torch's
+own counter (`set_sync_debug_mode`) is asked too; its number stands behind the sign +. Without a GPU they are no
+measure: the optimiser's step numbers, which lie on the CPU everywhere, count too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lipsound2.audio.mel import MELS, mel_spectrogram
+from lipsound2.audio.sound import encode_flac
+from lipsound2.audio.statistics import sums
+from lipsound2.config import to_mapping, write_yaml
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.tasks import load_config
+from lipsound2.training import precision
+from lipsound2.training.distributed import World
+from lipsound2.training.optimiser import Player
+from lipsound2.video.encode import encode
+
+ROOT = Path(__file__).resolve().parents[2]
+COLUMNS = ("precision", "parameters", "clips", "frames/s", "peak GiB", "waits", "GPU idle", "loss")
+PICTURES, CLIPS = 75, 12
+WAITS = re.compile(r"aten::(_local_scalar_dense|nonzero|is_nonzero|masked_select|equal|unique\w*)$")
+
+
+def make_dump(folder: Path) -> None:
+    """A data dir and a dump of noisy clips with every kind that a configuration of `egs/` names."""
+    rng = np.random.default_rng(0)
+    lengths = {f"s{1 + n % 2}-{n:02}": PICTURES for n in range(CLIPS)}
+    sounds = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in lengths.items()}
+
+    def kind(name: str, entries: Mapping[str, np.ndarray], frames: Mapping[str, int], meta: dict[str, Any]) -> None:
+        with ArchiveWriter(folder / name / "feats.ark", folder / name / "feats.scp") as archive:
+            for id in sorted(entries):
+                archive.write(id, entries[id])
+        write_table(folder / name / "utt2num_frames", {id: str(count) for id, count in frames.items()})
+        write_yaml(folder / name / "kind.yaml", meta)
+
+    for name, size in (("mouth", 96), ("face", 112)):
+        clips = {id: encode(rng.integers(0, 256, (count, size, size), np.uint8)) for id, count in lengths.items()}
+        kind(name, clips, lengths, {"size": size})
+    samples = {id: len(sound) for id, sound in sounds.items()}
+    kind("sound", {id: encode_flac(sound) for id, sound in sounds.items()}, samples, {"coding": "flac"})
+    for config in MELS.values():
+        mels = {id: mel_spectrogram(torch.from_numpy(sound), config).numpy() for id, sound in sounds.items()}
+        kind(f"mel-{config.name}", mels, {id: len(mel) for id, mel in mels.items()}, to_mapping(config))
+        with ArchiveWriter(folder / f"mel-{config.name}/cmvn.ark", folder / f"mel-{config.name}/cmvn.scp") as archive:
+            for id in sorted(mels):
+                archive.write(id, sums(mels[id]))
+    for name, width, meta in (
+        ("targets-pase", 256, {"kind": "targets"}),
+        ("targets-pase_grid", 256, {"kind": "targets"}),
+        ("features-lira", 512, {"kind": "features"}),
+    ):
+        states = {id: rng.standard_normal((count, width)).astype(np.float32) for id, count in lengths.items()}
+        kind(name, states, lengths, meta)
+    words = ["bin", "blue", "at", "f", "two", "now"]
+    text = {id: " ".join(words[n % 6 :] + words[: n % 6]) for n, id in enumerate(sorted(lengths))}
+    times = {
+        id: " ".join(f"{0.4 * n + 0.2:.2f} {0.4 * n + 0.6:.2f} {word}" for n, word in enumerate(said.split()))
+        for id, said in text.items()
+    }
+    DataDir.write(folder / "data", utt2spk={id: id[:2] for id in lengths}, text=text, word_times=times)
+    single = {id: said.split()[0] for id, said in text.items()}
+    one = {id: f"1.20 1.60 {word}" for id, word in single.items()}
+    DataDir.write(folder / "words", utt2spk={id: id[:2] for id in lengths}, text=single, word_times=one)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations whose result the processor waits for, on tensors of a device."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = device
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if WAITS.match(name) and args[0].device.type == self.device:
+            self.found[name.removeprefix("aten::")] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> str:
+    """One row of the table."""
+    device = torch.device("cuda" if ngpu else "cpu")
+    world = World(0, 1, device)
+    run = precision.settled(load_config(path), world)
+    data = DataDir(folder / ("words" if run.task.name == "classify" else "data"))
+    dataset, _ = run.task.datasets(data, data, folder)
+    clips = batch or run.train.batch_size or max(1, run.train.batch_pictures // dataset.lengths[0])
+    torch.manual_seed(0)
+    model = run.task.build().to(device)
+    player = Player(model, replace(run.train, precision=run.train.precision))
+    scaler = torch.amp.GradScaler(device.type, enabled=run.train.precision == "fp16")
+
+    def update(seed: int) -> tuple[float, int]:
+        rng = np.random.default_rng(seed)
+        drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
+        here = run.task.collate(drawn).to(device)
+        begun = time.perf_counter()
+        player.begin(run.train.lr)
+        with precision.autocast(run.train.precision, device):
+            loss = run.task.loss(player.model, here, 0.5)
+        scaler.scale(loss.total).backward()
+        player.move(loss.weight, world, scaler)
+        scaler.update()
+        if ngpu:
+            torch.cuda.synchronize()
+        losses.append(float(loss.total.detach()) / (loss.weight or 1.0))
+        return time.perf_counter() - begun, here.frames
+
+    losses: list[float] = []
+    for seed in range(updates - 1):
+        update(seed)
+    seconds, frames = update(updates)
+    waits, counted = _waits(lambda: update(updates), ngpu)
+    idle = _idle(lambda: update(updates)[0]) if ngpu else None
+    memory = torch.cuda.max_memory_allocated() if ngpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if not all(math.isfinite(value) for value in losses):
+        raise SystemExit(f"{path}: losses {losses}")
+    parameters = sum(parameter.numel() for parameter in player.parameters)
+    told = f"{sum(waits.values())}{f'+{counted}' if ngpu else ''} " + " ".join(f"{n}x{c}" for n, c in waits.items())
+    cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{frames / seconds:.0f}"]
+    cells += [f"{memory / 2**30:.2f}", told, "-" if idle is None else f"{100 * idle:.0f} %", f"{losses[-1]:.3f}"]
+    return f"| {path.parents[1].name}/{path.stem} | {' | '.join(cells)} |"
+
+
+def _waits(update: Callable[[], object], ngpu: int) -> tuple[Counter[str], int]:
+    """Operations of an update that wait, by name; and how often torch itself says that it waited."""
+    with Waits("cuda" if ngpu else "cpu") as seen:
+        update()
+    told: list[warnings.WarningMessage] = []
+    if ngpu:
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            update()
+        torch.cuda.set_sync_debug_mode("default")
+    return seen.found, sum("synchroniz" in str(each.message) for each in told)
+
+
+def _idle(update: Callable[[], float]) -> float:
+    """Share of an update in which no kernel ran."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        seconds = update()
+    spans = sorted((e.time_range.start, e.time_range.end) for e in profiler.events() if e.device_type.name == "CUDA")
+    busy, reached = 0.0, -math.inf
+    for start, end in spans:
+        busy += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return max(0.0, 1 - busy / 1e6 / seconds)
+
+
+def one_process(ngpu: int) -> None:
+    """Gradients added up and weights shared over NCCL (gloo on a CPU), by one process alone."""
+    import torch.distributed as dist
+
+    device = torch.device("cuda" if ngpu else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        backend = "nccl" if ngpu else "gloo"
+        dist.init_process_group(backend, init_method=f"file://{folder}/meet", rank=0, world_size=1)
+        values = torch.arange(8.0, device=device)
+        dist.all_reduce(values)
+        dist.broadcast(values, 0)
+        gathered = [torch.empty_like(values)]
+        dist.all_gather(gathered, values)
+        assert torch.equal(gathered[0].cpu(), torch.arange(8.0))
+        dist.destroy_process_group()
+    print(f"{backend}, one process: reduced, shared and gathered")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="*", type=Path, help="default: all of egs/")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs: 0 or 1 (default: 0)")
+    parser.add_argument("--updates", type=int, default=3, help="before anything is counted (default: 3)")
+    parser.add_argument("--batch", type=int, default=0, help="clips an update; 0: as configured (default: 0)")
+    parser.add_argument("--dump", type=Path, help="where the clips lie, or are put; default: a temporary folder")
+    parser.add_argument("--row", action="store_true", help="one configuration, without the table's head")
+    options = parser.parse_args()
+    if options.row:
+        print(measure(options.configs[0], options.dump, options.updates, options.batch, options.ngpu), flush=True)
+        return 0
+    failed = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.dump or Path(temporary)
+        if not (folder / "data").exists():
+            make_dump(folder)
+        one_process(options.ngpu)
+        print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if options.ngpu else 'CPU'}")
+        print(f"| config | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|", flush=True)
+        rest = ["--row", "--ngpu", str(options.ngpu), "--updates", str(options.updates), "--batch", str(options.batch)]
+        for config in options.configs or sorted(ROOT.glob("egs/*/conf/*.yaml")):
+            command = [sys.executable, __file__, str(config), *rest, "--dump", str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            print(done.stdout.strip() or f"| {config.parents[1].name}/{config.stem} | FAILED |", flush=True)
+            if done.returncode:
+                failed.append(config)
+                print(done.stderr.strip().splitlines()[-1:], flush=True)
+    print(f"{len(failed)} failed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
