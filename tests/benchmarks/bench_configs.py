@@ -25,7 +25,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from lipsound2.config import to_mapping, write_yaml
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.tasks import load_config
+from lipsound2.tasks.base import Adversarial
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
 from lipsound2.training.optimiser import Player
@@ -119,7 +119,10 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     clips = batch or run.train.batch_size or max(1, run.train.batch_pictures // dataset.lengths[0])
     torch.manual_seed(0)
     model = run.task.build().to(device)
-    player = Player(model, replace(run.train, precision=run.train.precision))
+    rival = run.task.critic() if isinstance(run.task, Adversarial) else None
+    critic = Player(rival.to(device), run.train) if rival is not None else None
+    player = Player(model, run.train)
+    players = [player, *([critic] if critic else [])]
     scaler = torch.amp.GradScaler(device.type, enabled=run.train.precision == "fp16")
 
     def update(seed: int) -> tuple[float, int]:
@@ -127,11 +130,18 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
         drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
         here = run.task.collate(drawn).to(device)
         begun = time.perf_counter()
-        player.begin(run.train.lr)
+        for each in players:
+            each.begin(run.train.lr)
         with precision.autocast(run.train.precision, device):
-            loss = run.task.loss(player.model, here, 0.5)
-        scaler.scale(loss.total).backward()
-        player.move(loss.weight, world, scaler)
+            if critic:
+                loss = run.task.duel(player.model, critic.model, here, 0.5)
+            else:
+                loss = run.task.loss(player.model, here, 0.5)
+        if critic and loss.critic is not None:
+            scaler.scale(loss.critic).backward(inputs=critic.parameters, retain_graph=True)
+        scaler.scale(loss.total).backward(inputs=player.parameters if critic else None)
+        for each in players:
+            each.move(loss.weight, world, scaler)
         scaler.update()
         if ngpu:
             torch.cuda.synchronize()
