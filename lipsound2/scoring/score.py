@@ -5,10 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +20,8 @@ from lipsound2.scoring.sources import REAL, Sounds, choose_ids, find_systems, lo
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.scoring.unseen import Speakers, about
 from lipsound2.stamp import Stamp
+from lipsound2.work.pool import unordered
 from lipsound2.work.spread import batches, each
-from lipsound2.work.workers import single_threaded
 
 CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
 
@@ -162,18 +159,7 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
     if nj <= 1:
         yield from map(clip, names)
         return
-    # Fresh processes: forking one that runs torch's or BLAS' threads can hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(nj, mp_context=context) as pool:
-            with single_threaded():  # processes start with the first task; they share the cores
-                tasks = [pool.submit(clip, name) for name in names]
-            for future in as_completed(tasks):
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise LipsoundError(
-            "a scoring worker was killed (out of memory?) and nothing was written; run it again, with a lower --nj"
-        ) from error
+    yield from unordered(clip, names, nj)
 
 
 def score_clip(

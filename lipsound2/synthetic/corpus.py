@@ -8,10 +8,7 @@ lips can be read from it. Every clip is a function of its name, speaker and the 
 from __future__ import annotations
 
 import functools
-import multiprocessing
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.speech import VOICES, Voice, say
 from lipsound2.synthetic.talk import film, record
+from lipsound2.work.pool import unordered
 
 SECONDS = 3.0  # of a GRID clip
 _END = 2.98  # of the last silence in GRID's alignments
@@ -151,24 +149,13 @@ def _make_all(missing: list[tuple[str, str]], make: Callable[[str, str], None], 
                 make(speaker, name)
                 bar.update()
             return
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(nj, len(missing)), mp_context=context, initializer=_quiet)
-        with pool:
-            try:
-                jobs: Iterable[Future[None]] = [pool.submit(make, speaker, name) for speaker, name in missing]
-                for job in as_completed(jobs):
-                    job.result()
-                    bar.update()
-            except BrokenProcessPool as error:
-                raise LipsoundError(
-                    "a worker was killed (out of memory?); run the same command again to go on"
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        for _ in unordered(functools.partial(_make_one, make), missing, nj):
+            bar.update()
 
 
-def _quiet() -> None:
+def _make_one(make: Callable[[str, str], None], clip: tuple[str, str]) -> None:
     cv2.setNumThreads(1)  # the workers share the cores already
+    make(*clip)
 
 
 def make_clip(root: Path, recipe: Recipe, speaker: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,8 +16,12 @@ from multiprocessing.process import BaseProcess
 from lipsound2.errors import LipsoundError
 from lipsound2.work.shards import KILLED, TIMEOUT, Failure, Shard, Worker, compute_shard, describe
 
+log = logging.getLogger(__name__)
+
 # A clip during which a worker dies is tried once more: the kernel may have killed it for memory others took.
 TRIES = 2
+# Workers in a row that die before they are ready; one may have been the kernel's victim, three are no chance.
+_STILLBORN = 3
 # One thread a worker: they share the cores, and sums do not depend on how many threads made them.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -80,6 +85,7 @@ class Workers:
         self._lost: dict[str, Failure] = dict(lost or {})
         self._finished: Counter[int] = Counter()  # shard number -> clips that were shown as finished
         self._failed: dict[int, int] = {}
+        self._stillborn = 0
 
     @property
     def busy(self) -> list[str]:
@@ -93,13 +99,23 @@ class Workers:
             LipsoundError: something no clip is to blame for: a full disk, a worker that cannot start.
         """
         self._waiting.extend(shards)
-        self._processes = [_Process(self._make_worker) for _ in range(min(self._nj, len(shards)))]
         try:
+            for _ in range(min(self._nj, len(shards))):
+                self._start()
             while self._processes:
                 self._step()
         finally:
             for process in self._processes:
                 process.end()
+
+    def _start(self) -> None:
+        """Start one more worker; where the machine starts no further process, those that run do its work."""
+        try:
+            self._processes.append(_Process(self._make_worker))
+        except OSError as error:
+            if not self._processes:
+                raise LipsoundError(f"no worker process can be started: {error.strerror or error}") from error
+            log.warning("only %d worker(s): %s", len(self._processes), error.strerror or error)
 
     def _step(self) -> None:
         """Wait for something to happen, and deal with it."""
@@ -137,7 +153,7 @@ class Workers:
         if what == "shard":
             assert process.shard is not None
             self._show(process.shard.number, len(process.shard.ids), int(rest[0]))
-        process.ready, process.shard = True, None
+        process.ready, process.shard, self._stillborn = True, None, 0
         if self._waiting:
             shard = self._waiting.popleft()
             process.give(shard, {name: self._lost[name] for name in shard.ids if name in self._lost})
@@ -168,14 +184,19 @@ class Workers:
         self._processes.remove(process)
         reason, detail = verdict
         if not process.ready:
-            raise LipsoundError(f"a worker process ended while it started: {detail}; what it wrote stands above")
+            self._stillborn += 1
+            if self._stillborn == _STILLBORN:
+                raise LipsoundError(
+                    f"a worker process ended while it started: {detail}, {_STILLBORN} times in a row; what it wrote "
+                    "stands above; if memory is short, give a lower --nj"
+                )
         if process.shard is not None:
             name = process.shard.ids[process.place]
             self._strikes[name] += 1
             if self._strikes[name] >= TRIES:
                 self._lost[name] = Failure(name, reason, f"{detail}, tried {TRIES} times")
             self._waiting.appendleft(process.shard)
-        self._processes.append(_Process(self._make_worker))
+        self._start()
 
 
 def _main(connection: Connection, make_worker: Callable[[], Worker]) -> None:
