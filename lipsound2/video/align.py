@@ -24,6 +24,7 @@ MOUTH = np.arange(48, 68)
 _LEANING = np.radians(60)  # a head leans less; more, and the picture is turned, or somebody lies down
 _UPPER_LIP = np.arange(49, 54)  # of the mouth, what the jaw moves least
 POSE_WINDOW = 9  # pictures of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
+_BLOCK = 4096  # pictures of which all landmarks are looked at together
 REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
 
 
@@ -142,10 +143,7 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
         middle = shift + turned_centre
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
-        lip, mouth = (
-            ((_complex(points[:, part]) - raw_shift[:, None]) / raw_turn[:, None]).mean(-1)
-            for part in (_UPPER_LIP, MOUTH)
-        )
+        lip, mouth = (_inside(points, part, raw_turn, raw_shift) for part in (_UPPER_LIP, MOUTH))
         place = smooth(lip, REST_WINDOW, scenes) + centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
         # Half the way to the middle of the mouth as seen: lips may be thick, but the jaw may be open in all key frames.
         for first, end in scenes:
@@ -156,6 +154,17 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
     return np.stack(
         [np.stack([step.real, -step.imag, corner.real], -1), np.stack([step.imag, step.real, corner.imag], -1)], 1
     )
+
+
+def _inside(points: np.ndarray, part: np.ndarray, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Mean (T,) complex of some landmarks as seen in the mean face; some pictures at a time, whatever the length."""
+    found = [
+        (
+            (_complex(points[at : at + _BLOCK, part]) - shift[at : at + _BLOCK, None]) / turn[at : at + _BLOCK, None]
+        ).mean(-1)
+        for at in range(0, len(points), _BLOCK)
+    ]
+    return np.concatenate(found)
 
 
 def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
