@@ -73,11 +73,11 @@ def check_file(path: Path, inputs: Iterable[Path | str] = (), suffixes: Sequence
             protected; the file system cannot take its name, or nothing can be written there.
     """
     _check_name(path)
+    target = written_to(path)
+    _check_input(path, inputs)
     if suffixes and path.suffix.lower() not in suffixes:
         known = " or ".join(suffixes) if len(suffixes) < 3 else f"one of {', '.join(suffixes)}"
         raise LipsoundError(f"{path}: expected a file name that ends in {known}, found '{path.suffix or path.name}'")
-    target = written_to(path)
-    _check_input(path, inputs)
     if target.exists() and not os.access(target, os.W_OK, effective_ids=True):
         raise LipsoundError(f"cannot write {path}: it is write-protected; choose another name, or chmod u+w it")
     _check_place(path, target.parent, target.name)

@@ -307,3 +307,14 @@ def test_fault_A2_a_data_dir_is_not_written_into_a_folder_of_something_else(tmp_
     (tmp_path / "half/text").write_text("a-1 bin\n")
     (tmp_path / "half/.made_by").write_text("lipsound2 fold\n")
     assert len(source.subset(["a-2"], tmp_path / "half")) == 1
+
+
+def test_fault_A2_a_refused_prepare_leaves_the_other_corpus_as_it_was(tmp_path):
+    for corpus in ("one", "two"):
+        (tmp_path / corpus / "ann").mkdir(parents=True)
+        (tmp_path / corpus / "ann" / f"{corpus}.mp4").write_bytes(b"x")
+    assert main(["prepare", "own", str(tmp_path / "one"), str(tmp_path / "data")]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert main(["prepare", "own", str(tmp_path / "two"), str(tmp_path / "data")]) == 1
+    after = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} <= {tmp_path / "data/.lock"}

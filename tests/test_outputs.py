@@ -14,7 +14,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
 from lipsound2.outputs import check_apart, check_file, check_folder
 
-# What each verb writes; `speak` and `transcribe` look at theirs themselves, `validate` writes nothing.
+# What each verb writes; `speak`, `transcribe` and `compare` look at theirs themselves, `validate` writes nothing.
 WRITTEN = {
     "generate": {"root"},
     "download": {"root"},
@@ -36,7 +36,6 @@ WRITTEN = {
     "decode": {"out"},
     "score": {"out"},
     "report": {"exp", "out", "publish"},
-    "compare": {"out"},
     "export": {"out"},
     "pack": {"out"},
     "ngram": {"out"},
@@ -141,6 +140,13 @@ def test_fault_H25_a_place_that_cannot_be_written_is_told_before_the_work(text, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "nowhere", "text.arpa"]
 
 
+def test_fault_A2_a_corpus_is_not_generated_into_another_one(tmp_path, capsys):
+    (tmp_path / "s1").mkdir()
+    (tmp_path / "s1/bbaf2n.mpg").write_bytes(b"mine")
+    assert "no generated corpus" in refused(capsys, "generate", tmp_path, "--clips", 1, "--speakers", 1)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".lock") == ["s1"]
+
+
 def test_fault_H25_a_folder_to_come_is_looked_at_and_not_made(tmp_path):
     check_file(tmp_path / "a/b/c.wav")
     check_folder(tmp_path / "a/b")
@@ -163,6 +169,7 @@ def test_fault_H26_a_name_as_long_as_the_file_system_takes_is_written(tmp_path, 
 def test_fault_A1_a_suffix_of_another_kind_is_refused(text, tmp_path, capsys):
     (tmp_path / "text").write_text("a-1 bin blue\n")
     assert "ends in" in refused(capsys, "ngram", text, tmp_path / "text")
+    assert "is a device" in refused(capsys, "ngram", text, "/dev/null")
     (tmp_path / "config.yaml").write_text("task: none\n")
     assert "ends in" in refused(capsys, "report", tmp_path, "--out", tmp_path / "config.yaml")
 

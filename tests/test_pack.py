@@ -70,6 +70,18 @@ def test_fault_A2_a_pack_is_not_written_into_an_experiment_or_a_data_dir(exp, tm
         assert contents(out) == before
 
 
+def test_fault_A2_a_training_does_not_go_into_a_pack_or_a_data_dir(exp, tmp_path, capsys):
+    assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/utt2spk").write_text("a-1 a\n")
+    given = [str(exp / "config.yaml"), "--train", "x", "--valid", "y", "--dump", "z"]
+    for name, what in (("out", "a pack"), ("data", "a data dir")):
+        before = contents(tmp_path / name)
+        assert main(["train", *given, "--exp", str(tmp_path / name)]) == 1
+        assert f"is {what}, which would be lost" in capsys.readouterr().err
+        assert contents(tmp_path / name) == before
+
+
 def test_a_pack_tells_the_experiment_it_was_made_of(exp, tmp_path):
     assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
     card = (tmp_path / "out" / experiment.CARD).read_text()

@@ -15,7 +15,8 @@ from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
 from lipsound2.data.checks import back_up
-from lipsound2.data.datadir import DataDir
+from lipsound2.data.datadir import DataDir, check_own
+from lipsound2.data.names import Names
 from lipsound2.data.tables import TABLES as OF_ANY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
@@ -68,13 +69,14 @@ def prepare(
     with folder_lock(data, "lipsound2 prepare"):
         split = known.protocols.get(protocol or "")
         found = known.scan(root, replace(options, lists=None) if protocol == LISTS else options)
+        source = f"lipsound2 prepare {corpus} {root.resolve()}"
+        check_own(data / "all", Names.of(found.by_id), source)  # before anything of another corpus is written over
         problems_file = data / "problems.tsv"
         print("\n".join(describe_corpus(found, known, split, problems_file)))
         write_problems(problems_file, found.problems)
         if not found.by_id:
             raise LipsoundError(f"{root}: no clip of {known.title} that can be used; see {problems_file}")
         whole = data / "all"
-        source = f"lipsound2 prepare {corpus} {root.resolve()}"
         _write_all(found, whole, corpus, known.language, source)
         if split is not None and protocol is not None:
             wanted = split.split(found, seed)

@@ -135,7 +135,7 @@ class DataDir:
                 )
         with turn(path / "utt2spk"):
             if made_by:
-                _check_own(path, speakers.names, made_by)
+                check_own(path, speakers.names, made_by)
                 write_text(path / _MADE_BY, f"{made_by}\n")
             (path / "utt2spk").unlink(missing_ok=True)
             for name in TABLES:
@@ -173,7 +173,7 @@ class DataDir:
         return DataDir.write(path, video=video, wav=wav, made_by=made_by, **part)
 
 
-def _check_own(path: Path, ids: Names, made_by: str) -> None:
+def check_own(path: Path, ids: Names, made_by: str) -> None:
     """Refuse to write a data dir over what its user may miss.
 
     Args:

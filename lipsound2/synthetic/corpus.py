@@ -76,6 +76,9 @@ def generate(
     """
     recipe = _recipe(clips, speakers, voices, looks, seed, nj)
     with folder_lock(root, "lipsound2 generate"):
+        other = min((path.name for path in root.iterdir() if path.name[0] != "."), default="")
+        if other and not (root / _NOTE).exists():
+            raise LipsoundError(f"{root}: holds '{other}' and is no generated corpus; choose a new or an empty folder")
         _agree(root / _NOTE, recipe)
         for left in root.glob("s*/.*.tmp*"):
             left.unlink()

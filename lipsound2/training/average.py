@@ -121,6 +121,8 @@ def average(
     """
     if best is not None and last is not None:
         raise LipsoundError("--best and --last exclude each other; give one")
+    if not exp.is_dir():
+        raise LipsoundError(f"{exp}: no such experiment; give the folder that training wrote")
     with folder_lock(exp, "average"):
         state = checkpoint.newest(exp / checkpoint.FOLDER)
         table = [Evaluated(**row) for row in state["table"]] if state else []

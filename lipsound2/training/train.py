@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.experiment import CARD
 from lipsound2.files import folder_lock, look_again
 from lipsound2.outputs import OutputFolder
 from lipsound2.slurm import training as slurm
@@ -89,6 +90,9 @@ def train(
     if ngpu > 1 and not distributed.launched():
         return distributed.spawn(ngpu, command)
     switch = StopSwitch(patient=distributed.launched())
+    for mark, what in (("utt2spk", "a data dir"), (CARD, "a pack")):
+        if (exp / mark).exists() and not (exp / checkpoint.FOLDER).exists():
+            raise LipsoundError(f"{exp}: is {what}, which would be lost; choose another folder for --exp")
     with distributed.join(ngpu) as world, own(exp, world):
         log.info("training %s as %s says; reading the clips of %s", exp, config, train)
         run = settled(run, world)
