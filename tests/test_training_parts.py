@@ -285,7 +285,7 @@ def test_average_takes_buffers_and_keeps_counters(tmp_path: Path) -> None:
     for wrong in ({"best": 9}, {"best": 0}, {"best": 1, "last": 1}):
         with pytest.raises(LipsoundError):
             average(tmp_path, **wrong)
-    with pytest.raises(LipsoundError, match="no evaluated weights"):
+    with pytest.raises(LipsoundError, match="no such experiment"):
         average(tmp_path / "empty")
 
 
