@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import pickle
 import re
+import struct
 import sys
 from types import ModuleType
 
@@ -33,6 +35,14 @@ _WANTS = {
     "torchaudio": "its wheels load beside a CUDA build of torch alone (which runs without a GPU too): "
     "tools/torchaudio_check.sh makes an environment of its own with both, some 5 GB",
 }
+
+
+# What torch raises on a file that is none of its own, or damaged. Some trouble of the machine is among it: ask
+# `machine_trouble` first.
+UNREADABLE = (
+    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, EOFError),
+    *(pickle.UnpicklingError, struct.error),
+)
 
 
 class LipsoundError(Exception):

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import socket
 import stat
 import time
@@ -96,7 +97,7 @@ def written_to(path: Path) -> Path:
 
 
 def sweep(folder: Path | str) -> None:
-    """Remove the temporary files in a folder that killed processes left: those of this machine that no longer run.
+    """Remove what killed processes left in a folder, temporary files and folders: of this machine, if they are gone.
 
     A process of another machine cannot be asked; its file goes when nothing was written to it for a week.
     """
@@ -105,7 +106,10 @@ def sweep(folder: Path | str) -> None:
         # Names of earlier versions have no host.
         found = re.search(r"\.(\d+)(?:-([0-9a-f]{8}))?\.tmp", path.name)
         if found and (_forgotten(path) if found[2] not in (None, here) else not _alive(int(found[1]))):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _here() -> str:

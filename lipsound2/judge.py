@@ -20,7 +20,7 @@ from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.score import SUMMARY
 from lipsound2.scoring.score import score as score_speech
-from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav
+from lipsound2.scoring.sources import Sounds, choose_ids, find_systems, read_wav, wav_of
 from lipsound2.scoring.text import TextScores, score_texts
 from lipsound2.scoring.text_folders import FOLDER
 from lipsound2.scoring.text_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
@@ -265,9 +265,7 @@ class MakeEars:
             unreadable = []
             for system, name in wanted:
                 try:
-                    sounds.append(
-                        (name, true[name] if system == REAL else read_wav(self.places[system] / f"{name}.wav"))
-                    )
+                    sounds.append((name, true[name] if system == REAL else read_wav(wav_of(self.places[system], name))))
                 except ClipFailure as failure:
                     unreadable.append(f"{name}: {failure}")
             return wanted[0][0], hear_all(who, sounds), unreadable

@@ -32,6 +32,7 @@ _ADVICE = {
     errno.EAGAIN: "the machine starts no further process; end some, or raise the limit (ulimit -u)",
 }
 _LONGEST = 500  # characters of a path in a message
+_LINE = 4000  # characters of a message
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile
 
 
@@ -55,7 +56,8 @@ def told(error: BaseException) -> str:
 
 def plain(text: str) -> str:
     """A text of one line for the terminal: marks that steer it, or that nobody can see, are shown as escapes."""
-    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+    shown = text if len(text) <= _LINE else f"{text[: _LINE // 2]} ... {text[-_LINE // 2 :]}"
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in shown)
 
 
 def _of_file(error: OSError) -> str:

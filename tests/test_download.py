@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +21,9 @@ import pytest
 from lipsound2.corpora import fetch as fetch_module
 from lipsound2.corpora.download import download
 from lipsound2.corpora.fetch import RemoteFile, fetch
+from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.errors import LipsoundError
+from lipsound2.files import temporary_of
 
 RANDOM = np.random.default_rng(0).bytes(200_000)
 
@@ -241,3 +246,77 @@ def test_a_damaged_archive_is_not_half_unpacked(record: Record, tmp_path: Path) 
     with pytest.raises(LipsoundError, match="not a whole zip"):
         download("grid", tmp_path, address=record.address, speakers=("s1",))
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "s1.zip"]
+
+
+@pytest.mark.parametrize("lying", ["cut", "other", "longer"])
+def test_fault_C5_a_zip_that_lies_there_and_is_not_whole_is_fetched_again(
+    record: Record, tmp_path: Path, lying: str
+) -> None:
+    fill(record)
+    whole = record.content["s1.zip"]
+    wrong = {"cut": whole[: len(whole) // 2], "other": bytes(len(whole)), "longer": whole + b"more"}
+    (tmp_path / "s1.zip").write_bytes(wrong[lying])
+    download("grid", tmp_path, address=record.address, files=("s1.zip",))
+    assert (tmp_path / "s1" / "bbaf2n.mpg").read_bytes() == RANDOM
+    (tmp_path / "s2.zip").write_bytes(record.content["s2.zip"][:50])
+    download("grid", tmp_path, address=record.address, files=("s2.zip",), unpack=False)
+    assert (tmp_path / "s2.zip").read_bytes() == record.content["s2.zip"]
+
+
+def test_fault_C5_what_a_killed_run_was_unpacking_is_swept(record: Record, tmp_path: Path) -> None:
+    fill(record)
+    killed = temporary_of(tmp_path / "s1").name.replace(f".{os.getpid()}-", ".999999999-")
+    (tmp_path / killed / "s1").mkdir(parents=True)
+    (tmp_path / killed / "s1" / "half.mpg").write_bytes(b"half")
+    download("grid", tmp_path, address=record.address, files=("s1.zip",))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "s1"]
+
+
+def test_fault_C5_a_server_that_sends_more_than_it_promised_is_cut_off(record: Record, tmp_path: Path) -> None:
+    record.content["a.bin"] = RANDOM
+    promised = record.remote("a.bin")
+    record.content["a.bin"] = RANDOM * 5
+    with pytest.raises(LipsoundError, match="sends more than the 200,000 bytes that were promised"):
+        fetch(promised, tmp_path / "a.bin", sleep=no_wait)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("listing", "told"),
+    [
+        ('{"files": [{"key": "s1.zip", "size": 1e400, "checksum": "md5:0"}]}', "expected a number"),
+        ('{"files": [{"key": "s1.zip", "size": "x", "checksum": "md5:0"}]}', "size: expected int"),
+        ('{"files": [{"key": "s1.zip", "size": -4, "checksum": "md5:0"}]}', "size of 0 or more, found -4"),
+        ('{"files": [{"key": ["a"], "checksum": "md5:0"}]}', "key: expected str"),
+        ('{"files": [{"key": "s1.zip", "checksum": 5}]}', "checksum: expected str"),
+        ('{"files": [{"key": "s1.zip", "checksum": "md5:0", "links": ["a"]}]}', "links: expected 'key: value'"),
+        ('{"files": [{"key": "s1.zip", "checksum": "md5:0", "links": {"self": "http://[::1"}}]}', "no address"),
+        ('{"files": [{"key": "s1.zip", "checksum": "md5:0", "links": {"self": "http://\\u0394/"}}]}', "http"),
+        ('{"files": [{"key": "s1.zip", "checksum": "md5:0", "links": {"self": "file:///etc"}}]}', "only http and"),
+        ('{"files": 7}', "files: expected a list"),
+        ("[" * 100_000, "brackets"),
+        ("\ud800", "expected UTF-8"),
+        ("null", "expected 'key: value'"),
+    ],
+)  # fmt: skip
+def test_fault_C5_a_hostile_record_is_one_line(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listing: str, told: str
+) -> None:
+    monkeypatch.setattr(Record, "listing", lambda self: listing.encode("utf-8", "surrogatepass"))
+    monkeypatch.setattr(fetch_module.time, "sleep", no_wait)
+    with pytest.raises(LipsoundError, match=told):
+        download("grid", tmp_path, address=record.address, files=("s1.zip",))
+
+
+def test_fault_C5_archives_that_swell_or_are_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(100_000_000))
+    with pytest.raises(LipsoundError, match="would become 100,000,000, more than any corpus"):
+        unpack_zip(path, tmp_path)
+    content = bytearray(packed({"a/x": RANDOM[:2000]}))
+    for place in range(0, len(content), 3):
+        (tmp_path / "flip.zip").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        with contextlib.suppress(LipsoundError):
+            shutil.rmtree(unpack_zip(tmp_path / "flip.zip", tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bomb.zip", "flip.zip"]

@@ -472,7 +472,7 @@ def test_texts_are_normalised_as_a_recogniser_learns_them(tmp_path):
     [
         (b"", "words", "expected one sentence a line, found none"),
         (b" \n\n", "words", "expected one sentence a line, found none"),
-        (b"a\nb \xff\n", "words", ":2: expected UTF-8 text, found b'b \\xff\\n'"),
+        (b"a\nb \xff\n", "words", ":2: expected UTF-8 text, found b'b \\xff'"),
         (b"a\nb <s> c\n", "words", ":2: expected words, found '<s>', which the model needs for itself; remove it"),
         (b"a </s>\n", "characters", ":1: expected words, found '</s>'"),
         (b"<unk>\n", "words", ":1: expected words, found '<unk>'"),
@@ -490,7 +490,7 @@ def test_texts_that_cannot_be_used(tmp_path, text, unit, message):
 
 
 def test_texts_that_are_not_there(tmp_path):
-    with pytest.raises(LipsoundError, match=r"nowhere\.txt: No such file"):
+    with pytest.raises(LipsoundError, match=r"nowhere\.txt: no such file"):
         list(read_sentences(tmp_path / "nowhere.txt"))
     with pytest.raises(LipsoundError, match="not a data dir"):
         list(read_sentences(tmp_path))

@@ -33,6 +33,7 @@ from lipsound2.tasks import find
 from lipsound2.training import checkpoint
 from lipsound2.training.monitor import Curves
 from lipsound2.training.options import TrainConfig
+from lipsound2.work.shards import Shard
 
 
 def written(folder: Path, content: str | bytes, name: str = "file") -> Path:
@@ -98,7 +99,8 @@ def test_fault_F5_an_index_with_odd_bytes_is_told(tmp_path, row):
         ("a: !!bool x", "'x' is no bool"),
         ("a: !!python/object/apply:os.system [ls]", ":1: not a YAML file: could not determine a constructor"),
         ("a: " + "9" * 5000, "is no int"),
-        ("a: " + "[" * 20000, "more than 30 levels"),
+        ("a: " + "[" * 20000, "more than 200 brackets"),
+        ("a: " + "[" * 40 + "]" * 40, "more than 30 levels"),
         ("a: 1\nb: 2\na: 3", ":3: not a YAML file: the key 'a' twice"),
         ("a: {b: 1, b: 2}", "the key 'b' twice"),
         ("a: &a [*a]", "an alias of what it is part of"),
@@ -313,3 +315,11 @@ def test_fault_F5_what_synthesis_noted_is_text(tmp_path):
     written(tmp_path, 'data: "a\\0b"\n', "origin.yaml")
     with pytest.raises(LipsoundError, match="zero byte"):
         read_origin(tmp_path)
+
+
+def test_fault_F7_sizes_of_what_is_no_file_of_the_shard_are_not_believed(tmp_path):
+    (tmp_path / "mel/shards").mkdir(parents=True)
+    for name in ("a/b", "..", "", "/etc/passwd"):
+        head = {"hash": "h", "failures": [], "sizes": {name: 1}}
+        written(tmp_path / "mel/shards", json.dumps(head) + "\n{}", "00000.done")
+        assert Shard(tmp_path, 0, ("a",), {"mel": {}}, {"mel": "h"}).failures() is None

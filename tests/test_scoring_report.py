@@ -683,3 +683,19 @@ def test_fault_F6_curves_that_were_cut_are_drawn_as_far_as_they_go(tmp_path: Pat
     ):
         path.write_text(content)
         assert read_curves(path).items() >= wanted.items()
+
+
+def test_fault_E11_H34_score_sees_wav_files_whatever_the_case_and_tells_what_one_side_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 24000)
+    for name in ("ref/s1-a.WAV", "ref/s1-b.wav", "ref/sub/s1-x.WAV", "hyp/s1-a.wav", "hyp/s1-b.Wav", "hyp/s1-z.WAV"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, noise, 16000, format="WAV")
+    with caplog.at_level("WARNING"):
+        score(tmp_path / "ref", tmp_path / "hyp", out=tmp_path / "out", nj=1, resamples=50)
+    rows = {row.id: row.scores for row in read_clips(tmp_path / "out/clips.tsv")}
+    assert sorted(rows) == ["s1-a", "s1-b"]
+    assert not any(scores.failures for scores in rows.values())
+    assert "1 clips are not among those scored, 's1-z' first" in caplog.text
+    assert "1 wav files in its subfolders are not looked at" in caplog.text

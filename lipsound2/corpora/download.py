@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urljoin
 
-from lipsound2.corpora.fetch import BROKEN, RemoteFile, fetch, open_url
+from lipsound2.corpora.fetch import BROKEN, RemoteFile, fetch, matches, open_url
 from lipsound2.corpora.grid import SPEAKERS
 from lipsound2.corpora.unpack import unpack_zip
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.shapes import checked
+from lipsound2.data.texts import text_of
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.outputs import OutputFolder
 
 RECORDS = {"grid": "https://zenodo.org/api/records/3625687"}  # Cooke et al. 2006, CC BY 4.0
 ALIGNMENTS = "alignments.zip"
+_LONGEST = 1 << 24  # bytes of a record
 
 
 def download(
@@ -77,36 +83,60 @@ def _is_there(root: Path, name: str, unpack: bool) -> bool:
     """Whether a file was fetched, or was fetched and unpacked: both appear only when whole."""
     if unpack and name.endswith(".zip"):
         return (root / Path(name).stem).is_dir()
-    return (root / name).exists()
+    path = root / name
+    return path.exists() and (path.suffix != ".zip" or zipfile.is_zipfile(path))
 
 
 def _read_record(address: str) -> dict[str, RemoteFile]:
     """The files of a Zenodo record, from its JSON."""
     try:
         with open_url(address) as answer:
-            content = json.loads(answer.read())
+            content = answer.read(_LONGEST + 1)
     except BROKEN as error:
         raise LipsoundError(
             f"{address}: cannot be reached ({error}); try later, or give a mirror's --address"
         ) from error
-    except ValueError as error:
-        raise LipsoundError(f"{address}: not the JSON of a record ({error})") from error
+    if len(content) > _LONGEST:
+        raise LipsoundError(f"{address}: a record of more than {_LONGEST:,} bytes is none")
+    where = f"{address}: not the JSON of a record"
+    record: _Record = checked(parse_json(text_of(content, address, "give a mirror's --address"), where), _Record, where)
+    return {entry.key: _remote(entry, address) for entry in record.files}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file of a record."""
+
+    key: str
+    checksum: str
+    size: int | None = None
+    links: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record, as far as it is read."""
+
+    files: list[_Entry]
+
+
+def _remote(entry: _Entry, address: str) -> RemoteFile:
+    links = entry.links or {}
+    link = links.get("content") or links.get("self") or f"{address.rstrip('/')}/files/{entry.key}/content"
+    if entry.size is not None and entry.size < 0:
+        raise LipsoundError(f"{address}: '{entry.key}': expected a size of 0 or more, found {entry.size}")
     try:
-        return {entry["key"]: _remote(entry, address) for entry in content["files"]}
-    except (KeyError, TypeError) as error:
-        raise LipsoundError(f"{address}: the record lists no files with key, checksum and link ({error!r})") from error
-
-
-def _remote(entry: dict[str, Any], address: str) -> RemoteFile:
-    links = entry.get("links") or {}
-    link = links.get("content") or links.get("self") or f"{address.rstrip('/')}/files/{entry['key']}/content"
-    size = entry.get("size")
-    return RemoteFile(entry["key"], urljoin(address, link), None if size is None else int(size), entry["checksum"])
+        return RemoteFile(entry.key, urljoin(address, link), entry.size, entry.checksum)
+    except ValueError as error:
+        raise LipsoundError(f"{address}: '{entry.key}': no address: {link!a}") from error
 
 
 def _take(remote: RemoteFile, root: Path, unpack: bool, keep: bool) -> None:
     """Fetch one file and unpack it."""
     path = root / remote.name
+    if path.exists() and not matches(remote, path):
+        # Copied there by hand and cut, or of another version: what fits of it is kept, the rest fetched.
+        path.replace(path.with_name(f"{path.name}.part"))
     if not path.exists():
         fetch(remote, path)
     if unpack and path.suffix == ".zip":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import re
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +25,8 @@ _BLOCK = 1 << 20
 _TIMEOUT = 60.0  # seconds without a byte
 _TRIES = 6  # in a row without a single new byte
 _ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
-BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+_MOST = 1 << 40  # bytes of a file whose size nobody promised
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,31 @@ def open_url(url: str, start: int = 0) -> Any:
     Raises:
         LipsoundError: not http or https, or the server refuses for good (4xx).
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise LipsoundError(f"{url}: only http and https addresses are fetched")
-    request = urllib.request.Request(url, headers={"User-Agent": f"lipsound2/{lipsound2.__version__}"})  # noqa: S310
-    if start:
-        request.add_header("Range", f"bytes={start}-")
     try:
-        return urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - the scheme is checked above
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise LipsoundError(f"{url}: only http and https addresses are fetched")
+        request = urllib.request.Request(url, headers={"User-Agent": f"lipsound2/{lipsound2.__version__}"})  # noqa: S310
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+        return _opener().open(request, timeout=_TIMEOUT)
+    except ValueError as error:  # UnicodeError among them
+        raise LipsoundError(f"{url!a}: no address that can be fetched ({error})") from error
     except urllib.error.HTTPError as error:
         if 400 <= error.code < 500 and error.code not in (408, 416, 429):
             raise LipsoundError(f"{url}: the server answers {error.code} {error.reason}") from error
         raise
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Opens http and https; a server that sends on to a file, or to anything else, is refused."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        *(urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPDefaultErrorHandler),
+        *(urllib.request.HTTPRedirectHandler, urllib.request.HTTPErrorProcessor),
+        *(urllib.request.HTTPHandler, urllib.request.HTTPSHandler),
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def fetch(remote: RemoteFile, path: Path, wait: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -79,7 +96,7 @@ def fetch(remote: RemoteFile, path: Path, wait: float = 2.0, sleep: Callable[[fl
     while True:
         resumed = part.exists() and part.stat().st_size > 0
         _transfer(remote, part, wait, sleep)
-        if _matches(remote, part):
+        if matches(remote, part):
             part.replace(path)
             sync_folder(path.parent)
             return
@@ -125,14 +142,20 @@ def _store(remote: RemoteFile, answer: Any, part: Path, have: int) -> bool:
     """Write an answer behind what is here; whether it came to its end. A server without ranges sends all again."""
     goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
     start = have if goes_on else 0
-    length = answer.headers.get("Content-Length")
-    total = start + int(length) if length else remote.size
+    length = answer.headers.get("Content-Length", "")
+    total = start + int(length) if re.fullmatch(r"[0-9]{1,15}", length) else remote.size
     try:
         with (
             part.open("ab" if goes_on else "wb") as file,
             tqdm(desc=remote.name, total=total, initial=start, unit="B", unit_scale=True) as bar,
         ):
-            _copy(answer, file, bar)
+            _copy(answer, file, bar, (remote.size or total or _MOST) - start)
+    except _TooMuch as error:
+        part.unlink()
+        raise LipsoundError(
+            f"{remote.url}: the server sends more than the {remote.size or total or _MOST:,} bytes that were promised; "
+            "what came was thrown away"
+        ) from error
     except OSError as error:
         if isinstance(error, BROKEN):
             raise
@@ -140,14 +163,25 @@ def _store(remote: RemoteFile, answer: Any, part: Path, have: int) -> bool:
     return total is None or part.stat().st_size >= total
 
 
-def _copy(answer: Any, file: IO[bytes], bar: tqdm[Any]) -> None:
+class _TooMuch(Exception):  # noqa: N818 - what the server does
+    """More came than was promised."""
+
+
+def _copy(answer: Any, file: IO[bytes], bar: tqdm[Any], most: int) -> None:
     while block := answer.read1(_BLOCK):
+        most -= len(block)
+        if most < 0:
+            raise _TooMuch
         file.write(block)
         bar.update(len(block))
 
 
-def _matches(remote: RemoteFile, part: Path) -> bool:
-    """Whether size and checksum are the promised ones."""
+def matches(remote: RemoteFile, part: Path) -> bool:
+    """Whether a file's size and checksum are the promised ones.
+
+    Raises:
+        LipsoundError: a kind of checksum that is not known.
+    """
     algorithm, _, wanted = remote.checksum.partition(":")
     if algorithm not in _ALGORITHMS:
         raise LipsoundError(f"{remote.name}: unknown kind of checksum '{remote.checksum}'")

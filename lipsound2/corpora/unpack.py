@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from lipsound2.errors import LipsoundError
+from lipsound2.files import sweep, temporary_of
 
+_SWELLS, _SMALL = 100, 1 << 26  # what is unpacked is at most so many times as large, and 64 MB
+# What zipfile raises on damaged archives, and on those with a password or packed by what Python cannot read.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(NotImplementedError, RuntimeError, ValueError, OverflowError, KeyError, IndexError),
+)
 _JUNK = ("__MACOSX", ".DS_Store")
 
 
@@ -31,13 +40,17 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{archive.stem}.{os.getpid()}.unpack"
+    sweep(folder)
+    temporary = temporary_of(target)
     try:
         with zipfile.ZipFile(archive) as file:
             members = [m for m in file.infolist() if not any(part in _JUNK for part in PurePosixPath(m.filename).parts)]
             for member in members:
                 _check(archive, member)
             size = sum(member.file_size for member in members)
+            if size > _SWELLS * archive.stat().st_size + _SMALL:
+                have = f"{archive}: its {archive.stat().st_size:,} bytes"
+                raise LipsoundError(f"{have} would become {size:,}, more than any corpus does; nothing was unpacked")
             free = shutil.disk_usage(folder).free
             if size > free:
                 raise LipsoundError(
@@ -49,7 +62,7 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         inner = temporary / archive.stem
         alone = [path.name for path in temporary.iterdir()] == [archive.stem] and inner.is_dir()
         (inner if alone else temporary).rename(target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise LipsoundError(f"{archive}: not a whole zip file ({error}); fetch it again") from error
     except OSError as error:
         raise LipsoundError(f"cannot unpack {archive} to {target}: {error.strerror or error}") from error
@@ -62,7 +75,7 @@ def _check(archive: Path, member: zipfile.ZipInfo) -> None:
     """Refuse a member that would not stay below the folder it is unpacked to."""
     name = member.filename.replace("\\", "/")
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise LipsoundError(f"{archive}: the member '{member.filename}' would leave its folder; nothing was unpacked")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise LipsoundError(f"{archive}: the member '{member.filename}' is a link; nothing was unpacked")

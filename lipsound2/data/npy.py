@@ -13,10 +13,11 @@ from lipsound2.errors import LipsoundError
 MAGIC = b"\x93NUMPY"
 _HEADS = {1: 10, 2: 12, 3: 12}  # major version -> bytes before the header's text
 _LONGEST = 1 << 12  # bytes of a header's text
+_SIZE = re.compile(r"[0-9]{1,18}")
 _FIELD = {
     "descr": re.compile(r"'descr'\s*:\s*'([<>|=]?[biufcSUmM]\d{1,9}(?:\[\d{0,9}[a-zA-Z]{1,2}\])?)'"),
     "fortran_order": re.compile(r"'fortran_order'\s*:\s*(True|False)"),
-    "shape": re.compile(r"'shape'\s*:\s*\(((?:\s*\d{1,18}L?\s*,?)*)\s*\)"),
+    "shape": re.compile(r"'shape'\s*:\s*\(([0-9L, ]{0,800})\)"),
 }
 
 
@@ -45,7 +46,10 @@ def parse_npy(body: np.ndarray) -> np.ndarray:
         dtype = np.dtype(found["descr"][0])
     except TypeError as error:
         raise ValueError(f"no type of NumPy's: {found['descr'][0]!r}") from error
-    shape = [int(size.rstrip("L")) for size in re.split(r"[\s,]+", found["shape"][0]) if size]
+    sizes = [size.removesuffix("L") for size in re.split(r"[ ,]+", found["shape"][0]) if size]
+    if not all(_SIZE.fullmatch(size) for size in sizes):
+        raise ValueError(f"expected a shape, found {found['shape'][0][:80]!r}")
+    shape = list(map(int, sizes))
     count = math.prod(shape)
     have = len(body) - start - length
     if not dtype.itemsize or count * dtype.itemsize > have or len(shape) > 32:

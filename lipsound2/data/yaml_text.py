@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import yaml
@@ -10,6 +12,8 @@ from lipsound2.errors import LipsoundError
 
 _LONGEST = 8 << 20  # characters
 _DEEPEST = 30  # collections in each other
+_OPEN = 200  # brackets that are not closed yet, those in texts among them
+_BRACKETS = re.compile(r"[\[\]{}]")
 _MOST = 1_000_000  # values, those that an alias repeats counted each time
 _SHOWN = 60
 
@@ -22,6 +26,10 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     if len(text) > _LONGEST:
         raise LipsoundError(f"{where}: {len(text):,} characters are too many for a YAML file (at most {_LONGEST:,})")
+    # The loader takes quadratic time on brackets that nothing closes.
+    open_now = itertools.accumulate(1 if mark in "[{" else -1 for mark in _BRACKETS.findall(text))
+    if max(open_now, default=0) > _OPEN:
+        raise LipsoundError(f"{where}: not a YAML file: more than {_OPEN} brackets in each other")
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe one
     except yaml.MarkedYAMLError as error:

@@ -14,7 +14,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from lipsound2.config import write_yaml
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.experiment import CARD, CONFIG, WEIGHTS
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
@@ -80,7 +80,9 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
         named = re.search(r"GLOBAL (\S+)", str(error))
         why = f"it names '{named[1]}', which is code" if named else "it is no file of torch's, or holds code"
         raise LipsoundError(f"{refused}: {why}; nothing in it was run") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except UNREADABLE as error:
+        if machine_trouble(error):
+            raise
         raise LipsoundError(f"{file}: torch cannot read it ({_first_line(error)}); fetch it again") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
 from lipsound2.outputs import Output
 from lipsound2.recognition.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
@@ -125,17 +126,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             raise LipsoundError(f"{folder}: expected a table 'text', found a data dir without one")
         yield from ((f"{folder / 'text'}: {id}", text) for id, text in table.items())
         return
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                where = f"{path}:{number}"
-                try:
-                    # Some editors put a mark before the first word, which is not part of it.
-                    yield where, line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise LipsoundError(f"{where}: expected UTF-8 text, found {line[:80]!r}") from error
-    except OSError as error:
-        raise LipsoundError(f"{path}: {error.strerror or error}") from error
+    for number, line in read_lines(path):
+        yield f"{path}:{number}", line
 
 
 def estimate(sentences: Iterable[Sequence[str]], order: int = 3, prune: Sequence[int] = (0,)) -> LanguageModel:

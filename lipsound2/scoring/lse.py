@@ -10,7 +10,6 @@ compared within a table, with those of the true sound and of the mismatched cont
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
 from lipsound2.scoring.ears import Asked, Ear
 from lipsound2.scoring.metrics import PICTURE, RATE
 from lipsound2.scoring.syncnet import CEPSTRA, FRAMES, PICTURES, SIDE, SyncNet
@@ -84,7 +83,9 @@ def load(path: Path) -> SyncNet:
         network.load_state_dict({**counted, **state})
     except OSError as error:
         raise LipsoundError(f"{wanted}; cannot be read: {error.strerror or error}") from error
-    except (RuntimeError, TypeError, AttributeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
+        if machine_trouble(error):
+            raise
         told = " ".join(str(error).split())
         raise LipsoundError(f"{wanted}; found something else ({told[:160]})") from error
     return network.eval()

@@ -25,7 +25,7 @@ from lipsound2.scoring.pictures import Sheet
 from lipsound2.scoring.results import provenance, result
 from lipsound2.scoring.results import publish as publish_rows
 from lipsound2.scoring.score import CLIPS, SUMMARY
-from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids
+from lipsound2.scoring.sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
 from lipsound2.scoring.summary import Row, read_clips, read_scores
 from lipsound2.scoring.text_folders import FOLDER, read_texts
 from lipsound2.scoring.view import ClipView, Report, SetView
@@ -269,7 +269,7 @@ class _Material:
 
     def _sound(self, name: str, clip: str) -> np.ndarray:
         if name != "true":
-            return read_wav(self._wav / name / f"{clip}.wav")
+            return read_wav(wav_of(self._wav / name, clip))
         if self._true is None or clip not in self._true:
             raise ClipFailure("missing", f"{clip} has no true sound")
         return self._true[clip]

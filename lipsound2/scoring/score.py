@@ -16,7 +16,17 @@ from lipsound2.files import folder_lock, write_text
 from lipsound2.scoring import bootstrap
 from lipsound2.scoring.ears import Asked, asked, further, listen, rule, versions
 from lipsound2.scoring.metrics import METRICS, ClipScores, measure
-from lipsound2.scoring.sources import REAL, Sounds, choose_ids, find_systems, locate, read_origin, read_wav
+from lipsound2.scoring.sources import (
+    REAL,
+    Sounds,
+    choose_ids,
+    find_systems,
+    locate,
+    read_origin,
+    read_wav,
+    tell_one_sided,
+    wav_of,
+)
 from lipsound2.scoring.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.scoring.unseen import Speakers, about
 from lipsound2.stamp import Stamp
@@ -65,6 +75,7 @@ def score(
     out = out or hyp / "scores"
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    tell_one_sided(reference, systems, names)
     data = ids or locate(read_origin(hyp).get("data"), hyp)
     unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
     wanted = asked(also, data, ref.parent / "landmarks" if reference.is_archive else None)
@@ -180,7 +191,7 @@ def score_clip(
     scores = {}
     for system, folder in systems.items():
         try:
-            speech = read_wav(folder / f"{name}.wav")
+            speech = read_wav(wav_of(folder, name))
         except ClipFailure as failure:
             scores[system] = ClipScores.floor(failure.reason, every)
             continue

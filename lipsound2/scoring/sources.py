@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.scoring.metrics import to_rate
 
 # The systems of `synthesis.py`, in the order of tables, and what a reader is told about each.
+log = logging.getLogger(__name__)
+
+_WAV = (".wav", ".WAV", ".Wav")
 _ORIGIN = frozenset({"data", "dump", "input", "target", "vocoder"})  # text in origin.yaml
 REAL = "real"  # the true sound, where it is judged as the systems are
 SYSTEMS = {
@@ -66,7 +70,7 @@ class Sounds:
         if name not in self._known:
             raise ClipFailure("no-reference", f"{name} is not in {self.path}")
         if self._archive is None:
-            return read_wav(self.path / f"{name}.wav")
+            return read_wav(wav_of(self.path, name))
         from lipsound2.audio.sound import decode_flac
 
         return decode_flac(np.asarray(self._archive[name]))
@@ -95,7 +99,35 @@ def read_wav(path: Path | str) -> np.ndarray:
 
 def wav_ids(folder: Path) -> list[str]:
     """Clip ids of the wav files in a folder, sorted by bytes."""
-    return sorted(path.stem for path in folder.glob("*.wav") if not path.name.startswith("."))
+    if not folder.is_dir():
+        return []
+    return sorted({path.stem for path in folder.iterdir() if path.suffix in _WAV and not path.name.startswith(".")})
+
+
+def wav_of(folder: Path, name: str) -> Path:
+    """The wav file of a clip, whatever the case of its suffix; where there is none, the one that should be there."""
+    paths = [folder / f"{name}{suffix}" for suffix in _WAV]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def tell_one_sided(reference: Sounds, systems: Mapping[str, Path], names: Collection[str]) -> None:
+    """Tell which clips only one side has: they are not scored, or count as missing."""
+    wanted = frozenset(names)
+    told = []
+    for folder in systems.values():
+        spoken = frozenset(wav_ids(folder))
+        if extra := spoken - wanted:
+            told.append(f"{folder}: {len(extra)} clips are not among those scored, '{min(extra)}' first")
+        if missing := wanted - spoken:
+            told.append(f"{folder}: {len(missing)} of {len(wanted)} clips are missing, '{min(missing)}' first")
+    if unknown := wanted - frozenset(reference.ids):
+        told.append(f"{reference.path}: {len(unknown)} clips have no true sound, '{min(unknown)}' first")
+    if not reference.is_archive:
+        deeper = [path for folder in reference.path.iterdir() if folder.is_dir() for path in folder.iterdir()]
+        if below := [path for path in deeper if path.suffix in _WAV]:
+            told.append(f"{reference.path}: {len(below)} wav files in its subfolders are not looked at")
+    for sentence in told:
+        log.warning("%s", sentence)
 
 
 def find_systems(hyp: Path) -> dict[str, Path]:

@@ -53,6 +53,16 @@ class Note:
     difference: float = 0.0
 
 
+def read_note(text: str, where: str) -> tuple[Note, MelConfig]:
+    """What an exported file says of itself, and its mel.
+
+    Raises:
+        LipsoundError: it is no such note.
+    """
+    note: Note = checked(parse_json(text, f"{where}, its note"), Note, f"{where}, its note")
+    return note, from_mapping(MelConfig, note.mel, f"{where}, its mel")
+
+
 class Exported:
     """One exported network.
 
@@ -89,8 +99,7 @@ class Exported:
         note = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         if note is None:
             raise LipsoundError(f"{path}: is an ONNX file, but none of lipsound2's; write one with: lipsound2 export")
-        self.note: Note = checked(parse_json(note, f"{path}, its note"), Note, f"{path}, its note")
-        self.mel = from_mapping(MelConfig, self.note.mel, f"{path}, its mel")
+        self.note, self.mel = read_note(note, str(path))
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, given: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
 from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.regressor import mask
@@ -165,12 +166,8 @@ class Language:
         if not self.settings.text:
             return
         path = Path(self.settings.text)
-        try:
-            with path.open(encoding="utf-8", newline="\n") as file:
-                for number, line in enumerate(file, start=1):
-                    yield f"{path.name}:{number}", normalise(line, self.settings.language)
-        except (OSError, UnicodeDecodeError) as error:
-            raise LipsoundError(f"text: {path}: cannot be read as UTF-8 text, one sentence a line: {error}") from error
+        for number, line in read_lines(path):
+            yield f"{path.name}:{number}", normalise(line, self.settings.language)
 
     def _texts(self, data: DataDir) -> Iterator[tuple[str, str]]:
         return ((name, normalise(text, self.settings.language)) for name, text in data.text.items())

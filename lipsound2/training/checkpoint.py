@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.files import write_bytes
 from lipsound2.training.distributed import World
 
@@ -82,16 +81,9 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        IndexError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ):
+    except UNREADABLE as error:
+        if machine_trouble(error):
+            raise
         return None  # named by the sum of its content, which is none of ours
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         return None

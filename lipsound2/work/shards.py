@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lipsound2.data.archive import INDEX, ArchiveWriter
+from lipsound2.data.texts import is_writable
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, tells_of_machine
 from lipsound2.files import write_text
 
@@ -33,6 +34,7 @@ MACHINE = "machine"
 KILLED = "worker-killed"
 TIMEOUT = "timeout"
 _STREAK = 5  # clips in a row that a worker loses to the machine before the step stops
+_LONGEST_NAME = 100  # characters of an archive's name
 
 
 class Failure(NamedTuple):
@@ -101,7 +103,8 @@ class Shard:
             return None
         # Earlier versions wrote no sizes.
         sizes = head.get("sizes", {})
-        if not isinstance(sizes, dict) or head.get("rows", size - len(line)) != size - len(line):
+        names = isinstance(sizes, dict) and all(map(_is_name, sizes))
+        if not names or head.get("rows", size - len(line)) != size - len(line):
             return None
         archives = {path.with_name(name): noted for name, noted in sizes.items()} or {self.path(kind, ".ark"): None}
         return head if all(_is_so(archive, noted) for archive, noted in archives.items()) else None
@@ -136,6 +139,11 @@ class Shard:
         except (ValueError, RecursionError):
             return False
         return True
+
+
+def _is_name(name: str) -> bool:
+    """Whether a file of the folder can be called so."""
+    return 0 < len(name) < _LONGEST_NAME and is_writable(name) and name == Path(name).name
 
 
 def _is_so(path: Path, size: Any) -> bool:
