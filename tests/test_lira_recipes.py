@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -52,7 +53,8 @@ def recipes_in(place: Path, *names: str) -> Path:
 def check_read(exp: Path, ids: list[str], *ways: str) -> None:
     """Every clip of the test set was read in these ways, scored, and shown."""
     for way in ways:
-        assert [row.split()[0] for row in (exp / "text/test" / way / "text").read_text().splitlines()] == ids
+        read = (exp / "text/test" / way / "words.jsonl").read_text().splitlines()  # also of clips without a word
+        assert [json.loads(row)["id"] for row in read] == ids
         assert (exp / "scores/test/text" / way / "summary.json").is_file()
     assert (exp / "report.html").stat().st_size > 0
 
