@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm_verbs
+
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
 
@@ -29,6 +31,7 @@ def copy_recipes(place: Path, *names: str) -> Path:
 def run(recipe: Path, *arguments: str, script: str = "run.sh", fails: bool = False) -> str:
     """Run a recipe with one worker; what it said on both channels."""
     command = [f"./{script}", "--nj", "1", *arguments]
-    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, env=ENVIRONMENT)
+    environment = ENVIRONMENT | warm_verbs.environment()
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, env=environment)
     assert (done.returncode != 0) == fails, (done.stdout + done.stderr)[-3000:]
     return done.stdout + done.stderr
