@@ -13,7 +13,7 @@ from test_regress import write_kind
 
 from lipsound2 import experiment
 from lipsound2.audio.mel import MELS
-from lipsound2.config import read_yaml, write_yaml
+from lipsound2.config import read_yaml, to_mapping, write_yaml
 from lipsound2.corpora.word_clips import words
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
@@ -25,6 +25,7 @@ from lipsound2.reading.decoding import decode
 from lipsound2.reading.listeners import listener
 from lipsound2.reading.transcribe import transcribe
 from lipsound2.tasks import load_config
+from lipsound2.tasks.augment import AugmentConfig
 from lipsound2.tasks.pictures import Pictures
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
@@ -151,6 +152,17 @@ def test_fault_B4_the_lrw_configs_have_the_published_size(name):
         "blocks.0.shortcut.weight",
         "blocks.0.shortcut.bias",
     ]
+
+
+@pytest.mark.parametrize("name", ["lira_word_supervised", "lira_word_frozen", "lira_word_finetuned"])
+def test_fault_B8_the_lrw_configs_have_no_time_mask(name):
+    """As the group's code of June 2021: a random crop and mirror images, and nothing else."""
+    run = load_config(ROOT / f"egs/lrw/conf/{name}.yaml").task
+    changed = {key: value for key, value in run.config().items() if key.startswith("augment_")}
+    plain = {**to_mapping(AugmentConfig()), "augment_shift": changed["augment_shift"]}
+    assert {key: changed[key] for key in plain} == {**plain, "augment_flip": changed["augment_flip"]}
+    masked = load_config(ROOT / f"egs/lrw/conf/{name}.yaml", "augment_freeze: 1.0, augment_freeze_size: 15").task
+    assert masked.config()["augment_freeze"] == 1.0
 
 
 def test_the_pretext_learns_and_cannot_speak(pretext, data):
