@@ -95,6 +95,13 @@ def test_fault_D4_mistakes_are_told_before_torch_is_there(tmp_path, clip):
         assert time.process_time() - begun < 1
 
 
+@pytest.mark.parametrize("name", ["x.webm", "x.avi", "x.gif", "x.wav", "x"])
+def test_fault_H27_the_suffix_of_a_video_is_looked_at_first(tmp_path, clip, capsys, name):
+    line = told(capsys, "speak", clip, "-o", tmp_path / "o.wav", "--video", tmp_path / name)
+    assert f"{tmp_path / name}: expected a file name that ends in one of .mp4," in line
+    assert list(tmp_path.iterdir()) == [clip]
+
+
 def test_fault_A18_the_suffix_says_what_is_written(tmp_path, clip, capsys):
     assert sound_suffixes() == (".wav", ".flac", ".ogg", ".mp3")
     wave = 0.4 * np.sin(np.arange(40_000) / 5)

@@ -263,7 +263,7 @@ def test_fault_F2_counts_of_a_language_model_are_digits(tmp_path):
         LanguageModel.read(written(tmp_path, "\\data\\\nngram 1=" + "9" * 5000 + "\n"))
 
 
-def test_fault_G5_a_config_holds_finite_numbers():
+def test_fault_B9_G5_a_config_holds_finite_numbers():
     for value in (float("nan"), float("inf"), "nan", "1e999", 10**400):
         with pytest.raises(LipsoundError, match="lr: expected"):
             from_mapping(TrainConfig, {"lr": value}, "c.yaml")

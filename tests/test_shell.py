@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +108,23 @@ def test_a_stage_says_how_to_go_on(recipe):
     assert "stage 1 failed" in failed.stderr
     assert "Once what is said above is mended: ./run.sh --fail yes --stage 1" in failed.stderr
     assert "two" not in failed.stdout
+
+
+def test_fault_E14_what_tests_compare_with_is_installed_by_their_command():
+    """Every package a test does without when it is absent is in an extra that `tools/test.sh` sets up."""
+    command = (ROOT / "tools/test.sh").read_text(encoding="utf-8")
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = re.search(r"--extras (\S+)", command)[1].split(",")
+    brought = {"mediapipe"}  # by tools/install.sh itself, without what it declares
+    for extra in extras:
+        lines = config["options.extras_require"][extra].splitlines()
+        brought |= {re.split(r"[ <>=]", line)[0] for line in lines if line}
+    named = {"dlib": "dlib-bin", "kenlm": "ufal-kenlm"}
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    wanted = set(re.findall(r"importorskip\(\"(\w+)", texts)) - {"torchaudio"}  # tools/torchaudio_check.sh has its own
+    assert "kenlm" in wanted
+    assert {named.get(module, module) for module in wanted} - brought == set()
 
 
 def test_fault_E13_the_marker_of_gpu_check_collects_tests():
