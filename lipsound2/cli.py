@@ -43,7 +43,7 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
         text = helps.get(name, "").replace("%", "%%")
-        if not required and not any(parameter.default is nothing for nothing in (None, False, "")):
+        if not required and not any(parameter.default is nothing for nothing in (None, False, "", ())):
             shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             text += f" (default: {shown})".replace("%", "%%")
         options: dict[str, Any] = {"help": text, **_reader(hints[name])}

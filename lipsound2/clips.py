@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _DEPTH = 12  # folders below the one that is given
@@ -92,6 +92,14 @@ def _told_apart(clips: list[Clip]) -> list[Clip]:
                 "folder above them, or one at a time"
             )
     return told
+
+
+def told_of(path: Path, failure: Exception) -> str:
+    """Why a clip cannot be used, in one line that names it once, at its beginning."""
+    why, begin = str(failure), f"{path}: "
+    if isinstance(failure, ClipFailure) and failure.detail.startswith(begin):
+        why = f"{failure.reason}: {failure.detail.removeprefix(begin)}"
+    return why if why.startswith(begin) else begin + why
 
 
 def check_is_file(path: Path) -> None:

@@ -25,6 +25,7 @@ def test_every_option_of_every_verb_is_explained(verb):
     function = cli.load(verb)
     parser = cli.verb_parser(verb, function)
     assert parser.description
+    assert "(default: )" not in parser.format_help()
     described = {action.dest: action.help for action in parser._actions}
     for name in inspect.signature(function).parameters:
         assert described[name], f"{verb}: the option {name} has no help; name it under Args: in the docstring"

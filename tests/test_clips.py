@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -159,11 +160,35 @@ def test_fault_D4_a_bad_clip_does_not_end_the_others(capsys):
     assert "a was done" in shown.out
     assert "d was done" in shown.out
     assert (
-        "done     2 of 4 clips, failed:\n         b.mp4: no-face: none\n         c.mp4: ValueError: a bug" in shown.out
+        "done     2 of 4 clips, failed:\n         b.mp4: no-face: none\n         c.mp4: ValueError: a bug" in shown.err
     )
     assert each_clip(clips[:1], work, "speak") == 0
     with pytest.raises(OSError, match="full"):
         each_clip(clips, lambda clip: (_ for _ in ()).throw(OSError(28, "full")), "speak")
+
+
+def test_fault_D4_results_alone_are_on_standard_output(tmp_path, capsys):
+    pytest.importorskip("pocketsphinx")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", rng.normal(0, 0.1, 16000).astype(np.float32), 16000)
+    soundfile.write(tmp_path / "c.wav", np.zeros(0, np.float32), 16000)
+    assert main(["transcribe", str(tmp_path), "--asr", "pocketsphinx:grid", "--json"]) == 1
+    shown = capsys.readouterr()
+    told = [json.loads(line) for line in shown.out.splitlines()]
+    assert [Path(each["clip"]).name for each in told] == ["a.wav", "b.wav"]
+    summary = shown.err.partition("done     2 of 3 clips, failed:")[2]
+    assert summary.count("c.wav") == 1
+
+
+def test_fault_D4_subtitles_of_several_clips_are_a_folder(tmp_path, capsys):
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", np.full(16000, 0.1, np.float32), 16000)
+    assert main(["transcribe", str(tmp_path), "--srt", str(tmp_path / "all.srt")]) == 1
+    assert "is one file, for one clip; of several clips it is a folder: --srt DIR" in capsys.readouterr().err
+    assert main(["transcribe", str(tmp_path / "a.wav"), "--srt", str(tmp_path / "a.txt")]) == 1
+    assert "expected a file name that ends in .srt, found '.txt'" in capsys.readouterr().err
+    assert not (tmp_path / "all.srt").exists()
 
 
 @pytest.mark.real
@@ -175,7 +200,7 @@ def test_fault_D4_real_clips_are_spoken_in_one_call(grid, tmp_path, capsys):
     words = ["speak", one, tmp_path / "bad.mp4", two, "--vocoder", "griffin-lim:2", "--format", "flac"]
     assert main([*map(str, words), "--output-dir", str(out), "--video", str(out / "seen")]) == 1
     shown = capsys.readouterr()
-    assert "done     2 of 3 clips, failed:" in shown.out
+    assert "done     2 of 3 clips, failed:" in shown.err
     assert "speak: 100%" in shown.err
     for clip in (one, two):
         assert soundfile.info(out / f"{clip.stem}.flac").frames == 48000

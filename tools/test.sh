@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Sets up and passes the tests: style, types, shell scripts, unit, fault and recipe tests. Arguments go to pytest.
 set -euo pipefail
+case ${1:-} in -h | --help)
+  sed -n '2s/^# //p' "${BASH_SOURCE[0]}"
+  exit ;;
+esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 tools/install.sh --extras face,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,oracle,test

@@ -158,10 +158,14 @@ def listener(
             where sound is to be heard.
     """
     kind, colon, rest = name.partition(":")
+    known = ", ".join(f"{each}:" for each in READY_MADE)
     if colon and kind not in READY_MADE and not Path(name).exists():
-        known = ", ".join(f"{each}:" for each in READY_MADE)
         raise LipsoundError(f"--asr {name}: no recogniser '{kind}:', known: {known}{near(kind, READY_MADE)}")
     if is_own(name):
+        try:
+            experiment.find(name)
+        except LipsoundError as error:
+            raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
         own = OwnListener(name, grammar, lm, how, ngpu)
         if own.input != SOUND and not lips:
             raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recogniser of sound")

@@ -10,7 +10,7 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lipsound2.clips import Clip, find_clips
+from lipsound2.clips import Clip, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.outputs import check_file, check_folder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ASR = "grid-s1-asr"
 _SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
+_SRT = ".srt"
 _LINE = 7  # words in a subtitle at most
 
 
@@ -86,7 +87,7 @@ def transcribe(
         what = heard.lips(clip.path) if not sound and has_pictures(clip.path) else heard.sound(clip.path)
         told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
         if srt is not None:
-            write_text(clip.out(srt, ".srt") if many else srt, subtitles(what))
+            write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))
         if output_dir is not None:
             text = dumps(told, ensure_ascii=False) if json else what.text
             write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
@@ -97,7 +98,7 @@ def transcribe(
     try:
         print(work(found[0]))
     except ClipFailure as failure:
-        raise LipsoundError(f"{found[0].path}: {failure}") from failure
+        raise LipsoundError(told_of(found[0].path, failure)) from failure
     return 0
 
 
@@ -109,9 +110,11 @@ def _find(given: Sequence[Path], many: bool, sound: bool, output_dir: Path | Non
     if output_dir is not None:
         check_folder(output_dir)
     if srt is not None and many:
+        if srt.suffix.lower() == _SRT and not srt.is_dir():
+            raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
         check_folder(srt)
     elif srt is not None:
-        check_file(srt, given)
+        check_file(srt, given, (_SRT,))
     return found
 
 

@@ -96,13 +96,13 @@ class Transcriber:
                 taken.append(_Reading(shape[0], lambda crops: reader.hear([crops])[0]))
                 return taken[0]
 
-            log.info("%s", self._cropper(media, store=store).report)
+            log.info("%s: %s", media, self._cropper(media, store=store).report)
             return joined(taken[0].found)
         assert self._speaker is not None
         rate = self._speaker.voice.mel.sample_rate
         with Spool(rate) as spool:
             said = self._speaker(media, spool.add)
-            log.info("%s", said.report)
+            log.info("%s: %s", media, said.report)
             scenes = [round(first / PICTURE_RATE * LEVELS) for first, _ in said.report.scenes[1:]]
             levels = levels_of(spool.blocks(), rate)
             return self._hear(levels, rate, lambda first, end: spool.read(first, end - first), scenes)

@@ -9,6 +9,7 @@ Packages and weights are loaded when a recogniser is asked for, never before.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -177,7 +178,7 @@ def fetched(load: Any, asked: str, what: str, place: str) -> Any:
     Raises:
         LipsoundError: it is neither here nor to be had.
     """
-    print(f"{asked}: {what} are fetched now unless they are here already")
+    print(f"{asked}: {what} are fetched now unless they are here already", file=sys.stderr)
     try:
         return load()
     except (OSError, RuntimeError) as error:

@@ -56,7 +56,7 @@ def report(
         exp: experiment folder.
         out: the page; without it, EXP/report.html.
         clips: clips of each set to show, from the best to the worst.
-        publish: Markdown file, such as the recipe's RESULTS.md: its table of results gets a row a set, its table of
+        publish: Markdown file, such as exp/RESULTS.md: its table of results gets a row a set, its table of
             word errors a row a set, recogniser and system.
         dump: folder of the archives; without it the one that synthesis or decoding noted.
         data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lipsound2.clips import Clip, find_clips
+from lipsound2.clips import Clip, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
 from lipsound2.outputs import check_apart, check_file, check_folder
 
@@ -139,7 +139,7 @@ def _one(speaker: Speaker, clip: Clip, output: Path, video: Path | None) -> None
     try:
         said = speak_to(speaker, clip.path, output, video)
     except ClipFailure as failure:
-        raise LipsoundError(f"{clip.path}: {failure}") from failure
+        raise LipsoundError(told_of(clip.path, failure)) from failure
     spent = time.perf_counter() - started
     print(f"picture  {said.report}")
     print(f"model    {speaker.voice.name}: {speaker.voice.knows}")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from lipsound2.clips import Clip
+from lipsound2.clips import Clip, told_of
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
 from lipsound2.work.shards import describe
 
 
 def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
-    """Work on every clip.
+    """Work on every clip. What is made of clips goes to standard output, what became of them to standard error.
 
     Args:
         clips: all of them.
@@ -34,19 +34,17 @@ def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> 
             except (ClipFailure, LipsoundError) as failure:
                 if failure.__cause__ is not None and machine_trouble(failure.__cause__):
                     raise
-                why = str(failure)
+                told = told_of(clip.path, failure)
             except Exception as error:
                 if machine_trouble(error):
                     raise
-                why = describe(error)
+                told = f"{clip.path}: {describe(error)}"
             else:
                 if line:
                     tqdm.write(line)
                 continue
-            told = why if why.startswith(str(clip.path)) else f"{clip.path}: {why}"
             tqdm.write(told, file=sys.stderr)
             failed.append(told)
-    print(f"done     {len(clips) - len(failed)} of {len(clips)} clips" + (", failed:" if failed else ""))
-    for told in failed:
-        print(f"         {told}")
+    summary = f"done     {len(clips) - len(failed)} of {len(clips)} clips" + (", failed:" if failed else "")
+    print("\n         ".join([summary, *failed]), file=sys.stderr)
     return 1 if failed else 0
