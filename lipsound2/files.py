@@ -198,12 +198,15 @@ def open_lock(path: Path) -> IO[str]:
 def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
     """Hold `folder` for this process; a second run is refused in one line. What a killed run left half written goes.
 
+    A folder that was not there before, and to which a block that fails added nothing, is removed again.
+
     The lock is the kernel's (`flock`), so that of a killed process is free again at once.
 
     Raises:
         LipsoundError: another process holds the folder.
     """
     folder = Path(folder)
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with open_lock(folder / ".lock") as file:
         # Forked workers outlive a killed process by seconds and must not keep its lock for that long.
@@ -216,12 +219,19 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
                 f"{folder} is in use by another run ({file.read().strip() or 'unknown process'}); "
                 "wait for it to end, or choose another folder"
             ) from error
+        if not _is_still(folder / ".lock", file.fileno()):
+            raise LipsoundError(f"{folder} was removed by another run that was refused just now; try again")
         file.seek(0)
         file.truncate(0)
         file.write(f"{purpose}, process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         sweep(folder)
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and [path.name for path in folder.glob("*")] == [".lock"]:
+                shutil.rmtree(folder)
+            raise
 
 
 @contextlib.contextmanager

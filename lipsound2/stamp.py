@@ -50,14 +50,25 @@ def note_sizes(folder: Path, outputs: Iterable[str]) -> None:
         outputs: names of files, and of folders whose files count, hidden ones excepted; one that is absent is left out.
     """
     names = sorted({name for output in outputs for name in _files(folder, output)})
-    rows = (f"{os.stat(folder / name).st_size} {name}\n" for name in names)  # noqa: PTH116 - see `changed`
-    write_bytes(folder / SIZES, os.fsencode("".join(rows)))
+    _write(folder, ((str(os.stat(folder / name).st_size), name) for name in names))  # noqa: PTH116 - see `changed`
 
 
-def note_sizes_again(folder: Path) -> None:
-    """Write down anew how large the files are that a folder's note tells of: a verb has changed them on purpose."""
-    if (folder / SIZES).exists():
-        note_sizes(folder, [name for _, name in _noted(folder)])
+def note_sizes_again(folder: Path, begin: str = "") -> None:
+    """Write down anew how large those files of a folder's note are whose names begin so: a verb has changed them."""
+    if not (folder / SIZES).exists():
+        return
+    rows = []
+    for size, name in _noted(folder):
+        if not name.startswith(begin):
+            rows.append((size, name))
+        elif (folder / name).exists():
+            rows.append((str((folder / name).stat().st_size), name))
+    _write(folder, rows)
+
+
+def _write(folder: Path, rows: Iterable[tuple[str, str]]) -> None:
+    """Write a note: size and name of each file."""
+    write_bytes(folder / SIZES, os.fsencode("".join(f"{size} {name}\n" for size, name in rows)))
 
 
 def _noted(folder: Path) -> list[tuple[str, str]]:

@@ -113,8 +113,8 @@ def fix(dir: OutputFolder) -> int:
         )
     with turn(dir / "utt2spk"):
         _repair(dir)
-        for folder in (dir, dir.parent):  # a set's sizes are noted beside all sets of its protocol
-            note_sizes_again(folder)
+        note_sizes_again(dir)
+        note_sizes_again(dir.parent, f"{dir.name}/")  # a set's sizes are noted beside all sets of its protocol
     return validate(dir, media=False)  # a clip whose file is not there has just been dropped
 
 

@@ -141,7 +141,7 @@ def average(
             if (output.parent / CONFIG).exists() and not output.parent.samefile(exp):
                 raise LipsoundError(f"{output}: {output.parent} is another experiment, whose weights would be lost")
         write_average(exp, present, output or exp / MODEL)
-        note_sizes_again(exp)
+        note_sizes_again(exp, MODEL)
 
 
 def choose(table: Sequence[Evaluated], which: str, count: int) -> list[Evaluated]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 import signal
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.tasks.base import Dataset, Task
 from lipsound2.training.sampler import Key, Stream, clip_rng
+from lipsound2.training.scratch import scratch_folder, use_scratch
 
 _DEATHS = ("killed by signal", "exited unexpectedly")
 
@@ -68,12 +72,13 @@ class Batches:
     def __init__(
         self, task: Task, clips: Dataset, stream: Stream, seed: int, workers: int, device: torch.device
     ) -> None:
+        self._scratch = scratch_folder() if workers else None
         self._loader = DataLoader(
             _Clips(clips, seed),
             batch_sampler=stream,
             collate_fn=_Collate(task),
             num_workers=workers,
-            worker_init_fn=_quiet,
+            worker_init_fn=functools.partial(_begin, self._scratch) if self._scratch else None,
             pin_memory=device.type == "cuda",
             # The loader draws a seed for its workers: not from the generator that training draws from.
             generator=torch.Generator(),
@@ -111,6 +116,9 @@ class Batches:
             traceback.clear_frames(trace)
         except RuntimeError as late:
             error = error or late
+        finally:
+            if self._scratch:
+                shutil.rmtree(self._scratch, ignore_errors=True)
         if _is_death(error):
             raise LipsoundError(
                 f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "
@@ -124,7 +132,8 @@ def _is_death(error: BaseException | None) -> bool:
     return told or isinstance(error, ConnectionError | EOFError)
 
 
-def _quiet(worker: int) -> None:
-    """Leave it to the training process to answer Ctrl-C and SIGTERM; it ends its workers itself."""
+def _begin(scratch: Path, worker: int) -> None:
+    """Leave it to the training process to answer Ctrl-C and SIGTERM, and to clear up; it ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    use_scratch(scratch)

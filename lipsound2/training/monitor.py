@@ -22,7 +22,7 @@ from lipsound2.training.record import Record
 
 log = logging.getLogger(__name__)
 
-CURVES = "curves.tsv"
+CURVES, LOG = "curves.tsv", "train.log"
 _EARLY = 3  # updates of a run after which the hours to the end are told for the first time
 _UPDATE = re.compile(r"[0-9]{1,15}")
 
@@ -249,7 +249,7 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
 def open_log(exp: Path) -> logging.Handler:
     """Write what the program says into `train.log` as well, after what is there."""
     exp.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(exp / "train.log", encoding="utf-8")
+    handler = logging.FileHandler(exp / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     logger = logging.getLogger("lipsound2")
     logger.setLevel(logging.INFO)

@@ -11,26 +11,18 @@ import functools
 import logging
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from lipsound2.tasks import RunConfig, load_config
+from lipsound2.tasks import RunConfig
 from lipsound2.training.distributed import World
 from lipsound2.training.options import Precision
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SETTLED: tuple[Precision, ...] = ("fp32", "bf16")  # what `auto` becomes
 _SIDE, _TURNS = 384, 5  # of the matrices that are timed: a few milliseconds in all where bfloat16 is native
-
-
-def pinned(run: RunConfig, exp: Path) -> RunConfig:
-    """The config with `precision: auto` as the experiment in `exp` settled it, if there is one."""
-    config = exp / "config.yaml"
-    if run.train.precision != "auto" or not config.exists():
-        return run
-    return _with(run, load_config(config).train.precision)
 
 
 def settled(run: RunConfig, world: World) -> RunConfig:
@@ -39,7 +31,12 @@ def settled(run: RunConfig, world: World) -> RunConfig:
         _warn(run.train.precision, world.device)
         return run
     bf16 = world.total([float(world.first and best(world.device) == "bf16")])[0] > 0
-    return _with(run, "bf16" if bf16 else "fp32")
+    return with_precision(run, "bf16" if bf16 else "fp32")
+
+
+def with_precision(run: RunConfig, precision: Precision) -> RunConfig:
+    """The config with another precision."""
+    return replace(run, train=replace(run.train, precision=precision))
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -67,10 +64,6 @@ def bf16_speed() -> float:
             turns.append(time.perf_counter() - begun)
         seconds[dtype] = min(turns)  # the others were disturbed
     return seconds[torch.float32] / seconds[torch.bfloat16]
-
-
-def _with(run: RunConfig, precision: Precision) -> RunConfig:
-    return replace(run, train=replace(run.train, precision=precision))
 
 
 def _warn(precision: str, device: torch.device) -> None:

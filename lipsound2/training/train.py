@@ -15,10 +15,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.experiment import CARD
+from lipsound2.experiment import CARD, CONFIG
 from lipsound2.files import folder_lock, look_again
 from lipsound2.outputs import OutputFolder
 from lipsound2.slurm import training as slurm
+from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp, note_sizes_again
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Adversarial, Dataset
@@ -28,9 +29,9 @@ from lipsound2.training.distributed import World
 from lipsound2.training.init import initialise, initialise_critic
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
-from lipsound2.training.monitor import Monitor, open_log
+from lipsound2.training.monitor import LOG, Monitor, open_log
 from lipsound2.training.options import GROWING
-from lipsound2.training.precision import pinned, settled
+from lipsound2.training.precision import SETTLED, settled, with_precision
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
@@ -67,8 +68,9 @@ def train(
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
             docs/cluster.md.
     """
-    run = pinned(load_config(config, override), exp)
-    inputs = [train, valid, *run.task.inputs(dump)]
+    asked = load_config(config, override)
+    inputs = [train, valid, *asked.task.inputs(dump)]
+    run = pinned(asked, exp, inputs)
     if stamp_of(run, exp, inputs).same():
         adopt(run, exp)
     if is_trained(run, exp, inputs):
@@ -84,7 +86,7 @@ def train(
 
         def trained() -> bool:
             look_again(exp)
-            return is_trained(pinned(run, exp), exp, inputs)
+            return is_trained(pinned(run, exp, inputs), exp, inputs)
 
         return slurm.follow(exp, command, ngpu, trained, lambda: checkpoint.existing(exp / checkpoint.FOLDER))
     if ngpu > 1 and not distributed.launched():
@@ -114,7 +116,7 @@ def train(
 def stamp_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Stamp:
     """The mark of a training that has ended: of everything that its weights depend on."""
     options = {key: value for key, value in run.mapping().items() if key not in run.free}
-    return Stamp(exp, "train", options, inputs, [MODEL], ["config.yaml", *_SAVED])
+    return Stamp(exp, "train", options, inputs, [MODEL], [CONFIG, *_SAVED])
 
 
 def is_trained(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> bool:
@@ -133,7 +135,13 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
     """
     if not checkpoint.existing(exp / checkpoint.FOLDER):
         return
-    before, now = load_config(exp / "config.yaml").mapping(), run.mapping()
+    begun = begun_with(exp)
+    if begun is None:
+        raise LipsoundError(
+            f"{exp / CONFIG} is missing or damaged, and a training goes on by it; copy {CONFIG} back, or give another "
+            f"--exp, with --init {checkpoint.existing(exp / checkpoint.FOLDER)[0]} to begin from its weights"
+        )
+    before, now = begun.mapping(), run.mapping()
     begun_from = read_yaml(exp / VERSIONS)["runs"][0].get("init")
     if init is not None and begun_from != str(init):
         raise LipsoundError(
@@ -151,14 +159,38 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
         )
 
 
+def begun_with(exp: Path) -> RunConfig | None:
+    """The config of the experiment in `exp`; None where it is missing or damaged."""
+    with contextlib.suppress(LipsoundError):
+        return load_config(exp / CONFIG)
+    return None
+
+
+def pinned(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> RunConfig:
+    """The config with `precision: auto` as the experiment in `exp` settled it, if there is one.
+
+    Its config says it; where that is damaged, the mark of a training that has ended.
+    """
+    if run.train.precision != "auto":
+        return run
+    if begun := begun_with(exp):
+        return with_precision(run, begun.train.precision)
+    if not (exp / STAMP).exists():
+        return run
+    perhaps = [with_precision(run, precision) for precision in SETTLED]
+    return next((each for each in perhaps if stamp_of(each, exp, inputs).same()), run)
+
+
 def adopt(run: RunConfig, exp: Path) -> None:
     """Write a trained experiment's config again where it is damaged, or keys were changed that matter for use alone."""
-    before = None
-    with contextlib.suppress(LipsoundError):  # damaged
-        before = load_config(exp / "config.yaml").mapping()
-    if before != run.mapping():
-        write_yaml(exp / "config.yaml", run.mapping())
-        note_sizes_again(exp)
+    before = begun_with(exp)
+    if before is not None and before.mapping() == run.mapping():
+        return
+    write_yaml(exp / CONFIG, run.mapping())
+    note_sizes_again(exp, CONFIG)
+    if before is None:
+        log.info("%s was missing or damaged; it is written again", exp / CONFIG)
+    else:
         log.info("%s: the config was changed in keys that the weights do not depend on; it is used from now on", exp)
 
 
@@ -169,7 +201,10 @@ def _grew(before: int, now: int) -> bool:
 
 @contextlib.contextmanager
 def own(exp: Path, world: World) -> Iterator[None]:
-    """Hold the experiment's folder and write its log, on process 0; the others are silent but for warnings."""
+    """Hold the experiment's folder and write its log, on process 0; the others are silent but for warnings.
+
+    A training that is refused before it has written anything leaves no folder with a log that looks like one.
+    """
     if not world.first:
         logging.getLogger("lipsound2").setLevel(logging.WARNING)
         yield
@@ -185,6 +220,8 @@ def own(exp: Path, world: World) -> Iterator[None]:
         finally:
             logging.getLogger("lipsound2").removeHandler(handler)
             handler.close()
+            if {path.name for path in exp.iterdir()} <= {LOG, ".lock"}:
+                (exp / LOG).unlink(missing_ok=True)
 
 
 def prepare_torch(run: RunConfig, world: World) -> None:
@@ -227,7 +264,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
         yield None
         return
     stamp.clear()
-    write_yaml(exp / "config.yaml", run.mapping())
+    write_yaml(exp / CONFIG, run.mapping())
     run.task.save(exp)
     record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
     introduce(loop)

@@ -7,11 +7,10 @@ killed step goes on at the next shard and the result depends neither on the numb
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -23,7 +22,7 @@ from lipsound2.config import write_yaml
 from lipsound2.data.archive import INDEX
 from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, open_lock, write_text
+from lipsound2.files import atomic_path, folder_lock, turn, write_text
 from lipsound2.slurm.array import Array
 from lipsound2.stamp import SIZES, changed, note_sizes
 from lipsound2.work.shards import FRAMES, MACHINE, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
@@ -294,19 +293,11 @@ def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:
 
 
 def _write_failures(dump: Path, step: str, failures: list[Failure]) -> None:
-    """Replace this step's rows in failures.tsv."""
-    with _waiting_lock(dump / ".locks" / FAILURES):
+    """Replace this step's rows in failures.tsv, which steps that run at once share, for a moment each."""
+    with turn(dump / FAILURES):
         rows = [row for row in read_failures(dump) if row[1] != step]
         rows += [(failure.id, step, failure.reason, failure.detail) for failure in failures]
         write_text(dump / FAILURES, "".join("\t".join(row) + "\n" for row in sorted(rows)))
-
-
-@contextlib.contextmanager
-def _waiting_lock(path: Path) -> Iterator[None]:
-    """Steps that run at once share failures.tsv, for a moment each."""
-    with open_lock(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _summary(

@@ -6,11 +6,15 @@ A small generated corpus goes through every stage once, undisturbed. Then, `coun
 files that stood before it, gets SIGKILL, SIGTERM or SIGINT at a random moment, and the same command is run to its end.
 Every file must then be as after the undisturbed run, but for what tells dates, hours and places of the run (`VARIES`).
 Ends with its counts, and with status 1 where something differs.
+
+Most of a small command's time is the import of torch. So one kill in `COLD` is of the command as a shell starts it; the
+others are of a process forked from this one, which has imported everything, and hit the work itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
@@ -20,17 +24,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from lipsound2 import cli
 from lipsound2.config import write_yaml
 
+COLD = 8
 # Names of files that tell when, how long or by which process something was done.
 VARIES = (
     "versions.yaml",
     "train.log",
     "*.lock",
     ".lock",
-    "failures.tsv.lock",
     "events.*",
     "report.html",
     "origin.yaml",
@@ -44,47 +51,104 @@ CONFIG = {
 }
 SETS = "data/mini"
 STAGES = {
-    "generate": "generate corpus --clips 10 --nj 2",
+    "generate": "generate corpus --clips 6 --nj 2",
     "prepare": "prepare mini corpus data --protocol mini",
     "crop": "crop data/all dump --nj 2 --shard-size 2",
-    "mel": "mel data/all dump --nj 2 --shard-size 2",
-    "targets": "targets data/all dump --target mfcc --nj 2 --shard-size 2",
+    "mel": "mel data/all dump --nj 1 --shard-size 2",
+    "targets": "targets data/all dump --target mfcc --nj 1 --shard-size 2",
     "train": f"train tiny.yaml --train {SETS}/train --valid {SETS}/test --dump dump --exp exp",
     "synthesize": f"synthesize exp {SETS}/test exp/wav/test --dump dump --vocoder griffin-lim:4",
     "score": "score dump/sound exp/wav/test --out exp/scores/test --resamples 50 --nj 2",
     "report": "report exp",
     "pack": "pack exp pack --knows nobody --corpus mini --licence none",
 }
+ORDER = [*STAGES]
+START = 3.0  # seconds that a command takes to import torch, about
 ALLOWED = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}
 
 
-class Trial:
-    """A folder in which stages run, always the same place, and what it looked like before each of them."""
+class Command:
+    """A stage's command that has been started, in a session of its own.
 
-    def __init__(self, place: Path) -> None:
+    Args:
+        arguments: behind `lipsound2`.
+        folder: it runs in.
+        said: file of what it says.
+        cold: whether it starts as from a shell, or forks from this process.
+    """
+
+    def __init__(self, arguments: list[str], folder: Path, said: Path, cold: bool) -> None:
+        self.said, self._process, self._forked = said, None, None
+        if cold:
+            with said.open("wb") as file:
+                command = [sys.executable, "-m", "lipsound2.cli", *arguments]
+                process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)
+            self._process, self.pid = process, process.pid
+            return
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe(duplex=False)
+        self._forked = context.Process(target=_run, args=(arguments, folder, said, theirs))
+        self._forked.start()
+        ours.recv()  # its session is there
+        self.pid = self._forked.pid or 0
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Its status, None if it still runs after so many seconds."""
+        if self._forked is not None:
+            self._forked.join(seconds)
+            return self._forked.exitcode
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def words(self) -> str:
+        """What it said."""
+        return self.said.read_text(errors="replace")
+
+
+def _run(arguments: list[str], folder: Path, said: Path, begun: Connection) -> None:
+    """What the command does, in a process that was forked for it."""
+    os.setsid()
+    with said.open("wb") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    os.chdir(folder)
+    sys.argv = ["lipsound2", *arguments]
+    begun.send(None)
+    begun.close()
+    sys.exit(cli.main(arguments))
+
+
+class Trial:
+    """A folder in which stages run, always the same place, and what it looked like before each of them.
+
+    Args:
+        place: an empty folder.
+        stages: the last of them that is wanted; those before it run too.
+    """
+
+    def __init__(self, place: Path, stages: Sequence[str] = ()) -> None:
         self.place, self.work = place, place / "work"
+        last = max((ORDER.index(stage) for stage in stages), default=len(ORDER) - 1)
+        self.stages = ORDER[: last + 1]
         self.took: dict[str, float] = {}
         self.work.mkdir(parents=True)
         write_yaml(self.work / "tiny.yaml", CONFIG)
 
-    def start(self, stage: str) -> subprocess.Popen[bytes]:
-        """The stage's command, in a session of its own."""
-        with (self.place / "said").open("wb") as said:
-            command = [sys.executable, "-m", "lipsound2.cli", *STAGES[stage].split()]
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            return subprocess.Popen(
-                command, cwd=self.work, stdout=said, stderr=said, start_new_session=True, env=environment
-            )
+    def start(self, stage: str, cold: bool = False) -> Command:
+        """The stage's command."""
+        return Command(STAGES[stage].split(), self.work, self.place / "said", cold)
 
     def finish(self, stage: str) -> str:
         """Run a stage to its end; what it said when it failed, else empty."""
-        status = self.start(stage).wait()
-        said = (self.place / "said").read_text(errors="replace")
-        return f"status {status}: {said[-600:]}" if status else ""
+        command = self.start(stage)
+        status = command.wait()
+        return f"status {status}: {command.words()[-600:]}" if status else ""
 
     def undisturbed(self) -> None:
         """All stages, one after the other."""
-        for stage in STAGES:
+        for stage in self.stages:
             shutil.copytree(self.work, self.place / "before" / stage, symlinks=True)
             begun = time.monotonic()
             if failure := self.finish(stage):
@@ -93,31 +157,34 @@ class Trial:
             shutil.copytree(self.work, self.place / "after" / stage, symlinks=True)
             print(f"{stage}: {self.took[stage]:.1f} s", flush=True)
 
-    def disturbed(self, stage: str, number: signal.Signals, share: float) -> tuple[bool, list[str]]:
+    def disturbed(self, stage: str, number: signal.Signals, share: float, cold: bool) -> tuple[bool, list[str]]:
         """Kill a stage and run it again; whether it was still running, and what is wrong."""
         shutil.rmtree(self.work)
         shutil.copytree(self.place / "before" / stage, self.work, symlinks=True)
-        process = self.start(stage)
-        time.sleep(share * self.took[stage])
-        hit = process.poll() is None
-        if number == signal.SIGINT and hit:
-            os.killpg(process.pid, number)  # as the terminal does
-        else:
-            process.send_signal(number)
-        try:
-            status = process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        command = self.start(stage, cold)
+        hit = command.wait(share * (self.took[stage] + cold * START)) is None
+        if hit and number == signal.SIGINT:
+            os.killpg(command.pid, number)  # as the terminal does
+        elif hit:
+            os.kill(command.pid, number)
+        status = command.wait(60)
+        if status is None:
+            os.kill(command.pid, signal.SIGKILL)
+            command.wait()
             return hit, [f"{number.name} is not answered within a minute"]
         wrong = []
-        if status not in ALLOWED[number] | {0}:
-            wrong.append(f"status {status} after {number.name}: {(self.place / 'said').read_text()[-300:]}")
-        if survivors := left(process.pid):
+        if status not in ALLOWED[number] | {0} and not starting(number, status, command.words()):
+            wrong.append(f"status {status} after {number.name}: {command.words()[-300:]}")
+        if survivors := left(command.pid):
             wrong.append(f"processes {survivors} live on")
         if failure := self.finish(stage):
             wrong.append(f"the second run: {failure}")
         return hit, wrong + differences(self.work, self.place / "after" / stage)
+
+
+def starting(number: signal.Signals, status: int, words: str) -> bool:
+    """Whether Ctrl-C came before the command's own first line, when Python answers it."""
+    return number == signal.SIGINT and status == 1 and words.rstrip().endswith("KeyboardInterrupt")
 
 
 def left(session: int) -> list[int]:
@@ -160,30 +227,38 @@ def main() -> int:
     """Run the trials; 1 where something differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=60, help="no kill begins later than that")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stages", default=",".join([*STAGES][1:]), help="which are killed, separated by commas")
+    parser.add_argument("--stages", default=",".join(ORDER[1:]), help="which are killed, separated by commas")
     options = parser.parse_args()
+    stages = options.stages.split(",")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what runs in the background ignores it, with its children
+    for stage in stages:
+        cli.load(STAGES[stage].split()[0])
     chance = random.Random(options.seed)
     counts: Counter[str] = Counter()
-    bad = 0
+    bad, begun = 0, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
-        trial = Trial(Path(place))
+        trial = Trial(Path(place), stages)
         trial.undisturbed()
         for number in range(options.count):
-            stage = chance.choice(options.stages.split(","))
+            if time.monotonic() - begun > 60 * options.minutes:
+                break
+            stage = chance.choice(stages)
             sign = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-            share = chance.random()
-            hit, wrong = trial.disturbed(stage, sign, share)
+            share, cold = chance.random(), chance.randrange(COLD) == 0
+            hit, wrong = trial.disturbed(stage, sign, share, cold)
             counts[f"{stage} {sign.name if hit else 'ended before'}"] += 1
             if wrong:
                 bad += 1
-                shown = "; ".join(wrong[:5])
-                print(
-                    f"{number}: {stage}, {sign.name} at {share:.3f} of {trial.took[stage]:.1f} s: {shown}", flush=True
-                )
+                what = f"{number}: {stage}{' (cold)' * cold}, {sign.name} at {share:.3f} of {trial.took[stage]:.1f} s"
+                print(f"{what}: {'; '.join(wrong[:5])}", flush=True)
     for what, count in sorted(counts.items()):
         print(f"{count:4d} {what}")
-    print(f"{options.count} kills, seed {options.seed}: {bad} with differences")
+    print(f"{counts.total()} kills, seed {options.seed}, {time.monotonic() - begun:.0f} s: {bad} with differences")
     return bad > 0
 
 
