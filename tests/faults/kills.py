@@ -42,7 +42,7 @@ VARIES = (
     "report.html",
     "origin.yaml",
 )
-VARIES_TOO = (".sizes", ".stamp.json", "*.pt")  # of folders that hold such files: sizes and digests of them
+VARIES_TOO = (".sizes", ".stamp.json", "update-*.pt")  # of folders that hold such files: sizes and digests of them
 CONFIG = {
     **{"task": "regress", "model": "parallel", "input": "mouth", "target": "mel-fine", "crop": 64, "size": 32},
     **{"trunk_widths": [8, 8, 8], "trunk_blocks": 1, "trunk_pool": False, "width": 16, "layers": 1, "heads": 2},
