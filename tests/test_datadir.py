@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from lipsound2.cli import main
 from lipsound2.corpora.folds import combine, subset
 from lipsound2.data.datadir import DataDir, fix, read_table, validate, write_table
 from lipsound2.errors import LipsoundError
+from lipsound2.files import temporary_of
 
 IDS = ["s1-bbaf2n", "s1-lgwx3a", "s10-bbaf2n", "s2-bbaf2n"]
 TRICKY = ["a", "b", "é", "😀", "\u2028", "\x85", "\x0b", "\ufeff", "|", ":", "#", "\x1f", "\uffff"]
@@ -318,3 +321,14 @@ def test_fault_A2_a_refused_prepare_leaves_the_other_corpus_as_it_was(tmp_path):
     assert main(["prepare", "own", str(tmp_path / "two"), str(tmp_path / "data")]) == 1
     after = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= {tmp_path / "data/.lock"}
+
+
+def test_fault_A14_what_a_killed_process_left_in_a_data_dir_goes_when_it_is_written_again(folder: Path) -> None:
+    killed = multiprocessing.get_context("spawn").Process(target=int)
+    killed.start()
+    killed.join()
+    left = temporary_of(folder / "text")
+    left = left.with_name(left.name.replace(str(os.getpid()), str(killed.pid)))
+    left.write_text("half")
+    DataDir.write(folder, utt2spk={"s1-a": "s1"})
+    assert not left.exists()

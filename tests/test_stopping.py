@@ -40,8 +40,15 @@ def test_fault_C8_a_signal_ends_a_verb_with_a_line_that_says_how_to_go_on(
 
 
 def test_fault_C8_a_second_sigterm_is_not_waited_for(tmp_path: Path) -> None:
-    cleaning = "\n        try: time.sleep(60)\n        finally: print('cleaning', flush=True); time.sleep(60)"
-    process = started(tmp_path, SLOW.replace("time.sleep(60)", cleaning))
+    waits = 'print("ready", flush=True)\n        time.sleep(60)'
+    cleans = """try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            print("cleaning", flush=True)
+            time.sleep(60)"""
+    assert waits in SLOW
+    process = started(tmp_path, SLOW.replace(waits, cleans))
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "cleaning\n"  # type: ignore[union-attr]
     process.send_signal(signal.SIGTERM)

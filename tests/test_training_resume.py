@@ -164,6 +164,7 @@ def same_as_unbroken(exp: Path, folder: Path, weights: str) -> None:
     assert (exp / "curves.tsv").read_text() == (folder / "unbroken" / "curves.tsv").read_text()
     assert len(checkpoint.existing(exp / checkpoint.FOLDER)) == 2
     assert (exp / ".stamp.json").exists()
+    assert list(exp.rglob(".*.tmp*")) == []
 
 
 @pytest.mark.slow

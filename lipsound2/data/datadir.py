@@ -15,7 +15,7 @@ from lipsound2.data.names import Names
 from lipsound2.data.tables import MEDIA, PARTIAL, TABLES, Table, as_table, read_table, spk2utt, write_table
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
-from lipsound2.files import turn, write_text
+from lipsound2.files import sweep, turn, write_text
 
 _MADE_BY = ".made_by"
 _OWN = frozenset({*TABLES, "spk2utt", "mismatched"})
@@ -137,6 +137,7 @@ class DataDir:
             if made_by:
                 check_own(path, speakers.names, made_by)
                 write_text(path / _MADE_BY, f"{made_by}\n")
+            sweep(path)
             (path / "utt2spk").unlink(missing_ok=True)
             for name in TABLES:
                 if name not in content:

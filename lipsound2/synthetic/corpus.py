@@ -80,7 +80,7 @@ def generate(
         if other and not (root / _NOTE).exists():
             raise LipsoundError(f"{root}: holds '{other}' and is no generated corpus; choose a new or an empty folder")
         _agree(root / _NOTE, recipe)
-        for left in root.glob("s*/.*.tmp*"):
+        for left in (*root.glob("s*/.*.tmp*"), *root.glob("align/s*/.*.tmp*")):
             left.unlink()
         wanted = [
             (f"s{speaker + 1}", name)

@@ -16,7 +16,7 @@ from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import CARD, CONFIG
-from lipsound2.files import folder_lock, look_again
+from lipsound2.files import folder_lock, look_again, sweep
 from lipsound2.outputs import OutputFolder
 from lipsound2.slurm import training as slurm
 from lipsound2.stamp import NAME as STAMP
@@ -210,6 +210,7 @@ def own(exp: Path, world: World) -> Iterator[None]:
         yield
         return
     with folder_lock(exp, "train"):
+        sweep(exp / checkpoint.FOLDER)
         handler = open_log(exp)
         try:
             with logging_redirect_tqdm():
