@@ -85,11 +85,16 @@ def _files(folder: Path, output: str) -> Iterable[str]:
     return (str(each.relative_to(folder)) for each in visible)
 
 
-def changed(folder: Path) -> str:
-    """The first file of a folder that is missing or has another size than was noted; empty: none, or no note."""
+def changed(folder: Path, begin: str = "") -> str:
+    """The first file, of those whose names begin so, that is missing or has another size than was noted.
+
+    Empty: none, or no note.
+    """
     if not (folder / SIZES).exists():
         return ""
     for size, name in _noted(folder):
+        if not name.startswith(begin):
+            continue
         try:
             found = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - there may be a million, and Path is slow
         except (FileNotFoundError, NotADirectoryError):

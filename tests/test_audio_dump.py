@@ -19,6 +19,7 @@ from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.stamp import note_sizes
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -42,6 +43,17 @@ def write_timeline(dump: Path, lines: dict[str, tuple[float, int]]) -> None:
     (dump / "landmarks").mkdir(parents=True, exist_ok=True)
     rows = [f"{name}\t{start}\t{frames}\t25.0\t360\t288\t{frames}\n" for name, (start, frames) in lines.items()]
     (dump / "landmarks" / "timeline.tsv").write_text("".join(rows))
+
+
+@pytest.mark.parametrize("left", [b"", b"s1-clip0\t0.0\t25\t25.0\t360\t288\t25\n"])
+def test_fault_A14_a_damaged_time_line_is_not_gone_on_with(corpus: Path, left: bytes) -> None:
+    dump = corpus / "dump"
+    write_timeline(dump, {"s1-clip0": (0.0, 25), "s1-clip1": (0.0, 25)})
+    note_sizes(dump / "landmarks", ["timeline.tsv"])
+    (dump / "landmarks" / "timeline.tsv").write_bytes(left)
+    with pytest.raises(LipsoundError, match=r"timeline.tsv: has another size .*; run lipsound2 crop DIR .*dump again$"):
+        mel(corpus / "data", dump)
+    assert not (dump / "sound").exists()
 
 
 def test_sound_lies_under_the_pictures(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.data.numerals import SECONDS, real, whole
 from lipsound2.data.texts import read_text, shown
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.stamp import changed
 from lipsound2.work.shards import Worker
 
 PICTURE_RATE = 25.0
@@ -77,6 +78,8 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
     path = dump / "landmarks" / "timeline.tsv"
     if not path.exists():
         raise LipsoundError(f"{path}: no time line of the pictures; run stage 1 first (lipsound2 crop DIR {dump})")
+    if changed(path.parent, path.name):
+        raise LipsoundError(f"{path}: has another size than stage 1 left it with; run lipsound2 crop DIR {dump} again")
     lines = {}
     for number, line in enumerate(read_text(path, "run stage 1 again").removesuffix("\n").split("\n"), start=1):
         name, _, row = line.partition("\t")

@@ -1,0 +1,66 @@
+"""What is damaged, emptied or deleted of a verb's output is made again by the same command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from scoring_experiment import make_experiment, synthetic_clips
+from test_regress import write_kind
+
+from lipsound2.scoring.score import score
+from lipsound2.speaking.synthesis import synthesize
+from lipsound2.video.encode import encode
+
+ACTS: list[Callable[[Path], None]] = [
+    lambda path: os.truncate(path, path.stat().st_size // 2),
+    lambda path: os.truncate(path, 0),
+    Path.unlink,
+]
+
+
+def all_made_again(folder: Path, make: Callable[[], None], names: list[str], told: pytest.CaptureFixture[str]) -> None:
+    """Damage each file in another way; the same command mends it, and skips when nothing is wrong."""
+    make()
+    whole = {name: (folder / name).read_bytes() for name in names}
+    told.readouterr()
+    make()
+    assert "; skipped" in told.readouterr().out
+    for name, act in zip(names, cycle(ACTS), strict=False):
+        act(folder / name)
+        make()
+        assert (folder / name).read_bytes() == whole[name], name
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data dir, dump and speech of two clips, with what the shipped model looks at."""
+    folder = tmp_path_factory.mktemp("made")
+    clips = synthetic_clips(2)
+    make_experiment(folder, clips, iterations=1)
+    pictures = {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()}
+    write_kind(folder / "dump/mouth", pictures, {name: len(clip.crops) for name, clip in clips.items()}, {"size": 96})
+    return folder
+
+
+def test_fault_A14_speech_is_made_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = root / "spoken"
+
+    def make() -> None:
+        options = {"dump": root / "dump", "vocoder": "griffin-lim:1", "controls": ("real_mel",)}
+        synthesize(Path("grid-s1-parallel"), root / "data/tiny/test", out, **options)
+
+    names = ["generated/s1-clip0.wav", "real_mel/s2-clip1.wav", "mels/generated/feats.scp", "data/wav.scp"]
+    all_made_again(out, make, names, capsys)
+
+
+def test_fault_A14_scores_are_made_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = root / "scores"
+
+    def make() -> None:
+        score(root / "dump/sound", root / "exp/tiny_parallel/wav/test", out=out, nj=1, resamples=50)
+
+    all_made_again(out, make, ["clips.tsv", "summary.json", "table.md"], capsys)
