@@ -26,6 +26,9 @@ cli.load = lambda verb: slow
 sys.exit(cli.main(["tokens", sys.argv[1]]))
 """
 
+WAITS = 'print("ready", flush=True)\n        time.sleep(60)'
+assert WAITS in SLOW
+
 
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "stopped"), (signal.SIGHUP, "stopped")])
 def test_fault_C8_a_signal_ends_a_verb_with_a_line_that_says_how_to_go_on(
@@ -40,19 +43,33 @@ def test_fault_C8_a_signal_ends_a_verb_with_a_line_that_says_how_to_go_on(
 
 
 def test_fault_C8_a_second_sigterm_is_not_waited_for(tmp_path: Path) -> None:
-    waits = 'print("ready", flush=True)\n        time.sleep(60)'
     cleans = """try:
             print("ready", flush=True)
             time.sleep(60)
         finally:
             print("cleaning", flush=True)
             time.sleep(60)"""
-    assert waits in SLOW
-    process = started(tmp_path, SLOW.replace(waits, cleans))
+    process = started(tmp_path, SLOW.replace(WAITS, cleans))
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "cleaning\n"  # type: ignore[union-attr]
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "stopped"), (signal.SIGINT, "interrupted")])
+def test_fault_C8_a_signal_is_told_though_another_error_comes_of_it(
+    tmp_path: Path, number: signal.Signals, said: str
+) -> None:
+    fails = """try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except BaseException as error:  # as the import of a C library does
+            raise ImportError("initialization failed") from error"""
+    process = started(tmp_path, SLOW.replace(WAITS, fails))
+    process.send_signal(number)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert told == f"lipsound2 tokens: {said}; run the same command again to go on\n"
 
 
 def test_fault_C8_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
