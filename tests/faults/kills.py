@@ -1,6 +1,7 @@
 """Commands that are killed at any moment: the same command again ends with the files of a run that nobody disturbed.
 
     python tests/faults/kills.py --count 200 --seed 0
+    python tests/faults/kills.py --given FOLDER --run "subset data/all data/some --share 0.5"  # any commands
 
 A small generated corpus goes through every stage once, undisturbed. Then, `count` times: a stage is started from the
 files that stood before it, gets SIGKILL, SIGTERM or SIGINT at a random moment, and the same command is run to its end.
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -62,7 +63,6 @@ STAGES = {
     "report": "report exp",
     "pack": "pack exp pack --knows nobody --corpus mini --licence none",
 }
-ORDER = [*STAGES]
 START = 3.0  # seconds that a command takes to import torch, about
 ALLOWED = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}
 
@@ -125,20 +125,22 @@ class Trial:
 
     Args:
         place: an empty folder.
-        stages: the last of them that is wanted; those before it run too.
+        stages: name -> what stands behind `lipsound2`.
+        given: a folder whose content the first of them finds.
     """
 
-    def __init__(self, place: Path, stages: Sequence[str] = ()) -> None:
-        self.place, self.work = place, place / "work"
-        last = max((ORDER.index(stage) for stage in stages), default=len(ORDER) - 1)
-        self.stages = ORDER[: last + 1]
+    def __init__(self, place: Path, stages: Mapping[str, str], given: Path | None = None) -> None:
+        self.place, self.work, self.stages = place, place / "work", stages
         self.took: dict[str, float] = {}
-        self.work.mkdir(parents=True)
-        write_yaml(self.work / "tiny.yaml", CONFIG)
+        if given:
+            shutil.copytree(given, self.work)
+        else:
+            self.work.mkdir(parents=True)
+            write_yaml(self.work / "tiny.yaml", CONFIG)
 
     def start(self, stage: str, cold: bool = False) -> Command:
         """The stage's command."""
-        return Command(STAGES[stage].split(), self.work, self.place / "said", cold)
+        return Command(self.stages[stage].split(), self.work, self.place / "said", cold)
 
     def finish(self, stage: str) -> str:
         """Run a stage to its end; what it said when it failed, else empty."""
@@ -223,31 +225,39 @@ def content(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def needed(killed: Sequence[str]) -> dict[str, str]:
+    """The stages up to the last of those that are killed."""
+    names = [*STAGES]
+    return {name: STAGES[name] for name in names[: 1 + max(map(names.index, killed))]}
+
+
 def main() -> int:
     """Run the trials; 1 where something differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=60, help="no kill begins later than that")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stages", default=",".join(ORDER[1:]), help="which are killed, separated by commas")
+    parser.add_argument("--stages", default=",".join([*STAGES][1:]), help="which are killed, separated by commas")
+    parser.add_argument("--run", action="append", help="a command to kill instead of the stages; may be given again")
+    parser.add_argument("--given", type=Path, help="folder that the first command finds")
     options = parser.parse_args()
-    stages = options.stages.split(",")
+    killed = [line.split()[0] for line in options.run] if options.run else options.stages.split(",")
+    stages = dict(zip(killed, options.run, strict=True)) if options.run else needed(killed)
+    # What runs in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # what runs in the background ignores it, with its children
-    for stage in stages:
-        cli.load(STAGES[stage].split()[0])
+    for stage in killed:
+        cli.load(stages[stage].split()[0])
     chance = random.Random(options.seed)
     counts: Counter[str] = Counter()
     bad, begun = 0, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
-        trial = Trial(Path(place), stages)
+        trial = Trial(Path(place), stages, options.given)
         trial.undisturbed()
         for number in range(options.count):
             if time.monotonic() - begun > 60 * options.minutes:
                 break
-            stage = chance.choice(stages)
+            stage = chance.choice(killed)
             sign = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
             share, cold = chance.random(), chance.randrange(COLD) == 0
             hit, wrong = trial.disturbed(stage, sign, share, cold)
