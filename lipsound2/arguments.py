@@ -35,8 +35,26 @@ class Several:
         self.wanted = f"{_KINDS.get(kind, 'a value')} or several, with commas between"
 
     def __call__(self, text: str) -> tuple[Any, ...]:
-        """The values."""
-        return tuple(self.kind(part) for part in text.split(",") if part)
+        """The values; none of an empty text.
+
+        Raises:
+            ValueError: commas alone, or a value of another kind.
+        """
+        parts = [part for part in text.split(",") if part]
+        if text and not parts:
+            raise ValueError(text)
+        return tuple(self.kind(part) for part in parts)
+
+
+def named_path(text: str) -> Path:
+    """A file or a folder. `Path` would take an empty name, such as that of a shell's variable that is not set, for `.`.
+
+    Raises:
+        ArgumentTypeError: the name is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("found an empty name, wanted that of a file or folder ('.' is this folder)")
+    return Path(text)
 
 
 class Parser(argparse.ArgumentParser):

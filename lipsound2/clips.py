@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.outputs import check_folder
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _DEPTH = 12  # folders below the one that is given
@@ -100,6 +101,31 @@ def told_of(path: Path, failure: Exception) -> str:
     if isinstance(failure, ClipFailure) and failure.detail.startswith(begin):
         why = f"{failure.reason}: {failure.detail.removeprefix(begin)}"
     return why if why.startswith(begin) else begin + why
+
+
+def check_results(clips: Sequence[Clip], places: Iterable[tuple[Path, str]]) -> None:
+    """Look at all that is to be written into folders, before any work.
+
+    What lies beside a clip under its name is often the user's own: its true sound, what is said in it.
+
+    Args:
+        clips: all of a call.
+        places: folders, and the suffix of what is written into each for every clip.
+
+    Raises:
+        LipsoundError: nothing can be written there; it would replace a clip, or a file beside the clip it is made of.
+    """
+    inputs = {os.path.realpath(clip.path) for clip in clips}
+    for folder, suffix in places:
+        check_folder(folder)
+        for clip in clips:
+            out = clip.out(folder, suffix)
+            if os.path.realpath(out) in inputs:
+                raise LipsoundError(f"{out}: is one of the clips; choose another folder")
+            if out.exists() and out.parent.samefile(clip.path.parent):
+                raise LipsoundError(
+                    f"{out}: lies beside {clip.path} already, and would be lost; choose another folder, or remove it"
+                )
 
 
 def check_is_file(path: Path) -> None:

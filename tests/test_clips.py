@@ -71,6 +71,36 @@ def test_fault_H35_a_file_whose_name_begins_with_a_dash_is_told_how_to_give(tmp_
     assert "write ./-dash.mp4" in capsys.readouterr().err
 
 
+def test_fault_A1_files_beside_a_clip_are_not_written_over(tmp_path, clip, capsys):
+    (tmp_path / "noise.txt").write_text("what was really said")
+    write_wav(tmp_path / "noise.wav", np.ones(1600, np.float32) / 2)
+    (tmp_path / "noise.srt").write_text("a film's own")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(tmp_path)
+    for words in (
+        ("speak", clip, "--output-dir", tmp_path),
+        ("transcribe", clip, "--output-dir", tmp_path),
+        ("transcribe", tmp_path, "--srt", tmp_path.parent / f"{tmp_path.name}-link"),
+    ):
+        if words[1] == tmp_path:
+            (tmp_path / "noise.wav").unlink()  # else names are told apart by their suffixes
+        assert "lies beside" in told(capsys, *words)
+    assert all(path.read_bytes() == content for path, content in before.items() if path.exists())
+    assert "ends in .srt" in told(capsys, "transcribe", clip, "--srt", tmp_path / "other.mp4")
+
+
+def test_fault_A1_an_empty_name_is_not_this_folder(tmp_path, clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (("speak", str(clip), "--output-dir", ""), ("speak", "", "-o", "x.wav"), ("prepare", "own", "", "d")):
+        with pytest.raises(SystemExit, match="2"):
+            main([*words])
+        assert "found an empty name" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["speak", str(clip), "-o", "x.wav", "--onnx", ","])
+    assert "found ','" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [clip]
+
+
 def test_fault_D4_mistakes_are_told_before_torch_is_there(tmp_path, clip):
     (tmp_path / "a.txt").write_text("no video")
     write_wav(tmp_path / "a.wav", np.ones(1600, np.float32) / 2)

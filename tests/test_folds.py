@@ -50,6 +50,15 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_fault_C7_a_data_dir_given_twice_or_none_is_told(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", ["a-1", "a-2"])
+    with pytest.raises(LipsoundError, match="one: stands twice among the data dirs"):
+        combine((str(one.path), str(tmp_path / "one" / ".")), tmp_path / "out")
+    with pytest.raises(LipsoundError, match="no data dir is named"):
+        combine((), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_subsets_are_balanced_and_lie_within_one_another(tmp_path: Path) -> None:
     names = [f"s{speaker}-{clip:03}" for speaker in (1, 2, 3) for clip in range(20)]
     data = write(tmp_path / "d", names, word_times={"s1-003": "0.1 0.2 bin"})

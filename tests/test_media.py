@@ -16,6 +16,7 @@ from video_making import levels, numbers_of, write_clip
 from lipsound2.errors import ClipFailure
 from lipsound2.media import opening
 from lipsound2.media.opening import opened
+from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source
 from lipsound2.video.look import has_pictures
 from lipsound2.video.reel import Reel
@@ -144,6 +145,13 @@ def test_fault_A7_the_default_track_of_pictures_is_taken_and_others_are_told(tmp
         f"2 picture tracks, taken: stream {default} (h264 96x64); not taken: stream {1 - default} (h264 96x64)"
     ]
     assert has_pictures(path)
+
+
+def test_fault_A7_a_verdict_tells_the_tracks_that_were_not_taken(tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    path = several(tmp_path / "a.mkv", clip(tmp_path / "0.mp4", 10, 0), clip(tmp_path / "1.mp4", 10, 50), 0)
+    with pytest.raises(ClipFailure, match=r"no-face: no face in 10 pictures .*not taken: stream 1"):
+        Cropper()(path)
 
 
 def test_fault_A7_a_default_track_that_cannot_be_decoded_gives_way(tmp_path: Path) -> None:

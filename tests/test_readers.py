@@ -127,6 +127,16 @@ def test_fault_F3_a_key_of_override_stands_once():
     assert parse_flow("lr: 1e-3, crop: 80", "--override") == {"lr": "1e-3", "crop": 80}
 
 
+@pytest.mark.parametrize("number", ["010", "-0_7", "1:30", "1:30.5"])
+def test_fault_F3_numbers_that_yaml_reads_as_others_are_refused(tmp_path, number):
+    with pytest.raises(LipsoundError, match=rf"file:2: .*'{number}' is no plain number"):
+        read_yaml(written(tmp_path, f"lr: 0.5\nmax_updates: {number}\n"))
+    with pytest.raises(LipsoundError, match="no plain number"):
+        parse_flow(f"max_updates: {number}", "--override")
+    plain = written(tmp_path, "a: 0\nb: 0.10\nc: '010'\nd: 0x10\ne: -10\n")
+    assert read_yaml(plain) == {"a": 0, "b": 0.1, "c": "010", "d": 16, "e": -10}
+
+
 def test_yaml_may_still_use_anchors_and_merges(tmp_path):
     path = written(tmp_path, "a: &x {b: 1, c: [1, 2]}\nd: {<<: *x, b: 2}\n")
     assert read_yaml(path) == {"a": {"b": 1, "c": [1, 2]}, "d": {"b": 2, "c": [1, 2]}}

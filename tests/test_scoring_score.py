@@ -58,6 +58,12 @@ def test_four_systems_in_order_with_intervals_and_a_verdict(root: Path, capsys: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("wrong", [{"resamples": 0}, {"seed": -1}])
+def test_fault_C7_draws_that_cannot_be_made_are_refused_first(root: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(LipsoundError, match=rf"--{next(iter(wrong))}: expected \d or more"):
+        run(root, **wrong)
+
+
 def test_processes_do_not_change_the_result(root: Path) -> None:
     first = run(root, nj=1)
     clips = (root / "exp/tiny_parallel/scores/test/clips.tsv").read_bytes()

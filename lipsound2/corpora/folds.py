@@ -106,8 +106,13 @@ def combine(dirs: tuple[str, ...], out: OutputFolder) -> None:
         dirs: data dirs, separated by commas; no clip may be in two of them.
         out: data dir to write.
     """
+    if not dirs:
+        raise LipsoundError("no data dir is named; give several, with commas between: data/one,data/two")
     tables: dict[str, dict[str, str]] = {}
     parts = [DataDir(name) for name in dirs]
+    for place, part in enumerate(parts):
+        if any(part.path.samefile(other.path) for other in parts[:place]):
+            raise LipsoundError(f"{part.path}: stands twice among the data dirs; no clip may be in two of them")
     for name in TABLES:
         rows = {part.path: part.table(name) for part in parts if (part.path / name).exists()}
         if rows and name == "wav.scp":

@@ -125,7 +125,8 @@ def _repair(dir: Path) -> None:
     utt2spk = tables["utt2spk"].values
     kept = Names.of(name for name in utt2spk if name not in dropped) if dropped else utt2spk.names
     if not len(kept):
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(dropped.values()).most_common(3))
+        counts = Counter(dropped.values()).most_common(3)
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts) or "utt2spk is empty"
         raise LipsoundError(
             f"{dir}: no clip would be left: {reasons}; nothing was changed; make it again with: lipsound2 prepare"
         )

@@ -36,7 +36,8 @@ class DataDir:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not (self.path / "utt2spk").is_file():
-            found = "has no utt2spk" if self.path.is_dir() else "does not exist"
+            found = "is a file" if self.path.is_file() else "does not exist"
+            found = "has no utt2spk" if self.path.is_dir() else found
             raise LipsoundError(f"{self.path} {found}, so it is not a data dir; make it with: lipsound2 prepare")
 
     def __len__(self) -> int:

@@ -16,6 +16,8 @@ _OPEN = 200  # brackets that are not closed yet, those in texts among them
 _BRACKETS = re.compile(r"[\[\]{}]")
 _MOST = 1_000_000  # values, those that an alias repeats counted each time
 _SHOWN = 60
+# What YAML 1.1 reads as 8 or as 5400, and a person does not mean so.
+_OTHER_BASE = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9]+)+\.?[0-9_]*)")
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -77,6 +79,19 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """The value of a node; what is not of its kind is told, whatever the constructor makes of it."""
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and str(node.tag).rpartition(":")[2] in ("int", "float")
+            and _OTHER_BASE.fullmatch(node.value)
+        ):
+            how = (
+                "a number that begins with 0 counts by eights" if ":" not in node.value else "a colon counts by sixties"
+            )
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value[:_SHOWN]!r} is no plain number ({how} in YAML); write it in decimal digits",
+                problem_mark=node.start_mark,
+            )
         try:
             return super().construct_object(node, deep)
         except (ValueError, AttributeError, KeyError, TypeError, IndexError, OverflowError) as error:

@@ -10,10 +10,10 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lipsound2.clips import Clip, find_clips, told_of
+from lipsound2.clips import Clip, check_results, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
-from lipsound2.outputs import check_file, check_folder
+from lipsound2.outputs import check_file
 from lipsound2.speaking.speak import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def transcribe(
     from lipsound2.video.look import has_pictures
 
     many = len(media) > 1 or media[0].is_dir()
-    found = _find(media, many, sound, output_dir, srt)
+    found = _find(media, many, output_dir, ".json" if json else ".txt", srt)
     kinds = set()
     for clip in found:
         try:
@@ -102,19 +102,17 @@ def transcribe(
     return 0
 
 
-def _find(given: Sequence[Path], many: bool, sound: bool, output_dir: Path | None, srt: Path | None) -> list[Clip]:
+def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:
     """The clips, after a look at all that is to be written."""
     from lipsound2.corpora.recordings import VIDEO_SUFFIXES
 
     found = find_clips(given, (*VIDEO_SUFFIXES, *_SOUNDS)) if many else [Clip(given[0], given[0].stem)]
-    if output_dir is not None:
-        check_folder(output_dir)
-    if srt is not None and many:
-        if srt.suffix.lower() == _SRT and not srt.is_dir():
-            raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
-        check_folder(srt)
-    elif srt is not None:
+    if srt is not None and many and srt.suffix.lower() == _SRT and not srt.is_dir():
+        raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
+    if srt is not None and not many:
         check_file(srt, given, (_SRT,))
+    places = ((output_dir, suffix), (srt if many else None, _SRT))
+    check_results(found, [(folder, ending) for folder, ending in places if folder is not None])
     return found
 
 

@@ -72,6 +72,9 @@ def score(
     """
     for package in ("pystoi", "pesq"):
         require(package, "metrics")
+    for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
+        if found < least:
+            raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
     out = out or hyp / "scores"
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)

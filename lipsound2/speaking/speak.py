@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lipsound2.clips import Clip, find_clips, told_of
+from lipsound2.clips import Clip, check_results, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
-from lipsound2.outputs import check_apart, check_file, check_folder
+from lipsound2.outputs import check_apart, check_file
 
 if TYPE_CHECKING:
     from lipsound2.speaking.speaker import Said, Speaker, Voice
@@ -122,12 +122,7 @@ def _find(
     folders = [(folder, ending) for folder, ending in ((output_dir, suffix), (video, ".mp4")) if folder is not None]
     if suffix not in sound_suffixes():
         raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(sound_suffixes())} only")
-    inputs = {clip.path.resolve() for clip in found}
-    for folder, ending in folders:
-        check_folder(folder)
-        for clip in found:
-            if clip.out(folder, ending).resolve() in inputs:
-                raise LipsoundError(f"{clip.out(folder, ending)}: is one of the clips; choose another folder")
+    check_results(found, folders)
     if len(found) == 1:
         check_pictures(found[0].path)
     return found

@@ -211,7 +211,7 @@ class Cropper:
         scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
         size = pictures[0].size
-        self._check_faces(tracked.flags, size)
+        self._check_faces(tracked.flags, size, source.notes if source else ())
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
         names = sorted({*self.regions, _WATCHED})
         matrices = {name: transforms(tracked.points, REGIONS[name], scenes) for name in names}
@@ -303,12 +303,16 @@ class Cropper:
             steady(pictures, tracked, scenes)
         return tracked, certainty
 
-    def _check_faces(self, flags: np.ndarray, size: tuple[int, int]) -> None:
+    def _check_faces(self, flags: np.ndarray, size: tuple[int, int], notes: Sequence[str]) -> None:
         share = float((flags != FILLED).mean())
+        # The face may be in what was not looked at: another track, what is joined behind.
+        found = "".join(f" ({note})" for note in notes)
         if share == 0:
-            raise ClipFailure("no-face", f"no face in {len(flags)} pictures of {size[0]}x{size[1]}")
+            raise ClipFailure("no-face", f"no face in {len(flags)} pictures of {size[0]}x{size[1]}{found}")
         if share < self.least:
-            raise ClipFailure("no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted")
+            raise ClipFailure(
+                "no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted{found}"
+            )
 
     def _check_mouths(self, flags: np.ndarray, lost: np.ndarray, size: tuple[int, int]) -> None:
         faces = int((flags != FILLED).sum())
