@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lipsound2.files import sha256, write_bytes, write_text
+from lipsound2.files import sha256, sweep, write_bytes, write_text
 
 NAME = ".stamp.json"
 SIZES = ".sizes"  # no part of a folder's digest: it says nothing that the stamp or the files do not
@@ -164,7 +164,8 @@ class Stamp:
         self.path.unlink(missing_ok=True)
 
     def write(self) -> None:
-        """Set the mark, once the output is whole."""
+        """Set the mark, once the output is whole; what killed processes left beside it goes."""
+        sweep(self.path.parent)
         if self._outputs:
             note_sizes(self.path.parent, [*self._outputs, *self._perhaps])
         write_text(self.path, self.text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -323,12 +324,14 @@ def test_fault_A2_a_refused_prepare_leaves_the_other_corpus_as_it_was(tmp_path):
     assert {path for path in after if after[path] != before.get(path)} <= {tmp_path / "data/.lock"}
 
 
-def test_fault_A14_what_a_killed_process_left_in_a_data_dir_goes_when_it_is_written_again(folder: Path) -> None:
-    killed = multiprocessing.get_context("spawn").Process(target=int)
-    killed.start()
-    killed.join()
-    left = temporary_of(folder / "text")
-    left = left.with_name(left.name.replace(str(os.getpid()), str(killed.pid)))
+def test_fault_A14_what_a_killed_process_left_in_a_data_dir_goes_when_it_is_written_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    with monkeypatch.context() as there:
+        there.setattr(os, "getpid", lambda: killed.pid)
+        left = temporary_of(folder / "text")
     left.write_text("half")
     DataDir.write(folder, utt2spk={"s1-a": "s1"})
     assert not left.exists()

@@ -13,7 +13,7 @@ import pytest
 
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, require, tells_of_machine
 from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
-from lipsound2.stamp import Stamp
+from lipsound2.stamp import NAME, Stamp
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
@@ -143,6 +143,16 @@ def test_fault_C8_what_a_process_of_another_host_writes_is_not_swept(tmp_path, m
     os.utime(old, (0, 0))
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [fresh], "not of this host, and written to within the week"
+
+
+def test_fault_C8_a_mark_that_is_set_sweeps_what_killed_processes_left_beside_it(tmp_path, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with monkeypatch.context() as there:
+        there.setattr(os, "getpid", lambda: ended.pid)
+        temporary_of(tmp_path / NAME).touch()
+    Stamp(tmp_path, "prepare", {}, []).write()
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_fault_C8_a_lock_that_is_a_link_is_not_emptied(tmp_path):

@@ -458,6 +458,17 @@ def test_fault_A14_what_is_damaged_is_made_again(
     )
 
 
+def test_fault_C8_what_a_killed_step_left_of_its_verdicts_goes(unbroken: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    shutil.copytree(unbroken, dump)
+    (dump / "face/shards.sha256").unlink()  # a step that was killed before its end
+    left = dump / f".failures.{2**22 + 1}.tmp.tsv"  # more than a process can be numbered
+    left.touch()
+    run(dump, Maker(tmp_path / "log"))
+    assert content(dump) == content(unbroken)
+    assert not left.exists()
+
+
 def damage(path: Path, act: str) -> None:
     if act == "gone":
         path.unlink()

@@ -15,6 +15,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import sweep
 from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import SIZES, Stamp
@@ -117,6 +118,7 @@ def crop(
         tracked().clear()
         kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
         work = _Work(videos, missing, options, coding, landmarks, None, None if landmarks else dump / FACES)
+    sweep(dump / FACES)
     for name in missing:
         (dump / name / STAMP).unlink(missing_ok=True)
     dump_clips(

@@ -22,7 +22,7 @@ from lipsound2.config import write_yaml
 from lipsound2.data.archive import INDEX
 from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, turn, write_text
+from lipsound2.files import atomic_path, folder_lock, sweep, turn, write_text
 from lipsound2.slurm.array import Array
 from lipsound2.stamp import SIZES, changed, note_sizes
 from lipsound2.work.shards import FRAMES, MACHINE, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
@@ -295,6 +295,7 @@ def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:
 def _write_failures(dump: Path, step: str, failures: list[Failure]) -> None:
     """Replace this step's rows in failures.tsv, which steps that run at once share, for a moment each."""
     with turn(dump / FAILURES):
+        sweep(dump)
         rows = [row for row in read_failures(dump) if row[1] != step]
         rows += [(failure.id, step, failure.reason, failure.detail) for failure in failures]
         write_text(dump / FAILURES, "".join("\t".join(row) + "\n" for row in sorted(rows)))
