@@ -98,6 +98,32 @@ def test_fault_B3_two_processes_with_batch_norm_are_one_that_accumulates(tmp_pat
         assert not torch.allclose(weights["synced"][key], weights["one"][key], rtol=1e-4, atol=1e-4)
 
 
+ALONE = """
+import copy
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from lipsound2.training.batch_norm import synchronised
+
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
+torch.manual_seed(0)
+for options in ({}, {"momentum": None}, {"momentum": 0.3, "affine": False}):
+    theirs = nn.Sequential(nn.BatchNorm1d(7, **options))
+    ours = synchronised(copy.deepcopy(theirs))
+    for _ in range(3):
+        x = torch.randn(4, 7, 50) * 3 + 5
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-4)
+    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+"""
+
+
+def test_fault_B3_a_single_synchronised_process_is_plain_batch_norm(tmp_path: Path) -> None:
+    (tmp_path / "alone.py").write_text(ALONE)
+    subprocess.run([sys.executable, tmp_path / "alone.py", tmp_path / "store"], check=True, timeout=120)
+
+
 def test_synchronised_processes_have_equally_many_batches() -> None:
     config = TrainConfig(batch_size=4, sync_batch_norm=True, accumulate=2)
     updates = Updates([30] * 26, config, world=2)  # 7 batches: one is left out

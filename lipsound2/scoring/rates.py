@@ -35,7 +35,9 @@ def rates(errors: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None 
     for column in range(errors.shape[1]):
         wrong, said = errors[:, column], units[:, column]
         share = (said == 1).all() and np.isin(wrong, (0, 1)).all()
-        rate, variance = wrong.sum() / said.sum(), _variance(wrong, said, speakers)
+        rate = wrong.sum() / said.sum()
+        # How single clips of a share vary is known, so nothing stands for what is not: the interval is exact.
+        variance = 0.0 if share and speakers is None else _variance(wrong, said, speakers)
         low, high = _share(rate, variance, len(said)) if share else _count(rate, variance, said.sum())
         found.append(Interval(float(rate), float(low), float(high)))
     return found

@@ -57,7 +57,8 @@ class _Synced(_BatchNorm):
         assert self.running_mean is not None
         assert self.running_var is not None
         self.num_batches_tracked.add_(1)
-        return _normalise(x, self, 0.1 if self.momentum is None else self.momentum)
+        # Without a momentum the running statistics are the plain average of all batches so far.
+        return _normalise(x, self, 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum)
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Any number of axes: the one that this stands for has settled it."""
