@@ -430,7 +430,7 @@ def test_another_file_is_no_summary(tmp_path: Path) -> None:
         (tmp_path / "summary.json").write_text(text)
         with pytest.raises(LipsoundError, match="expected a summary of text scores"):
             read_summary(tmp_path / "summary.json")
-    with pytest.raises(LipsoundError, match="No such file"):
+    with pytest.raises(LipsoundError, match="no such file"):
         read_summary(tmp_path / "absent.json")
 
 
