@@ -11,17 +11,32 @@ import pytest
 from lipsound2 import cli
 from lipsound2.config import write_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.scoring.bootstrap import Interval
 from lipsound2.scoring.compare import compare
+from lipsound2.scoring.summary import Summary, System, Verdict, to_json
+from lipsound2.scoring.text import Counts, Tally
+from lipsound2.scoring.text_summary import TextSummary, write_summary
 
 
 def experiment(path: Path, clips: int, estoi: float, wer: float) -> Path:
+    """An experiment as `train` and `score` leave it, as far as it is compared."""
     write_yaml(path / "versions.yaml", {"runs": [{"clips": clips}]})
-    for where, system in (
-        (path / "scores/test", {"generated": {"scores": {"estoi": {"mean": estoi}}}}),
-        (path / "scores/test/text/greedy", {"heard": {"wer": {"mean": wer}}}),
-    ):
-        where.mkdir(parents=True)
-        (where / "summary.json").write_text(json.dumps({"systems": system}), encoding="utf-8")
+    spoken = Summary({"generated": System(1, {"estoi": Interval(estoi, estoi, estoi)})}, {}, Verdict(None, None, ""))
+    facts = {"clips": "", "rule": [], "verdict_rule": "", "level": 0.95}
+    (path / "scores/test/text/greedy").mkdir(parents=True)
+    (path / "scores/test/summary.json").write_text(json.dumps({**to_json(spoken), **facts}), encoding="utf-8")
+    rate = Interval(wer, wer, wer)
+    heard = TextSummary(
+        language="en",
+        normalisation="en-1",
+        total=Tally(1, 0, 0, None, Counts()),
+        rates={"wer": rate, "cer": rate},
+        speakers={},
+        confusions=[],
+        slots={},
+        letters={},
+    )
+    write_summary(path / "scores/test/text/greedy/summary.json", {"heard": heard})
     return path
 
 

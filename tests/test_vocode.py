@@ -239,7 +239,9 @@ def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
     networks = [nn.Linear(1, 1, bias=False) for _ in range(2)]
     for network in networks:
         nn.init.ones_(network.weight)
-    config = TrainConfig(max_updates=1, lr=0.1, warmup=0, workers=0, schedule="constant", weight_decay=0.0)
+    config = TrainConfig(
+        max_updates=1, lr=0.1, warmup=0, workers=0, schedule="constant", precision="fp32", weight_decay=0
+    )
     world = World(0, 1, torch.device("cpu"))
     loop = Loop(config, task, networks[0], clips, world, tmp_path, StopSwitch(), networks[1])
     batch = task.collate([clips[0].get(0, None)])
