@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,21 @@ from typing import Any, NoReturn
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse itself knows no exponents
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+def number(text: str) -> float:
+    """A number that is one: nothing is more or less than `nan`, so every limit would let it pass.
+
+    Raises:
+        ValueError: it is none, not finite among them.
+    """
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_KINDS[number] = _KINDS[float]
 
 
 def near(word: str, words: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lipsound2
-from lipsound2.arguments import Parser, Several, named_path, near
+from lipsound2.arguments import Parser, Several, named_path, near, number
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
@@ -77,7 +77,7 @@ def _reader(hint: Any) -> dict[str, Any]:
         return {"type": Several(parameters[0])}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": named_path if hint is Path else hint}
+    return {"type": {Path: named_path, float: number}.get(hint, hint)}
 
 
 def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:

@@ -92,6 +92,8 @@ def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -
     weights = path / WEIGHTS
     if not weights.exists():
         raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
+    if not weights.is_file():
+        raise LipsoundError(f"{weights}: is no file; copy the experiment again or train again")
     try:
         with safe_open(weights, framework="pt", device="cpu") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping

@@ -144,6 +144,13 @@ def test_wrong_usage_is_one_line_that_names_what_is_near(words, wanted, capsys):
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [["crop", "d", "o", "--least", "nan"], ["mel", "d", "o", "--max-failures", "inf"]])
+def test_fault_G5_a_number_that_is_none_is_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert f"found '{words[-1]}', wanted a number" in capsys.readouterr().err
+
+
 def test_a_file_whose_name_begins_like_an_option_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-dash.mp4").touch()

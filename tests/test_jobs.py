@@ -126,6 +126,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- what a dump is ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("share", [-0.1, 5, float("nan")])
+def test_fault_G5_a_share_of_failures_is_one(tmp_path: Path, share: float) -> None:
+    with pytest.raises(LipsoundError, match="--max-failures is a share of the clips, from 0 to 1"):
+        run(tmp_path / "dump", Maker(tmp_path / "log"), max_failures=share)
+    assert not any(tmp_path.iterdir())
+
+
 def test_dump_holds_what_the_workers_returned(unbroken: Path) -> None:
     mel, face = Archive(unbroken / "mel"), Archive(unbroken / "face")
     assert mel.ids == face.ids == sorted(IDS)

@@ -153,6 +153,8 @@ class Cropper:
             raise LipsoundError(f"unknown choice of face '{choose}'; one of: {', '.join(CHOICES)}")
         if every < 1:
             raise LipsoundError(f"key frames every {every} pictures: at least 1 is wanted")
+        if not 0 <= least <= 1:
+            raise LipsoundError(f"--least is a share of the pictures, from 0 to 1, found {least:g}")
         self.regions = tuple(regions)
         self.every = every
         self.choose = choose

@@ -118,6 +118,8 @@ def dump_clips(
         raise LipsoundError(
             f"{step}: expected clips with ids of their own, found {len(ids)} ids, {len(set(ids))} distinct"
         )
+    if not 0 <= max_failures <= 1:
+        raise LipsoundError(f"{step}: --max-failures is a share of the clips, from 0 to 1, found {max_failures:g}")
     if nj < 1 or shard_size < 1:
         raise LipsoundError(f"{step}: nj and shard_size must be at least 1, found {nj} and {shard_size}")
     dump = Path(dump)
