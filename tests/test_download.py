@@ -138,6 +138,13 @@ def test_speakers_are_fetched_checked_and_unpacked(record: Record, tmp_path: Pat
     assert len(record.asked) == asked
 
 
+def test_fault_D4_a_protocol_that_is_none_is_told_before_anything_is_fetched(record: Record, tmp_path: Path) -> None:
+    with pytest.raises(LipsoundError, match=r"unknown protocol '4speaker' of grid; one of: .*4speakers"):
+        download("grid", tmp_path / "grid", address=record.address, protocol="4speaker")
+    assert not record.asked
+    assert not (tmp_path / "grid").exists()
+
+
 def test_files_by_name_are_kept_packed_when_told(record: Record, tmp_path: Path) -> None:
     fill(record)
     download("grid", tmp_path, address=record.address, files=("jasagrid.pdf", "s1.zip"), unpack=False)

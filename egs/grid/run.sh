@@ -59,7 +59,7 @@ if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose tru
 
 if stage 0 "find or download the corpus, write the data dirs"; then
   if [ "$corpus" = downloads ]; then # what is there already is not fetched again
-    lipsound2 download grid "$corpus" ${address:+--address "$address"}
+    lipsound2 download grid "$corpus" --protocol "$protocol" ${address:+--address "$address"}
   fi
   lipsound2 prepare grid "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"}
   lipsound2 validate "$all"

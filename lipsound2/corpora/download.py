@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 from lipsound2.corpora.fetch import BROKEN, RemoteFile, fetch, matches, open_url
 from lipsound2.corpora.grid import SPEAKERS
+from lipsound2.corpora.registry import check_protocol
 from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.shapes import checked
@@ -33,6 +34,7 @@ def download(
     files: tuple[str, ...] = (),
     unpack: bool = True,
     keep: bool = False,
+    protocol: str | None = None,
 ) -> None:
     """Fetch a corpus from its public record: with resume, progress and checksums, then unpack it.
 
@@ -47,10 +49,12 @@ def download(
         files: only these files of the record, instead of speakers.
         unpack: unpack the zip files.
         keep: keep the zip files after unpacking.
+        protocol: what `prepare` is going to split it by; an unknown one is refused before hours of fetching.
 
     Raises:
-        LipsoundError: the record or a file cannot be had, or is not what the record promises.
+        LipsoundError: unknown protocol or speaker; a file cannot be had, or is not what the record promises.
     """
+    check_protocol(corpus, protocol)
     wanted = _wanted(speakers, files)
     with folder_lock(root, "lipsound2 download"):
         missing = [name for name in wanted if not _is_there(root, name, unpack)]

@@ -12,7 +12,7 @@ from typing import Literal
 from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
-from lipsound2.corpora.registry import CORPORA
+from lipsound2.corpora.registry import CORPORA, LISTS, check_protocol
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
 from lipsound2.data.checks import back_up
 from lipsound2.data.datadir import DataDir, check_own
@@ -24,7 +24,6 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.stamp import Stamp
 
 Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
-LISTS = "lists"  # the protocol of one's own lists
 TABLES = (*OF_ANY, "mismatched")
 _UNDETERMINED = "und"  # ISO 639-2
 
@@ -105,9 +104,7 @@ def _check(corpus: str, known: Corpus, protocol: str | None, options: Options) -
     Raises:
         LipsoundError: unknown protocol, or an option that would be without effect.
     """
-    if protocol not in (None, LISTS, *known.protocols):
-        names = ", ".join([*known.protocols, LISTS])
-        raise LipsoundError(f"unknown protocol '{protocol}' of {corpus}; one of: {names}")
+    check_protocol(corpus, protocol)
     if protocol == LISTS and options.lists is None:
         raise LipsoundError("--protocol lists and --lists DIR belong together; give both or neither")
     for option in fields(options):

@@ -13,6 +13,9 @@ from lipsound2.corpora.lrw import LRW
 from lipsound2.corpora.own import OWN
 from lipsound2.corpora.tcd_timit import TCD_TIMIT
 from lipsound2.corpora.voxceleb2 import VOXCELEB2
+from lipsound2.errors import LipsoundError
+
+LISTS = "lists"  # the protocol of one's own lists
 
 CORPORA: dict[str, Corpus] = {
     "grid": GRID,
@@ -27,3 +30,14 @@ CORPORA: dict[str, Corpus] = {
     "librispeech": LIBRISPEECH,
     "aishell": AISHELL,
 }
+
+
+def check_protocol(corpus: str, protocol: str | None) -> None:
+    """Refuse a protocol that a corpus does not have.
+
+    Raises:
+        LipsoundError: which ones it has.
+    """
+    known = (*CORPORA[corpus].protocols, LISTS)
+    if protocol is not None and protocol not in known:
+        raise LipsoundError(f"unknown protocol '{protocol}' of {corpus}; one of: {', '.join(known)}")
