@@ -15,6 +15,7 @@ from lipsound2 import corpora
 from lipsound2.corpora.grid import PROTOCOLS, SPEAKERS, scan
 from lipsound2.corpora.lists import read_lists
 from lipsound2.corpora.pairs import derange, most_shared
+from lipsound2.corpora.preparation import prepare
 from lipsound2.corpora.protocols import places
 from lipsound2.corpora.recordings import Recordings
 from lipsound2.corpora.sentences import SLOTS, format_align, read_align, shared_words, words_of
@@ -387,6 +388,12 @@ def test_real_alignments_confirm_the_names(grid: Path) -> None:
 def test_fault_G1_align_times_are_of_a_recording(time):
     with pytest.raises(ValueError, match="line 2: expected a number from 0 to"):
         read_align(f"0 10 sil\n10 {time} bin\n")
+
+
+def test_fault_D4_lists_that_are_not_there_are_told_before_the_corpus_is_read(tmp_path):
+    with pytest.raises(LipsoundError, match=r"--lists .*nosuch: no such file or folder"):
+        prepare("grid", tmp_path / "corpus", tmp_path / "data", protocol="lists", lists=tmp_path / "nosuch")
+    assert not (tmp_path / "data").exists()
 
 
 def test_fault_F1_a_split_list_that_is_not_utf8_is_told_with_its_line(tmp_path):

@@ -107,6 +107,8 @@ def _check(corpus: str, known: Corpus, protocol: str | None, options: Options) -
     check_protocol(corpus, protocol)
     if protocol == LISTS and options.lists is None:
         raise LipsoundError("--protocol lists and --lists DIR belong together; give both or neither")
+    if options.lists is not None and not options.lists.exists():
+        raise LipsoundError(f"--lists {options.lists}: no such file or folder")
     for option in fields(options):
         used = option.name in known.takes or (option.name == "lists" and protocol == LISTS)
         if getattr(options, option.name) is not None and not used:
