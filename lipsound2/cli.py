@@ -11,6 +11,7 @@ import argparse
 import importlib
 import inspect
 import logging
+import os
 import re
 import sys
 import types
@@ -165,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "60")  # in a log a bar is a line a minute, not ten a second
     debug = "--debug" in arguments
     try:
         with signals_answered():
