@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import toy_task
+from torch import nn
 
 from lipsound2.config import write_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.training.average import read_weights
+from lipsound2.training.batch_norm import running_statistics
 from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Updates
 from lipsound2.training.train import train
@@ -122,6 +125,14 @@ for options in ({}, {"momentum": None}, {"momentum": 0.3, "affine": False}):
 def test_fault_B3_a_single_synchronised_process_is_plain_batch_norm(tmp_path: Path) -> None:
     (tmp_path / "alone.py").write_text(ALONE)
     subprocess.run([sys.executable, tmp_path / "alone.py", tmp_path / "store"], check=True, timeout=120)
+
+
+def test_statistics_of_a_frozen_trunk_are_not_shared() -> None:
+    """The mean of equal numbers of three processes need not be that number."""
+    sizes = {"crop": 32, "size": 32, "trunk_widths": (4, 8), "trunk_blocks": 1}
+    frozen, learning = (LipTrunk(TrunkConfig(**sizes, trunk_frozen=f)).train() for f in (True, False))
+    assert not running_statistics(frozen)
+    assert len(running_statistics(learning)) == 2 * sum(isinstance(m, nn.BatchNorm2d) for m in learning.modules()) > 0
 
 
 def test_synchronised_processes_have_equally_many_batches() -> None:

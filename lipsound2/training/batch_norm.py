@@ -19,8 +19,8 @@ from lipsound2.models.layers import MaskedBatchNorm
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:
-    """The running means and variances of a network's batch norms."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm | MaskedBatchNorm)]
+    """The running means and variances of a network's batch norms that learn; frozen ones stay to the last digit."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm | MaskedBatchNorm) and m.training]
     return [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]
 
 

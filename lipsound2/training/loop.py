@@ -22,7 +22,7 @@ from lipsound2.files import write_text
 from lipsound2.tasks.base import Adversarial, Batch, Dataset, Evaluation, Loss, Task
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
-from lipsound2.training.batch_norm import synchronised
+from lipsound2.training.batch_norm import running_statistics, synchronised
 from lipsound2.training.distributed import World
 from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
@@ -220,8 +220,9 @@ class Loop:
         scaled = self.scaler.is_enabled() and self.scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm + others) or scaled):
             self._not_a_number(own, loss, norm + others)
-        for player in self.players:
-            world.average(player.statistics)
+        if world.size > 1:
+            for player in self.players:
+                world.average(running_statistics(player.model))
         state.update += 1
         if self.average:
             self.average.update(self.model, state.update)

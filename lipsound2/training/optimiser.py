@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lipsound2.training.batch_norm import running_statistics
 from lipsound2.training.distributed import World
 from lipsound2.training.muon import Muon
 from lipsound2.training.options import TrainConfig
@@ -80,14 +79,12 @@ class Player:
         model: the network.
         parameters: those that learn.
         optimiser: of these parameters.
-        statistics: running statistics of its batch norms.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model = model
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(model, config)
-        self.statistics = running_statistics(model)
         self._largest = config.clip_grad or math.inf
 
     def begin(self, lr: float) -> None:
