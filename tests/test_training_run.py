@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import platform
@@ -23,7 +24,8 @@ from lipsound2.files import folder_lock, sha256
 from lipsound2.tasks import load_config
 from lipsound2.training import checkpoint, precision
 from lipsound2.training.average import read_weights
-from lipsound2.training.train import train
+from lipsound2.training.distributed import World
+from lipsound2.training.train import own, train
 
 CONFIG: dict[str, Any] = {
     "task": "toy",
@@ -414,6 +416,20 @@ def test_two_processes_resume(toy: Toy) -> None:
         os.kill(child, signal.SIGKILL)
     torchrun(toy, 2, "broken", **changes)
     assert sha256(toy.folder / "broken" / "model.safetensors") == sha256(toy.folder / "whole" / "model.safetensors")
+
+
+def test_fault_D1_what_all_processes_would_warn_of_is_told_once(tmp_path: Path) -> None:
+    logger = logging.getLogger("lipsound2")
+    before = logger.level
+    warns = logging.getLogger("lipsound2.training.precision")
+    try:
+        with own(tmp_path / "exp", World(1, 2, torch.device("cpu"))):
+            assert not warns.isEnabledFor(logging.WARNING)
+            assert warns.isEnabledFor(logging.ERROR)
+    finally:
+        logger.setLevel(before)
+    with own(tmp_path / "exp", World(0, 2, torch.device("cpu"))):
+        assert warns.isEnabledFor(logging.WARNING)
 
 
 def ranks_of(exp: Path) -> list[int]:

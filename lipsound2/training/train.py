@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
@@ -51,7 +52,7 @@ def train(
     exp: OutputFolder,
     init: Path | None = None,
     override: str = "",
-    ngpu: int = 0,
+    ngpu: AtLeast0 = 0,
     launcher: Literal["local", "slurm"] = "local",
 ) -> int:
     """Train a network as a config says; go on by itself where an earlier run was stopped or killed.
@@ -201,12 +202,14 @@ def _grew(before: int, now: int) -> bool:
 
 @contextlib.contextmanager
 def own(exp: Path, world: World) -> Iterator[None]:
-    """Hold the experiment's folder and write its log, on process 0; the others are silent but for warnings.
+    """Hold the experiment's folder and write its log, on process 0; the others are silent but for errors.
+
+    What is warned of holds for all of them, and is told once.
 
     A training that is refused before it has written anything leaves no folder with a log that looks like one.
     """
     if not world.first:
-        logging.getLogger("lipsound2").setLevel(logging.WARNING)
+        logging.getLogger("lipsound2").setLevel(logging.ERROR)
         yield
         return
     with folder_lock(exp, "train"):
