@@ -8,8 +8,9 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse itself knows no exponents
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
@@ -30,6 +31,54 @@ def number(text: str) -> float:
 _KINDS[number] = _KINDS[float]
 
 
+@dataclass(frozen=True)
+class Within:
+    """Declares which numbers a verb's parameter may be; the command line looks before the verb begins.
+
+        def crop(dir: Path, *, least: Annotated[float, Within(0, 1)] = 0.3) -> None:
+
+    Attributes:
+        least: the smallest.
+        most: the largest.
+    """
+
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        return f"of at least {self.least:g}" if math.isinf(self.most) else f"from {self.least:g} to {self.most:g}"
+
+
+AtLeast0 = Annotated[int, Within(0)]
+AtLeast1 = Annotated[int, Within(1)]
+Share = Annotated[float, Within(0, 1)]
+
+
+class Ranged:
+    """Reads a number that lies within a range.
+
+    Args:
+        kind: reads any number.
+        within: the range.
+    """
+
+    def __init__(self, kind: Callable[[str], float], within: Within) -> None:
+        self.kind = kind
+        self.within = within
+        self.wanted = f"{_KINDS[kind]} {within}"
+
+    def __call__(self, text: str) -> float:
+        """The number.
+
+        Raises:
+            ValueError: it is none, or lies elsewhere.
+        """
+        value = self.kind(text)
+        if not self.within.least <= value <= self.within.most:
+            raise ValueError(text)
+        return value
+
+
 def near(word: str, words: Iterable[str]) -> str:
     """`; did you mean 'that'?` with the nearest of some words, or nothing where none is near."""
     words = list(words)
@@ -48,7 +97,8 @@ class Several:
 
     def __init__(self, kind: Callable[[str], Any]) -> None:
         self.kind = kind
-        self.wanted = f"{_KINDS.get(kind, 'a value')} or several, with commas between"
+        one = getattr(kind, "wanted", None) or _KINDS.get(kind, "a value")
+        self.wanted = f"{one}, or several with commas between"
 
     def __call__(self, text: str) -> tuple[Any, ...]:
         """The values; none of an empty text.
@@ -136,6 +186,8 @@ class Parser(argparse.ArgumentParser):
         missing = re.match(r"the following arguments are required: (.*)", message)
         if missing:
             message = "missing: " + ", ".join(self._described(name) for name in missing[1].split(", "))
+            if forms := re.findall(rf"`({re.escape(self.prog)} [^`]+)`", self.description or ""):
+                message += f"; write {', or '.join(forms)}"
         message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
         print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)

@@ -18,15 +18,17 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import lipsound2
-from lipsound2.arguments import Parser, Several, named_path, near, number
+from lipsound2.arguments import Parser, Ranged, Several, Within, named_path, near, number
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
 from lipsound2.verbs import VERBS
+
+Note = TypeVar("Note")
 
 
 def load(verb: str) -> Callable[..., Any]:
@@ -40,14 +42,14 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     description, helps = _docstring(function)
     formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog=f"lipsound2 {verb}", description=description, formatter_class=formatter)
-    hints = typing.get_type_hints(function)
+    hints, ranges = typing.get_type_hints(function), declared(function, Within)
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
         text = helps.get(name, "").replace("%", "%%")
         if not required and not any(parameter.default is nothing for nothing in (None, False, "", ())):
             shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             text += f" (default: {shown})".replace("%", "%%")
-        options: dict[str, Any] = {"help": text, **_reader(hints[name])}
+        options: dict[str, Any] = {"help": text, **_reader(hints[name], ranges.get(name))}
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
             continue
@@ -67,18 +69,19 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     return parser
 
 
-def _reader(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of the annotated type."""
+def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
+    """How argparse reads a value of the annotated type, which lies within a range if one is declared."""
     origin, parameters = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _reader(next(p for p in parameters if p is not type(None)))
+        return _reader(next(p for p in parameters if p is not type(None)), within)
     if origin is Literal:
         return {"choices": list(parameters), "type": type(parameters[0])}
     if origin is tuple:
-        return {"type": Several(parameters[0])}
+        return {"type": Several(Ranged(parameters[0], within) if within else parameters[0])}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": {Path: named_path, float: number}.get(hint, hint)}
+    kind = {Path: named_path, float: number}.get(hint, hint)
+    return {"type": Ranged(kind, within) if within else kind}
 
 
 def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -103,23 +106,23 @@ def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) ->
     Raises:
         LipsoundError: an output cannot be written, or is an input.
     """
-    declared = declared_outputs(function)
+    outputs = declared(function, Output)
     inputs = [
         part
         for name, value in options.items()
-        if name not in declared
+        if name not in outputs
         for part in (value if isinstance(value, tuple | list) else (value,))
         if isinstance(part, Path | str)
     ]
-    check_outputs([(options[name], kind) for name, kind in declared.items() if options[name] is not None], inputs)
+    check_outputs([(options[name], kind) for name, kind in outputs.items() if options[name] is not None], inputs)
 
 
-def declared_outputs(function: Callable[..., Any]) -> dict[str, Output]:
-    """The parameters of a verb that name what it writes."""
-    found: dict[str, Output] = {}
+def declared(function: Callable[..., Any], kind: type[Note]) -> dict[str, Note]:
+    """What the signature of a verb declares of its parameters: which it writes, or which numbers they may be."""
+    found: dict[str, Note] = {}
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
         for part in (hint, *typing.get_args(hint)):  # a union with None has the declaration inside
-            found.update((name, note) for note in getattr(part, "__metadata__", ()) if isinstance(note, Output))
+            found.update((name, note) for note in getattr(part, "__metadata__", ()) if isinstance(note, kind))
     return found
 
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
+from lipsound2.arguments import AtLeast0, AtLeast1, Within
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
@@ -50,13 +51,13 @@ def score(
     text: Path | None = None,
     grammar: str = "",
     lm: Path | None = None,
-    lm_weight: float = 0.5,
+    lm_weight: Annotated[float, Within(0)] = 0.5,
     word_bonus: float = 0.0,
     language: str = "en",
-    nj: int = 2,
+    nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
-    resamples: int = bootstrap.RESAMPLES,
-    seed: int = bootstrap.SEED,
+    resamples: AtLeast1 = bootstrap.RESAMPLES,
+    seed: AtLeast0 = bootstrap.SEED,
     speakers: Speakers = "auto",
 ) -> None:
     """Score speech against the true sound: STOI, ESTOI, PESQ; with --asr also word and character errors.

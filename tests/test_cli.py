@@ -6,6 +6,7 @@ import errno
 import inspect
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -126,9 +127,20 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
         (["crop", "a", "b", "--lancher", "slurm"], "unknown option '--lancher'; did you mean '--launcher'?"),
         (["compare", "a=b", "c", "-score", "x"], "unknown option '-score'; did you mean '--score'?"),
         (["mel", "a", "b", "--mel", "finne"], "found 'finne', wanted one of: fine, paper, none; did you mean 'fine'?"),
-        (["crop", "a", "b", "--nj", "two"], "lipsound2 crop: --nj: found 'two', wanted a whole number; see"),
+        (
+            ["crop", "a", "b", "--nj", "two"],
+            "crop: --nj: found 'two', wanted a whole number of at least 1; see",
+        ),
         (["crop", "a", "b", "c"], "unexpected argument 'c'; what is taken without an option: DIR DUMP"),
         (["crop", "a", "b", "--nj"], "lipsound2 crop: --nj: needs a value"),
+        (
+            ["compare", "exp/a"],
+            """missing: OUT (the two files, without a suffix); write lipsound2 compare "one=exp/a""",
+        ),
+        (
+            ["compare"],
+            'write lipsound2 compare "one=exp/a,other=exp/b" exp/both, or lipsound2 compare exp/a exp/b; see',
+        ),
         (["pack", "exp/a", "b"], "lipsound2 pack: missing: --knows KNOWS (one line about the voices"),
         (["help", "crp"], "unknown verb 'crp'; did you mean 'crop'?"),
     ],
@@ -142,6 +154,44 @@ def test_wrong_usage_is_one_line_that_names_what_is_near(words, wanted, capsys):
     told = capsys.readouterr().err
     assert wanted in told
     assert told.count("\n") == 1
+
+
+def options_of_numbers() -> list[tuple[str, str]]:
+    """Every option of every verb that is a number, or several."""
+    return [
+        (verb, name)
+        for verb in cli.VERBS
+        for name, hint in typing.get_type_hints(cli.load(verb)).items()
+        if name != "return" and {int, float} & {hint, *typing.get_args(hint)}
+    ]
+
+
+@pytest.mark.parametrize(("verb", "option"), options_of_numbers())
+def test_fault_G5_every_number_has_a_range_that_is_looked_at_before_any_work(verb, option, capsys):
+    if option in ("word_bonus", "best", "last", "prune", "folds", "show") or (verb, option) == ("words", "least"):
+        pytest.skip("any number, or looked at by the verb, which depends on others")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([verb, f"--{option.replace('_', '-')}", "-1"])
+    told = capsys.readouterr().err
+    assert f"found '-1', wanted a{' whole' if 'whole' in told else ''} number" in told, told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["crop", "d", "o", "--least", "2"], "--least: found '2', wanted a number from 0 to 1"),
+        (["crop", "d", "o", "--every", "0"], "--every: found '0', wanted a whole number of at least 1"),
+        (["crop", "d", "o", "--crf", "52"], "--crf: found '52', wanted a number from 0 to 51"),
+        (["mel", "d", "o", "--max-failures", "5"], "--max-failures: found '5', wanted a number from 0 to 1"),
+        (["targets", "d", "o", "--nj", "0"], "--nj: found '0', wanted a whole number of at least 1"),
+        (["generate", "c", "--looks", "0,-1"], "found '0,-1', wanted a whole number of at least 0, or several with"),
+    ],
+)
+def test_fault_G5_a_number_out_of_range_is_one_line(words, wanted, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert wanted in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["crop", "d", "o", "--least", "nan"], ["mel", "d", "o", "--max-failures", "inf"]])

@@ -44,7 +44,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - {"speak", "transcribe"}))
 def test_every_verb_declares_what_it_writes(verb):
-    assert cli.declared_outputs(cli.load(verb)).keys() == WRITTEN.get(verb, set())
+    assert cli.declared(cli.load(verb), cli.Output).keys() == WRITTEN.get(verb, set())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.cut import MakeSounds, cuts_of
 from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.sound import decode_flac
@@ -31,10 +32,10 @@ def mel(
     dump: OutputFolder,
     *,
     mel: Literal["fine", "paper", "none"] = "fine",
-    nj: int = 2,
+    nj: AtLeast1 = 2,
     launcher: str = "local",
-    max_failures: float = 0.05,
-    shard_size: int = 100,
+    max_failures: Share = 0.05,
+    shard_size: AtLeast1 = 100,
 ) -> None:
     """Cut the sound of every clip to its pictures and make its mel-spectrogram.
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+from lipsound2.arguments import AtLeast0, Share
 from lipsound2.corpora.protocols import hashed
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import PARTIAL, TABLES
@@ -50,10 +51,10 @@ def subset(
     dir: Path,
     out: OutputFolder,
     *,
-    clips: int = 0,
-    share: float = 0.0,
+    clips: AtLeast0 = 0,
+    share: Share = 0.0,
     by: Literal["speaker", "text"] = "speaker",
-    seed: int = 0,
+    seed: AtLeast0 = 0,
 ) -> None:
     """Write a data dir of some clips of another: as many of each speaker, and a larger one holds the smaller ones.
 

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
@@ -37,7 +38,7 @@ def prepare(
     lists: Path | None = None,
     listing: Path | None = None,
     prompts: Path | None = None,
-    seed: int = 0,
+    seed: AtLeast0 = 0,
     unpack: Path | None = None,
 ) -> None:
     """Corpus folder -> data dirs: every clip once in DATA/all, and the sets of a protocol in DATA/<protocol>/<set>.

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lipsound2 import experiment
+from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name
@@ -36,11 +37,11 @@ def features(
     *,
     name: str = "",
     layer: Layer = "trunk",
-    nj: int = 2,
-    ngpu: int = 0,
+    nj: AtLeast1 = 2,
+    ngpu: AtLeast0 = 0,
     launcher: str = "local",
-    max_failures: float = 0.05,
-    shard_size: int = 100,
+    max_failures: Share = 0.05,
+    shard_size: AtLeast1 = 100,
 ) -> None:
     """Write the states of a network for every clip: DUMP/features-NAME, a Kaldi archive of (pictures, width) matrices.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.mel_settings import SAMPLE_RATE
 from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import moments, sums
@@ -33,12 +34,12 @@ def targets(
     target: str,
     name: str = "",
     train: Path | None = None,
-    surveyed: int = 1000,
+    surveyed: AtLeast1 = 1000,
     compress: bool = False,
-    nj: int = 2,
+    nj: AtLeast1 = 2,
     launcher: str = "local",
-    max_failures: float = 0.05,
-    shard_size: int = 100,
+    max_failures: Share = 0.05,
+    shard_size: AtLeast1 = 100,
 ) -> None:
     """Make the features of every clip's sound that a lip model is to predict, one vector a picture.
 

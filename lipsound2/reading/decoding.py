@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lipsound2 import experiment
+from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.audio.sound import decode_flac
 from lipsound2.config import to_mapping, write_yaml
 from lipsound2.data.archive import Archive
@@ -36,12 +37,12 @@ def decode(
     dump: Path,
     grammar: str = "",
     lm: Path | None = None,
-    lm_weight: float = 0.5,
+    lm_weight: Annotated[float, Within(0)] = 0.5,
     word_bonus: float = 0.0,
-    beam: int = 0,
-    ctc_weight: float = 1.0,
-    ngpu: int = 0,
-    nj: int = 2,
+    beam: AtLeast0 = 0,
+    ctc_weight: Share = 1.0,
+    ngpu: AtLeast0 = 0,
+    nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
     """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.

@@ -10,6 +10,7 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.clips import Clip, check_results, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
@@ -36,7 +37,7 @@ def transcribe(
     srt: Path | None = None,
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     choose: Literal["largest", "left", "right", "center"] = "largest",
-    ngpu: int = 0,
+    ngpu: AtLeast0 = 0,
 ) -> int:
     """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in sound files.
 

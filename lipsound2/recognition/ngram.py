@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 from tqdm import tqdm
 
+from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
@@ -41,7 +42,7 @@ def ngram(
     text: Path,
     out: Annotated[Path, Output((".arpa", ".lm"))],
     *,
-    order: int = 3,
+    order: AtLeast1 = 3,
     unit: Unit = "words",
     prune: tuple[int, ...] | None = None,
     language: str = "",

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import shown, text_of
 from lipsound2.errors import LipsoundError, require
@@ -236,7 +237,7 @@ def tokens(
     out: Annotated[Path, Output((".txt", ".model"))],
     *,
     kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
-    size: int = 1000,
+    size: AtLeast1 = 1000,
 ) -> None:
     """Make the tokenizer of a recogniser from the transcripts of a data dir.
 

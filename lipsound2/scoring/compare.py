@@ -33,6 +33,7 @@ Points = Mapping[str, Mapping[int, Sequence[float]]]
 def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = "estoi") -> None:
     """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
 
+    `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes exp/both.md and exp/both.png;
     `lipsound2 compare exp/a exp/b` shows the table of two experiments and writes nothing.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 from tqdm import tqdm
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.config import read_yaml
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
@@ -43,7 +44,7 @@ def report(
     exp: OutputFolder,
     *,
     out: Annotated[Path, Output((".html", ".htm"))] | None = None,
-    clips: int = 8,
+    clips: AtLeast0 = 8,
     publish: Annotated[Path, Output((".md",))] | None = None,
     dump: Path | None = None,
     data: Path | None = None,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.clips import Clip, check_results, find_clips, told_of
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
 from lipsound2.outputs import check_apart, check_file
@@ -33,7 +34,7 @@ def speak(
     onnx: tuple[Path, ...] = (),
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     choose: Literal["largest", "left", "right", "center"] = "largest",
-    ngpu: int = 0,
+    ngpu: AtLeast0 = 0,
 ) -> int:
     """Speak silent clips: any number, length, frame rate and rotation.
 

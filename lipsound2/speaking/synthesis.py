@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
+from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import write_wav
 from lipsound2.config import to_mapping, write_yaml
@@ -49,8 +50,8 @@ def synthesize(
     dump: Path,
     vocoder: str = "griffin-lim",
     controls: tuple[str, ...] = CONTROLS,
-    ngpu: int = 0,
-    nj: int = 2,
+    ngpu: AtLeast0 = 0,
+    nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
     """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures; OUT/data lists the speech.

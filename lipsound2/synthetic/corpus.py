@@ -11,11 +11,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from lipsound2.arguments import AtLeast0, AtLeast1, Within
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora.sentences import SLOTS, format_align, words_of
 from lipsound2.errors import LipsoundError
@@ -51,12 +53,12 @@ class Recipe:
 def generate(
     root: OutputFolder,
     *,
-    clips: int = 120,
-    speakers: int = 2,
+    clips: AtLeast1 = 120,
+    speakers: Annotated[int, Within(1, 20)] = 2,
     voices: tuple[str, ...] = (),
-    looks: tuple[int, ...] = (),
-    seed: int = 0,
-    nj: int = 2,
+    looks: Annotated[tuple[int, ...], Within(0)] = (),
+    seed: AtLeast0 = 0,
+    nj: AtLeast1 = 2,
 ) -> None:
     """Make a talking-face corpus in GRID's layout: ROOT/s1/bbaf2n.mp4 and ROOT/align/s1/bbaf2n.align.
 

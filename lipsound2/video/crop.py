@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from lipsound2.arguments import AtLeast1, Share, Within
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
@@ -39,16 +40,16 @@ def crop(
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     dlib_landmarks: Path | None = None,
     landmarks: Path | None = None,
-    every: int = EVERY,
+    every: AtLeast1 = EVERY,
     choose: Literal["largest", "left", "right", "center"] = "largest",
-    least: float = 0.3,
+    least: Share = 0.3,
     codec: str = CODEC,
-    crf: float = CRF,
-    nj: int = 2,
+    crf: Annotated[float, Within(0, 51)] = CRF,
+    nj: AtLeast1 = 2,
     launcher: str = "local",
-    shard_size: int = 100,
-    max_failures: float = 0.05,
-    timeout: float = 3600.0,
+    shard_size: AtLeast1 = 100,
+    max_failures: Share = 0.05,
+    timeout: Annotated[float, Within(1)] = 3600.0,
 ) -> int:
     """Cut steady crops of face and mouth out of every clip of a data dir.
 
