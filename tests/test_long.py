@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from lipsound2.audio import griffin_lim, plain_griffin_lim
+from lipsound2.audio import griffin_lim, plain_griffin_lim, sound, tape, usable
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import MELS
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.reading import transcriber
+from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.speaking import vocoding
 from lipsound2.speaking.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 
@@ -102,3 +108,72 @@ def test_a_piece_that_is_no_number_is_told():
     pieces = Pieces(PieceSpeaker(FINE, partial(lambda *given: given[0]), 3, 64), 500)
     with pytest.raises(LipsoundError, match="are no numbers"):
         pieces.add(np.full((5, 80), np.nan, np.float32))
+
+
+def long_sound(path: Path, seconds: float) -> None:
+    """A file of 44.1 kHz in stereo: noise of two seconds, silence of one, and so on."""
+    with soundfile.SoundFile(path, "w", 44100, 2) as file:
+        rng = np.random.default_rng(0)
+        for second in range(round(seconds)):
+            file.write((0.0001 if second % 3 == 2 else 0.1) * rng.standard_normal((44100, 2)))
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Most bytes that Python and numpy held while something was done."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 44100])
+def test_fault_D2_a_sound_in_stretches_is_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
+    long_sound(tmp_path / "a.wav", 3)
+    monkeypatch.setattr(sound, "_STRETCH", 5000)
+    stretches = [*sound.sound_in_stretches(tmp_path / "a.wav", rate)]
+    assert len(stretches) > 8
+    assert np.array_equal(np.concatenate(stretches), sound.read_sound(tmp_path / "a.wav", rate=rate))
+
+
+def test_fault_D2_long_sound_is_listened_to_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    long_sound(tmp_path / "a.flac", 60)
+    whole = sound.read_sound(tmp_path / "a.flac")  # and what is imported is imported
+    heard: list[np.ndarray] = []
+
+    class Ears:
+        name = "ears"
+
+        def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+            heard.extend(sounds)
+            return [Hypothesis("", [], 0.0) for _ in sounds]
+
+    monkeypatch.setattr(transcriber, "listener", lambda *_, **__: Ears())
+    monkeypatch.setattr(tape, "_HELD", 1 << 20)
+    ears = transcriber.Transcriber("", "ears")
+    held = peak_of(lambda: ears.sound(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
+    assert np.array_equal(np.concatenate(heard), whole)
+    assert all(each.flags.writeable for each in heard)
+    assert held < 9e6, held  # decoded it takes 10.6 MB, and was held thrice
+
+
+def test_fault_D2_a_long_sound_of_nothing_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.wav", 0.25 + rng.integers(-2, 3, 64000) / 32768, 16000)
+    monkeypatch.setattr(usable, "_BLOCK", 1000)
+    with pytest.raises(ClipFailure, match=r"silent.*4\.00 s of sound, nowhere louder"):
+        usable.hearable(tmp_path / "a.wav", 16000)
+
+
+def test_a_tape_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tape, "_HELD", 1000)
+    whole, kept = np.random.default_rng(0).normal(size=(2, 500)).astype(np.float32).reshape(-1), tape.Tape()
+    for part in np.split(whole, [3, 3, 200, 640]):
+        kept.add(part)
+        assert np.array_equal(kept.read(1, 40), whole[1 : min(len(kept), 41)])
+    assert np.array_equal(np.concatenate([*kept.blocks(300)]), whole)
+    assert np.array_equal(kept.read(990, 50), whole[990:])
+    assert not len(kept.read(1000, 50))
+    assert not len(kept.read(2000, 50))
+    assert kept.loudest == np.abs(whole).max()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from lipsound2.audio.tape import Tape
 from lipsound2.audio.track import read_track
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
@@ -22,6 +24,7 @@ _TAPS = 64
 _KAISER = 8.0
 _CUTOFF = 0.97
 _WIDEST = 100_000  # of the ratio of two rates: the filter then takes half a gigabyte
+_STRETCH = 1 << 18  # samples that are resampled at once
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,7 @@ def read_span(path: Path | str, *, start: float | None = None, seconds: float | 
             f"{shown(path)}: the clock of the sound starts anew where that of the pictures goes on, or the other way "
             "round: how they lie to each other is not known",
         )
-    begin, source_rate = track.begin, track.rate
-    end = begin + len(track.samples) / source_rate
+    begin, source_rate, end = track.begin, track.rate, track.end
     start = begin if start is None else start
     samples = round((end - start if seconds is None else seconds) * rate)
     if samples <= 0:
@@ -87,7 +89,25 @@ def read_span(path: Path | str, *, start: float | None = None, seconds: float | 
     )
 
 
-def _resample(track: np.ndarray, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
+def sound_in_stretches(path: Path | str, rate: int = 16000) -> Iterator[np.ndarray]:
+    """All that `read_sound` gives from the start of a sound to its end, (n,) float32 at a time.
+
+    What is held does not grow with the sound.
+
+    Raises:
+        ClipFailure: see `read_sound`.
+    """
+    track = read_track(path)
+    divisor = math.gcd(track.rate, rate)
+    up, down = rate // divisor, track.rate // divisor
+    samples = round((track.end - track.begin) * rate)
+    # Where a stretch begins, the grids of both rates meet: nothing is shifted.
+    length = max(1, _STRETCH // up) * up
+    for first in range(0, samples, length):
+        yield _resample(track.samples, first // up * down, track.rate, min(length, samples - first), rate)
+
+
+def _resample(track: Tape, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
     """`samples` samples at `rate`, the first one at the position `first` of the track (which may lie outside).
 
     The filter is symmetric and its delay is taken off, so nothing is shifted.
@@ -116,12 +136,12 @@ def _low_pass(up: int, down: int) -> np.ndarray:
     return signal.firwin(2 * _TAPS * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER)).astype(np.float32)
 
 
-def _cut(track: np.ndarray, first: int, samples: int) -> np.ndarray:
+def _cut(track: Tape, first: int, samples: int) -> np.ndarray:
     """`samples` samples from the position `first` on, zeros outside the track."""
     out = np.zeros(samples, np.float32)
     begin, end = max(first, 0), min(first + samples, len(track))
     if begin < end:
-        out[begin - first : end - first] = track[begin:end]
+        out[begin - first : end - first] = track.read(begin, end - begin)
     return out
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 
+from lipsound2.audio.tape import Tape
 from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import MOST_PAUSES
 from lipsound2.media.opening import Media, opened, shown
@@ -32,47 +33,85 @@ class SoundTrack:
     """A whole track.
 
     Attributes:
-        samples: (N,) float32 mono, full scale 1; zeros in holes.
+        samples: mono, full scale 1; zeros in holes.
         begin: time of the first one on the file's clock, in seconds.
         rate: samples a second.
         holes: seconds of holes.
         torn: its clock starts anew where that of the pictures goes on, or the other way round.
     """
 
-    samples: np.ndarray
+    samples: Tape
     begin: float
     rate: int
     holes: float
     torn: bool
 
     @property
+    def end(self) -> float:
+        """Time behind the last sample, as `begin`."""
+        return self.begin + len(self.samples) / self.rate
+
+    @property
     def silent(self) -> bool:
         """Whether it holds nothing at all."""
-        return float(np.abs(self.samples).max()) < _SILENCE
+        return self.samples.loudest < _SILENCE
 
 
 @dataclass
-class _Pieces:
+class _Decoded:
     """What was decoded, and how much energy its channels have.
 
     Attributes:
-        pieces: time in seconds if known, whether a joined recording begins there, samples (n,) float32.
+        path: of the file, as it is shown.
         channels: sums of squares of each channel.
         mean: of the mean of the channels.
         unrelated: what the mean would have if the channels had nothing in common.
+        samples: one behind the other; where timestamps jump ahead, silence fills the hole.
+        begin: time of the first of them, if one is known.
+        holes: how many fill holes.
     """
 
-    pieces: list[tuple[float | None, bool, np.ndarray]]
-    channels: np.ndarray
+    path: str
+    channels: np.ndarray = field(default_factory=lambda: np.zeros(MOST_CHANNELS))
     mean: float = 0.0
     unrelated: float = 0.0
     rate: int = 0
     damaged: int = 0
+    samples: Tape = field(default_factory=Tape)
+    begin: float | None = None
+    holes: int = 0
 
     @property
     def cancelled(self) -> bool:
         """Whether the channels cancel each other out."""
         return self.mean < _CANCELLED * self.unrelated
+
+    def lay(self, time: float | None, joined: bool, piece: np.ndarray) -> None:
+        """Lay a piece behind the others.
+
+        Args:
+            time: of its first sample, in seconds, if known.
+            joined: a joined recording begins there, at its very time: what would overlap is cut off.
+            piece: (n,) float32.
+
+        Raises:
+            ClipFailure: `unreadable`: more holes than a recording has.
+        """
+        if self.begin is None:
+            self.begin = time
+        hole = 0 if time is None or self.begin is None else round((time - self.begin) * self.rate) - len(self.samples)
+        if hole > (0 if joined else _JITTER * self.rate):
+            if (self.holes + hole) / self.rate > MOST_PAUSES:
+                raise ClipFailure(
+                    "unreadable",
+                    f"{self.path}: its clock leaves {(self.holes + hole) / self.rate:.0f} s without sound, at most "
+                    f"{MOST_PAUSES:.0f}",
+                )
+            self.samples.silence(hole)
+            self.holes += hole
+        elif joined and hole < 0:
+            piece = piece[-hole:]
+        self.samples.add(piece)
 
 
 def read_track(path: Path | str) -> SoundTrack:
@@ -147,24 +186,22 @@ def _read(media: Media, stream: AudioStream) -> SoundTrack:
             same = again.container.streams[stream.index]
             assert isinstance(same, AudioStream)
             decoded = _decode(again, same, loudest)
-    if not sum(len(samples) for _, _, samples in decoded.pieces):
+    if not len(decoded.samples):
         if decoded.damaged:
             raise ClipFailure("unreadable", f"{path}: none of its {decoded.damaged} packets of sound can be decoded")
         raise ClipFailure("no-sound", f"{path}: the sound track is empty")
     if decoded.damaged:
         log.warning("%s: %d packets of sound are damaged and were passed over", path, decoded.damaged)
-    begin = next((time for time, _, _ in decoded.pieces if time is not None), 0.0)
-    samples, holes = _lay_out(path, decoded.pieces, begin, decoded.rate)
     films = tracks(media.container, "video").known
     torn = bool(films) and media.clock.torn(stream.index, films[0].index)
-    return SoundTrack(samples, begin, decoded.rate, holes, torn)
+    return SoundTrack(decoded.samples, decoded.begin or 0.0, decoded.rate, decoded.holes / decoded.rate, torn)
 
 
-def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Pieces:
-    """Every piece of a track: one channel of it, or the mean of all."""
+def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Decoded:
+    """A track: one channel of it, or the mean of all."""
     path = shown(media.path)
     stream.codec_context.thread_count = 1
-    found = _Pieces([], np.zeros(MOST_CHANNELS))
+    found = _Decoded(path)
     part, joined = 0, False
     for packet in media.packets():
         if packet.stream is not stream:
@@ -192,7 +229,7 @@ def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Pieces:
             found.mean += float(mean @ mean)
             found.unrelated += float(energies.sum()) / len(samples) ** 2
             kept = mean if channel is None else samples[min(channel, len(samples) - 1)]
-            found.pieces.append((frame.time, joined, kept.astype(np.float32)))
+            found.lay(frame.time, joined, kept.astype(np.float32))
             joined = False
     return found
 
@@ -207,37 +244,3 @@ def _samples(frame: av.AudioFrame) -> np.ndarray:
     if samples.dtype.kind == "i":
         return samples.astype(np.float64) / 2.0 ** (8 * samples.dtype.itemsize - 1)
     return samples
-
-
-def _lay_out(
-    path: str, pieces: list[tuple[float | None, bool, np.ndarray]], begin: float, rate: int
-) -> tuple[np.ndarray, float]:
-    """Join decoded pieces, one behind the other; where timestamps jump ahead, silence fills the hole.
-
-    Where a joined recording begins, it begins at its very time: what would overlap is cut off.
-
-    Returns:
-        The samples, and how many seconds of them fill holes.
-
-    Raises:
-        ClipFailure: `unreadable`: more holes than a recording has.
-    """
-    parts: list[np.ndarray] = []
-    filled = holes = 0
-    for time, joined, piece in pieces:
-        samples = piece
-        hole = 0 if time is None else round((time - begin) * rate) - filled
-        if hole > (0 if joined else _JITTER * rate):
-            if (holes + hole) / rate > MOST_PAUSES:
-                raise ClipFailure(
-                    "unreadable",
-                    f"{path}: its clock leaves {(holes + hole) / rate:.0f} s without sound, at most {MOST_PAUSES:.0f}",
-                )
-            parts.append(np.zeros(hole, np.float32))
-            filled += hole
-            holes += hole
-        elif joined and hole < 0:
-            samples = samples[-hole:]
-        parts.append(samples)
-        filled += len(samples)
-    return np.concatenate(parts), holes / rate

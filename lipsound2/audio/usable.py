@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from lipsound2.audio.sound import read_sound
+from lipsound2.audio.sound import sound_in_stretches
+from lipsound2.audio.tape import Tape
 from lipsound2.errors import ClipFailure
 
 _LEAST_SECONDS = 0.01  # a period of the deepest voice; a mel may want more
 # Ten steps of 16 bits. Dither, a converter's offset and what codecs make of silence stay below; no voice does.
 _SILENCE = 10 / 32768
+_BLOCK = 1 << 20  # samples that are looked at together
 
 
 def check_sound(sound: np.ndarray, rate: int) -> None:
@@ -24,24 +27,42 @@ def check_sound(sound: np.ndarray, rate: int) -> None:
     Raises:
         ClipFailure: `too-short`, `not-finite`, `silent` (a constant level is silence too).
     """
-    seconds = len(sound) / rate
-    if seconds < _LEAST_SECONDS:
-        raise ClipFailure("too-short", f"{len(sound)} samples of sound, at least {round(_LEAST_SECONDS * rate)} wanted")
-    if not np.isfinite(sound).all():
-        raise ClipFailure("not-finite", f"{np.count_nonzero(~np.isfinite(sound))} of {len(sound)} samples of sound")
-    if not np.any(sound):
-        raise ClipFailure("silent", f"{seconds:.2f} s of zeros")
-    loudest = float(np.abs(sound - np.median(sound)).max())
-    if loudest < _SILENCE:
-        raise ClipFailure("silent", f"{seconds:.2f} s of sound, nowhere louder than {_SILENCE:.4f} of full scale")
+    _check([sound], rate)
 
 
-def hearable(path: Path | str, rate: int) -> np.ndarray:
-    """The whole sound of a file (samples,) float32, for what listens to it.
+def hearable(path: Path | str, rate: int) -> Tape:
+    """The whole sound of a file, for what listens to it.
 
     Raises:
         ClipFailure: it cannot be read, or nothing can be heard in it.
     """
-    sound = read_sound(path, rate=rate)
-    check_sound(sound, rate)
-    return sound
+    tape = Tape()
+    for stretch in sound_in_stretches(path, rate):
+        tape.add(stretch)
+    _check(tape.blocks(_BLOCK), rate)
+    return tape
+
+
+def _check(blocks: Iterable[np.ndarray], rate: int) -> None:
+    """As `check_sound`, for a sound that comes in blocks."""
+    samples = bad = 0
+    levels, lows, highs = [], [], []
+    for block in filter(len, blocks):
+        samples += len(block)
+        bad += int(np.count_nonzero(~np.isfinite(block)))
+        if bad:
+            continue
+        levels.append(np.median(block))
+        lows.append(block.min())
+        highs.append(block.max())
+    seconds = samples / rate
+    if seconds < _LEAST_SECONDS:
+        raise ClipFailure("too-short", f"{samples} samples of sound, at least {round(_LEAST_SECONDS * rate)} wanted")
+    if bad:
+        raise ClipFailure("not-finite", f"{bad} of {samples} samples of sound")
+    low, high = min(lows), max(highs)
+    if low == high == 0:
+        raise ClipFailure("silent", f"{seconds:.2f} s of zeros")
+    level = np.median(levels)  # a converter's offset is the same throughout
+    if max(high - level, level - low) < _SILENCE:
+        raise ClipFailure("silent", f"{seconds:.2f} s of sound, nowhere louder than {_SILENCE:.4f} of full scale")

@@ -80,7 +80,7 @@ class Transcriber:
             ClipFailure: there is none, or nothing can be heard in it.
         """
         heard = hearable(media, RATE)
-        return self._hear(levels_of([heard], RATE), RATE, lambda first, end: heard[first:end])
+        return self._hear(levels_of(heard.blocks(), RATE), RATE, lambda first, end: heard.read(first, end - first))
 
     def lips(self, media: Path) -> Hypothesis:
         """What the lips in a video say.
