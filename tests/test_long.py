@@ -20,6 +20,7 @@ from lipsound2.reading import transcriber
 from lipsound2.recognition.hypothesis import Hypothesis
 from lipsound2.speaking import vocoding
 from lipsound2.speaking.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
+from lipsound2.video import mouth
 
 FINE = MELS["fine"]
 
@@ -177,3 +178,11 @@ def test_a_tape_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest
     assert not len(kept.read(1000, 50))
     assert not len(kept.read(2000, 50))
     assert kept.loudest == np.abs(whole).max()
+
+
+def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_told_without_a_grid_of_every_picture():
+    matrices = np.tile(np.array([[1.0, 0, 100], [0, 1, 100]]), (6000, 1, 1))
+    matrices[::7, 0, 2] = -60
+    lost: list[np.ndarray] = []
+    assert peak_of(lambda: lost.append(mouth.outside(matrices, (360, 288)))) < 10e6  # all at once: 31 MB
+    assert np.array_equal(np.flatnonzero(lost[0]), np.arange(0, 6000, 7))

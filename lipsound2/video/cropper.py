@@ -212,6 +212,7 @@ class Cropper:
             raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
         scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
+        tracks.clear()  # of a long clip they take as much as what was made of them
         size = pictures[0].size
         self._check_faces(tracked.flags, size, source.notes if source else ())
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
