@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -130,7 +131,8 @@ def test_fault_E14_what_tests_compare_with_is_installed_by_their_command():
 def test_fault_E13_the_marker_of_gpu_check_collects_tests():
     """`tools/gpu_check.sh checks` passes none over, and none has the marker without a reason."""
     using = [path for path in sorted(ROOT.glob("tests/test_*.py")) if "mark.cuda\n" in path.read_text(encoding="utf-8")]
-    assert "-m cuda tests" in (ROOT / "tools/gpu_check.sh").read_text(encoding="utf-8")
+    chosen = re.search(r"grep -l '(.*)' \"\$root\"/tests", (ROOT / "tools/gpu_check.sh").read_text(encoding="utf-8"))[1]
+    assert all(re.search(chosen, path.read_text(encoding="utf-8"), re.MULTILINE) for path in using)
     command = [sys.executable, "-m", "pytest", "-m", "cuda", "--collect-only", "-q", "-p", "no:cacheprovider"]
     found = subprocess.run([*command, *map(str, using)], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout
@@ -145,3 +147,99 @@ def test_every_recipe_folder_is_complete(path):
     text = path.read_text(encoding="utf-8")
     for number in range(6):
         assert f"if stage {number} " in text
+
+
+MAKES = """#!/usr/bin/env bash
+# An interpreter that makes an environment with itself inside, and writes down what it is asked for.
+echo "$*" >>"$LOG"
+case $* in
+  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  *install*--editable*) [ -z "${BREAK:-}" ] ;;
+esac
+"""
+
+
+@pytest.fixture
+def checked_beside_torchaudio(tmp_path):
+    """`tools/torchaudio_check.sh` with an interpreter that only notes: what it asked for, and the whole outcome."""
+    (tmp_path / "python").write_text(MAKES, encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "df").write_text("#!/bin/sh\necho Avail; echo 99G\n", encoding="utf-8")
+    (tmp_path / "df").chmod(0o755)
+
+    def run(*arguments: str, **more: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+        log = tmp_path / "log"
+        log.write_text("")
+        settings = {"PYTHON": str(tmp_path / "python"), "LOG": str(log), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        command = [str(ROOT / "tools/torchaudio_check.sh"), *arguments]
+        environment = os.environ | settings | more
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return log.read_text().splitlines(), done
+
+    return run
+
+
+def test_the_environment_beside_torchaudio_is_made_once_and_wholly(checked_beside_torchaudio, tmp_path):
+    asked, done = checked_beside_torchaudio("there", BREAK="yes")
+    assert done.returncode == 1
+    assert not any(line.startswith("-m pytest") for line in asked)
+    asked, done = checked_beside_torchaudio("there")  # begun again, because the first did not end; a relative name
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1] for line in asked if line.startswith("-m")] == ["venv", "pip", "pip", "pytest"]
+    torch = re.search(r"^torch==(.*)$", (ROOT / "tools/constraints.txt").read_text(), re.MULTILINE)[1]
+    assert any(f"torch==={torch} torchaudio" in line for line in asked)
+    assert "torchaudio==" in (tmp_path / "there/constraints.txt").read_text()
+    asked, done = checked_beside_torchaudio("there")
+    assert [line.split()[1] for line in asked if line.startswith("-m")] == ["pytest"]
+
+
+def test_a_folder_of_something_else_gets_no_environment(checked_beside_torchaudio, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    asked, done = checked_beside_torchaudio("photos")
+    assert (asked, done.returncode) == ([], 1)
+    assert "photos holds something else" in done.stderr
+
+
+PLAYS = """#!/usr/bin/env bash
+# An interpreter for which every check takes no time and one fails.
+echo "$*" >>"$LOG"
+case $* in
+  *bench_decoder*) echo "no such kernel" >&2; exit 1 ;;
+  *lipsound2.cli*compiled*)
+    while [ "$1" != --exp ]; do shift; done
+    mkdir -p "$2"; echo "going on after update 2" >"$2/train.log" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("minutes", ["9", "0"])
+def test_fault_E13_every_check_of_a_gpu_is_tried_and_told(tmp_path, minutes):
+    """One that fails stops no other, time that is over is told, and the outcome lies in two files."""
+    (tmp_path / "python").write_text(PLAYS, encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    settings = {"PYTHON": str(tmp_path / "python"), "LOG": str(tmp_path / "log"), "NGPU": "0", "MINUTES": minutes}
+    command = [str(ROOT / "tools/gpu_check.sh"), "checks", "out"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True)
+    assert done.returncode == 1
+    ends = dict(
+        re.match(r"(\S+) +\d+ s  (.*)", line).groups()
+        for line in (tmp_path / "out/summary.txt").read_text().splitlines()
+    )
+    steps = ["tests", "nccl", "compiled-2", "compiled-3", "resumed", "decoder", "vocoder", "trunk", "configs"]
+    expected = dict.fromkeys(steps, "ok") | {"decoder": "FAILED with status 1"}
+    assert ends == (expected if minutes == "9" else dict.fromkeys(steps, "not begun: time is over"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checks.txt", "summary.txt"]
+    if minutes == "9":
+        assert "no such kernel" in (tmp_path / "out/checks.txt").read_text()
+
+
+def test_what_gpu_check_gives_the_benchmarks_is_known_to_them():
+    """`bench_griffin_lim.py --device` was an option that it never had."""
+    text = (ROOT / "tools/gpu_check.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    told = re.findall(r"\$bench/(bench_\w+\.py)\"(.*)", text)
+    assert {name for name, _ in told} == {"bench_configs.py", "bench_decoder.py", "bench_vocoder.py", "bench_trunk.py"}
+    for name, options in told:
+        source = (ROOT / "tests/benchmarks" / name).read_text(encoding="utf-8")
+        known = set(re.findall(r"add_argument\(\"--([a-z-]+)", source)) | set(re.findall(r"\"(\w+)\": \d+", source))
+        assert set(re.findall(r"--([a-z-]+)", options)) <= known, name

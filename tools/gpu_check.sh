@@ -8,43 +8,83 @@
 # A slice ends after MINUTES (default 9) with a checkpoint in WORK/exp; run it again until it says that training has ended.
 # Results to take away are in WORK/results, no file above 15 MB: curves, log, and the best model so far in half precision, in
 # parts (cat model.tar.* | tar -x). On another machine it goes on from there as INIT, a folder those parts were unpacked in.
-# PYTHON names the interpreter (default: python3); torch and the packages of setup.cfg must be importable in it. NGPU=0 tries
-# the slices and the checks on a CPU, those with BATCH=2 clips an update, CONFIGS="FILE ..." of some configs.
+# `checks` ends by itself after MINUTES (default 9). What a step printed is in OUT/checks.txt, how each ended in OUT/summary.txt;
+# one that fails does not stop the others, and the status is 1. CONFIGS="FILE ..." takes some configs, BATCH=2 so many clips an
+# update. PYTHON names the interpreter (default: python3); torch, pytest and the packages of setup.cfg must be importable in it.
+# NGPU=0 tries the slices and, with small sizes, the checks on a CPU.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
-export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 lipsound2() { "$python" -m lipsound2.cli "$@"; }
 
 usage() {
-  sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
 }
 
-checks() { # [OUT]: CUDA tests, three updates of every config at full size, a compiled training that resumes, benchmarks
-  local out=${1:-.} ngpu=${NGPU:-1} configs
-  mkdir -p "$out"
-  out=$(realpath "$out")
-  if [ "$ngpu" -gt 0 ]; then
-    "$python" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "no GPU that torch can use")'
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/gpu.txt"
+packages() { # told before anything is waited for
+  "$python" - <<'PYTHON'
+import importlib.util
+import sys
+
+names = "torch numpy scipy soundfile av cv2 safetensors matplotlib tensorboard yaml tqdm pytest hypothesis".split()
+missing = [name for name in names if importlib.util.find_spec(name) is None]
+sys.exit(f"gpu_check.sh: {sys.executable} has no {', '.join(missing)}; PYTHON names another interpreter" if missing else 0)
+PYTHON
+}
+
+step() { # NAME COMMAND...: one part of the checks, until time is over; it needs $out and $ends
+  local name=$1 begun=$SECONDS left=$((ends - SECONDS)) status=0 end
+  shift
+  echo "== $name"
+  if [ "$left" -le 0 ]; then
+    end="not begun: time is over"
+  else
+    timeout --kill-after 10 "$left" "$@" </dev/null || status=$?
+    case $status in
+      0) end=ok ;;
+      124 | 137) end="stopped: time is over" ;;
+      *) end="FAILED with status $status" ;;
+    esac
   fi
-  (cd "$root" && "$python" -m pytest -q -rs -m cuda tests -p no:cacheprovider) | tee "$out/tests.txt"
-  read -r -a configs <<< "${CONFIGS:-}"
-  "$python" "$root/tests/benchmarks/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --batch "${BATCH:-0}" --dump "$out/dump" |
-    tee "$out/bench_configs.txt"
+  printf '%-12s %5d s  %s\n' "$name" $((SECONDS - begun)) "$end" | tee -a "$out/summary.txt"
+}
+
+checks() { # OUT: CUDA tests, three updates of every config at full size, a compiled training that resumes, benchmarks
+  local out=$1 ends=$((SECONDS + 60 * ${MINUTES:-9})) ngpu=${NGPU:-1} small="" tests configs updates
+  local bench=$root/tests/benchmarks override="max_epochs: 0, valid_every: 1, batch_size: 2, valid_clips: 2, workers: 0"
+  local -a learn
+  rm -f "$out/summary.txt"
+  work=$(mktemp -d) # a name of the whole script: the trap comes later
+  trap 'rm -rf "$work"' EXIT
+  learn=("$python" -m lipsound2.cli train "$root/egs/mini/conf/mini.yaml" --train "$work/dump/data" --valid "$work/dump/data"
+    --dump "$work/dump" --ngpu "$ngpu")
+  if [ "$ngpu" -gt 0 ]; then
+    "$python" -c 'import torch, sys; sys.exit(None if torch.cuda.is_available() else "no GPU that torch can use")'
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+  else
+    small=yes
+  fi
+  mapfile -t tests < <(grep -l '^@pytest.mark.cuda$' "$root"/tests/test_*.py)
+  step tests "$python" -m pytest -q -rs -m cuda -p no:cacheprovider "${tests[@]}"
+  step nccl "$python" "$bench/bench_configs.py" "$root/egs/mini/conf/mini.yaml" --ngpu "$ngpu" --batch 2 --dump "$work/dump"
   # Compiled, and on from its checkpoint: the second command finds update 2 and does the third.
   for updates in 2 3; do
-    lipsound2 train "$root/egs/mini/conf/mini.yaml" --train "$out/dump/data" --valid "$out/dump/data" --dump "$out/dump" \
-      --exp "$out/compiled" --ngpu "$ngpu" \
-      --override "compile: true, max_updates: $updates, max_epochs: 0, valid_every: 1, batch_size: 2, valid_clips: 2, workers: 0"
+    step "compiled-$updates" "${learn[@]}" --exp "$work/compiled" --override "compile: true, max_updates: $updates, $override"
   done
-  [ "$ngpu" -gt 0 ] || return 0
-  "$python" "$root/tests/benchmarks/bench_decoder.py" --device cuda | tee "$out/bench_decoder.txt"
-  "$python" "$root/tests/benchmarks/bench_griffin_lim.py" --device cuda | tee "$out/bench_griffin_lim.txt"
-  "$python" "$root/tests/benchmarks/bench_vocoder.py" --ngpu 1 | tee "$out/bench_vocoder.txt"
-  "$python" "$root/tests/benchmarks/bench_trunk.py" --ngpu 1 --batch 64 --pictures 75 \
-    --config "$root/egs/lrs2/conf/lira_sentence_supervised.yaml" | tee "$out/bench_trunk.txt"
+  step resumed grep "going on after update 2" "$work/compiled/train.log"
+  [ "$small" ] || step fp16 "${learn[@]}" --exp "$work/fp16" --override "precision: fp16, max_updates: 3, $override"
+  step decoder "$python" "$bench/bench_decoder.py" ${small:+--batch 2 --pictures 5 --frames 12 --width 32 --repeats 1} \
+    --device "$([ "$small" ] && echo cpu || echo cuda)"
+  step vocoder "$python" "$bench/bench_vocoder.py" --ngpu "$ngpu" ${small:+--seconds 0.5 --repeats 1}
+  step trunk "$python" "$bench/bench_trunk.py" --ngpu "$ngpu" --config "$root/egs/lrs2/conf/lira_sentence_supervised.yaml" \
+    --batch "$([ "$small" ] && echo 1 || echo 64)" --pictures "$([ "$small" ] && echo 5 || echo 75)" ${small:+--rounds 1}
+  # The longest comes last: what time is left for.
+  read -r -a configs <<< "${CONFIGS:-}"
+  step configs "$python" "$bench/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --batch "${BATCH:-0}" --dump "$work/dump"
+  printf '== summary\n%s\n' "$(cat "$out/summary.txt")"
+  ! grep -qv ' ok$' "$out/summary.txt"
 }
 
 train() { # PACK CONFIG WORK [MINUTES [INIT]]
@@ -81,7 +121,11 @@ command=$1
 shift
 case $command in
   pack) [ $# -eq 4 ] || usage; "$python" "$root/tools/small_dump.py" "$@" ;;
-  checks) checks "$@" ;;
+  checks)
+    [ $# -le 1 ] || usage
+    mkdir -p "${1:-.}"
+    packages
+    checks "$(realpath "${1:-.}")" 2>&1 | tee "${1:-.}/checks.txt" ;;
   train) [ $# -ge 3 ] || usage; train "$@" ;;
   *) usage ;;
 esac

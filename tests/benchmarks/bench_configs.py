@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_configs.py [egs/*/conf/*.yaml] [--ngpu 1] [--updates 3] [--batch 0]
 
-A row each, from a process of its own: precision, parameters, clips an update, frames/s and peak memory, the places of
-an update where the processor waits for a number from the device (`.item()`, `nonzero`, ...), the share of an update in
-which the GPU had nothing to do, and the loss. A configuration that fails is told; the status is then 1. --batch N takes
-N clips an update instead: a trial on a machine without a GPU.
+A row each, from a process of its own, forked where torch is loaded already: precision, parameters, clips an update,
+frames/s and peak memory, the places of an update where the processor waits for a number from the device (`.item()`,
+`nonzero`, ...), the share of an update in which the GPU had nothing to do, and the loss. Every update sees one batch.
+A configuration that fails is told, with what was said below the table; the status is then 1. --batch N takes N clips an
+update instead: a trial on a machine without a GPU.
 
 Waiting places are counted as operations on tensors of the device: each is a synchronization on a GPU. There torch's
 own counter (`set_sync_debug_mode`) is asked too; its number stands behind the sign +. Without a GPU they are no
@@ -16,15 +17,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +127,11 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     player = Player(model, run.train)
     players = [player, *([critic] if critic else [])]
     scaler = torch.amp.GradScaler(device.type, enabled=run.train.precision == "fp16")
+    rng = np.random.default_rng(0)
+    drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
+    here = run.task.collate(drawn).to(device)
 
-    def update(seed: int) -> tuple[float, int]:
-        rng = np.random.default_rng(seed)
-        drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
-        here = run.task.collate(drawn).to(device)
+    def update() -> float:
         begun = time.perf_counter()
         for each in players:
             each.begin(run.train.lr)
@@ -146,20 +149,20 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
         if ngpu:
             torch.cuda.synchronize()
         losses.append(float(loss.total.detach()) / (loss.weight or 1.0))
-        return time.perf_counter() - begun, here.frames
+        return time.perf_counter() - begun
 
     losses: list[float] = []
-    for seed in range(updates - 1):
-        update(seed)
-    seconds, frames = update(updates)
-    waits, counted = _waits(lambda: update(updates), ngpu)
-    idle = _idle(lambda: update(updates)[0]) if ngpu else None
+    for _ in range(updates - 1):
+        update()
+    seconds = update()
+    waits, counted = _waits(update, ngpu)
+    idle = _idle(update) if ngpu else None
     memory = torch.cuda.max_memory_allocated() if ngpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if not all(math.isfinite(value) for value in losses):
-        raise SystemExit(f"{path}: losses {losses}")
+        raise ArithmeticError(f"losses {losses}")
     parameters = sum(parameter.numel() for parameter in player.parameters)
     told = f"{sum(waits.values())}{f'+{counted}' if ngpu else ''} " + " ".join(f"{n}x{c}" for n, c in waits.items())
-    cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{frames / seconds:.0f}"]
+    cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{here.frames / seconds:.0f}"]
     cells += [f"{memory / 2**30:.2f}", told, "-" if idle is None else f"{100 * idle:.0f} %", f"{losses[-1]:.3f}"]
     return f"| {path.parents[1].name}/{path.stem} | {' | '.join(cells)} |"
 
@@ -217,12 +220,12 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=3, help="before anything is counted (default: 3)")
     parser.add_argument("--batch", type=int, default=0, help="clips an update; 0: as configured (default: 0)")
     parser.add_argument("--dump", type=Path, help="where the clips lie, or are put; default: a temporary folder")
-    parser.add_argument("--row", action="store_true", help="one configuration, without the table's head")
     options = parser.parse_args()
-    if options.row:
-        print(measure(options.configs[0], options.dump, options.updates, options.batch, options.ngpu), flush=True)
-        return 0
-    failed = []
+    failed: list[BaseException] = []
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["lipsound2.tasks.regress", "lipsound2.tasks.recognise", "lipsound2.training.optimiser"]
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.dump or Path(temporary)
         if not (folder / "data").exists():
@@ -230,14 +233,18 @@ def main() -> int:
         one_process(options.ngpu)
         print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if options.ngpu else 'CPU'}")
         print(f"| config | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|", flush=True)
-        rest = ["--row", "--ngpu", str(options.ngpu), "--updates", str(options.updates), "--batch", str(options.batch)]
         for config in options.configs or sorted(ROOT.glob("egs/*/conf/*.yaml")):
-            command = [sys.executable, __file__, str(config), *rest, "--dump", str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            print(done.stdout.strip() or f"| {config.parents[1].name}/{config.stem} | FAILED |", flush=True)
-            if done.returncode:
-                failed.append(config)
-                print(done.stderr.strip().splitlines()[-1:], flush=True)
+            given = (config, folder, options.updates, options.batch, options.ngpu)
+            with ProcessPoolExecutor(1, context) as process:
+                row = process.submit(measure, *given)
+                error = row.exception()  # whatever it is, the others are tried and this one is told
+            if error is None:
+                print(row.result(), flush=True)
+            else:
+                failed.append(error)
+                print(f"| {config.parents[1].name}/{config.stem} | FAILED: {type(error).__name__} |", flush=True)
+    for error in failed:
+        traceback.print_exception(error, file=sys.stdout)
     print(f"{len(failed)} failed")
     return bool(failed)
 
