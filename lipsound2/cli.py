@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 import lipsound2
 from lipsound2.arguments import Parser, Ranged, Several, Within, named_path, near, number
 from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.gpus import check_gpus
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
@@ -178,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
             options.pop("debug")
             look_at_outputs(function, options)
+            if options.get("launcher", "local") == "local":  # on a cluster the jobs have them
+                check_gpus(options.get("ngpu", 0))
             status = _call(function, options)
     except LipsoundError as error:
         if debug:

@@ -10,14 +10,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-import lipsound2
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
+from lipsound2.gpus import check_gpus
+from lipsound2.packs import CARD, CONFIG, WEIGHTS, check_task, find
 from lipsound2.tasks import load_config
-
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
-PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
 @dataclass
@@ -45,32 +43,6 @@ class Experiment:
         return told or "no card beside it; it knows the voices and words of its training data"
 
 
-def find(name: Path | str) -> Path:
-    """Folder of an experiment or pack: a path, or the name of a model that ships with the toolkit.
-
-    Raises:
-        LipsoundError: neither.
-    """
-    path = Path(name)
-    for folder in (path, PRETRAINED / path):
-        if (folder / CONFIG).exists():
-            return folder
-    shipped = sorted(p.parent.name for p in PRETRAINED.glob("*/config.yaml"))
-    raise LipsoundError(
-        f"{name}: no experiment or pack (no config.yaml in it); models that ship with the toolkit: "
-        f"{', '.join(shipped) or 'none'}"
-    )
-
-
-def task_of(name: Path | str) -> str:
-    """Name of the task an experiment or pack was trained for.
-
-    Raises:
-        LipsoundError: there is none.
-    """
-    return load_config(find(name) / CONFIG).task.name
-
-
 def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -> Experiment:
     """Load an experiment or pack.
 
@@ -84,9 +56,9 @@ def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -
             config.
     """
     path = find(name)
+    if task:
+        check_task(name, task)
     learnt = load_config(path / CONFIG).task
-    if task and learnt.name != task:
-        raise LipsoundError(f"{name}: is of the task '{learnt.name}', wanted one of '{task}'")
     learnt.restore(path)
     model = learnt.build()
     weights = path / WEIGHTS
@@ -126,8 +98,7 @@ def device_for(ngpu: int) -> torch.device:
     """The first GPU when one is wanted, else the CPU.
 
     Raises:
-        LipsoundError: a GPU is wanted and there is none.
+        LipsoundError: GPUs are wanted that are not there.
     """
-    if ngpu and not torch.cuda.is_available():
-        raise LipsoundError("--ngpu: torch finds no GPU on this machine; leave the option out to run on the CPU")
+    check_gpus(ngpu)
     return torch.device("cuda" if ngpu else "cpu")

@@ -16,6 +16,7 @@ from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.outputs import OutputFolder
+from lipsound2.reading.listener_names import check_listener, is_own
 from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.recognition.readymade import hear_all
 from lipsound2.scoring import bootstrap
@@ -101,6 +102,9 @@ def score(
             )
         score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, speakers)
         return
+    for name in asr:
+        check_listener(name)
+    told = DataDir(text) if text is not None else None
     score_speech(
         ref,
         hyp,
@@ -113,13 +117,12 @@ def score(
         seed=seed,
         speakers=speakers,
     )
-    if text is None:
+    if text is None or told is None:
         return
-    from lipsound2.reading.listeners import Search, files_of, is_own
+    from lipsound2.reading.listeners import Search, files_of
 
     reference, systems = Sounds(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
-    told = DataDir(text)
     texts = told.text
     unseen, which = about(speakers, text, {name: utt2spk[name] for name in names}, which)
     unknown = [name for name in names if name not in texts]

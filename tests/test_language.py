@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_beam import summed, uniform
 
-from lipsound2 import experiment
+from lipsound2 import packs
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
@@ -227,7 +227,7 @@ def test_a_trained_one_stands_beside_a_recogniser(data, tmp_path):
     recogniser = load(exp)
     model = language_model(exp, recogniser, 0.5, 0.0)
     assert isinstance(model, NetworkModel)
-    assert file_of(exp) == exp / experiment.WEIGHTS
+    assert file_of(exp) == exp / packs.WEIGHTS
     text = recogniser.encode("set")
     log_probs = np.full((len(text), len(recogniser)), -20.0, np.float32)
     log_probs[np.arange(len(text)), text] = 0

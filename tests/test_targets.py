@@ -22,11 +22,11 @@ from lipsound2.config import to_mapping, write_yaml
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.experiment import CONFIG, WEIGHTS
 from lipsound2.features.representations import random_encoder, representation
 from lipsound2.features.targets import targets
 from lipsound2.models.pase import PaseEncoderConfig
 from lipsound2.models.pase_workers import Pase, PaseWorkersConfig
+from lipsound2.packs import CONFIG, WEIGHTS
 from lipsound2.work.jobs import read_failures
 
 LENGTHS = {"s1-a": 25 * 640, "s1-b": 12 * 640 + 100, "s1-c": 40 * 640}

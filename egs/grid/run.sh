@@ -53,7 +53,8 @@ mel=${mel:-$(mel_kind)}
 own=exp/${protocol}_$(basename "$ears" .yaml)
 # shellcheck source=../../utils/data.sh
 . "$root/utils/data.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 if runs 2 && [ "$makes:$target" = features: ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 

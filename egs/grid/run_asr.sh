@@ -25,7 +25,8 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) heard=exp/${protocol}_$(basename "$ears" .yaml)
 run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --mel "$mel" --grammar "$grammar"

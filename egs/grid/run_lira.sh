@@ -26,7 +26,8 @@ ngpu=0                      # GPUs
 . "$root/utils/parse_options.sh"
 # shellcheck source=../../utils/config.sh
 . "$root/utils/config.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")
 begun=exp/${protocol}_lira_$kind

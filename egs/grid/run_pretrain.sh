@@ -27,7 +27,8 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 for way in $ways; do
   case $way in

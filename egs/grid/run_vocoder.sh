@@ -24,7 +24,8 @@ ngpu=0                      # GPUs
 # end of options
 # shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) voice=exp/${protocol}_$(basename "$vocoder" .yaml)
 train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu")

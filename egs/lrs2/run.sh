@@ -44,7 +44,8 @@ data=data/$protocol
 tokens=exp/tokens/$protocol${train#train}_$pieces.model
 [ "$pieces" -eq 0 ] || override="${override:+$override, }tokens: $tokens"
 model=${lm:-${exp}_lm}
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 
 if stage 0 "find the corpus, write the data dirs"; then

@@ -48,7 +48,8 @@ model=${lm:-${exp}_lm}
 if [ -n "$goal" ]; then
   sets='' # a pretext writes no text
 fi
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 if runs 2 && [ -n "$goal" ] && [ -z "$target" ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 

@@ -34,7 +34,8 @@ ngpu=0                      # GPUs
 input=$(key input)
 exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)${train#train}}
 data=data/$protocol
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 
 if stage 0 "find the corpus, write the data dirs"; then

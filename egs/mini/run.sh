@@ -25,7 +25,8 @@ ngpu=0                      # GPUs
 . "$root/utils/stages.sh"
 # shellcheck source=../../utils/config.sh
 . "$root/utils/config.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 exp=${exp:-exp/$(basename "$config" .yaml)}
 data=data/mini dump=dump

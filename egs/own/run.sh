@@ -38,7 +38,8 @@ exp=${exp:-exp/${protocol}_$(basename "$config" .yaml)}
 mel=${mel:-$(mel_kind)}
 # shellcheck source=../../utils/data.sh
 . "$root/utils/data.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 if stage 0 "find the videos, write the data dirs"; then
   lipsound2 prepare own "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"}

@@ -42,7 +42,8 @@ task=$(key task)
 own=exp/${protocol}_$(basename "$ears" .yaml)
 # shellcheck source=../../utils/data.sh
 . "$root/utils/data.sh"
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 if stage 0 "check the corpus, write the data dirs"; then
   lipsound2 prepare tcd_timit "$corpus" "$home" --protocol "$protocol" ${prompts:+--prompts "$prompts"} \

@@ -41,7 +41,8 @@ mel=${mel:-$(mel_kind)}
 dump=${dump:-dump/$protocol}
 # Languages that nobody trains on need no crops: stages 1 and 2 work on the clips of the protocol.
 whole=$data/whole
-"$root/tools/install.sh"
+# shellcheck source=../../utils/set_up.sh
+. "$root/utils/set_up.sh"
 
 if stage 0 "find the corpus, write the data dirs"; then
   lipsound2 prepare voxceleb2 "$corpus" "$home" --protocol "$protocol" ${lists:+--lists "$lists"} \

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from lipsound2.config import write_yaml
 from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
-from lipsound2.experiment import CARD, CONFIG, WEIGHTS
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
 from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase_workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
 from lipsound2.pack import check_pack_folder
+from lipsound2.packs import CARD, CONFIG, WEIGHTS
 from lipsound2.tasks.pase import DistortConfig, PaseConfig, PaseTask
 
 # What the published modules are called there and here (pase/models/frontend.py, modules.py; torchqrnn/qrnn.py).

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.mel import MELS, SAMPLE_RATE, mel_spectrogram
 from lipsound2.errors import ClipFailure, LipsoundError, require
@@ -111,7 +111,7 @@ def _pase(rest: str) -> Representation:
     if rest == "random":
         return Representation("pase:random", _hears(random_encoder()), {"seed": _CONTROL_SEED})
     found = experiment.load(rest, task="pase")
-    weights = sha256(found.path / experiment.WEIGHTS)
+    weights = sha256(found.path / packs.WEIGHTS)
     encoder: Any = found.model.encoder
     return Representation(f"pase:{found.path.resolve().name}", _hears(encoder), {"weights": weights})
 

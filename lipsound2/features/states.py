@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -60,7 +60,7 @@ def features(
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
-    path = experiment.find(exp)
+    path = packs.find(exp)
     kind = f"features-{name or path.resolve().name}"
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
@@ -77,7 +77,7 @@ def features(
         ids,
         make,
         step=make.kind,
-        fingerprint={"weights": sha256(path / experiment.WEIGHTS), "layer": layer, "crops": digest(crops)},
+        fingerprint={"weights": sha256(path / packs.WEIGHTS), "layer": layer, "crops": digest(crops)},
         inputs={},
         nj=1 if ngpu else nj,
         launcher=launcher,

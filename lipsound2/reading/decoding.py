@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from lipsound2 import experiment
+from lipsound2 import packs
 from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.audio.sound import decode_flac
 from lipsound2.config import to_mapping, write_yaml
@@ -17,7 +17,8 @@ from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.outputs import OutputFolder
-from lipsound2.reading.listeners import OwnListener, Search, files_of, is_own, listener
+from lipsound2.reading.listener_names import is_own
+from lipsound2.reading.listeners import OwnListener, Search, files_of, listener
 from lipsound2.reading.word_reading import read_words
 from lipsound2.recognition.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.recognition.readymade import Listener, hear_all
@@ -66,7 +67,7 @@ def decode(
         nj: jobs, with slurm.
         launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
     """
-    if is_own(asr) and experiment.task_of(asr) == "classify":
+    if is_own(asr) and packs.task_of(asr) == "classify":
         if grammar or lm or word_bonus or beam or ctc_weight < 1:
             raise LipsoundError(
                 f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "

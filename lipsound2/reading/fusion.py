@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.errors import LipsoundError
 from lipsound2.models.language_model import TransformerLM
 from lipsound2.models.speech_encoder import TextDecoder
@@ -52,11 +52,11 @@ def language_model(
 
 def file_of(lm: Path) -> Path:
     """The file a search with this language model depends on: itself, or an experiment's weights."""
-    return experiment.find(lm) / experiment.WEIGHTS if _is_network(lm) else lm
+    return packs.find(lm) / packs.WEIGHTS if _is_network(lm) else lm
 
 
 def _is_network(lm: Path) -> bool:
-    return lm.is_dir() or (not lm.exists() and (experiment.PRETRAINED / lm).is_dir())
+    return lm.is_dir() or (not lm.exists() and (packs.PRETRAINED / lm).is_dir())
 
 
 def _tokens(tokenizer: Tokenizer) -> list[tuple[str, bool, bool]]:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipsound2 import experiment
-from lipsound2.arguments import near
+from lipsound2 import experiment, packs
 from lipsound2.errors import LipsoundError
 from lipsound2.models.recogniser import Recogniser
 from lipsound2.reading.fusion import file_of as lm_file
 from lipsound2.reading.fusion import follower, language_model
+from lipsound2.reading.listener_names import check_listener, is_own
 from lipsound2.recognition.beam import Fusion, NoModel, WordBonus, placed, search
 from lipsound2.recognition.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.recognition.grammar import grammar as find_grammar
@@ -157,19 +157,13 @@ def listener(
         LipsoundError: there is none of this name, its package is missing, its weights cannot be had, or it reads lips
             where sound is to be heard.
     """
-    kind, colon, rest = name.partition(":")
-    known = ", ".join(f"{each}:" for each in READY_MADE)
-    if colon and kind not in READY_MADE and not Path(name).exists():
-        raise LipsoundError(f"--asr {name}: no recogniser '{kind}:', known: {known}{near(kind, READY_MADE)}")
+    check_listener(name, lips=lips)
     if is_own(name):
-        try:
-            experiment.find(name)
-        except LipsoundError as error:
-            raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
         own = OwnListener(name, grammar, lm, how, ngpu)
         if own.input != SOUND and not lips:
             raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recogniser of sound")
         return own
+    kind, _, rest = name.partition(":")
     if lm is not None or (grammar and not rest):
         raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
     if how is not None and (how.bonus or how.ctc_weight < 1):
@@ -177,12 +171,7 @@ def listener(
     return READY_MADE[kind](rest)
 
 
-def is_own(name: str) -> bool:
-    """Whether a recogniser's name is that of an experiment or pack, not of a ready-made one."""
-    return name.partition(":")[0] not in READY_MADE or Path(name).exists()
-
-
 def files_of(name: str, grammar: str, lm: Path | None) -> list[Path]:
     """The files that what a recogniser hears depends on: weights of one of ours, the user's grammar, language model."""
-    weights = [experiment.find(name) / experiment.WEIGHTS] if is_own(name) else []
+    weights = [packs.find(name) / packs.WEIGHTS] if is_own(name) else []
     return [*weights, *([Path(grammar)] if Path(grammar).is_file() else []), *([lm_file(lm)] if lm else [])]

@@ -70,12 +70,14 @@ def transcribe(
         except LipsoundError:
             if not many:
                 raise  # of many, each has its turn to be told
+    model = model if "lips" in kinds else ""
+    _check_names(model, asr, sounds="sound" in kinds)
     from lipsound2.reading.transcriber import Transcriber
     from lipsound2.recognition.hypothesis import to_json
     from lipsound2.work.each import each_clip
 
     heard = Transcriber(
-        model if "lips" in kinds else "",
+        model,
         asr,
         sounds="sound" in kinds,
         grammar=grammar,
@@ -101,6 +103,29 @@ def transcribe(
     except ClipFailure as failure:
         raise LipsoundError(told_of(found[0].path, failure)) from failure
     return 0
+
+
+def _check_names(model: str, asr: str, *, sounds: bool) -> None:
+    """Make sure that who reads, speaks and listens is there, before torch is loaded.
+
+    Args:
+        model: see `transcriber.Transcriber`.
+        asr: likewise.
+        sounds: likewise.
+
+    Raises:
+        LipsoundError: one is not, or is for something else.
+    """
+    from lipsound2.packs import check_task, task_of
+    from lipsound2.reading.listener_names import check_listener
+
+    task = task_of(model) if model else ""
+    if task == "classify":
+        raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
+    if model and task != "recognise":
+        check_task(model, "regress")
+    if sounds or task != "recognise":
+        check_listener(asr)
 
 
 def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.audio.writing import Spool
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -55,9 +55,7 @@ class Transcriber:
         choose: Choose = "largest",
         ngpu: int = 0,
     ) -> None:
-        task = experiment.task_of(model) if model else ""
-        if task == "classify":
-            raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
+        task = packs.task_of(model) if model else ""
         self._reader: OwnListener | None = None
         self._ears: Listener | None = None
         self._speaker: Speaker | None = None

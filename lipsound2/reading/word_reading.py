@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.config import write_yaml
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.files import folder_lock, write_text
@@ -36,14 +36,14 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
         dump: folder of the crops.
         ngpu: GPUs to use: 0 or 1.
     """
-    path = experiment.find(exp)
+    path = packs.find(exp)
     device = experiment.device_for(ngpu)
     loaded = experiment.load(path, device, "classify")
     task, network = loaded.task, loaded.model
     assert isinstance(task, Classify)
     assert isinstance(network, WordReader)
     kind = dump / task.settings.input
-    stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / experiment.WEIGHTS], MADE)
+    stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / packs.WEIGHTS], MADE)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return

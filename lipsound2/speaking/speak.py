@@ -57,6 +57,8 @@ def speak(
     if onnx and (model != DEFAULT_MODEL or ngpu):
         raise LipsoundError("--onnx stands instead of --model, and runs on the CPU: leave out --model and --ngpu")
     found = _find(clips, output, output_dir, f".{format}", video)
+    if not onnx:
+        _check_names(model, vocoder)
     from lipsound2.speaking.speaker import Speaker
 
     voice = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
@@ -166,6 +168,19 @@ def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = No
         if video is not None:
             lay_under(clip, spool.blocks, spool.rate, said.start, video)
     return said
+
+
+def _check_names(model: str, vocoder: str) -> None:
+    """Make sure that a model and a vocoder are there, before torch is loaded.
+
+    Raises:
+        LipsoundError: they are not, or are for something else.
+    """
+    from lipsound2.packs import check_task
+    from lipsound2.speaking.vocoder_names import folder_of
+
+    check_task(model, "regress")
+    folder_of(vocoder)
 
 
 def _trained(model: str, vocoder: str, ngpu: int) -> Voice:

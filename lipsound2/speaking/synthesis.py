@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.sound import write_wav
@@ -72,7 +72,7 @@ def synthesize(
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
     model = experiment.load(exp, torch.device("cpu"), "regress")
-    made_of = [model.path / experiment.WEIGHTS, model.path / experiment.CONFIG, *made_with(vocoder)]
+    made_of = [model.path / packs.WEIGHTS, model.path / packs.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
     # Attention is of some models only: it is noted where it is, and not missed where it is not.

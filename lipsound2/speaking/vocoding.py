@@ -11,18 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.audio.plain_griffin_lim import rounds_of
-from lipsound2.config import read_yaml
-from lipsound2.errors import LipsoundError
 from lipsound2.models.hifigan import fold_norms
+from lipsound2.speaking.vocoder_names import folder_of
 from lipsound2.speaking.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
 
 Vocoder = Callable[[Tensor], Tensor]
-
-_KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
 
 
 @dataclass(frozen=True)
@@ -71,12 +68,8 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
             return sound
 
         return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
-    folder = _folder(name)
-    if folder is None:
-        shipped = sorted(path.name for path in experiment.PRETRAINED.iterdir() if _folder(path.name))
-        raise LipsoundError(
-            f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
-        )
+    folder = folder_of(name)
+    assert folder is not None
     loaded = experiment.load(folder, device, "vocode")
     same_mel(loaded.task.mel, config, f"the vocoder {name}")
     fold_norms(loaded.model)
@@ -93,17 +86,8 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
 
 def inputs(name: str) -> list[Path]:
     """The files a vocoder is made of, for stamps; none for Griffin-Lim."""
-    folder = _folder(name)
-    return [folder / experiment.WEIGHTS, folder / experiment.CONFIG] if folder else []
-
-
-def _folder(name: str) -> Path | None:
-    """Folder of a trained vocoder, as `experiment.find` looks it up; None when there is none of that name."""
-    for folder in (Path(name), experiment.PRETRAINED / name):
-        config = folder / experiment.CONFIG
-        if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
-            return folder
-    return None
+    folder = folder_of(name)
+    return [folder / packs.WEIGHTS, folder / packs.CONFIG] if folder else []
 
 
 @torch.inference_mode()

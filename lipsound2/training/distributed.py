@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lipsound2.errors import LipsoundError
+from lipsound2.gpus import check_gpus
 
 # While process 0 evaluates, the others wait in a collective: this long before they give up.
 _PATIENCE = datetime.timedelta(hours=3)
@@ -145,10 +145,8 @@ def join(ngpu: int) -> Iterator[World]:
     Raises:
         LipsoundError: fewer GPUs than asked for.
     """
-    found = torch.cuda.device_count() if ngpu else 0
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    if ngpu and local >= found:
-        raise LipsoundError(f"--ngpu {ngpu}: torch finds {found} GPU(s) here; ask for fewer, or for 0 (the CPU)")
+    check_gpus(max(ngpu, local + 1) if ngpu else 0)
     device = torch.device("cuda", local) if ngpu else torch.device("cpu")
     if ngpu:
         torch.cuda.set_device(device)
@@ -181,9 +179,7 @@ def spawn(processes: int, arguments: Sequence[str]) -> int:
     Raises:
         LipsoundError: more processes than GPUs.
     """
-    found = torch.cuda.device_count()
-    if found < processes:
-        raise LipsoundError(f"--ngpu {processes}: torch finds {found} GPU(s) here; ask for that many at most")
+    check_gpus(processes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     with subprocess.Popen([*torchrun, "-m", "lipsound2.cli", *arguments]) as process:
         # Both signals are for the processes that train, which write a checkpoint; Ctrl-C reaches them by itself.

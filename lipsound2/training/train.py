@@ -16,9 +16,9 @@ from lipsound2.arguments import AtLeast0
 from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
-from lipsound2.experiment import CARD, CONFIG
 from lipsound2.files import folder_lock, look_again, sweep
 from lipsound2.outputs import OutputFolder
+from lipsound2.packs import CARD, CONFIG
 from lipsound2.slurm import training as slurm
 from lipsound2.stamp import NAME as STAMP
 from lipsound2.stamp import Stamp, note_sizes_again

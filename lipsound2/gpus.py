@@ -1,0 +1,39 @@
+"""GPUs that are asked for: looked at before any work, by the command line and by recipes.
+
+`python -m lipsound2.gpus N` ends with status 1, and one line, where torch finds fewer than N.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lipsound2.errors import LipsoundError
+
+
+def check_gpus(ngpu: int) -> None:
+    """Make sure that this machine has as many GPUs as are asked for; torch is imported for one or more alone.
+
+    Raises:
+        LipsoundError: torch finds fewer.
+    """
+    if not ngpu:
+        return
+    import torch
+
+    if (found := torch.cuda.device_count()) < ngpu:
+        what = f"{found} GPU(s) on this machine; ask for fewer" if found else "no GPU on this machine"
+        raise LipsoundError(f"--ngpu {ngpu}: torch finds {what}; leave the option out to run on the CPU")
+
+
+def main(ngpu: int) -> int:
+    """For recipes: the exit status."""
+    try:
+        check_gpus(ngpu)
+    except LipsoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

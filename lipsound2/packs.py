@@ -1,0 +1,48 @@
+"""Experiments and packs by their names. Torch is not imported: a name that is wrong is told before it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lipsound2
+from lipsound2.config import read_yaml
+from lipsound2.errors import LipsoundError
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
+
+
+def find(name: Path | str) -> Path:
+    """Folder of an experiment or pack: a path, or the name of a model that ships with the toolkit.
+
+    Raises:
+        LipsoundError: neither.
+    """
+    path = Path(name)
+    for folder in (path, PRETRAINED / path):
+        if (folder / CONFIG).exists():
+            return folder
+    shipped = sorted(p.parent.name for p in PRETRAINED.glob("*/config.yaml"))
+    raise LipsoundError(
+        f"{name}: no experiment or pack (no config.yaml in it); models that ship with the toolkit: "
+        f"{', '.join(shipped) or 'none'}"
+    )
+
+
+def task_of(name: Path | str) -> str:
+    """Name of the task an experiment or pack was trained for, as its config says it.
+
+    Raises:
+        LipsoundError: there is none of this name.
+    """
+    return str(read_yaml(find(name) / CONFIG).get("task", ""))
+
+
+def check_task(name: Path | str, task: str) -> None:
+    """Make sure that an experiment or pack is there, and of a task.
+
+    Raises:
+        LipsoundError: it is not.
+    """
+    if (found := task_of(name)) != task:
+        raise LipsoundError(f"{name}: is of the task '{found}', wanted one of '{task}'")

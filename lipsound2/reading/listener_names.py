@@ -1,0 +1,37 @@
+"""Which recogniser a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipsound2 import packs
+from lipsound2.arguments import near
+from lipsound2.errors import LipsoundError
+from lipsound2.recognition.readymade import READY_MADE
+
+
+def is_own(name: str) -> bool:
+    """Whether a recogniser's name is that of an experiment or pack, not of a ready-made one."""
+    return name.partition(":")[0] not in READY_MADE or Path(name).exists()
+
+
+def check_listener(name: str, *, lips: bool = False) -> None:
+    """Make sure that there is a recogniser of this name.
+
+    Args:
+        name: folder, or name; see `recognition.readymade` for those that need no training.
+        lips: it may be one that is shown lips.
+
+    Raises:
+        LipsoundError: there is none.
+    """
+    kind, colon, _ = name.partition(":")
+    known = ", ".join(f"{each}:" for each in READY_MADE)
+    if colon and is_own(name) and not Path(name).exists():
+        raise LipsoundError(f"--asr {name}: no recogniser '{kind}:', known: {known}{near(kind, READY_MADE)}")
+    if is_own(name):
+        try:
+            packs.find(name)
+        except LipsoundError as error:
+            raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
+        packs.check_task(name, "recognise")

@@ -1,0 +1,39 @@
+"""Which vocoder a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipsound2 import packs
+from lipsound2.audio.plain_griffin_lim import rounds_of
+from lipsound2.config import read_yaml
+from lipsound2.errors import LipsoundError
+
+_KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
+
+
+def folder_of(name: str) -> Path | None:
+    """Folder of the experiment or pack that a vocoder's name means; None: it is Griffin-Lim.
+
+    Raises:
+        LipsoundError: there is no vocoder of this name.
+    """
+    if rounds_of(name) is not None:
+        return None
+    folder = _trained(name)
+    if folder is None:
+        shipped = sorted(path.name for path in packs.PRETRAINED.iterdir() if _trained(path.name))
+        raise LipsoundError(
+            f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
+        )
+    packs.check_task(folder, "vocode")
+    return folder
+
+
+def _trained(name: str) -> Path | None:
+    """Folder of a trained vocoder, as `packs.find` looks it up; None when there is none of that name."""
+    for folder in (Path(name), packs.PRETRAINED / name):
+        config = folder / packs.CONFIG
+        if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
+            return folder
+    return None

@@ -1,0 +1,114 @@
+"""Mistakes that need no work to be seen are told before any: GPUs that are not there, names that nothing has."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from recipe_copies import copy_recipes
+from video_making import write_clip
+
+from lipsound2 import cli
+from lipsound2.errors import LipsoundError
+from lipsound2.gpus import check_gpus
+
+TOO_MANY = str(torch.cuda.device_count() + 1)
+FOUND = f"--ngpu {TOO_MANY}: torch finds "
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train a.yaml --train d --valid d --dump x --exp o",
+        "synthesize exp/a d o --dump x",
+        "decode exp/a d o --dump x",
+        "features exp/a d o",
+        "speak a.mp4 -o o/a.wav",
+        "transcribe a.mp4",
+    ],
+)
+def test_fault_D5_a_gpu_that_is_not_there_is_told_before_any_work(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*words.split(), "--ngpu", TOO_MANY]) == 1
+    told = capsys.readouterr().err
+    assert FOUND in told
+    assert told.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_every_verb_with_gpus_is_tried_above():
+    tried = {mark.split()[0] for mark in _words()}
+    assert tried == {verb for verb in cli.VERBS if "ngpu" in cli.load(verb).__annotations__}
+
+
+def _words() -> list[str]:
+    marks = test_fault_D5_a_gpu_that_is_not_there_is_told_before_any_work.pytestmark
+    return [words for mark in marks if mark.name == "parametrize" for words in mark.args[1]]
+
+
+def test_no_gpu_is_asked_for_without_torch():
+    check_gpus(0)
+    with pytest.raises(LipsoundError, match="leave the option out to run on the CPU"):
+        check_gpus(int(TOO_MANY))
+
+
+@pytest.mark.parametrize("script", ["mini/run.sh", "grid/run_pretrain.sh"])
+def test_fault_D5_a_recipe_tells_a_gpu_that_is_not_there_before_its_first_stage(script, tmp_path):
+    recipe, name = script.split("/")
+    folder = copy_recipes(tmp_path, recipe) / recipe
+    environment = os.environ | {"LIPSOUND2_VENV": sys.prefix}
+    done = subprocess.run(
+        [f"./{name}", "--ngpu", TOO_MANY], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"./{name}: {FOUND}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_recipe_sets_up_in_the_one_way():
+    for script in Path(__file__).parents[1].glob("egs/*/run*.sh"):
+        assert '. "$root/utils/set_up.sh"' in script.read_text(encoding="utf-8"), script
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("media")
+    write_clip(folder / "a.mp4", [np.zeros((64, 64), np.uint8)] * 5, [i / 25 for i in range(5)])
+    soundfile.write(folder / "a.wav", np.zeros(16_000), 16_000)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("speak a.mp4 -o b.wav --model grid-s1-paralel", "grid-s1-paralel: no experiment or pack"),
+        ("speak a.mp4 -o b.wav --model grid-s1-vocos", "is of the task 'vocode', wanted one of 'regress'"),
+        ("speak a.mp4 -o b.wav --vocoder vocoss", "unknown vocoder 'vocoss'"),
+        ("transcribe a.mp4 --model grid-s1-paralel", "grid-s1-paralel: no experiment or pack"),
+        ("transcribe a.mp4 --asr grid-s1-ars", "grid-s1-ars: no experiment or pack"),
+        ("transcribe a.wav --asr wisper:base", "no recogniser 'wisper:'"),
+        ("transcribe a.wav --asr grid-s1-parallel", "is of the task 'regress', wanted one of 'recognise'"),
+    ],
+)
+def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wanted, media):
+    program = (
+        f"import sys; from lipsound2.cli import main; status = main({shlex.split(words)}); "
+        "sys.exit(9 if 'torch' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=60)
+    assert wanted in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == 1, "torch was loaded" if done.returncode == 9 else done.stderr
+
+
+def test_fault_D5_who_listens_is_looked_up_before_speech_is_scored(tmp_path, capsys):
+    words = ["score", str(tmp_path / "no-sound"), str(tmp_path / "no-speech"), "--text", str(tmp_path)]
+    assert cli.main([*words, "--asr", "pocketsphinks:grid"]) == 1
+    assert "no recogniser 'pocketsphinks:'" in capsys.readouterr().err
