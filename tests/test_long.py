@@ -11,16 +11,25 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from scoring_experiment import make_experiment, synthetic_clips
+from test_regress import write_kind
 
+from lipsound2 import experiment
 from lipsound2.audio import griffin_lim, plain_griffin_lim, sound, tape, usable
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import MELS
+from lipsound2.audio.sound import write_wav
+from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.models.parallel import Parallel
 from lipsound2.reading import transcriber
 from lipsound2.recognition.hypothesis import Hypothesis
-from lipsound2.speaking import vocoding
+from lipsound2.speaking import synthesis, vocoding
+from lipsound2.speaking.shelf import Shelf
+from lipsound2.speaking.voice import generate_long
 from lipsound2.speaking.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.video import mouth
+from lipsound2.video.encode import decode, encode, pictures_in
 
 FINE = MELS["fine"]
 
@@ -186,3 +195,53 @@ def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_told_without_a_grid_of_ev
     lost: list[np.ndarray] = []
     assert peak_of(lambda: lost.append(mouth.outside(matrices, (360, 288)))) < 10e6  # all at once: 31 MB
     assert np.array_equal(np.flatnonzero(lost[0]), np.arange(0, 6000, 7))
+
+
+def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Clips of usual length are shown whole, as ever; a long one comes out as `speak` would say it."""
+    made = synthetic_clips(2)
+    make_experiment(tmp_path, made, iterations=1)
+    short, long = made
+    crops = {name: clip.crops[:, 8:104, 8:104] for name, clip in made.items()}
+    crops[long] = np.tile(crops[long], (5, 1, 1))
+    lengths = {name: len(each) for name, each in crops.items()}
+    streams = {name: encode(each) for name, each in crops.items()}
+    write_kind(tmp_path / "dump/mouth", streams, lengths, {"size": 96})
+    monkeypatch.setattr(synthesis, "_WHOLE", 120)
+    most: list[int] = []
+    generate = Parallel.generate
+    monkeypatch.setattr(
+        Parallel, "generate", lambda self, video, lengths: most.append(video.shape[1]) or generate(self, video, lengths)
+    )
+    options = {"dump": tmp_path / "dump", "vocoder": "grid-s1-vocos", "controls": ("mismatched",)}
+    synthesis.synthesize(Path("grid-s1-parallel"), tmp_path / "data/tiny/test", tmp_path / "out", **options)
+    assert max(most) == WINDOW
+    assert lengths[short] in most
+
+    loaded = experiment.load("grid-s1-parallel", torch.device("cpu"), "regress")
+    mels = Archive(tmp_path / "out/mels/generated")
+    assert np.array_equal(mels[long], generate_long(loaded, decode(streams[long])))
+    whole = loaded.model.generate(torch.from_numpy(decode(streams[short]))[None], torch.tensor([lengths[short]]))
+    assert np.array_equal(mels[short], whole.features[0].numpy())
+    for name in made:
+        write_wav(tmp_path / "a.wav", vocoding.vocoder("grid-s1-vocos", FINE)(torch.from_numpy(mels[name])).numpy())
+        assert (tmp_path / "out/generated" / f"{name}.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
+
+
+def test_arrays_come_from_the_shelf_as_they_were_put_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tape, "_HELD", 1000)
+    rng = np.random.default_rng(0)
+    arrays = {f"c{n}": rng.normal(size=(n, 80)).astype(np.float32) for n in range(4)}
+    shelf = Shelf()
+    assert not shelf
+    shelf.put(arrays)
+    assert list(shelf) == list(arrays)
+    assert all(np.array_equal(shelf[name], array) and shelf[name].flags.writeable for name, array in arrays.items())
+
+
+def test_fault_D2_a_stream_of_crops_is_decoded_one_by_one():
+    crops = np.random.default_rng(0).integers(100, 140, (40, 96, 96), np.uint8)
+    stream = encode(crops)
+    assert np.array_equal(np.stack([*pictures_in(stream)]), decode(stream))
+    with pytest.raises(ClipFailure, match="damaged-crop"):
+        list(pictures_in(stream[len(stream) // 2 : -9]))

@@ -22,7 +22,7 @@ import torch
 from lipsound2 import experiment, packs
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.mel import MelConfig
-from lipsound2.audio.sound import write_wav
+from lipsound2.audio.writing import Spool
 from lipsound2.config import to_mapping, write_yaml
 from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.data.datadir import DataDir, read_table
@@ -31,15 +31,18 @@ from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.outputs import OutputFolder
 from lipsound2.scoring.pictures import attention_picture
+from lipsound2.speaking.shelf import Shelf
 from lipsound2.speaking.vocoding import inputs as made_with
 from lipsound2.speaking.vocoding import vocoder as find_vocoder
+from lipsound2.speaking.voice import windows_of
 from lipsound2.stamp import Stamp
-from lipsound2.video.encode import decode
+from lipsound2.video.encode import decode, frames_in, pictures_in
 from lipsound2.work.spread import batches, each
 
 log = logging.getLogger(__name__)
 
 CONTROLS = ("real_mel", "mismatched", "mean_mel")
+_WHOLE = 750  # pictures, half a minute: what is longer is shown to the model in windows, as `speak` does
 
 
 def synthesize(
@@ -86,16 +89,11 @@ def synthesize(
         stamp.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
-        mels, speed = _mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
-        for system, clips in mels.items():
-            write_yaml(out / "mels" / system / "kind.yaml", to_mapping(model.task.mel))
-            with ArchiveWriter(out / "mels" / system / "feats.ark", out / "mels" / system / "feats.scp") as archive:
-                for name in sorted(clips):
-                    archive.write(name, clips[name])
-        wanted = [(system, name) for system, clips in mels.items() for name in sorted(clips)]
+        spoken, speed = _write_mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
+        wanted = [(system, name) for system, names in spoken.items() for name in names]
         for _ in each(MakeSpeaker(out, vocoder, model.task.mel, ngpu), batches(wanted), step="vocode", **spread):
             continue  # a speaker writes what it speaks
-        write_data(data, mels["generated"], out)
+        write_data(data, spoken["generated"], out)
         write_yaml(
             out / "origin.yaml",
             {
@@ -105,18 +103,22 @@ def synthesize(
                 "target": model.task.settings.target,
                 "vocoder": vocoder,
                 "controls": list(controls),
-                "clips": len(mels["generated"]),
+                "clips": len(spoken["generated"]),
                 "real_time_factor_of_the_model": round(speed, 4),
             },
         )
         stamp.write()
-    print(f"{out}: {len(mels['generated'])} clips, {len(mels)} systems; real-time factor of the model {speed:.3f}")
+    print(f"{out}: {len(spoken['generated'])} clips, {len(spoken)} systems; real-time factor of the model {speed:.3f}")
 
 
-def _mels(
+def _write_mels(
     model: Experiment, generator: MakeGenerator, data: DataDir, controls: Iterable[str], spread: Mapping[str, Any]
-) -> tuple[dict[str, dict[str, np.ndarray]], float]:
-    """Mels (S, bands) of every system by clip, and the seconds of computing a second of picture took."""
+) -> tuple[dict[str, list[str]], float]:
+    """Write OUT/mels/<system>, (S, bands) of every clip; what attention there is, too.
+
+    Returns:
+        The clips of every system, sorted, and the seconds of computing a second of picture took.
+    """
     dump, kinds = generator.dump, model.task.settings
     crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
     ids = [name for name in data.ids if name in crops and name in features]
@@ -127,25 +129,32 @@ def _mels(
     pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
     frames = crops.frames()
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
-    spoken, alignments, seconds = {}, {}, 0.0
-    for said in each(generator, batches(shown), step="generate", **spread):
-        spoken.update(said.mels)
-        alignments.update(said.alignments)
+    whole = [name for name in shown if frames[name] <= _WHOLE]
+    dealt = [*batches(whole), *batches(shown[len(whole) :], 1)]
+    spoken, alignments, seconds = Shelf(), Shelf(), 0.0
+    for said in each(generator, dealt, step="generate", **spread):
+        spoken.put(said.mels)
+        alignments.put(said.alignments)
         seconds += said.seconds
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
-    real = {name: np.asarray(features[name], np.float32) for name in ids}
-    mels = {"generated": {name: spoken[name] for name in ids}}
     silence = float(np.log(model.task.mel.floor))
-    for control in controls:
-        if control == "real_mel":
-            mels[control] = real
-        elif control == "mismatched":
-            mels[control] = {name: _fit(spoken[other], len(real[name]), silence) for name, other in pairs.items()}
-        else:
-            mels[control] = {name: _fit(model.task.mean_by_time, len(real[name]), silence) for name in ids}
-    return mels, seconds / max(1e-9, sum(frames[name] for name in shown) / 25)
+    # One clip's at a time: all mels of a large set would fill the memory.
+    mel_of: dict[str, Callable[[str], np.ndarray]] = {
+        "generated": lambda name: spoken[name],
+        "real_mel": lambda name: np.asarray(features[name], np.float32),
+        "mismatched": lambda name: _fit(spoken[pairs[name]], len(features[name]), silence),
+        "mean_mel": lambda name: _fit(model.task.mean_by_time, len(features[name]), silence),
+    }
+    clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
+    for system, names in clips.items():
+        folder = spread["where"] / "mels" / system
+        write_yaml(folder / "kind.yaml", to_mapping(model.task.mel))
+        with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+            for name in names:
+                archive.write(name, mel_of[system](name))
+    return clips, seconds / max(1e-9, sum(frames[name] for name in shown) / 25)
 
 
 class Said(NamedTuple):
@@ -153,7 +162,7 @@ class Said(NamedTuple):
 
     Attributes:
         mels: (S, bands).
-        alignments: attention, (steps, frames); none of a model without.
+        alignments: attention, (steps, frames); none of a model without, nor of clips that were shown in windows.
         seconds: it took to compute them, reading and decoding included.
     """
 
@@ -184,7 +193,11 @@ class MakeGenerator:
 
         def say(names: Sequence[str]) -> Said:
             started = time.perf_counter()
-            clips = [decode(crops[name]) for name in names]
+            streams = [crops[name] for name in names]
+            if len(names) == 1 and frames_in(streams[0]) > _WHOLE:
+                mel = _mel_in_windows(model, streams[0])
+                return Said({names[0]: mel}, {}, time.perf_counter() - started)
+            clips = [decode(stream) for stream in streams]
             lengths = torch.tensor([len(clip) for clip in clips])
             video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
             for row, clip in enumerate(clips):
@@ -201,6 +214,17 @@ class MakeGenerator:
             return Said(mels, alignments, time.perf_counter() - started)
 
         return say
+
+
+def _mel_in_windows(model: Experiment, stream: np.ndarray) -> np.ndarray:
+    """Mel (S, bands) of crops that are decoded as they are looked at."""
+    windows = windows_of(model, frames_in(stream))
+    mel, come = np.empty((windows.frames, model.task.mel.bands), np.float32), 0
+    for picture in pictures_in(stream):
+        part = windows.add(picture)
+        mel[come : come + len(part)] = part
+        come += len(part)
+    return mel
 
 
 @dataclass(frozen=True)
@@ -226,8 +250,10 @@ class MakeSpeaker:
 
         def speak(wanted: Sequence[tuple[str, str]]) -> None:
             for system, name in wanted:
-                sound = vocoder(torch.from_numpy(np.array(open_archive(system)[name])))
-                write_wav(self.out / system / f"{name}.wav", sound.cpu().numpy())
+                with Spool(self.mel.sample_rate) as spool:
+                    for sound in vocoder.pieces.in_pieces(open_archive(system)[name]):
+                        spool.add(sound)
+                    spool.write(self.out / system / f"{name}.wav")
 
         return speak
 

@@ -136,8 +136,14 @@ class PieceSpeaker:
 
     def whole(self, mel: np.ndarray) -> np.ndarray:
         """(S * hop,) float32 of a mel (S, bands) that is all there."""
+        return np.concatenate([*self.in_pieces(mel)])
+
+    def in_pieces(self, mel: np.ndarray) -> Iterator[np.ndarray]:
+        """The same as `whole`, (samples,) at a time."""
         check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self.mel)
-        return Pieces(self, len(mel)).add(mel)
+        pieces = Pieces(self, len(mel))
+        for first in range(0, len(mel), CHUNK):
+            yield pieces.add(mel[first : first + CHUNK])
 
 
 class Pieces:

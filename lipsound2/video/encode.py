@@ -6,7 +6,7 @@ coded, in full range: a grey picture that is pushed through an RGB conversion lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import cast
 
@@ -122,20 +122,33 @@ def decode(vector: np.ndarray) -> np.ndarray:
     Raises:
         ClipFailure: `damaged-crop`, the bytes are not a whole H.264 stream.
     """
-    context = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
-    context.thread_count = 1
-    try:
-        packets = context.parse(vector.tobytes()) + context.parse(None)
-        frames = [frame for packet in packets for frame in context.decode(packet)] + context.decode(None)
-    except av.FFmpegError as error:
-        raise ClipFailure("damaged-crop", f"{len(vector)} bytes are no H.264 stream: {error.strerror}") from error
-    if len(frames) != frames_in(vector) or not frames:
-        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {len(frames)} of {frames_in(vector)} pictures decoded")
+    frames = [*_frames(vector)]
     height, width = frames[0].height, frames[0].width
     clip = np.empty((len(frames), height, width), np.uint8)
     for picture, frame in zip(clip, frames, strict=True):
         picture[:] = _plane(frame, 0)[:height, :width]
     return clip
+
+
+def pictures_in(vector: np.ndarray) -> Iterator[np.ndarray]:
+    """As `decode`, one picture (H, W) after the other: what is held does not grow with the clip."""
+    for frame in _frames(vector):
+        yield _plane(frame, 0)[: frame.height, : frame.width].copy()
+
+
+def _frames(vector: np.ndarray) -> Iterator[av.VideoFrame]:
+    context = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
+    context.thread_count = 1
+    come = 0
+    try:
+        for packet in [*context.parse(vector.tobytes()), *context.parse(None), None]:
+            for frame in context.decode(packet):
+                come += 1
+                yield frame
+    except av.FFmpegError as error:
+        raise ClipFailure("damaged-crop", f"{len(vector)} bytes are no H.264 stream: {error.strerror}") from error
+    if come != frames_in(vector) or not come:
+        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {come} of {frames_in(vector)} pictures decoded")
 
 
 def frames_in(vector: np.ndarray) -> int:

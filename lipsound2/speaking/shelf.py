@@ -1,0 +1,33 @@
+"""Arrays of many clips by name, which lie on the disk when they are more than a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from lipsound2.audio.tape import Tape
+
+
+class Shelf(Mapping[str, np.ndarray]):
+    """A mapping to float32 arrays; each comes as it was put in, fresh and writable."""
+
+    def __init__(self) -> None:
+        self._tape = Tape()
+        self._places: dict[str, tuple[int, tuple[int, ...]]] = {}
+
+    def put(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Some more, under new names."""
+        for name, array in arrays.items():
+            self._places[name] = len(self._tape), array.shape
+            self._tape.add(array.reshape(-1))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        first, shape = self._places[name]
+        return self._tape.read(first, int(np.prod(shape))).reshape(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
