@@ -10,17 +10,17 @@ from pathlib import Path
 from safetensors.torch import save as serialise
 
 from lipsound2 import experiment, packs
-from lipsound2.config import read_yaml
 from lipsound2.data.texts import read_text
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
+from lipsound2.metrics.score import SUMMARY
+from lipsound2.metrics.summary import read_scores, table
+from lipsound2.metrics.wer_summary import read_summary, slot_table
+from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
-from lipsound2.scoring.results import provenance
-from lipsound2.scoring.score import SUMMARY
-from lipsound2.scoring.summary import read_scores, table
-from lipsound2.scoring.text_folders import FOLDER
-from lipsound2.scoring.text_summary import read_summary, slot_table
-from lipsound2.scoring.text_summary import table as word_table
+from lipsound2.report.results import provenance
+from lipsound2.report.text_folders import FOLDER
 
 USE = {
     "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lipsound2
-from lipsound2.config import read_yaml
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"

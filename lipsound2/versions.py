@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lipsound2.config import read_yaml
 from lipsound2.data.shapes import checked
+from lipsound2.data.yaml_files import read_yaml
 
 # What is computed with; other keys are only shown.
 _SHAPES: dict[str, Any] = {

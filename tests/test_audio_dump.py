@@ -10,16 +10,16 @@ import pytest
 import soundfile
 import torch
 
-from lipsound2.audio.cut import Cut, cut_sound
 from lipsound2.audio.dump import MakeMels, mel
+from lipsound2.audio.io import decode_flac, encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram, stored_config
-from lipsound2.audio.sound import decode_flac, encode_flac
+from lipsound2.audio.segment import Cut, cut_sound
 from lipsound2.audio.statistics import statistics, sums
 from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.stamp import note_sizes
+from lipsound2.fingerprint import note_sizes
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:

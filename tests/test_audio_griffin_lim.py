@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lipsound2.audio import griffin_lim as module
 from lipsound2.audio.griffin_lim import griffin_lim, mel_to_sound
+from lipsound2.audio.io import read_sound
 from lipsound2.audio.mel import MELS, MelConfig, frame, hann, magnitude_spectrogram, mel_spectrogram
-from lipsound2.audio.sound import read_sound
 from lipsound2.errors import LipsoundError
 
 EVERY = pytest.mark.parametrize("config", MELS.values(), ids=MELS)

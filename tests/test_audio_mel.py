@@ -19,7 +19,8 @@ from lipsound2.audio.mel import (
     same_mel,
     stored_config,
 )
-from lipsound2.config import to_mapping, write_yaml
+from lipsound2.config import to_mapping
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 
 EVERY = pytest.mark.parametrize("config", MELS.values(), ids=MELS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lipsound2.tasks.augment import AugmentConfig, augment
-from lipsound2.tasks.clips import Sample, splice
+from lipsound2.datasets.augment import AugmentConfig, augment
+from lipsound2.datasets.video_to_features import Sample, splice
 
 STRONG = AugmentConfig(
     augment_window=20,

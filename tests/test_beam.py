@@ -12,8 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsound2.errors import LipsoundError
-from lipsound2.recognition.beam import (
+from lipsound2.decoding.beam import (
     CharacterModel,
     Fusion,
     NoModel,
@@ -23,9 +22,10 @@ from lipsound2.recognition.beam import (
     placed,
     search,
 )
-from lipsound2.recognition.joint import joint_search
-from lipsound2.recognition.ngram import estimate, split
-from lipsound2.recognition.tokens import BLANK, Characters
+from lipsound2.decoding.joint import joint_search
+from lipsound2.decoding.ngram import estimate, split
+from lipsound2.errors import LipsoundError
+from lipsound2.text.tokenizer import BLANK, Characters
 
 TOKENS = Characters.of(["ab "])
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from video_making import write_clip
+from helpers.video_making import write_clip
 
-from lipsound2.audio.sound import write_wav
+from lipsound2.audio.io import write_wav
 from lipsound2.audio.writing import Spool, sound_suffixes
 from lipsound2.cli import main
-from lipsound2.clips import Clip, find_clips
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.work.each import each_clip
+from lipsound2.inference.each_clip import each_clip
+from lipsound2.media.clips import Clip, find_clips
 
 NAMES = (".mp4", ".mkv")
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsound2.config import build, from_mapping, parse_flow, read_yaml, to_mapping, write_yaml
+from lipsound2.config import build, from_mapping, to_mapping
+from lipsound2.data.yaml_files import parse_flow, read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 
 

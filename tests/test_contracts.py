@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from lipsound2.audio.io import decode_flac, encode_flac, read_sound
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import decode_flac, encode_flac, read_sound
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.synthetic.clip import ClipFormat, write_clip

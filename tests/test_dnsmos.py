@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scoring_experiment import make_experiment, synthetic_clips
+from helpers.experiments import make_experiment, synthetic_clips
 
-from lipsound2.audio.sound import write_wav
+from lipsound2.audio.io import write_wav
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.scoring.ears import asked, listen
-from lipsound2.scoring.report import report
-from lipsound2.scoring.score import score
-from lipsound2.scoring.summary import read_clips
+from lipsound2.metrics.registry import asked, listen
+from lipsound2.metrics.score import score
+from lipsound2.metrics.summary import read_clips
+from lipsound2.report.report import report
 
 pytest.importorskip("speechmos")
 

@@ -16,16 +16,17 @@ from safetensors.torch import save_file
 
 from lipsound2 import experiment
 from lipsound2.audio import griffin_lim
+from lipsound2.audio.griffin_lim_numpy import mel_to_sound
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.plain_griffin_lim import mel_to_sound
 from lipsound2.cli import main
-from lipsound2.config import to_mapping, write_yaml
+from lipsound2.config import to_mapping
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.speaking import windows
-from lipsound2.speaking.export import CHECKED, TOLERANCE
-from lipsound2.speaking.onnx_voice import NOTE, Exported, OnnxVoice
-from lipsound2.speaking.vocoding import vocoder
-from lipsound2.speaking.voice import generate_long
+from lipsound2.inference import windows
+from lipsound2.inference.export import CHECKED, TOLERANCE
+from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.onnx import NOTE, Exported, OnnxVoice
+from lipsound2.inference.vocoders import vocoder
 from lipsound2.tasks import load_config
 
 onnx = pytest.importorskip("onnx")
@@ -138,8 +139,8 @@ def test_a_file_knows_what_is_needed_to_speak_with_it(made: Path) -> None:
 def test_it_speaks_where_there_is_no_torch(made: Path) -> None:
     """In a process of its own, which then has not imported it: with a vocoder and with Griffin-Lim."""
     program = (
-        "import sys, numpy, lipsound2.speaking.speak; from pathlib import Path\n"
-        "from lipsound2.speaking.onnx_voice import OnnxVoice\n"
+        "import sys, numpy, lipsound2.inference.speak; from pathlib import Path\n"
+        "from lipsound2.inference.onnx import OnnxVoice\n"
         "for files in sys.argv[1:]:\n"
         "    voice = OnnxVoice([Path(files)])\n"
         "    sound = voice.pieces.whole(voice.windows(9).whole(numpy.zeros((9, 96, 96), numpy.uint8)))\n"

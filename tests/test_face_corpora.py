@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from face_corpora import SENTENCES, TCD_CLIPS, make_cmlr, make_tcd_timit
-from speech_corpora import Layout
+from helpers.face_corpora import SENTENCES, TCD_CLIPS, make_cmlr, make_tcd_timit
+from helpers.speech_corpora import Layout
 
 from lipsound2.corpora import cmlr, prepare, tcd_timit
 from lipsound2.corpora.corpus import Options

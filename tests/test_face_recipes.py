@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from face_corpora import CMLR_CLIPS, TCD_CLIPS, TCD_TIMIT, make_cmlr, make_tcd_timit
-from recipe_copies import copy_recipes, run
+from helpers.face_corpora import CMLR_CLIPS, TCD_CLIPS, TCD_TIMIT, make_cmlr, make_tcd_timit
+from helpers.recipe_copies import copy_recipes, run
 
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.synthetic.clip import ClipFormat
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, require, tells_of_machine
 from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
-from lipsound2.stamp import NAME, Stamp
+from lipsound2.fingerprint import NAME, Stamp
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
@@ -119,7 +119,7 @@ def test_fault_A16_tables_of_results_lose_no_row_when_several_are_published_at_o
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from lipsound2.scoring.results import publish\n"
+        "from lipsound2.report.results import publish\n"
         "for number in range(15):\n"
         "    publish(Path(sys.argv[1]), [{'experiment': f'{sys.argv[2]}{number}', 'set': 'test'}])\n"
     )

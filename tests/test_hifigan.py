@@ -9,8 +9,8 @@ import torch
 
 from lipsound2.audio.mel import MELS
 from lipsound2.errors import LipsoundError
-from lipsound2.models.critics import Critics
-from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
+from lipsound2.models.vocoders.discriminators import Critics
+from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
 
 SIZES = {
     "v1": HifiGanConfig(),

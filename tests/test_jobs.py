@@ -20,9 +20,9 @@ import pytest
 from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, temporary_of
-from lipsound2.work import jobs
-from lipsound2.work.jobs import Summary, dump_clips, read_failures
-from lipsound2.work.shards import Failure, Result, Shard, Worker, compute_shard
+from lipsound2.jobs import jobs
+from lipsound2.jobs.jobs import Summary, dump_clips, read_failures
+from lipsound2.jobs.shards import Failure, Result, Shard, Worker, compute_shard
 
 MACHINE = {
     "memory": MemoryError(),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scoring_experiment import make_experiment, synthetic_clips
+from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
 from lipsound2.video.encode import encode

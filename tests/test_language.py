@@ -11,18 +11,18 @@ import torch
 from test_beam import summed, uniform
 
 from lipsound2 import packs
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.decoding.beam import search
+from lipsound2.decoding.joint import joint_search
+from lipsound2.decoding.ngram import estimate
 from lipsound2.errors import LipsoundError
-from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
-from lipsound2.models.speech_encoder import TextDecoder
+from lipsound2.inference.lm_fusion import NetworkModel, file_of, follower, language_model
+from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
+from lipsound2.models.asr.speech_encoder import TextDecoder
 from lipsound2.pack import pack
-from lipsound2.reading.fusion import NetworkModel, file_of, follower, language_model
-from lipsound2.recognition.beam import search
-from lipsound2.recognition.joint import joint_search
-from lipsound2.recognition.ngram import estimate
-from lipsound2.recognition.tokens import Characters, load
 from lipsound2.tasks import load_config
+from lipsound2.text.tokenizer import Characters, load
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.attention import energy_bias
-from lipsound2.models.attention_loop import LoopWeights, Scene, attention_loop
-from lipsound2.models.face_encoder import FaceEncoder, with_period
-from lipsound2.models.layers import MaskedBatchNorm, packed
 from lipsound2.models.lipsound2 import LipSound2, LipSound2Config
+from lipsound2.models.modules.face_encoder import FaceEncoder, with_period
+from lipsound2.models.modules.layers import MaskedBatchNorm, packed
+from lipsound2.models.tacotron.attention import energy_bias
+from lipsound2.models.tacotron.attention_loop import LoopWeights, Scene, attention_loop
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "grid" / "conf"
 SMALL = LipSound2Config(

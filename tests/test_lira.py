@@ -13,20 +13,21 @@ from test_regress import write_kind
 
 from lipsound2 import experiment
 from lipsound2.audio.mel import MELS
-from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.corpora.word_clips import words
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.datasets.crop_cache import Pictures
 from lipsound2.errors import LipsoundError
 from lipsound2.features.states import features
+from lipsound2.inference.decode import decode
+from lipsound2.inference.recognizers import listener
+from lipsound2.inference.transcribe import transcribe
+from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
 from lipsound2.models.lira import Lira, LiraConfig
-from lipsound2.models.word_reader import WordReader, WordReaderConfig
-from lipsound2.reading.decoding import decode
-from lipsound2.reading.listeners import listener
-from lipsound2.reading.transcribe import transcribe
 from lipsound2.tasks import load_config
-from lipsound2.tasks.augment import AugmentConfig
-from lipsound2.tasks.pictures import Pictures
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
 

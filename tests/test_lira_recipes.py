@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recipe_copies import copy_recipes, run
+from helpers.recipe_copies import copy_recipes, run
+from helpers.wild_corpora import make_lrs2, make_lrs3, make_lrw
 from test_regress import write_kind
-from wild_corpora import make_lrs2, make_lrs3, make_lrw
 
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora.folds import subset
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 from lipsound2.tasks import load_config

@@ -11,23 +11,22 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from scoring_experiment import make_experiment, synthetic_clips
+from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
 from lipsound2 import experiment
-from lipsound2.audio import griffin_lim, plain_griffin_lim, sound, tape, usable
+from lipsound2.audio import griffin_lim, griffin_lim_numpy, io, tape, usable
+from lipsound2.audio.io import write_wav
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import MELS
-from lipsound2.audio.sound import write_wav
 from lipsound2.data.archive import Archive
+from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference import synthesize, transcriber, vocoders
+from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.models.parallel import Parallel
-from lipsound2.reading import transcriber
-from lipsound2.recognition.hypothesis import Hypothesis
-from lipsound2.speaking import synthesis, vocoding
 from lipsound2.speaking.shelf import Shelf
-from lipsound2.speaking.voice import generate_long
-from lipsound2.speaking.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.video import mouth
 from lipsound2.video.encode import decode, encode, pictures_in
 
@@ -55,14 +54,14 @@ def distance(sound: np.ndarray, mel: np.ndarray) -> np.ndarray:
 def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: bool):
     mel = mel_spectrogram(torch.from_numpy(voiced(8)), FINE).numpy()
     if plain:
-        whole = plain_griffin_lim.mel_to_sound(mel, FINE, 30)
-        speaker = PieceSpeaker(FINE, lambda m, _, *said: plain_griffin_lim.mel_to_sound(m, FINE, 30, *said), 50, 100)
+        whole = griffin_lim_numpy.mel_to_sound(mel, FINE, 30)
+        speaker = PieceSpeaker(FINE, lambda m, _, *said: griffin_lim_numpy.mel_to_sound(m, FINE, 30, *said), 50, 100)
     else:
         whole = griffin_lim.mel_to_sound(torch.from_numpy(mel), FINE, iterations=30).numpy()
-        found = vocoding.vocoder("griffin-lim:30", FINE).pieces
+        found = vocoders.vocoder("griffin-lim:30", FINE).pieces
         speaker = PieceSpeaker(FINE, found.speak, found.reach, 100)
     sound = speaker.whole(mel)
-    assert sound.shape == whole.shape == (8 * 16000,)
+    assert io.shape == whole.shape == (8 * 16000,)
     seams = np.arange(100, len(mel), 100)
     at = np.zeros(len(mel), bool)
     for seam in seams:
@@ -79,7 +78,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
 def test_fault_D2_short_clips_sound_as_they_did():
     mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
     whole = griffin_lim.mel_to_sound(mel, FINE, iterations=4)
-    assert np.array_equal(vocoding.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
+    assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
 
 
 def test_fault_D2_the_mel_comes_while_the_pictures_come_and_little_is_held():
@@ -141,15 +140,15 @@ def peak_of(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
 def test_fault_D2_a_sound_in_stretches_is_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
     long_sound(tmp_path / "a.wav", 3)
-    monkeypatch.setattr(sound, "_STRETCH", 5000)
-    stretches = [*sound.sound_in_stretches(tmp_path / "a.wav", rate)]
+    monkeypatch.setattr(io, "_STRETCH", 5000)
+    stretches = [*io.sound_in_stretches(tmp_path / "a.wav", rate)]
     assert len(stretches) > 8
-    assert np.array_equal(np.concatenate(stretches), sound.read_sound(tmp_path / "a.wav", rate=rate))
+    assert np.array_equal(np.concatenate(stretches), io.read_sound(tmp_path / "a.wav", rate=rate))
 
 
 def test_fault_D2_long_sound_is_listened_to_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     long_sound(tmp_path / "a.flac", 60)
-    whole = sound.read_sound(tmp_path / "a.flac")  # and what is imported is imported
+    whole = io.read_sound(tmp_path / "a.flac")  # and what is imported is imported
     heard: list[np.ndarray] = []
 
     class Ears:
@@ -207,14 +206,14 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
     lengths = {name: len(each) for name, each in crops.items()}
     streams = {name: encode(each) for name, each in crops.items()}
     write_kind(tmp_path / "dump/mouth", streams, lengths, {"size": 96})
-    monkeypatch.setattr(synthesis, "_WHOLE", 120)
+    monkeypatch.setattr(synthesize, "_WHOLE", 120)
     most: list[int] = []
     generate = Parallel.generate
     monkeypatch.setattr(
         Parallel, "generate", lambda self, video, lengths: most.append(video.shape[1]) or generate(self, video, lengths)
     )
     options = {"dump": tmp_path / "dump", "vocoder": "grid-s1-vocos", "controls": ("mismatched",)}
-    synthesis.synthesize(Path("grid-s1-parallel"), tmp_path / "data/tiny/test", tmp_path / "out", **options)
+    synthesize.synthesize(Path("grid-s1-parallel"), tmp_path / "data/tiny/test", tmp_path / "out", **options)
     assert max(most) == WINDOW
     assert lengths[short] in most
 
@@ -224,7 +223,7 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
     whole = loaded.model.generate(torch.from_numpy(decode(streams[short]))[None], torch.tensor([lengths[short]]))
     assert np.array_equal(mels[short], whole.features[0].numpy())
     for name in made:
-        write_wav(tmp_path / "a.wav", vocoding.vocoder("grid-s1-vocos", FINE)(torch.from_numpy(mels[name])).numpy())
+        write_wav(tmp_path / "a.wav", vocoders.vocoder("grid-s1-vocos", FINE)(torch.from_numpy(mels[name])).numpy())
         assert (tmp_path / "out/generated" / f"{name}.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from video_making import write_clip
+from helpers.video_making import write_clip
 
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.scoring import lse
-from lipsound2.scoring.ears import asked, ear, listen
-from lipsound2.scoring.syncnet import SyncNet
+from lipsound2.metrics import lse
+from lipsound2.metrics.registry import asked, ear, listen
+from lipsound2.metrics.syncnet import SyncNet
 
 PICTURES = 9
 

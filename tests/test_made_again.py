@@ -8,11 +8,11 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from scoring_experiment import make_experiment, synthetic_clips
+from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
-from lipsound2.scoring.score import score
-from lipsound2.speaking.synthesis import synthesize
+from lipsound2.inference.synthesize import synthesize
+from lipsound2.metrics.score import score
 from lipsound2.video.encode import encode
 
 ACTS: list[Callable[[Path], None]] = [

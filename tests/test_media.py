@@ -11,15 +11,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_making import levels, numbers_of, write_clip
+from helpers.video_making import levels, numbers_of, write_clip
 
 from lipsound2.errors import ClipFailure
 from lipsound2.media import opening
 from lipsound2.media.opening import opened
+from lipsound2.video.check import has_pictures
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source
-from lipsound2.video.look import has_pictures
-from lipsound2.video.reel import Reel
+from lipsound2.video.frame_buffer import Reel
 
 
 def numbers(path: Path) -> tuple[list[int], Source]:

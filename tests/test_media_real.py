@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipsound2.audio.sound import read_span
+from lipsound2.audio.io import read_span
 from lipsound2.errors import ClipFailure
 from lipsound2.video.decode import Source
 from lipsound2.video.mux import lay_under

@@ -12,15 +12,15 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from video_making import levels, numbers_of
+from helpers.video_making import levels, numbers_of
 
-from lipsound2.audio.cut import Cut, cut_sound
-from lipsound2.audio.sound import read_sound, read_span
+from lipsound2.audio.io import read_sound, read_span
+from lipsound2.audio.segment import Cut, cut_sound
 from lipsound2.errors import ClipFailure
 from lipsound2.media.clock import Clock
-from lipsound2.scoring.sources import read_wav
+from lipsound2.metrics.audio_sources import read_wav
 from lipsound2.video.decode import Source
-from lipsound2.video.reel import Reel
+from lipsound2.video.frame_buffer import Reel
 
 RATE = 48000
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from lipsound2 import cli
 from lipsound2.corpora.sentences import SLOTS
 from lipsound2.data.datadir import DataDir
+from lipsound2.decoding.arpa import END, START, UNKNOWN, LanguageModel
+from lipsound2.decoding.ngram import FALLBACK, discounts, estimate, read_sentences, split
 from lipsound2.errors import LipsoundError
-from lipsound2.recognition.arpa import END, START, UNKNOWN, LanguageModel
-from lipsound2.recognition.ngram import FALLBACK, discounts, estimate, read_sentences, split
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=30)
 

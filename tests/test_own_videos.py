@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipsound2.corpora import own
-from lipsound2.corpora.recordings import VIDEO_SUFFIXES
+from lipsound2.data.folders import VIDEO_SUFFIXES
 
 
 def videos(root: Path, *names: str) -> Path:

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from lipsound2 import packs
 from lipsound2.cli import main
-from lipsound2.config import write_yaml
-from lipsound2.scoring.text import score_texts
-from lipsound2.scoring.text_summary import write_summary
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.metrics.wer import score_texts
+from lipsound2.metrics.wer_summary import write_summary
 from lipsound2.tasks import load_config
 
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.modules.regressor import sharpen
 from lipsound2.models.parallel import Parallel, ParallelConfig
-from lipsound2.models.regressor import sharpen
 
 SMALL = ParallelConfig(
     trunk_widths=(8, 16), width=32, layers=2, heads=2, kernel=5, reach=4, frame_width=16, frame_layers=1

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
-from plain_pase import plain, published_weights
-from sound_dump import tone, write_sounds
+from helpers.audio_dump import tone, write_sounds
+from helpers.plain_pase import plain, published_weights
 from torch import Tensor
 
 from lipsound2 import experiment
 from lipsound2.audio.acoustics import FEATURES, acoustic, cepstrum, deltas, dimensions, filter_bank, gammatone, prosody
-from lipsound2.audio.distort import DistortConfig, distort, in_room, scale, with_noise
-from lipsound2.config import read_yaml, write_yaml
+from lipsound2.audio.augment import DistortConfig, distort, in_room, scale, with_noise
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.features.convert import convert_pase
-from lipsound2.models.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
-from lipsound2.models.pase_workers import PaseWorkersConfig
-from lipsound2.models.qrnn import recurrence
+from lipsound2.models.pase.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
+from lipsound2.models.pase.qrnn import recurrence
+from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.tasks import load_config
 from lipsound2.training.train import train
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lipsound2.errors import LipsoundError
-from lipsound2.work.pool import unordered
+from lipsound2.jobs.pool import unordered
 
 
 def square(number: int) -> int:
@@ -74,7 +74,7 @@ class Unlucky:
 def test_fault_C8_a_worker_that_dies_as_it_starts_is_replaced_a_few_times(tmp_path: Path) -> None:
     from test_jobs import IDS, KINDS
 
-    from lipsound2.work.jobs import Summary, dump_clips
+    from lipsound2.jobs.jobs import Summary, dump_clips
 
     (tmp_path / "deaths").mkdir()
     how: dict[str, Any] = {"step": "crop", "fingerprint": {}, "inputs": {}, "nj": 1}

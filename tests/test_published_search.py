@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.recognition.beam import Fusion
-from lipsound2.recognition.joint import Follow, joint_search
+from lipsound2.decoding.beam import Fusion
+from lipsound2.decoding.joint import Follow, joint_search
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "published_golden.npz"
 BOUNDARY = 40  # <sos> and <eos>, the last of 41 classes of CTC and of the decoder

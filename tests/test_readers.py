@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from lipsound2.audio.cut import read_timeline
-from lipsound2.config import from_mapping, parse_flow, read_yaml
+from lipsound2.audio.segment import read_timeline
+from lipsound2.config import from_mapping
 from lipsound2.data.archive import Archive, read_entry
 from lipsound2.data.checks import fix, validate
 from lipsound2.data.json_text import read_json
@@ -24,16 +24,17 @@ from lipsound2.data.numerals import real, seconds, whole
 from lipsound2.data.tables import parse_words, read_table
 from lipsound2.data.texts import read_lines, read_text
 from lipsound2.data.tsv import read_tsv
+from lipsound2.data.yaml_files import parse_flow, read_yaml
+from lipsound2.decoding.arpa import LanguageModel
+from lipsound2.decoding.grammar import grammar
 from lipsound2.errors import LipsoundError
-from lipsound2.recognition.arpa import LanguageModel
-from lipsound2.recognition.grammar import grammar
-from lipsound2.recognition.tokens import Characters, Pieces
-from lipsound2.scoring.sources import read_origin
+from lipsound2.jobs.shards import Shard
+from lipsound2.metrics.audio_sources import read_origin
 from lipsound2.tasks import find
+from lipsound2.text.tokenizer import Characters, Pieces
+from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.monitor import Curves
-from lipsound2.training.options import TrainConfig
-from lipsound2.work.shards import Shard
 
 
 def written(folder: Path, content: str | bytes, name: str = "file") -> Path:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from recipe_copies import ENVIRONMENT, ROOT, copy_recipes
-from recipe_copies import run as run_recipe
+from helpers.recipe_copies import ENVIRONMENT, ROOT, copy_recipes
+from helpers.recipe_copies import run as run_recipe
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from recipe_copies import ROOT, copy_recipes
+from helpers.recipe_copies import ROOT, copy_recipes
 
 RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
 SCRIPTS = sorted(f"{path.parent.name}/{path.name}" for path in ROOT.glob("egs/*/run*.sh"))

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import encode_flac
 from lipsound2.audio.statistics import sums
-from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.video_to_features import Batch
+from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.errors import LipsoundError
-from lipsound2.models.regressor import Prediction
+from lipsound2.models.modules.regressor import Prediction
 from lipsound2.tasks import load_config
-from lipsound2.tasks.clips import Batch
-from lipsound2.tasks.words import UNKNOWN
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,11 +14,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.video_making import write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_jobs import IDS, content
 from test_video_crop import drawn
-from video_making import write_clip
 
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
@@ -26,10 +26,10 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.data.names import Names, Numbers, whole_numbers
 from lipsound2.data.tables import read_table, write_table
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.jobs.jobs import Summary, dump_clips, read_failures
 from lipsound2.video.crop import _Work
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.encode import Encoder
-from lipsound2.work.jobs import Summary, dump_clips, read_failures
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))  # workers, which are spawned, find the module there too
 from bench_scale import STEPS, Corpus

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lipsound2.errors import LipsoundError
-from lipsound2.reading.listeners import OwnListener, Search, listener
+from lipsound2.inference.recognizers import OwnListener, Search, listener
 
 NAME = "grid-s1-asr"
 

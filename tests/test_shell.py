@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recipe_copies import copy_recipes
+from helpers.recipe_copies import copy_recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted(ROOT.glob("egs/*/run*.sh"))

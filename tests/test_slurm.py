@@ -17,27 +17,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import slurm_site
 import torch
-from slurm_site import Site
+from helpers import slurm_site
+from helpers.slurm_site import Site
 from test_jobs import IDS, Maker, content, run, tried
 from test_regress import write_kind
 from test_training_run import Toy, torchrun
 
+from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import encode_flac
-from lipsound2.config import read_yaml
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
-from lipsound2.judge import score
-from lipsound2.reading.decoding import decode
-from lipsound2.slurm import array, handover
-from lipsound2.slurm.handover import FOLDER
-from lipsound2.speaking.synthesis import synthesize
+from lipsound2.inference.decode import decode
+from lipsound2.inference.score_asr import score
+from lipsound2.inference.synthesize import synthesize
+from lipsound2.jobs.jobs import Summary, read_failures
+from lipsound2.jobs.slurm import array, ipc
+from lipsound2.jobs.slurm.ipc import FOLDER
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
-from lipsound2.work.jobs import Summary, read_failures
 
 TESTS = Path(__file__).parent
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm_site.lacking()), reason=slurm_site.lacking())]
@@ -305,7 +305,7 @@ SAME = {"dropout": 0.0, "unnormed": True, "batch_size": 4, "batch_pictures": 10_
 def toy(slurm: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The toy task, known to every Python that jobs start."""
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import toy_task\n")
+    (tmp_path / "site" / "sitecustomize.py").write_text("from helpers import toy_task\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ["PYTHONPATH"]]))
     monkeypatch.setenv("LIPSOUND2_SBATCH_TRAIN", "--nodes=2")
     return Toy(tmp_path)
@@ -430,10 +430,10 @@ def test_speech_scores_and_text_are_those_of_the_local_launcher(spoken: Path) ->
 def test_what_others_could_have_written_is_not_executed(tmp_path: Path) -> None:
     """Parts and results are pickles: they are read from a folder of the user's alone."""
     folder = tmp_path / FOLDER / "crop"
-    handover.make_private(folder)
-    handover.store(folder / "part-0", {"a": 1})
-    assert handover.load(folder / "part-0") == {"a": 1}
+    ipc.make_private(folder)
+    ipc.store(folder / "part-0", {"a": 1})
+    assert ipc.load(folder / "part-0") == {"a": 1}
     (tmp_path / FOLDER).chmod(0o770)
-    for refused in (lambda: handover.load(folder / "part-0"), lambda: handover.make_private(folder)):
+    for refused in (lambda: ipc.load(folder / "part-0"), lambda: ipc.make_private(folder)):
         with pytest.raises(LipsoundError, match=r"expected a folder of yours alone \(mode 700\), found mode 770"):
             refused()

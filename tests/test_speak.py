@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsound2.data.datadir import DataDir
-from lipsound2.models.regressor import Generated
-from lipsound2.speaking.synthesis import mismatched_pairs
-from lipsound2.speaking.voice import generate_long
-from lipsound2.speaking.windows import OVERLAP, WINDOW, window_starts
+from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.synthesize import mismatched_pairs
+from lipsound2.inference.windows import OVERLAP, WINDOW, window_starts
+from lipsound2.models.modules.regressor import Generated
 
 
 class Local(torch.nn.Module):

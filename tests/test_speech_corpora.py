@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from recipe_copies import copy_recipes, run
-from speech_corpora import (
+from helpers.recipe_copies import copy_recipes, run
+from helpers.speech_corpora import (
     ENGLISH,
     LAYOUTS,
     MANDARIN,
@@ -22,13 +22,13 @@ from speech_corpora import (
 )
 
 from lipsound2.audio.dump import mel
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora import aishell, librispeech, prepare
 from lipsound2.data.datadir import DataDir, validate
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.errors import LipsoundError
-from lipsound2.reading.decoding import decode
-from lipsound2.recognition.arpa import LanguageModel
-from lipsound2.recognition.normalise import normalise
+from lipsound2.inference.decode import decode
+from lipsound2.text.normalize import normalise
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]

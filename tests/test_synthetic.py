@@ -17,11 +17,11 @@ from lipsound2.corpora.grid import scan
 from lipsound2.corpora.sentences import read_align
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
+from lipsound2.synthetic.appearance import LOOKS, look
 from lipsound2.synthetic.articulation import Articulation, articulate, measure
 from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.synthetic.corpus import _make_all, generate
 from lipsound2.synthetic.face import Motion, TalkingFace, motion
-from lipsound2.synthetic.looks import LOOKS, look
 from lipsound2.synthetic.speech import VOICES, Voice, say
 
 RATE = 16000

@@ -10,24 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.audio_dump import tone, write_sounds
 from safetensors.torch import save_file
-from sound_dump import tone, write_sounds
 from torch import Tensor
 
 from lipsound2.audio.acoustics import cepstrum, deltas
+from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import statistics
-from lipsound2.config import to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.features.representations import random_encoder, representation
 from lipsound2.features.targets import targets
-from lipsound2.models.pase import PaseEncoderConfig
-from lipsound2.models.pase_workers import Pase, PaseWorkersConfig
+from lipsound2.jobs.jobs import read_failures
+from lipsound2.models.pase.pase import PaseEncoderConfig
+from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.packs import CONFIG, WEIGHTS
-from lipsound2.work.jobs import read_failures
 
 LENGTHS = {"s1-a": 25 * 640, "s1-b": 12 * 640 + 100, "s1-c": 40 * 640}
 

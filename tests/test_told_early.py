@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from recipe_copies import copy_recipes
-from video_making import write_clip
+from helpers.recipe_copies import copy_recipes
+from helpers.video_making import write_clip
 
 from lipsound2 import cli
 from lipsound2.errors import LipsoundError

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.griffin_lim import griffin_lim
+from lipsound2.audio.io import read_sound, write_wav
 from lipsound2.audio.mel import MELS, MelConfig, magnitude_spectrogram, mel_spectrogram
-from lipsound2.audio.sound import read_sound, write_wav
+from lipsound2.decoding.pretrained_asr import READY_MADE
 from lipsound2.features.representations import representation
-from lipsound2.recognition.readymade import READY_MADE
 
 try:
     import torchaudio

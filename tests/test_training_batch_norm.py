@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy_task
+from helpers import toy_task
 from torch import nn
 
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.train_config import TrainConfig
 from lipsound2.training.average import read_weights
 from lipsound2.training.batch_norm import running_statistics
-from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Updates
 from lipsound2.training.train import train
 
@@ -26,9 +26,9 @@ PROGRAM = """
 import copy
 import torch
 import torch.distributed as dist
-from lipsound2.models.face_encoder import FaceBlock
-from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
-from lipsound2.models.regressor import mask
+from lipsound2.models.modules.face_encoder import FaceBlock
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.modules.regressor import mask
 from lipsound2.training.batch_norm import running_statistics, synchronised
 from lipsound2.training.distributed import join
 

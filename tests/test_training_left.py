@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import toy_task
+from helpers import toy_task
 
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.training import checkpoint
 from lipsound2.training.average import MODEL

@@ -15,21 +15,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy_task  # noqa: F401 - makes the task known
+from helpers import toy_task  # noqa: F401 - makes the task known
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks import load_config
+from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, average, best, last, mean_weights, read_weights, write_weights
 from lipsound2.training.init import initialise
 from lipsound2.training.monitor import Curves
 from lipsound2.training.muon import orthogonal
-from lipsound2.training.optimiser import RunningAverage, learning_rate, make_optimiser
-from lipsound2.training.options import TrainConfig
+from lipsound2.training.optimizer import RunningAverage, learning_rate, make_optimiser
 from lipsound2.training.sampler import Stream, Updates, clip_rng
 from lipsound2.training.stop import StopAsked, StopSwitch
 

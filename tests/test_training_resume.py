@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo  # the optimiser imports it at its first step: here, once, for all runs
-import toy_task
+from helpers import toy_task
 
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.files import sha256
 from lipsound2.training import average, checkpoint
 from lipsound2.training import train as verb

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import torch
-import toy_task
 import yaml
+from helpers import toy_task
 
-from lipsound2.config import read_yaml, write_yaml
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, sha256
 from lipsound2.tasks import load_config
@@ -220,7 +220,7 @@ def test_fault_D1_auto_is_settled_once_and_pinned(
 def test_fault_D1_a_processor_without_bfloat16_trains_in_float32() -> None:
     program = """
 import torch
-from lipsound2.models.layers import run_lstm
+from lipsound2.models.modules.layers import run_lstm
 from lipsound2.training.precision import best, bf16_speed
 assert best(torch.device("cpu")) == "fp32", bf16_speed()
 lstm = torch.nn.LSTM(8, 4)

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from video_making import write_clip
+from helpers.video_making import write_clip
 
-from lipsound2.audio.sound import encode_flac, read_sound, write_wav
-from lipsound2.config import write_yaml
+from lipsound2.audio.io import encode_flac, read_sound, write_wav
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.decoding.hypothesis import Hypothesis, Word, to_json
+from lipsound2.decoding.pretrained_asr import Bundle, hear_all, tokenizer_of
 from lipsound2.errors import LipsoundError
-from lipsound2.judge import label, score
-from lipsound2.reading import pauses, transcriber
-from lipsound2.reading.decoding import decode
-from lipsound2.reading.listeners import listener
-from lipsound2.reading.transcribe import subtitles, transcribe
-from lipsound2.recognition.hypothesis import Hypothesis, Word, to_json
-from lipsound2.recognition.readymade import Bundle, hear_all, tokenizer_of
-from lipsound2.scoring.text_summary import read_summary
+from lipsound2.inference import pauses, transcriber
+from lipsound2.inference.decode import decode
+from lipsound2.inference.recognizers import listener
+from lipsound2.inference.score_asr import label, score
+from lipsound2.inference.transcribe import subtitles, transcribe
+from lipsound2.metrics.wer_summary import read_summary
 
 
 def clips(grid: Path, number: int = 4) -> dict[str, Path]:

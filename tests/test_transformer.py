@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.regressor import mask
-from lipsound2.models.speech_encoder import TextDecoder
-from lipsound2.models.transformer import Attention, Transformer
+from lipsound2.models.asr.speech_encoder import TextDecoder
+from lipsound2.models.modules.regressor import mask
+from lipsound2.models.modules.transformer import Attention, Transformer
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_making import write_clip
+from helpers.video_making import write_clip
 
 from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError

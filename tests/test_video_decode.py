@@ -8,11 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_making import levels, numbers_of, set_matrix, write_clip
+from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 
 from lipsound2.errors import ClipFailure
 from lipsound2.video.decode import Source, read_video
-from lipsound2.video.reel import Reel
+from lipsound2.video.frame_buffer import Reel
 
 
 def shown(path: Path) -> tuple[list[int], Source]:

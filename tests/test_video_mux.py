@@ -8,15 +8,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_making import levels, numbers_of, set_matrix, write_clip
+from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 
 from lipsound2.errors import LipsoundError
 from lipsound2.media.opening import opened
 from lipsound2.video import mux
 from lipsound2.video.decode import Source, read_video
+from lipsound2.video.frame import to_full_range
+from lipsound2.video.frame_buffer import Reel
 from lipsound2.video.mux import lay_under
-from lipsound2.video.picture import to_full_range
-from lipsound2.video.reel import Reel
 
 RATE = 16000
 

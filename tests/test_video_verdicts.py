@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_making import write_clip
+from helpers.video_making import write_clip
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure
-from lipsound2.speaking.speaker import Speaker
+from lipsound2.inference.speaker import Speaker
 from lipsound2.video.align import MOUTH
 from lipsound2.video.crop import FACES, Cropper, crop
 from lipsound2.video.decode import read_video

@@ -10,29 +10,30 @@ import numpy as np
 import pytest
 import test_training_resume
 import torch
-import toy_task
+from helpers import toy_task
 from torch import nn
 
 from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import encode_flac
-from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.audio_segments import SegmentConfig, SoundBatch, Sounds, vary
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
-from lipsound2.models.critics import Critics
-from lipsound2.models.hifigan import HifiGan
-from lipsound2.speaking import vocoding, windows
+from lipsound2.inference import vocoders, windows
+from lipsound2.models.vocoders.discriminators import Critics
+from lipsound2.models.vocoders.hifigan import HifiGan
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial, Loss
-from lipsound2.tasks.segments import SegmentConfig, SoundBatch, Sounds, vary
 from lipsound2.tasks.vocode import stft_loss
+from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training import train as verb
 from lipsound2.training.distributed import World
 from lipsound2.training.loop import Loop
-from lipsound2.training.options import TrainConfig
 from lipsound2.training.stop import StopSwitch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -310,7 +311,7 @@ def test_waveglow_learns_too(folder: Path, tmp_path: Path) -> None:
     data = {"train": folder / "train", "valid": folder / "valid", "dump": folder}
     assert verb.train(tmp_path / "waveglow.yaml", exp=exp, **data) == 0
     assert checkpoint.newest(exp / checkpoint.FOLDER)["critic"] is None
-    speak = vocoding.vocoder(str(exp), MELS["fine"])
+    speak = vocoders.vocoder(str(exp), MELS["fine"])
     assert speak(torch.randn(12, 80)).shape == (1920,)
 
 
@@ -320,9 +321,9 @@ def test_waveglow_learns_too(folder: Path, tmp_path: Path) -> None:
 def test_griffin_lim_by_name(tmp_path: Path) -> None:
     config = MELS["fine"]
     mel = mel_spectrogram(torch.from_numpy(np.random.default_rng(0).standard_normal(3200).astype(np.float32)), config)
-    assert torch.equal(vocoding.vocoder("griffin-lim:3", config)(mel), mel_to_sound(mel, config, iterations=3))
-    assert torch.equal(vocoding.vocoder("griffin-lim", config)(mel), mel_to_sound(mel, config))
-    assert vocoding.inputs("griffin-lim:3") == []
+    assert torch.equal(vocoders.vocoder("griffin-lim:3", config)(mel), mel_to_sound(mel, config, iterations=3))
+    assert torch.equal(vocoders.vocoder("griffin-lim", config)(mel), mel_to_sound(mel, config))
+    assert vocoders.inputs("griffin-lim:3") == []
     for name, message in {
         "griffin-lim:0": "whole number from 1",
         "griffin-lim:many": "whole number from 1",
@@ -331,13 +332,13 @@ def test_griffin_lim_by_name(tmp_path: Path) -> None:
         "grid-s1-parallel": "unknown vocoder",
     }.items():
         with pytest.raises(LipsoundError, match=message):
-            vocoding.vocoder(name, config)
+            vocoders.vocoder(name, config)
 
 
 def test_a_trained_vocoder_speaks_batches_and_pieces_like_single_clips(trained: Path, monkeypatch) -> None:
     config = MELS["fine"]
-    speak = vocoding.vocoder(str(trained), config)
-    assert vocoding.inputs(str(trained)) == [trained / "model.safetensors", trained / "config.yaml"]
+    speak = vocoders.vocoder(str(trained), config)
+    assert vocoders.inputs(str(trained)) == [trained / "model.safetensors", trained / "config.yaml"]
     mels = torch.randn(3, 250, 80) - 4
     batch = speak(mels)
     assert batch.shape == (3, 40000)
@@ -350,7 +351,7 @@ def test_a_trained_vocoder_speaks_batches_and_pieces_like_single_clips(trained: 
         HifiGan, "forward", lambda model, mel, first=0: (seen.append(mel.shape[1]), forward(model, mel, first))[1]
     )
     monkeypatch.setattr(windows, "CHUNK", 40)
-    pieces = vocoding.vocoder(str(trained), config)(mels)
+    pieces = vocoders.vocoder(str(trained), config)(mels)
     assert (pieces - batch).abs().max() < 1e-4
     assert len(seen) == 7
     assert max(seen) == 40 + 2 * 22
@@ -373,14 +374,14 @@ def test_an_hour_is_spoken_in_pieces(trained: Path) -> None:
 
     mel = torch.arange(360_000, dtype=torch.float32)[:, None].expand(-1, 80)
     model = Steps()
-    sound = vocoding.speak_long(model, MELS["fine"], mel)
+    sound = vocoders.speak_long(model, MELS["fine"], mel)
     assert torch.equal(sound[::160], mel[:, 0])
     assert model.longest == windows.CHUNK + 44
 
 
 @pytest.mark.parametrize("kind", ["griffin-lim:2", "trained"])
 def test_bad_mels_are_refused_in_one_line(kind: str, trained: Path) -> None:
-    speak = vocoding.vocoder(str(trained) if kind == "trained" else kind, MELS["fine"])
+    speak = vocoders.vocoder(str(trained) if kind == "trained" else kind, MELS["fine"])
     mel = torch.zeros(10, 80)
     with pytest.raises(LipsoundError, match="the mel has no frames"):
         speak(mel[:0])
@@ -394,6 +395,6 @@ def test_a_vocoder_of_another_mel_is_refused(trained: Path) -> None:
     with pytest.raises(
         LipsoundError, match=r"the vocoder .*trained was made for another mel than 'paper': window is 640"
     ):
-        vocoding.vocoder(str(trained), MELS["paper"])
+        vocoders.vocoder(str(trained), MELS["paper"])
     with pytest.raises(LipsoundError, match="is of the task 'regress', wanted one of 'vocode'"):
-        vocoding.vocoder(str(ROOT / "lipsound2" / "pretrained" / "grid-s1-parallel"), MELS["fine"])
+        vocoders.vocoder(str(ROOT / "lipsound2" / "pretrained" / "grid-s1-parallel"), MELS["fine"])

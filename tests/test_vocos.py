@@ -10,7 +10,7 @@ import torch
 
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.errors import LipsoundError
-from lipsound2.models.vocos import Vocos, VocosConfig
+from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
 
 TINY = VocosConfig(width=16, layers=2)
 

@@ -7,9 +7,9 @@ import torch
 
 from lipsound2.audio.mel import MELS
 from lipsound2.errors import LipsoundError
-from lipsound2.models.hifigan import fold_norms
-from lipsound2.models.waveglow import WaveGlow, WaveGlowConfig, flow_loss, noise_of
-from lipsound2.speaking.vocoding import speak_long
+from lipsound2.inference.vocoders import speak_long
+from lipsound2.models.vocoders.hifigan import fold_norms
+from lipsound2.models.vocoders.waveglow import WaveGlow, WaveGlowConfig, flow_loss, noise_of
 
 SMALL = WaveGlowConfig(flows=6, early_every=2, layers=2, channels=8)
 

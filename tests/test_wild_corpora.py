@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from speech_corpora import Layout, append
-from wild_corpora import (
+from helpers.speech_corpora import Layout, append
+from helpers.wild_corpora import (
     ENGLISH,
     copy,
     make_lrs2,
@@ -32,8 +32,8 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
 from lipsound2.data.tables import parse_words
 from lipsound2.errors import LipsoundError
+from lipsound2.jobs.jobs import read_failures
 from lipsound2.video.crop import crop
-from lipsound2.work.jobs import read_failures
 
 ROOT = Path(__file__).resolve().parents[1]
 SCANS = {"voxceleb2": voxceleb2.scan, "lrw": lrw.scan, "lrs2": lrs2.scan, "lrs3": lrs3.scan}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from recipe_copies import ROOT, copy_recipes
-from recipe_copies import run as run_recipe
-from wild_corpora import ENGLISH, copy, make_own, make_voxceleb2
+from helpers.recipe_copies import ROOT, copy_recipes
+from helpers.recipe_copies import run as run_recipe
+from helpers.wild_corpora import ENGLISH, copy, make_own, make_voxceleb2
 
 from lipsound2.data.archive import Archive
 from lipsound2.synthetic.corpus import generate

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 
 from lipsound2.arguments import AtLeast1, Share
-from lipsound2.audio.cut import MakeSounds, cuts_of
+from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, mel_config, mel_spectrogram
-from lipsound2.audio.sound import decode_flac
+from lipsound2.audio.segment import MakeSounds, cuts_of
 from lipsound2.audio.statistics import sums
 from lipsound2.audio.usable import check_sound
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.jobs.jobs import Worker, dump_clips
+from lipsound2.jobs.shards import hash_of
 from lipsound2.outputs import OutputFolder
-from lipsound2.work.jobs import Worker, dump_clips
-from lipsound2.work.shards import hash_of
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.audio.griffin_lim_numpy import DEFAULT_ITERATIONS, MOMENTUM, REFINE_EVERY
 from lipsound2.audio.mel import MelConfig, MelInverse, hann
-from lipsound2.audio.plain_griffin_lim import DEFAULT_ITERATIONS, MOMENTUM, REFINE_EVERY
 from lipsound2.errors import LipsoundError
 
 # Keeps the division finite where a bin is empty; below any magnitude that can be heard.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.audio.sound import sound_in_stretches
+from lipsound2.audio.io import sound_in_stretches
 from lipsound2.audio.tape import Tape
 from lipsound2.errors import ClipFailure
 

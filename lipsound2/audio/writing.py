@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from lipsound2.audio.sound import to_int16
+from lipsound2.audio.io import to_int16
 from lipsound2.audio.tape import Tape
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
-from lipsound2.corpora.recordings import Problem, Recordings, SoundFile, folders, read_lines, sound_files
+from lipsound2.corpora.recordings import Problem, Recordings, SoundFile, read_lines, sound_files
+from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
 
 _PARTS = {  # those held out first: an utterance that lies in two of them is not trained on

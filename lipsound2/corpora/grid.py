@@ -22,9 +22,10 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.pairs import derange, most_shared
 from lipsound2.corpora.protocols import VALID_SHARE, Assign, BySpeaker, by_speakers, shares
-from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.sentences import PAUSES, read_align, words_of
 from lipsound2.corpora.unpack import unpack_zip
+from lipsound2.data.folders import VIDEO_SUFFIXES
 from lipsound2.errors import LipsoundError
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 35) if number != 21)  # talker 21 was never filmed

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
-from lipsound2.corpora.recordings import Problem, Recordings, folders, read_lines, sound_files
+from lipsound2.corpora.recordings import Problem, Recordings, read_lines, sound_files
+from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
 
 _CLEAN, _OTHER = ("train-clean-100", "train-clean-360"), "train-other-500"

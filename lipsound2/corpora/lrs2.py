@@ -18,7 +18,8 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.lrs import read_text
 from lipsound2.corpora.protocols import ByPart
-from lipsound2.corpora.recordings import Problem, Recording, Recordings, entries, folders
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
+from lipsound2.data.folders import entries, folders
 from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
 

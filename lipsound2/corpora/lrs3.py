@@ -17,7 +17,8 @@ from tqdm import tqdm
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
 from lipsound2.corpora.lrs import read_text
-from lipsound2.corpora.recordings import Recording, Recordings, entries, folders
+from lipsound2.corpora.recordings import Recording, Recordings
+from lipsound2.data.folders import entries, folders
 from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
 

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutClips
-from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings, entries
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
+from lipsound2.data.folders import VIDEO_SUFFIXES, entries
 from lipsound2.errors import LipsoundError
 
 _NOBODY = "speaker"  # who speaks in the files of the root itself

@@ -21,8 +21,8 @@ from lipsound2.data.names import Names
 from lipsound2.data.tables import TABLES as OF_ANY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
+from lipsound2.fingerprint import Stamp
 from lipsound2.outputs import OutputFolder
-from lipsound2.stamp import Stamp
 
 Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
 TABLES = (*OF_ANY, "mismatched")

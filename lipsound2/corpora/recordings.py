@@ -6,24 +6,15 @@ Every corpus has a module that looks for its files and fills `Recordings`; what 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipsound2.data.folders import entries
 from lipsound2.data.names import no_file_name
 from lipsound2.data.tables import BLANKS, is_pipe, is_text
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, machine_trouble
-
-# In small letters, as names are compared. Cameras, phones, discs, the web, and streams without a container.
-VIDEO_SUFFIXES = (
-    *(".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v"),
-    *(".mts", ".m2ts", ".m2t", ".ts", ".tod", ".mod", ".dv", ".mxf", ".3gp", ".3g2", ".3gpp", ".qt", ".insv", ".lrv"),
-    *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".vob", ".mpe", ".m1v", ".m2v"),
-    *(".mpv", ".mp2v", ".mj2", ".nut", ".y4m", ".ivf", ".gif", ".h264", ".264", ".h265", ".265", ".hevc"),
-)
-_IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew
 
 
 @dataclass(frozen=True)
@@ -191,22 +182,6 @@ class Recordings:
 def _fits_table(path: str) -> bool:
     """Whether a path can be the value of a table."""
     return is_text(path) and "\n" not in path and path == path.strip(BLANKS) and not is_pipe(path)
-
-
-def folders(root: Path, depth: int, closed: Collection[str] = ()) -> Iterator[Path]:
-    """`root` and the folders below it in a fixed order; hidden ones, and those below a `closed` name, are left out."""
-    yield root
-    if depth and root.name not in closed:
-        for entry in entries(root):
-            if entry.is_dir():
-                yield from folders(Path(entry.path), depth - 1, closed)
-
-
-def entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What is in a folder by name, without hidden things and what operating systems strew."""
-    with os.scandir(folder) as found:
-        kept = [entry for entry in found if not entry.name.startswith((".", *_IGNORED))]
-    return sorted(kept, key=lambda entry: entry.name)
 
 
 def sound_files(folder: Path, suffixes: tuple[str, ...], speaker: str) -> dict[str, SoundFile]:

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import VALID_SHARE, ByList, BySpeaker, by_speakers, shares
-from lipsound2.corpora.recordings import VIDEO_SUFFIXES, Problem, Recording, Recordings, entries
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
+from lipsound2.data.folders import VIDEO_SUFFIXES, entries
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 

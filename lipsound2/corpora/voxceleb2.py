@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
-from lipsound2.corpora.recordings import Problem, Recording, Recordings, entries
+from lipsound2.corpora.recordings import Problem, Recording, Recordings
+from lipsound2.data.folders import entries
 from lipsound2.data.numerals import whole
 from lipsound2.data.texts import read_lines, read_text
 from lipsound2.errors import LipsoundError

@@ -17,11 +17,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from lipsound2.config import read_yaml
 from lipsound2.data.entries import EntryError, decode, encode
 from lipsound2.data.names import Names, Numbers, cut, runs, whole_numbers
 from lipsound2.data.tables import Lines, is_pipe, is_word, plain_lines, read_bytes, read_numbers
 from lipsound2.data.texts import shown, text_of
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
 

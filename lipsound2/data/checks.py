@@ -27,8 +27,8 @@ from lipsound2.data.tables import (
 )
 from lipsound2.errors import LipsoundError
 from lipsound2.files import turn, write_bytes
+from lipsound2.fingerprint import note_sizes_again
 from lipsound2.outputs import OutputFolder
-from lipsound2.stamp import note_sizes_again
 
 _SHOWN = 5
 # What is wrong with a row -> what should stand there.

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
-from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
-from lipsound2.models.pase_workers import PaseWorkersConfig
+from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
+from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
 from lipsound2.pack import check_pack_folder
 from lipsound2.packs import CARD, CONFIG, WEIGHTS

@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from lipsound2 import experiment, packs
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.mel import MELS, SAMPLE_RATE, mel_spectrogram
+from lipsound2.decoding.pretrained_asr import fetched
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.files import sha256
-from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
-from lipsound2.recognition.readymade import fetched
+from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 
 SAMPLES_PER_PICTURE = 640
 _CONTROL_SEED = 0

@@ -16,14 +16,14 @@ from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name
+from lipsound2.datasets.crop_cache import Pictures
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
-from lipsound2.models.lip_encoder import LipEncoder
-from lipsound2.models.lip_trunk import LipTrunk
+from lipsound2.fingerprint import digest
+from lipsound2.jobs.jobs import Worker, dump_clips
+from lipsound2.models.modules.lip_encoder import LipEncoder
+from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.outputs import OutputFolder
-from lipsound2.stamp import digest
-from lipsound2.tasks.pictures import Pictures
-from lipsound2.work.jobs import Worker, dump_clips
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lipsound2.arguments import AtLeast1, Share
+from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel_settings import SAMPLE_RATE
-from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.audio.usable import check_sound
 from lipsound2.data.archive import Archive
@@ -19,10 +19,10 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name
 from lipsound2.errors import LipsoundError
 from lipsound2.features.representations import Representation, representation
+from lipsound2.fingerprint import digest
+from lipsound2.jobs.jobs import dump_clips
+from lipsound2.jobs.shards import Worker
 from lipsound2.outputs import OutputFolder
-from lipsound2.stamp import digest
-from lipsound2.work.jobs import dump_clips
-from lipsound2.work.shards import Worker
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.attention import LocationAttention, energy_bias
-from lipsound2.models.decoder import Decoder, Postnet, Prenet
-from lipsound2.models.face_encoder import FaceEncoder
-from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
+from lipsound2.models.modules.face_encoder import FaceEncoder
+from lipsound2.models.modules.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
+from lipsound2.models.tacotron.attention import LocationAttention, energy_bias
+from lipsound2.models.tacotron.decoder import Decoder, Postnet, Prenet
 
 
 @dataclass

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.lip_encoder import LipEncoder, LipEncoderConfig
-from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask
+from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
+from lipsound2.models.modules.regressor import FrameRegressor, Generated, Prediction, mask
 
 
 @dataclass

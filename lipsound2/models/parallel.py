@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.models.lip_encoder import LipEncoder, LipEncoderConfig
-from lipsound2.models.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
+from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
+from lipsound2.models.modules.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
 
 
 @dataclass

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lipsound2 import packs
 from lipsound2.arguments import near
+from lipsound2.decoding.pretrained_asr import READY_MADE
 from lipsound2.errors import LipsoundError
-from lipsound2.recognition.readymade import READY_MADE
 
 
 def is_own(name: str) -> bool:
@@ -19,7 +19,7 @@ def check_listener(name: str, *, lips: bool = False) -> None:
     """Make sure that there is a recogniser of this name.
 
     Args:
-        name: folder, or name; see `recognition.readymade` for those that need no training.
+        name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
         lips: it may be one that is shown lips.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipsound2 import packs
-from lipsound2.audio.plain_griffin_lim import rounds_of
-from lipsound2.config import read_yaml
+from lipsound2.audio.griffin_lim_numpy import rounds_of
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"

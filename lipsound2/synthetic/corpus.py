@@ -18,15 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from lipsound2.arguments import AtLeast0, AtLeast1, Within
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.corpora.sentences import SLOTS, format_align, words_of
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
+from lipsound2.jobs.pool import unordered
 from lipsound2.outputs import OutputFolder
 from lipsound2.synthetic.clip import ClipFormat
+from lipsound2.synthetic.render import film, record
 from lipsound2.synthetic.speech import VOICES, Voice, say
-from lipsound2.synthetic.talk import film, record
-from lipsound2.work.pool import unordered
 
 SECONDS = 3.0  # of a GRID clip
 _END = 2.98  # of the last silence in GRID's alignments

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from lipsound2.synthetic.appearance import Look, layers
 from lipsound2.synthetic.articulation import Articulation
-from lipsound2.synthetic.looks import Look, layers
 from lipsound2.synthetic.mouth import Eye, Mouth
 
 _BLINK = np.array([0.35, 0.8, 1.0, 1.0, 0.75, 0.45, 0.2])  # at 25 pictures a second

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lipsound2.config import build, parse_flow, read_yaml, to_mapping
+from lipsound2.config import build, to_mapping
+from lipsound2.data.yaml_files import parse_flow, read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.tasks.base import Task
-from lipsound2.training.options import FREE, TrainConfig
+from lipsound2.train_config import FREE, TrainConfig
 
 TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
-    "recognise": "lipsound2.tasks.recognise:Recognise",
+    "recognise": "lipsound2.tasks.recognize:Recognise",
     "classify": "lipsound2.tasks.classify:Classify",
     "language": "lipsound2.tasks.language:Language",
     "pase": "lipsound2.tasks.pase:PaseTask",

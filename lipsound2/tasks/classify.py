@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.datasets.video_to_text import load_width, save_input, width_of
+from lipsound2.datasets.word_alignment import load_words, save_words
+from lipsound2.datasets.word_windows import Window, WindowBatch, WordWindows
 from lipsound2.errors import LipsoundError
-from lipsound2.models.word_reader import WordReader, WordReaderConfig
-from lipsound2.tasks.augment import AugmentConfig
+from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.lips import load_width, save_input, width_of
-from lipsound2.tasks.word_windows import Window, WindowBatch, WordWindows
-from lipsound2.tasks.words import load_words, save_words
 
 TOP = 5
 _EVALUATED = 32  # windows at once

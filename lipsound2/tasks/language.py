@@ -22,14 +22,14 @@ from torch.nn import functional as F
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_lines
+from lipsound2.datasets.batch import Movable
 from lipsound2.errors import LipsoundError
-from lipsound2.models.language_model import LanguageModelConfig, TransformerLM
-from lipsound2.models.regressor import mask
-from lipsound2.recognition.normalise import normalise
-from lipsound2.recognition.tokens import UNKNOWN, Tokenizer, of_texts
-from lipsound2.recognition.tokens import load as load_tokens
+from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
+from lipsound2.models.modules.regressor import mask
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.movable import Movable
+from lipsound2.text.normalize import normalise
+from lipsound2.text.tokenizer import UNKNOWN, Tokenizer, of_texts
+from lipsound2.text.tokenizer import load as load_tokens
 
 log = logging.getLogger(__name__)
 

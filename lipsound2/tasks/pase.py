@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from lipsound2.audio.acoustics import FEATURES, acoustic
-from lipsound2.audio.distort import DistortConfig, distort, scale
+from lipsound2.audio.augment import DistortConfig, distort, scale
+from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import SAMPLE_RATE
-from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.batch import Movable
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.models.pase import PaseEncoderConfig
-from lipsound2.models.pase_workers import Pase, PaseWorkersConfig
+from lipsound2.models.pase.pase import PaseEncoderConfig
+from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.movable import Movable
 
 log = logging.getLogger(__name__)
 

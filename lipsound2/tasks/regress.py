@@ -19,24 +19,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import MelConfig
-from lipsound2.audio.sound import decode_flac
 from lipsound2.audio.statistics import statistics
-from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
+from lipsound2.config import build, from_mapping, to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.npy import read_npy
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.datasets.video_to_features import STATISTICS, Batch, CropsAndFeatures, Sample, mean_by_time
+from lipsound2.datasets.word_alignment import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
+from lipsound2.metrics.speech import estoi, stoi
 from lipsound2.models import regression_model
-from lipsound2.models.lip_trunk import TrunkConfig
-from lipsound2.models.regressor import FrameRegressor, Prediction, mask
-from lipsound2.scoring.metrics import estoi, stoi
-from lipsound2.tasks.augment import AugmentConfig
+from lipsound2.models.modules.lip_trunk import TrunkConfig
+from lipsound2.models.modules.regressor import FrameRegressor, Prediction, mask
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.clips import STATISTICS, Batch, CropsAndFeatures, Sample, mean_by_time
-from lipsound2.tasks.intelligibility import estoi_loss
-from lipsound2.tasks.words import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
+from lipsound2.tasks.estoi_loss import estoi_loss
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RegressConfig:
         target: kind of the features it predicts.
         loss: distance on normalised features.
         delta_weight: weight of the same distance on differences of neighbouring frames; keeps onsets sharp.
-        estoi_weight: weight of the extended-STOI loss (`tasks.intelligibility`), for mel targets; 0: not used.
+        estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
         word_weight: weight of naming the word said at each picture, for corpora with `word_times`; 0: not used.
         feedback: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
         feedback_start: share of training after which feedback starts to rise, linearly to its end.

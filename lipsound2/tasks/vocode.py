@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
-from lipsound2.config import build, from_mapping, read_yaml, to_mapping, write_yaml
+from lipsound2.config import build, from_mapping, to_mapping
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.audio_segments import Segment, SegmentConfig, SoundBatch, Sounds
 from lipsound2.errors import LipsoundError
-from lipsound2.models.critics import Critics, Opinion
-from lipsound2.models.hifigan import HifiGan, HifiGanConfig
-from lipsound2.models.vocos import Vocos, VocosConfig
-from lipsound2.models.waveglow import WaveGlow, WaveGlowConfig, flow_loss
-from lipsound2.scoring.metrics import measure
+from lipsound2.metrics.speech import measure
+from lipsound2.models.vocoders.discriminators import Critics, Opinion
+from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig
+from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
+from lipsound2.models.vocoders.waveglow import WaveGlow, WaveGlowConfig, flow_loss
 from lipsound2.tasks.base import Evaluation, Loss
-from lipsound2.tasks.segments import Segment, SegmentConfig, SoundBatch, Sounds
 
 MEL_FILE = "mel.yaml"
 _NETWORKS: dict[str, tuple[type[nn.Module], type[Any]]] = {

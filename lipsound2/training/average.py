@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes
+from lipsound2.fingerprint import note_sizes_again
 from lipsound2.outputs import Output, OutputFolder, check_file
-from lipsound2.stamp import note_sizes_again
 from lipsound2.training import checkpoint
 
 log = logging.getLogger(__name__)

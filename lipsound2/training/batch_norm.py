@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lipsound2.models.layers import MaskedBatchNorm
+from lipsound2.models.modules.layers import MaskedBatchNorm
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:

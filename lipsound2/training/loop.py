@@ -20,14 +20,14 @@ from torch import nn
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.tasks.base import Adversarial, Batch, Dataset, Evaluation, Loss, Task
+from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
 from lipsound2.training.batch_norm import running_statistics, synchronised
 from lipsound2.training.distributed import World
 from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
-from lipsound2.training.optimiser import Player, RunningAverage, learning_rate
-from lipsound2.training.options import TrainConfig
+from lipsound2.training.optimizer import Player, RunningAverage, learning_rate
 from lipsound2.training.precision import autocast
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.training.stop import StopAsked, StopSwitch

@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 
 from lipsound2.tasks import RunConfig
+from lipsound2.train_config import Precision
 from lipsound2.training.distributed import World
-from lipsound2.training.options import Precision
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import lipsound2
-from lipsound2.config import read_yaml, write_yaml
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.training.distributed import World
 
 NAME = "versions.yaml"

@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from lipsound2.errors import LipsoundError
-from lipsound2.training.options import TrainConfig
+from lipsound2.train_config import TrainConfig
 
 # Clips whose lengths differ by less than this factor count as equally long, and are shuffled among each other.
 _BUCKET = 1.1

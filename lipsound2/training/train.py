@@ -13,17 +13,18 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lipsound2.arguments import AtLeast0
-from lipsound2.config import read_yaml, write_yaml
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again, sweep
+from lipsound2.fingerprint import NAME as STAMP
+from lipsound2.fingerprint import Stamp, note_sizes_again
+from lipsound2.jobs.slurm import training as slurm
 from lipsound2.outputs import OutputFolder
 from lipsound2.packs import CARD, CONFIG
-from lipsound2.slurm import training as slurm
-from lipsound2.stamp import NAME as STAMP
-from lipsound2.stamp import Stamp, note_sizes_again
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Adversarial, Dataset
+from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
 from lipsound2.training.distributed import World
@@ -31,7 +32,6 @@ from lipsound2.training.init import initialise, initialise_critic
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import LOG, Monitor, open_log
-from lipsound2.training.options import GROWING
 from lipsound2.training.precision import SETTLED, settled, with_precision
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record

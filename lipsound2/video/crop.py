@@ -17,14 +17,14 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep
+from lipsound2.fingerprint import NAME as STAMP
+from lipsound2.fingerprint import SIZES, Stamp
+from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
-from lipsound2.stamp import NAME as STAMP
-from lipsound2.stamp import SIZES, Stamp
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
 from lipsound2.video.portrait import write_portrait
-from lipsound2.work.jobs import Failure, dump_clips, read_failures
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
 from lipsound2.video.decode import RATE, Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
+from lipsound2.video.frame import Pixels, Still, to_full_range
+from lipsound2.video.frame_buffer import BUDGET, Reel
 from lipsound2.video.mouth import STILL, Movement, hardly_moves, outside
-from lipsound2.video.picture import Pixels, Still, to_full_range
 from lipsound2.video.portrait import portrait
-from lipsound2.video.reel import BUDGET, Reel
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
-from lipsound2.video.steady import steady
+from lipsound2.video.stabilize import steady
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 from lipsound2.video.view import AS_IS, View, other_views, upside_down
 

@@ -23,7 +23,7 @@ from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import LONGEST_PAUSE
 from lipsound2.media.opening import Media, ffmpeg_log, opened, shown
 from lipsound2.media.tracks import tracks
-from lipsound2.video.picture import Picture
+from lipsound2.video.frame import Picture
 from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
 RATE = 25.0

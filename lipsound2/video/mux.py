@@ -25,7 +25,7 @@ from lipsound2.files import atomic_path
 from lipsound2.media.opening import opened, shown
 from lipsound2.media.tracks import tracks
 from lipsound2.video.decode import Decoded, Source
-from lipsound2.video.picture import to_full_range
+from lipsound2.video.frame import to_full_range
 
 # What players read in an mp4 file.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9"})

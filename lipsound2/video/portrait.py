@@ -10,7 +10,7 @@ import numpy as np
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
-from lipsound2.video.picture import Still
+from lipsound2.video.frame import Still
 from lipsound2.video.track import FILLED, Track
 
 _WIDTH = 320  # pixels at most

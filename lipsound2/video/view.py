@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lipsound2.video.detect import Detector, Face
-from lipsound2.video.picture import Still
+from lipsound2.video.frame import Still
 
 DETECTION_SIDE = 800  # pixels; faces are looked for in a picture no longer than this
 _LOOKS = 3  # pictures in which another view is tried

@@ -35,17 +35,18 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.sound import encode_flac
 from lipsound2.audio.statistics import sums
-from lipsound2.config import to_mapping, write_yaml
+from lipsound2.config import to_mapping
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
-from lipsound2.training.optimiser import Player
+from lipsound2.training.optimizer import Player
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,7 +225,7 @@ def main() -> int:
     failed: list[BaseException] = []
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["lipsound2.tasks.regress", "lipsound2.tasks.recognise", "lipsound2.training.optimiser"]
+        ["lipsound2.tasks.regress", "lipsound2.tasks.recognize", "lipsound2.training.optimizer"]
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.dump or Path(temporary)

@@ -22,16 +22,16 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
-from lipsound2.audio.sound import decode_flac
+from lipsound2.audio.io import decode_flac
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.reading.listeners import OwnListener, Search
-from lipsound2.recognition.grammar import grammar
-from lipsound2.recognition.ngram import estimate
-from lipsound2.recognition.readymade import RATE, Listener, PocketSphinx, hear_all
-from lipsound2.tasks.pictures import Pictures
-from lipsound2.tasks.speech import SOUND, features_of
-from lipsound2.tasks.words import PICTURE_RATE
+from lipsound2.datasets.audio_to_text import SOUND, features_of
+from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.word_alignment import PICTURE_RATE
+from lipsound2.decoding.grammar import grammar
+from lipsound2.decoding.ngram import estimate
+from lipsound2.decoding.pretrained_asr import RATE, Listener, PocketSphinx, hear_all
+from lipsound2.inference.recognizers import OwnListener, Search
 
 BATCH = 16
 

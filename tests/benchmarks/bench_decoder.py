@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.models.attention import LocationAttention, energy_bias
-from lipsound2.models.decoder import Decoder, Prenet
+from lipsound2.models.tacotron.attention import LocationAttention, energy_bias
+from lipsound2.models.tacotron.decoder import Decoder, Prenet
 
 
 class PlainDecoder(nn.Module):

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from lipsound2.audio.griffin_lim import griffin_lim, mel_to_sound
+from lipsound2.audio.io import read_sound
 from lipsound2.audio.mel import MELS, MelConfig, magnitude_spectrogram, mel_filters, mel_spectrogram
-from lipsound2.audio.sound import read_sound
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lipsound2.scoring.rates import rates
+from lipsound2.metrics.rates import rates
 
 WORDS = 6
 Drawn = Callable[[np.random.Generator, int], np.ndarray]  # sets -> (clips, sets) errors

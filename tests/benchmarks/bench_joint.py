@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from lipsound2.recognition.joint import joint_search
+from lipsound2.decoding.joint import joint_search
 
 
 def measure(classes: int, beam: int, frames: int, device: str) -> tuple[float, float]:

@@ -21,8 +21,8 @@ import torch
 from torch.nn import functional as F
 
 from lipsound2.features.convert import translate
-from lipsound2.models.pase import PaseEncoder, PaseEncoderConfig
-from lipsound2.models.qrnn import recurrence
+from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
+from lipsound2.models.pase.qrnn import recurrence
 from lipsound2.tasks import load_config
 from lipsound2.tasks.pase import Stretches
 from lipsound2.training.distributed import World
@@ -31,7 +31,7 @@ from lipsound2.training.precision import autocast, settled
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from plain_pase import plain, published_weights  # noqa: E402
+from helpers.plain_pase import plain, published_weights  # noqa: E402
 
 
 def taking_turns(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:

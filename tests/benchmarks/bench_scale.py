@@ -35,15 +35,15 @@ from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.checks import fix, validate
 from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.datasets.video_to_features import CropsAndFeatures
+from lipsound2.jobs.jobs import dump_clips
 from lipsound2.models.parallel import ParallelConfig
-from lipsound2.tasks.augment import AugmentConfig
-from lipsound2.tasks.clips import CropsAndFeatures
 from lipsound2.tasks.regress import Regress, RegressConfig
+from lipsound2.train_config import TrainConfig
 from lipsound2.training.loader import Batches
-from lipsound2.training.options import TrainConfig
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.video.encode import encode
-from lipsound2.work.jobs import dump_clips
 
 LINKS = 10_000  # to one empty file; file systems allow some 65,000
 PICTURES, SIDE = 8, 16

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_slurm.py [--clips 80] [--shard-size 5] [--runs 3]
 
-Clips are real GRID clips. The two nodes are two `slurmd` on this machine (`tests/slurm_site.py`), so both comparisons
-share its cores: on a machine that is busy, or has fewer than two, neither can come near 2. Seconds are those of the
-whole verb, from an empty dump to whole archives, waiting for Slurm included. The figure is the median of the ratios.
+Clips are real GRID clips. The two nodes are two `slurmd` on this machine (`tests/helpers/slurm_site.py`), so both
+comparisons share its cores: on a machine that is busy, or has fewer than two, neither can come near 2. Seconds are
+those of the whole verb, from an empty dump to whole archives, waiting for Slurm included. The figure is the median of
+the ratios.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-import slurm_site  # noqa: E402 - lies beside the tests
+from helpers import slurm_site  # noqa: E402 - lies beside the tests
 
 from lipsound2.data.datadir import DataDir  # noqa: E402
 from lipsound2.video.crop import crop  # noqa: E402

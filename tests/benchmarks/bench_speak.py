@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from lipsound2 import experiment
-from lipsound2.speaking.speak import DEFAULT_MODEL
-from lipsound2.speaking.vocoding import vocoder
-from lipsound2.speaking.voice import generate_long
+from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.speak import DEFAULT_MODEL
+from lipsound2.inference.vocoders import vocoder
 from lipsound2.video.crop import Cropper
 
 

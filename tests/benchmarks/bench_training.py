@@ -32,7 +32,7 @@ from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Batch
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
-from lipsound2.training.optimiser import Player
+from lipsound2.training.optimizer import Player
 
 WARM_UP = 2
 COLUMNS = ("parameters", "clips", "auto", "auto s", "bf16 s", "fp32 s", "pictures/s", "peak GiB", "loading/s", "x step")

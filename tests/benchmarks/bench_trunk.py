@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from lipsound2.models.lip_trunk import LipTrunk, TrunkConfig
-from lipsound2.models.recogniser import Recogniser
+from lipsound2.datasets.audio_to_text import UtteranceBatch
+from lipsound2.datasets.word_alignment import UNKNOWN
+from lipsound2.datasets.word_windows import WindowBatch
+from lipsound2.models.asr.recognizer import Recogniser
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.tasks import load_config
-from lipsound2.tasks.speech import UtteranceBatch
-from lipsound2.tasks.word_windows import WindowBatch
-from lipsound2.tasks.words import UNKNOWN
 from lipsound2.training.distributed import World
-from lipsound2.training.optimiser import make_optimiser
+from lipsound2.training.optimizer import make_optimiser
 from lipsound2.training.precision import autocast, settled
 
 TOKENS = WORDS = 50

@@ -29,18 +29,18 @@ import torch
 from torch import nn
 
 from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim_numpy import mel_to_sound as plain_mel_to_sound
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
-from lipsound2.audio.plain_griffin_lim import mel_to_sound as plain_mel_to_sound
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
-from lipsound2.models.hifigan import HifiGan, HifiGanConfig, fold_norms
-from lipsound2.models.vocos import Vocos, VocosConfig
-from lipsound2.speaking.export import Lengths, translate, write
-from lipsound2.speaking.onnx_voice import VOCODER, Exported, Note
-from lipsound2.speaking.vocoding import Vocoder, speak_long
+from lipsound2.inference.export import Lengths, translate, write
+from lipsound2.inference.onnx import VOCODER, Exported, Note
+from lipsound2.inference.vocoders import Vocoder, speak_long
+from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
+from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
 from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
-from lipsound2.training.optimiser import Player
+from lipsound2.training.optimizer import Player
 from lipsound2.training.precision import autocast, settled
 
 NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from lipsound2 import cli
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -419,7 +419,7 @@ def make_material(folder: Path, heavy: bool) -> Path:
 
 def make_sounds(folder: Path) -> None:
     """Crops with and without sounds beside them, speech and its scores, a clip."""
-    from lipsound2.audio.sound import decode_flac, write_wav
+    from lipsound2.audio.io import decode_flac, write_wav
     from lipsound2.data.archive import Archive
     from lipsound2.data.datadir import DataDir
 

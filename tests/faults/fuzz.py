@@ -31,9 +31,9 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from lipsound2.audio.cut import read_timeline
 from lipsound2.audio.mel_settings import mel_config, stored_config
-from lipsound2.config import read_yaml, to_mapping, write_yaml
+from lipsound2.audio.segment import read_timeline
+from lipsound2.config import to_mapping
 from lipsound2.corpora import cmlr, grid, librispeech, lrs, lrw, own, recordings, tcd_timit, voxceleb2
 from lipsound2.corpora.lists import read_lists
 from lipsound2.data.archive import Archive, ArchiveWriter, read_entry
@@ -42,24 +42,25 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.data.npy import read_npy
 from lipsound2.data.tables import parse_words, read_numbers
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.decoding.arpa import LanguageModel
+from lipsound2.decoding.grammar import grammar
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.recognition.arpa import LanguageModel
-from lipsound2.recognition.grammar import grammar
-from lipsound2.recognition.tokens import load as load_tokens
-from lipsound2.recognition.tokens import of_texts
-from lipsound2.scoring import summary, text_summary
-from lipsound2.scoring.bootstrap import Interval
-from lipsound2.scoring.report import count_weights, read_curves
-from lipsound2.scoring.results import provenance
-from lipsound2.scoring.sources import read_origin
-from lipsound2.scoring.text import score_texts
-from lipsound2.speaking.onnx_voice import Note, read_note
+from lipsound2.inference.onnx import Note, read_note
+from lipsound2.jobs.jobs import read_failures
+from lipsound2.jobs.shards import Shard
+from lipsound2.metrics import summary, wer_summary
+from lipsound2.metrics.audio_sources import read_origin
+from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.wer import score_texts
+from lipsound2.report.report import count_weights, read_curves
+from lipsound2.report.results import provenance
 from lipsound2.tasks import load_config
+from lipsound2.text.tokenizer import load as load_tokens
+from lipsound2.text.tokenizer import of_texts
 from lipsound2.training import checkpoint
 from lipsound2.training.monitor import Curves
 from lipsound2.versions import read_runs
-from lipsound2.work.jobs import read_failures
-from lipsound2.work.shards import Shard
 
 TRAIN = """task: language
 tokens: tokens.txt
@@ -263,15 +264,15 @@ def _clips(path: Path) -> None:
 
 
 def _texts(path: Path) -> None:
-    found = text_summary.read_summary(path)
+    found = wer_summary.read_summary(path)
     for one in found.values():
         for rate in one.rates.values():
             finite([rate.mean, rate.low, rate.high])
-    text_summary.read_rule(path)
+    wer_summary.read_rule(path)
 
 
 def _text_clips(path: Path) -> None:
-    finite(line.errors / line.units for line in text_summary.read_clips(path))
+    finite(line.errors / line.units for line in wer_summary.read_clips(path))
 
 
 def _checkpoint(path: Path) -> None:
@@ -319,8 +320,8 @@ def readers(folder: Path) -> list[Reader]:
         *(_ark(folder, np.arange(9, dtype=np.uint8)), _ark(folder, np.arange(9, dtype=np.int16).reshape(3, 3))),
     ]
     heard = score_texts({"s1-a": "bin blue at f two now"}, {"s1-a": "bin red at f"}, {"s1-a": "s1"}, "en")
-    text_summary.write_summary(folder / "texts.json", {"generated": heard.summary})
-    text_summary.write_clips(folder / "texts.tsv", heard.rows)
+    wer_summary.write_summary(folder / "texts.json", {"generated": heard.summary})
+    wer_summary.write_clips(folder / "texts.tsv", heard.rows)
     mean = Interval(0.5, 0.4, 0.6)
     system = {"clips": 4, "scores": {name: asdict(mean) for name in ("stoi", "estoi", "pesq_nb", "pesq_wb")}}
     system |= {"failed_clips": 1, "failures": {"missing": 1}, "mismatched_lengths": 0}

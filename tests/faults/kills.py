@@ -30,7 +30,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lipsound2 import cli
-from lipsound2.config import write_yaml
+from lipsound2.data.yaml_files import write_yaml
 
 COLD = 8
 # Names of files that tell when, how long or by which process something was done.

@@ -1,0 +1,149 @@
+"""Which stretch of which file is a clip's sound: the one under its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lipsound2.audio.io import encode_flac, read_span
+from lipsound2.audio.usable import check_sound
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.lookup import Lookup
+from lipsound2.data.numerals import SECONDS, real, whole
+from lipsound2.data.texts import read_text, shown
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.fingerprint import changed
+from lipsound2.jobs.shards import Worker
+
+PICTURE_RATE = 25.0
+# Sound may begin later or end earlier than the picture, or have holes, by so many seconds (five pictures; zeros are put
+# there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
+MISSING_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where one clip's sound comes from.
+
+    Attributes:
+        path: file with the sound.
+        start: seconds on the file's clock of the first picture; None: where the sound begins.
+        pictures: pictures at 25 fps that the sound lies under; None: all of the sound.
+    """
+
+    path: str
+    start: float | None
+    pictures: int | None
+
+
+def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
+    """Where each clip's sound comes from, and how many clips have no time line.
+
+    Raises:
+        LipsoundError: the data dir has neither video nor sound, or none of its clips was cropped.
+    """
+    if not data.video:
+        if not data.wav:
+            raise LipsoundError(f"{data.path}: neither video.scp nor wav.scp; run: lipsound2 validate {data.path}")
+        return {name: Cut(data.wav[name], None, None) for name in data.ids if name in data.wav}, 0
+    lines = read_timeline(dump)
+    found = {name: _cut(lines[name], data.wav.get(name), data.video.get(name)) for name in data.ids if name in lines}
+    cuts = {name: cut for name, cut in found.items() if cut is not None}
+    if not cuts:
+        raise LipsoundError(
+            f"{data.path}: none of its {len(data.ids)} clips has a time line in {dump / 'landmarks'}; "
+            f"run: lipsound2 crop {data.path} {dump}"
+        )
+    return cuts, len(data.ids) - len(cuts)
+
+
+def _cut(line: tuple[float, int], wav: str | None, video: str | None) -> Cut | None:
+    """The sound under a clip's pictures: in a file of its own, where there is one, or in the video."""
+    start, pictures = line
+    path = wav or video
+    if path is None:
+        return None
+    # A sound file of its own begins with the picture; sound in the video file shares the video's clock.
+    return Cut(path, start if path == video else None, pictures)
+
+
+def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
+    """Start in seconds and number of pictures at 25 fps of every clip that was cropped.
+
+    Raises:
+        LipsoundError: crop has not run, or the table is damaged.
+    """
+    path = dump / "landmarks" / "timeline.tsv"
+    if not path.exists():
+        raise LipsoundError(f"{path}: no time line of the pictures; run stage 1 first (lipsound2 crop DIR {dump})")
+    if changed(path.parent, path.name):
+        raise LipsoundError(f"{path}: has another size than stage 1 left it with; run lipsound2 crop DIR {dump} again")
+    lines = {}
+    for number, line in enumerate(read_text(path, "run stage 1 again").removesuffix("\n").split("\n"), start=1):
+        name, _, row = line.partition("\t")
+        try:
+            lines[name] = _parse(row)
+        except ValueError as error:
+            raise LipsoundError(
+                f"{path}, line {number}: expected id, start, frames, ... between tabs, found {shown(line)} ({error}); "
+                "run stage 1 again"
+            ) from error
+    return lines
+
+
+def _parse(row: str) -> tuple[float, int]:
+    start, _, rest = row.partition("\t")
+    return real(start, -SECONDS, SECONDS), whole(rest.partition("\t")[0], 1, round(SECONDS * PICTURE_RATE))
+
+
+@dataclass(frozen=True)
+class MakeSounds:
+    """Makes the worker that cuts sounds; picklable, and small whatever the number of clips.
+
+    Attributes:
+        data: folder of the data dir.
+        dump: folder with the time lines of its clips.
+        rate: samples per second.
+    """
+
+    data: Path
+    dump: Path
+    rate: int
+
+    def __call__(self) -> Worker:
+        """The worker: id -> FLAC stream."""
+        return self._work
+
+    def _work(self, name: str) -> dict[str, np.ndarray | str | int]:
+        sound = cut_sound(self._find(name), self.rate)
+        return {"sound": encode_flac(sound, self.rate), "sound/frames": len(sound)}
+
+    def _find(self, name: str) -> Cut:
+        """As `cuts_of` has it."""
+        wav, video = (Lookup(self.data / table).get(name) for table in ("wav.scp", "video.scp"))
+        row = Lookup(self.dump / "landmarks" / "timeline.tsv").get(name) if video else None
+        cut = _cut(_parse(row), wav, video) if row else Cut(wav, None, None) if wav else None
+        if cut is None:
+            raise ClipFailure("unreadable", f"{name} is no longer in {self.data}")
+        return cut
+
+
+def cut_sound(cut: Cut, rate: int) -> np.ndarray:
+    """One clip's sound (samples,) float32 under its pictures.
+
+    Raises:
+        ClipFailure: `unreadable`, `no-sound`, `short-sound` (it does not cover the picture), or one of `check_sound`.
+    """
+    seconds = None if cut.pictures is None else cut.pictures / PICTURE_RATE
+    span = read_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
+    for missing, what in (
+        (span.missing_before, "begins {:.2f} s after the picture"),
+        (span.missing_after, "ends {:.2f} s before the picture"),
+        (span.missing_inside, "has holes of {:.2f} s"),
+    ):
+        if missing > MISSING_SECONDS:
+            raise ClipFailure("short-sound", f"the sound {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
+    check_sound(span.sound, rate)
+    return span.sound

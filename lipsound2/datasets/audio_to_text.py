@@ -1,0 +1,215 @@
+"""Sounds and their texts for the task *recognise*: by id, played faster or slower, partly masked, padded in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import signal
+from torch import Tensor
+
+from lipsound2.audio.io import decode_flac
+from lipsound2.audio.mel import MelConfig, mel_spectrogram
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.batch import Movable
+from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
+from lipsound2.errors import LipsoundError
+
+# What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
+SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
+SOUND = "sound"  # the kind it is heard from
+_SAMPLES_PER_PICTURE = 640
+
+
+@dataclass
+class SpeechConfig:
+    """How sounds are varied in training; zeros and a single speed of 1 mean "never".
+
+    Attributes:
+        speeds: a sound is played at one of these, pitch and all (Ko et al., 2015).
+        freq_masks: runs of bands that are hidden (SpecAugment, Park et al., 2019).
+        freq_size: bands in a run at most.
+        time_masks: runs of frames that are hidden.
+        time_size: frames in a run at most.
+        time_share: share of a sound that one run may hide at most.
+    """
+
+    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    freq_masks: int = 2
+    freq_size: int = 15
+    time_masks: int = 2
+    time_size: int = 25
+    time_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done, by name."""
+        if not self.speeds or any(not 0.5 <= speed <= 2 for speed in self.speeds):
+            raise LipsoundError(f"speeds: expected factors of 0.5 to 2, found {list(self.speeds)}")
+
+
+@dataclass
+class Utterance:
+    """One clip: what is heard or seen of it, its tokens, and (S,) int64 the word at each frame.
+
+    Features are normalised log-mels (S, bands) float32; a lip reader's are pictures (S, H, W) uint8, or the states
+    (S, D) float32 a trunk made of them.
+    """
+
+    id: str
+    features: np.ndarray
+    tokens: list[int]
+    text: str
+    words: np.ndarray
+
+
+@dataclass
+class UtteranceBatch(Movable):
+    """Utterances padded with zeros to the longest.
+
+    Attributes:
+        ids: names, in batch order.
+        features: (B, S, ...), of the samples' type.
+        lengths: (B,) int64 frames of each.
+        tokens: (B, L) int64.
+        token_lengths: (B,) int64.
+        texts: what is said.
+        words: (B, S) int64 class of the word at each frame, as `datasets.word_alignment` numbers them;
+            UNKNOWN where padded.
+        rate: frames a picture (25 pictures a second).
+    """
+
+    ids: list[str]
+    features: Tensor
+    lengths: Tensor
+    tokens: Tensor
+    token_lengths: Tensor
+    texts: list[str]
+    words: Tensor
+    rate: int
+
+    @classmethod
+    def of(cls, samples: list[Utterance], rate: int) -> UtteranceBatch:
+        """Pad utterances to the longest."""
+        features, lengths = padded([sample.features for sample in samples])
+        token_lengths = torch.tensor([len(sample.tokens) for sample in samples])
+        tokens = torch.zeros(len(samples), int(token_lengths.max()), dtype=torch.int64)
+        words = torch.full(features.shape[:2], UNKNOWN)
+        for row, sample in enumerate(samples):
+            words[row, : len(sample.words)] = torch.from_numpy(sample.words)
+            tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens, dtype=torch.int64)
+        ids, texts = [sample.id for sample in samples], [sample.text for sample in samples]
+        return cls(ids, features, lengths, tokens, token_lengths, texts, words, rate)
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the batch, or their worth of sound, padding not counted."""
+        return int(self.lengths.sum()) // self.rate
+
+
+class Utterances:
+    """The clips of a data dir that have both sound and text.
+
+    Args:
+        data: data dir with `text`.
+        sounds: archive folder of sounds.
+        encode: text to tokens.
+        config: how sounds are varied.
+        texts: id -> normalised text.
+        training: sounds will be varied.
+        words: which word is said when, where that is known.
+
+    Attributes:
+        ids: clip ids.
+        lengths: of each sound at its slowest, in pictures of 40 ms.
+
+    Raises:
+        LipsoundError: no clip has both.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        sounds: Path,
+        encode: Callable[[str], list[int]],
+        config: SpeechConfig,
+        texts: dict[str, str],
+        training: bool,
+        words: WordTimes,
+    ) -> None:
+        self._sounds = Archive(sounds)
+        samples = self._sounds.frames()
+        self.ids = [name for name in data.ids if name in samples and texts.get(name)]
+        if not self.ids:
+            raise LipsoundError(
+                f"{data.path}: none of its {len(data.ids)} clips has both a text and a sound in {sounds}; "
+                "run stage 2 on a data dir that holds them"
+            )
+        slowest = min(config.speeds) if training else 1.0
+        self.lengths = [max(1, round(samples[name] / slowest / _SAMPLES_PER_PICTURE)) for name in self.ids]
+        self._texts, self._encode, self._config, self._words = texts, encode, config, words
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
+        """One utterance; with `rng` varied for training, without it as it is."""
+        name = self.ids[index]
+        sound, speed = decode_flac(self._sounds[name]), 1.0
+        if rng is not None:
+            speed = self._config.speeds[int(rng.integers(len(self._config.speeds)))]
+            sound = play_at(sound, speed)
+        features = features_of(sound, name)
+        words = self._words.during(name, (np.arange(len(features)) + 0.5) * SPEECH.hop / SPEECH.sample_rate * speed)
+        if rng is not None:
+            hide(features, self._config, rng)
+        text = self._texts[name]
+        return Utterance(name, features, self._encode(text), text, words)
+
+
+def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Features (S, ...) of some clips as a batch (B, S, ...), zero where padded, and their (B,) lengths."""
+    lengths = torch.tensor([len(each) for each in features])
+    kind = torch.from_numpy(features[0][:0]).dtype
+    batch = torch.zeros(len(features), int(lengths.max()), *features[0].shape[1:], dtype=kind)
+    for row, each in enumerate(features):
+        batch[row, : len(each)] = torch.from_numpy(np.ascontiguousarray(each))
+    return batch, lengths
+
+
+def features_of(sound: np.ndarray, name: str = "sound") -> np.ndarray:
+    """Log-mels (S, bands) float32, every band with mean 0 and variance 1 over the utterance.
+
+    Normalising each utterance by itself takes out level and channel, which is where generated speech differs most from
+    what was recorded.
+
+    Raises:
+        LipsoundError: the sound is shorter than one window.
+    """
+    if len(sound) < SPEECH.shortest:
+        raise LipsoundError(f"{name}: {len(sound)} samples of sound, at least {SPEECH.shortest} wanted")
+    mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), SPEECH)
+    return ((mel - mel.mean(0)) / (mel.std(0, correction=0) + 1e-3)).numpy()
+
+
+def play_at(sound: np.ndarray, speed: float) -> np.ndarray:
+    """A sound played faster (above 1) or slower, its pitch changing with it."""
+    if speed == 1:
+        return sound
+    return np.asarray(signal.resample_poly(sound, 100, round(100 * speed)), np.float32)
+
+
+def hide(features: np.ndarray, config: SpeechConfig, rng: np.random.Generator) -> None:
+    """Hide runs of bands and of frames, in place; zero is the mean of every band."""
+    frames, bands = features.shape
+    for _ in range(config.freq_masks):
+        size = int(rng.integers(min(config.freq_size, bands) + 1))
+        first = int(rng.integers(bands - size + 1))
+        features[:, first : first + size] = 0
+    for _ in range(config.time_masks):
+        size = int(rng.integers(min(config.time_size, int(config.time_share * frames)) + 1))
+        first = int(rng.integers(frames - size + 1))
+        features[first : first + size] = 0

@@ -1,0 +1,1 @@
+"""Search: CTC, beam, joint CTC/attention, n-grams, grammars, forced alignment. Knows no network."""

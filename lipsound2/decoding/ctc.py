@@ -1,0 +1,224 @@
+"""What CTC's probabilities say (Graves et al., 2006): the best path, freely or through a grammar.
+
+A path names a token or the blank (0) at every frame; what is said is the path without repetitions and blanks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from lipsound2.decoding.grammar import Grammar
+from lipsound2.decoding.hypothesis import Hypothesis, Word
+from lipsound2.errors import LipsoundError
+from lipsound2.text.tokenizer import BLANK, UNKNOWN, Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Spoken(NamedTuple):
+    """A token of a path, and where it lies.
+
+    Attributes:
+        token: which.
+        start: first frame.
+        end: last frame plus one.
+        confidence: mean probability over these frames.
+    """
+
+    token: int
+    start: int
+    end: int
+    confidence: float
+
+
+def greedy(log_probs: np.ndarray) -> list[Spoken]:
+    """The tokens of the most probable path.
+
+    Args:
+        log_probs: (T, V) natural log-probabilities.
+    """
+    return spoken(log_probs.argmax(1), log_probs)
+
+
+def spoken(path: np.ndarray, log_probs: np.ndarray) -> list[Spoken]:
+    """The tokens of a path (T,), repetitions joined and blanks left out."""
+    result, frame = [], 0
+    for token, run in groupby(path.tolist()):
+        length = sum(1 for _ in run)
+        if token != BLANK:
+            confidence = float(np.exp(log_probs[frame : frame + length, token]).mean())
+            result.append(Spoken(token, frame, frame + length, confidence))
+        frame += length
+    return result
+
+
+def hypothesis(tokens: Sequence[Spoken], tokenizer: Tokenizer, seconds: float, score: float = 0.0) -> Hypothesis:
+    """Words with times out of tokens with frames.
+
+    Args:
+        tokens: in order.
+        tokenizer: theirs.
+        seconds: of one frame.
+        score: of the whole.
+    """
+    words: list[Word] = []
+    current: list[Spoken] = []
+
+    def close() -> None:
+        text = tokenizer.decode(token.token for token in current).strip()
+        if text:
+            confidence = float(np.mean([token.confidence for token in current]))
+            words.append(Word(text, current[0].start * seconds, current[-1].end * seconds, confidence))
+        current.clear()
+
+    for token in tokens:
+        if tokenizer.begins_word(token.token):
+            close()
+        if not tokenizer.is_blank(token.token):
+            current.append(token)
+    close()
+    return Hypothesis(" ".join(word.text for word in words), words, score)
+
+
+def place_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
+    """The same text, its words where a network that names the word at each state hears them.
+
+    CTC is free to say a token anywhere between its neighbours, and a whole word is a single token of it.
+
+    Args:
+        what: a hypothesis; one with other words, or with more of them than there are states, stays as it is.
+        named: (T, words + 1) natural log-probabilities of the word at each state, class 0 silence.
+        words: those of the classes 1, 2, ...
+        seconds: of one state.
+    """
+    classes = {word: number for number, word in enumerate(words, start=1)}
+    said = what.text.split()
+    if not said or 2 * len(said) > len(named) or any(word not in classes for word in said):
+        return what
+    path, _ = through(Graph.line([classes[word] for word in said]), named)
+    placed = [
+        Word(word, found.start * seconds, found.end * seconds, found.confidence)
+        for word, found in zip(said, path, strict=True)
+    ]
+    return Hypothesis(what.text, placed, what.score)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A grammar spelled in tokens, as states that a CTC path runs through.
+
+    Attributes:
+        tokens: (N,) token of each state, blanks between them.
+        before: (N, P) states from which each state can be reached in one frame, itself first; N where there is none.
+        begins: (N,) bool, states a path can begin in.
+        ends: (N,) bool, states it can end in.
+    """
+
+    tokens: np.ndarray
+    before: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, grammar: Grammar, tokenizer: Tokenizer) -> Graph:
+        """Spell a grammar. Words that the recogniser was never taught are left out, and told.
+
+        Raises:
+            LipsoundError: the tokenizer can spell no word of a place.
+        """
+        slots: list[list[list[int]]] = []
+        unknown: list[str] = []
+        for place, words in enumerate(grammar.slots):
+            spelled = {word: tokenizer.spell(word, first=place == 0) for word in words}
+            slots.append([tokens for tokens in spelled.values() if UNKNOWN not in tokens])
+            unknown += [word for word, tokens in spelled.items() if UNKNOWN in tokens]
+            if not slots[-1]:
+                raise LipsoundError(
+                    f"grammar {grammar.name}: this recogniser can spell none of {' | '.join(words)}; "
+                    "it was not trained for it"
+                )
+        if unknown:
+            log.warning(
+                "grammar %s: left out, as this recogniser was never taught them: %s",
+                grammar.name,
+                ", ".join(dict.fromkeys(unknown)),
+            )
+        return cls._of_spelled(slots)
+
+    @classmethod
+    def line(cls, tokens: Sequence[int]) -> Graph:
+        """One text alone; to find where its tokens lie."""
+        return cls._of_spelled([[tokens]])
+
+    @classmethod
+    def _of_spelled(cls, slots: Sequence[Sequence[Sequence[int]]]) -> Graph:
+        """Places in order, each with the spellings of its words."""
+        tokens: list[int] = []
+        before: list[list[int]] = []
+        begins: list[bool] = []
+        reached: list[int] = []  # last tokens of the words of the slot before
+        for place, slot in enumerate(slots):
+            ends = []
+            for spelled in slot:
+                for number, token in enumerate(spelled):
+                    into = reached if number == 0 else [len(tokens) - 1]
+                    blank = len(tokens)
+                    tokens += [BLANK, token]
+                    # Equal neighbours need the blank between them.
+                    direct = [state for state in into if tokens[state] != token]
+                    before += [[blank, *into], [blank + 1, blank, *direct]]
+                    begins += [place == 0 and number == 0] * 2
+                ends.append(len(tokens) - 1)
+            reached = ends
+        # One blank after the last word.
+        before.append([len(tokens), *reached])
+        tokens.append(BLANK)
+        begins.append(False)
+        count, width = len(tokens), max(map(len, before))
+        table = np.full((count, width), count)
+        for state, states in enumerate(before):
+            table[state, : len(states)] = states
+        last = np.zeros(count, bool)
+        last[[*reached, count - 1]] = True
+        return cls(np.array(tokens), table, np.array(begins), last)
+
+
+def through(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
+    """The most probable path through a grammar (Viterbi).
+
+    Args:
+        graph: the grammar, spelled.
+        log_probs: (T, V).
+
+    Returns:
+        Its tokens and its log-probability.
+
+    Raises:
+        LipsoundError: the sound is too short for any sentence.
+    """
+    frames, count = len(log_probs), len(graph.tokens)
+    emitted = log_probs[:, graph.tokens]
+    # A state behind the last stands for "from nowhere".
+    score = np.append(np.where(graph.begins, emitted[0], -np.inf), -np.inf)
+    choices = np.zeros((frames, count), np.int32)
+    rows = np.arange(count)
+    for frame in range(1, frames):
+        candidates = score[graph.before]
+        choices[frame] = candidates.argmax(1)
+        score[:count] = candidates[rows, choices[frame]] + emitted[frame]
+    last = np.where(graph.ends, score[:count], -np.inf)
+    state = int(last.argmax())
+    if not np.isfinite(last[state]):
+        raise LipsoundError(f"{frames} frames are too few for any sentence of the grammar")
+    states = np.empty(frames, np.int64)
+    for frame in range(frames - 1, -1, -1):
+        states[frame] = state
+        state = int(graph.before[state, choices[frame, state]])
+    # Two equal tokens with no blank between are never neighbours on a path, so that joining runs is right.
+    return spoken(graph.tokens[states], log_probs), float(last.max())

@@ -1,0 +1,217 @@
+"""Ready-made recognisers, which nobody here trained, behind the interface that ours have too.
+
+    pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it listens for its sentences alone
+    torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
+    whisper:base                             OpenAI's Whisper, fetched on first use
+
+Packages and weights are loaded when a recogniser is asked for, never before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from lipsound2.decoding.ctc import greedy, hypothesis
+from lipsound2.decoding.grammar import Grammar, grammar
+from lipsound2.decoding.hypothesis import Hypothesis, Word
+from lipsound2.errors import LipsoundError, require
+from lipsound2.text.tokenizer import UNKNOWN, Characters
+
+RATE = 16_000  # samples a second, of all sounds here
+
+
+class Listener(Protocol):
+    """Something that hears words in sounds.
+
+    Attributes:
+        name: what it was asked for by.
+    """
+
+    name: str
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each of some sounds, (samples,) float32 at 16 kHz."""
+
+
+class PocketSphinx:
+    """CMU's PocketSphinx with the American English models of its wheel: no training, no download.
+
+    Args:
+        rest: name or file of a grammar; empty: its own trigram model of general English.
+    """
+
+    _OTHER_SPELLING: ClassVar[dict[str, str]] = {"z": "zed"}  # the dictionary says "zee"
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"pocketsphinx:{rest}" if rest else "pocketsphinx"
+        sphinx = require("pocketsphinx", "asr")
+        config = sphinx.Config(samprate=RATE, loglevel="FATAL")
+        self._words: dict[str, str] = {}
+        if rest:
+            allowed = grammar(rest)
+            # Names of letters end in a full stop there: "a" is the article.
+            self._words = {
+                word: self._OTHER_SPELLING.get(word, f"{word}.")
+                for slot in allowed.slots
+                for word in slot
+                if len(word) == 1
+            }
+            config["lm"] = None
+            self._decoder = sphinx.Decoder(config)
+            self._refuse_unknown(allowed)
+            self._decoder.add_jsgf_string("sentences", allowed.jsgf(self._words))
+            self._decoder.activate_search("sentences")
+        else:
+            self._decoder = sphinx.Decoder(config)
+
+    def _refuse_unknown(self, allowed: Grammar) -> None:
+        words = [self._words.get(word, word) for slot in allowed.slots for word in slot]
+        unknown = sorted({word for word in words if self._decoder.lookup_word(word) is None})
+        if unknown:
+            raise LipsoundError(f"{self.name}: words its dictionary does not know: {', '.join(unknown)}")
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound."""
+        return [self._hear(sound) for sound in sounds]
+
+    def _hear(self, sound: np.ndarray) -> Hypothesis:
+        decoder = self._decoder
+        decoder.start_utt()
+        samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+        decoder.process_raw(samples.tobytes(), full_utt=True)
+        decoder.end_utt()
+        best = decoder.hyp()
+        if best is None:
+            return Hypothesis("")
+        back = {spelling: word for word, spelling in self._words.items()}
+        words = []
+        for segment in decoder.seg():
+            text = segment.word.split("(")[0]
+            if text.startswith(("<", "[")):
+                continue
+            confidence = float(np.clip(decoder.logmath.exp(segment.prob), 0, 1))
+            start, end = segment.start_frame / 100, (segment.end_frame + 1) / 100
+            words.append(Word(back.get(text, text), start, end, confidence))
+        return Hypothesis(" ".join(word.text for word in words), words, float(best.score))
+
+
+class Bundle:
+    """A CTC recogniser among torchaudio's bundles.
+
+    Args:
+        rest: name of the bundle.
+    """
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"torchaudio:{rest}"
+        torchaudio = require("torchaudio", "torchaudio")
+        bundle = getattr(torchaudio.pipelines, rest, None)
+        if bundle is None or not hasattr(bundle, "get_labels"):
+            known = [key for key in dir(torchaudio.pipelines) if "_ASR_" in key]
+            raise LipsoundError(f"--asr {self.name}: no such bundle; one of {', '.join(known)}")
+        place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
+        self._model = fetched(bundle.get_model, f"--asr {self.name}", "torchaudio's weights", place).eval()
+        self._tokenizer = tokenizer_of(bundle.get_labels())
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound, by greedy decoding."""
+        import torch
+
+        found = []
+        for sound in sounds:
+            with torch.inference_mode():
+                scores = self._model(torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None])[0][0]
+            # Their second label is a token of ours already; nothing is unknown to them.
+            log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
+            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(sound) / RATE / len(log_probs)))
+        return found
+
+
+def tokenizer_of(labels: Sequence[str]) -> Characters:
+    """The characters that a bundle's labels stand for: the blank first, `|` between words, letters in capitals."""
+    return Characters([" " if label == "|" else label.lower() for label in labels[1:]])
+
+
+class Whisper:
+    """OpenAI's Whisper (package `openai-whisper`).
+
+    Args:
+        rest: size, such as base.en.
+    """
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"whisper:{rest or 'base'}"
+        whisper = require("whisper", "whisper")
+        size = rest or "base"
+        if size not in whisper.available_models():
+            raise LipsoundError(f"--asr {self.name}: no such model; one of {', '.join(whisper.available_models())}")
+        place = "~/.cache/whisper of a machine that has them"
+        self._model = fetched(lambda: whisper.load_model(size), f"--asr {self.name}", "Whisper's weights", place)
+
+    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each sound."""
+        return [self._hear(sound) for sound in sounds]
+
+    def _hear(self, sound: np.ndarray) -> Hypothesis:
+        told = self._model.transcribe(np.asarray(sound, np.float32), word_timestamps=True, fp16=False)
+        words = [
+            Word(word["word"].strip(), float(word["start"]), float(word["end"]), float(word["probability"]))
+            for segment in told["segments"]
+            for word in segment.get("words", ())
+        ]
+        return Hypothesis(told["text"].strip(), words)
+
+
+def fetched(load: Any, asked: str, what: str, place: str) -> Any:
+    """Load a model that may have to be downloaded first; without a network, say where its files go.
+
+    Args:
+        load: loads it.
+        asked: the option that asked for it, as it was typed, for messages.
+        what: it is, for messages.
+        place: where its files can be copied from.
+
+    Raises:
+        LipsoundError: it is neither here nor to be had.
+    """
+    print(f"{asked}: {what} are fetched now unless they are here already", file=sys.stderr)
+    try:
+        return load()
+    except (OSError, RuntimeError) as error:
+        raise LipsoundError(f"{asked}: {what} cannot be had ({error}); offline, copy them from {place}") from error
+
+
+READY_MADE: dict[str, Callable[[str], Listener]] = {
+    "pocketsphinx": PocketSphinx,
+    "torchaudio": Bundle,
+    "whisper": Whisper,
+}
+
+
+def hear_all(listener: Listener, sounds: Iterable[tuple[str, np.ndarray]], batch: int = 16) -> dict[str, Hypothesis]:
+    """What is said in many sounds, some at a time.
+
+    Args:
+        listener: who hears.
+        sounds: (id, (samples,) float32).
+        batch: how many at once.
+    """
+    found: dict[str, Hypothesis] = {}
+    waiting: list[tuple[str, np.ndarray]] = []
+
+    def flush() -> None:
+        heard = listener.hear([sound for _, sound in waiting])
+        found.update({name: what for (name, _), what in zip(waiting, heard, strict=True)})
+        waiting.clear()
+
+    for pair in sounds:
+        waiting.append(pair)
+        if len(waiting) == batch:
+            flush()
+    if waiting:
+        flush()
+    return found

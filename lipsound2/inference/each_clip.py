@@ -1,0 +1,50 @@
+"""Many clips in one call: one after the other, on past those that cannot be used, and a summary at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tqdm import tqdm
+
+from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
+from lipsound2.jobs.shards import describe
+from lipsound2.media.clips import Clip, told_of
+
+
+def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
+    """Work on every clip. What is made of clips goes to standard output, what became of them to standard error.
+
+    Args:
+        clips: all of them.
+        work: gives the line that is printed about a clip, or none.
+        verb: what is done, for the bar.
+
+    Returns:
+        The exit status: 1 if any clip failed.
+
+    Raises:
+        OSError, MemoryError: the machine is in trouble, which no other clip would escape.
+    """
+    failed: list[str] = []
+    with tqdm(clips, desc=verb, unit="clip") as bar:
+        for clip in bar:
+            try:
+                line = work(clip)
+            except (ClipFailure, LipsoundError) as failure:
+                if failure.__cause__ is not None and machine_trouble(failure.__cause__):
+                    raise
+                told = told_of(clip.path, failure)
+            except Exception as error:
+                if machine_trouble(error):
+                    raise
+                told = f"{clip.path}: {describe(error)}"
+            else:
+                if line:
+                    tqdm.write(line)
+                continue
+            tqdm.write(told, file=sys.stderr)
+            failed.append(told)
+    summary = f"done     {len(clips) - len(failed)} of {len(clips)} clips" + (", failed:" if failed else "")
+    print("\n         ".join([summary, *failed]), file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,189 @@
+"""An experiment -> one ONNX file that speaks without torch (`speak --onnx`), checked number by number before it stands.
+
+Torch's newer exporter is used: what the older one writes is frozen to the length it was shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lipsound2 import experiment
+from lipsound2.config import to_mapping
+from lipsound2.errors import LipsoundError, require
+from lipsound2.experiment import Experiment
+from lipsound2.files import atomic_path
+from lipsound2.inference.onnx import LIPS, NOTE, VOCODER, Exported, Note
+from lipsound2.models.parallel import Parallel
+from lipsound2.models.vocoders.hifigan import HifiGan, fold_norms
+from lipsound2.models.vocoders.vocos import Vocos
+from lipsound2.outputs import Output
+from lipsound2.video.align import REGIONS
+
+# Pictures, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as
+# another, or as the first.
+_SHOWN = 30
+CHECKED = {LIPS: (5, 40, 101), VOCODER: (3, 200, 801)}
+# Largest difference that passes: of natural log-mels, of samples.
+TOLERANCE = {LIPS: 1e-3, VOCODER: 1e-4}
+
+
+def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
+    """Export a lip-to-speech model or a vocoder to ONNX: any length, and everything `speak --onnx` needs to know.
+
+    Before the file stands, onnxruntime and torch are given the same clips of three lengths, and what they say is
+    compared.
+
+    Args:
+        exp: experiment or pack, or the name of one that ships: the parallel model of the task regress, or HiFi-GAN of
+            the task vocode.
+        out: the file to write, such as lips.onnx.
+    """
+    loaded = experiment.load(exp)
+    network, note, given = prepare(loaded)
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "onnx")
+    program = translate(network, given(_SHOWN))
+    with atomic_path(out) as temporary:
+        write(program, temporary, note)
+        differences = compare(network, Exported(temporary), [given(length) for length in CHECKED[note.kind]])
+        if not max(differences) <= TOLERANCE[note.kind]:
+            raise LipsoundError(
+                f"{exp}: onnxruntime says something else than torch (largest difference {max(differences):.1e}, wanted "
+                f"{TOLERANCE[note.kind]:.0e}), so {out} was not written; other versions of onnxscript and onnxruntime "
+                "may help"
+            )
+        write(program, temporary, replace(note, difference=max(differences)))
+    told = ", ".join(f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True))
+    what = "pictures" if note.kind == LIPS else "mel frames"
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {loaded.path.name}")
+    print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {told})")
+    use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
+    print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
+
+
+class WholeClip(nn.Module):
+    """The parallel model as it is exported: pictures (1, T, side, side) uint8 to natural features (1, S, D)."""
+
+    def __init__(self, model: Parallel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Tensor) -> Tensor:
+        """See the class."""
+        features: Tensor = self.model.generate(video, torch.full((1,), video.shape[1], dtype=torch.int64)).features
+        return features
+
+
+class Lengths:
+    """Makes clips for the exporter and for the comparison: arbitrary ones, the same on every call.
+
+    Args:
+        shape: of a picture, or of a mel frame.
+        pictures: uint8 pictures; otherwise float32 log-mels.
+    """
+
+    def __init__(self, shape: Sequence[int], pictures: bool) -> None:
+        self._shape, self._pictures = shape, pictures
+
+    def __call__(self, length: int) -> np.ndarray:
+        """(length, ...)."""
+        rng = np.random.default_rng(length)
+        if self._pictures:
+            return rng.integers(0, 256, (length, *self._shape), np.uint8)
+        return rng.normal(-4, 2, (length, *self._shape)).astype(np.float32)
+
+
+def prepare(loaded: Experiment) -> tuple[nn.Module, Note, Lengths]:
+    """The network to export, what is noted about it, and what makes clips for it.
+
+    Raises:
+        LipsoundError: it cannot be exported.
+    """
+    model, task = loaded.model, loaded.task
+    if isinstance(model, Parallel):
+        side = REGIONS[task.settings.input].size
+        note = Note(
+            LIPS,
+            loaded.path.name,
+            loaded.knows,
+            to_mapping(task.mel),
+            region=task.settings.input,
+            side=side,
+            ratio=float(task.ratio),
+            mean=tuple(model.target_mean.tolist()),
+            std=tuple(model.target_std.tolist()),
+        )
+        return WholeClip(model).eval(), note, Lengths((side, side), pictures=True)
+    if isinstance(model, HifiGan | Vocos):
+        fold_norms(model)
+        note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(task.mel), reach=model.reach)
+        return model, note, Lengths((task.mel.bands,), pictures=False)
+    why = {
+        "lipsound2": "its attention decoder speaks step by step, each from the one before",
+        "waveglow": "it draws its noise while it speaks",
+    }.get(getattr(task.settings, "model", ""), "it does not speak")
+    raise LipsoundError(
+        f"{loaded.path}: this {type(model).__name__} (task '{task.name}') cannot be exported: {why}; what can be are "
+        "the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
+    )
+
+
+def translate(network: nn.Module, example: np.ndarray) -> Any:
+    """The network as an ONNX program whose second axis may have any length."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    # Fused attention is traced with strides that its translation has not.
+    with _quiet(), sdpa_kernel(SDPBackend.MATH):
+        return torch.onnx.export(
+            network,
+            (torch.from_numpy(example)[None],),
+            dynamo=True,
+            dynamic_shapes=({1: torch.export.Dim("length", min=2, max=1 << 20)},),
+            input_names=["given"],
+            output_names=["said"],
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's diary, hundreds of lines of it, to itself; its errors are raised as ever."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def write(program: Any, path: Path, note: Note) -> None:
+    """Write the program to a file, with its note, and without what the exporter tells about this machine."""
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces: paths of this machine
+        node.doc_string = None
+    program.model.metadata_props[NOTE] = json.dumps(asdict(note))
+    program.save(path)
+
+
+@torch.inference_mode()
+def compare(network: nn.Module, exported: Exported, clips: Sequence[np.ndarray]) -> list[float]:
+    """Largest difference between what the two say, clip by clip; infinite where one is longer than the other."""
+    differences = []
+    for clip in clips:
+        wanted, found = network(torch.from_numpy(clip)[None])[0].numpy(), exported(clip)
+        same = wanted.shape == found.shape and np.isfinite(found).all()
+        differences.append(float(np.abs(wanted - found).max()) if same else float("inf"))
+    return differences

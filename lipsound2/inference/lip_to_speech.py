@@ -1,0 +1,51 @@
+"""A trained lip-to-speech model and its vocoder, as `speak` uses them, in torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lipsound2.experiment import Experiment
+from lipsound2.inference.vocoders import vocoder as find_vocoder
+from lipsound2.inference.windows import Windows
+
+
+class TrainedVoice:
+    """Crops to speech; see `speak.Voice`.
+
+    Args:
+        loaded: experiment or pack of the task *regress*.
+        vocoder: see `vocoding.vocoder`.
+
+    Raises:
+        LipsoundError: the model predicts no mel, or there is no such vocoder for it.
+    """
+
+    def __init__(self, loaded: Experiment, vocoder: str = "griffin-lim") -> None:
+        self._loaded = loaded
+        self.name, self.knows = loaded.path.name, loaded.knows
+        self.region: str = loaded.task.settings.input
+        self.mel = loaded.task.mel
+        self.pieces = find_vocoder(vocoder, self.mel, next(loaded.model.parameters()).device).pieces
+
+    def windows(self, total: int) -> Windows:
+        """Mel of a clip of `total` crops, which come one after the other."""
+        return windows_of(self._loaded, total)
+
+
+def windows_of(loaded: Experiment, total: int) -> Windows:
+    """What makes the mel of a clip of `total` crops, which come one after the other."""
+    device = next(loaded.model.parameters()).device
+
+    def speak(window: np.ndarray) -> np.ndarray:
+        piece = torch.from_numpy(window)[None].to(device)
+        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))  # type: ignore[operator]
+        mel: np.ndarray = result.features[0, : int(result.frames[0])].float().cpu().numpy()
+        return mel
+
+    return Windows(total, loaded.task.ratio, loaded.task.mel.bands, speak)
+
+
+def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
+    """Natural mel (S, bands) of crops (T, H, W) of any length that are all there."""
+    return windows_of(loaded, len(pictures)).whole(pictures)

@@ -1,0 +1,167 @@
+"""Exported networks (`lipsound2 export`), run by onnxruntime: speech without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipsound2.audio.griffin_lim_numpy import mel_to_sound, rounds_of
+from lipsound2.audio.mel_settings import MelConfig, same_mel
+from lipsound2.config import from_mapping
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.shapes import checked
+from lipsound2.errors import LipsoundError, require
+from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, Windows
+
+NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
+LIPS, VOCODER = "lips", "vocoder"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an exported file says of itself.
+
+    Attributes:
+        kind: `lips`, a lip-to-speech model, or `vocoder`.
+        name: of the experiment.
+        knows: voices and words it knows.
+        mel: keys of the `MelConfig` that comes out, or goes in.
+        region: of a lip-to-speech model: kind of its crops.
+        side: likewise: their side in pixels.
+        ratio: likewise: mel frames a picture.
+        mean: likewise: the training set's mean of every band, natural logarithm. What comes out is natural already.
+        std: likewise: its spread.
+        reach: of a vocoder: mel frames a sample depends on, to either side.
+        difference: largest difference from torch found when it was exported.
+    """
+
+    kind: str
+    name: str
+    knows: str
+    mel: Mapping[str, Any]
+    region: str = ""
+    side: int = 0
+    ratio: float = 0.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    reach: int = 0
+    difference: float = 0.0
+
+
+def read_note(text: str, where: str) -> tuple[Note, MelConfig]:
+    """What an exported file says of itself, and its mel.
+
+    Raises:
+        LipsoundError: it is no such note.
+    """
+    note: Note = checked(parse_json(text, f"{where}, its note"), Note, f"{where}, its note")
+    return note, from_mapping(MelConfig, note.mel, f"{where}, its mel")
+
+
+class Exported:
+    """One exported network.
+
+    Args:
+        path: the file.
+        threads: it may use; 0: as many as OMP_NUM_THREADS says, else all cores.
+
+    Attributes:
+        path: the file.
+        note: what it says of itself.
+        mel: its mel.
+
+    Raises:
+        LipsoundError: no such file, no ONNX file, or none that `lipsound2 export` wrote.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        runtime = require("onnxruntime", "onnx")
+        faults = require("onnxruntime.capi.onnxruntime_pybind11_state", "onnx")
+        if not path.is_file():
+            raise LipsoundError(f"{path}: no such file; write it with: lipsound2 export EXP {path}")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
+        options.log_severity_level = 3  # errors, which are raised anyway
+        self.path = path
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except (
+            *(faults.InvalidProtobuf, faults.InvalidGraph, faults.InvalidArgument),
+            *(faults.Fail, faults.NotImplemented, faults.RuntimeException),
+        ) as error:
+            found = str(error).partition(" : ")[2] or str(error)
+            raise LipsoundError(f"{path}: is no ONNX file that can be run ({' '.join(found.split())})") from error
+        note = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
+        if note is None:
+            raise LipsoundError(f"{path}: is an ONNX file, but none of lipsound2's; write one with: lipsound2 export")
+        self.note, self.mel = read_note(note, str(path))
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, given: np.ndarray) -> np.ndarray:
+        """What comes out for one clip (T, ...), without an axis for clips on either side."""
+        found: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})[0][0]
+        return found
+
+    def generate(self, pictures: np.ndarray) -> np.ndarray:
+        """Of a lip-to-speech model: natural mel (S, bands) of crops (T, side, side) uint8 of any length."""
+        side = self.note.side
+        if pictures.shape[1:] != (side, side) or not len(pictures):
+            raise LipsoundError(f"{self.path}: looks at pictures of {side} x {side}, found {pictures.shape}")
+        return self.windows(len(pictures)).whole(pictures)
+
+    def windows(self, total: int) -> Windows:
+        """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other."""
+        return Windows(total, self.note.ratio, self.mel.bands, self)
+
+    @property
+    def pieces(self) -> PieceSpeaker:
+        """Of a vocoder: sound of a mel that comes bit by bit."""
+        return PieceSpeaker(self.mel, lambda mel, first, said, kept: self(mel), self.note.reach)
+
+
+class OnnxVoice:
+    """Crops to speech; see `speak.Voice`.
+
+    Args:
+        files: of a lip-to-speech model, and of a vocoder or none; or the folder of them.
+        vocoder: `griffin-lim` or `griffin-lim:N` where no file is a vocoder.
+
+    Raises:
+        LipsoundError: not these files, or their mels differ.
+    """
+
+    def __init__(self, files: Sequence[Path], vocoder: str = "griffin-lim") -> None:
+        paths = [path for given in files for path in (sorted(given.glob("*.onnx")) if given.is_dir() else [given])]
+        loaded = [Exported(path) for path in paths]
+        lips, vocoders = ([one for one in loaded if one.note.kind == kind] for kind in (LIPS, VOCODER))
+        if len(lips) != 1 or len(vocoders) > 1:
+            raise LipsoundError(
+                f"--onnx {','.join(map(str, files))}: expected one lip-to-speech model, and one vocoder or none; found "
+                f"{len(lips)} and {len(vocoders)}"
+            )
+        self._lips = lips[0]
+        self.name, self.knows, self.region = self._lips.path.name, self._lips.note.knows, self._lips.note.region
+        self.mel = self._lips.mel
+        self.pieces = self._vocoder(vocoders[0] if vocoders else None, vocoder)
+        self.windows = self._lips.windows
+
+    def _vocoder(self, exported: Exported | None, name: str) -> PieceSpeaker:
+        rounds = rounds_of(name)
+        if rounds is None or (exported is not None and name != "griffin-lim"):
+            raise LipsoundError(
+                f"--vocoder {name}: --onnx takes its vocoder as a second file, after a comma (lipsound2 export writes "
+                "it), or speaks through griffin-lim where there is none"
+            )
+        if exported is None:
+
+            def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+                return mel_to_sound(mel, self.mel, rounds, said, kept)
+
+            return PieceSpeaker(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
+        same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")
+        return exported.pieces

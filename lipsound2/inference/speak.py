@@ -1,0 +1,196 @@
+"""Any clips -> speech: whatever a phone or a corpus gives, in one command that says what it did.
+
+Clips and outputs are looked at before anything is loaded. Torch is imported where it is used: exported networks speak
+without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lipsound2.arguments import AtLeast0
+from lipsound2.errors import ClipFailure, LipsoundError, UsageError
+from lipsound2.media.clips import Clip, check_results, find_clips, told_of
+from lipsound2.outputs import check_apart, check_file
+
+if TYPE_CHECKING:
+    from lipsound2.inference.speaker import Said, Speaker, Voice
+
+DEFAULT_MODEL = "grid-s1-parallel"
+_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that take pictures with AAC under them
+
+
+def speak(
+    *clips: Path,
+    output: Path | None = None,
+    output_dir: Path | None = None,
+    format: Literal["wav", "flac", "ogg", "mp3"] = "wav",
+    model: str = DEFAULT_MODEL,
+    video: Path | None = None,
+    vocoder: str = "griffin-lim",
+    onnx: tuple[Path, ...] = (),
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
+    ngpu: AtLeast0 = 0,
+) -> int:
+    """Speak silent clips: any number, length, frame rate and rotation.
+
+    Args:
+        clips: video files with a talking face, and folders that are searched for some; their own sound, if any, is not
+            listened to.
+        output: of one clip: sound file to write, 16 kHz mono; its suffix says which kind: .wav, .flac, .ogg or .mp3.
+        output_dir: of one clip or many: folder to write into, under the names of the clips.
+        format: with --output-dir: kind of its sound files.
+        model: experiment or pack, or the name of a model that ships with the toolkit.
+        video: also write this video file: the clip's pictures with the speech laid under them. With --output-dir: the
+            folder of these, as .mp4.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
+        onnx: what lipsound2 export wrote, instead of a model: the file of a lip-to-speech model, after a comma that of
+            a vocoder if there is one; or the folder of both. Torch is not needed then.
+        detector: what finds faces.
+        choose: which face when there are several.
+        ngpu: GPUs to use: 0 or 1.
+    """
+    if onnx and (model != DEFAULT_MODEL or ngpu):
+        raise LipsoundError("--onnx stands instead of --model, and runs on the CPU: leave out --model and --ngpu")
+    found = _find(clips, output, output_dir, f".{format}", video)
+    if not onnx:
+        _check_names(model, vocoder)
+    from lipsound2.inference.speaker import Speaker
+
+    voice = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
+    speaker = Speaker(voice, detector=detector, choose=choose)
+    if output is not None:
+        _one(speaker, found[0], output, video)
+        return 0
+    from lipsound2.inference.each_clip import each_clip
+
+    assert output_dir is not None
+    folder, seconds, spent = output_dir, 0.0, -time.perf_counter()
+
+    def work(clip: Clip) -> str:
+        nonlocal seconds
+        sound = clip.out(folder, f".{format}")
+        said = speak_to(speaker, clip.path, sound, None if video is None else clip.out(video, ".mp4"))
+        seconds += said.seconds
+        return f"{sound}: {said.seconds:.2f} s, {said.report}"
+
+    status = each_clip(found, work, "speak")
+    spent += time.perf_counter()
+    print(f"model    {voice.name}: {voice.knows}")
+    if seconds:
+        print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech in {folder}")
+    return status
+
+
+def _find(
+    given: Sequence[Path], output: Path | None, output_dir: Path | None, suffix: str, video: Path | None
+) -> list[Clip]:
+    """The clips, after a look at them and at all that is to be written.
+
+    Raises:
+        UsageError: it is not said where the speech goes.
+        LipsoundError: a clip that cannot be one, where only one was given; or an output that cannot be written.
+    """
+    if (output is None) == (output_dir is None):
+        wanted = "either -o FILE or --output-dir DIR" if output else "-o speech.wav, or --output-dir DIR for many clips"
+        raise UsageError(f"it is not said where the speech goes; give {wanted}")
+    from lipsound2.video.check import check_pictures
+
+    if output is not None:
+        if len(given) > 1 or given[0].is_dir():
+            what = f"{len(given)} clips" if len(given) > 1 else "a folder of clips"
+            raise LipsoundError(
+                f"{given[0]}: -o {output} is one file, for one clip, found {what}; give --output-dir DIR"
+            )
+        check_pictures(given[0])
+        from lipsound2.audio.writing import sound_suffixes
+
+        if str(output) == "-":
+            raise LipsoundError(
+                "-o -: speech is not written to standard output; give the name of a file, such as x.wav"
+            )
+        check_file(output, given, sound_suffixes())
+        if video is not None:
+            check_file(video, given, _PLAYED)
+            check_apart([output, video])
+        return [Clip(given[0], given[0].stem)]
+    from lipsound2.audio.writing import sound_suffixes
+    from lipsound2.data.folders import VIDEO_SUFFIXES
+
+    found = find_clips(given, VIDEO_SUFFIXES)
+    folders = [(folder, ending) for folder, ending in ((output_dir, suffix), (video, ".mp4")) if folder is not None]
+    if suffix not in sound_suffixes():
+        raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(sound_suffixes())} only")
+    check_results(found, folders)
+    if len(found) == 1:
+        check_pictures(found[0].path)
+    return found
+
+
+def _one(speaker: Speaker, clip: Clip, output: Path, video: Path | None) -> None:
+    """Speak the one clip of a call, and tell all about it."""
+    started = time.perf_counter()
+    try:
+        said = speak_to(speaker, clip.path, output, video)
+    except ClipFailure as failure:
+        raise LipsoundError(told_of(clip.path, failure)) from failure
+    spent = time.perf_counter() - started
+    print(f"picture  {said.report}")
+    print(f"model    {speaker.voice.name}: {speaker.voice.knows}")
+    shares = ", ".join(f"{step} {took:.2f} s" for step, took in said.spent.items())
+    print(f"speed    {spent / said.seconds:.2f} s per second of clip ({shares})")
+    print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
+
+
+def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = None) -> Said:
+    """Speak one clip into a sound file, and under its pictures.
+
+    Args:
+        speaker: who speaks.
+        clip: video file.
+        output: sound file to write; its suffix is one of `writing.sound_suffixes`.
+        video: video file to write, or none.
+
+    Raises:
+        ClipFailure: why the clip cannot be spoken.
+        LipsoundError: an output cannot be written.
+    """
+    from lipsound2.audio.writing import Spool
+    from lipsound2.video.mux import lay_under
+
+    with Spool(speaker.voice.mel.sample_rate) as spool:
+        said = speaker(clip, spool.add)
+        spool.write(output)
+        if video is not None:
+            lay_under(clip, spool.blocks, spool.rate, said.start, video)
+    return said
+
+
+def _check_names(model: str, vocoder: str) -> None:
+    """Make sure that a model and a vocoder are there, before torch is loaded.
+
+    Raises:
+        LipsoundError: they are not, or are for something else.
+    """
+    from lipsound2.packs import check_task
+    from lipsound2.speaking.vocoder_names import folder_of
+
+    check_task(model, "regress")
+    folder_of(vocoder)
+
+
+def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
+    from lipsound2 import experiment
+    from lipsound2.inference.lip_to_speech import TrainedVoice
+
+    return TrainedVoice(experiment.load(model, experiment.device_for(ngpu), "regress"), vocoder)
+
+
+def _exported(files: tuple[Path, ...], vocoder: str) -> Voice:
+    from lipsound2.inference.onnx import OnnxVoice
+
+    return OnnxVoice(files, vocoder)

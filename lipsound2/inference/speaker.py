@@ -1,0 +1,142 @@
+"""Clips -> speech, one after the other: what is loaded is loaded once, and what is held does not grow with a clip.
+
+Torch is not imported here: exported networks speak without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from lipsound2.audio.mel_settings import MelConfig
+from lipsound2.inference.windows import Pieces, PieceSpeaker, Windows
+from lipsound2.video.cropper import Cropper, Report
+from lipsound2.video.decode import RATE
+
+BUDGET = 1 << 27  # bytes of memory for pictures; a clip that needs more is decoded twice
+Detect = Literal["mediapipe", "dlib"]
+Choose = Literal["largest", "left", "right", "center"]
+Take = Callable[[np.ndarray], object]
+
+
+class Voice(Protocol):
+    """What turns crops into speech.
+
+    Attributes:
+        name: of the model.
+        knows: voices and words it knows.
+        region: kind of the crops it looks at, such as mouth.
+        mel: what it says before it is sound.
+        pieces: its vocoder.
+    """
+
+    name: str
+    knows: str
+    region: str
+    mel: MelConfig
+
+    @property
+    def pieces(self) -> PieceSpeaker: ...
+
+    def windows(self, total: int) -> Windows:
+        """Mel of a clip of `total` crops (H, W) uint8, which come one after the other."""
+        ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """A clip that was spoken.
+
+    Attributes:
+        report: what the model saw.
+        start: time of the first picture on the clip's own clock, seconds.
+        seconds: of the clip.
+        spent: crops, model, vocoder -> seconds they took.
+    """
+
+    report: Report
+    start: float
+    seconds: float
+    spent: dict[str, float]
+
+
+class Speaker:
+    """Speaks the faces in videos: loaded once, called for each clip.
+
+    Args:
+        voice: who speaks.
+        detector: what finds faces.
+        choose: which face when there are several.
+    """
+
+    def __init__(self, voice: Voice, *, detector: Detect = "mediapipe", choose: Choose = "largest") -> None:
+        self.voice = voice
+        self._cropper = Cropper((voice.region,), detector=detector, choose=choose, budget=BUDGET)
+
+    def __call__(self, clip: Path, take: Take) -> Said:
+        """Speak one clip.
+
+        Args:
+            clip: video file, of any length.
+            take: is given the speech as it comes, (samples,) float32 at the rate of the voice's mel; together they are
+                as long as the picture.
+
+        Raises:
+            ClipFailure: why this clip cannot be spoken; what was given to `take` before is of no use then.
+        """
+        started = time.perf_counter()
+        saying: list[_Saying] = []
+
+        def store(shape: tuple[int, int, int]) -> _Saying:
+            saying.append(_Saying(self.voice, shape[0], take))
+            return saying[0]
+
+        crops = self._cropper(clip, store=store)
+        (said,) = saying
+        spent = {"crops": time.perf_counter() - started - said.model - said.vocoder}
+        spent |= {"model": said.model, "vocoder": said.vocoder}
+        return Said(crops.report, crops.timeline.start, crops.report.frames / RATE, spent)
+
+
+class _Saying:
+    """Takes the crops of one clip and gives its speech away.
+
+    Args:
+        voice: who speaks.
+        total: crops that will come.
+        take: where the speech goes.
+
+    Attributes:
+        model: seconds the network took.
+        vocoder: seconds its vocoder took.
+    """
+
+    def __init__(self, voice: Voice, total: int, take: Take) -> None:
+        self._windows = voice.windows(total)
+        self._pieces = Pieces(voice.pieces, self._windows.frames)
+        self._take = take
+        self._bar = tqdm(total=total, desc="speak", unit="picture", disable=None, leave=False, delay=5)
+        self.model = self.vocoder = 0.0
+
+    def add(self, picture: np.ndarray) -> None:
+        """The next crop."""
+        started = time.perf_counter()
+        mel = self._windows.add(picture)
+        shown = time.perf_counter()
+        self.model += shown - started
+        if len(mel):
+            sound = self._pieces.add(mel)
+            self.vocoder += time.perf_counter() - shown
+            self._take(sound)
+        self._bar.update()
+
+    def whole(self) -> np.ndarray:
+        """Nothing of the crops is kept."""
+        self._bar.close()
+        return np.empty(0, np.uint8)

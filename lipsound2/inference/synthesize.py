@@ -1,0 +1,306 @@
+"""Speech from an experiment for every clip of a data dir, with the three controls that tell what its scores are worth.
+
+* `generated`: the model shown the clip;
+* `real_mel`: the real mel through the same vocoder, the ceiling of every model with this mel;
+* `mismatched`: the model shown **another** sentence of the same speaker; what is left when lips are not read;
+* `mean_mel`: the training mean mel at each time position; what is left when nothing is seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from lipsound2 import experiment, packs
+from lipsound2.arguments import AtLeast0, AtLeast1
+from lipsound2.audio.mel import MelConfig
+from lipsound2.audio.writing import Spool
+from lipsound2.config import to_mapping
+from lipsound2.data.archive import Archive, ArchiveWriter
+from lipsound2.data.datadir import DataDir, read_table
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.experiment import Experiment
+from lipsound2.files import folder_lock, sweep, write_bytes
+from lipsound2.fingerprint import Stamp
+from lipsound2.inference.lip_to_speech import windows_of
+from lipsound2.inference.vocoders import inputs as made_with
+from lipsound2.inference.vocoders import vocoder as find_vocoder
+from lipsound2.jobs.batch_map import batches, each
+from lipsound2.outputs import OutputFolder
+from lipsound2.report.images import attention_picture
+from lipsound2.speaking.shelf import Shelf
+from lipsound2.video.encode import decode, frames_in, pictures_in
+
+log = logging.getLogger(__name__)
+
+CONTROLS = ("real_mel", "mismatched", "mean_mel")
+_WHOLE = 750  # pictures, half a minute: what is longer is shown to the model in windows, as `speak` does
+
+
+def synthesize(
+    exp: Path,
+    dir: Path,
+    out: OutputFolder,
+    *,
+    dump: Path,
+    vocoder: str = "griffin-lim",
+    controls: tuple[str, ...] = CONTROLS,
+    ngpu: AtLeast0 = 0,
+    nj: AtLeast1 = 2,
+    launcher: Literal["local", "slurm"] = "local",
+) -> None:
+    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures; OUT/data lists the speech.
+
+    Args:
+        exp: experiment or pack.
+        dir: data dir of the clips.
+        out: folder to write; one folder a system below it.
+        dump: folder of the archives that stages 1 and 2 left.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
+        controls: control systems to speak beside the model, separated by commas.
+        ngpu: GPUs to use: 0 or 1.
+        nj: jobs, with slurm.
+        launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
+    """
+    for name in controls:
+        if name not in CONTROLS:
+            raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
+    data = DataDir(dir)
+    model = experiment.load(exp, torch.device("cpu"), "regress")
+    made_of = [model.path / packs.WEIGHTS, model.path / packs.CONFIG, *made_with(vocoder)]
+    inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
+    made = ["origin.yaml", "data", "mels", "generated", *controls]
+    # Attention is of some models only: it is noted where it is, and not missed where it is not.
+    stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
+    if stamp.fresh():
+        print(f"{out}: done already with these inputs and options; skipped")
+        return
+    find_vocoder(vocoder, model.task.mel)  # a mistake is told before hours of work
+    spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
+    with folder_lock(out, "synthesize"):
+        stamp.clear()
+        for folder in filter(Path.is_dir, out.rglob("*")):
+            sweep(folder)
+        spoken, speed = _write_mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
+        wanted = [(system, name) for system, names in spoken.items() for name in names]
+        for _ in each(MakeSpeaker(out, vocoder, model.task.mel, ngpu), batches(wanted), step="vocode", **spread):
+            continue  # a speaker writes what it speaks
+        write_data(data, spoken["generated"], out)
+        write_yaml(
+            out / "origin.yaml",
+            {
+                "data": str(dir),
+                "dump": str(dump),
+                "input": model.task.settings.input,
+                "target": model.task.settings.target,
+                "vocoder": vocoder,
+                "controls": list(controls),
+                "clips": len(spoken["generated"]),
+                "real_time_factor_of_the_model": round(speed, 4),
+            },
+        )
+        stamp.write()
+    print(f"{out}: {len(spoken['generated'])} clips, {len(spoken)} systems; real-time factor of the model {speed:.3f}")
+
+
+def _write_mels(
+    model: Experiment, generator: MakeGenerator, data: DataDir, controls: Iterable[str], spread: Mapping[str, Any]
+) -> tuple[dict[str, list[str]], float]:
+    """Write OUT/mels/<system>, (S, bands) of every clip; what attention there is, too.
+
+    Returns:
+        The clips of every system, sorted, and the seconds of computing a second of picture took.
+    """
+    dump, kinds = generator.dump, model.task.settings
+    crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
+    ids = [name for name in data.ids if name in crops and name in features]
+    if not ids:
+        raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")
+    if len(ids) < len(data.ids):
+        log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
+    pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
+    frames = crops.frames()
+    shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
+    whole = [name for name in shown if frames[name] <= _WHOLE]
+    dealt = [*batches(whole), *batches(shown[len(whole) :], 1)]
+    spoken, alignments, seconds = Shelf(), Shelf(), 0.0
+    for said in each(generator, dealt, step="generate", **spread):
+        spoken.put(said.mels)
+        alignments.put(said.alignments)
+        seconds += said.seconds
+    if alignments:
+        _keep(alignments, spread["where"] / "alignments")
+
+    silence = float(np.log(model.task.mel.floor))
+    # One clip's at a time: all mels of a large set would fill the memory.
+    mel_of: dict[str, Callable[[str], np.ndarray]] = {
+        "generated": lambda name: spoken[name],
+        "real_mel": lambda name: np.asarray(features[name], np.float32),
+        "mismatched": lambda name: _fit(spoken[pairs[name]], len(features[name]), silence),
+        "mean_mel": lambda name: _fit(model.task.mean_by_time, len(features[name]), silence),
+    }
+    clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
+    for system, names in clips.items():
+        folder = spread["where"] / "mels" / system
+        write_yaml(folder / "kind.yaml", to_mapping(model.task.mel))
+        with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+            for name in names:
+                archive.write(name, mel_of[system](name))
+    return clips, seconds / max(1e-9, sum(frames[name] for name in shown) / 25)
+
+
+class Said(NamedTuple):
+    """What a model says to some clips, by id.
+
+    Attributes:
+        mels: (S, bands).
+        alignments: attention, (steps, frames); none of a model without, nor of clips that were shown in windows.
+        seconds: it took to compute them, reading and decoding included.
+    """
+
+    mels: dict[str, np.ndarray]
+    alignments: dict[str, np.ndarray]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MakeGenerator:
+    """Makes what turns clips into mels; picklable.
+
+    Attributes:
+        exp: experiment or pack.
+        dump: folder of the crops.
+        ngpu: GPUs to use: 0 or 1.
+    """
+
+    exp: Path
+    dump: Path
+    ngpu: int
+
+    def __call__(self) -> Callable[[Sequence[str]], Said]:
+        """Load the model; called where it is to run."""
+        device = experiment.device_for(self.ngpu)
+        model = experiment.load(self.exp, device, "regress")
+        crops = Archive(self.dump / model.task.settings.input)
+
+        def say(names: Sequence[str]) -> Said:
+            started = time.perf_counter()
+            streams = [crops[name] for name in names]
+            if len(names) == 1 and frames_in(streams[0]) > _WHOLE:
+                mel = _mel_in_windows(model, streams[0])
+                return Said({names[0]: mel}, {}, time.perf_counter() - started)
+            clips = [decode(stream) for stream in streams]
+            lengths = torch.tensor([len(clip) for clip in clips])
+            video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
+            for row, clip in enumerate(clips):
+                video[row, : len(clip)] = torch.from_numpy(clip)
+            result = model.model.generate(video.to(device), lengths.to(device))  # type: ignore[operator]
+            mels, alignments = {}, {}
+            for row, name in enumerate(names):
+                frames = int(result.frames[row])
+                mels[name] = result.features[row, :frames].float().cpu().numpy()
+                if result.alignment is not None:
+                    # A step says one mel frame or several; what lies beyond the clip is padding.
+                    steps = -(-frames * result.alignment.shape[1] // result.features.shape[1])
+                    alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
+            return Said(mels, alignments, time.perf_counter() - started)
+
+        return say
+
+
+def _mel_in_windows(model: Experiment, stream: np.ndarray) -> np.ndarray:
+    """Mel (S, bands) of crops that are decoded as they are looked at."""
+    windows = windows_of(model, frames_in(stream))
+    mel, come = np.empty((windows.frames, model.task.mel.bands), np.float32), 0
+    for picture in pictures_in(stream):
+        part = windows.add(picture)
+        mel[come : come + len(part)] = part
+        come += len(part)
+    return mel
+
+
+@dataclass(frozen=True)
+class MakeSpeaker:
+    """Makes what vocodes stored mels into OUT/<system>/<id>.wav; picklable.
+
+    Attributes:
+        out: folder of the systems, with their mels.
+        vocoder: its name.
+        mel: what it speaks.
+        ngpu: GPUs to use: 0 or 1.
+    """
+
+    out: Path
+    vocoder: str
+    mel: MelConfig
+    ngpu: int
+
+    def __call__(self) -> Callable[[Sequence[tuple[str, str]]], None]:
+        """Find the vocoder; called where it is to run."""
+        vocoder = find_vocoder(self.vocoder, self.mel, experiment.device_for(self.ngpu))
+        open_archive = functools.cache(lambda system: Archive(self.out / "mels" / system))
+
+        def speak(wanted: Sequence[tuple[str, str]]) -> None:
+            for system, name in wanted:
+                with Spool(self.mel.sample_rate) as spool:
+                    for sound in vocoder.pieces.in_pieces(open_archive(system)[name]):
+                        spool.add(sound)
+                    spool.write(self.out / system / f"{name}.wav")
+
+        return speak
+
+
+def write_data(data: DataDir, ids: Iterable[str], out: Path) -> None:
+    """Write OUT/data, a data dir of the generated speech: what a recogniser is fine-tuned on, after `lipsound2 mel`."""
+    known = {table: data.table(table) for table in ("text", "word_times", "utt2lang")}
+    wanted = set(ids)
+    DataDir.write(
+        out / "data",
+        made_by="",
+        utt2spk={name: data.utt2spk[name] for name in wanted},
+        wav={name: str((out / "generated" / f"{name}.wav").absolute()) for name in wanted},
+        **{table: {name: row for name, row in rows.items() if name in wanted} for table, rows in known.items() if rows},
+    )
+
+
+def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
+    """For each clip another one of the same speaker, to be shown to the model instead.
+
+    The data dir's table `mismatched` when it has one, else a fixed derangement: each speaker's clips, in order of id,
+    turned by half their number, so that neighbours in name (and so in words) are not paired.
+    """
+    table = data.path / "mismatched"
+    if table.exists():
+        known = set(ids)
+        return {name: other for name, other in read_table(table).items() if name in known and other in known}
+    pairs = {}
+    for speaker in sorted(set(data.utt2spk.values())):
+        own = [name for name in ids if data.utt2spk[name] == speaker]
+        for position, name in enumerate(own):
+            other = own[(position + max(1, len(own) // 2)) % len(own)]
+            if other != name:
+                pairs[name] = other
+    return pairs
+
+
+def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:
+    """`mel` (S, bands) cut to `frames`, or filled up with silence."""
+    missing = max(0, frames - len(mel))
+    return np.pad(mel[:frames], ((0, missing), (0, 0)), constant_values=fill).astype(np.float32)
+
+
+def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
+    """An archive, and a PNG a clip: attention over pictures (upwards) for every decoder step (to the right)."""
+    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+        for name in sorted(alignments):
+            archive.write(name, alignments[name])
+            write_bytes(folder / f"{name}.png", attention_picture(alignments[name], scale=4))

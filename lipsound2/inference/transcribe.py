@@ -1,0 +1,164 @@
+"""The verb `transcribe`: what is said in sounds, or by the lips in silent videos.
+
+Clips and outputs are looked at before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lipsound2.arguments import AtLeast0
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import write_text
+from lipsound2.inference.speak import DEFAULT_MODEL
+from lipsound2.media.clips import Clip, check_results, find_clips, told_of
+from lipsound2.outputs import check_file
+
+if TYPE_CHECKING:
+    from lipsound2.decoding.hypothesis import Hypothesis, Word
+
+DEFAULT_ASR = "grid-s1-asr"
+_SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
+_SRT = ".srt"
+_LINE = 7  # words in a subtitle at most
+
+
+def transcribe(
+    *media: Path,
+    output_dir: Path | None = None,
+    model: str = DEFAULT_MODEL,
+    asr: str = DEFAULT_ASR,
+    grammar: str = "",
+    sound: bool = False,
+    json: bool = False,
+    srt: Path | None = None,
+    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    choose: Literal["largest", "left", "right", "center"] = "largest",
+    ngpu: AtLeast0 = 0,
+) -> int:
+    """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in sound files.
+
+    Clips may be of any length: long ones are cut in pauses, and where the scene changes. Of one clip its words are
+    printed, of several a line each, behind the name of the clip.
+
+    Args:
+        media: videos with a talking face, sound files, and folders that are searched for these.
+        output_dir: also write NAME.txt for every clip into this folder, with --json NAME.json instead.
+        model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships; or what
+            reads them: one of the task recognise whose input is crops (then nothing is heard).
+        asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
+            whisper:NAME, ...
+        grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
+        sound: listen to the video's own sound instead of reading lips.
+        json: print words with times and confidences as JSON; of several clips, a line each with the clip's name.
+        srt: also write subtitles to this file; of several clips, to NAME.srt in this folder.
+        detector: what finds faces.
+        choose: which face when there are several.
+        ngpu: GPUs to use: 0 or 1.
+    """
+    from lipsound2.video.check import has_pictures
+
+    many = len(media) > 1 or media[0].is_dir()
+    found = _find(media, many, output_dir, ".json" if json else ".txt", srt)
+    kinds = set()
+    for clip in found:
+        try:
+            kinds.add("lips" if not sound and has_pictures(clip.path) else "sound")
+        except LipsoundError:
+            if not many:
+                raise  # of many, each has its turn to be told
+    model = model if "lips" in kinds else ""
+    _check_names(model, asr, sounds="sound" in kinds)
+    from lipsound2.decoding.hypothesis import to_json
+    from lipsound2.inference.each_clip import each_clip
+    from lipsound2.inference.transcriber import Transcriber
+
+    heard = Transcriber(
+        model,
+        asr,
+        sounds="sound" in kinds,
+        grammar=grammar,
+        detector=detector,
+        choose=choose,
+        ngpu=ngpu,
+    )
+
+    def work(clip: Clip) -> str:
+        what = heard.lips(clip.path) if not sound and has_pictures(clip.path) else heard.sound(clip.path)
+        told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
+        if srt is not None:
+            write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))
+        if output_dir is not None:
+            text = dumps(told, ensure_ascii=False) if json else what.text
+            write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
+        return dumps(told, ensure_ascii=False) if json else f"{clip.path}\t{what.text}" if many else what.text
+
+    if many:
+        return each_clip(found, work, "transcribe")
+    try:
+        print(work(found[0]))
+    except ClipFailure as failure:
+        raise LipsoundError(told_of(found[0].path, failure)) from failure
+    return 0
+
+
+def _check_names(model: str, asr: str, *, sounds: bool) -> None:
+    """Make sure that who reads, speaks and listens is there, before torch is loaded.
+
+    Args:
+        model: see `transcriber.Transcriber`.
+        asr: likewise.
+        sounds: likewise.
+
+    Raises:
+        LipsoundError: one is not, or is for something else.
+    """
+    from lipsound2.packs import check_task, task_of
+    from lipsound2.reading.listener_names import check_listener
+
+    task = task_of(model) if model else ""
+    if task == "classify":
+        raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
+    if model and task != "recognise":
+        check_task(model, "regress")
+    if sounds or task != "recognise":
+        check_listener(asr)
+
+
+def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:
+    """The clips, after a look at all that is to be written."""
+    from lipsound2.data.folders import VIDEO_SUFFIXES
+
+    found = find_clips(given, (*VIDEO_SUFFIXES, *_SOUNDS)) if many else [Clip(given[0], given[0].stem)]
+    if srt is not None and many and srt.suffix.lower() == _SRT and not srt.is_dir():
+        raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
+    if srt is not None and not many:
+        check_file(srt, given, (_SRT,))
+    places = ((output_dir, suffix), (srt if many else None, _SRT))
+    check_results(found, [(folder, ending) for folder, ending in places if folder is not None])
+    return found
+
+
+def subtitles(what: Hypothesis) -> str:
+    """Words with times as SubRip subtitles, a few words each; a pause of a second begins a new one."""
+    lines: list[list[Word]] = []
+    for word in what.words:
+        fresh = not lines or len(lines[-1]) == _LINE or word.start - lines[-1][-1].end > 1.0
+        if fresh:
+            lines.append([])
+        lines[-1].append(word)
+    blocks = (
+        f"{number}\n{_clock(line[0].start)} --> {_clock(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
+        for number, line in enumerate(lines, start=1)
+    )
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float) -> str:
+    """`00:01:02,345`."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

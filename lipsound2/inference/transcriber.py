@@ -1,0 +1,211 @@
+"""Clips -> words with times, one after the other: what is loaded is loaded once, and a clip may be of any length."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lipsound2 import experiment, packs
+from lipsound2.audio.usable import check_sound, hearable
+from lipsound2.audio.writing import Spool
+from lipsound2.datasets.word_alignment import PICTURE_RATE
+from lipsound2.decoding.hypothesis import Hypothesis
+from lipsound2.decoding.pretrained_asr import RATE, Listener
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference.lip_to_speech import TrainedVoice
+from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
+from lipsound2.inference.recognizers import OwnListener, listener
+from lipsound2.inference.speaker import BUDGET, Choose, Detect, Speaker
+from lipsound2.metrics.speech import to_rate
+from lipsound2.video.align import REGIONS
+from lipsound2.video.cropper import Cropper
+from lipsound2.video.scenes import differences, find_scenes, thumbnail
+
+log = logging.getLogger(__name__)
+
+
+class Transcriber:
+    """Writes down what is said: loaded once, called for each clip.
+
+    Args:
+        model: what speaks for lips, or reads them; empty: there are only sounds.
+        asr: what listens.
+        sounds: there are sounds to listen to, whatever reads lips.
+        grammar: only its sentences are heard.
+        detector: what finds faces.
+        choose: which face when there are several.
+        ngpu: GPUs to use: 0 or 1.
+
+    Raises:
+        LipsoundError: a model that is not there, or is not for this.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        asr: str,
+        *,
+        sounds: bool = True,
+        grammar: str = "",
+        detector: Detect = "mediapipe",
+        choose: Choose = "largest",
+        ngpu: int = 0,
+    ) -> None:
+        task = packs.task_of(model) if model else ""
+        self._reader: OwnListener | None = None
+        self._ears: Listener | None = None
+        self._speaker: Speaker | None = None
+        if task == "recognise":
+            self._reader = _reader(model, grammar, ngpu)
+            self._cropper = Cropper((self._reader.input,), detector=detector, choose=choose, budget=BUDGET)
+        if sounds or self._reader is None:
+            self._ears = listener(asr, grammar=grammar, ngpu=ngpu)
+            if isinstance(self._ears, OwnListener):
+                log.info("%s knows: %s", asr, self._ears.knows)
+        if model and self._reader is None:
+            loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
+            log.info("%s knows: %s", loaded.path.name, loaded.knows)
+            self._speaker = Speaker(TrainedVoice(loaded), detector=detector, choose=choose)
+
+    def sound(self, media: Path) -> Hypothesis:
+        """What is said in the sound of a file.
+
+        Raises:
+            ClipFailure: there is none, or nothing can be heard in it.
+        """
+        heard = hearable(media, RATE)
+        return self._hear(levels_of(heard.blocks(), RATE), RATE, lambda first, end: heard.read(first, end - first))
+
+    def lips(self, media: Path) -> Hypothesis:
+        """What the lips in a video say.
+
+        Raises:
+            ClipFailure: they cannot be read.
+        """
+        if self._reader is not None:
+            reader = self._reader
+            taken: list[_Reading] = []
+
+            def store(shape: tuple[int, int, int]) -> _Reading:
+                taken.append(_Reading(shape[0], lambda crops: reader.hear([crops])[0]))
+                return taken[0]
+
+            log.info("%s: %s", media, self._cropper(media, store=store).report)
+            return joined(taken[0].found)
+        assert self._speaker is not None
+        rate = self._speaker.voice.mel.sample_rate
+        with Spool(rate) as spool:
+            said = self._speaker(media, spool.add)
+            log.info("%s: %s", media, said.report)
+            scenes = [round(first / PICTURE_RATE * LEVELS) for first, _ in said.report.scenes[1:]]
+            levels = levels_of(spool.blocks(), rate)
+            return self._hear(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
+
+    def _hear(
+        self, levels: np.ndarray, rate: int, sound: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
+    ) -> Hypothesis:
+        """What is said, stretch by stretch.
+
+        Args:
+            levels: of the sound.
+            rate: of the sound.
+            sound: first sample, end -> samples.
+            scenes: levels at which another scene begins.
+        """
+        assert self._ears is not None
+        found: list[tuple[float, Hypothesis]] = []
+        cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._ears, OwnListener))
+        for number, (first, end) in enumerate(cuts):
+            begin = first * rate // LEVELS
+            # What is left over behind the last whole level belongs to the last stretch.
+            stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
+            heard = np.asarray(to_rate(sound(begin, stop), rate, RATE), np.float32)
+            if len(cuts) == 1 or _anything(heard):
+                found.append((begin / rate, self._ears.hear([heard])[0]))
+        return joined(found)
+
+
+class _Reading:
+    """Takes the crops of one clip and has them read, stretch by stretch.
+
+    Args:
+        total: crops that will come.
+        read: crops (T, S, S) uint8 -> what they say.
+
+    Attributes:
+        found: seconds at which a stretch begins, and what was read in it.
+    """
+
+    def __init__(self, total: int, read: Callable[[np.ndarray], Hypothesis]) -> None:
+        self._read = read
+        self._sentences = total > FAMILIAR * PICTURE_RATE
+        self._crops: list[np.ndarray] = []
+        self._moves: list[float] = []  # of each crop to the next
+        self._begin = 0
+        self.found: list[tuple[float, Hypothesis]] = []
+
+    def add(self, picture: np.ndarray) -> None:
+        """The next crop."""
+        if len(self._crops) > int(LONGEST * PICTURE_RATE):
+            self._say(self._next_cut())
+        if self._crops:
+            self._moves += differences([thumbnail(self._crops[-1]), thumbnail(picture)]).tolist()
+        self._crops.append(picture)
+
+    def whole(self) -> np.ndarray:
+        """The end of the clip; nothing of the crops is kept."""
+        while cut := self._next_cut():
+            self._say(cut)
+        self._say(len(self._crops))
+        return np.empty(0, np.uint8)
+
+    def _next_cut(self) -> int:
+        """Where the first stretch of the crops that wait ends; 0: they are one."""
+        if not self._moves:
+            return 0
+        moves = np.array([*self._moves, self._moves[-1]])
+        scenes = [first for first, _ in find_scenes(np.array(self._moves))[1:]]
+        return first_cut(np.log(moves + 0.1), PICTURE_RATE, scenes, sentences=self._sentences)
+
+    def _say(self, end: int) -> None:
+        self.found.append((self._begin / PICTURE_RATE, self._read(np.stack(self._crops[:end]))))
+        self._crops, self._moves, self._begin = self._crops[end:], self._moves[end:], self._begin + end
+
+
+def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
+    """What was said in stretches, as one; times count from the beginning of the first one's clip.
+
+    Args:
+        found: seconds at which a stretch begins, and what was said in it.
+    """
+    found = list(found)
+    words = [
+        replace(word, start=word.start + begin, end=word.end + begin) for begin, what in found for word in what.words
+    ]
+    text = " ".join(what.text for _, what in found if what.text)
+    return Hypothesis(text, words, sum((what.score for _, what in found), 0.0))
+
+
+def _anything(sound: np.ndarray) -> bool:
+    """Whether there is something to hear in a stretch."""
+    try:
+        check_sound(sound, RATE)
+    except ClipFailure:
+        return False
+    return True
+
+
+def _reader(model: str, grammar: str, ngpu: int) -> OwnListener:
+    who = listener(model, grammar=grammar, ngpu=ngpu, lips=True)
+    assert isinstance(who, OwnListener)
+    log.info("%s knows: %s", model, who.knows)
+    if who.input not in REGIONS:
+        raise LipsoundError(
+            f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recogniser of sound is given as "
+            "--asr, what reads the states of another network's trunk is asked by lipsound2 decode"
+        )
+    return who

@@ -1,0 +1,113 @@
+"""Vocoders by name: what turns a log-mel-spectrogram of any length into sound."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lipsound2 import experiment, packs
+from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim_numpy import rounds_of
+from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
+from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
+from lipsound2.models.vocoders.hifigan import fold_norms
+from lipsound2.speaking.vocoder_names import folder_of
+
+Vocoder = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FoundVocoder:
+    """A vocoder that was found by its name. Called with a mel (S, bands), or (B, S, bands), natural logarithm, it gives
+    the sound (S * hop,), or (B, S * hop), all at once.
+
+    Attributes:
+        config: the mel it speaks.
+        speak: mels that can be spoken -> sound.
+        pieces: the same vocoder for one clip of any length, whose mel comes bit by bit.
+    """
+
+    config: MelConfig
+    speak: Vocoder
+    pieces: PieceSpeaker
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Sound of a mel.
+
+        Raises:
+            LipsoundError: it has no frames, another number of bands, or values that are no numbers.
+        """
+        check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), self.config)
+        return self.speak(mel)
+
+
+def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> FoundVocoder:
+    """Find a vocoder.
+
+    Args:
+        name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
+            the name of one that ships with the toolkit.
+        config: the mel it is to speak.
+        device: where networks run.
+
+    Raises:
+        LipsoundError: there is no such vocoder, or it speaks another mel.
+    """
+    rounds = rounds_of(name)
+    if rounds is not None:
+        speak = functools.partial(mel_to_sound, config=config, iterations=rounds)
+
+        def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+            sound: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
+            return sound
+
+        return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
+    folder = folder_of(name)
+    assert folder is not None
+    loaded = experiment.load(folder, device, "vocode")
+    same_mel(loaded.task.mel, config, f"the vocoder {name}")
+    fold_norms(loaded.model)
+    model = loaded.model
+
+    @torch.inference_mode()
+    def stretch(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+        sound: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
+        return sound
+
+    reach = int(model.reach)  # type: ignore[arg-type]
+    return FoundVocoder(config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, reach))
+
+
+def inputs(name: str) -> list[Path]:
+    """The files a vocoder is made of, for stamps; none for Griffin-Lim."""
+    folder = folder_of(name)
+    return [folder / packs.WEIGHTS, folder / packs.CONFIG] if folder else []
+
+
+@torch.inference_mode()
+def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
+    """Sound of mels by a network, piece by piece: each piece sees all that its own samples depend on.
+
+    Args:
+        model: HiFi-GAN or WaveGlow, in evaluation mode.
+        config: the mel it speaks.
+        mel: (S, bands) or (B, S, bands), natural logarithm.
+        chunk: frames of a piece; 0: `windows.CHUNK`.
+
+    Returns:
+        (S * hop,) or (B, S * hop) float32, on the CPU.
+    """
+    device, hop, frames = next(model.parameters()).device, config.hop, mel.shape[-2]
+    flat = mel.reshape(-1, frames, mel.shape[-1]).float()
+    sound = torch.empty(len(flat), frames * hop)
+    reach = int(model.reach)  # type: ignore[arg-type]
+    for spoken, seen, own in chunks(frames, reach, chunk):
+        piece = model(flat[:, seen].to(device), seen.start)
+        sound[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
+    return sound.reshape(*mel.shape[:-2], frames * hop)

@@ -1,0 +1,212 @@
+"""Work spread over the jobs of an array: shards of archives, or batches of clips whose results come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tqdm import tqdm
+
+from lipsound2.errors import LipsoundError
+from lipsound2.files import look_again
+from lipsound2.jobs.shards import KILLED, Failure, Shard, Worker, hash_of
+from lipsound2.jobs.slurm import ipc
+from lipsound2.jobs.slurm.array import Array, clear, remove
+from lipsound2.jobs.slurm.array_task import Report
+from lipsound2.jobs.slurm.ipc import FOLDER
+from lipsound2.jobs.workers import Workers
+
+LAUNCHERS = ("local", "slurm")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ShardPart:
+    """Shards for one job, which works as the local launcher does.
+
+    Attributes:
+        make_worker: see `jobs.dump_clips`.
+        shards: what to compute.
+        timeout: seconds one clip may take; None for any.
+    """
+
+    make_worker: Callable[[], Worker]
+    shards: tuple[Shard, ...]
+    timeout: float | None
+
+    @property
+    def clips(self) -> int:
+        """How many clips the shards have."""
+        return sum(len(shard.ids) for shard in self.shards)
+
+    def missing(self) -> int:
+        """How many shards are not whole."""
+        for kind in self.shards[0].kinds:
+            look_again(self.shards[0].path(kind, "").parent)
+        return sum(shard.failures() is None for shard in self.shards)
+
+    def run(self, lost: Mapping[str, str], processes: int, report: Report) -> None:
+        """Compute the shards that are not whole."""
+        done = {shard.number: shard.failures() for shard in self.shards}
+        finished = sum(len(shard.ids) for shard in self.shards if done[shard.number] is not None)
+        failed = sum(len(failures) for failures in done.values() if failures is not None)
+
+        def progress(more: int, failures: int) -> None:
+            nonlocal finished
+            finished += more
+            report(finished, failed + failures, workers.busy)
+
+        verdicts = {name: Failure(name, KILLED, detail) for name, detail in lost.items()}
+        workers = Workers(self.make_worker, processes, self.timeout, progress, verdicts)
+        workers.run([shard for shard in self.shards if done[shard.number] is None])
+
+
+def batches(items: Sequence[Item], size: int = 16) -> list[Sequence[Item]]:
+    """Items in runs of `size`, the last one shorter."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def settle(launcher: str, where: Path, step: str, plan: str, **kind: Any) -> Array | None:
+    """Wait for, or cancel, what the jobs of an earlier run still do to a step; its lock must be held.
+
+    Args:
+        launcher: `local` or `slurm`.
+        where: folder of the output.
+        step: name of the step.
+        plan: digest of what is to be made.
+        kind: of jobs, see `Array`.
+
+    Returns:
+        The array that is to do the rest, with `slurm`.
+
+    Raises:
+        LipsoundError: there is no such launcher, or Slurm cannot be asked.
+    """
+    if launcher not in LAUNCHERS:
+        raise LipsoundError(f"{step}: unknown launcher '{launcher}'; known: {', '.join(LAUNCHERS)}")
+    if launcher == "local":
+        clear(where, step)
+        return None
+    array = Array(where, step, plan, **kind)
+    array.finish_left()
+    return array
+
+
+def compute_shards(
+    array: Array, shards: Sequence[Shard], make_worker: Callable[[], Worker], nj: int, timeout: float | None
+) -> None:
+    """Compute shards as an array of `nj` jobs.
+
+    Args:
+        array: from `settle`.
+        shards: those that have to be computed.
+        make_worker: see `jobs.dump_clips`.
+        nj: jobs.
+        timeout: seconds one clip may take; None for any.
+
+    Raises:
+        LipsoundError: see `Array.run`.
+    """
+    for shard in shards:  # one that is whole and asked for again must not look done to its job
+        for kind in shard.kinds:
+            shard.path(kind, ".done").unlink(missing_ok=True)
+    # Dealt out one by one: neighbours in name are alike in length, and every job gets its share.
+    count = min(nj, len(shards))
+    if count:
+        array.run([ShardPart(make_worker, tuple(shards[number::count]), timeout) for number in range(count)])
+
+
+@dataclass(frozen=True)
+class BatchPart(Generic[Item, Result]):
+    """Batches for one job, whose results lie in files until they are collected.
+
+    Attributes:
+        make_worker: makes what turns a batch into its result.
+        batches: by number.
+        folder: of the results.
+    """
+
+    make_worker: Callable[[], Callable[[Sequence[Item]], Result]]
+    batches: Mapping[int, Sequence[Item]]
+    folder: Path
+
+    @property
+    def clips(self) -> int:
+        """How many items the batches have."""
+        return sum(map(len, self.batches.values()))
+
+    def missing(self) -> int:
+        """How many batches have no result."""
+        look_again(self.folder)
+        return sum(not self._path(number).exists() for number in self.batches)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / str(number)
+
+    def run(self, lost: Mapping[str, str], processes: int, report: Report) -> None:
+        """Work through the batches that have no result, in this process, on as many threads as it may use."""
+        worker = self.make_worker()
+        finished = 0
+        for number, batch in self.batches.items():
+            if not self._path(number).exists():
+                ipc.store(self._path(number), worker(batch))
+            finished += len(batch)
+            report(finished, 0, [])
+
+
+def each(
+    make_worker: Callable[[], Callable[[Sequence[Item]], Result]],
+    batches: Sequence[Sequence[Item]],
+    *,
+    where: Path,
+    step: str,
+    made_of: object,
+    nj: int,
+    launcher: str,
+    ngpu: int = 0,
+) -> Iterator[Result]:
+    """The result of every batch, in order; each is worked on as a whole, whoever does it.
+
+    Args:
+        make_worker: makes what turns a batch into its result; picklable, as its results are, with `slurm`.
+        batches: of clips.
+        where: folder of the output.
+        step: name of the step.
+        made_of: whatever the results depend on: those of a killed run are taken up when it is the same.
+        nj: jobs, with `slurm`.
+        launcher: `local`, in this process, or `slurm`.
+        ngpu: GPUs of a job.
+
+    Raises:
+        LipsoundError: from the worker, or see `Array.run`.
+    """
+    plan = hash_of(made_of, batches, nj)
+    array = settle(launcher, where, step, plan, threaded=True, ngpu=ngpu)
+    if array is None:
+        worker = make_worker()
+        return (worker(batch) for batch in _shown(batches, step))
+    results = where / FOLDER / f"{step}-results" / plan
+    ipc.make_private(results)
+    left = {number: batch for number, batch in enumerate(batches) if not (results / str(number)).exists()}
+    count = min(nj, len(left))
+    if count:
+        dealt = [list(left)[start::count] for start in range(count)]
+        array.run([BatchPart(make_worker, {number: left[number] for number in part}, results) for part in dealt])
+    return _collect(results, len(batches))
+
+
+def _collect(results: Path, count: int) -> Iterator[Result]:
+    for number in range(count):
+        # Written by jobs of this run, or of a killed one with the same plan.
+        yield ipc.load(results / str(number))
+    remove(results.parent)
+
+
+def _shown(batches: Sequence[Sequence[Item]], step: str) -> Iterator[Sequence[Item]]:
+    with tqdm(total=sum(map(len, batches)), desc=step, unit="clip") as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))

@@ -1,0 +1,78 @@
+"""DNSMOS: what listeners would say of speech, as Microsoft's networks predict it (Reddy et al., 2021 and 2022).
+
+The package speechmos (MIT) carries the networks. Its own code imports librosa, with it a compiler, for one
+spectrogram; that spectrogram is computed here instead, and everything else as there. The two agree to 1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipsound2.audio.mel_settings import slaney_filters
+from lipsound2.errors import require
+from lipsound2.metrics.registry import Asked, Ear
+from lipsound2.metrics.speech import RATE
+
+_WINDOW = int(9.01 * RATE)  # samples the networks hear at once
+_POINTS, _HOP, _BANDS = 321, 160, 120  # of the spectrogram
+_RANGE_DB = 80.0  # below its loudest point a spectrogram is flat
+# Rows: signal, background, overall. From what the network says to the scale of the listeners, by powers from 2 down.
+_SCALE = np.array(
+    [
+        [-0.08397278, 1.22083953, 0.0052439],
+        [-0.13166888, 1.60915514, -0.39604546],
+        [-0.06766283, 1.11546468, 0.04602535],
+    ]
+)
+
+
+def make(what: Asked) -> Ear:
+    """The ear; see `ears`."""
+    runtime = require("onnxruntime", "dnsmos")
+    folder = Path(str(require("speechmos", "dnsmos").__file__)).parent / "dnsmos_models"
+    quality, p808 = (session(runtime, folder / f"{name}.onnx") for name in ("sig_bak_ovr", "model_v8"))
+
+    def hear(name: str, speech: np.ndarray) -> dict[str, float]:
+        found = []
+        for window in windows(np.clip(speech, -1, 1)):
+            raw = quality.run(None, {"input_1": window[None].astype(np.float32)})[0][0].astype(np.float64)
+            seen = spectrogram(window[:-_HOP])[None].astype(np.float32)
+            overall = float(np.polyval(_SCALE[2], raw[2]))
+            found.append((overall, float(p808.run(None, {"input_1": seen})[0][0, 0])))
+        overall, by_p808 = np.mean(found, axis=0).tolist()
+        return {"dnsmos": overall, "dnsmos_p808": by_p808}
+
+    return hear
+
+
+def session(runtime: Any, path: Path) -> Any:
+    """A network in one thread: clips are spread over processes."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
+    """Windows (`_WINDOW`,) of speech (N,), N > 0, one a second; short speech is doubled until it is long enough."""
+    while len(speech) < _WINDOW:
+        speech = np.concatenate([speech, speech])
+    for second in range(int(len(speech) // RATE - _WINDOW / RATE) + 1):
+        window = speech[second * RATE : second * RATE + _WINDOW]
+        if len(window) == _WINDOW:
+            yield window
+
+
+def spectrogram(sound: np.ndarray) -> np.ndarray:
+    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of sound (N,); frames are centred."""
+    padded = np.pad(sound, _POINTS // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _POINTS)[::_HOP]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_POINTS) / _POINTS)
+    power = np.abs(np.fft.rfft(frames * hann)) ** 2
+    mel = power @ slaney_filters(np.fft.rfftfreq(_POINTS, 1 / RATE), _BANDS, 0, RATE / 2).T
+    level = 10 * np.log10(np.maximum(mel, 1e-10))
+    level -= 10 * np.log10(max(mel.max(), 1e-10))
+    return (np.maximum(level, level.max() - _RANGE_DB) + 40) / 40

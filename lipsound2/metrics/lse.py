@@ -1,0 +1,183 @@
+"""LSE-C and LSE-D: whether lips and speech belong together, as SyncNet finds (Prajwal et al., 2020, section 4.1).
+
+The published rule: windows of five pictures and of the sound beside them become vectors; their distances are averaged
+over the clip for shifts of -15 to 15 pictures. LSE-D is the smallest of these means, LSE-C how far it lies below their
+median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
+
+Of our own are the face boxes: they come from the landmarks in the dump, not from the S3FD detector. So values are to be
+compared within a table, with those of the true sound and of the mismatched control, and not with other people's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from scipy.fft import dct
+from scipy.ndimage import median_filter
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
+from lipsound2.metrics.registry import Asked, Ear
+from lipsound2.metrics.speech import PICTURE, RATE
+from lipsound2.metrics.syncnet import CEPSTRA, FRAMES, PICTURES, SIDE, SyncNet
+from lipsound2.video.decode import Source
+
+SHIFTS = 15  # pictures to either side
+_MARGIN = 0.4  # of the box, at its sides and below
+_SMOOTH = 13  # pictures of the median filter on the box
+_GREY = 110  # beyond the picture's edge
+_AT_ONCE = 25  # windows
+_FILTERS, _POINTS, _WINDOW, _STEP, _LIFTER = 26, 512, 400, 160, 22
+
+
+def make(what: Asked) -> Ear:
+    """The ear; see `ears`.
+
+    Raises:
+        LipsoundError: no weights, or no videos and landmarks to look at.
+    """
+    if what.data is None or what.landmarks is None or not (what.landmarks / INDEX).exists():
+        raise LipsoundError(
+            "--also lse: looks at the clips' videos; it wants their data dir (--ids, or noted by synthesis) and, as "
+            "REF, the sound kind of a dump that holds landmarks too (lipsound2 crop)"
+        )
+    network, videos, landmarks = load(Path(what.given)), DataDir(what.data).video, Archive(what.landmarks)
+    last: dict[str, Tensor] = {}  # all systems of a clip share its video
+
+    @torch.inference_mode()
+    def hear(name: str, speech: np.ndarray) -> dict[str, float]:
+        if name not in last:
+            if name not in videos or name not in landmarks:
+                raise ClipFailure("no-video", f"{name} has no video, or no landmarks")
+            last.clear()
+            last[name] = look(network, Path(videos[name]), np.asarray(landmarks[name]))
+        seen = last[name]
+        count = min(len(seen) - 1, len(speech) // PICTURE - PICTURES)  # the last window is not used, as published
+        if count < 1:
+            raise ClipFailure("too-short", f"less than {PICTURES + 1} pictures")
+        confidence, distance = lip_sync_error(seen[:count], listen(network, speech, count))
+        return {"lse_c": confidence, "lse_d": distance}
+
+    return hear
+
+
+def load(path: Path) -> SyncNet:
+    """SyncNet with the weights of a file.
+
+    Raises:
+        LipsoundError: there is none, it holds more than tensors, or they are another network's.
+    """
+    wanted = f"{path}: expected SyncNet's published weights (syncnet_v2.model)"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network = SyncNet()
+        # Old files do not count batches, which nothing here depends on.
+        counted = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
+        network.load_state_dict({**counted, **state})
+    except OSError as error:
+        raise LipsoundError(f"{wanted}; cannot be read: {error.strerror or error}") from error
+    except UNREADABLE as error:
+        if machine_trouble(error):
+            raise
+        told = " ".join(str(error).split())
+        raise LipsoundError(f"{wanted}; found something else ({told[:160]})") from error
+    return network.eval()
+
+
+def lip_sync_error(seen: Tensor, heard: Tensor) -> tuple[float, float]:
+    """LSE-C and LSE-D of windows' vectors (N, D), N > 0; beyond the ends speech counts as zero, as published."""
+    beyond = F.pad(heard, (0, 0, SHIFTS, SHIFTS))
+    means = torch.stack(
+        [F.pairwise_distance(seen, beyond[shift : shift + len(seen)]).mean() for shift in range(2 * SHIFTS + 1)]
+    )
+    return float(means.median() - means.min()), float(means.min())
+
+
+def look(network: SyncNet, video: Path, landmarks: np.ndarray) -> Tensor:
+    """Vectors (T - 4, 1024) of a clip's faces."""
+    faces = np.stack(list(cut_faces(video, landmarks)))
+    if len(faces) < PICTURES:
+        raise ClipFailure("too-short", f"{len(faces)} pictures")
+    pictures = torch.from_numpy(faces).permute(3, 0, 1, 2)
+    parts = [
+        network.see(pictures[:, first : first + _AT_ONCE + PICTURES - 1].float())
+        for first in range(0, len(faces) - PICTURES + 1, _AT_ONCE)
+    ]
+    return torch.cat(parts)
+
+
+def cut_faces(video: Path, landmarks: np.ndarray) -> Iterator[np.ndarray]:
+    """(224, 224, 3) uint8 BGR faces of a clip, cut as the published pipeline cuts them.
+
+    Args:
+        video: the file.
+        landmarks: (T, 137) of the dump.
+
+    Raises:
+        ClipFailure: the video cannot be read, or has another number of pictures.
+    """
+    points = landmarks[:, :136].reshape(-1, 68, 2)
+    low, high = points.min(1), points.max(1)
+    # From brows to chin are two thirds of a face, hair to brows the third one.
+    low[:, 1] -= (high[:, 1] - low[:, 1]) / 2
+    # Ends are continued: where the published filter puts zeros beyond them, the first and last boxes shrink.
+    half = median_filter((high - low).max(1) / 2, _SMOOTH, mode="nearest")
+    across, down = (median_filter((low[:, axis] + high[:, axis]) / 2, _SMOOTH, mode="nearest") for axis in (0, 1))
+    count = 0
+    for count, picture in enumerate(Source(video), start=1):
+        if count > len(points):
+            break
+        size, x, y = half[count - 1], across[count - 1], down[count - 1]
+        edge = int(size * (1 + 2 * _MARGIN)) + 1
+        x, y = x + edge, y + edge
+        padded = cv2.copyMakeBorder(
+            picture.rgb()[..., ::-1], edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(_GREY,) * 3
+        )
+        top, bottom = int(y - size), int(y + size * (1 + 2 * _MARGIN))
+        left, right = int(x - size * (1 + _MARGIN)), int(x + size * (1 + _MARGIN))
+        face = padded[max(top, 0) : bottom, max(left, 0) : right]
+        if not face.size:
+            raise ClipFailure("landmarks", f"{video}: picture {count} has its face outside of the picture")
+        yield cv2.resize(face, (SIDE, SIDE))
+    if count != len(points):
+        raise ClipFailure("landmarks", f"{video}: {len(points)} pictures have landmarks, found {count} or more")
+
+
+def listen(network: SyncNet, speech: np.ndarray, count: int) -> Tensor:
+    """Vectors (count, 1024) of the windows of speech (N,)."""
+    cepstra = torch.from_numpy(mfcc(speech).T.astype(np.float32))
+    windows = [cepstra[:, 4 * index : 4 * index + FRAMES] for index in range(count)]
+    return network.hear(torch.stack(windows)[:, None])
+
+
+def mfcc(speech: np.ndarray) -> np.ndarray:
+    """(frames, 13) of speech (N,) in [-1, 1], 16 kHz: python_speech_features' defaults on 16-bit samples."""
+    sound = np.clip(np.round(speech * 32768), -32768, 32767)
+    sound = np.append(sound[:1], sound[1:] - 0.97 * sound[:-1])
+    count = 1 + max(0, -(-(len(sound) - _WINDOW) // _STEP))
+    sound = np.pad(sound, (0, max(0, (count - 1) * _STEP + _WINDOW - len(sound))))
+    frames = np.lib.stride_tricks.sliding_window_view(sound, _WINDOW)[::_STEP][:count]
+    power = np.abs(np.fft.rfft(frames, _POINTS)) ** 2 / _POINTS
+    least = np.finfo(float).eps
+    energy, bands = power.sum(1), power @ _filters().T
+    found = dct(np.log(np.where(bands == 0, least, bands)), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
+    found *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / _LIFTER)
+    found[:, 0] = np.log(np.where(energy == 0, least, energy))
+    return found
+
+
+def _filters() -> np.ndarray:
+    """(26, 257) triangles between whole bins, which lie evenly on O'Shaughnessy's mel scale."""
+    mels = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), _FILTERS + 2)
+    edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / RATE)[:, None]
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = np.arange(_POINTS // 2 + 1)
+    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
+    return np.where((low <= bins) & (bins < centre), rising, np.where((centre <= bins) & (bins < high), falling, 0.0))

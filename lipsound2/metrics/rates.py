@@ -1,0 +1,133 @@
+"""Intervals of error rates that hold where errors are few, and that can speak of people who were not there.
+
+A bootstrap of clips without an error says [0, 0], which is no interval. Here a rate of errors to words is the sum of
+errors that come in bunches, a bunch a clip: as many as a Poisson variable of the same mean and spread tells (exact for
+single errors: Garwood, 1936; for bunches: Fay and Feuer, 1997). A share of clips is binomial (Clopper and Pearson).
+For unseen speakers the bunch is all that a speaker's clips hold, and Student's t stands for there being few of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from lipsound2.metrics.bootstrap import LEVEL, Interval
+
+_HIGH = (1 + LEVEL) / 2
+_LOW = 1 - _HIGH
+
+
+def rates(errors: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None = None) -> list[Interval]:
+    """Sums of errors divided by sums of units, each with its 95 % interval.
+
+    Args:
+        errors: (n, k) whole numbers, of n clips.
+        units: (n, k) positive, such as words.
+        speakers: of the clips, when the intervals are about speakers like these; None: about clips of these.
+
+    Raises:
+        ValueError: no clips, unequal shapes, or units that are not positive.
+    """
+    errors, units = _checked(errors, units)
+    found = []
+    for column in range(errors.shape[1]):
+        wrong, said = errors[:, column], units[:, column]
+        share = (said == 1).all() and np.isin(wrong, (0, 1)).all()
+        rate = wrong.sum() / said.sum()
+        # How single clips of a share vary is known, so nothing stands for what is not: the interval is exact.
+        variance = 0.0 if share and speakers is None else _variance(wrong, said, speakers)
+        low, high = _share(rate, variance, len(said)) if share else _count(rate, variance, said.sum())
+        found.append(Interval(float(rate), float(low), float(high)))
+    return found
+
+
+def differences(gains: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None = None) -> list[Interval]:
+    """Sums of paired differences of errors divided by sums of units; see `rates`.
+
+    Errors that only the first system makes and those that only the second makes are two rates; the interval of their
+    difference comes from theirs (Zou and Donner, 2008).
+
+    Args:
+        gains: (n, k) whole numbers, errors of one system less those of another on the same clip.
+        units: (n, k) positive.
+        speakers: see `rates`.
+    """
+    gains, units = _checked(gains, units)
+    found = []
+    for column in range(gains.shape[1]):
+        gain, said = gains[:, column], units[:, column]
+        more, less = np.maximum(gain, 0), np.maximum(-gain, 0)
+        total = said.sum()
+        sides = [(one.sum() / total, _variance(one, said, speakers)) for one in (more, less)]
+        (a, a_low, a_high), (b, b_low, b_high) = ((rate, *_count(rate, spread, total)) for rate, spread in sides)
+        # What clips decide for the one they take from the other: the two are not independent.
+        shared = (sides[0][1] + sides[1][1] - _variance(gain, said, speakers)) / 2
+        scale = np.sqrt(sides[0][1] * sides[1][1])
+        r = float(np.clip(shared / scale, -1, 1)) if scale > 0 else 0.0
+        low = _apart(a - a_low, b_high - b, r)
+        high = _apart(a_high - a, b - b_low, r)
+        found.append(Interval(float(a - b), float(a - b - low), float(a - b + high)))
+    return found
+
+
+def means(values: np.ndarray, speakers: Sequence[str]) -> list[Interval]:
+    """Means over clips and 95 % intervals about speakers like these: their sums vary, and Student's t tells how few.
+
+    Args:
+        values: (n, k) float.
+        speakers: of the clips, at least two.
+    """
+    values, ones = _checked(values, np.ones_like(values))
+    found = []
+    for column in range(values.shape[1]):
+        mean = values[:, column].mean()
+        reach = stats.norm.ppf(_HIGH) * np.sqrt(_variance(values[:, column], ones[:, column], speakers))
+        found.append(Interval(float(mean), float(mean - reach), float(mean + reach)))
+    return found
+
+
+def _checked(numbers: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    numbers, units = np.asarray(numbers, np.float64), np.asarray(units, np.float64)
+    if numbers.ndim != 2 or numbers.shape != units.shape or len(numbers) == 0 or not (units > 0).all():
+        raise ValueError(f"expected (clips, numbers) over positive ones, at least one clip; found {numbers.shape}")
+    return numbers, units
+
+
+def _variance(numbers: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None) -> float:
+    """Variance of a ratio of sums, widened as Student's t is beside the normal distribution; 0 for a single clip."""
+    apart = numbers - numbers.sum() / units.sum() * units
+    groups = [apart]
+    if speakers is not None:
+        numbered = np.unique(np.asarray(speakers), return_inverse=True)[1]
+        groups.append(np.bincount(numbered, apart))
+    found = [0.0]
+    for sums in groups:
+        if (n := len(sums)) > 1:
+            wider = stats.t.ppf(_HIGH, n - 1) / stats.norm.ppf(_HIGH)
+            found.append(float(n / (n - 1) * (sums**2).sum() / units.sum() ** 2 * wider**2))
+    return max(found)
+
+
+def _count(rate: float, variance: float, total: float) -> tuple[float, float]:
+    """Of errors in so many units: they may be more than these."""
+    # No less than single errors that know nothing of each other have.
+    variance = max(variance, max(rate * (1 - rate), 1 / total) / total)
+    bunch = variance / rate if rate > 0 else 1 / total
+    count = rate / bunch
+    low = bunch * stats.gamma.ppf(_LOW, count) if rate > 0 else 0.0
+    return low, bunch * stats.gamma.ppf(_HIGH, count + 1)
+
+
+def _share(rate: float, variance: float, clips: int) -> tuple[float, float]:
+    """Of clips: as many as would vary alike if they knew nothing of each other (Korn and Graubard, 1998)."""
+    spread = rate * (1 - rate)
+    counted = min(spread / variance, clips) if variance > 0 else clips
+    wrong = rate * counted
+    low = stats.beta.ppf(_LOW, wrong, counted - wrong + 1) if rate > 0 else 0.0
+    return low, stats.beta.ppf(_HIGH, wrong + 1, counted - wrong) if rate < 1 else 1.0
+
+
+def _apart(one: float, other: float, r: float) -> float:
+    return float(np.sqrt(max(one**2 + other**2 - 2 * r * one * other, 0.0)))

@@ -1,0 +1,203 @@
+"""The verb `score`: every clip of every system against its true sound, with intervals, controls and verdict."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.files import folder_lock, write_text
+from lipsound2.fingerprint import Stamp
+from lipsound2.jobs.batch_map import batches, each
+from lipsound2.jobs.pool import unordered
+from lipsound2.metrics import bootstrap
+from lipsound2.metrics.audio_sources import (
+    REAL,
+    Sounds,
+    choose_ids,
+    find_systems,
+    locate,
+    read_origin,
+    read_wav,
+    tell_one_sided,
+    wav_of,
+)
+from lipsound2.metrics.registry import Asked, asked, further, listen, rule, versions
+from lipsound2.metrics.speech import METRICS, ClipScores, measure
+from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
+from lipsound2.metrics.unseen import Speakers, about
+
+CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
+
+
+def score(
+    ref: Path,
+    hyp: Path,
+    *,
+    out: Path | None = None,
+    ids: Path | None = None,
+    also: tuple[str, ...] = (),
+    nj: int = 2,
+    launcher: str = "local",
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+    speakers: Speakers = "auto",
+) -> None:
+    """Score speech against the true sound: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
+
+    Means carry 95 % intervals. A clip that cannot be scored gets the floor of the metric and is counted,
+    never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
+
+    Args:
+        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
+        hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
+            mean_mel).
+        out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
+        ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        also: further scores, of speech without a reference, see `ears.KINDS`.
+        nj: worker processes, or jobs with slurm.
+        launcher: local or slurm.
+        resamples: draws of the bootstrap.
+        seed: of the bootstrap.
+        speakers: whom the intervals are about; see `metrics.unseen`.
+
+    Raises:
+        LipsoundError: no speech, no true sounds, none of the clips spoken, or a further score cannot be had.
+    """
+    for package in ("pystoi", "pesq"):
+        require(package, "metrics")
+    for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
+        if found < least:
+            raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
+    out = out or hyp / "scores"
+    reference, systems = Sounds(ref), find_systems(hyp)
+    names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    tell_one_sided(reference, systems, names)
+    data = ids or locate(read_origin(hyp).get("data"), hyp)
+    unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
+    wanted = asked(also, data, ref.parent / "landmarks" if reference.is_archive else None)
+    rules, measured_with = rule(further(wanted)), {**_versions(), **versions(wanted)}
+    stamp = Stamp(
+        out,
+        "score",
+        {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
+        [
+            *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
+            *(path for what in wanted for path in what.inputs),
+        ],
+        [CLIPS, SUMMARY, TABLE],
+    )
+    if stamp.fresh():
+        print((out / TABLE).read_text(encoding="utf-8"))
+        print(f"{out}: done already with these inputs and options; skipped")
+        return
+    with folder_lock(out, "score"):
+        if launcher == "local":
+            scores = _scores(reference, systems, wanted, names, nj)
+        else:
+            parts = batches(names)
+            spread = each(
+                MakeScorer(reference, systems, wanted),
+                parts,
+                where=out,
+                step="score",
+                made_of=stamp.text,
+                nj=nj,
+                launcher=launcher,
+            )
+            scores = {name: row for part in spread for name, row in part}
+        stamp.clear()
+        judged = [*systems, *([REAL] if wanted and REAL not in systems else [])]
+        rows = [Row(name, system, scores[name][system]) for system in judged for name in names]
+        spoken = [row for row in rows if row.system in systems]
+        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
+            raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
+        summary = summarise(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
+        write_clips(out / CLIPS, rows)
+        content = {
+            **to_json(summary),
+            "clips": which,
+            "rule": rules.splitlines(),
+            "verdict_rule": VERDICT_RULE,
+            "bootstrap": {"resamples": resamples, "seed": seed, "level": bootstrap.LEVEL},
+            "measured_with": measured_with,
+            "speech": {key: read_origin(hyp)[key] for key in ("vocoder", "target") if key in read_origin(hyp)},
+        }
+        write_text(out / SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / TABLE, page(summary, which))
+        stamp.write()
+    print(page(summary, which))
+    print(f"{out}: {CLIPS}, {SUMMARY}, {TABLE}")
+
+
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in ("pystoi", "pesq")}
+
+
+def _scores(
+    reference: Sounds, systems: Mapping[str, Path], wanted: tuple[Asked, ...], names: Sequence[str], nj: int
+) -> dict[str, dict[str, ClipScores]]:
+    """Scores by clip and system."""
+    clip = functools.partial(score_clip, reference, dict(systems), wanted)
+    bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
+    return dict(bar)
+
+
+@dataclass(frozen=True)
+class MakeScorer:
+    """Makes what scores batches of clips; picklable.
+
+    Attributes:
+        reference: the true sounds.
+        systems: system -> folder of its speech.
+        wanted: further scores.
+    """
+
+    reference: Sounds
+    systems: Mapping[str, Path]
+    wanted: tuple[Asked, ...] = ()
+
+    def __call__(self) -> Callable[[Sequence[str]], list[tuple[str, dict[str, ClipScores]]]]:
+        """Clips -> the scores of each by system."""
+        return lambda names: [score_clip(self.reference, self.systems, self.wanted, name) for name in names]
+
+
+def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tuple[str, dict[str, ClipScores]]]:
+    """`clip` of every name, over `nj` processes, as they finish."""
+    if nj <= 1:
+        yield from map(clip, names)
+        return
+    yield from unordered(clip, names, nj)
+
+
+def score_clip(
+    reference: Sounds, systems: Mapping[str, Path], wanted: Sequence[Asked], name: str
+) -> tuple[str, dict[str, ClipScores]]:
+    """Scores of one clip by system; what cannot be read is at the floor, with the reason.
+
+    Where further scores are wanted, the true sound is judged by them too.
+    """
+    every = (*METRICS, *further(wanted))
+    real = {REAL: further(wanted)} if wanted and REAL not in systems else {}
+    try:
+        true = reference[name]
+    except ClipFailure as failure:
+        reason = failure.reason
+        floors = {system: ClipScores.floor(reason, every) for system in systems}
+        return name, floors | {system: ClipScores.floor(reason, scores) for system, scores in real.items()}
+    scores = {}
+    for system, folder in systems.items():
+        try:
+            speech = read_wav(wav_of(folder, name))
+        except ClipFailure as failure:
+            scores[system] = ClipScores.floor(failure.reason, every)
+            continue
+        scores[system] = measure(true, speech)
+        scores[system].add(listen(wanted, name, speech, len(true)))
+    return name, scores | {system: listen(wanted, name, true, len(true), "silent-reference") for system in real}

@@ -1,0 +1,235 @@
+"""STOI, ESTOI and PESQ of one clip, and the rule that makes them comparable.
+
+The rule (`RULE`, also in `docs/scores.md`) is what published numbers usually leave open: which rate, which band, what
+is done about length, and what becomes of a clip that cannot be scored. It is printed beside every table.
+
+STOI: Taal et al. 2011. ESTOI: Jensen and Taal 2016; both from `pystoi`. PESQ: ITU-T P.862 with the mappings P.862.1
+(narrow band) and P.862.2 (wide band), from `pesq`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from lipsound2.errors import ClipFailure, require
+
+RATE = 16_000
+NARROW_RATE = 8_000
+PICTURE = RATE // 25  # samples to one picture
+_STEP = 2.0**-15  # of 16-bit sound; what is nowhere louder is silence
+_PYSTOI_TOO_SHORT = 1e-5  # what pystoi returns, exactly, for less than 30 frames of speech
+
+RULE = """\
+Sound: 16 kHz, mono; a file with another rate is resampled (polyphase, Kaiser window), channels are averaged.
+Length: speech is cut, or filled up with zeros, to the length of its reference; no time shift is searched for. \
+A difference of more than one picture (640 samples) is counted.
+STOI and ESTOI: pystoi on the 16 kHz sound (which it resamples to 10 kHz itself).
+PESQ nb: both sounds resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. \
+PESQ wb: the 16 kHz sound, P.862.2.
+Failures: speech that is missing, unreadable or silent, and a clip a metric cannot be computed on, get the floor of \
+that metric (STOI 0, ESTOI 0, PESQ 1) and are counted; no clip is left out of a mean."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is called and shown.
+
+    Attributes:
+        title: its column.
+        floor: its value for a clip that cannot be scored, the worst of its scale; None where the scale has no end, and
+            such a clip is left out.
+        digits: decimals in tables.
+    """
+
+    title: str
+    floor: float | None
+    digits: int
+
+
+METRICS: Mapping[str, Metric] = {
+    "stoi": Metric("STOI", 0.0, 3),
+    "estoi": Metric("ESTOI", 0.0, 3),
+    "pesq_nb": Metric("PESQ nb", 1.0, 2),
+    "pesq_wb": Metric("PESQ wb", 1.0, 2),
+}
+# Of speech alone, or of speech and lips, without a reference; computed when asked for (`metrics.registry`).
+FURTHER: Mapping[str, Metric] = {
+    "dnsmos": Metric("DNSMOS", 1.0, 2),
+    "dnsmos_p808": Metric("DNSMOS P.808", 1.0, 2),
+    "utmos": Metric("UTMOS", 1.0, 2),
+    "lse_c": Metric("LSE-C", None, 2),
+    "lse_d": Metric("LSE-D", None, 2),
+}
+KNOWN: Mapping[str, Metric] = {**METRICS, **FURTHER}
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What one clip scored.
+
+    Attributes:
+        values: by metric; the floor where it failed, absent where it failed and has none.
+        failures: metric -> reason, for those that failed.
+        difference: samples the speech is longer (+) or shorter (-) than its reference.
+    """
+
+    values: dict[str, float]
+    failures: dict[str, str]
+    difference: int = 0
+
+    @staticmethod
+    def floor(reason: str, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
+        """The scores of a clip that none of `metrics` can be computed on."""
+        floors = {name: KNOWN[name].floor for name in metrics}
+        return ClipScores(
+            {name: floor for name, floor in floors.items() if floor is not None}, dict.fromkeys(metrics, reason)
+        )
+
+    def add(self, other: ClipScores) -> None:
+        """Take over another's values and failures."""
+        self.values.update(other.values)
+        self.failures.update(other.failures)
+
+    @property
+    def mismatched_length(self) -> bool:
+        """Whether the lengths differ by more than one picture."""
+        return abs(self.difference) > PICTURE
+
+
+def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
+    """Score one clip by the rule.
+
+    Args:
+        reference: (N,) float, the true sound, 16 kHz.
+        speech: (M,) float, what is scored, 16 kHz; cut or zero-padded to N.
+        metrics: names out of `METRICS`.
+
+    Returns:
+        One value a metric. Never raises for what the sounds hold: a metric that cannot be computed is at its floor,
+        with the reason (`silent-reference`, `silent`, `not-finite`, `too-short`, `no-utterance`).
+    """
+    difference = len(speech) - len(reference)
+    try:
+        pair = _Pair(usable(reference, "silent-reference"), fit(usable(speech, "silent"), len(reference)))
+    except ClipFailure as failure:
+        scores = ClipScores.floor(failure.reason, metrics)
+        return ClipScores(scores.values, scores.failures, difference)
+    found = ClipScores({}, {}, difference)
+    for name in metrics:
+        try:
+            found.values[name] = _COMPUTE[name](pair)
+        except ClipFailure as failure:
+            found.add(ClipScores.floor(failure.reason, (name,)))
+    return found
+
+
+def stoi(reference: np.ndarray, speech: np.ndarray) -> float:
+    """STOI in [-1, 1] of (M,) speech against its (N,) reference, both 16 kHz; 0 where it cannot be computed."""
+    return measure(reference, speech, ("stoi",)).values["stoi"]
+
+
+def estoi(reference: np.ndarray, speech: np.ndarray) -> float:
+    """ESTOI in [-1, 1] of (M,) speech against its (N,) reference, both 16 kHz; 0 where it cannot be computed."""
+    return measure(reference, speech, ("estoi",)).values["estoi"]
+
+
+def pesq(reference: np.ndarray, speech: np.ndarray, band: Literal["nb", "wb"] = "wb") -> float:
+    """PESQ (MOS-LQO, 1 to 4.6) of (M,) speech against its (N,) reference, both 16 kHz; 1 where it is undefined."""
+    name = f"pesq_{band}"
+    return measure(reference, speech, (name,)).values[name]
+
+
+def fit(sound: np.ndarray, samples: int) -> np.ndarray:
+    """`sound` (M,) cut or zero-padded to (samples,)."""
+    return np.pad(sound[:samples], (0, max(0, samples - len(sound))))
+
+
+def to_rate(sound: np.ndarray, rate: int, wanted: int = RATE) -> np.ndarray:
+    """`sound` (N,) resampled by a rational, zero-phase polyphase filter."""
+    if rate == wanted:
+        return sound
+    divisor = int(np.gcd(rate, wanted))
+    return resample_poly(sound, wanted // divisor, rate // divisor)
+
+
+class _Pair:
+    """Reference and speech of equal length, and their 8 kHz versions once they are asked for."""
+
+    def __init__(self, reference: np.ndarray, speech: np.ndarray) -> None:
+        self.wide = (reference, speech)
+
+    @property
+    def narrow(self) -> tuple[np.ndarray, np.ndarray]:
+        reference, speech = self.wide
+        return to_rate(reference, RATE, NARROW_RATE), to_rate(speech, RATE, NARROW_RATE)
+
+
+def usable(sound: np.ndarray, silent: str) -> np.ndarray:
+    """`sound` (N,) as float64; ClipFailure `not-finite`, or `silent` where there is nothing to hear."""
+    sound = np.asarray(sound, np.float64)
+    if not np.isfinite(sound).all():
+        raise ClipFailure("not-finite")
+    if sound.size == 0 or np.abs(sound).max() < _STEP:
+        raise ClipFailure(silent)
+    return sound
+
+
+def _stoi(pair: _Pair, extended: bool) -> float:
+    package = require("pystoi", "metrics")
+    import warnings
+
+    with _fixed_noise(), warnings.catch_warnings():
+        # pystoi warns and returns a mark; the mark becomes a counted failure below.
+        warnings.filterwarnings("ignore", message="Not enough STFT frames", category=RuntimeWarning)
+        try:
+            value = float(package.stoi(*pair.wide, RATE, extended=extended))
+        except (ValueError, IndexError) as error:  # less than one analysis frame
+            raise ClipFailure("too-short", str(error)) from error
+    if value == _PYSTOI_TOO_SHORT:
+        raise ClipFailure("too-short", "less than 0.4 s of speech in the reference")
+    if not np.isfinite(value):
+        raise ClipFailure("not-finite")
+    return value
+
+
+def _pesq(pair: _Pair, band: str) -> float:
+    package = require("pesq", "metrics")
+    rate, sounds = (NARROW_RATE, pair.narrow) if band == "nb" else (RATE, pair.wide)
+    try:
+        value = float(package.pesq(rate, *sounds, band))
+    except package.NoUtterancesError as error:
+        raise ClipFailure("no-utterance", str(error)) from error
+    except package.BufferTooShortError as error:
+        raise ClipFailure("too-short", str(error)) from error
+    if not np.isfinite(value):
+        raise ClipFailure("not-finite")
+    return value
+
+
+@contextlib.contextmanager
+def _fixed_noise() -> Iterator[None]:
+    """Make pystoi repeatable, and keep it from touching the caller's random numbers.
+
+    It adds noise of 1e-16 from numpy's global generator before it normalises; under exact zeros that noise is all
+    there is.
+    """
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+
+
+_COMPUTE: Mapping[str, Callable[[_Pair], float]] = {
+    "stoi": lambda pair: _stoi(pair, extended=False),
+    "estoi": lambda pair: _stoi(pair, extended=True),
+    "pesq_nb": lambda pair: _pesq(pair, "nb"),
+    "pesq_wb": lambda pair: _pesq(pair, "wb"),
+}

@@ -1,0 +1,1 @@
+"""Recognizers of speech and lips, language model, word classifier."""

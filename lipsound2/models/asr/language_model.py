@@ -1,0 +1,79 @@
+"""A causal Transformer over the tokens of texts (Vaswani et al., 2017; Irie et al., 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lipsound2.models.modules.transformer import Transformer, sinusoids
+
+
+@dataclass
+class LanguageModelConfig:
+    """Sizes of the language model.
+
+    Attributes:
+        width: channels; four times as many in the feed-forward parts.
+        layers: how many.
+        heads: attention heads.
+        dropout: everywhere.
+    """
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    dropout: float = 0.1
+
+
+class TransformerLM(nn.Module):
+    """What follows each beginning of a text.
+
+    Args:
+        config: sizes.
+        tokens: number of tokens; one more, the last, begins and ends a text.
+    """
+
+    def __init__(self, config: LanguageModelConfig, tokens: int) -> None:
+        super().__init__()
+        self.boundary = tokens
+        self.embedding = nn.Embedding(tokens + 1, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = Transformer(config.width, config.layers, config.heads, config.dropout, states=False)
+        self.leave = nn.Linear(config.width, tokens + 1)
+
+    def forward(self, prefixes: Tensor) -> Tensor:
+        """Whole texts.
+
+        Args:
+            prefixes: (B, L) int64 tokens, `boundary` first; what stands behind a text's end has no effect on it.
+
+        Returns:
+            (B, L, tokens + 1) scores before the softmax.
+        """
+        return self.leave(self.layers(self._enter(prefixes, torch.arange(prefixes.shape[1], device=prefixes.device))))
+
+    def step(self, tokens: Tensor, past: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """One token more for each of some texts, which may differ in length.
+
+        Args:
+            tokens: (B,) int64.
+            past: (B, layers, 2, heads, P, width / heads) keys and values of the tokens before, padded at the end;
+                `nothing` before the first.
+            lengths: (B,) int64 how many of the P places each text has.
+
+        Returns:
+            (B, tokens + 1) scores before the softmax, and the keys and values (B, layers, 2, heads, 1, width / heads)
+            of the tokens.
+        """
+        x, own = self.layers.step(self._enter(tokens, lengths), past, lengths)
+        return self.leave(x), own
+
+    def nothing(self) -> Tensor:
+        """The keys and values (1, layers, 2, heads, 0, width / heads) of an empty text."""
+        return self.layers.nothing()
+
+    def _enter(self, tokens: Tensor, places: Tensor) -> Tensor:
+        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
+        return self.dropout(x + sinusoids(places, x.shape[-1]).to(x.dtype))

@@ -1,0 +1,81 @@
+"""Mouths to states, one a picture: LiRA's conv3D + ResNet trunk, then a Conformer.
+
+What LiRA passes on is `trunk` alone (Ma et al., Interspeech 2021, the authors' figure); whatever is built on it keeps
+that name, so that weights find their place. Without pictures, from states of a frozen trunk that were dumped once, the
+rest is trained by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from lipsound2.models.modules.conformer import Conformer
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
+from lipsound2.models.modules.regressor import mask
+
+
+@dataclass
+class LipEncoderConfig(TrunkConfig):
+    """Sizes of the encoder. The defaults are the papers' trunk, and the Conformer of the same group's "End-to-end
+    audio-visual speech recognition with Conformers" (ICASSP 2021).
+
+    Attributes:
+        width: channels of the Conformer.
+        layers: Conformer blocks.
+        heads: attention heads.
+        expansion: of its feed-forward modules.
+        kernel: taps of its convolutions, in pictures.
+        reach: largest distance told apart by attention, in pictures.
+        dropout: everywhere behind the trunk.
+        drop_path: share of skipped branches in the last Conformer block.
+    """
+
+    width: int = 256
+    layers: int = 12
+    heads: int = 4
+    expansion: int = 8
+    kernel: int = 31
+    reach: int = 64
+    dropout: float = 0.1
+    drop_path: float = 0.0
+
+
+class LipEncoder(nn.Module):
+    """Pictures, or the states a trunk made of them, to states.
+
+    Args:
+        config: sizes.
+        inputs: width of the trunk's states that come instead of pictures; 0: pictures come, and there is a trunk.
+
+    Attributes:
+        width: of the states.
+        stride: pictures a state.
+    """
+
+    stride = 1
+
+    def __init__(self, config: LipEncoderConfig, inputs: int = 0) -> None:
+        super().__init__()
+        self.width = config.width
+        self.trunk = None if inputs else LipTrunk(config)
+        entering = inputs if self.trunk is None else self.trunk.outputs
+        self.enter = nn.Sequential(
+            nn.Linear(entering, config.width), nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        )
+        self.conformer = Conformer(
+            config.width,
+            config.layers,
+            config.heads,
+            config.expansion,
+            config.kernel,
+            config.reach,
+            config.dropout,
+            config.drop_path,
+        )
+
+    def forward(self, video: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Uint8 (B, T, H, W), or (B, T, inputs), and (B,) int64 pictures to states (B, T, width) and their numbers."""
+        seen = video if self.trunk is None else self.trunk(video, frames)
+        return self.conformer(self.enter(seen), mask(frames, video.shape[1])), frames

@@ -1,0 +1,1 @@
+"""Vocoders (HiFi-GAN, Vocos, WaveGlow) and their discriminators."""

@@ -1,1 +1,0 @@
-"""From what a recogniser believes to text: tokens and language model."""

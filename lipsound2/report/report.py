@@ -1,0 +1,302 @@
+"""The verb `report`: all an experiment has to show, collected from its folder into one page that needs nothing else."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from tqdm import tqdm
+
+from lipsound2.arguments import AtLeast0
+from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.numerals import real
+from lipsound2.data.texts import read_text
+from lipsound2.data.yaml_files import read_yaml
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.files import sweep, write_text
+from lipsound2.metrics.audio_sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
+from lipsound2.metrics.score import CLIPS, SUMMARY
+from lipsound2.metrics.summary import Row, read_clips, read_scores
+from lipsound2.outputs import Output, OutputFolder
+from lipsound2.report import images
+from lipsound2.report.images import Sheet
+from lipsound2.report.page import render
+from lipsound2.report.results import provenance, result
+from lipsound2.report.results import publish as publish_rows
+from lipsound2.report.text_folders import FOLDER, read_texts
+from lipsound2.report.view import ClipView, Report, SetView
+from lipsound2.report.word_results import publish_words, word_rows
+from lipsound2.versions import read_runs
+
+log = logging.getLogger(__name__)
+
+SOUNDS = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the true sound
+_LARGEST = 1e30  # of a number that is drawn
+BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
+
+
+def report(
+    exp: OutputFolder,
+    *,
+    out: Annotated[Path, Output((".html", ".htm"))] | None = None,
+    clips: AtLeast0 = 8,
+    publish: Annotated[Path, Output((".md",))] | None = None,
+    dump: Path | None = None,
+    data: Path | None = None,
+) -> None:
+    """Write report.html of an experiment: one offline file with scores, words, curves, and clips to hear and see.
+
+    What is missing in the experiment is left out, and the page says so.
+
+    Args:
+        exp: experiment folder.
+        out: the page; without it, EXP/report.html.
+        clips: clips of each set to show, from the best to the worst.
+        publish: Markdown file, such as exp/RESULTS.md: its table of results gets a row a set, its table of
+            word errors a row a set, recogniser and system.
+        dump: folder of the archives; without it the one that synthesis or decoding noted.
+        data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
+
+    Raises:
+        LipsoundError: no experiment there.
+    """
+    if not (exp / "config.yaml").exists():
+        raise LipsoundError(f"{exp}: no experiment there (no config.yaml); give the folder that training wrote")
+    out = out or exp / "report.html"
+    sweep(exp)
+    sweep(out.parent)
+    content = collect(exp, clips=clips, dump=dump, data=data)
+    page = render(content, BUDGET)
+    write_text(out, page)
+    print(f"{out}: {len(page) / 2**20:.1f} MB")
+    rows = [
+        result(content.experiment, part.name, part.summary, content.origin) for part in content.sets if part.summary
+    ]
+    words = [
+        row for part in content.sets for row in word_rows(content.experiment, part.name, part.texts, content.origin)
+    ]
+    targets = {exp / "RESULTS.md": f"Results of {content.experiment}", **({publish: "Results"} if publish else {})}
+    for path, title in targets.items():
+        if rows:
+            publish_rows(path, rows, title)
+        if words:
+            publish_words(path, words, title)
+    if publish is not None and (rows or words):
+        told = {"row": len(rows), "row of word errors": len(words)}
+        counts = [
+            f"{count} {what.replace('row', 'rows') if count > 1 else what}" for what, count in told.items() if count
+        ]
+        print(f"{publish}: {' and '.join(counts)} of {content.experiment}")
+    elif publish is not None:
+        log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
+
+
+def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | None = None) -> Report:
+    """Read everything the page shows out of an experiment's folder."""
+    names = sorted(
+        {path.name for part in ("wav", "text", "scores") for path in (exp / part).glob("*") if path.is_dir()}
+    )
+    return Report(
+        experiment=exp.resolve().name,
+        origin=provenance(exp),
+        config=read_yaml(exp / "config.yaml"),
+        runs=read_runs(exp / "versions.yaml"),
+        curves=read_curves(exp / "curves.tsv"),
+        weights=count_weights(exp / "model.safetensors"),
+        sets=[_set(exp, name, clips, dump, data) for name in names],
+    )
+
+
+def read_curves(path: Path) -> dict[str, list[float | None]]:
+    """`curves.tsv` by column, whatever its columns are; cells that are no finite number are None."""
+    if not path.exists():
+        return {}
+    lines = read_text(path).split("\n")
+    header, *rows = [line.split("\t") for line in lines if line] or [[]]
+    # A run that was killed on a full disk may have left half a row.
+    whole_rows = [row for row in rows if len(row) == len(header)]
+    return {name: [_number(row[index]) for row in whole_rows] for index, name in enumerate(header)}
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return real(cell, -_LARGEST, _LARGEST)
+    except ValueError:
+        return None
+
+
+def count_weights(path: Path) -> int | None:
+    """Numbers in a safetensors file; None without it."""
+    if not path.exists():
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise LipsoundError(f"{path}: cannot be read ({error}); copy it again or train again") from error
+
+
+def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None) -> SetView:
+    """One set: its scores, and the chosen clips with all that can be found of them.
+
+    Args:
+        exp: experiment.
+        name: of the set.
+        clips: how many.
+        dump: where the user says that archives lie.
+        data: likewise, the data dir.
+    """
+    wav, scores, notes = exp / "wav" / name, exp / "scores" / name, []
+    summary, facts, rows = None, None, []
+    texts, incomplete = read_texts(scores / FOLDER)
+    spoken = wav.is_dir() or (scores / SUMMARY).exists() or not texts
+    if (scores / SUMMARY).exists():
+        summary, facts = read_scores(scores / SUMMARY)
+        rows = read_clips(scores / CLIPS)
+    elif spoken:
+        notes.append(f"There are no scores of {name} yet: run lipsound2 score.")
+    notes += incomplete
+    if spoken:
+        material = _Material(wav, dump, data)
+        chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
+        notes += material.notes() if wav.is_dir() or rows else []
+    else:
+        material = _Material(exp / "text" / name / texts[0].recogniser, dump, data)  # as `decode` was called
+        chosen = spread([line.id for line in texts[0].ranked()], clips)
+        if not material.has_sounds:
+            notes.append("The sounds that were heard were not found: give their dump with --dump.")
+    views = [
+        material.view(clip, place, {row.system: row.scores.values for row in rows if row.id == clip})
+        for clip, place in tqdm(chosen, desc=f"drawing {name}", unit="clip")
+    ]
+    return SetView(name, summary, facts, rows, views, notes, texts, spoken)
+
+
+def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
+    """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
+    judged = [row for row in rows if "estoi" in row.scores.values]
+    own = [row for row in judged if row.system == "generated"] or judged
+    ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
+    return spread([row.id for row in ranked], clips)
+
+
+def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
+    """Some of the clips, which are given from best to worst, evenly, each with its place in words."""
+    if not ranked or clips < 1:
+        return []
+    last = len(ranked) - 1
+    places = sorted({round(place) for place in np.linspace(0, last, min(clips, len(ranked)))} | {last // 2})
+    while len(places) > clips and len(places) > 3:
+        # The median was added: of its neighbours the nearer one goes.
+        places.remove(min((place for place in places[1:-1] if place != last // 2), key=lambda p: abs(p - last // 2)))
+    words = {0: "best", last // 2: "median", last: "worst"}
+    return [(ranked[place], f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
+
+
+class _Material:
+    """Finds sounds, mels, attention, crops and words of the clips of one set."""
+
+    def __init__(self, wav: Path, dump: Path | None, data: Path | None) -> None:
+        origin = read_origin(wav)
+        self._wav = wav
+        self._dump = dump or locate(origin.get("dump"), wav / "origin.yaml")
+        data = data or locate(origin.get("data"), wav / "origin.yaml")
+        self._data = DataDir(data) if data is not None else None
+        self._true = self._sounds()
+        self._crops = self._archive(self._dump, origin.get("input"))
+        self._target = self._archive(self._dump, origin.get("target"))
+        self._mels = {system: self._archive(wav / "mels", system) for system in SYSTEMS}
+        self._attention = self._archive(wav, "alignments")
+
+    def _sounds(self) -> Sounds | None:
+        folder = None if self._dump is None else self._dump / "sound"
+        return Sounds(folder) if folder is not None and (folder / INDEX).exists() else None
+
+    @staticmethod
+    def _archive(folder: Path | None, kind: str | None) -> Archive | None:
+        if folder is None or kind is None or not (folder / kind / INDEX).exists():
+            return None
+        return Archive(folder / kind)
+
+    @property
+    def has_sounds(self) -> bool:
+        """Whether true sounds were found."""
+        return self._true is not None
+
+    def notes(self) -> list[str]:
+        """What was not found, in sentences."""
+        if self._dump is None:
+            return ["The dump was not found, so true sounds, true mels and crops are left out: give it with --dump."]
+        absent = {
+            "true sounds": self._true,
+            "crops": self._crops,
+            "true mels": self._target,
+            "mels of the model": self._mels["generated"],
+        }
+        names = [name for name, found in absent.items() if found is None]
+        return [f"Not found, and so left out: {', '.join(names)}."] if names else []
+
+    def view(self, clip: str, place: str, scores: dict[str, dict[str, float]]) -> ClipView:
+        """Everything there is of one clip."""
+        utt2spk, text = (self._data.utt2spk, self._data.text) if self._data is not None else ({}, {})
+        view = ClipView(clip, utt2spk.get(clip, clip.partition("-")[0]), text.get(clip, ""), place, scores)
+        sounds: dict[str, np.ndarray] = {}
+        for name in ("true", *SOUNDS):
+            try:
+                sound = self._sound(name, clip)
+            except ClipFailure as failure:
+                if failure.reason != "missing":
+                    log.warning("%s of %s is left out: %s", name, clip, failure)
+            else:
+                sounds[name] = sound
+        view.seconds = max((len(sound) for sound in sounds.values()), default=0) / 16000
+        view.sounds = {name: _flac(sound) for name, sound in sounds.items()}
+        view.mels = self._mel_pictures(clip)
+        view.crops = self._sheet(clip)
+        if self._attention is not None and clip in self._attention:
+            weights = np.asarray(self._attention[clip])
+            # Clips were spoken in batches: steps and pictures beyond this clip's own are its batch mates'.
+            own = min(view.crops.count, weights.shape[1]) if view.crops is not None else weights.shape[1]
+            steps = round(len(weights) * own / weights.shape[1])
+            view.attention = images.attention_picture(weights[:steps, :own])
+        return view
+
+    def _sound(self, name: str, clip: str) -> np.ndarray:
+        if name != "true":
+            return read_wav(wav_of(self._wav / name, clip))
+        if self._true is None or clip not in self._true:
+            raise ClipFailure("missing", f"{clip} has no true sound")
+        return self._true[clip]
+
+    def _sheet(self, clip: str) -> Sheet | None:
+        if self._crops is None or clip not in self._crops:
+            return None
+        from lipsound2.video.encode import decode
+
+        try:
+            return images.sheet(decode(np.asarray(self._crops[clip])))
+        except ClipFailure as failure:
+            log.warning("crops of %s are left out: %s", clip, failure)
+            return None
+
+    def _mel_pictures(self, clip: str) -> dict[str, bytes]:
+        archives = {"true": self._target, **{system: self._mels[system] for system in SOUNDS}}
+        mels = {name: np.asarray(a[clip]) for name, a in archives.items() if a is not None and clip in a}
+        if not mels:
+            return {}
+        scale = images.mel_range(mels.get("true", next(iter(mels.values()))))
+        frames = len(mels.get("true", next(iter(mels.values()))))
+        return {name: images.mel_picture(mel, *scale, frames) for name, mel in mels.items()}
+
+
+def _flac(sound: np.ndarray) -> bytes:
+    from lipsound2.audio.io import encode_flac
+
+    return encode_flac(sound).tobytes()

@@ -1,0 +1,127 @@
+"""What a report shows, as data: `report` collects it, `page` draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lipsound2.metrics.audio_sources import REAL
+from lipsound2.metrics.summary import Facts, Row, Summary
+from lipsound2.metrics.wer import TextSummary
+from lipsound2.metrics.wer_summary import TextLine
+from lipsound2.report.images import Sheet
+from lipsound2.report.results import CONTROLS, Provenance
+
+# What a system is called on the page, and what a reader is told about it.
+SHORT = {
+    "generated": "Model",
+    "heard": "Model",
+    REAL: "True sound",
+    "real_mel": "Ceiling",
+    "mismatched": "Another sentence",
+    "mean_mel": "Mean mel",
+}
+EXPLAINED = {
+    "generated": "the model, shown the clip",
+    "heard": "what the model itself recognised",
+    REAL: "the truth, judged alike",
+    "real_mel": "the real mel through the same vocoder",
+    "mismatched": "the model, shown another sentence",
+    "mean_mel": "the training set's mean, nothing seen",
+}
+
+
+@dataclass
+class ClipView:
+    """What the page shows of one clip; what is absent is empty.
+
+    Attributes:
+        id: clip id.
+        speaker: who speaks.
+        text: transcript.
+        place: why it was chosen, such as `best of 50`.
+        scores: system -> metric -> value.
+        sounds: `true` or system -> FLAC file.
+        mels: `true` or system -> PNG, all on one scale of colour and of time.
+        attention: PNG.
+        crops: all its crops.
+        seconds: length.
+    """
+
+    id: str
+    speaker: str
+    text: str
+    place: str
+    scores: dict[str, dict[str, float]]
+    sounds: dict[str, bytes] = field(default_factory=dict)
+    mels: dict[str, bytes] = field(default_factory=dict)
+    attention: bytes | None = None
+    crops: Sheet | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class TextView:
+    """What one recogniser made of the clips of a set.
+
+    Attributes:
+        recogniser: what its folder is called.
+        systems: system -> error rates.
+        clips: system -> every clip, sorted by id; a system whose file is absent is left out.
+        rule: what the rates were measured by, in lines.
+    """
+
+    recogniser: str
+    systems: dict[str, TextSummary]
+    clips: dict[str, list[TextLine]]
+    rule: list[str]
+
+    @property
+    def compared(self) -> list[str]:
+        """The systems whose texts are worth reading: the model, others that are no controls, the true sound last."""
+        own = [name for name in self.systems if name not in (*CONTROLS, REAL)]
+        return [*own, *(name for name in self.systems if name == REAL)] or list(self.systems)
+
+    def ranked(self) -> list[TextLine]:
+        """The clips of the first of `compared` that has some, from the smallest share of errors to the largest."""
+        lines = next((self.clips[name] for name in self.compared if self.clips.get(name)), [])
+        return sorted(lines, key=lambda line: (line.errors / line.units, line.id))
+
+
+@dataclass
+class SetView:
+    """What the page shows of one set.
+
+    Attributes:
+        name: of the set.
+        summary: speech scores; None without them.
+        facts: how they were measured; None without them.
+        rows: speech scores of every clip.
+        clips: those that can be heard and seen.
+        notes: plain sentences about what is missing.
+        texts: text scores, by recogniser.
+        spoken: whether there is speech to show; without, the clips are those that a recogniser heard.
+    """
+
+    name: str
+    summary: Summary | None
+    facts: Facts | None
+    rows: list[Row]
+    clips: list[ClipView]
+    notes: list[str]
+    texts: list[TextView] = field(default_factory=list)
+    spoken: bool = True
+
+
+@dataclass
+class Report:
+    """The content of the page."""
+
+    experiment: str
+    origin: Provenance
+    config: Mapping[str, Any]
+    runs: Sequence[Mapping[str, Any]]
+    curves: dict[str, list[float | None]]
+    weights: int | None
+    sets: list[SetView]

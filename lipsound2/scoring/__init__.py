@@ -1,1 +1,0 @@
-"""Scores of speech: metrics, intervals, controls, verdict, tables and the report."""

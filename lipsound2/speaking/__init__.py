@@ -1,1 +1,0 @@
-"""Pictures -> speech: experiments, vocoders, any clip, with torch and without."""

@@ -1,0 +1,1 @@
+"""Text normalization by language, with versions, and tokenizers."""

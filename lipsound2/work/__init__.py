@@ -1,1 +1,0 @@
-"""Clips -> shards of archives: worker processes, resumable, with verdicts."""

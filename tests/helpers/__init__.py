@@ -1,0 +1,1 @@
+"""What several test files share: generated clips and corpora, small experiments, a toy task, a Slurm of one machine."""

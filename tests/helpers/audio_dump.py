@@ -1,0 +1,32 @@
+"""A dump of sounds and its data dir, for tests that need nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lipsound2.audio.io import encode_flac
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import write_yaml
+
+
+def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:
+    """A buzz (samples,) float32 of that pitch, its level rising and falling, in a little noise."""
+    times = np.arange(samples) / 16000
+    buzz = sum(np.sin(2 * np.pi * hertz * harmonic * times) / harmonic for harmonic in range(1, 9))
+    level = 0.1 * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * times + seed))
+    return (level * buzz + 0.002 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def write_sounds(dump: Path, sounds: Mapping[str, np.ndarray]) -> DataDir:
+    """Write DUMP/sound, and a data dir of these clips beside the dump."""
+    folder = dump / "sound"
+    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
+        for name, sound in sounds.items():
+            archive.write(name, encode_flac(sound))
+    write_table(folder / "utt2num_frames", {name: str(len(sound)) for name, sound in sounds.items()})
+    write_yaml(folder / "kind.yaml", {"kind": "sound"})
+    return DataDir.write(dump.parent / "data", utt2spk=dict.fromkeys(sounds, "s1"))

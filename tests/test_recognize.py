@@ -1,0 +1,382 @@
+"""The task *recognise*: sounds in, tokens out; the networks of every recipe; decoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lipsound2.audio.io import encode_flac
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.audio_to_text import SpeechConfig, UtteranceBatch, features_of, hide, play_at
+from lipsound2.datasets.word_alignment import UNKNOWN as UNKNOWN_WORD
+from lipsound2.decoding.ctc import Graph, greedy, hypothesis, place_words, through
+from lipsound2.decoding.grammar import GRID, Grammar, grammar
+from lipsound2.decoding.hypothesis import Hypothesis, Word
+from lipsound2.errors import LipsoundError
+from lipsound2.models.asr.recognizer import MODELS, Recogniser
+from lipsound2.tasks import load_config
+from lipsound2.text.tokenizer import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(ROOT.glob("egs/*/conf/asr_*.yaml"))
+TEXTS = {"s1-a": "bin blue", "s1-b": "lay red at", "s1-c": "set"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[DataDir, Path]:
+    """A data dir of three noises with texts, and their dump."""
+    folder = tmp_path_factory.mktemp("recognise")
+    rng = np.random.default_rng(0)
+    samples = {"s1-a": 16000, "s1-b": 12800, "s1-c": 9600}
+    (folder / "sound").mkdir()
+    with ArchiveWriter(folder / "sound" / "feats.ark", folder / "sound" / "feats.scp") as archive:
+        for name, count in samples.items():
+            archive.write(name, encode_flac((0.1 * rng.standard_normal(count)).astype(np.float32)))
+    write_table(folder / "sound" / "utt2num_frames", {name: str(count) for name, count in samples.items()})
+    write_yaml(folder / "sound" / "kind.yaml", {"coding": "flac"})
+    times = dict.fromkeys(TEXTS, "0.1 0.3 bin 0.3 0.5 now")
+    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(TEXTS, "s1"), text=TEXTS, word_times=times), folder
+
+
+def tiny(tmp_path: Path, name: str, **changes: object) -> Path:
+    """A recipe's config, smaller, with changes."""
+    small: dict[str, object] = {"conformer": {"width": 16, "layers": 1, "heads": 2, "channels": 4, "kernel": 5}}.get(
+        name, {"widths": [8, 8], "kernels": [3, 5], "dropouts": [0.0, 0.1], "repeat": 2, "stem": 8, "last": [8, 16]}
+    )
+    values = read_yaml(ROOT / f"egs/grid/conf/asr_{name}.yaml") | small | changes
+    write_yaml(tmp_path / "c.yaml", values)
+    return tmp_path / "c.yaml"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.stem}")
+def test_every_config_takes_an_update(path, data):
+    clips, dump = data
+    run = load_config(path)
+    training, _ = run.task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    model = run.task.build().train()
+    batch = run.task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
+    loss = run.task.loss(model, batch, 0.5)
+    assert loss.weight == batch.token_lengths.sum() > 0
+    (loss.total / loss.weight).backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_the_published_jasper_has_its_size():
+    """DR 10x5: some 333 million parameters (Li et al., 2019, table 4: 333 M)."""
+    network, config = MODELS["jasper"]
+    with torch.device("meta"):
+        model = network(config(), 64)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(333e6, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["conformer", "jasper_small"])
+def test_a_clips_result_does_not_depend_on_its_batch_mates(name, data, tmp_path):
+    clips, dump = data
+    task = load_config(tiny(tmp_path, name)).task
+    _, dataset = task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    model: Recogniser = task.build()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.eval()
+    together = task.collate([dataset.get(index, None) for index in range(3)])
+    with torch.no_grad():
+        heard = model(together.features, together.lengths)
+        for row in range(3):
+            alone = task.collate([dataset.get(row, None)])
+            single = model(alone.features, alone.lengths)
+            length = int(single.lengths[0])
+            assert int(heard.lengths[row]) == length
+            assert torch.allclose(heard.log_probs[row, :length], single.log_probs[0], atol=1e-4)
+
+
+def test_losses_add_up(data, tmp_path):
+    """The same utterances in one padded batch and alone: sums and weights add up."""
+    clips, dump = data
+    task = load_config(tiny(tmp_path, "conformer", dropout=0.0)).task
+    _, dataset = task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    model = task.build().eval()
+    samples = [dataset.get(index, None) for index in range(3)]
+    with torch.no_grad():
+        together = task.loss(model, task.collate(samples), 0.0)
+        alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
+    assert together.weight == sum(loss.weight for loss in alone)
+    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-3)
+
+
+def test_it_learns_three_noises_by_heart(data, tmp_path):
+    """Evaluation tells: word errors fall to none, and what is saved restores the task."""
+    clips, dump = data
+    task = load_config(tiny(tmp_path, "conformer", width=48, dropout=0.0, tokens="characters")).task
+    _, dataset = task.datasets(clips, clips, dump)
+    torch.manual_seed(0)
+    model = task.build().train()
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    batch = task.collate([dataset.get(index, None) for index in range(3)])
+    with torch.no_grad():
+        before = task.evaluate(model.eval(), dataset, "cpu")
+    for _ in range(150):
+        loss = task.loss(model.train(), batch, 0.0)
+        optimiser.zero_grad()
+        (loss.total / loss.weight).backward()
+        optimiser.step()
+    with torch.no_grad():
+        after = task.evaluate(model.eval(), dataset, "cpu")
+    assert after.numbers["wer"] == 0
+    assert after.score == 1
+    assert before.score < after.score
+    task.save(tmp_path)
+    other = load_config(tmp_path / "c.yaml").task
+    other.restore(tmp_path)
+    assert other.tokenizer.encode("bin") == task.tokenizer.encode("bin")
+
+
+def test_words_are_named_where_they_are_said(data, tmp_path):
+    """Times follow the speed a sound is played at; a state is asked for the frame in its middle."""
+    clips, dump = data
+    table = {name: "0.2 0.4 bin" for name in TEXTS if name != "s1-b"}
+    timed = DataDir.write(tmp_path / "timed", utt2spk=clips.utt2spk, text=clips.text, word_times=table)
+    for speed in (1.0, 0.8):
+        changes = {"word_weight": 0.5, "speeds": [speed], "freq_masks": 0, "time_masks": 0}
+        task = load_config(tiny(tmp_path, "conformer", **changes)).task
+        training, _ = task.datasets(timed, timed, dump)
+        sample = training.get(0, np.random.default_rng(0))
+        assert np.flatnonzero(sample.words == 1).tolist() == list(range(round(20 / speed), round(40 / speed)))
+        assert set(training.get(1, np.random.default_rng(0)).words) == {UNKNOWN_WORD}
+    torch.manual_seed(0)
+    model = task.build().eval()
+    batch = task.collate([training.get(index, np.random.default_rng(0)) for index in range(3)])
+    with torch.no_grad():
+        loss = task.loss(model, batch, 0.0)
+        heard = model(batch.features, batch.lengths)
+    log_probs = heard.words.log_softmax(-1)
+    total = sum(
+        -float(log_probs[row, state, batch.words[row, frame]])
+        for row in range(3)
+        for state, frame in enumerate(range(2, batch.words.shape[1], 4))
+        if batch.words[row, frame] != UNKNOWN_WORD
+    )
+    assert loss.parts["word"] * loss.weight == pytest.approx(0.5 * total, rel=1e-4)
+    task.save(tmp_path)
+    other = load_config(tmp_path / "c.yaml").task
+    other.restore(tmp_path)
+    other.build().load_state_dict(model.state_dict())
+    bare = DataDir.write(tmp_path / "bare", utt2spk=clips.utt2spk, text=clips.text)
+    with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0\.5 asks for"):
+        task.datasets(bare, bare, dump)
+
+
+def test_data_without_text_is_one_line(data, tmp_path):
+    _, dump = data
+    bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
+    with pytest.raises(LipsoundError, match="has no 'text', which a recogniser learns from"):
+        load_config(tiny(tmp_path, "conformer")).task.datasets(bare, bare, dump)
+    empty = DataDir.write(tmp_path / "empty", utt2spk={"s1-a": "s1"}, text={"s1-a": "?!"})
+    with pytest.raises(LipsoundError, match=r"1 texts hold no word, the first is that of 's1-a'"):
+        load_config(tiny(tmp_path, "conformer")).task.datasets(empty, empty, dump)
+
+
+# Sounds
+
+
+def test_features_do_not_know_how_loud_a_sound_is():
+    rng = np.random.default_rng(0)
+    sound = rng.standard_normal(8000).astype(np.float32)
+    features = features_of(0.1 * sound)
+    assert features.shape == (50, 80)
+    assert np.allclose(features, features_of(0.01 * sound), atol=0.01)
+    with pytest.raises(LipsoundError, match="x: 10 samples of sound"):
+        features_of(sound[:10], "x")
+
+
+def test_speed_changes_length_and_pitch():
+    tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
+    faster = play_at(tone, 1.1)
+    assert len(faster) == pytest.approx(16000 / 1.1, abs=2)
+    spectrum = np.abs(np.fft.rfft(faster))
+    assert np.argmax(spectrum) * 16000 / len(faster) == pytest.approx(484, abs=2)
+
+
+def test_masks_hide_no_more_than_they_may():
+    config = SpeechConfig(freq_masks=1, freq_size=10, time_masks=1, time_size=20, time_share=0.1)
+    for seed in range(30):
+        features = np.ones((100, 80), np.float32)
+        hide(features, config, np.random.default_rng(seed))
+        assert (features == 0).all(0).sum() <= 10
+        assert (features == 0).all(1).sum() <= 10
+
+
+def test_batches_move_whole(data, tmp_path):
+    clips, dump = data
+    dataset, _ = load_config(tiny(tmp_path, "conformer")).task.datasets(clips, clips, dump)
+    batch = UtteranceBatch.of([dataset.get(0, None), dataset.get(2, None)], rate=4)
+    assert batch.frames == 40
+    moved = batch.to("meta")
+    assert moved.texts == ["bin blue", "set"]
+    assert {t.device.type for t in (moved.features, moved.lengths, moved.tokens, moved.token_lengths)} == {"meta"}
+
+
+# Tokens
+
+
+def test_characters_round_trip(tmp_path):
+    made = Characters.of(["bin blue", "ä b"])
+    assert made.decode(made.encode("blue bin ä")) == "blue bin ä"
+    assert made.encode("x") == [UNKNOWN]
+    assert made.decode([UNKNOWN, BLANK, made.encode("b")[0]]) == "\u2047b"
+    made.save(tmp_path / made.file)
+    again = load(tmp_path)
+    assert len(again) == len(made)
+    assert again.encode("bin ä") == made.encode("bin ä")
+    (tmp_path / "tokens.txt").write_text("a\nbc\n")
+    with pytest.raises(LipsoundError, match=r"tokens\.txt:2: expected one character or <space>, found .bc."):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_pieces_round_trip(tmp_path, kind):
+    pytest.importorskip("sentencepiece")
+    texts = {f"s1-{n}": "place blue at f two now set white by zero again"[n:] for n in range(0, 30, 2)}
+    texts = {name: text.strip() for name, text in texts.items()}
+    DataDir.write(tmp_path / "d", utt2spk=dict.fromkeys(texts, "s1"), text=texts)
+    tokens(tmp_path / "d", tmp_path / "t.model", kind=kind, size=40)
+    made = load(tmp_path / "t.model")
+    assert made.decode(made.encode("set white now")) == "set white now"
+    assert min(made.encode("set white now")) > UNKNOWN
+    assert UNKNOWN in made.encode("ÿ")
+    made.save(tmp_path / made.file)
+    assert load(tmp_path).encode("blue two") == made.encode("blue two")
+    assert not made.whole_words
+
+
+def test_unknown_characters_are_counted(caplog):
+    made = Characters.of(["abc "])
+    with caplog.at_level("WARNING"):
+        assert report_unknown(made, {"x": "abc", "y": "a\u00e9\u00e9", "z": "q"}, "data/train") == 2
+    assert "2 of 3 texts hold characters the tokenizer does not know" in caplog.text
+    assert "'\u00e9' (2)" in caplog.text
+    assert "the first is y" in caplog.text
+
+
+def test_unknown_words_are_counted_as_words(caplog):
+    pytest.importorskip("sentencepiece")
+    made = of_texts("words", ["set red at t two now", "lay red by b two now"])
+    assert made.whole_words
+    with caplog.at_level("WARNING"):
+        assert report_unknown(made, {"x": "lay red at b two now", "y": "bin red at t two now"}, "data/valid") == 1
+    assert "1 of 2 texts hold words the tokenizer does not know: 'bin' (1); the first is y" in caplog.text
+
+
+def test_tokens_needs_text_and_the_right_name(tmp_path):
+    DataDir.write(tmp_path / "d", utt2spk={"s-a": "s"})
+    with pytest.raises(LipsoundError, match="has no 'text'"):
+        tokens(tmp_path / "d", tmp_path / "x.model")
+    DataDir.write(tmp_path / "d", utt2spk={"s-a": "s"}, text={"s-a": "hello"})
+    with pytest.raises(LipsoundError, match=r"ends in .\.txt."):
+        tokens(tmp_path / "d", tmp_path / "x.model", kind="characters")
+    tokens(tmp_path / "d", tmp_path / "x.txt", kind="characters")
+    assert load(tmp_path / "x.txt").decode([2, 3, 4, 4, 5]) == "ehllo"
+
+
+# Decoding
+
+
+def path_of(made: Characters, text: str, frames: int = 2) -> np.ndarray:
+    """Log-probabilities of a CTC path that says a text, every token so many frames long and a blank behind it."""
+    path = [token for character in made.encode(text) for token in [character] * frames + [BLANK]]
+    probabilities = np.full((len(path), len(made)), 0.02)
+    probabilities[np.arange(len(path)), path] = 0.9
+    return np.log(probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_greedy_words_have_times_and_confidences():
+    made = Characters.of(["abcdefghijklmnopqrstuvwxyz "])
+    heard = hypothesis(greedy(path_of(made, "bin  too")), made, 0.04)
+    assert heard.text == "bin too"
+    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in heard.words] == [
+        ("bin", 0.0, 0.32),
+        ("too", 0.6, 0.92),
+    ]
+    assert all(0.5 < word.confidence < 1 for word in heard.words)
+    assert hypothesis(greedy(path_of(made, " ")), made, 0.04).text == ""
+
+
+def test_a_grammar_allows_its_sentences_alone():
+    made = Characters.of([" ".join(word for slot in GRID.slots for word in slot)])
+    graph = Graph.of(GRID, made)
+    for text in ("bin blue at f two now", "set white with z zero again", "lay green by e three please"):
+        found, score = through(graph, path_of(made, text))
+        assert hypothesis(found, made, 0.04).text == text
+        assert -np.inf < score < 0
+    # What is no sentence becomes the nearest one, and a missing word is filled in.
+    found, _ = through(graph, path_of(made, "bun blue at f two now"))
+    assert hypothesis(found, made, 0.04).text == "bin blue at f two now"
+    found, _ = through(graph, path_of(made, "bin blue f two now", frames=4))
+    words = hypothesis(found, made, 0.04).text.split()
+    assert [word in slot for word, slot in zip(words, GRID.slots, strict=True)] == [True] * 6
+    with pytest.raises(LipsoundError, match="4 frames are too few"):
+        through(graph, path_of(made, "bi")[:4])
+
+
+def test_the_best_path_through_a_grammar_is_the_best_of_all():
+    """Against every path of a small grammar, one by one."""
+    made = Characters.of(["ab "])
+    small = Grammar("small", (("a", "bb"), ("b", "ab")))
+    rng = np.random.default_rng(0)
+    log_probs = np.log(rng.dirichlet(np.ones(len(made)), 7)).astype(np.float32)
+    best: dict[str, float] = {}
+    for number in range(len(made) ** 7):
+        path = [number // len(made) ** i % len(made) for i in range(7)]
+        said = [t for i, t in enumerate(path) if t != BLANK and (i == 0 or t != path[i - 1])]
+        text = made.decode(said)
+        if text in ("a b", "a ab", "bb b", "bb ab"):
+            score = float(log_probs[np.arange(7), path].sum())
+            best[text] = max(best.get(text, -np.inf), score)
+    found, score = through(Graph.of(small, made), log_probs)
+    assert score == pytest.approx(max(best.values()), abs=1e-4)
+    assert hypothesis(found, made, 1.0).text == max(best, key=lambda text: best[text])
+
+
+def test_a_grammar_does_without_words_that_were_never_taught(caplog):
+    known = of_texts("words", ["yes please", "no please"])
+    found = Graph.of(Grammar("small", (("yes", "no", "maybe"), ("please", "now"))), known)
+    assert sorted(set(found.tokens.tolist()) - {0}) == sorted(known.encode("yes no please"))
+    assert "left out, as this recogniser was never taught them: maybe, now" in caplog.text
+
+
+def test_words_lie_where_they_are_named():
+    """CTC says both words at once, in the silence before; the network that names words knows better."""
+    named = np.full((20, 3), -5.0)
+    for state in range(20):
+        named[state, 1 if 4 <= state < 9 else 2 if 12 <= state < 15 else 0] = -0.01
+    what = Hypothesis("bin now", [Word("bin", 0.0, 0.04, 0.9), Word("now", 0.04, 0.08, 0.9)], -1.0)
+    placed = place_words(what, named, ["bin", "now"], 0.04)
+    assert (placed.text, placed.score) == ("bin now", -1.0)
+    assert [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in placed.words] == [
+        ("bin", 4, 9),
+        ("now", 12, 15),
+    ]
+    assert all(word.confidence == pytest.approx(np.exp(-0.01)) for word in placed.words)
+    assert place_words(what, named, ["bin"], 0.04) is what, "a word that is never named"
+    assert place_words(what, named[:3], ["bin", "now"], 0.04) is what, "too few states"
+
+
+def test_grammars_come_by_name_or_file(tmp_path):
+    assert grammar("grid") is GRID
+    (tmp_path / "g.txt").write_text("yes | no\nplease | now\n")
+    assert grammar(str(tmp_path / "g.txt")).slots == (("yes", "no"), ("please", "now"))
+    (tmp_path / "g.txt").write_text("yes | no\n|\n")
+    with pytest.raises(LipsoundError, match=r"g.txt:2: expected words separated by '\|'"):
+        grammar(str(tmp_path / "g.txt"))
+    with pytest.raises(LipsoundError, match="neither 'grid' nor a file"):
+        grammar("nothing")
+    with pytest.raises(LipsoundError, match=r"can spell none of bin \| lay \| place \| set"):
+        Graph.of(GRID, Characters.of(["xyz"]))
