@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.logging
 import numpy as np
 import pytest
 import soundfile
@@ -127,6 +128,70 @@ def test_fault_A5_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
     source = Source(path)
     assert len(list(source)) == 25
     assert any("second recording" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("flv", "aac"), ("wmv", "mp3"), ("asf", "aac")])
+def test_fault_A5_a_recording_behind_one_whose_end_is_known_is_told(tmp_path: Path, suffix: str, codec: str) -> None:
+    parts = [film(tmp_path / f"{at}.{suffix}", [tone(1.0)], first=25 * at, codec=codec) for at in (0, 1)]
+    path = tmp_path / f"joined.{suffix}"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for clip, joined in ((parts[0], False), (path, True)):
+        source = Source(clip)
+        assert len(list(source)) == pytest.approx(25, abs=1)
+        assert any("second recording" in note for note in source.notes) == joined
+
+
+def test_fault_A5_sound_behind_sound_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    alone, path = tmp_path / "alone.wav", tmp_path / "joined.wav"
+    soundfile.write(alone, tone(1.0), RATE)
+    path.write_bytes(2 * alone.read_bytes())
+    assert len(read_sound(alone)) == len(read_sound(path)) == 16_000
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [str(path)]
+    assert "a second recording is joined behind this one" in caplog.text
+
+
+def test_tags_behind_a_recording_are_no_second_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(0.1), RATE)
+    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4_000) + 1_000 * b"INFO")
+    assert len(read_sound(path)) == 1_600
+    assert not caplog.text
+
+
+def damaged(path: Path) -> Path:
+    content = bytearray(film(path, [tone(2.0)], codec="mp2").read_bytes())
+    for place in range(len(content) // 3, len(content), 211):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+    return path
+
+
+def test_fault_C3_a_track_that_damage_makes_appear_is_passed_over(tmp_path: Path) -> None:
+    assert len(list(Source(damaged(tmp_path / "a.ts")))) > 10
+
+
+def test_what_ffmpeg_says_is_of_the_file_that_it_reads(tmp_path: Path) -> None:
+    files = [damaged(tmp_path / f"a.{suffix}") for suffix in ("mkv", "ts")]
+
+    def words(path: Path) -> list[str]:
+        source = Source(path)
+        list(source)
+        return source.log
+
+    alone = [words(path) for path in files]
+    assert all(alone)
+    assert alone[0] != alone[1]
+    assert av.logging.get_level() is None
+    together = [Source(path) for path in files]
+    readers = [iter(source) for source in together]
+    for _ in range(40):
+        for reader in readers:
+            next(reader, None)
+            av.logging.log(av.logging.ERROR, "somebody", "else")
+    for reader in readers:  # the first that was opened is closed first
+        list(reader)
+    assert [source.log for source in together] == alone
+    assert av.logging.get_level() is None
 
 
 def test_fault_C2_a_sound_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:

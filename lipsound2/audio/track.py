@@ -192,6 +192,8 @@ def _read(media: Media, stream: AudioStream) -> SoundTrack:
         raise ClipFailure("no-sound", f"{path}: the sound track is empty")
     if decoded.damaged:
         log.warning("%s: %d packets of sound are damaged and were passed over", path, decoded.damaged)
+    if media.behind:
+        log.warning("%s: %s", path, media.behind)
     films = tracks(media.container, "video").known
     torn = bool(films) and media.clock.torn(stream.index, films[0].index)
     return SoundTrack(decoded.samples, decoded.begin or 0.0, decoded.rate, decoded.holes / decoded.rate, torn)

@@ -16,16 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
-import av.logging
 from av.container import InputContainer
 
 from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import Clock
+from lipsound2.media.words import Words, listened
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _SECOND = "Found duplicated MOOV Atom"  # ffmpeg's words on an MP4 file behind an MP4 file
 _READ = 1 << 18  # bytes ffmpeg asks for at once
+_HEAD = 4  # bytes by which most kinds of files are known
+_REST = 0.05  # of a file, that may lie behind its last packet: an index, tags
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -43,6 +45,7 @@ class Media:
         path: of it.
         container: ffmpeg's view of it.
         log: what ffmpeg had to say, each line once.
+        words: a block of work on this file, whose warnings go into the log.
         clock: of its tracks, as far as `packets` came.
         broken: why reading ended before the end of the file; empty: it did not.
     """
@@ -50,9 +53,12 @@ class Media:
     path: Path
     container: InputContainer
     log: list[str]
+    words: Words
     file: _File
     clock: Clock = field(default_factory=Clock)
     broken: str = ""
+    _far: int = 0  # bytes up to the end of the packets that came
+    _unread: bool = False  # a recording begins behind them
 
     def packets(self) -> Iterator[av.Packet]:
         """Packets of all pictures and sounds, in the file's order and on one clock; an empty one ends each track.
@@ -66,12 +72,17 @@ class Media:
         streams = [each for each in (*self.container.streams.video, *self.container.streams.audio) if not cover(each)]
         packets = self.container.demux(streams)
         while True:
-            with ffmpeg_log(self.log):
+            with self.words:
                 try:
                     packet = next(packets)
                 except StopIteration:
                     self._check()
+                    self._unread = self.file.begins_again(self._far)
                     return
+                except IndexError:
+                    # A track appears that was not there when the file was opened: PyAV has no place for its packets.
+                    packets = self.container.demux(streams)
+                    continue
                 except av.FFmpegError as error:
                     self._check()
                     if machine_trouble(error):
@@ -81,6 +92,8 @@ class Media:
                     self.log.append(self.broken)
                     return
             self._check()
+            if packet.pos is not None:
+                self._far = max(self._far, packet.pos + packet.size)
             try:
                 self.clock.place(packet)
             except ValueError as error:
@@ -89,8 +102,8 @@ class Media:
 
     @property
     def behind(self) -> str:
-        """What lies behind the recording and is not read, in words; empty: nothing that ffmpeg noticed."""
-        if any(_SECOND in line for line in self.log):
+        """What lies behind the recording and is not read, in words, as known behind the last packet; empty: nothing."""
+        if self._unread or any(_SECOND in line for line in self.log):
             return "a second recording is joined behind this one, and left out: this kind of file cannot be joined so"
         return ""
 
@@ -118,9 +131,9 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
         asked.append(url)
         return io.BytesIO()
 
-    with contextlib.closing(_File(path)) as file:
+    with contextlib.closing(_File(path)) as file, listened(log) as words:
         try:
-            with ffmpeg_log(log):
+            with words:
                 container = av.open(
                     file,
                     metadata_errors="replace",
@@ -134,12 +147,12 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
             if machine_trouble(error):
                 raise
             _only_itself(path, asked, log)
-            words = f" (ffmpeg: {'; '.join(log[:4])})" if log else ""
-            raise ClipFailure("unreadable", f"{shown(path)}: cannot be opened: {error.strerror}{words}") from error
+            told = f" (ffmpeg: {'; '.join(log[:4])})" if log else ""
+            raise ClipFailure("unreadable", f"{shown(path)}: cannot be opened: {error.strerror}{told}") from error
         assert isinstance(container, InputContainer)
         with container:
             _only_itself(path, asked, log)
-            yield Media(Path(path), container, log, file)
+            yield Media(Path(path), container, log, words, file)
 
 
 def cover(stream: av.stream.Stream) -> bool:
@@ -151,25 +164,6 @@ def cover(stream: av.stream.Stream) -> bool:
 def shown(path: Path | str) -> str:
     """A path as it can be printed and written down: bytes that are no UTF-8 as `\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-@contextlib.contextmanager
-def ffmpeg_log(lines: list[str]) -> Iterator[None]:
-    """Collect what ffmpeg warns of in this thread, each line once."""
-    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.WARNING)
-    av.logging.set_skip_repeated(False)  # what is held back would be told of the next file
-    captured: list[tuple[int, str, str]] = []
-    try:
-        with av.logging.Capture() as captured:
-            yield
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skip)
-        for _, name, message in captured:
-            line = f"{name}: {message.strip()}"
-            if line not in lines:
-                lines.append(line)
 
 
 def _only_itself(path: Path | str, asked: list[str], log: list[str]) -> None:
@@ -206,6 +200,30 @@ class _File:
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move; a place before the file, which damaged files ask for, is its beginning."""
         return self._file.seek(max(offset, 0) if whence == 0 else offset, whence)
+
+    def begins_again(self, behind: int) -> bool:
+        """Whether a good part of the file lies behind a place, and the file's first bytes come again there.
+
+        So it is where recordings were joined and ffmpeg knows the end of the first: FLV, WMV, WAV, AIFF. Indexes and
+        tags are short, or begin otherwise.
+        """
+        size = os.fstat(self._file.fileno()).st_size
+        if size - behind < size * _REST:
+            return False
+        try:
+            self._file.seek(0)
+            head = self._file.read(_HEAD) or b""
+            if b"\0" in head:  # a length: it tells nothing
+                return False
+            self._file.seek(behind)
+            last = b""
+            while block := self._file.read(_READ):
+                if head in last + block:
+                    return True
+                last = block[-_HEAD:]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, shown(self._path)) from error
+        return False
 
     def tell(self) -> int:
         """Where reading goes on."""

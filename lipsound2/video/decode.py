@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import LONGEST_PAUSE
-from lipsound2.media.opening import Media, ffmpeg_log, opened, shown
+from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import tracks
 from lipsound2.video.frame import Picture
 from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
@@ -227,7 +227,7 @@ class Source:
         for packet in media.packets():
             if packet.stream is not stream:
                 continue
-            with ffmpeg_log(self.log):
+            with media.words:
                 try:
                     frames = stream.decode(packet)
                 except av.FFmpegError as error:

@@ -1,0 +1,112 @@
+"""What ffmpeg warns of, gathered for the file that it is about.
+
+ffmpeg speaks in the thread that calls it. One list a thread takes that in for as long as the thread has files open, and
+is looked at behind every call: to set up a list for every call would take longer than reading a packet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+import av.logging
+
+_Told = tuple[int, str, str]  # level, who, what
+
+
+class Words:
+    """A block of work on one file; what ffmpeg warns of meanwhile is added to the file's lines, each once.
+
+    Args:
+        lines: of the file.
+        heard: what ffmpeg says in this thread.
+    """
+
+    def __init__(self, lines: list[str], heard: list[_Told]) -> None:
+        self._lines = lines
+        self._heard = heard
+
+    def __enter__(self) -> None:
+        self._heard.clear()  # of work on something else
+
+    def __exit__(self, *error: object) -> None:
+        for _, who, what in self._heard:
+            line = f"{who}: {what.strip()}"
+            if line not in self._lines:
+                self._lines.append(line)
+        self._heard.clear()
+
+
+class _WhileOpen:
+    """What is set up with the first of several open files, and put back behind the last.
+
+    Args:
+        begin: sets it up.
+        end: puts it back.
+    """
+
+    def __init__(self, begin: Callable[[], object], end: Callable[[], object]) -> None:
+        self._begin = begin
+        self._end = end
+        self._files = 0
+
+    def opened(self) -> None:
+        """One more file."""
+        if not self._files:
+            self._begin()
+        self._files += 1
+
+    def closed(self) -> None:
+        """One file less."""
+        self._files -= 1
+        if not self._files:
+            self._end()
+
+
+class _Level:
+    """What PyAV hands on: nothing, if nobody asked for more, which is put back."""
+
+    def __init__(self) -> None:
+        self._before: tuple[int | None, bool] = (None, True)
+
+    def warnings(self) -> None:
+        self._before = av.logging.get_level(), av.logging.get_skip_repeated()
+        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(False)  # what is held back would be told of the next file
+
+    def as_before(self) -> None:
+        av.logging.set_level(self._before[0])
+        av.logging.set_skip_repeated(self._before[1])
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.capture = capture = av.logging.Capture()
+        self.files = _WhileOpen(capture.__enter__, lambda: capture.__exit__(None, None, None))
+
+
+_level = _Level()
+_all = _WhileOpen(_level.warnings, _level.as_before)
+_lock = threading.Lock()
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def listened(lines: list[str]) -> Iterator[Words]:
+    """Take in what ffmpeg says in this thread, for as long as a file is open; several may be, closed in any order.
+
+    Args:
+        lines: of the file.
+    """
+    # A generator that reads a file may be closed by another thread than the one that opened it.
+    files, heard = _thread.files, _thread.capture.logs
+    with _lock:
+        _all.opened()
+        files.opened()
+    try:
+        yield Words(lines, heard)
+    finally:
+        with _lock:
+            files.closed()
+            _all.closed()
