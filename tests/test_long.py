@@ -23,10 +23,10 @@ from lipsound2.data.archive import Archive
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import synthesize, transcriber, vocoders
+from lipsound2.inference.array_store import Shelf
 from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.models.parallel import Parallel
-from lipsound2.speaking.shelf import Shelf
 from lipsound2.video import mouth
 from lipsound2.video.encode import decode, encode, pictures_in
 
@@ -61,7 +61,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
         found = vocoders.vocoder("griffin-lim:30", FINE).pieces
         speaker = PieceSpeaker(FINE, found.speak, found.reach, 100)
     sound = speaker.whole(mel)
-    assert io.shape == whole.shape == (8 * 16000,)
+    assert sound.shape == whole.shape == (8 * 16000,)
     seams = np.arange(100, len(mel), 100)
     at = np.zeros(len(mel), bool)
     for seam in seams:

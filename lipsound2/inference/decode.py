@@ -23,10 +23,10 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.fingerprint import Stamp
 from lipsound2.inference.classify_words import read_words
+from lipsound2.inference.recognizer_names import is_own
 from lipsound2.inference.recognizers import OwnListener, Search, files_of, listener
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.outputs import OutputFolder
-from lipsound2.reading.listener_names import is_own
 
 log = logging.getLogger(__name__)
 

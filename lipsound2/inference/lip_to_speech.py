@@ -15,7 +15,7 @@ class TrainedVoice:
 
     Args:
         loaded: experiment or pack of the task *regress*.
-        vocoder: see `vocoding.vocoder`.
+        vocoder: see `vocoders.vocoder`.
 
     Raises:
         LipsoundError: the model predicts no mel, or there is no such vocoder for it.

@@ -23,8 +23,8 @@ from lipsound2.decoding.pretrained_asr import READY_MADE, Listener
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.lm_fusion import follower, language_model
+from lipsound2.inference.recognizer_names import check_listener, is_own
 from lipsound2.models.asr.recognizer import Recogniser
-from lipsound2.reading.listener_names import check_listener, is_own
 from lipsound2.tasks.recognize import Recognise
 
 

@@ -18,6 +18,7 @@ from lipsound2.decoding.pretrained_asr import hear_all
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Stamp
+from lipsound2.inference.recognizer_names import check_listener, is_own
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.metrics import bootstrap
 from lipsound2.metrics.audio_sources import Sounds, choose_ids, find_systems, read_wav, wav_of
@@ -27,7 +28,6 @@ from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.metrics.wer import TextScores, score_texts
 from lipsound2.metrics.wer_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
 from lipsound2.outputs import OutputFolder
-from lipsound2.reading.listener_names import check_listener, is_own
 from lipsound2.report.text_folders import FOLDER
 from lipsound2.report.view import REAL
 

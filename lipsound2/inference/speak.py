@@ -176,8 +176,8 @@ def _check_names(model: str, vocoder: str) -> None:
     Raises:
         LipsoundError: they are not, or are for something else.
     """
+    from lipsound2.inference.vocoder_names import folder_of
     from lipsound2.packs import check_task
-    from lipsound2.speaking.vocoder_names import folder_of
 
     check_task(model, "regress")
     folder_of(vocoder)

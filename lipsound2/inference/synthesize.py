@@ -31,13 +31,13 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.fingerprint import Stamp
+from lipsound2.inference.array_store import Shelf
 from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_picture
-from lipsound2.speaking.shelf import Shelf
 from lipsound2.video.encode import decode, frames_in, pictures_in
 
 log = logging.getLogger(__name__)

@@ -116,8 +116,8 @@ def _check_names(model: str, asr: str, *, sounds: bool) -> None:
     Raises:
         LipsoundError: one is not, or is for something else.
     """
+    from lipsound2.inference.recognizer_names import check_listener
     from lipsound2.packs import check_task, task_of
-    from lipsound2.reading.listener_names import check_listener
 
     task = task_of(model) if model else ""
     if task == "classify":

@@ -15,9 +15,9 @@ from lipsound2 import experiment, packs
 from lipsound2.audio.griffin_lim import mel_to_sound
 from lipsound2.audio.griffin_lim_numpy import rounds_of
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
+from lipsound2.inference.vocoder_names import folder_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
 from lipsound2.models.vocoders.hifigan import fold_norms
-from lipsound2.speaking.vocoder_names import folder_of
 
 Vocoder = Callable[[Tensor], Tensor]
 

@@ -181,7 +181,7 @@ def score_texts(
     *,
     unseen: bool = False,
 ) -> TextScores:
-    """Score recognised texts by `text_summary.TEXT_RULE`.
+    """Score recognised texts by `wer_summary.TEXT_RULE`.
 
     Args:
         references: id -> what was said.
