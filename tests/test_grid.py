@@ -21,6 +21,7 @@ from lipsound2.corpora.recordings import Recordings
 from lipsound2.corpora.sentences import SLOTS, format_align, read_align, shared_words, words_of
 from lipsound2.corpora.summary import verdict
 from lipsound2.corpora.unpack import unpack_zip
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 
 ALL_NAMES = ["".join(codes) for codes in itertools.product(*SLOTS)]
@@ -400,3 +401,34 @@ def test_fault_F1_a_split_list_that_is_not_utf8_is_told_with_its_line(tmp_path):
     (tmp_path / "test.tsv").write_bytes("a-1\tx.mp4\tfür\nb-1\ty.mp4\tcafé\n".encode("latin-1"))
     with pytest.raises(LipsoundError, match=r"test\.tsv:1: expected UTF-8 text, found b'a-1\\tx.mp4\\tf\\xfcr'"):
         read_lists(tmp_path)
+
+
+def test_fault_A17_sets_of_another_corpus_or_split_are_not_written_over(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    grid, other = (make(tmp_path / name, "{speaker}", speakers=(n, n + 1)) for name, n in (("one", 1), ("two", 3)))
+    for name, speaker in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        rows = [f"s{speaker}-{clip}\t{clip}.mpg\t{' '.join(words_of(clip) or ())}\n" for clip in names_of(speaker)]
+        (tmp_path / name / "train.tsv").write_text("".join(rows))
+
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in data.rglob("*") if path.is_file() and path.name != ".lock"}
+
+    prepare("grid", grid, data, protocol="lists", lists=tmp_path / "a")
+    before = content()
+    with pytest.raises(LipsoundError, match=r"lists/train: a data dir of other clips, made by '.* --lists .*/a'"):
+        prepare("grid", grid, data, protocol="lists", lists=tmp_path / "b")
+    assert content() == before
+    # Its whole removed, the sets of another corpus are seen before a new whole is written.
+    for path in (data / "all").iterdir():
+        path.unlink()
+    (data / "all").rmdir()
+    before = content()
+    with pytest.raises(LipsoundError, match="lists/train: a data dir of other clips"):
+        prepare("grid", other, data, protocol="lists", lists=tmp_path / "a")
+    assert content() == before
+    # The same lists, with other clips in them, are the same split.
+    with (tmp_path / "a/train.tsv").open("a") as file:
+        file.write((tmp_path / "b/train.tsv").read_text())
+    prepare("grid", grid, data, protocol="lists", lists=tmp_path / "a")
+    assert len(DataDir(data / "lists/train")) == 40

@@ -70,7 +70,15 @@ def prepare(
         split = known.protocols.get(protocol or "")
         found = known.scan(root, replace(options, lists=None) if protocol == LISTS else options)
         source = f"lipsound2 prepare {corpus} {root.resolve()}"
-        check_own(data / "all", Names.of(found.by_id), source)  # before anything of another corpus is written over
+        own = read_lists(lists) if protocol == LISTS and lists is not None else None
+        chosen: Mapping[str, Collection[str]] = own.sets if own is not None else {}
+        if split is not None and found.by_id:
+            chosen = split.split(found, seed)
+        split_by = source + (f" --lists {lists.resolve()}" if lists else "") + (f" --seed {seed}" if seed else "")
+        # Before anything of another corpus, or of another split, is written over.
+        check_own(data / "all", Names.of(found.by_id), source)
+        for name, ids in chosen.items():
+            check_own(data / str(protocol) / name, Names.of(id for id in ids if id in found.by_id), split_by)
         problems_file = data / "problems.tsv"
         print("\n".join(describe_corpus(found, known, split, problems_file)))
         write_problems(problems_file, found.problems)
@@ -79,23 +87,21 @@ def prepare(
         whole = data / "all"
         _write_all(found, whole, corpus, known.language, source)
         if split is not None and protocol is not None:
-            wanted = split.split(found, seed)
-            sets = _there(wanted, found, f"{root}: protocol {protocol} needs {split.needs}")
+            sets = _there(chosen, found, f"{root}: protocol {protocol} needs {split.needs}")
             stamp = {"protocol": protocol, "seed": seed}
-            _write_sets(found, sets, data / protocol, known, {}, stamp, [whole], source)
+            _write_sets(found, sets, data / protocol, known, {}, stamp, [whole], split_by)
             if found.lists:
-                _tell_listed(protocol, wanted, sets)
+                _tell_listed(protocol, chosen, sets)
             counts = {name: len(ids) for name, ids in sets.items()}
             print("\n".join(describe_protocol(protocol, split, found, counts)))
-        elif protocol is not None and lists is not None:
-            own = read_lists(lists)
+        elif own is not None and protocol is not None and lists is not None:
             found.problems += _contradictions(own, found.by_id)
             write_problems(problems_file, found.problems)
             sets = _there(
                 own.sets, found, f"{lists}: lists {next(iter(next(iter(own.sets.values()))), 'nothing')}, ..."
             )
             stamp = {"protocol": protocol, "seed": seed}
-            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists], source)
+            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists], split_by)
             _tell_listed(protocol, own.sets, sets)
 
 
