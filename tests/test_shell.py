@@ -226,12 +226,18 @@ def test_fault_E13_every_check_of_a_gpu_is_tried_and_told(tmp_path, minutes):
         re.match(r"(\S+) +\d+ s  (.*)", line).groups()
         for line in (tmp_path / "out/summary.txt").read_text().splitlines()
     )
-    steps = ["tests", "nccl", "compiled-2", "compiled-3", "resumed", "decoder", "vocoder", "trunk", "configs"]
+    steps = ["tests", "nccl", "compiled-2", "compiled-3", "resumed", "decoder", "trunk", "configs", "vocoder"]
     expected = dict.fromkeys(steps, "ok") | {"decoder": "FAILED with status 1"}
     assert ends == (expected if minutes == "9" else dict.fromkeys(steps, "not begun: time is over"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checks.txt", "summary.txt"]
     if minutes == "9":
         assert "no such kernel" in (tmp_path / "out/checks.txt").read_text()
+        some = os.environ | settings | {"STEPS": "vocoder trunk"}
+        assert subprocess.run(command, cwd=tmp_path, env=some, capture_output=True).returncode == 0
+        again = (tmp_path / "out/summary.txt").read_text().splitlines()
+        assert [line.split()[0] for line in again] == ["trunk", "vocoder"]
+        none = os.environ | settings | {"STEPS": "vocodr"}
+        assert subprocess.run(command, cwd=tmp_path, env=none, capture_output=True).returncode == 2
 
 
 def test_what_gpu_check_gives_the_benchmarks_is_known_to_them():

@@ -9,9 +9,10 @@
 # Results to take away are in WORK/results, no file above 15 MB: curves, log, and the best model so far in half precision, in
 # parts (cat model.tar.* | tar -x). On another machine it goes on from there as INIT, a folder those parts were unpacked in.
 # `checks` ends by itself after MINUTES (default 9). What a step printed is in OUT/checks.txt, how each ended in OUT/summary.txt;
-# one that fails does not stop the others, and the status is 1. CONFIGS="FILE ..." takes some configs, BATCH=2 so many clips an
-# update. PYTHON names the interpreter (default: python3); torch, pytest and the packages of setup.cfg must be importable in it.
-# NGPU=0 tries the slices and, with small sizes, the checks on a CPU.
+# one that fails does not stop the others, and the status is 1. STEPS="configs vocoder" takes some of the steps that the summary
+# names, such as those that no time was left for; CONFIGS="FILE ..." some configs; BATCH=2 so many clips an update. PYTHON names
+# the interpreter (default: python3); torch, pytest and the packages of setup.cfg must be importable in it. NGPU=0 tries the
+# slices and, with small sizes, the checks on a CPU.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
@@ -37,16 +38,19 @@ PYTHON
 step() { # NAME COMMAND...: one part of the checks, until time is over; it needs $out and $ends
   local name=$1 begun=$SECONDS left=$((ends - SECONDS)) status=0 end
   shift
+  [[ " ${STEPS:-$name} " == *" $name "* ]] || return 0
   echo "== $name"
   if [ "$left" -le 0 ]; then
     end="not begun: time is over"
   else
     timeout --kill-after 10 "$left" "$@" </dev/null || status=$?
-    case $status in
-      0) end=ok ;;
-      124 | 137) end="stopped: time is over" ;;
-      *) end="FAILED with status $status" ;;
-    esac
+    if [ "$status" -eq 0 ]; then
+      end=ok
+    elif [ "$SECONDS" -ge "$ends" ]; then
+      end="stopped: time is over"
+    else
+      end="FAILED with status $status"
+    fi
   fi
   printf '%-12s %5d s  %s\n' "$name" $((SECONDS - begun)) "$end" | tee -a "$out/summary.txt"
 }
@@ -55,7 +59,7 @@ checks() { # OUT: CUDA tests, three updates of every config at full size, a comp
   local out=$1 ends=$((SECONDS + 60 * ${MINUTES:-9})) ngpu=${NGPU:-1} small="" tests configs updates
   local bench=$root/tests/benchmarks override="max_epochs: 0, valid_every: 1, batch_size: 2, valid_clips: 2, workers: 0"
   local -a learn
-  rm -f "$out/summary.txt"
+  : >"$out/summary.txt"
   work=$(mktemp -d) # a name of the whole script: the trap comes later
   trap 'rm -rf "$work"' EXIT
   learn=("$python" -m lipsound2.cli train "$root/egs/mini/conf/mini.yaml" --train "$work/dump/data" --valid "$work/dump/data"
@@ -77,12 +81,13 @@ checks() { # OUT: CUDA tests, three updates of every config at full size, a comp
   [ "$small" ] || step fp16 "${learn[@]}" --exp "$work/fp16" --override "precision: fp16, max_updates: 3, $override"
   step decoder "$python" "$bench/bench_decoder.py" ${small:+--batch 2 --pictures 5 --frames 12 --width 32 --repeats 1} \
     --device "$([ "$small" ] && echo cpu || echo cuda)"
-  step vocoder "$python" "$bench/bench_vocoder.py" --ngpu "$ngpu" ${small:+--seconds 0.5 --repeats 1}
   step trunk "$python" "$bench/bench_trunk.py" --ngpu "$ngpu" --config "$root/egs/lrs2/conf/lira_sentence_supervised.yaml" \
     --batch "$([ "$small" ] && echo 1 || echo 64)" --pictures "$([ "$small" ] && echo 5 || echo 75)" ${small:+--rounds 1}
-  # The longest comes last: what time is left for.
+  # The long ones come last: what time is left for.
   read -r -a configs <<< "${CONFIGS:-}"
   step configs "$python" "$bench/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --batch "${BATCH:-0}" --dump "$work/dump"
+  step vocoder "$python" "$bench/bench_vocoder.py" --ngpu "$ngpu" ${small:+--seconds 0.5 --repeats 1}
+  [ -s "$out/summary.txt" ] || { echo "gpu_check.sh: STEPS: no step is called '$STEPS'; without it all run"; return 2; }
   printf '== summary\n%s\n' "$(cat "$out/summary.txt")"
   ! grep -qv ' ok$' "$out/summary.txt"
 }
@@ -122,7 +127,7 @@ shift
 case $command in
   pack) [ $# -eq 4 ] || usage; "$python" "$root/tools/small_dump.py" "$@" ;;
   checks)
-    [ $# -le 1 ] || usage
+    [[ $# -le 1 && ${1-} != -* && ${MINUTES:-9} =~ ^[0-9]+$ ]] || usage
     mkdir -p "${1:-.}"
     packages
     checks "$(realpath "${1:-.}")" 2>&1 | tee "${1:-.}/checks.txt" ;;
