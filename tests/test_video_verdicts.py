@@ -166,16 +166,19 @@ def test_fault_A9_dlib_finds_a_turned_face(pictures: np.ndarray) -> None:
     assert "turned by 180 degrees" in str(report)
 
 
+@pytest.mark.parametrize("turned", [False, True])
 def test_fault_A9_a_small_face_is_found_at_full_size(
-    pictures: np.ndarray, upright: dict[str, np.ndarray], cropper: Cropper
+    pictures: np.ndarray, upright: dict[str, np.ndarray], cropper: Cropper, turned: bool
 ) -> None:
     wide = np.zeros((40, 1080, 1920, 3), np.uint8)
     for i in range(len(wide)):
         wide[i, 700:844, 200:380] = cv2.resize(pictures[i], (180, 144), interpolation=cv2.INTER_AREA)
-    crops = cropper(wide)
+    crops = cropper(np.ascontiguousarray(wide[:, ::-1, ::-1]) if turned else wide)
     assert "the face is small and was found at full size" in str(crops.report)
+    assert ("turned by 180 degrees clockwise, its crops are upright" in str(crops.report)) == turned
     assert crops.report.missing == 0
-    assert likeness(crops.regions["mouth"], upright["mouth"][:40]) > 0.9
+    # Turned, the crop lies a pixel of the picture beside: for a face as small as this, two of the crop.
+    assert likeness(crops.regions["mouth"], upright["mouth"][:40]) > (0.8 if turned else 0.9)
 
 
 def test_fault_A9_nothing_is_found_where_nothing_is(cropper: Cropper) -> None:

@@ -43,14 +43,14 @@ class View:
         if self.window is None:
             return turned(picture.rgb(DETECTION_SIDE), self.turns)
         x0, y0, x1, y1 = self.window
-        return np.ascontiguousarray(picture.rgb(max(picture.size))[y0:y1, x0:x1])
+        return np.ascontiguousarray(turned(picture.rgb(max(picture.size))[y0:y1, x0:x1], self.turns))
 
     def back(self, face: Face, picture: Still, rgb: np.ndarray) -> Face:
         """A face found in what was shown, in the pixels of the picture."""
-        if self.window is not None:
-            return face.moved(1.0, (self.window[0], self.window[1]))
         height, width = rgb.shape[:2]
         upright = _turned_back(face, self.turns, width, height)
+        if self.window is not None:
+            return upright.moved(1.0, (self.window[0], self.window[1]))
         return upright.moved(picture.size[0] / (height if self.turns % 2 else width))
 
 
@@ -87,8 +87,13 @@ def upside_down(detector: Detector, pictures: Sequence[Still], certainty: dict[i
     if 2 * len(doubtful) <= len(certainty):
         return False
     tried = sorted(doubtful)[:: -(-len(doubtful) // _LOOKS)]
-    sure = np.array([_surest(detector, turned(pictures[index].rgb(DETECTION_SIDE), 2)) for index in tried])
-    return bool(np.median(sure) > _SURE and np.median(sure - [doubtful[index] for index in tried]) > _SURER)
+    sure = [_surest(detector, View(2).rgb(pictures[index])) for index in tried]
+    return _surer(sure, [doubtful[index] for index in tried])
+
+
+def _surer(turned_over: Sequence[float], as_is: Sequence[float]) -> bool:
+    """Whether a face is seen with so much more certainty turned over that it stands on its head."""
+    return bool(np.median(turned_over) > _SURE and np.median(np.subtract(turned_over, as_is)) > _SURER)
 
 
 def other_views(detector: Detector, pictures: Sequence[Still], choose: str) -> list[View]:
@@ -106,8 +111,11 @@ def other_views(detector: Detector, pictures: Sequence[Still], choose: str) -> l
         for turns in (2, 1, 3)
     }
     views = [View(turns) for turns in sorted(sure, key=lambda turns: -sure[turns]) if sure[turns] > _SURE]
-    window = _small_face(detector, tried, choose)
-    return [*views, *([View(window=window)] if window else [])]
+    if window := _small_face(detector, tried, choose):
+        as_is, over = View(0, window), View(2, window)
+        turned_over, upright = ([_surest(detector, view.rgb(picture)) for picture in tried] for view in (over, as_is))
+        views.append(over if _surer(turned_over, upright) else as_is)
+    return views
 
 
 def _surest(detector: Detector, rgb: np.ndarray) -> float:
