@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +16,7 @@ import torch
 from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
-from lipsound2 import experiment
+from lipsound2 import experiment, trouble
 from lipsound2.audio import griffin_lim, griffin_lim_numpy, io, tape, usable
 from lipsound2.audio.io import write_wav
 from lipsound2.audio.mel import mel_spectrogram
@@ -244,3 +246,15 @@ def test_fault_D2_a_stream_of_crops_is_decoded_one_by_one():
     assert np.array_equal(np.stack([*pictures_in(stream)]), decode(stream))
     with pytest.raises(ClipFailure, match="damaged-crop"):
         list(pictures_in(stream[len(stream) // 2 : -9]))
+
+
+def test_a_full_disk_under_a_tape_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch):
+    kept = tape.Tape()
+
+    def full(_: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kept._file, "write", full, raising=False)
+    with pytest.raises(OSError, match="No space left") as told:
+        kept.add(np.zeros(5))
+    assert trouble.told(told.value).startswith(f"cannot write {tempfile.gettempdir()}: no space left on device; free")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 
@@ -32,11 +33,16 @@ class Tape:
         return self._samples
 
     def add(self, sound: np.ndarray) -> None:
-        """The next samples (n,) float."""
+        """The next samples (n,) float.
+
+        Raises:
+            OSError: the folder for temporary files cannot take them; it is named.
+        """
         sound = np.ascontiguousarray(sound, np.float32)
         self.loudest = float(np.maximum(self.loudest, np.abs(sound).max(initial=0.0)))
-        self._file.seek(0, 2)
-        self._file.write(sound.tobytes())
+        with _named():
+            self._file.seek(0, 2)
+            self._file.write(sound.tobytes())
         self._samples += len(sound)
 
     def silence(self, samples: int) -> None:
@@ -47,8 +53,9 @@ class Tape:
     def read(self, first: int, samples: int) -> np.ndarray:
         """`samples` samples from `first` on, or as many as there are; float32."""
         found = np.empty(max(0, min(samples, self._samples - first)), np.float32)
-        self._file.seek(_ITEM * first)
-        self._file.readinto(found.view(np.uint8).data)
+        with _named():
+            self._file.seek(_ITEM * first)
+            self._file.readinto(found.view(np.uint8).data)
         return found
 
     def blocks(self, samples: int = BLOCK) -> Iterator[np.ndarray]:
@@ -59,3 +66,12 @@ class Tape:
     def close(self) -> None:
         """Let go of the samples."""
         self._file.close()
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Errors of a file without a name say which folder it is in."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
