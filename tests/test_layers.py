@@ -12,7 +12,7 @@ import lipsound2
 PACKAGE = Path(lipsound2.__file__).parent
 # From the ground up. A room may import what stands on a floor below its own, and itself.
 FLOORS = (
-    ("errors", "verbs", "arguments", "stopping"),
+    ("errors", "verbs", "arguments", "stopping", "timing"),
     ("__init__", "files", "gpus", "trouble", "train_config", "models/modules"),
     ("outputs", "fingerprint", "jobs/slurm", "models/tacotron", "models/asr"),
     ("data", "models"),
@@ -93,3 +93,17 @@ def test_no_circle_inside_a_room():
 
     for path in FILES:
         visit(path, ())
+
+
+def test_the_rates_are_written_once():
+    """25 frames a second, 16 kHz and 640 samples a frame: as names, so that a reader finds where they are decided."""
+    names = ("FRAME_RATE", "SAMPLE_RATE", "SAMPLES_PER_FRAME", "PICTURE_RATE", "SAMPLES_PER_PICTURE")
+    again = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in FILES
+        if path.name != "timing.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id.strip("_") in names)
+        or (isinstance(node, ast.Constant) and not isinstance(node.value, bool) and node.value == 16_000)
+    ]
+    assert not again

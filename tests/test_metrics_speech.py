@@ -14,7 +14,8 @@ from scipy.signal import resample_poly
 
 from lipsound2.errors import ClipFailure
 from lipsound2.metrics.audio_sources import read_wav
-from lipsound2.metrics.speech import METRICS, PICTURE, RULE, estoi, fit, measure, pesq, stoi, to_rate
+from lipsound2.metrics.speech import METRICS, RULE, estoi, fit, measure, pesq, stoi, to_rate
+from lipsound2.timing import SAMPLES_PER_FRAME
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,10 +53,11 @@ def test_a_sound_against_itself_is_perfect_and_noise_is_worse(pair) -> None:
 def test_length_is_fitted_to_the_reference_and_counted(pair) -> None:
     reference, speech = pair
     exact = measure(reference, speech)
-    longer = measure(reference, np.concatenate([speech, np.ones(PICTURE + 1)]))
+    longer = measure(reference, np.concatenate([speech, np.ones(SAMPLES_PER_FRAME + 1)]))
     assert longer.values == exact.values
-    assert (longer.difference, longer.mismatched_length, exact.mismatched_length) == (PICTURE + 1, True, False)
-    assert not measure(reference, speech[:-PICTURE]).mismatched_length
+    assert (longer.difference, longer.mismatched_length) == (SAMPLES_PER_FRAME + 1, True)
+    assert not exact.mismatched_length
+    assert not measure(reference, speech[:-SAMPLES_PER_FRAME]).mismatched_length
     padded = np.concatenate([speech[:20000], np.zeros(len(speech) - 20000)])
     assert measure(reference, speech[:20000]).values == measure(reference, padded).values
     assert fit(np.arange(3.0), 5).tolist() == [0, 1, 2, 0, 0]

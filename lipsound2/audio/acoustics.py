@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, magnitude_spectrogram, mel_filters
+from lipsound2.audio.mel import MelConfig, magnitude_spectrogram, mel_filters
+from lipsound2.timing import SAMPLE_RATE
 
 HOP = 160  # samples a frame
 _FLOOR = 1e-5  # of magnitudes, as the mel's

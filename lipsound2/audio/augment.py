@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal
 
-from lipsound2.audio.mel import SAMPLE_RATE
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import SAMPLE_RATE
 
 _ROOMS = (0.1, 0.6)  # seconds until an echo has died away by 60 dB
 _ECHO = (-10.0, 3.0)  # dB, echoes against direct sound

@@ -12,7 +12,7 @@ import torch
 
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
-from lipsound2.audio.mel import SAMPLE_RATE, MelConfig, mel_config, mel_spectrogram
+from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.segment import MakeSounds, cuts_of
 from lipsound2.audio.statistics import sums
 from lipsound2.audio.usable import check_sound
@@ -23,6 +23,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.jobs.jobs import Worker, dump_clips
 from lipsound2.jobs.shards import hash_of
 from lipsound2.outputs import OutputFolder
+from lipsound2.timing import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from lipsound2.audio.track import read_track
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.media.opening import shown
+from lipsound2.timing import SAMPLE_RATE
 
 # The resampling filter: samples of the lower rate on each side, shape of the Kaiser window, and where it has halved,
 # as a share of the lower Nyquist frequency. For 16 kHz: flat to 7.4 kHz, 80 dB down from 8.1 kHz on.
@@ -45,7 +46,7 @@ class Span:
 
 
 def read_sound(
-    path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = 16000
+    path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
 ) -> np.ndarray:
     """The sound track of a file that is meant (`track.read_track`), mono, cut or padded by timestamps.
 
@@ -66,7 +67,9 @@ def read_sound(
     return read_span(path, start=start, seconds=seconds, rate=rate).sound
 
 
-def read_span(path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = 16000) -> Span:
+def read_span(
+    path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
+) -> Span:
     """As `read_sound`, and how much of the stretch the file does not cover."""
     track = read_track(path)
     if track.torn and start is not None:
@@ -89,7 +92,7 @@ def read_span(path: Path | str, *, start: float | None = None, seconds: float | 
     )
 
 
-def sound_in_stretches(path: Path | str, rate: int = 16000) -> Iterator[np.ndarray]:
+def sound_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
     """All that `read_sound` gives from the start of a sound to its end, (n,) float32 at a time.
 
     What is held does not grow with the sound.
@@ -150,7 +153,7 @@ def to_int16(sound: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(np.asarray(sound, np.float64) * 32768.0), -32768, 32767).astype(np.int16)
 
 
-def encode_flac(sound: np.ndarray, rate: int = 16000) -> np.ndarray:
+def encode_flac(sound: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Sound (samples,) float in [-1, 1] as a FLAC stream of 16 bits, a uint8 vector; the same bytes on every run."""
     buffer = io.BytesIO()
     soundfile.write(buffer, to_int16(sound), rate, format="FLAC", subtype="PCM_16")
@@ -170,7 +173,7 @@ def decode_flac(vector: np.ndarray) -> np.ndarray:
     return samples.astype(np.float32) / np.float32(32768.0)
 
 
-def write_wav(path: Path | str, sound: np.ndarray, rate: int = 16000) -> None:
+def write_wav(path: Path | str, sound: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write (samples,) float sound as a 16-bit WAV file, whole or not at all.
 
     Sound beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from lipsound2.audio.mel_settings import (
     MELS,
-    SAMPLE_RATE,
     MelConfig,
     frames_of,
     mel_config,
@@ -25,7 +24,7 @@ from lipsound2.audio.mel_settings import (
 )
 from lipsound2.errors import LipsoundError
 
-__all__ = ["MELS", "SAMPLE_RATE", "MelConfig", "frames_of", "mel_config", "mel_filters", "same_mel", "stored_config"]
+__all__ = ["MELS", "MelConfig", "frames_of", "mel_config", "mel_filters", "same_mel", "stored_config"]
 
 # Below this power a bin is silence. It keeps the gradient of the root finite and, at a magnitude of 1e-9, stays four
 # orders below the floor of the logarithm: the mel is that of the plain magnitude (librosa, power=1).

@@ -12,8 +12,7 @@ import numpy as np
 from lipsound2.config import from_mapping, to_mapping
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
-
-SAMPLE_RATE = 16_000  # of every sound in a dump, in Hz
+from lipsound2.timing import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from lipsound2.data.texts import read_text, shown
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.fingerprint import changed
 from lipsound2.jobs.shards import Worker
+from lipsound2.timing import FRAME_RATE
 
-PICTURE_RATE = 25.0
 # Sound may begin later or end earlier than the picture, or have holes, by so many seconds (five pictures; zeros are put
 # there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
 MISSING_SECONDS = 0.2
@@ -95,7 +95,7 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
 
 def _parse(row: str) -> tuple[float, int]:
     start, _, rest = row.partition("\t")
-    return real(start, -SECONDS, SECONDS), whole(rest.partition("\t")[0], 1, round(SECONDS * PICTURE_RATE))
+    return real(start, -SECONDS, SECONDS), whole(rest.partition("\t")[0], 1, round(SECONDS * FRAME_RATE))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def cut_sound(cut: Cut, rate: int) -> np.ndarray:
     Raises:
         ClipFailure: `unreadable`, `no-sound`, `short-sound` (it does not cover the picture), or one of `check_sound`.
     """
-    seconds = None if cut.pictures is None else cut.pictures / PICTURE_RATE
+    seconds = None if cut.pictures is None else cut.pictures / FRAME_RATE
     span = read_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
     for missing, what in (
         (span.missing_before, "begins {:.2f} s after the picture"),

@@ -21,11 +21,12 @@ from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import entries, folders
 from lipsound2.data.numerals import seconds
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import FRAME_RATE
 
 _PARTS = {"test": 25000, "val": 25000, "train": 488763}
 _WORDS = 500
 _SPEAKER = "lrw"
-_MIDDLE = 29 / 25 / 2  # seconds: the word is in the middle of 29 pictures
+_MIDDLE = 29 / FRAME_RATE / 2  # seconds: the word is in the middle of 29 pictures
 _DURATION = re.compile(r"^Duration:\s*([\d.]+)", re.MULTILINE)
 _DEPTH = 2  # folders between the one that is given and the words
 

@@ -18,8 +18,8 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import Movable
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import SAMPLES_PER_FRAME
 
-_SAMPLES_PER_PICTURE = 640
 _SMALLEST_BLUR = 0.1  # frames and bands; a blur that changes nothing
 
 
@@ -84,7 +84,7 @@ class SoundBatch(Movable):
     @property
     def frames(self) -> int:
         """Pictures' worth of sound in the batch."""
-        return self.sound.numel() // _SAMPLES_PER_PICTURE
+        return self.sound.numel() // SAMPLES_PER_FRAME
 
 
 def _parts(sample: Segment) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ class Sounds:
                 f"{data.path}: none of its {len(data.ids)} clips is in {places}; run stage 2 (and, for 'mels', "
                 "lipsound2 synthesize) on the data dir that holds them"
             )
-        self.lengths = [max(1, self._segment * mel.hop // _SAMPLES_PER_PICTURE)] * len(self.ids)
+        self.lengths = [max(1, self._segment * mel.hop // SAMPLES_PER_FRAME)] * len(self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -160,7 +160,7 @@ class Sounds:
             return None
         mel = np.asarray(next(kind for kind in self._given if name in kind)[name], np.float32)
         # A rate that does not divide evenly may leave the end a picture apart.
-        if mel.shape[1] != self._mel.bands or abs(len(mel) - frames) * self._mel.hop > _SAMPLES_PER_PICTURE:
+        if mel.shape[1] != self._mel.bands or abs(len(mel) - frames) * self._mel.hop > SAMPLES_PER_FRAME:
             raise LipsoundError(
                 f"its generated mel is {mel.shape[0]} frames of {mel.shape[1]} bands, its sound has {frames} of "
                 f"{self._mel.bands} in the mel '{self._mel.name}'; give 'mels' of a model that speaks this mel, as "

@@ -18,11 +18,11 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import Movable
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import SAMPLES_PER_FRAME
 
 # What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
 SOUND = "sound"  # the kind it is heard from
-_SAMPLES_PER_PICTURE = 640
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Utterances:
                 "run stage 2 on a data dir that holds them"
             )
         slowest = min(config.speeds) if training else 1.0
-        self.lengths = [max(1, round(samples[name] / slowest / _SAMPLES_PER_PICTURE)) for name in self.ids]
+        self.lengths = [max(1, round(samples[name] / slowest / SAMPLES_PER_FRAME)) for name in self.ids]
         self._texts, self._encode, self._config, self._words = texts, encode, config, words
 
     def __len__(self) -> int:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from lipsound2.timing import FRAME_RATE
+
 _LARGEST_STEP = 64  # pictures between two at which feature frames begin, too
 
 
@@ -208,8 +210,8 @@ def _erase(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 def _freeze(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
     """Fill runs of whole pictures with the clip's mean grey, of states with its mean state, in place."""
     mean = np.uint8(pictures.mean()) if pictures.ndim == 3 else pictures.mean(axis=0)
-    for second in range(0, len(pictures), 25):
+    for second in range(0, len(pictures), FRAME_RATE):
         if rng.random() < config.augment_freeze:
             length = int(rng.integers(1, config.augment_freeze_size + 1))
-            first = second + int(rng.integers(25))
+            first = second + int(rng.integers(FRAME_RATE))
             pictures[first : first + length] = mean

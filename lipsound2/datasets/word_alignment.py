@@ -17,10 +17,10 @@ from lipsound2.data.tables import parse_words
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
+from lipsound2.timing import FRAME_RATE
 
 FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 UNKNOWN = -100  # what cross entropy leaves out
-PICTURE_RATE = 25  # pictures a second, everywhere in the toolkit
 
 
 Rows = list[tuple[float, float, str]]  # start and end in seconds, and the word
@@ -83,7 +83,7 @@ class WordTimes:
 
     def at(self, name: str, places: np.ndarray) -> np.ndarray:
         """Classes (T,) int64 at `places` (T,) of a clip, in pictures; UNKNOWN for a clip without times."""
-        return self.during(name, (places + 0.5) / PICTURE_RATE)
+        return self.during(name, (places + 0.5) / FRAME_RATE)
 
     def during(self, name: str, seconds: np.ndarray) -> np.ndarray:
         """Classes (T,) int64 at moments (T,) of a clip; UNKNOWN for a clip without times."""

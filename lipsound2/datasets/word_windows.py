@@ -18,8 +18,8 @@ from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.batch import Movable
 from lipsound2.datasets.crop_cache import Pictures
 from lipsound2.datasets.video_to_text import with_pictures
-from lipsound2.datasets.word_alignment import PICTURE_RATE
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import FRAME_RATE
 
 
 @dataclass
@@ -119,8 +119,8 @@ class WordWindows:
             recording, start, end = spans[name]
             if not segments:
                 said = parse_words(times[name]) if name in times else []
-                start, end = (said[0][0], said[-1][1]) if said else (0.0, frames[name] / PICTURE_RATE)
-            self._spans[name] = recording, start * PICTURE_RATE, end * PICTURE_RATE
+                start, end = (said[0][0], said[-1][1]) if said else (0.0, frames[name] / FRAME_RATE)
+            self._spans[name] = recording, start * FRAME_RATE, end * FRAME_RATE
         self.lengths = [window] * len(self.ids)
         self._labels = {name: classes[data.text[name]] for name in self.ids}
         self._pictures, self._window, self._augmentation = Pictures(archive, keep), window, augmentation

@@ -20,8 +20,7 @@ from lipsound2.decoding.grammar import Grammar, grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
 from lipsound2.errors import LipsoundError, require
 from lipsound2.text.tokenizer import UNKNOWN, Characters
-
-RATE = 16_000  # samples a second, of all sounds here
+from lipsound2.timing import SAMPLE_RATE
 
 
 class Listener(Protocol):
@@ -49,7 +48,7 @@ class PocketSphinx:
     def __init__(self, rest: str) -> None:
         self.name = f"pocketsphinx:{rest}" if rest else "pocketsphinx"
         sphinx = require("pocketsphinx", "asr")
-        config = sphinx.Config(samprate=RATE, loglevel="FATAL")
+        config = sphinx.Config(samprate=SAMPLE_RATE, loglevel="FATAL")
         self._words: dict[str, str] = {}
         if rest:
             allowed = grammar(rest)
@@ -127,7 +126,7 @@ class Bundle:
                 scores = self._model(torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None])[0][0]
             # Their second label is a token of ours already; nothing is unknown to them.
             log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
-            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(sound) / RATE / len(log_probs)))
+            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(sound) / SAMPLE_RATE / len(log_probs)))
         return found
 
 

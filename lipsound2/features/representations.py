@@ -25,13 +25,13 @@ from torch.nn import functional as F
 
 from lipsound2 import experiment, packs
 from lipsound2.audio.acoustics import cepstrum, deltas
-from lipsound2.audio.mel import MELS, SAMPLE_RATE, mel_spectrogram
+from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.decoding.pretrained_asr import fetched
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.files import sha256
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
+from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-SAMPLES_PER_PICTURE = 640
 _CONTROL_SEED = 0
 
 
@@ -61,12 +61,12 @@ class Representation:
         Raises:
             ClipFailure: `too-short`: less than a picture's sound; `not-finite`: NaN or infinite samples.
         """
-        pictures = len(sound) // SAMPLES_PER_PICTURE
+        pictures = len(sound) // SAMPLES_PER_FRAME
         if not pictures:
-            raise ClipFailure("too-short", f"{len(sound)} samples of sound, at least {SAMPLES_PER_PICTURE} wanted")
+            raise ClipFailure("too-short", f"{len(sound)} samples of sound, at least {SAMPLES_PER_FRAME} wanted")
         if not np.isfinite(sound).all():
             raise ClipFailure("not-finite", f"{np.count_nonzero(~np.isfinite(sound))} samples are no numbers")
-        whole = np.ascontiguousarray(sound[: pictures * SAMPLES_PER_PICTURE], np.float32)
+        whole = np.ascontiguousarray(sound[: pictures * SAMPLES_PER_FRAME], np.float32)
         with torch.inference_mode():
             features = self.compute(torch.from_numpy(whole))
             if len(features) % pictures:

@@ -24,6 +24,7 @@ from lipsound2.jobs.jobs import Worker, dump_clips
 from lipsound2.models.modules.lip_encoder import LipEncoder
 from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.outputs import OutputFolder
+from lipsound2.timing import FRAME_RATE
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def features(
         raise LipsoundError(f"{dir}: none of its clips is in {crops}; run stage 1 on it")
     done = dump_clips(
         dump,
-        {make.kind: {"kind": "features", "experiment": path.resolve().name, "layer": layer, "rate": 25}},
+        {make.kind: {"kind": "features", "experiment": path.resolve().name, "layer": layer, "rate": FRAME_RATE}},
         ids,
         make,
         step=make.kind,

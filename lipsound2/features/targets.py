@@ -11,7 +11,6 @@ import numpy as np
 
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
-from lipsound2.audio.mel_settings import SAMPLE_RATE
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.audio.usable import check_sound
 from lipsound2.data.archive import Archive
@@ -23,6 +22,7 @@ from lipsound2.fingerprint import digest
 from lipsound2.jobs.jobs import dump_clips
 from lipsound2.jobs.shards import Worker
 from lipsound2.outputs import OutputFolder
+from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def targets(
     )
     mean, std = statistics_of(Archive(dump / survey))
     content |= {
-        "rate": 25,
+        "rate": FRAME_RATE,
         "dims": len(mean),
         "normalised_on": f"{len(chosen)} clips of {(train or dir).resolve().name}",
         "compress": compress,

@@ -13,7 +13,6 @@ import torch
 
 from lipsound2 import experiment, packs
 from lipsound2.datasets.audio_to_text import SOUND, features_of, padded
-from lipsound2.datasets.word_alignment import PICTURE_RATE
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, placed, search
 from lipsound2.decoding.ctc import Graph, greedy, hypothesis, place_words, through
 from lipsound2.decoding.grammar import grammar as find_grammar
@@ -26,6 +25,7 @@ from lipsound2.inference.lm_fusion import follower, language_model
 from lipsound2.inference.recognizer_names import check_listener, is_own
 from lipsound2.models.asr.recognizer import Recogniser
 from lipsound2.tasks.recognize import Recognise
+from lipsound2.timing import FRAME_RATE
 
 
 class OwnListener:
@@ -69,7 +69,7 @@ class OwnListener:
         """What is said in each sound; lips are given as pictures (T, H, W) uint8 or the states of their trunk."""
         features, lengths = padded([*clips] if self._task.sees else [features_of(sound) for sound in clips])
         heard = self._network(features.to(self._device), lengths.to(self._device))
-        seconds: float = self._network.stride / self._task.rate / PICTURE_RATE
+        seconds: float = self._network.stride / self._task.rate / FRAME_RATE
         found = [
             self._decode(heard.log_probs[row, :length], heard.states[row, :length], seconds)
             for row, length in enumerate(heard.lengths.tolist())

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from lipsound2.audio.mel_settings import MelConfig
 from lipsound2.inference.windows import Pieces, PieceSpeaker, Windows
+from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper, Report
-from lipsound2.video.decode import RATE
 
 BUDGET = 1 << 27  # bytes of memory for pictures; a clip that needs more is decoded twice
 Detect = Literal["mediapipe", "dlib"]
@@ -101,7 +101,7 @@ class Speaker:
         (said,) = saying
         spent = {"crops": time.perf_counter() - started - said.model - said.vocoder}
         spent |= {"model": said.model, "vocoder": said.vocoder}
-        return Said(crops.report, crops.timeline.start, crops.report.frames / RATE, spent)
+        return Said(crops.report, crops.timeline.start, crops.report.frames / FRAME_RATE, spent)
 
 
 class _Saying:

@@ -38,6 +38,7 @@ from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_picture
+from lipsound2.timing import FRAME_RATE
 from lipsound2.video.encode import decode, frames_in, pictures_in
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def _write_mels(
         with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
             for name in names:
                 archive.write(name, mel_of[system](name))
-    return clips, seconds / max(1e-9, sum(frames[name] for name in shown) / 25)
+    return clips, seconds / max(1e-9, sum(frames[name] for name in shown) / FRAME_RATE)
 
 
 class Said(NamedTuple):

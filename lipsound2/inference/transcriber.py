@@ -12,15 +12,15 @@ import numpy as np
 from lipsound2 import experiment, packs
 from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.audio.writing import Spool
-from lipsound2.datasets.word_alignment import PICTURE_RATE
 from lipsound2.decoding.hypothesis import Hypothesis
-from lipsound2.decoding.pretrained_asr import RATE, Listener
+from lipsound2.decoding.pretrained_asr import Listener
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.lip_to_speech import TrainedVoice
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.recognizers import OwnListener, listener
 from lipsound2.inference.speaker import BUDGET, Choose, Detect, Speaker
 from lipsound2.metrics.speech import to_rate
+from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.scenes import differences, find_scenes, thumbnail
@@ -77,8 +77,10 @@ class Transcriber:
         Raises:
             ClipFailure: there is none, or nothing can be heard in it.
         """
-        heard = hearable(media, RATE)
-        return self._hear(levels_of(heard.blocks(), RATE), RATE, lambda first, end: heard.read(first, end - first))
+        heard = hearable(media, SAMPLE_RATE)
+        return self._hear(
+            levels_of(heard.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: heard.read(first, end - first)
+        )
 
     def lips(self, media: Path) -> Hypothesis:
         """What the lips in a video say.
@@ -101,7 +103,7 @@ class Transcriber:
         with Spool(rate) as spool:
             said = self._speaker(media, spool.add)
             log.info("%s: %s", media, said.report)
-            scenes = [round(first / PICTURE_RATE * LEVELS) for first, _ in said.report.scenes[1:]]
+            scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in said.report.scenes[1:]]
             levels = levels_of(spool.blocks(), rate)
             return self._hear(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
 
@@ -123,7 +125,7 @@ class Transcriber:
             begin = first * rate // LEVELS
             # What is left over behind the last whole level belongs to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
-            heard = np.asarray(to_rate(sound(begin, stop), rate, RATE), np.float32)
+            heard = np.asarray(to_rate(sound(begin, stop), rate, SAMPLE_RATE), np.float32)
             if len(cuts) == 1 or _anything(heard):
                 found.append((begin / rate, self._ears.hear([heard])[0]))
         return joined(found)
@@ -142,7 +144,7 @@ class _Reading:
 
     def __init__(self, total: int, read: Callable[[np.ndarray], Hypothesis]) -> None:
         self._read = read
-        self._sentences = total > FAMILIAR * PICTURE_RATE
+        self._sentences = total > FAMILIAR * FRAME_RATE
         self._crops: list[np.ndarray] = []
         self._moves: list[float] = []  # of each crop to the next
         self._begin = 0
@@ -150,7 +152,7 @@ class _Reading:
 
     def add(self, picture: np.ndarray) -> None:
         """The next crop."""
-        if len(self._crops) > int(LONGEST * PICTURE_RATE):
+        if len(self._crops) > int(LONGEST * FRAME_RATE):
             self._say(self._next_cut())
         if self._crops:
             self._moves += differences([thumbnail(self._crops[-1]), thumbnail(picture)]).tolist()
@@ -169,10 +171,10 @@ class _Reading:
             return 0
         moves = np.array([*self._moves, self._moves[-1]])
         scenes = [first for first, _ in find_scenes(np.array(self._moves))[1:]]
-        return first_cut(np.log(moves + 0.1), PICTURE_RATE, scenes, sentences=self._sentences)
+        return first_cut(np.log(moves + 0.1), FRAME_RATE, scenes, sentences=self._sentences)
 
     def _say(self, end: int) -> None:
-        self.found.append((self._begin / PICTURE_RATE, self._read(np.stack(self._crops[:end]))))
+        self.found.append((self._begin / FRAME_RATE, self._read(np.stack(self._crops[:end]))))
         self._crops, self._moves, self._begin = self._crops[end:], self._moves[end:], self._begin + end
 
 
@@ -193,7 +195,7 @@ def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
 def _anything(sound: np.ndarray) -> bool:
     """Whether there is something to hear in a stretch."""
     try:
-        check_sound(sound, RATE)
+        check_sound(sound, SAMPLE_RATE)
     except ClipFailure:
         return False
     return True

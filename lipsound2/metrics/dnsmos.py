@@ -15,9 +15,9 @@ import numpy as np
 from lipsound2.audio.mel_settings import slaney_filters
 from lipsound2.errors import require
 from lipsound2.metrics.registry import Asked, Ear
-from lipsound2.metrics.speech import RATE
+from lipsound2.timing import SAMPLE_RATE
 
-_WINDOW = int(9.01 * RATE)  # samples the networks hear at once
+_WINDOW = int(9.01 * SAMPLE_RATE)  # samples the networks hear at once
 _POINTS, _HOP, _BANDS = 321, 160, 120  # of the spectrogram
 _RANGE_DB = 80.0  # below its loudest point a spectrogram is flat
 # Rows: signal, background, overall. From what the network says to the scale of the listeners, by powers from 2 down.
@@ -60,8 +60,8 @@ def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
     """Windows (`_WINDOW`,) of speech (N,), N > 0, one a second; short speech is doubled until it is long enough."""
     while len(speech) < _WINDOW:
         speech = np.concatenate([speech, speech])
-    for second in range(int(len(speech) // RATE - _WINDOW / RATE) + 1):
-        window = speech[second * RATE : second * RATE + _WINDOW]
+    for second in range(int(len(speech) // SAMPLE_RATE - _WINDOW / SAMPLE_RATE) + 1):
+        window = speech[second * SAMPLE_RATE : second * SAMPLE_RATE + _WINDOW]
         if len(window) == _WINDOW:
             yield window
 
@@ -72,7 +72,7 @@ def spectrogram(sound: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, _POINTS)[::_HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_POINTS) / _POINTS)
     power = np.abs(np.fft.rfft(frames * hann)) ** 2
-    mel = power @ slaney_filters(np.fft.rfftfreq(_POINTS, 1 / RATE), _BANDS, 0, RATE / 2).T
+    mel = power @ slaney_filters(np.fft.rfftfreq(_POINTS, 1 / SAMPLE_RATE), _BANDS, 0, SAMPLE_RATE / 2).T
     level = 10 * np.log10(np.maximum(mel, 1e-10))
     level -= 10 * np.log10(max(mel.max(), 1e-10))
     return (np.maximum(level, level.max() - _RANGE_DB) + 40) / 40

@@ -25,8 +25,8 @@ from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
 from lipsound2.metrics.registry import Asked, Ear
-from lipsound2.metrics.speech import PICTURE, RATE
 from lipsound2.metrics.syncnet import CEPSTRA, FRAMES, PICTURES, SIDE, SyncNet
+from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from lipsound2.video.decode import Source
 
 SHIFTS = 15  # pictures to either side
@@ -59,7 +59,8 @@ def make(what: Asked) -> Ear:
             last.clear()
             last[name] = look(network, Path(videos[name]), np.asarray(landmarks[name]))
         seen = last[name]
-        count = min(len(seen) - 1, len(speech) // PICTURE - PICTURES)  # the last window is not used, as published
+        # The last window is not used, as published.
+        count = min(len(seen) - 1, len(speech) // SAMPLES_PER_FRAME - PICTURES)
         if count < 1:
             raise ClipFailure("too-short", f"less than {PICTURES + 1} pictures")
         confidence, distance = lip_sync_error(seen[:count], listen(network, speech, count))
@@ -175,8 +176,8 @@ def mfcc(speech: np.ndarray) -> np.ndarray:
 
 def _filters() -> np.ndarray:
     """(26, 257) triangles between whole bins, which lie evenly on O'Shaughnessy's mel scale."""
-    mels = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), _FILTERS + 2)
-    edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / RATE)[:, None]
+    mels = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), _FILTERS + 2)
+    edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     bins = np.arange(_POINTS // 2 + 1)
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)

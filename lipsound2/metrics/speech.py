@@ -18,10 +18,9 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from lipsound2.errors import ClipFailure, require
+from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-RATE = 16_000
 NARROW_RATE = 8_000
-PICTURE = RATE // 25  # samples to one picture
 _STEP = 2.0**-15  # of 16-bit sound; what is nowhere louder is silence
 _PYSTOI_TOO_SHORT = 1e-5  # what pystoi returns, exactly, for less than 30 frames of speech
 
@@ -99,7 +98,7 @@ class ClipScores:
     @property
     def mismatched_length(self) -> bool:
         """Whether the lengths differ by more than one picture."""
-        return abs(self.difference) > PICTURE
+        return abs(self.difference) > SAMPLES_PER_FRAME
 
 
 def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
@@ -150,7 +149,7 @@ def fit(sound: np.ndarray, samples: int) -> np.ndarray:
     return np.pad(sound[:samples], (0, max(0, samples - len(sound))))
 
 
-def to_rate(sound: np.ndarray, rate: int, wanted: int = RATE) -> np.ndarray:
+def to_rate(sound: np.ndarray, rate: int, wanted: int = SAMPLE_RATE) -> np.ndarray:
     """`sound` (N,) resampled by a rational, zero-phase polyphase filter."""
     if rate == wanted:
         return sound
@@ -167,7 +166,7 @@ class _Pair:
     @property
     def narrow(self) -> tuple[np.ndarray, np.ndarray]:
         reference, speech = self.wide
-        return to_rate(reference, RATE, NARROW_RATE), to_rate(speech, RATE, NARROW_RATE)
+        return to_rate(reference, SAMPLE_RATE, NARROW_RATE), to_rate(speech, SAMPLE_RATE, NARROW_RATE)
 
 
 def usable(sound: np.ndarray, silent: str) -> np.ndarray:
@@ -188,7 +187,7 @@ def _stoi(pair: _Pair, extended: bool) -> float:
         # pystoi warns and returns a mark; the mark becomes a counted failure below.
         warnings.filterwarnings("ignore", message="Not enough STFT frames", category=RuntimeWarning)
         try:
-            value = float(package.stoi(*pair.wide, RATE, extended=extended))
+            value = float(package.stoi(*pair.wide, SAMPLE_RATE, extended=extended))
         except (ValueError, IndexError) as error:  # less than one analysis frame
             raise ClipFailure("too-short", str(error)) from error
     if value == _PYSTOI_TOO_SHORT:
@@ -200,7 +199,7 @@ def _stoi(pair: _Pair, extended: bool) -> float:
 
 def _pesq(pair: _Pair, band: str) -> float:
     package = require("pesq", "metrics")
-    rate, sounds = (NARROW_RATE, pair.narrow) if band == "nb" else (RATE, pair.wide)
+    rate, sounds = (NARROW_RATE, pair.narrow) if band == "nb" else (SAMPLE_RATE, pair.wide)
     try:
         value = float(package.pesq(rate, *sounds, band))
     except package.NoUtterancesError as error:

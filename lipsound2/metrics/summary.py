@@ -23,7 +23,8 @@ from lipsound2.metrics import bootstrap, rates
 from lipsound2.metrics.audio_sources import SYSTEMS
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import measured, rule
-from lipsound2.metrics.speech import FURTHER, KNOWN, METRICS, PICTURE, ClipScores
+from lipsound2.metrics.speech import FURTHER, KNOWN, METRICS, ClipScores
+from lipsound2.timing import SAMPLES_PER_FRAME
 
 AGAIN = "run lipsound2 score again"
 LARGEST = 1e6  # of any score
@@ -234,7 +235,7 @@ def failures(system: System) -> str:
     if system.failures:
         text += " (" + ", ".join(f"{reason} {count}" for reason, count in system.failures.items()) + ")"
     if system.mismatched_lengths:
-        text += f"; length off by more than {PICTURE} samples: {system.mismatched_lengths}"
+        text += f"; length off by more than {SAMPLES_PER_FRAME} samples: {system.mismatched_lengths}"
     return text
 
 

@@ -14,7 +14,7 @@ import torch
 
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.registry import Asked, Ear
-from lipsound2.metrics.speech import RATE
+from lipsound2.timing import SAMPLE_RATE
 
 _REPOSITORY = "tarepan/SpeechMOS:v1.2.0"
 _NETWORK = "utmos22_strong"
@@ -48,6 +48,6 @@ def make(what: Asked) -> Ear:
     @torch.inference_mode()
     def hear(name: str, speech: np.ndarray) -> dict[str, float]:
         # One clip at a time: the network has no mask for padding.
-        return {"utmos": float(network(torch.from_numpy(speech.astype(np.float32))[None], RATE))}
+        return {"utmos": float(network(torch.from_numpy(speech.astype(np.float32))[None], SAMPLE_RATE))}
 
     return hear

@@ -31,6 +31,7 @@ from lipsound2.report.results import publish as publish_rows
 from lipsound2.report.text_folders import FOLDER, read_texts
 from lipsound2.report.view import ClipView, Report, SetView
 from lipsound2.report.word_results import publish_words, word_rows
+from lipsound2.timing import SAMPLE_RATE
 from lipsound2.versions import read_runs
 
 log = logging.getLogger(__name__)
@@ -256,7 +257,7 @@ class _Material:
                     log.warning("%s of %s is left out: %s", name, clip, failure)
             else:
                 sounds[name] = sound
-        view.seconds = max((len(sound) for sound in sounds.values()), default=0) / 16000
+        view.seconds = max((len(sound) for sound in sounds.values()), default=0) / SAMPLE_RATE
         view.sounds = {name: _flac(sound) for name, sound in sounds.items()}
         view.mels = self._mel_pictures(clip)
         view.crops = self._sheet(clip)

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import get_window, resample_poly
 
+from lipsound2.timing import FRAME_RATE
+
 _RATE = 10000  # of the analysis: five formants lie below 5 kHz
 _HOP, _WINDOW, _ORDER, _POINTS = 100, 300, 12, 256
 _F1_BAND, _F2_BAND = (200.0, 1000.0), (850.0, 2800.0)  # Hz
@@ -77,7 +79,7 @@ def measure(sound: np.ndarray, rate: int) -> Measures:
     )
 
 
-def articulate(sound: np.ndarray, rate: int, pictures: int, fps: float = 25.0) -> Articulation:
+def articulate(sound: np.ndarray, rate: int, pictures: int, fps: float = FRAME_RATE) -> Articulation:
     """The mouth that makes this sound.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 from av.codec.context import Flags
 
 from lipsound2.files import atomic_path
+from lipsound2.timing import FRAME_RATE
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ClipFormat:
 
     width: int = 360
     height: int = 288
-    fps: float = 25.0
+    fps: float = FRAME_RATE
     sample_rate: int = 44100
     video_codec: str = "libx264"
     audio_codec: str = "aac"

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from lipsound2.synthetic.appearance import Look, layers
 from lipsound2.synthetic.articulation import Articulation
 from lipsound2.synthetic.mouth import Eye, Mouth
+from lipsound2.timing import FRAME_RATE
 
 _BLINK = np.array([0.35, 0.8, 1.0, 1.0, 0.75, 0.45, 0.2])  # at 25 pictures a second
 _SWAY, _TURN, _LEAN = 0.016, 1.6, 0.014  # of the face's height; degrees; relative size
@@ -34,7 +35,7 @@ class Motion:
     lids: np.ndarray
 
 
-def motion(articulation: Articulation, rng: np.random.Generator, fps: float = 25.0) -> Motion:
+def motion(articulation: Articulation, rng: np.random.Generator, fps: float = FRAME_RATE) -> Motion:
     """Draw head movements, a nod that follows the voice, and a blink every two seconds or so."""
     pictures = len(articulation)
 
@@ -50,7 +51,7 @@ def motion(articulation: Articulation, rng: np.random.Generator, fps: float = 25
     sway = slow[:, :2] * _SWAY * np.array([1.0, 0.6])
     sway[:, 1] += 0.012 * nod
     lids = np.zeros(pictures)
-    steps = np.arange(len(_BLINK)) * fps / 25
+    steps = np.arange(len(_BLINK)) * fps / FRAME_RATE
     start = rng.uniform(0, 2) * fps
     while start < pictures:
         lids = np.maximum(lids, np.interp(np.arange(pictures) - start, steps, _BLINK, left=0, right=0))

@@ -30,6 +30,7 @@ from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.text.normalize import normalise
 from lipsound2.text.tokenizer import UNKNOWN, Tokenizer, of_texts
 from lipsound2.text.tokenizer import load as load_tokens
+from lipsound2.timing import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Language:
 
     name: ClassVar[str] = "language"
     free: ClassVar[frozenset[str]] = frozenset()
-    sample_rate = 16_000
+    sample_rate = SAMPLE_RATE
 
     def __init__(self, settings: LanguageConfig, network: LanguageModelConfig) -> None:
         self.settings = settings

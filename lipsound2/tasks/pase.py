@@ -19,7 +19,6 @@ from torch import Tensor
 from lipsound2.audio.acoustics import FEATURES, acoustic
 from lipsound2.audio.augment import DistortConfig, distort, scale
 from lipsound2.audio.io import decode_flac
-from lipsound2.audio.mel import SAMPLE_RATE
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
@@ -29,10 +28,10 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 log = logging.getLogger(__name__)
 
-_SAMPLES_PER_PICTURE = 640
 _SURVEYED = 200  # stretches of sound that statistics are taken of: 40,000 frames of two seconds each
 _EVALUATED = 16  # at once
 
@@ -70,7 +69,7 @@ class Stretches(Movable):
     @property
     def frames(self) -> int:
         """Pictures' worth of sound in the batch."""
-        return self.sound.numel() // _SAMPLES_PER_PICTURE
+        return self.sound.numel() // SAMPLES_PER_FRAME
 
 
 class Sounds:
@@ -99,7 +98,7 @@ class Sounds:
                 "run stage 2 on a data dir that holds them"
             )
         self.lengths = [pictures] * len(self.ids)
-        self._samples = pictures * _SAMPLES_PER_PICTURE
+        self._samples = pictures * SAMPLES_PER_FRAME
         self._distortions = distortions
 
     def __len__(self) -> int:

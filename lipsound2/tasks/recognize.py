@@ -22,7 +22,7 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.audio_to_text import SOUND, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_text import LipUtterances, load_width, save_input, width_of
-from lipsound2.datasets.word_alignment import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
+from lipsound2.datasets.word_alignment import WordTimes, load_words, save_words, vocabulary, word_times
 from lipsound2.decoding.ctc import greedy
 from lipsound2.errors import LipsoundError, require
 from lipsound2.models.asr.recognizer import MODELS, Heard, Recogniser
@@ -31,6 +31,7 @@ from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.text.normalize import normalisation, normalise
 from lipsound2.text.tokenizer import Tokenizer, of_texts, report_unknown
 from lipsound2.text.tokenizer import load as load_tokens
+from lipsound2.timing import FRAME_RATE
 
 Clips = Utterances | LipUtterances
 
@@ -107,7 +108,7 @@ class Recognise:
     @property
     def rate(self) -> int:
         """Frames of what it is given in a picture's time."""
-        return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // PICTURE_RATE
+        return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -29,7 +29,7 @@ from lipsound2.data.npy import read_npy
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_features import STATISTICS, Batch, CropsAndFeatures, Sample, mean_by_time
-from lipsound2.datasets.word_alignment import PICTURE_RATE, WordTimes, load_words, save_words, vocabulary, word_times
+from lipsound2.datasets.word_alignment import WordTimes, load_words, save_words, vocabulary, word_times
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.metrics.speech import estoi, stoi
@@ -38,6 +38,7 @@ from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import FrameRegressor, Prediction, mask
 from lipsound2.tasks.base import Evaluation, Loss
 from lipsound2.tasks.estoi_loss import estoi_loss
+from lipsound2.timing import FRAME_RATE
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Regress:
     @property
     def ratio(self) -> float:
         """Feature frames a picture."""
-        return 1.0 if isinstance(self.goal, Features) else self.goal.sample_rate / self.goal.hop / PICTURE_RATE
+        return 1.0 if isinstance(self.goal, Features) else self.goal.sample_rate / self.goal.hop / FRAME_RATE
 
     @property
     def sample_rate(self) -> int:

@@ -24,6 +24,7 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.packs import CARD, CONFIG
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Adversarial, Dataset
+from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
@@ -297,7 +298,7 @@ def introduce(loop: Loop) -> None:
         "%.2f M parameters on %s (%d process(es), %d threads each); %d clips, %.2f hours of video in %d updates an "
         "epoch; %d clips to validate on; at most %s",
         *(parameters / 1e6, loop.world.device, loop.world.size, torch.get_num_threads(), len(loop.train_clips.ids)),
-        *(sum(loop.train_clips.lengths) / 25 / 3600, len(loop.updates.epoch(loop.state.epoch))),
+        *(sum(loop.train_clips.lengths) / FRAME_RATE / 3600, len(loop.updates.epoch(loop.state.epoch))),
         *(len(loop.valid_clips.ids), " or ".join(limits)),
     )
 

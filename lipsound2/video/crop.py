@@ -21,6 +21,7 @@ from lipsound2.fingerprint import NAME as STAMP
 from lipsound2.fingerprint import SIZES, Stamp
 from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
+from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
 from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
@@ -110,14 +111,15 @@ def crop(
         log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
         return 0
     kinds: dict[str, dict[str, Any]] = {
-        name: {"kind": name, "content": "h264", "size": REGIONS[name].size, "rate": 25, **coding} for name in missing
+        name: {"kind": name, "content": "h264", "size": REGIONS[name].size, "rate": FRAME_RATE, **coding}
+        for name in missing
     }
     if seen:
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(missing))
         work = _Work(videos, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
     else:
         tracked().clear()
-        kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": 25}
+        kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": FRAME_RATE}
         work = _Work(videos, missing, options, coding, landmarks, None, None if landmarks else dump / FACES)
     sweep(dump / FACES)
     for name in missing:

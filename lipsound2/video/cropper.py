@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
-from lipsound2.video.decode import RATE, Source, Timeline
+from lipsound2.video.decode import Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
 from lipsound2.video.frame import Pixels, Still, to_full_range
 from lipsound2.video.frame_buffer import BUDGET, Reel
@@ -64,7 +65,7 @@ class Report:
             parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
         if len(self.scenes) > 1:
             first, end = max(self.scenes, key=lambda scene: scene[1] - scene[0])
-            parts.append(f"{len(self.scenes)} scenes, the longest {first / RATE:.2f}-{end / RATE:.2f} s")
+            parts.append(f"{len(self.scenes)} scenes, the longest {first / FRAME_RATE:.2f}-{end / FRAME_RATE:.2f} s")
         if self.damaged:
             parts.append(f"{self.damaged} damaged packets or pictures")
         return ", ".join(parts)
@@ -209,7 +210,9 @@ class Cropper:
                     shown = portrait(pictures, tracks[-1])
             last, frames = small[-1:], frames + len(small)
         if frames < SHORTEST:
-            raise ClipFailure("too-short", f"{frames} pictures at {RATE:g} a second, at least {SHORTEST} are needed")
+            raise ClipFailure(
+                "too-short", f"{frames} pictures at {FRAME_RATE:g} a second, at least {SHORTEST} are needed"
+            )
         scenes = find_scenes(np.concatenate(steps))
         tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
         tracks.clear()  # of a long clip they take as much as what was made of them
@@ -231,7 +234,7 @@ class Cropper:
                 "mask, or a face that does not speak",
             )
         width, height = size
-        timeline = Timeline(0.0, frames, RATE, width, height) if source is None else source.timeline
+        timeline = Timeline(0.0, frames, FRAME_RATE, width, height) if source is None else source.timeline
         assert timeline is not None
         report = Report(
             frames=frames,
@@ -380,8 +383,8 @@ def _notes_on_face(tracked: Track, view: View, movement: float | None) -> tuple[
 
 def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:
     notes = [f"{timeline.width}x{timeline.height}"]
-    if abs(timeline.fps - RATE) > 0.01 * RATE:
-        notes.append(f"{timeline.fps:.2f} -> {RATE:g} a second")
+    if abs(timeline.fps - FRAME_RATE) > 0.01 * FRAME_RATE:
+        notes.append(f"{timeline.fps:.2f} -> {FRAME_RATE:g} a second")
     if source is not None and str(source.orientation):
         notes.append(str(source.orientation))
     if source is not None and source.interlaced:

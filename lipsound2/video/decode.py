@@ -23,10 +23,10 @@ from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import LONGEST_PAUSE
 from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import tracks
+from lipsound2.timing import FRAME_RATE
 from lipsound2.video.frame import Picture
 from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
-RATE = 25.0
 _FAST = 40.0  # pictures a second; faster sources give the picture in the middle of each 1/25 s
 _GREY = ("gray", "ya8", "ya16", "mono")
 _LOG_LINES = 4  # of ffmpeg's that a verdict quotes
@@ -143,13 +143,13 @@ class Source:
     """
 
     path: Path
-    rate: float = RATE
+    rate: float = FRAME_RATE
     timeline: Timeline | None = None
     decoded: int = 0
     damaged: int = 0
     interlaced: bool = False
     orientation: Orientation = UPRIGHT
-    fps: float = RATE
+    fps: float = FRAME_RATE
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Source:
             rate = float(stream.average_rate or 0)
             self.fps = rate or self.rate
             step = 1 / self.fps
-            self._middle = 0.5 / self.rate if rate > _FAST / RATE * self.rate else 0.0
+            self._middle = 0.5 / self.rate if rate > _FAST / FRAME_RATE * self.rate else 0.0
             aspect = float(stream.sample_aspect_ratio or 1)
             aspect = aspect if 1 / _THIN <= aspect <= _THIN else 1.0
             last = -math.inf
@@ -286,7 +286,7 @@ class Source:
         self.timeline = Timeline(start, emitted, self.decoded / (end - start), width, height)
 
 
-def read_video(path: Path | str, *, rate: float = RATE) -> tuple[np.ndarray, Timeline]:
+def read_video(path: Path | str, *, rate: float = FRAME_RATE) -> tuple[np.ndarray, Timeline]:
     """Decode a whole clip on the grid.
 
     Args:

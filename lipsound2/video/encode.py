@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
 
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.timing import FRAME_RATE
 
 CODEC = "libx264"
 CRF = 20.5
@@ -55,7 +56,7 @@ class Encoder:
             ) from error
         context.height, context.width = shape[1:]
         context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
-        context.framerate = Fraction(25)
+        context.framerate = Fraction(FRAME_RATE)
         context.thread_count = 1
         context.color_range = ColorRange.JPEG
         context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}

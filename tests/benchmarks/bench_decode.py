@@ -27,11 +27,11 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.audio_to_text import SOUND, features_of
 from lipsound2.datasets.crop_cache import Pictures
-from lipsound2.datasets.word_alignment import PICTURE_RATE
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.ngram import estimate
-from lipsound2.decoding.pretrained_asr import RATE, Listener, PocketSphinx, hear_all
+from lipsound2.decoding.pretrained_asr import Listener, PocketSphinx, hear_all
 from lipsound2.inference.recognizers import OwnListener, Search
+from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 
 BATCH = 16
 
@@ -68,7 +68,7 @@ def sphinx_by_hand(rules: str, clips: Clips) -> Way:
 
     allowed = grammar(rules)
     spelled = {word: f"{word}." for slot in allowed.slots for word in slot if len(word) == 1} | {"z": "zed"}
-    decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None)
+    decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None)
     decoder.add_jsgf_string("sentences", allowed.jsgf(spelled))
     decoder.activate_search("sentences")
     back = {name: word for word, name in spelled.items()}
@@ -119,10 +119,10 @@ def clips_of(kind: Path, data: DataDir, number: int) -> tuple[Clips, float]:
     names = [name for name in data.ids if name in archive][:number]
     if kind.name == SOUND:
         clips = {name: decode_flac(archive[name]) for name in names}
-        return clips, sum(map(len, clips.values())) / RATE
+        return clips, sum(map(len, clips.values())) / SAMPLE_RATE
     pictures = Pictures(archive)
     clips = {name: pictures[name] for name in names}
-    return clips, sum(map(len, clips.values())) / PICTURE_RATE
+    return clips, sum(map(len, clips.values())) / FRAME_RATE
 
 
 def timed(ways: dict[str, Way], repeats: int, clock: Callable[[], float]) -> tuple[dict[str, float], dict[str, dict]]:

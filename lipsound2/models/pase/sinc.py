@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLE_RATE = 16_000
+from lipsound2.timing import SAMPLE_RATE
+
 _LEAST_LOW, _LEAST_BAND = 50.0, 50.0  # Hz; SincNet's, and PASE+'s
 _POINTS = 2048  # of the Fourier transforms; 1024 and 4096 were slower
 
