@@ -30,6 +30,7 @@ from lipsound2.video.portrait import write_portrait
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
 FACES = "faces"  # in the dump: of each clip with several faces, a picture that shows which was taken
+LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every picture, and whether a face was found
 _VERSION = 6  # raised when the same options give other crops
 
 
@@ -76,57 +77,28 @@ def crop(
         timeout: seconds one clip may take before it counts as hanging; a clip of two hours takes some minutes.
     """
     data = DataDir(dir)
-    unknown = [name for name in regions if name not in REGIONS]
-    if unknown or not regions:
-        raise LipsoundError(f"--regions: unknown region '{','.join(unknown)}'; known: {', '.join(REGIONS)}")
-    if not data.video:
-        raise LipsoundError(f"{dir}: there is no video.scp, so nothing to crop; see: lipsound2 validate {dir}")
-    if landmarks is not None:
-        # Nothing is detected, and nothing that steers a detector matters.
-        options: dict[str, Any] = {"detector": "none", "least": least}
-    else:
-        options = {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": every, "choose": choose}
-        options["least"] = least
+    _check(data, regions)
+    options: dict[str, Any] = {"detector": "none", "least": least}  # with landmarks nothing else matters
+    if landmarks is None:
+        options |= {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": every, "choose": choose}
     coding = {"codec": codec, "crf": crf}
     videos = Lookup(Path(dir) / "video.scp")
-    sources = [videos.path, *([landmarks / "feats.scp"] if landmarks else [])]
-
-    def noted(name: str) -> bool:
-        return (dump / name / SIZES).exists()
-
-    def tracked() -> Stamp:
-        # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
-        failed = sorted(clip for clip, step, _, _ in read_failures(dump) if step == "crop")
-        return Stamp(dump / "landmarks", "crop", {**options, "version": _VERSION, "failed": failed}, sources)
-
-    def region_stamp(name: str) -> Stamp:
-        # Made once the landmarks are whole: it holds their stamp.
-        return Stamp(dump / name, "crop", {**coding, "version": _VERSION}, [dump / "landmarks"])
-
-    # Clips that the machine failed are tried again; so is what an earlier version left without noting sizes.
-    verdicts = [Failure(clip, reason, detail) for clip, step, reason, detail in read_failures(dump) if step == "crop"]
-    seen = not any(verdict.passing for verdict in verdicts) and noted("landmarks") and tracked().fresh()
-    missing = [name for name in regions if not (seen and noted(name) and region_stamp(name).fresh())]
-    if not missing:
+    marks = _Marks(dump, options, coding, [videos.path, *([landmarks / "feats.scp"] if landmarks else [])])
+    kinds = marks.missing(regions)
+    cut = [kind for kind in kinds if kind != LANDMARKS]
+    if not kinds:
         log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
         return 0
-    kinds: dict[str, dict[str, Any]] = {
-        name: {"kind": name, "content": "h264", "size": REGIONS[name].size, "rate": FRAME_RATE, **coding}
-        for name in missing
-    }
-    if seen:
-        log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(missing))
-        work = _Work(videos, missing, {"detector": "none", "least": least}, coding, dump / "landmarks", dump)
+    if LANDMARKS in kinds:
+        work = _Work(videos, cut, options, coding, landmarks, None, None if landmarks else dump / FACES)
     else:
-        tracked().clear()
-        kinds["landmarks"] = {"kind": "landmarks", "content": "x0 y0 ... x67 y67 flag", "rate": FRAME_RATE}
-        work = _Work(videos, missing, options, coding, landmarks, None, None if landmarks else dump / FACES)
+        log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(cut))
+        work = _Work(videos, cut, {"detector": "none", "least": least}, coding, dump / LANDMARKS, dump)
     sweep(dump / FACES)
-    for name in missing:
-        (dump / name / STAMP).unlink(missing_ok=True)
+    marks.clear(kinds)
     dump_clips(
         dump,
-        kinds,
+        {kind: _content(kind, coding) for kind in kinds},
         sorted(data.video),
         work,
         step="crop",
@@ -139,15 +111,83 @@ def crop(
         timeout=timeout,
         frames=_frames,
     )
-    if not seen:
-        tracked().write()
-    for name in missing:
-        region_stamp(name).write()
+    marks.write(kinds)
     return 0
 
 
+def _check(data: DataDir, regions: Sequence[str]) -> None:
+    """Make sure that there are videos, and that the regions are known.
+
+    Raises:
+        LipsoundError: one of them is not so.
+    """
+    unknown = [name for name in regions if name not in REGIONS]
+    if unknown or not regions:
+        raise LipsoundError(f"--regions: unknown region '{','.join(unknown)}'; known: {', '.join(REGIONS)}")
+    if not data.video:
+        raise LipsoundError(
+            f"{data.path}: there is no video.scp, so nothing to crop; see: lipsound2 validate {data.path}"
+        )
+
+
+def _content(kind: str, coding: Mapping[str, Any]) -> dict[str, Any]:
+    """What the kind.yaml of a kind says."""
+    if kind == LANDMARKS:
+        return {"kind": kind, "content": "x0 y0 ... x67 y67 flag", "rate": FRAME_RATE}
+    return {"kind": kind, "content": "h264", "size": REGIONS[kind].size, "rate": FRAME_RATE, **coding}
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Knows which kinds of a dump are done: landmarks, made from videos, and regions, made from landmarks.
+
+    Attributes:
+        dump: folder of the kinds.
+        options: that steer the landmarks.
+        coding: of the encoder, which steers the regions.
+        sources: files the landmarks are made from.
+    """
+
+    dump: Path
+    options: Mapping[str, Any]
+    coding: Mapping[str, Any]
+    sources: Sequence[Path]
+
+    def missing(self, regions: Sequence[str]) -> list[str]:
+        """The kinds that have to be made: of the regions, and of the landmarks all of them are made with."""
+        if any(failure.passing for failure in self._failures()) or not self._done(LANDMARKS):
+            return [*regions, LANDMARKS]  # clips that the machine failed are tried again
+        return [name for name in regions if not self._done(name)]
+
+    def clear(self, kinds: Sequence[str]) -> None:
+        """Take the marks away before anything is touched."""
+        for kind in kinds:
+            (self.dump / kind / STAMP).unlink(missing_ok=True)
+
+    def write(self, kinds: Sequence[str]) -> None:
+        """Set the marks; that of the landmarks comes first, as the others hold it."""
+        for kind in sorted(kinds, key=lambda kind: kind != LANDMARKS):
+            self._stamp(kind).write()
+
+    def _done(self, kind: str) -> bool:
+        # What an earlier version left without noting sizes is looked at again.
+        return (self.dump / kind / SIZES).exists() and self._stamp(kind).fresh()
+
+    def _stamp(self, kind: str) -> Stamp:
+        if kind != LANDMARKS:
+            return Stamp(self.dump / kind, "crop", {**self.coding, "version": _VERSION}, [self.dump / LANDMARKS])
+        # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
+        failed = sorted(failure.id for failure in self._failures())
+        options = {**self.options, "version": _VERSION, "failed": failed}
+        return Stamp(self.dump / kind, "crop", options, self.sources)
+
+    def _failures(self) -> list[Failure]:
+        rows = read_failures(self.dump)
+        return [Failure(clip, reason, detail) for clip, step, reason, detail in rows if step == "crop"]
+
+
 def _frames(kind: str, array: np.ndarray) -> int:
-    return len(array) if kind == "landmarks" else frames_in(array)
+    return len(array) if kind == LANDMARKS else frames_in(array)
 
 
 @dataclass(frozen=True)
@@ -193,9 +233,9 @@ class _Work:
                 write_portrait(portrait, crops.portrait)
             result: dict[str, Any] = {**crops.regions}
             if self.verdicts is None:
-                result["landmarks"] = crops.landmarks
-                result["landmarks/timeline.tsv"] = _timeline_row(crops)
-                result["landmarks/report.tsv"] = str(crops.report)
+                result[LANDMARKS] = crops.landmarks
+                result[f"{LANDMARKS}/timeline.tsv"] = _timeline_row(crops)
+                result[f"{LANDMARKS}/report.tsv"] = str(crops.report)
             return result
 
         return work
