@@ -13,7 +13,7 @@ from helpers.experiments import make_experiment, synthetic_clips
 from lipsound2.audio.io import write_wav
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.metrics.registry import asked, listen
+from lipsound2.metrics.requested import compute, requested
 from lipsound2.metrics.score import score
 from lipsound2.metrics.summary import read_clips
 from lipsound2.report.report import report
@@ -39,7 +39,7 @@ def test_it_is_that_of_the_package(
 ) -> None:
     monkeypatch.setitem(sys.modules, "librosa", None)  # an import of it, which costs seconds, fails
     sound = voice(seconds)
-    found = listen(asked(["dnsmos"]), "a", sound, len(sound))
+    found = compute(requested(["dnsmos"]), "a", sound, sound)
     assert found.values == pytest.approx({"dnsmos": overall, "dnsmos_p808": p808}, abs=1e-4)
     assert not found.failures
 
@@ -48,15 +48,15 @@ def test_it_is_that_of_the_package(
     ("sound", "reason"), [(np.zeros(RATE), "silent"), (np.full(RATE, np.nan), "not-finite"), (np.zeros(0), "silent")]
 )
 def test_what_cannot_be_heard_is_at_the_floor(sound: np.ndarray, reason: str) -> None:
-    found = listen(asked(["dnsmos"]), "a", sound, RATE)
+    found = compute(requested(["dnsmos"]), "a", sound, np.zeros(RATE))
     assert found.values == {"dnsmos": 1.0, "dnsmos_p808": 1.0}
     assert found.failures == {"dnsmos": reason, "dnsmos_p808": reason}
 
 
 @pytest.mark.parametrize("name", ["mos", "dnsmos:big", ""])
 def test_unknown_names_are_told_with_the_known_ones(name: str) -> None:
-    with pytest.raises(LipsoundError, match=r"--also: unknown further score .*; one of: dnsmos"):
-        asked([name])
+    with pytest.raises(LipsoundError, match=r"--metrics: unknown metric .*; one of: dnsmos"):
+        requested([name])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def exp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in (wav / system).iterdir():
             path.unlink()
         (wav / system).rmdir()
-    score(root / "dump/sound", wav, out=exp / "scores/test", also=("dnsmos",), nj=1, resamples=200)
+    score(root / "dump/sound", wav, out=exp / "scores/test", metrics=("dnsmos",), nj=1, resamples=200)
     return exp
 
 
@@ -111,5 +111,5 @@ def test_it_is_no_score_of_texts(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_wav(tmp_path / "ref/a.wav", voice(0.5))
     (tmp_path / "hyp").mkdir()
     (tmp_path / "hyp/words.jsonl").write_text("")
-    assert main(["score", str(tmp_path / "ref"), str(tmp_path / "hyp"), "--also", "dnsmos"]) == 1
-    assert "leave out --asr and --also" in capsys.readouterr().err
+    assert main(["score", str(tmp_path / "ref"), str(tmp_path / "hyp"), "--metrics", "dnsmos"]) == 1
+    assert "leave out --asr and --metrics" in capsys.readouterr().err

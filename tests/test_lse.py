@@ -13,7 +13,7 @@ from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.metrics import lse
-from lipsound2.metrics.registry import asked, ear, listen
+from lipsound2.metrics.requested import compute, requested, scorer
 from lipsound2.metrics.syncnet import SyncNet
 
 PICTURES = 9
@@ -106,14 +106,14 @@ def test_a_clip_goes_through_at_once_as_its_windows_do(network: SyncNet) -> None
 
 
 def test_it_is_asked_for_by_its_weights(clip: Path) -> None:
-    wanted = asked([f"lse:{clip / 'weights.model'}"], clip / "data", clip / "dump/landmarks")
+    wanted = requested([f"lse:{clip / 'weights.model'}"], clip / "data", clip / "dump/landmarks")
     assert [path.name for path in wanted[0].inputs] == ["weights.model", "video.scp", "landmarks"]
     speech = np.random.default_rng(0).normal(0, 0.1, PICTURES * 640)
-    found = listen(wanted, "a", speech, len(speech))
+    found = compute(wanted, "a", speech, speech)
     assert not found.failures
     assert found.values["lse_d"] > 0
     assert found.values["lse_c"] >= 0
-    unknown = listen(wanted, "b", speech, len(speech))
+    unknown = compute(wanted, "b", speech, speech)
     assert (unknown.values, unknown.failures) == ({}, {"lse_c": "no-video", "lse_d": "no-video"})
 
 
@@ -134,12 +134,12 @@ def test_weights_that_are_none_are_told_and_run_nothing(
     places = (clip / "data", clip / "dump/landmarks")
     for name in ("bad", "other", "text", "absent"):
         with pytest.raises(LipsoundError, match=rf"{name}.model: expected SyncNet's published weights"):
-            asked([f"lse:{name}.model"], *places)
+            requested([f"lse:{name}.model"], *places)
     assert not Path("harm").exists()
     with pytest.raises(LipsoundError, match=r"one of: dnsmos, utmos\[:FOLDER\], lse:WEIGHTS"):
-        asked(["lse"], *places)
+        requested(["lse"], *places)
     with pytest.raises(LipsoundError, match="it wants their data dir"):
-        asked([f"lse:{clip / 'weights.model'}"])
+        requested([f"lse:{clip / 'weights.model'}"])
 
 
 HUB = """
@@ -161,12 +161,12 @@ def test_utmos_is_loaded_from_a_folder_where_there_is_no_net(tmp_path: Path) -> 
     """Its place is taken by a network that tells the loudness: what is tested is how it is found, loaded and asked."""
     (tmp_path / "hubconf.py").write_text(HUB)
     with pytest.raises(LipsoundError, match="network or weights cannot be had"):
-        asked([f"utmos:{tmp_path}"])
+        requested([f"utmos:{tmp_path}"])
     torch.save({"gain": torch.full((1,), 10.0)}, tmp_path / "utmos22_strong_step7459_v1.pt")
-    found = ear(asked([f"utmos:{tmp_path}"])[0])("a", np.full(1600, 0.1))
+    found = scorer(requested([f"utmos:{tmp_path}"])[0])("a", np.full(1600, 0.1), np.zeros(1600))
     assert found == pytest.approx({"utmos": 2.0})
 
 
 def test_utmos_without_its_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"without a net put both into one folder and give utmos:FOLDER"):
-        asked([f"utmos:{tmp_path / 'absent'}"])
+        requested([f"utmos:{tmp_path / 'absent'}"])

@@ -16,8 +16,9 @@ from lipsound2.audio.io import write_wav
 from lipsound2.cli import main
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
+from lipsound2.metrics.registry import STANDARD
 from lipsound2.metrics.score import _each, score
-from lipsound2.metrics.speech import METRICS, ClipScores
+from lipsound2.metrics.speech import ClipScores
 from lipsound2.metrics.summary import Row, from_json, judge, read_clips, summarise, table, to_json
 
 
@@ -158,7 +159,7 @@ def rows(system: str, values: list[float], failed: tuple[int, ...] = ()) -> list
             system,
             ClipScores.floor("missing")
             if index in failed
-            else ClipScores({**dict.fromkeys(METRICS, 1.0), "estoi": value}, {}),
+            else ClipScores({**dict.fromkeys(STANDARD, 1.0), "estoi": value}, {}),
         )
         for index, value in enumerate(values)
     ]

@@ -47,5 +47,5 @@ echo "== each of them, and Griffin-Lim, on generated mels and on true ones"
 for name in griffin-lim "$voice" "${voice}_tuned" "${voice}_blurred"; do
   out=$speech/voices/$(basename "$name")
   lipsound2 synthesize "$speech" "$data/test" "$out" --dump dump --vocoder "$name" --controls real_mel --ngpu "$ngpu"
-  lipsound2 score dump/sound "$out" --nj "$nj" ${also:+--also "$also"} ${asr:+--asr "$asr" --text "$data/test"}
+  lipsound2 score dump/sound "$out" --nj "$nj" ${also:+--metrics "$also"} ${asr:+--asr "$asr" --text "$data/test"}
 done

@@ -47,7 +47,7 @@ def score(
     *,
     out: OutputFolder | None = None,
     ids: Path | None = None,
-    also: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
     asr: tuple[str, ...] = (),
     text: Path | None = None,
     grammar: str = "",
@@ -74,8 +74,8 @@ def score(
             mean_mel); or a folder that `decode` wrote.
         out: folder for clips.tsv, summary.json, table.md and text/; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
-        also: further scores, of speech without a reference, separated by commas: dnsmos; utmos or
-            utmos:FOLDER; lse:WEIGHTS of SyncNet; see docs/scores.md.
+        metrics: further metrics, separated by commas: dnsmos; utmos or utmos:FOLDER; lse:WEIGHTS of SyncNet; see
+            docs/scores.md.
         asr: recognisers that listen, separated by commas: experiments or packs of the task recognise,
             pocketsphinx:grid, torchaudio:NAME, whisper:NAME.
         text: data dir with the transcripts, for --asr.
@@ -96,9 +96,9 @@ def score(
         raise LipsoundError("--asr and --text belong together: who listens, and what was really said")
     out = out or hyp / "scores"
     if (hyp / DETAILS).is_file():
-        if asr or also:
+        if asr or metrics:
             raise LipsoundError(
-                f"{hyp}: is what a recogniser heard already; leave out --asr and --also, or give a folder of sounds"
+                f"{hyp}: is what a recogniser heard already; leave out --asr and --metrics, or give a folder of sounds"
             )
         score_heard(ref, hyp, out / FOLDER / hyp.resolve().name, language, speakers)
         return
@@ -110,7 +110,7 @@ def score(
         hyp,
         out=out,
         ids=ids,
-        also=also,
+        metrics=metrics,
         nj=nj,
         launcher=launcher,
         resamples=resamples,

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipsound2.audio.mel_settings import slaney_filters
 from lipsound2.errors import require
-from lipsound2.metrics.registry import Asked, Ear
+from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.timing import SAMPLE_RATE
 
 _WINDOW = int(9.01 * SAMPLE_RATE)  # samples the networks hear at once
@@ -30,13 +30,13 @@ _SCALE = np.array(
 )
 
 
-def make(what: Asked) -> Ear:
-    """The ear; see `ears`."""
+def scorer(request: Request) -> Scorer:
+    """The scorer; see `requested`."""
     runtime = require("onnxruntime", "dnsmos")
     folder = Path(str(require("speechmos", "dnsmos").__file__)).parent / "dnsmos_models"
     quality, p808 = (session(runtime, folder / f"{name}.onnx") for name in ("sig_bak_ovr", "model_v8"))
 
-    def hear(name: str, speech: np.ndarray) -> dict[str, float]:
+    def compute(id: str, speech: np.ndarray, reference: np.ndarray) -> dict[str, float]:
         found = []
         for window in windows(np.clip(speech, -1, 1)):
             raw = quality.run(None, {"input_1": window[None].astype(np.float32)})[0][0].astype(np.float64)
@@ -46,7 +46,7 @@ def make(what: Asked) -> Ear:
         overall, by_p808 = np.mean(found, axis=0).tolist()
         return {"dnsmos": overall, "dnsmos_p808": by_p808}
 
-    return hear
+    return compute
 
 
 def session(runtime: Any, path: Path) -> Any:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
-from lipsound2.metrics.registry import Asked, Ear
+from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.metrics.syncnet import CEPSTRA, FRAMES, PICTURES, SIDE, SyncNet
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from lipsound2.video.decode import Source
@@ -37,28 +37,28 @@ _AT_ONCE = 25  # windows
 _FILTERS, _POINTS, _WINDOW, _STEP, _LIFTER = 26, 512, 400, 160, 22
 
 
-def make(what: Asked) -> Ear:
-    """The ear; see `ears`.
+def scorer(request: Request) -> Scorer:
+    """The scorer; see `requested`.
 
     Raises:
         LipsoundError: no weights, or no videos and landmarks to look at.
     """
-    if what.data is None or what.landmarks is None or not (what.landmarks / INDEX).exists():
+    if request.data is None or request.landmarks is None or not (request.landmarks / INDEX).exists():
         raise LipsoundError(
-            "--also lse: looks at the clips' videos; it wants their data dir (--ids, or noted by synthesis) and, as "
+            "--metrics lse: looks at the clips' videos; it wants their data dir (--ids, or noted by synthesis) and, as "
             "REF, the sound kind of a dump that holds landmarks too (lipsound2 crop)"
         )
-    network, videos, landmarks = load(Path(what.given)), DataDir(what.data).video, Archive(what.landmarks)
+    network, videos, landmarks = load(Path(request.argument)), DataDir(request.data).video, Archive(request.landmarks)
     last: dict[str, Tensor] = {}  # all systems of a clip share its video
 
     @torch.inference_mode()
-    def hear(name: str, speech: np.ndarray) -> dict[str, float]:
-        if name not in last:
-            if name not in videos or name not in landmarks:
-                raise ClipFailure("no-video", f"{name} has no video, or no landmarks")
+    def compute(id: str, speech: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+        if id not in last:
+            if id not in videos or id not in landmarks:
+                raise ClipFailure("no-video", f"{id} has no video, or no landmarks")
             last.clear()
-            last[name] = look(network, Path(videos[name]), np.asarray(landmarks[name]))
-        seen = last[name]
+            last[id] = look(network, Path(videos[id]), np.asarray(landmarks[id]))
+        seen = last[id]
         # The last window is not used, as published.
         count = min(len(seen) - 1, len(speech) // SAMPLES_PER_FRAME - PICTURES)
         if count < 1:
@@ -66,7 +66,7 @@ def make(what: Asked) -> Ear:
         confidence, distance = lip_sync_error(seen[:count], listen(network, speech, count))
         return {"lse_c": confidence, "lse_d": distance}
 
-    return hear
+    return compute
 
 
 def load(path: Path) -> SyncNet:

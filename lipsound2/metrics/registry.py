@@ -1,178 +1,211 @@
-"""Further scores, by name: of speech alone, or of speech and lips. They are computed only where they are asked for.
+"""The metric registry: every number that says how good speech or text is, with its range, direction, unit and rule.
 
-They know no reference, so the true sound is judged too, as a system of its own: what a score says of a model means
-little without what it says of the truth on the same clips.
+Tables, the report, `compare` and the training curves read it: none of them names a metric, or says which way is better.
+A new metric is a file that computes it and an entry in `FAMILIES`; see `docs/add-a-metric.md`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from lipsound2.errors import ClipFailure, LipsoundError, require
-from lipsound2.metrics.speech import FURTHER, KNOWN, RULE, ClipScores, fit, usable
-
-# A clip's id and its speech (N,) float64, 16 kHz, as long as its reference -> score -> value. Raises ClipFailure.
-Ear = Callable[[str, np.ndarray], dict[str, float]]
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A family of scores that come together.
+class Metric:
+    """How a metric is read and shown.
 
     Attributes:
-        scores: names out of `FURTHER`.
-        rule: how they are measured, in one line.
-        packages: module -> extra of `setup.cfg`; their versions are noted beside the scores.
-        maker: `module:function` that makes the ear of an `Asked`.
-        given: what may follow the name and a colon; empty: nothing.
-        needed: whether it must.
-        seen: whether the clip's video is looked at too.
+        title: its column.
+        low: where its scale begins.
+        high: where its scale ends.
+        higher_is_better: which end is the good one.
+        bounded: whether the scale has ends. Of an open one, `low` and `high` are only where bars begin and end.
+        digits: decimals in tables.
+        unit: `%` of a fraction that is shown in per cent.
     """
 
-    scores: tuple[str, ...]
+    title: str
+    low: float
+    high: float
+    higher_is_better: bool = True
+    bounded: bool = True
+    digits: int = 2
+    unit: Literal["", "%"] = ""
+
+    @property
+    def floor(self) -> float | None:
+        """The value of a clip that cannot be scored: the worst of its scale. None: such a clip is left out."""
+        return (self.low if self.higher_is_better else self.high) if self.bounded else None
+
+    @property
+    def heading(self) -> str:
+        """Title and unit: `WER %`."""
+        return f"{self.title} {self.unit}".strip()
+
+    @property
+    def scale(self) -> str:
+        """The range in words, or the direction where there is no range: `1 to 5`, `lower is better`."""
+        if self.bounded:
+            return f"{self.shown_as * self.low:g} to {self.shown_as * self.high:g}"
+        return f"{'higher' if self.higher_is_better else 'lower'} is better"
+
+    @property
+    def shown_as(self) -> int:
+        """What a value is multiplied with where it is shown."""
+        return 100 if self.unit == "%" else 1
+
+    def shown(self, value: float) -> str:
+        """A value as tables have it."""
+        return f"{self.shown_as * value:.{self.digits}f}"
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of some values."""
+        return max(values) if self.higher_is_better else min(values)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics that are computed together, by one rule.
+
+    Attributes:
+        metrics: name -> metric.
+        rule: how they are computed, in one line.
+        of: what they judge: speech (`lipsound2 score`), text (word and character errors), words (single words).
+        scorer: `module:function` that makes the scorer of a `requested.Request`; empty: computed without a request.
+        packages: module -> extra of `setup.cfg`; their versions are noted beside the scores.
+        reference: whether speech is compared with the ground truth. If not, the ground truth is scored as well.
+        argument: what may follow the name and a colon in `--metrics`; empty: nothing.
+        needs_argument: whether it must.
+        video: whether the clip's video is looked at too.
+    """
+
+    metrics: Mapping[str, Metric]
     rule: str
-    packages: Mapping[str, str]
-    maker: str
-    given: str = ""
-    needed: bool = False
-    seen: bool = False
+    of: Literal["speech", "text", "words"] = "speech"
+    scorer: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    reference: bool = False
+    argument: str = ""
+    needs_argument: bool = False
+    video: bool = False
 
 
-KINDS: Mapping[str, Kind] = {
-    "dnsmos": Kind(
-        ("dnsmos", "dnsmos_p808"),
+FAMILIES: Mapping[str, Family] = {
+    "stoi": Family(
+        {"stoi": Metric("STOI", 0, 1, digits=3), "estoi": Metric("ESTOI", 0, 1, digits=3)},
+        "STOI and ESTOI: pystoi on the 16 kHz sound (which it resamples to 10 kHz itself).",
+        packages={"pystoi": "metrics"},
+        reference=True,
+    ),
+    "pesq": Family(
+        {"pesq_nb": Metric("PESQ nb", 1, 4.55), "pesq_wb": Metric("PESQ wb", 1, 4.64)},
+        "PESQ nb: both sounds resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. "
+        "PESQ wb: the 16 kHz sound, P.862.2.",
+        packages={"pesq": "metrics"},
+        reference=True,
+    ),
+    "dnsmos": Family(
+        {"dnsmos": Metric("DNSMOS", 1, 5), "dnsmos_p808": Metric("DNSMOS P.808", 1, 5)},
         "DNSMOS: the networks in Microsoft's package speechmos, P.835 overall quality and P.808, 1 to 5; speech is "
         "repeated until it lasts 9.01 s, windows of 9.01 s every second are averaged; loudness is left as it is.",
-        {"onnxruntime": "dnsmos", "speechmos": "dnsmos"},
-        "lipsound2.metrics.dnsmos:make",
+        scorer="lipsound2.metrics.dnsmos:scorer",
+        packages={"onnxruntime": "dnsmos", "speechmos": "dnsmos"},
     ),
-    "utmos": Kind(
-        ("utmos",),
+    "utmos": Family(
+        {"utmos": Metric("UTMOS", 1, 5)},
         "UTMOS: UTMOS22's strong learner as tarepan/SpeechMOS v1.2.0 has it, 1 to 5, one clip at a time; loudness is "
         "left as it is.",
-        {},
-        "lipsound2.metrics.utmos:make",
-        given="FOLDER",
+        scorer="lipsound2.metrics.utmos:scorer",
+        argument="FOLDER",
     ),
-    "lse": Kind(
-        ("lse_c", "lse_d"),
+    "lse": Family(
+        {
+            "lse_c": Metric("LSE-C", 0, 10, bounded=False),
+            "lse_d": Metric("LSE-D", 0, 15, higher_is_better=False, bounded=False),
+        },
         "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 pictures, mean over "
         "clips; faces are cut by our own landmarks, so compare within this table, with the true sound and the "
         "mismatched control; a clip it cannot be computed on is left out and counted.",
-        {},
-        "lipsound2.metrics.lse:make",
-        given="WEIGHTS",
-        needed=True,
-        seen=True,
+        scorer="lipsound2.metrics.lse:scorer",
+        argument="WEIGHTS",
+        needs_argument=True,
+        video=True,
+    ),
+    "wer": Family(
+        {"wer": Metric("WER", 0, 1, higher_is_better=False, bounded=False, digits=1, unit="%")},
+        "WER: substituted, deleted and inserted words of all clips, divided by the words of all references; minimum "
+        "edit distance, every error at cost 1 (jiwer). It can lie above 100 %.",
+        of="text",
+        packages={"jiwer": "metrics"},
+        reference=True,
+    ),
+    "cer": Family(
+        {"cer": Metric("CER", 0, 1, higher_is_better=False, bounded=False, digits=1, unit="%")},
+        "CER: the same in characters. In English the blank between two words is one; in Mandarin there is no WER.",
+        of="text",
+        packages={"jiwer": "metrics"},
+        reference=True,
+    ),
+    "ser": Family(
+        {"ser": Metric("SER", 0, 1, higher_is_better=False, digits=1, unit="%")},
+        "SER: share of the clips with at least one error.",
+        of="text",
+        reference=True,
+    ),
+    "accuracy": Family(
+        {
+            "top1": Metric("top-1 accuracy", 0, 1, digits=1, unit="%"),
+            "top5": Metric("top-5 accuracy", 0, 1, digits=1, unit="%"),
+        },
+        "Accuracy of single words: share of the clips whose word is the first, or among the first five, of the "
+        "classifier's vocabulary.",
+        of="words",
+        reference=True,
     ),
 }
+METRICS: Mapping[str, Metric] = {name: one for family in FAMILIES.values() for name, one in family.metrics.items()}
+PRIMARY = "estoi"  # ranks clips, and decides whether lips are read
+
+_AUDIO_RULE = """\
+Sound: 16 kHz, mono; a file with another rate is resampled (polyphase, Kaiser window), channels are averaged.
+Length: speech is cut, or filled up with zeros, to the length of its reference; no time shift is searched for. \
+A difference of more than one picture (640 samples) is counted."""
+_FAILURES_RULE = """\
+Failures: speech that is missing, unreadable or silent, and a clip a metric cannot be computed on, get the floor of \
+that metric (STOI 0, ESTOI 0, PESQ 1) and are counted; no clip is left out of a mean."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A kind of scores that somebody asked for; picklable, its ear is made where it is used.
-
-    Attributes:
-        name: of the kind.
-        given: what stood behind the colon.
-        data: data dir with the clips' videos; None: none is known.
-        landmarks: archive of their landmarks, likewise.
-    """
-
-    name: str
-    given: str = ""
-    data: Path | None = None
-    landmarks: Path | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """What it is."""
-        return KINDS[self.name]
-
-    @property
-    def inputs(self) -> list[Path]:
-        """What it reads besides sounds, for stamps."""
-        given = [Path(self.given)] if self.given else []
-        seen = [self.data / "video.scp", self.landmarks] if self.data and self.landmarks and self.kind.seen else []
-        return [*given, *seen]
+def metrics_of(families: Iterable[Family]) -> dict[str, Metric]:
+    """Name -> metric of some families."""
+    return {name: metric for family in families for name, metric in family.metrics.items()}
 
 
-def asked(names: Sequence[str], data: Path | None = None, landmarks: Path | None = None) -> tuple[Asked, ...]:
-    """What the names ask for, made once here, so that what is missing is told before anything is computed.
-
-    Raises:
-        LipsoundError: an unknown name, a missing package, weights that are absent or of something else.
-    """
-    found = []
-    for text in names:
-        name, _, given = text.partition(":")
-        kind = KINDS.get(name)
-        if kind is None or (given and not kind.given) or (kind.needed and not given):
-            raise LipsoundError(f"--also: unknown further score '{text}'; one of: {', '.join(map(_form, KINDS))}")
-        for package, extra in kind.packages.items():
-            require(package, extra)
-        found.append(Asked(name, given, data, landmarks))
-        ear(found[-1])
-    return tuple(found)
+def judging(of: Literal["speech", "text", "words"]) -> list[Family]:
+    """The families that judge speech, text or words."""
+    return [family for family in FAMILIES.values() if family.of == of]
 
 
-def _form(name: str) -> str:
-    """How it is asked for: `dnsmos`, `utmos[:FOLDER]`, `lse:WEIGHTS`."""
-    kind = KINDS[name]
-    return name + (f":{kind.given}" if kind.needed else f"[:{kind.given}]" if kind.given else "")
+SPEECH = metrics_of(judging("speech"))
+STANDARD_FAMILIES = [family for family in judging("speech") if not family.scorer]
+STANDARD = metrics_of(STANDARD_FAMILIES)  # what `score` always computes
+TEXT = metrics_of(judging("text"))
+WORDS = metrics_of(judging("words"))
 
 
-@functools.lru_cache(maxsize=8)
-def ear(what: Asked) -> Ear:
-    """The ear of it, loaded once a process."""
-    module, _, maker = what.kind.maker.partition(":")
-    made: Ear = getattr(importlib.import_module(module), maker)(what)
-    return made
-
-
-def listen(wanted: Iterable[Asked], name: str, speech: np.ndarray, samples: int, silent: str = "silent") -> ClipScores:
-    """Further scores of a clip.
-
-    Args:
-        wanted: which.
-        name: clip id.
-        speech: (M,) float, 16 kHz; cut or zero-padded.
-        samples: of its reference.
-        silent: reason to give where there is nothing to hear.
-    """
-    found = ClipScores({}, {})
-    for what in wanted:
-        try:
-            found.values.update(ear(what)(name, fit(usable(speech, silent), samples)))
-        except ClipFailure as failure:
-            found.add(ClipScores.floor(failure.reason, what.kind.scores))
-    return found
-
-
-def further(wanted: Iterable[Asked]) -> list[str]:
-    """Names of the scores that are asked for."""
-    return [score for what in wanted for score in what.kind.scores]
-
-
-def measured(scores: Iterable[Iterable[str]]) -> list[str]:
-    """All that occur in some systems' or clips' scores, in the order of tables."""
+def in_order(scores: Iterable[Iterable[str]]) -> list[str]:
+    """All metrics of speech that occur in some systems' or clips' scores, in the order of tables."""
     known = {name for names in scores for name in names}
-    return [name for name in KNOWN if name in known]
+    return [name for name in SPEECH if name in known]
 
 
 def rule(scores: Iterable[str]) -> str:
-    """How scores are measured, in lines."""
-    wanted = set(scores) & FURTHER.keys()
-    return "\n".join([RULE, *(kind.rule for kind in KINDS.values() if wanted & set(kind.scores))])
-
-
-def versions(wanted: Iterable[Asked]) -> dict[str, str]:
-    """Versions of the packages they are measured with."""
-    return {package: importlib.metadata.version(package) for what in wanted for package in what.kind.packages}
+    """How metrics of speech are computed, in lines: the standard ones, then further ones that are named."""
+    wanted = set(scores)
+    further = [
+        family.rule
+        for family in judging("speech")
+        if family not in STANDARD_FAMILIES and wanted & family.metrics.keys()
+    ]
+    standard: Sequence[str] = [family.rule for family in STANDARD_FAMILIES]
+    return "\n".join([_AUDIO_RULE, *standard, _FAILURES_RULE, *further])

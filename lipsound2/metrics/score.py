@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Stamp
 from lipsound2.jobs.batch_map import batches, each
@@ -28,8 +27,9 @@ from lipsound2.metrics.audio_sources import (
     tell_one_sided,
     wav_of,
 )
-from lipsound2.metrics.registry import Asked, asked, further, listen, rule, versions
-from lipsound2.metrics.speech import METRICS, ClipScores, measure
+from lipsound2.metrics.registry import STANDARD, STANDARD_FAMILIES, rule
+from lipsound2.metrics.requested import Request, compute, names_of, requested, require_packages, versions
+from lipsound2.metrics.speech import ClipScores, measure
 from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
 
@@ -42,7 +42,7 @@ def score(
     *,
     out: Path | None = None,
     ids: Path | None = None,
-    also: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
     nj: int = 2,
     launcher: str = "local",
     resamples: int = bootstrap.RESAMPLES,
@@ -60,7 +60,7 @@ def score(
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
-        also: further scores, of speech without a reference, see `ears.KINDS`.
+        metrics: further metrics, see `registry.FAMILIES`.
         nj: worker processes, or jobs with slurm.
         launcher: local or slurm.
         resamples: draws of the bootstrap.
@@ -68,10 +68,9 @@ def score(
         speakers: whom the intervals are about; see `metrics.unseen`.
 
     Raises:
-        LipsoundError: no speech, no true sounds, none of the clips spoken, or a further score cannot be had.
+        LipsoundError: no speech, no true sounds, none of the clips spoken, or a further metric cannot be had.
     """
-    for package in ("pystoi", "pesq"):
-        require(package, "metrics")
+    require_packages(STANDARD_FAMILIES)
     for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
         if found < least:
             raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
@@ -81,15 +80,16 @@ def score(
     tell_one_sided(reference, systems, names)
     data = ids or locate(read_origin(hyp).get("data"), hyp)
     unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
-    wanted = asked(also, data, ref.parent / "landmarks" if reference.is_archive else None)
-    rules, measured_with = rule(further(wanted)), {**_versions(), **versions(wanted)}
+    requests = requested(metrics, data, ref.parent / "landmarks" if reference.is_archive else None)
+    rules = rule(names_of(requests))
+    measured_with = versions([*STANDARD_FAMILIES, *(request.family for request in requests)])
     stamp = Stamp(
         out,
         "score",
         {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
         [
             *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
-            *(path for what in wanted for path in what.inputs),
+            *(path for request in requests for path in request.inputs),
         ],
         [CLIPS, SUMMARY, TABLE],
     )
@@ -99,11 +99,11 @@ def score(
         return
     with folder_lock(out, "score"):
         if launcher == "local":
-            scores = _scores(reference, systems, wanted, names, nj)
+            scores = _scores(reference, systems, requests, names, nj)
         else:
             parts = batches(names)
             spread = each(
-                MakeScorer(reference, systems, wanted),
+                MakeScorer(reference, systems, requests),
                 parts,
                 where=out,
                 step="score",
@@ -113,8 +113,8 @@ def score(
             )
             scores = {name: row for part in spread for name, row in part}
         stamp.clear()
-        judged = [*systems, *([REAL] if wanted and REAL not in systems else [])]
-        rows = [Row(name, system, scores[name][system]) for system in judged for name in names]
+        scored = [*systems, *([REAL] if _blind(requests) and REAL not in systems else [])]
+        rows = [Row(name, system, scores[name][system]) for system in scored for name in names]
         spoken = [row for row in rows if row.system in systems]
         if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
@@ -136,15 +136,16 @@ def score(
     print(f"{out}: {CLIPS}, {SUMMARY}, {TABLE}")
 
 
-def _versions() -> dict[str, str]:
-    return {package: importlib.metadata.version(package) for package in ("pystoi", "pesq")}
+def _blind(requests: Sequence[Request]) -> list[Request]:
+    """Those that know no reference, by which the ground truth is scored too."""
+    return [request for request in requests if not request.family.reference]
 
 
 def _scores(
-    reference: Sounds, systems: Mapping[str, Path], wanted: tuple[Asked, ...], names: Sequence[str], nj: int
+    reference: Sounds, systems: Mapping[str, Path], requests: tuple[Request, ...], names: Sequence[str], nj: int
 ) -> dict[str, dict[str, ClipScores]]:
     """Scores by clip and system."""
-    clip = functools.partial(score_clip, reference, dict(systems), wanted)
+    clip = functools.partial(score_clip, reference, dict(systems), requests)
     bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
     return dict(bar)
 
@@ -156,16 +157,16 @@ class MakeScorer:
     Attributes:
         reference: the true sounds.
         systems: system -> folder of its speech.
-        wanted: further scores.
+        requests: further metrics.
     """
 
     reference: Sounds
     systems: Mapping[str, Path]
-    wanted: tuple[Asked, ...] = ()
+    requests: tuple[Request, ...] = ()
 
     def __call__(self) -> Callable[[Sequence[str]], list[tuple[str, dict[str, ClipScores]]]]:
         """Clips -> the scores of each by system."""
-        return lambda names: [score_clip(self.reference, self.systems, self.wanted, name) for name in names]
+        return lambda names: [score_clip(self.reference, self.systems, self.requests, name) for name in names]
 
 
 def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tuple[str, dict[str, ClipScores]]]:
@@ -177,20 +178,20 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
 
 
 def score_clip(
-    reference: Sounds, systems: Mapping[str, Path], wanted: Sequence[Asked], name: str
+    reference: Sounds, systems: Mapping[str, Path], requests: Sequence[Request], name: str
 ) -> tuple[str, dict[str, ClipScores]]:
     """Scores of one clip by system; what cannot be read is at the floor, with the reason.
 
-    Where further scores are wanted, the true sound is judged by them too.
+    Where further metrics know no reference, the ground truth is scored by them too.
     """
-    every = (*METRICS, *further(wanted))
-    real = {REAL: further(wanted)} if wanted and REAL not in systems else {}
+    every = (*STANDARD, *names_of(requests))
+    blind = _blind(requests) if REAL not in systems else []
     try:
         true = reference[name]
     except ClipFailure as failure:
         reason = failure.reason
         floors = {system: ClipScores.floor(reason, every) for system in systems}
-        return name, floors | {system: ClipScores.floor(reason, scores) for system, scores in real.items()}
+        return name, floors | ({REAL: ClipScores.floor(reason, names_of(blind))} if blind else {})
     scores = {}
     for system, folder in systems.items():
         try:
@@ -199,5 +200,5 @@ def score_clip(
             scores[system] = ClipScores.floor(failure.reason, every)
             continue
         scores[system] = measure(true, speech)
-        scores[system].add(listen(wanted, name, speech, len(true)))
-    return name, scores | {system: listen(wanted, name, true, len(true), "silent-reference") for system in real}
+        scores[system].add(compute(requests, name, speech, true))
+    return name, scores | ({REAL: compute(blind, name, true, true, "silent-reference")} if blind else {})

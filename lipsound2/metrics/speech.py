@@ -1,7 +1,7 @@
 """STOI, ESTOI and PESQ of one clip, and the rule that makes them comparable.
 
-The rule (`RULE`, also in `docs/scores.md`) is what published numbers usually leave open: which rate, which band, what
-is done about length, and what becomes of a clip that cannot be scored. It is printed beside every table.
+The rule (`registry.rule`, also in `docs/scores.md`) is what published numbers usually leave open: which rate, which
+band, what is done about length, and what becomes of a clip that cannot be scored. It is printed beside every table.
 
 STOI: Taal et al. 2011. ESTOI: Jensen and Taal 2016; both from `pystoi`. PESQ: ITU-T P.862 with the mappings P.862.1
 (narrow band) and P.862.2 (wide band), from `pesq`.
@@ -18,54 +18,12 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from lipsound2.errors import ClipFailure, require
+from lipsound2.metrics.registry import METRICS, STANDARD
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 NARROW_RATE = 8_000
 _STEP = 2.0**-15  # of 16-bit sound; what is nowhere louder is silence
 _PYSTOI_TOO_SHORT = 1e-5  # what pystoi returns, exactly, for less than 30 frames of speech
-
-RULE = """\
-Sound: 16 kHz, mono; a file with another rate is resampled (polyphase, Kaiser window), channels are averaged.
-Length: speech is cut, or filled up with zeros, to the length of its reference; no time shift is searched for. \
-A difference of more than one picture (640 samples) is counted.
-STOI and ESTOI: pystoi on the 16 kHz sound (which it resamples to 10 kHz itself).
-PESQ nb: both sounds resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. \
-PESQ wb: the 16 kHz sound, P.862.2.
-Failures: speech that is missing, unreadable or silent, and a clip a metric cannot be computed on, get the floor of \
-that metric (STOI 0, ESTOI 0, PESQ 1) and are counted; no clip is left out of a mean."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is called and shown.
-
-    Attributes:
-        title: its column.
-        floor: its value for a clip that cannot be scored, the worst of its scale; None where the scale has no end, and
-            such a clip is left out.
-        digits: decimals in tables.
-    """
-
-    title: str
-    floor: float | None
-    digits: int
-
-
-METRICS: Mapping[str, Metric] = {
-    "stoi": Metric("STOI", 0.0, 3),
-    "estoi": Metric("ESTOI", 0.0, 3),
-    "pesq_nb": Metric("PESQ nb", 1.0, 2),
-    "pesq_wb": Metric("PESQ wb", 1.0, 2),
-}
-# Of speech alone, or of speech and lips, without a reference; computed when asked for (`metrics.registry`).
-FURTHER: Mapping[str, Metric] = {
-    "dnsmos": Metric("DNSMOS", 1.0, 2),
-    "dnsmos_p808": Metric("DNSMOS P.808", 1.0, 2),
-    "utmos": Metric("UTMOS", 1.0, 2),
-    "lse_c": Metric("LSE-C", None, 2),
-    "lse_d": Metric("LSE-D", None, 2),
-}
-KNOWN: Mapping[str, Metric] = {**METRICS, **FURTHER}
 
 
 @dataclass(frozen=True)
@@ -83,9 +41,9 @@ class ClipScores:
     difference: int = 0
 
     @staticmethod
-    def floor(reason: str, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
+    def floor(reason: str, metrics: Sequence[str] = tuple(STANDARD)) -> ClipScores:
         """The scores of a clip that none of `metrics` can be computed on."""
-        floors = {name: KNOWN[name].floor for name in metrics}
+        floors = {name: METRICS[name].floor for name in metrics}
         return ClipScores(
             {name: floor for name, floor in floors.items() if floor is not None}, dict.fromkeys(metrics, reason)
         )
@@ -101,13 +59,13 @@ class ClipScores:
         return abs(self.difference) > SAMPLES_PER_FRAME
 
 
-def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = tuple(METRICS)) -> ClipScores:
+def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = tuple(STANDARD)) -> ClipScores:
     """Score one clip by the rule.
 
     Args:
         reference: (N,) float, the true sound, 16 kHz.
         speech: (M,) float, what is scored, 16 kHz; cut or zero-padded to N.
-        metrics: names out of `METRICS`.
+        metrics: names out of `STANDARD`.
 
     Returns:
         One value a metric. Never raises for what the sounds hold: a metric that cannot be computed is at its floor,

@@ -22,19 +22,20 @@ from lipsound2.files import write_text
 from lipsound2.metrics import bootstrap, rates
 from lipsound2.metrics.audio_sources import SYSTEMS
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.registry import measured, rule
-from lipsound2.metrics.speech import FURTHER, KNOWN, METRICS, ClipScores
+from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, STANDARD, in_order, rule
+from lipsound2.metrics.speech import ClipScores
 from lipsound2.timing import SAMPLES_PER_FRAME
 
 AGAIN = "run lipsound2 score again"
 LARGEST = 1e6  # of any score
 LONGEST = 200  # letters of a name of a system
-THRESHOLD = 0.10  # ESTOI that showing the right clip must add
+THRESHOLD = 0.10  # of the primary metric, that showing the right clip must add
 
+_PRIMARY = METRICS[PRIMARY].title
 VERDICT_RULE = f"""\
-Lips are read when the model's ESTOI on the clip it is shown lies at least {THRESHOLD:.2f} above its ESTOI when it is \
-shown another sentence, and the 95 % paired interval of that difference lies above 0. A clip on which either \
-cannot be scored adds no evidence: its difference counts as 0 at most."""
+Lips are read when the model's {_PRIMARY} on the clip it is shown lies at least {THRESHOLD:.2f} above its {_PRIMARY} \
+when it is shown another sentence, and the 95 % paired interval of that difference lies above 0. A clip on which \
+either cannot be scored adds no evidence: its difference counts as 0 at most."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def judge(
     differences = []
     for row in by_system["generated"]:
         pair = (row.scores, other[row.id])
-        gain = pair[0].values["estoi"] - pair[1].values["estoi"]
-        failed = any("estoi" in scores.failures for scores in pair)
+        gain = pair[0].values[PRIMARY] - pair[1].values[PRIMARY]
+        failed = any(PRIMARY in scores.failures for scores in pair)
         differences.append(min(gain, 0.0) if failed else gain)
     ids = [row.id for row in by_system["generated"]]
     difference = _intervals(np.array(differences)[:, None], ids, resamples, seed, speakers)[0]
@@ -155,7 +156,7 @@ def judge(
     return Verdict(
         read,
         difference,
-        f"Shown the right clip instead of another sentence, the model gains {difference.mean:+.3f} ESTOI "
+        f"Shown the right clip instead of another sentence, the model gains {difference.mean:+.3f} {_PRIMARY} "
         f"(95 % interval {difference.low:+.3f} to {difference.high:+.3f}, {len(differences)} clips; "
         f"wanted: at least +{THRESHOLD:.2f} and an interval above 0): "
         + ("it reads lips." if read else "that is not enough to say that it reads lips."),
@@ -172,7 +173,7 @@ def _intervals(
 
 def _together(rows: Sequence[Row]) -> list[tuple[list[str], np.ndarray]]:
     """Scores with their values (clips, scores): first those that all clips have, then each of the others by itself."""
-    names = measured(row.scores.values for row in rows)
+    names = in_order(row.scores.values for row in rows)
     whole = [name for name in names if all(name in row.scores.values for row in rows)]
     groups = ([whole] if whole else []) + [[name] for name in names if name not in whole]
     return [
@@ -188,10 +189,10 @@ def _system(rows: Sequence[Row], resamples: int, seed: int, speakers: Mapping[st
     failures: Counter[str] = Counter()
     for row in rows:
         reasons = row.scores.failures
-        if reasons.keys() >= METRICS.keys() and len(set(reasons.values())) == 1:
+        if reasons.keys() >= STANDARD.keys() and len(set(reasons.values())) == 1:
             failures[next(iter(reasons.values()))] += 1
         else:
-            failures.update(f"{KNOWN[name].title}: {reason}" for name, reason in reasons.items())
+            failures.update(f"{METRICS[name].title}: {reason}" for name, reason in reasons.items())
     scores: dict[str, Interval] = {}
     for names, values in _together(rows):
         ids = [row.id for row in rows if names[0] in row.scores.values]
@@ -207,11 +208,11 @@ def _system(rows: Sequence[Row], resamples: int, seed: int, speakers: Mapping[st
 
 def table(systems: Mapping[str, System]) -> str:
     """The scores as a Markdown table."""
-    scores = measured(system.scores for system in systems.values())
-    header = ["system", "clips", *(KNOWN[name].title for name in scores), "failures"]
+    scores = in_order(system.scores for system in systems.values())
+    header = ["system", "clips", *(METRICS[name].title for name in scores), "failures"]
     body = []
     for name, system in systems.items():
-        cells = [system.scores[key].format(KNOWN[key].digits) if key in system.scores else "-" for key in scores]
+        cells = [system.scores[key].format(METRICS[key].digits) if key in system.scores else "-" for key in scores]
         body.append(
             [f"{name}: {SYSTEMS[name]}" if name in SYSTEMS else name, str(system.clips), *cells, failures(system)]
         )
@@ -259,7 +260,7 @@ def _columns(scores: Iterable[str]) -> list[str]:
 
 def write_clips(path: Path, rows: Sequence[Row]) -> None:
     """`clips.tsv`: one line a clip and system."""
-    scores = measured(row.scores.values for row in rows)
+    scores = in_order(row.scores.values for row in rows)
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(_columns(scores))
@@ -278,10 +279,10 @@ def read_clips(path: Path) -> list[Row]:
         LipsoundError: it is not such a file.
     """
     columns, lines = read_tsv(path, AGAIN)
-    scores = [*METRICS, *(name for name in FURTHER if name in columns)]
+    scores = [name for name in SPEECH if name in STANDARD or name in columns]
     if columns != _columns(scores):
         raise LipsoundError(
-            f"{path}: expected the columns {' '.join(_columns(METRICS))}, with further scores before the last two, "
+            f"{path}: expected the columns {' '.join(_columns(STANDARD))}, with further scores before the last two, "
             f"found {' '.join(columns)[:200]}; {AGAIN}"
         )
     rows = []
@@ -436,8 +437,8 @@ def read_scores(path: Path) -> tuple[Summary, Facts]:
 def _check_scores(scores: Mapping[str, float], where: str) -> None:
     """Refuse what is no score of ours, or lies where none can."""
     for name, value in scores.items():
-        if name not in KNOWN:
-            raise LipsoundError(f"{where}: no score is called '{name[:40]}'; one of: {', '.join(KNOWN)}; {AGAIN}")
+        if name not in SPEECH:
+            raise LipsoundError(f"{where}: no score is called '{name[:40]}'; one of: {', '.join(SPEECH)}; {AGAIN}")
         check_interval(Interval(value, value, value), f"{where}: {name}")
 
 

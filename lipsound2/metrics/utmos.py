@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lipsound2.errors import LipsoundError
-from lipsound2.metrics.registry import Asked, Ear
+from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.timing import SAMPLE_RATE
 
 _REPOSITORY = "tarepan/SpeechMOS:v1.2.0"
@@ -22,15 +22,15 @@ _WEIGHTS = "utmos22_strong_step7459_v1.pt"
 _URL = f"https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/{_WEIGHTS}"
 
 
-def make(what: Asked) -> Ear:
-    """The ear; see `ears`.
+def scorer(request: Request) -> Scorer:
+    """The scorer; see `requested`.
 
     Raises:
         LipsoundError: network or weights cannot be had.
     """
     try:
-        if what.given:
-            folder = Path(what.given)
+        if request.argument:
+            folder = Path(request.argument)
             network = torch.hub.load(str(folder), _NETWORK, source="local", pretrained=False)
             weights = torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True)
         else:
@@ -39,15 +39,15 @@ def make(what: Asked) -> Ear:
         network.load_state_dict(weights)
     except (OSError, ImportError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise LipsoundError(
-            f"--also utmos: network or weights cannot be had ({' '.join(str(error).split())[:200]}); it needs "
+            f"--metrics utmos: network or weights cannot be had ({' '.join(str(error).split())[:200]}); it needs "
             f"torchaudio, the code of {_REPOSITORY} and {_URL}; without a net put both into one folder and give "
             "utmos:FOLDER"
         ) from error
     network.eval()
 
     @torch.inference_mode()
-    def hear(name: str, speech: np.ndarray) -> dict[str, float]:
+    def compute(id: str, speech: np.ndarray, reference: np.ndarray) -> dict[str, float]:
         # One clip at a time: the network has no mask for padding.
         return {"utmos": float(network(torch.from_numpy(speech.astype(np.float32))[None], SAMPLE_RATE))}
 
-    return hear
+    return compute

@@ -18,12 +18,11 @@ from lipsound2.data.tsv import read_tsv
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.registry import TEXT, judging
 from lipsound2.metrics.summary import AGAIN, check_interval, check_name, markdown
 from lipsound2.metrics.wer import CHANCE, NOTHING, Confusion, Slot, Tally, TextRow, TextSummary
 from lipsound2.text.normalize import NORMALISATIONS
 
-NAMES = {"wer": "WER", "cer": "CER", "ser": "SER"}
-TITLES = {rate: f"{name} %" for rate, name in NAMES.items()}
 SHOWN = 10  # confused pairs in a table
 RULE_HEADING = "How it was scored:"
 _COLUMNS = ("id", "reference", "hypothesis", "errors")
@@ -31,14 +30,12 @@ _UNITS = ("words", "characters")
 
 _WANTED = "expected a summary of text scores"
 
+_RATES_RULE = "\n".join(family.rule for family in judging("text"))
 TEXT_RULE = f"""\
 Normalisation, of references and hypotheses alike, English ({NORMALISATIONS["en"].version}): \
 {NORMALISATIONS["en"].rule}.
 Mandarin ({NORMALISATIONS["zh"].version}): {NORMALISATIONS["zh"].rule}.
-WER: substituted, deleted and inserted words of all clips, divided by the words of all references; minimum edit \
-distance, every error at cost 1 (jiwer). It can lie above 100 %.
-CER: the same in characters. In English the blank between two words is one; in Mandarin there is no WER.
-SER: share of the clips with at least one error.
+{_RATES_RULE}
 Missing texts: a clip without a hypothesis counts as an empty one, all of its words deleted, and is counted; no clip \
 is left out. An empty reference is refused.
 Intervals, 95 %, computed: of WER and CER that of a count of errors in bunches, a bunch a clip (gamma; Fay and Feuer), \
@@ -72,8 +69,8 @@ class TextLine:
 
 def table(systems: Mapping[str, TextSummary]) -> str:
     """Rates and errors as a Markdown table, a row a system; errors in words, or in characters for Mandarin."""
-    rates = [name for name in TITLES if any(name in one.rates for one in systems.values())]
-    header = ["system", "clips", *(TITLES[name] for name in rates), "sub", "del", "ins", "of", "missing"]
+    rates = [name for name in TEXT if any(name in one.rates for one in systems.values())]
+    header = ["system", "clips", *(TEXT[name].heading for name in rates), "sub", "del", "ins", "of", "missing"]
     body = []
     for name, one in systems.items():
         total = one.total
@@ -245,7 +242,7 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
         LipsoundError: a key is missing, or holds what is no score.
     """
     found: _Entry = checked(content, _Entry, where)
-    rates = {name: checked(content[name], Interval, f"{where}: {name}") for name in TITLES if name in content}
+    rates = {name: checked(content[name], Interval, f"{where}: {name}") for name in TEXT if name in content}
     if "cer" not in rates:
         raise LipsoundError(f"{where}: the key 'cer' is missing; {AGAIN}")
     for name, rate in {**rates, **{name: slot.rate for name, slot in found.slots.items()}}.items():

@@ -11,8 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.speech import METRICS
-from lipsound2.metrics.wer_summary import NAMES
+from lipsound2.metrics.registry import METRICS, PRIMARY
 from lipsound2.report.markup import escape, ink
 
 _WIDTH, _HEIGHT = 1000.0, 300.0
@@ -99,7 +98,7 @@ def curves(columns: Mapping[str, Sequence[float | None]]) -> str:
             continue  # `score`, which comes last, is a copy of what it is made of, or 1 minus it
         series, number = _series(name)
         panels.setdefault(number, {})[series] = values
-    order = sorted(panels, key=lambda number: ("loss" not in number, _best(number) is None, number != "estoi"))
+    order = sorted(panels, key=lambda number: ("loss" not in number, _best(number) is None, number != PRIMARY))
     return "".join(_panel(number, x, x_name or "row", panels[number]) for number in order)
 
 
@@ -124,9 +123,9 @@ def _copy(values: Sequence[float | None], other: Sequence[float | None]) -> bool
 
 def _best(number: str) -> Callable[[list[float]], float] | None:
     """Which of some values is the best; None for a number that nobody chooses by."""
-    if number == "score" or number in METRICS:
+    if number == "score":
         return max
-    return min if number in NAMES else None
+    return METRICS[number].best if number in METRICS else None
 
 
 def _panel(number: str, x: Sequence[float], x_name: str, series: Mapping[str, Sequence[float | None]]) -> str:
@@ -150,8 +149,7 @@ def _panel(number: str, x: Sequence[float], x_name: str, series: Mapping[str, Se
     legend = (
         "".join(f'<span class="key {escape(name)}">{escape(name)}</span>' for name in series) if len(series) > 1 else ""
     )
-    titles = {**NAMES, **{name: metric.title for name, metric in METRICS.items()}}
-    title = titles.get(number, number.replace("_", " ").replace("/", " "))
+    title = METRICS[number].title if number in METRICS else number.replace("_", " ").replace("/", " ")
     data = escape(json.dumps({"x": list(x), "xName": x_name, "series": {k: list(v) for k, v in series.items()}}))
     return (
         f'<figure class="chart" data-chart="{data}"><figcaption><b>{escape(title)}</b>{legend}<output></output>'

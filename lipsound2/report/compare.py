@@ -16,13 +16,12 @@ from lipsound2.decoding.hypothesis import ACCURACY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, turn, write_text
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.speech import KNOWN
+from lipsound2.metrics.registry import METRICS, SPEECH, TEXT, WORDS
 from lipsound2.metrics.summary import read_scores
-from lipsound2.metrics.wer_summary import TITLES, read_summary
+from lipsound2.metrics.wer_summary import read_summary
 from lipsound2.outputs import check_file
 from lipsound2.versions import read_runs
 
-_ACCURACIES = {"top1": "top-1 accuracy %", "top5": "top-5 accuracy %"}
 _COUNTED = "training clips"
 _HEAD = f"| {_COUNTED} |"  # how a table begins
 
@@ -101,7 +100,7 @@ def _score(exp: Path, name: str, score: str) -> float:
         LipsoundError: it was not scored, or there is no such score.
     """
     rate, _, heard = score.partition(":")
-    if rate in _ACCURACIES:
+    if rate in WORDS:
         told = exp / "text" / name / heard / ACCURACY
         if not heard or not told.exists():
             raise LipsoundError(
@@ -110,7 +109,7 @@ def _score(exp: Path, name: str, score: str) -> float:
         share: float = checked(read_yaml(told).get(rate), float, f"{told}: {rate}")
         if not 0 <= share <= 1:
             raise LipsoundError(f"{told}: {rate}: expected a share from 0 to 1, found {share}; decode again")
-        return 100 * share
+        return METRICS[rate].shown_as * share
     path = exp / "scores" / name / ("text/" + heard if heard else "") / "summary.json"
     if not path.exists():
         raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
@@ -121,22 +120,19 @@ def _score(exp: Path, name: str, score: str) -> float:
     elif "generated" in (spoken := read_scores(path)[0].systems):
         found = spoken["generated"].scores
     if rate not in found:
-        known = ", ".join([*KNOWN, *(f"{rate}:NAME" for rate in (*TITLES, *_ACCURACIES))])
+        known = ", ".join([*SPEECH, *(f"{rate}:NAME" for rate in (*TEXT, *WORDS))])
         raise LipsoundError(f"{path}: no score '{rate}'; one of: {known}")
-    return found[rate].mean * (100 if heard else 1)
+    return METRICS[rate].shown_as * found[rate].mean
 
 
 def _title(score: str) -> str:
     rate, _, heard = score.partition(":")
-    if heard:
-        return f"{(TITLES | _ACCURACIES).get(rate, rate)} ({heard})"
-    return KNOWN[rate].title
+    return f"{METRICS[rate].heading} ({heard})" if heard else METRICS[rate].heading
 
 
 def _table(points: Points, score: str) -> list[str]:
     """Markdown: a row a number of clips, a column a series; the spread of seeds behind the mean."""
-
-    digits = KNOWN[score].digits if score in KNOWN else 1
+    digits = METRICS[score.partition(":")[0]].digits
 
     def cell(values: Sequence[float]) -> str:
         shown = [f"{value:.{digits}f}" for value in (*values, mean(values))]

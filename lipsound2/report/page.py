@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from lipsound2.metrics.audio_sources import SYSTEMS
-from lipsound2.metrics.registry import measured
-from lipsound2.metrics.speech import KNOWN
+from lipsound2.metrics.registry import METRICS, in_order
 from lipsound2.metrics.summary import THRESHOLD, Summary, failures
 from lipsound2.report import charts, text_page
 from lipsound2.report.images import Sheet
@@ -21,15 +20,6 @@ from lipsound2.report.results import CONTROLS
 from lipsound2.report.text_folders import FOLDER
 from lipsound2.report.view import EXPLAINED, REAL, SHORT, ClipView, Report, SetView
 
-# What bars reach from and to, and what is said of it beside the title.
-_SCALES = {
-    **dict.fromkeys(("stoi", "estoi"), (0.0, 1.0, "0 to 1")),
-    "pesq_nb": (1.0, 4.55, "1 to 4.55"),
-    "pesq_wb": (1.0, 4.64, "1 to 4.64"),
-    **dict.fromkeys(("dnsmos", "dnsmos_p808", "utmos"), (1.0, 5.0, "1 to 5")),
-    "lse_c": (0.0, 10.0, "high is good"),
-    "lse_d": (0.0, 15.0, "low is good"),
-}
 _STRIP_EVERY = 8
 _SPEAKERS_SHOWN = 40
 
@@ -141,8 +131,8 @@ def _verdict(summary: Summary) -> str:
 def _scores(part: SetView) -> str:
     assert part.summary is not None
     assert part.facts is not None
-    scores = measured(system.scores for system in part.summary.systems.values())
-    heads = "".join(f"<th>{KNOWN[key].title} <small>{_SCALES[key][2]}</small></th>" for key in scores)
+    scores = in_order(system.scores for system in part.summary.systems.values())
+    heads = "".join(f"<th>{METRICS[key].title} <small>{METRICS[key].scale}</small></th>" for key in scores)
     rows = []
     for name, system in part.summary.systems.items():
         cells = []
@@ -150,12 +140,11 @@ def _scores(part: SetView) -> str:
             if key not in system.scores:
                 cells.append("<td></td>")
                 continue
-            metric, value = KNOWN[key], system.scores[key]
-            low, high, _ = _SCALES[key]
+            metric, value = METRICS[key], system.scores[key]
             cells.append(
                 f'<td class="metric" data-title="{metric.title}"><b>{value.mean:.{metric.digits}f}</b>'
                 f"<small>{value.low:.{metric.digits}f} to {value.high:.{metric.digits}f}</small>"
-                f"{charts.bar(value, low, high, name)}</td>"
+                f"{charts.bar(value, metric.low, metric.high, name)}</td>"
             )
         rows.append(
             f'<tr><td style="{ink(name)}">'
@@ -184,13 +173,13 @@ def _speakers(summary: Summary) -> str:
         return ""
     shown = list(summary.speakers.items())[:_SPEAKERS_SHOWN]
     controls = [name for name in ("mismatched", "real_mel") if name in summary.systems]
-    scores = measured(system.scores for system in summary.systems.values())
-    heads = "".join(f'<th class="num">{KNOWN[key].title}</th>' for key in scores)
+    scores = in_order(system.scores for system in summary.systems.values())
+    heads = "".join(f'<th class="num">{METRICS[key].title}</th>' for key in scores)
     heads += "".join(f'<th class="num">ESTOI, {SHORT[name].lower()}</th>' for name in controls)
     rows = []
     for speaker, entry in shown:
         own = entry.get("generated", {})
-        cells = [f"{own[key]:.{KNOWN[key].digits}f}" if key in own else "–" for key in scores]
+        cells = [f"{own[key]:.{METRICS[key].digits}f}" if key in own else "–" for key in scores]
         cells += [f"{entry[name]['estoi']:.3f}" if "estoi" in entry.get(name, {}) else "–" for name in controls]
         numbers = "".join(f'<td class="num">{cell}</td>' for cell in (str(entry["clips"]), *cells))
         rows.append(f"<tr><td>{escape(speaker)}</td>{numbers}</tr>")
@@ -290,7 +279,7 @@ def _track(part: str, clip: ClipView, key: str, title: str, scores: Mapping[str,
         return ""
     chips = "".join(
         f"<span>{metric.title} <em>{scores[name]:.{metric.digits}f}</em></span>"
-        for name, metric in KNOWN.items()
+        for name, metric in METRICS.items()
         if name in scores
     )
     sound = picture = ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.metrics.audio_sources import REAL
-from lipsound2.metrics.speech import FURTHER, KNOWN, METRICS
+from lipsound2.metrics.registry import METRICS, SPEECH, STANDARD
 from lipsound2.metrics.summary import Summary
 from lipsound2.report.marked_table import MarkedTable
 from lipsound2.versions import read_hours, read_runs
@@ -40,7 +40,7 @@ _ESTOI = "ESTOI of ceiling / another sentence / mean mel"
 _FURTHER_NOTE = "; true sound {}, another sentence {}"
 _COLUMNS = (
     *("experiment", "set", "clips"),
-    *(metric.title for metric in KNOWN.values()),
+    *(metric.title for metric in SPEECH.values()),
     *(_ESTOI, _LIPS_READ, "config", "commit", "hardware", "hours", "date", "command"),
 )
 
@@ -80,12 +80,12 @@ def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> 
     """
     own = summary.systems.get("generated")
     row = {"experiment": experiment, "set": name, "clips": str(own.clips) if own is not None else _NONE}
-    row |= {metric.title: _NONE for metric in METRICS.values()}
+    row |= {metric.title: _NONE for metric in STANDARD.values()}
     for key, value in own.scores.items() if own is not None else ():
-        row[KNOWN[key].title] = value.format(KNOWN[key].digits)
-        if key in FURTHER:
+        row[METRICS[key].title] = value.format(METRICS[key].digits)
+        if key not in STANDARD:
             beside = (_mean(summary, system, key) for system in (REAL, "mismatched"))
-            row[KNOWN[key].title] += _FURTHER_NOTE.format(*beside)
+            row[METRICS[key].title] += _FURTHER_NOTE.format(*beside)
     row[_ESTOI] = " / ".join(_mean(summary, control, "estoi") for control in CONTROLS)
     difference = summary.verdict.difference
     row[_LIPS_READ] = summary.verdict.word + (f" ({difference.format(3)})" if difference else "")
@@ -97,7 +97,7 @@ def _mean(summary: Summary, system: str, score: str) -> str:
     found = summary.systems.get(system)
     if found is None or score not in found.scores:
         return _NONE
-    return f"{found.scores[score].mean:.{KNOWN[score].digits}f}"
+    return f"{found.scores[score].mean:.{METRICS[score].digits}f}"
 
 
 def publish(path: Path, rows: Iterable[Mapping[str, str]], title: str = "Results") -> None:

@@ -8,13 +8,13 @@ import numpy as np
 
 from lipsound2.errors import require
 from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.registry import TEXT
 from lipsound2.metrics.wer import CHANCE, NOTHING, Confusion, TextSummary
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report import charts
 from lipsound2.report.markup import escape, ink
 from lipsound2.report.view import EXPLAINED, SHORT, TextView
 
-_RATES = {"wer": "WER", "cer": "CER", "ser": "Wrong sentences"}
 _PAIRS = 8  # confused pairs a list
 _OPEN = 8  # utterances in view where none can be heard
 _FOLDED = 200  # utterances in the fold-out below them
@@ -72,11 +72,11 @@ def marked(line: TextLine) -> str:
 
 
 def _rates(view: TextView) -> str:
-    shown = [name for name in _RATES if any(name in one.rates for one in view.systems.values())]
+    shown = [name for name in TEXT if any(name in one.rates for one in view.systems.values())]
     clips = max(one.total.clips for one in view.systems.values())
-    heads = "".join(f"<th>{_RATES[name]} <small>%</small></th>" for name in shown)
+    heads = "".join(f"<th>{TEXT[name].title} <small>%</small></th>" for name in shown)
     rows = "".join(
-        f"<tr>{_system(name)}{''.join(_rate(_RATES[rate], one.rates.get(rate), name) for rate in shown)}"
+        f"<tr>{_system(name)}{''.join(_rate(TEXT[rate].title, one.rates.get(rate), name) for rate in shown)}"
         f'<td class="soft" data-title="Errors">{_errors(one)}</td></tr>'
         for name, one in view.systems.items()
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lipsound2.metrics.registry import TEXT
 from lipsound2.metrics.wer import CHANCE, SLOT_NAMES, TextSummary
-from lipsound2.metrics.wer_summary import TITLES, percent
+from lipsound2.metrics.wer_summary import percent
 from lipsound2.report.marked_table import MarkedTable
 from lipsound2.report.results import Provenance
 from lipsound2.report.view import REAL, TextView
@@ -23,7 +24,7 @@ _SLOTS = {name: f"{name} slot %" for name in SLOT_NAMES}
 _CONTROLS = (REAL, "real_mel", "mismatched", "mean_mel")
 _COLUMNS = (
     *("experiment", "set", "recogniser", "clips"),
-    *TITLES.values(),
+    *(metric.heading for metric in TEXT.values()),
     CONTROLS,
     *_SLOTS.values(),
     *("date", "commit", "command"),
@@ -44,7 +45,7 @@ def word_rows(experiment: str, name: str, texts: Iterable[TextView], origin: Pro
             continue  # nothing of the model's was heard
         row = {"experiment": experiment, "set": name, "recogniser": view.recogniser}
         row["clips"] = str(own.total.clips)
-        row |= {TITLES[rate]: percent(value) for rate, value in own.rates.items()}
+        row |= {TEXT[rate].heading: percent(value) for rate, value in own.rates.items()}
         if any(system in view.systems for system in _CONTROLS):
             row[CONTROLS] = " / ".join(_rate(view.systems.get(system)) for system in _CONTROLS)
         row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in own.slots.items()}
