@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -77,6 +77,37 @@ class Ranged:
         if not self.within.least <= value <= self.within.most:
             raise ValueError(text)
         return value
+
+
+# Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
+RENAMED: dict[str, dict[str, str]] = {
+    "score": {"also": "metrics"},
+}
+
+
+def by_todays_names(words: Sequence[str], renamed: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """A command line whose options have their names of today.
+
+    Args:
+        words: of the command line, behind the verb.
+        renamed: old name -> name today, of the verb's options.
+
+    Returns:
+        The words, and a line of notice for each old name among them.
+    """
+    found, notices = [], {}
+    options = True
+    for word in words:
+        options = options and word != "--"
+        flag, equals, value = word.partition("=")
+        for prefix in ("--no-", "--"):
+            old = flag.removeprefix(prefix).replace("_", "-")
+            if options and flag.startswith(prefix) and old in renamed:
+                word = f"{prefix}{renamed[old]}{equals}{value}"
+                notices[flag] = f"{flag} is now called {prefix}{renamed[old]}; the old name is still read"
+                break
+        found.append(word)
+    return found, list(notices.values())
 
 
 def near(word: str, words: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import lipsound2
-from lipsound2.arguments import Parser, Ranged, Several, Within, named_path, near, number
+from lipsound2.arguments import RENAMED, Parser, Ranged, Several, Within, by_todays_names, named_path, near, number
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.gpus import check_gpus
 from lipsound2.outputs import Output, check_outputs
@@ -176,7 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals_answered():
             function = load(verb)
-            options = vars(verb_parser(verb, function).parse_args(arguments[1:]))
+            words, notices = by_todays_names(arguments[1:], RENAMED.get(verb, {}))
+            for notice in notices:
+                print(f"lipsound2 {verb}: {notice}", file=sys.stderr)
+            options = vars(verb_parser(verb, function).parse_args(words))
             options.pop("debug")
             look_at_outputs(function, options)
             if options.get("launcher", "local") == "local":  # on a cluster the jobs have them

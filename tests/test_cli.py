@@ -7,13 +7,14 @@ import inspect
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 import lipsound2
-from lipsound2 import cli
+from lipsound2 import arguments, cli
 from lipsound2.errors import ClipFailure, LipsoundError
 
 
@@ -226,3 +227,32 @@ def test_fault_E12_the_package_says_what_there_is():
     with pytest.raises(AttributeError, match=r"'convert_pase'; it is lipsound2.cli.load\('convert-pase'\)"):
         lipsound2.convert_pase  # noqa: B018
     assert not hasattr(lipsound2, "nothing")
+
+
+def test_an_option_is_read_by_the_name_it_had(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Old commands and recipes run; one line says what the option is called now."""
+    monkeypatch.setitem(arguments.RENAMED, "toy", {"old-name": "new-name", "gone": "kept"})
+    given = []
+
+    def toy(place: Path, *, new_name: str = "", kept: bool = True) -> None:
+        """A toy."""
+        given.append((place, new_name, kept))
+
+    monkeypatch.setitem(cli.VERBS, "toy", ("somewhere:toy", "a toy"))
+    monkeypatch.setattr(cli, "load", lambda verb: toy)
+    assert cli.main(["toy", "a", "--old-name", "x"]) == 0
+    assert cli.main(["toy", "--old-name=--gone", "--no-gone", "a"]) == 0
+    assert cli.main(["toy", "--new-name", "x", "--", "--gone"]) == 0
+    assert given == [(Path("a"), "x", True), (Path("a"), "--gone", False), (Path("--gone"), "x", True)]
+    assert capsys.readouterr().err.splitlines() == [
+        "lipsound2 toy: --old-name is now called --new-name; the old name is still read",
+        "lipsound2 toy: --old-name is now called --new-name; the old name is still read",
+        "lipsound2 toy: --no-gone is now called --no-kept; the old name is still read",
+    ]
+
+
+def test_renamed_options_are_options_today():
+    for verb, names in arguments.RENAMED.items():
+        flags = set(cli.verb_parser(verb, cli.load(verb))._option_string_actions)
+        assert {f"--{name}" for name in names.values()} <= flags
+        assert not {f"--{name}" for name in names} & flags
