@@ -16,7 +16,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.summary import read_scores, table
-from lipsound2.metrics.wer_summary import read_summary, slot_table
+from lipsound2.metrics.wer_summary import further_tables, read_summary
 from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.results import provenance
@@ -140,5 +140,5 @@ def _shown(folder: Path, what: str) -> list[str]:
         shown.append(f"## Scores {what}\n\n{table(summary.systems)}\n\n{summary.verdict.sentence}")
     for path in sorted(folder.glob(f"{FOLDER}/*/{SUMMARY}")):
         texts = read_summary(path)
-        shown.append(f"## Words {what}, {path.parent.name}\n\n{word_table(texts)}\n\n{slot_table(texts)}")
+        shown += [f"## Words {what}, {path.parent.name}", word_table(texts), *further_tables(texts)]
     return shown

@@ -49,7 +49,7 @@ def test_fault_B5_no_error_is_not_certainty():
     found = score_texts(text, text, dict.fromkeys(text, "s1"), "en").summary
     assert (found.rates["wer"].low, found.rates["wer"].high) == (0, pytest.approx(0.0123, abs=1e-4))
     assert found.rates["ser"].high == pytest.approx(0.0711, abs=1e-4)
-    assert all(slot.rate.high > 0.07 for slot in found.slots.values())
+    assert all(slot.rate.high > 0.07 for slot in found.further["grid"].slots.values())
 
 
 def test_a_difference_of_nothing_is_not_certain_either():

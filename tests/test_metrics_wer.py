@@ -13,28 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipsound2.corpora.sentences import SLOTS
 from lipsound2.errors import LipsoundError
-from lipsound2.metrics.wer import (
-    CHANCE,
-    NOTHING,
-    SLOT_CHANCE,
-    SLOT_NAMES,
-    Confusion,
-    Counts,
-    TextScores,
-    confusions,
-    difference,
-    is_grid_sentence,
-    score_texts,
-)
+from lipsound2.metrics.alignment import NOTHING, Counts
+from lipsound2.metrics.grid_slots import SLOT_NAMES
+from lipsound2.metrics.wer import Confusion, TextScores, confusions, difference, score_texts
 from lipsound2.metrics.wer_summary import (
     TEXT_RULE,
     confusion_table,
     from_json,
+    further_tables,
     page,
     read_summary,
-    slot_table,
     table,
     to_json,
     write_clips,
@@ -183,8 +172,7 @@ def test_a_small_example_by_hand() -> None:
         Confusion(NOTHING, "f", 1),
     }
     assert (found.language, found.normalisation) == ("en", "en-1")
-    assert found.slots == {}
-    assert found.letters == {}
+    assert found.further == {}
 
 
 @given(pairs=st.lists(st.tuples(SENTENCES, HEARD), min_size=1, max_size=8))
@@ -281,7 +269,7 @@ def test_mandarin_is_scored_by_characters() -> None:
         Confusion("好", NOTHING, 1),
         Confusion(NOTHING, "吗", 1),
     }
-    assert found.summary.slots == {}
+    assert found.summary.further == {}
 
 
 # --- intervals and differences
@@ -314,7 +302,7 @@ def test_only_like_is_compared_with_like() -> None:
         difference(first, scores(["好"], ["好"], "zh"))
 
 
-# --- confusions and slots
+# --- confusions
 
 
 def test_confusions_are_counted_and_cut_by_kind() -> None:
@@ -329,70 +317,6 @@ def test_confusions_are_counted_and_cut_by_kind() -> None:
         Confusion("b", "x", 2)
     ]
     assert len(confusions(rows, most=1)) == 3
-
-
-def test_a_guess_in_each_slot_is_wrong_at_81_per_cent() -> None:
-    assert pytest.approx(0.81) == CHANCE
-    assert pytest.approx((0.75, 0.75, 0.75, 0.96, 0.9, 0.75)) == SLOT_CHANCE
-    assert "has a WER of 81 %" in TEXT_RULE
-    random = np.random.default_rng(0)
-
-    def guesses() -> list[str]:
-        return [" ".join(random.choice(list(slot.values())) for slot in SLOTS) for _ in range(2000)]
-
-    found = scores(guesses(), guesses()).summary
-    assert found.total.words is not None
-    assert found.total.words.deletions == found.total.words.insertions == 0
-    assert found.rates["wer"].mean == pytest.approx(CHANCE, abs=0.01)
-    assert [slot.rate.mean for slot in found.slots.values()] == pytest.approx(SLOT_CHANCE, abs=0.04)
-
-
-def test_no_word_is_in_two_slots() -> None:
-    words = [word for slot in SLOTS for word in slot.values()]
-    assert len(words) == len(set(words))
-    assert len(SLOT_NAMES) == len(SLOTS)
-
-
-@pytest.mark.parametrize(
-    ("heard", "wrong"),
-    [
-        ("bin blue at f two now", []),
-        ("uh bin blue at f two now", []),  # an inserted word shifts no slot
-        ("bin blue at the f two now please", []),
-        ("blue at f two now", ["command"]),
-        ("bin blue at two now", ["letter"]),
-        ("bin blue at s two now", ["letter"]),
-        ("bin uh red at f two now", ["colour"]),
-        ("lay blue by f nine soon", ["command", "preposition", "digit", "adverb"]),
-        ("now", ["command", "colour", "preposition", "letter", "digit"]),
-        ("", list(SLOT_NAMES)),
-    ],
-)
-def test_slots_follow_the_alignment(heard: str, wrong: list[str]) -> None:
-    found = scores([GRID], [heard]).summary
-    assert [name for name, slot in found.slots.items() if slot.rate.mean == 1] == wrong
-    assert all(slot.rate.mean == 0 for name, slot in found.slots.items() if name not in wrong)
-    assert found.total.words is not None
-    slots = sum(slot.substitutions + slot.deletions for slot in found.slots.values())
-    assert slots + found.total.words.insertions == found.total.words.errors
-
-
-def test_letters_are_confused() -> None:
-    references = [GRID] * 4 + [GRID.replace(" f ", " z ")]
-    hypotheses: list[str | None] = [GRID, GRID.replace(" f ", " s "), GRID.replace(" f ", " s "), None, GRID]
-    found = scores(references, hypotheses).summary
-    assert found.letters == {"f": {"f": 1, "s": 2, NOTHING: 1}, "z": {"f": 1}}
-    assert (found.slots["letter"].substitutions, found.slots["letter"].deletions) == (3, 1)
-    assert found.slots["letter"].rate.mean == pytest.approx(4 / 5)
-    assert found.confusions[0] == Confusion("f", "s", 2)
-
-
-def test_slots_are_for_grid_alone() -> None:
-    assert is_grid_sentence("set white with z zero again")
-    for other in ("bin blue at w two now", "bin blue at f two", GRID + " now", "blue bin at f two now", ""):
-        assert not is_grid_sentence(other)
-    assert scores([GRID, "hello there"], [GRID, GRID]).summary.slots == {}
-    assert scores(["Bin blue at F 2, now."], [GRID]).summary.slots["digit"].rate.mean == 0
 
 
 # --- files and tables
@@ -443,10 +367,10 @@ def test_tables_say_rates_slots_pairs_and_the_rule() -> None:
     assert first[:2] == ["generated", "2"]
     assert first[2].startswith("66.7 [")
     assert first[5:] == ["1", "6", "1", "12 words", "1"]
-    slots = [[cell.strip() for cell in line.split("|")[1:-1]] for line in slot_table(systems).splitlines()]
+    slots = [[cell.strip() for cell in line.split("|")[1:-1]] for line in further_tables(systems)[1].splitlines()]
     assert slots[0] == ["errors %", *SLOT_NAMES]
     assert slots[2][4].startswith("100.0 [")
-    assert slots[-1] == ["a guess", "75.0", "75.0", "75.0", "96.0", "90.0", "75.0"]
+    assert slots[-1] == ["chance level", "75.0", "75.0", "75.0", "96.0", "90.0", "75.0"]
     text = page(systems, "2 clips")
     for part in ("over 2 clips; normalisation en-1", "f -> s 1", "at deleted 1", "uh inserted 1", table(systems)):
         assert part in text
@@ -454,7 +378,8 @@ def test_tables_say_rates_slots_pairs_and_the_rule() -> None:
     perfect = {"real_mel": scores(["你好"], ["你好"], "zh").summary}
     assert "WER" not in table(perfect)
     assert "2 characters" in table(perfect)
-    assert slot_table(perfect) == confusion_table(perfect) == ""
+    assert confusion_table(perfect) == ""
+    assert further_tables(perfect) == []
     both = table({**systems, **perfect})
     assert "| -  " in both
 

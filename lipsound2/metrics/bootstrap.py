@@ -31,6 +31,10 @@ class Interval:
         """`0.421 [0.398, 0.444]`."""
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
+    def percent(self) -> str:
+        """`19.0 [15.7, 22.7]`, of fractions."""
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high).format(1)
+
 
 def resampled_means(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
     """Means of clips drawn with replacement.

@@ -17,10 +17,12 @@ from lipsound2.data.texts import read_text
 from lipsound2.data.tsv import read_tsv
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
+from lipsound2.metrics.alignment import NOTHING, TextRow
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import TEXT, judging
+from lipsound2.metrics.sentence_tables import TABLES
 from lipsound2.metrics.summary import AGAIN, check_interval, check_name, markdown
-from lipsound2.metrics.wer import CHANCE, NOTHING, Confusion, Slot, Tally, TextRow, TextSummary
+from lipsound2.metrics.wer import Confusion, Tally, TextSummary
 from lipsound2.text.normalize import NORMALISATIONS
 
 SHOWN = 10  # confused pairs in a table
@@ -41,9 +43,7 @@ is left out. An empty reference is refused.
 Intervals, 95 %, computed: of WER and CER that of a count of errors in bunches, a bunch a clip (gamma; Fay and Feuer), \
 of SER and slots that of a binomial share (Clopper and Pearson); of a difference of two systems from what either alone \
 got wrong, clip by clip. Where no speaker was trained on, a speaker is a bunch, with Student's t.
-GRID's slots, where every reference is one of its sentences: share of the clips in which the slot's word was \
-substituted or deleted; an inserted word shifts no slot and belongs to none. A guess drawn uniformly in each slot has \
-a WER of {100 * CHANCE:.0f} %."""
+""" + "\n".join(table.RULE for table in TABLES.values())
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def table(systems: Mapping[str, TextSummary]) -> str:
     for name, one in systems.items():
         total = one.total
         counts = total.characters if total.words is None else total.words
-        cells = [percent(one.rates[rate]) if rate in one.rates else "-" for rate in rates]
+        cells = [one.rates[rate].percent() if rate in one.rates else "-" for rate in rates]
         errors = (counts.substitutions, counts.deletions, counts.insertions)
         unit = "characters" if total.words is None else "words"
         row = [name, total.clips, *cells, *errors, f"{counts.units} {unit}", total.missing]
@@ -83,13 +83,13 @@ def table(systems: Mapping[str, TextSummary]) -> str:
     return markdown(header, body)
 
 
-def slot_table(systems: Mapping[str, TextSummary]) -> str:
-    """Error rate of each of GRID's slots as a Markdown table; systems without slots are left out."""
-    having = {name: one.slots for name, one in systems.items() if one.slots}
-    names = next(iter(having.values()), {})
-    body = [[name, *(percent(slot.rate) for slot in slots.values())] for name, slots in having.items()]
-    chance = ["a guess", *(f"{100 * slot.chance:.1f}" for slot in names.values())]
-    return markdown(["errors %", *names], [*body, chance]) if having else ""
+def further_tables(systems: Mapping[str, TextSummary]) -> list[str]:
+    """Tables of the corpus' sentences as paragraphs of Markdown; none for most corpora."""
+    shown = []
+    for name, table in TABLES.items():
+        having = {system: one.further[name] for system, one in systems.items() if name in one.further}
+        shown += table.markdown(having) if having else []
+    return shown
 
 
 def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> str:
@@ -115,8 +115,7 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
         table(systems),
         f"Rates in per cent with 95 % intervals over {which}; normalisation {versions}.",
     ]
-    if slots := slot_table(systems):
-        parts += ["Errors by slot, %:", slots]
+    parts += further_tables(systems)
     if pairs := confusion_table(systems):
         parts += ["Most frequent errors, with how often:", pairs]
     return "\n\n".join([*parts, RULE_HEADING, rule]) + "\n"
@@ -205,16 +204,11 @@ def to_json(summary: TextSummary) -> dict[str, Any]:
         "total": asdict(summary.total),
         "speakers": {speaker: asdict(tally) for speaker, tally in summary.speakers.items()},
         "confusions": [[pair.reference, pair.hypothesis, pair.count] for pair in summary.confusions],
-        "slots": {
-            name: {
-                "rate": slot.rate.rounded(),
-                "chance": slot.chance,
-                "substitutions": slot.substitutions,
-                "deletions": slot.deletions,
-            }
-            for name, slot in summary.slots.items()
+        **{
+            key: value
+            for name, table in TABLES.items()
+            for key, value in table.to_json(summary.further.get(name)).items()
         },
-        "letters": summary.letters,
     }
 
 
@@ -227,8 +221,6 @@ class _Entry:
     total: Tally
     speakers: Mapping[str, Tally]
     confusions: list[tuple[str, str, int]]
-    slots: Mapping[str, Slot]
-    letters: Mapping[str, Mapping[str, int]]
 
 
 def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSummary:
@@ -245,7 +237,7 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
     rates = {name: checked(content[name], Interval, f"{where}: {name}") for name in TEXT if name in content}
     if "cer" not in rates:
         raise LipsoundError(f"{where}: the key 'cer' is missing; {AGAIN}")
-    for name, rate in {**rates, **{name: slot.rate for name, slot in found.slots.items()}}.items():
+    for name, rate in rates.items():
         check_interval(rate, f"{where}: {name[:40]}")
     return TextSummary(
         language=found.language,
@@ -254,14 +246,8 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
         rates=rates,
         speakers=dict(found.speakers),
         confusions=[Confusion(*pair) for pair in found.confusions],
-        slots=dict(found.slots),
-        letters={letter: dict(counts) for letter, counts in found.letters.items()},
+        further={name: got for name, table in TABLES.items() if (got := table.from_json(content, where)) is not None},
     )
-
-
-def percent(rate: Interval) -> str:
-    """`19.0 [15.7, 22.7]`, of fractions."""
-    return Interval(100 * rate.mean, 100 * rate.low, 100 * rate.high).format(1)
 
 
 def _told(pair: Confusion) -> str:

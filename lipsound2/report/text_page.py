@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lipsound2.errors import require
+from lipsound2.metrics.alignment import NOTHING
 from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.grid_slots import CHANCE, NAME
 from lipsound2.metrics.registry import TEXT
-from lipsound2.metrics.wer import CHANCE, NOTHING, Confusion, TextSummary
+from lipsound2.metrics.wer import Confusion, TextSummary
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report import charts
 from lipsound2.report.markup import escape, ink
@@ -120,7 +122,7 @@ def _errors(one: TextSummary) -> str:
 
 def _slots(systems: Mapping[str, TextSummary]) -> str:
     """Error rates by GRID's slots, with a guess's; nothing for other sentences."""
-    having = {name: one.slots for name, one in systems.items() if one.slots}
+    having = {name: one.further[NAME].slots for name, one in systems.items() if NAME in one.further}
     if not having:
         return ""
     names = next(iter(having.values()))
@@ -152,11 +154,12 @@ def _confusions(view: TextView) -> str:
     for name in view.compared:
         one = view.systems[name]
         unit = "characters" if one.total.words is None else "words"
-        words = [pair for pair in one.confusions if pair.reference not in one.letters]
+        found = one.further[NAME].letters if NAME in one.further else {}
+        words = [pair for pair in one.confusions if pair.reference not in found]
         letters = [
             Confusion(letter, other, count)
-            for letter, found in one.letters.items()
-            for other, count in found.items()
+            for letter, others in found.items()
+            for other, count in others.items()
             if other != letter
         ]
         letters.sort(key=lambda pair: -pair.count)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lipsound2.metrics.grid_slots import CHANCE, NAME, SLOT_NAMES
 from lipsound2.metrics.registry import TEXT
-from lipsound2.metrics.wer import CHANCE, SLOT_NAMES, TextSummary
-from lipsound2.metrics.wer_summary import percent
+from lipsound2.metrics.wer import TextSummary
 from lipsound2.report.marked_table import MarkedTable
 from lipsound2.report.results import Provenance
 from lipsound2.report.view import REAL, TextView
@@ -45,10 +45,11 @@ def word_rows(experiment: str, name: str, texts: Iterable[TextView], origin: Pro
             continue  # nothing of the model's was heard
         row = {"experiment": experiment, "set": name, "recogniser": view.recogniser}
         row["clips"] = str(own.total.clips)
-        row |= {TEXT[rate].heading: percent(value) for rate, value in own.rates.items()}
+        row |= {TEXT[rate].heading: value.percent() for rate, value in own.rates.items()}
         if any(system in view.systems for system in _CONTROLS):
             row[CONTROLS] = " / ".join(_rate(view.systems.get(system)) for system in _CONTROLS)
-        row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in own.slots.items()}
+        slots = own.further[NAME].slots if NAME in own.further else {}
+        row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in slots.items()}
         row |= {"date": origin.date, "commit": origin.commit}
         row["command"] = f"`{origin.command}`" if origin.command != "-" else "-"
         rows.append(row)
