@@ -1,13 +1,15 @@
 """One door: the command `lipsound2`.
 
 Every verb is a plain function. Its signature is the command line: parameters without a default that may be given by
-position are positional arguments, the others are options; the text of `--help` is the function's docstring. A verb's
-module is imported only when the verb is called, so `lipsound2 --help` is immediate.
+position are positional arguments, the others are options; the text of `--help` is the function's docstring. A parameter
+that is a dataclass stands for its fields: options that several verbs share are written once. A verb's module is
+imported only when the verb is called, so `lipsound2 --help` is immediate.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import inspect
 import logging
@@ -18,7 +20,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import lipsound2
 from lipsound2.arguments import RENAMED, Parser, Ranged, Several, Within, by_todays_names, named_path, near, number
@@ -27,30 +29,43 @@ from lipsound2.gpus import check_gpus
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
-from lipsound2.verbs import VERBS
+from lipsound2.verbs import FORMER, VERBS
 
 Note = TypeVar("Note")
 
 
 def load(verb: str) -> Callable[..., Any]:
     """The function behind a verb."""
-    module, _, name = VERBS[verb][0].partition(":")
+    return _function(VERBS[verb][0])
+
+
+def former(verb: str, words: Sequence[str]) -> Callable[..., Any] | None:
+    """What answers a call of a verb as it once was, see `verbs.FORMER`; None: the call is one of today."""
+    if verb not in FORMER:
+        return None
+    place, options, file = FORMER[verb]
+    then = any(word.partition("=")[0] in options or Path(word, file).is_file() for word in words)
+    return _function(place) if then else None
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
     return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), name))
 
 
 def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     """The argument parser that a verb function's signature and docstring describe."""
-    description, helps = _docstring(function)
+    description, _ = _docstring(function)
     formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog=f"lipsound2 {verb}", description=description, formatter_class=formatter)
-    hints, ranges = typing.get_type_hints(function), declared(function, Within)
-    for name, parameter in inspect.signature(function).parameters.items():
-        required = parameter.default is inspect.Parameter.empty
-        text = helps.get(name, "").replace("%", "%%")
+    ranges = declared(function, Within)
+    for parameter in parameters_of(function):
+        name, required = parameter.name, parameter.default is inspect.Parameter.empty
+        text = parameter.help.replace("%", "%%")
         if not required and not any(parameter.default is nothing for nothing in (None, False, "", ())):
             shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             text += f" (default: {shown})".replace("%", "%%")
-        options: dict[str, Any] = {"help": text, **_reader(hints[name], ranges.get(name))}
+        options: dict[str, Any] = {"help": text, **_reader(parameter.hint, ranges.get(name))}
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
             continue
@@ -70,6 +85,45 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     return parser
 
 
+class Parameter(NamedTuple):
+    """One thing that a verb may be given.
+
+    Attributes:
+        name: of it.
+        kind: see `inspect.Parameter`.
+        default: `inspect.Parameter.empty` where there is none.
+        hint: its type, without what is declared beside the type.
+        declared: its type with that.
+        help: what the docstring says of it.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    hint: Any
+    declared: Any
+    help: str
+
+
+def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
+    """What a verb may be given: the parameters of its signature; of one that is a dataclass its fields, as options."""
+    found = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        group = typing.get_type_hints(function)[name]
+        if dataclasses.is_dataclass(group):
+            fields = [(field.name, getattr(parameter.default, field.name)) for field in dataclasses.fields(group)]
+            source: Any = group
+        else:
+            fields, source = [(name, parameter.default)], function
+        hints, notes = typing.get_type_hints(source), typing.get_type_hints(source, include_extras=True)
+        helps = _docstring(source)[1]
+        found += [
+            Parameter(key, parameter.kind, default, hints[key], notes[key], helps.get(key, ""))
+            for key, default in fields
+        ]
+    return found
+
+
 def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
     """How argparse reads a value of the annotated type, which lies within a range if one is declared."""
     origin, parameters = typing.get_origin(hint), typing.get_args(hint)
@@ -86,15 +140,18 @@ def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
 
 
 def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Call a verb with what was parsed; what may be given any number of times stands before the rest."""
-    many = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL
-    ]
-    return function(
-        *(value for name in many for value in options[name]), **{k: options[k] for k in {*options} - {*many}}
-    )
+    """Call a verb with what was parsed; dataclasses are built of their fields."""
+    given, hints = dict(options), typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters
+    for name in parameters:
+        if dataclasses.is_dataclass(hints[name]):
+            group: Any = hints[name]
+            given[name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+    many = next((name for name, one in parameters.items() if one.kind is inspect.Parameter.VAR_POSITIONAL), None)
+    if many is None:
+        return function(**given)
+    before = [given.pop(name) for name in [*parameters][: [*parameters].index(many)]]
+    return function(*before, *given.pop(many), **given)
 
 
 def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -121,16 +178,17 @@ def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) ->
 def declared(function: Callable[..., Any], kind: type[Note]) -> dict[str, Note]:
     """What the signature of a verb declares of its parameters: which it writes, or which numbers they may be."""
     found: dict[str, Note] = {}
-    for name, hint in typing.get_type_hints(function, include_extras=True).items():
-        for part in (hint, *typing.get_args(hint)):  # a union with None has the declaration inside
-            found.update((name, note) for note in getattr(part, "__metadata__", ()) if isinstance(note, kind))
+    for parameter in parameters_of(function):
+        for part in (parameter.declared, *typing.get_args(parameter.declared)):  # a union with None has it inside
+            notes = [note for note in getattr(part, "__metadata__", ()) if isinstance(note, kind)]
+            found.update((parameter.name, note) for note in notes)
     return found
 
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """Description and per-argument help out of a Google-style docstring."""
+    """Description and per-argument help out of a Google-style docstring, of a dataclass too."""
     text = inspect.getdoc(function) or ""
-    description, _, rest = text.partition("\nArgs:\n")
+    description, _, rest = text.replace("\nAttributes:\n", "\nArgs:\n").partition("\nArgs:\n")
     helps: dict[str, str] = {}
     name = ""
     for line in re.split(r"\n\s*\n\w+:\n", "\n" + rest)[0].splitlines():
@@ -175,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         with signals_answered():
-            function = load(verb)
+            function = former(verb, arguments[1:]) or load(verb)
             words, notices = by_todays_names(arguments[1:], RENAMED.get(verb, {}))
             for notice in notices:
                 print(f"lipsound2 {verb}: {notice}", file=sys.stderr)

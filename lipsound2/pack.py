@@ -15,12 +15,12 @@ from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.metrics.score import SUMMARY
+from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import read_scores, table
 from lipsound2.metrics.wer_summary import further_tables, read_summary
 from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.results import provenance
-from lipsound2.report.text_folders import FOLDER
 
 USE = {
     "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",

@@ -22,8 +22,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "tokens": ("lipsound2.text.tokenizer:tokens", "transcripts -> tokenizer of a recogniser"),
     "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
     "synthesize": ("lipsound2.inference.synthesize:synthesize", "experiment + data dir -> speech, attention pictures"),
-    "decode": ("lipsound2.inference.decode:decode", "recogniser + data dir -> text"),
-    "score": ("lipsound2.inference.score_asr:score", "STOI, ESTOI, PESQ with controls and verdict; WER with --asr"),
+    "decode": ("lipsound2.inference.decode:decode", "recognizer + data dir -> text"),
+    "score": ("lipsound2.metrics.score:score", "speech + ground truth -> STOI, ESTOI, PESQ, controls, verdict"),
+    "score-text": ("lipsound2.metrics.score_text:score_text", "decoded text + transcripts -> WER, CER, SER"),
     "report": ("lipsound2.report.report:report", "experiment -> report.html"),
     "compare": ("lipsound2.report.compare:compare", "a score of several experiments -> table and plot"),
     "speak": ("lipsound2.inference.speak:speak", "any clip -> speech"),
@@ -34,4 +35,13 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "pack": ("lipsound2.pack:pack", "experiment -> a folder anyone can use"),
     "ngram": ("lipsound2.decoding.ngram:ngram", "text -> n-gram language model (ARPA)"),
+}
+
+# Verbs that once did more. A call of then is told by an option, or by a folder with a file in it: what answers it.
+FORMER: dict[str, tuple[str, frozenset[str], str]] = {
+    "score": (
+        "lipsound2.inference.former_score:score",
+        frozenset({"--asr", "--text", "--grammar", "--lm", "--lm-weight", "--word-bonus", "--language"}),
+        "words.jsonl",
+    ),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
-import inspect
 import subprocess
 import sys
 import typing
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import soundfile
 
 import lipsound2
 from lipsound2 import arguments, cli
+from lipsound2.arguments import Within
 from lipsound2.errors import ClipFailure, LipsoundError
 
 
@@ -29,7 +31,8 @@ def test_every_option_of_every_verb_is_explained(verb):
     assert parser.description
     assert "(default: )" not in parser.format_help()
     described = {action.dest: action.help for action in parser._actions}
-    for name in inspect.signature(function).parameters:
+    for parameter in cli.parameters_of(function):
+        name = parameter.name
         assert described[name], f"{verb}: the option {name} has no help; name it under Args: in the docstring"
 
 
@@ -68,6 +71,40 @@ def test_options_come_from_the_signature(capsys):
     text = " ".join(parser.format_help().split())
     assert "how large, in pixels. (default: 3)" in text
     assert "which. (default: a,b)" in text
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Options that verbs share.
+
+    Attributes:
+        width: how wide.
+        name: how called.
+    """
+
+    width: Annotated[int, Within(1)] = 3
+    name: str = ""
+
+
+def test_a_dataclass_stands_for_its_fields_before_and_behind_many_arguments(capsys):
+    def verb(first: str, *rest: str, shared: Shared = Shared(), last: bool = False) -> list:
+        """Do it.
+
+        Args:
+            first: of all.
+            rest: of them.
+            last: at all.
+        """
+        return [first, rest, shared, last]
+
+    parser = cli.verb_parser("verb", verb)
+    assert "how wide. (default: 3)" in " ".join(parser.format_help().split())
+    options = vars(parser.parse_args(["a", "b", "c", "--width", "4", "--last"]))
+    options.pop("debug")
+    assert cli._call(verb, options) == ["a", ("b", "c"), Shared(width=4), True]
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["a", "b", "--width", "0"])
+    assert "found '0', wanted a whole number of at least 1" in capsys.readouterr().err
 
 
 def failing(error, monkeypatch, capsys):
@@ -160,10 +197,10 @@ def test_wrong_usage_is_one_line_that_names_what_is_near(words, wanted, capsys):
 def options_of_numbers() -> list[tuple[str, str]]:
     """Every option of every verb that is a number, or several."""
     return [
-        (verb, name)
+        (verb, parameter.name)
         for verb in cli.VERBS
-        for name, hint in typing.get_type_hints(cli.load(verb)).items()
-        if name != "return" and {int, float} & {hint, *typing.get_args(hint)}
+        for parameter in cli.parameters_of(cli.load(verb))
+        if {int, float} & {parameter.hint, *typing.get_args(parameter.hint)}
     ]
 
 

@@ -20,6 +20,7 @@ from lipsound2.data.datadir import DataDir, validate
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.features.states import features
 from lipsound2.inference.decode import decode
@@ -254,7 +255,7 @@ def test_words_from_lips(data, pretext, tmp_path):
     assert found["clips"] == len(cut)
     assert (found["top1"], found["top5"]) == (pytest.approx(right, abs=1e-4), pytest.approx(among, abs=1e-4))
     with pytest.raises(LipsoundError, match=r"reads single words, one of a list; leave out"):
-        decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump, grammar="grid")
+        decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump, search=SearchOptions(grammar="grid"))
 
 
 def test_windows_lie_on_their_words(data, tmp_path):

@@ -53,7 +53,13 @@ def test_fault_A14_speech_is_made_again(root: Path, capsys: pytest.CaptureFixtur
         options = {"dump": root / "dump", "vocoder": "griffin-lim:1", "controls": ("real_mel",)}
         synthesize(Path("grid-s1-parallel"), root / "data/tiny/test", out, **options)
 
-    names = ["generated/s1-clip0.wav", "real_mel/s2-clip1.wav", "mels/generated/feats.scp", "data/wav.scp"]
+    names = [
+        "generated/s1-clip0.wav",
+        "real_mel/s2-clip1.wav",
+        "mels/generated/feats.scp",
+        "data/wav.scp",
+        "data/real_mel/wav.scp",
+    ]
     all_made_again(out, make, names, capsys)
 
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.recognizers import OwnListener, Search, listener
+from lipsound2.inference.recognizers import OwnListener, listener
 
 NAME = "grid-s1-asr"
 
@@ -22,7 +23,8 @@ def noise() -> np.ndarray:
 @pytest.mark.parametrize("ways", [{"beam": 1}, {"beam": 4}, {"beam": 4, "ctc_weight": 0.3}], ids=str)
 def test_fault_B1_a_bonus_holds_without_a_language_model(noise, ways):
     few, many = (
-        OwnListener(NAME, how=Search(bonus=bonus, **ways)).hear([noise])[0].text.split() for bonus in (-20.0, 20.0)
+        OwnListener(NAME, SearchOptions(word_bonus=bonus, **ways)).hear([noise])[0].text.split()
+        for bonus in (-20.0, 20.0)
     )
     assert len(few) < len(many)
 
@@ -30,19 +32,19 @@ def test_fault_B1_a_bonus_holds_without_a_language_model(noise, ways):
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [
-        ({"beam": 0}, "--beam: expected 1 or more, found 0"),
-        ({"weight": -1}, "--lm-weight: expected 0 or more, found -1"),
-        ({"bonus": math.nan}, "--word-bonus: expected a number, found nan"),
+        ({"beam": -1}, "--beam: expected 0 or more, found -1"),
+        ({"lm_weight": -1}, "--lm-weight: expected 0 or more, found -1"),
+        ({"word_bonus": math.nan}, "--word-bonus: expected a number, found nan"),
         ({"ctc_weight": 1.5}, "--ctc-weight: expected 0 to 1, found 1.5"),
     ],
 )
 def test_fault_B1_numbers_that_mean_nothing_are_refused(numbers, says):
     with pytest.raises(LipsoundError, match=says):
-        Search(**numbers)
+        SearchOptions(**numbers)
 
 
 def test_fault_B1_what_a_search_cannot_heed_is_refused():
     with pytest.raises(LipsoundError, match="weighed by CTC alone; leave --word-bonus, --ctc-weight out"):
-        OwnListener(NAME, grammar="grid", how=Search(bonus=1.0))
+        OwnListener(NAME, SearchOptions(grammar="grid", word_bonus=1.0))
     with pytest.raises(LipsoundError, match="are for our own recognisers; leave them out"):
-        listener("pocketsphinx:grid", how=Search(bonus=1.0))
+        listener("pocketsphinx:grid", SearchOptions(word_bonus=1.0))

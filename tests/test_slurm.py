@@ -31,7 +31,7 @@ from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
 from lipsound2.inference.decode import decode
-from lipsound2.inference.score_asr import score
+from lipsound2.inference.former_score import score
 from lipsound2.inference.synthesize import synthesize
 from lipsound2.jobs.jobs import Summary, read_failures
 from lipsound2.jobs.slurm import array, ipc
@@ -423,6 +423,10 @@ def test_speech_scores_and_text_are_those_of_the_local_launcher(spoken: Path) ->
         assert here.keys() == there.keys()
         assert [name for name in here if here[name] != there[name] and Path(name).name not in different] == []
     assert len(list((spoken / "slurm" / "generated").iterdir())) == 20
+    for system in ("generated", "real_mel", "mismatched", "mean_mel"):
+        listed = DataDir(spoken / "slurm" / "data" / system)
+        assert all(Path(path).parent == spoken / "slurm" / system for path in listed.wav.values())
+        assert dict(listed.text) == dict(DataDir(data).text)
     assert len((spoken / "slurm-text" / "words.jsonl").read_text().splitlines()) == 20
     assert not list(spoken.rglob(FOLDER))
 

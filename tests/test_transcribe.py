@@ -1,4 +1,4 @@
-"""What is heard: `transcribe`, `decode`, `score --asr`, and recognisers by name."""
+"""What is heard: `transcribe`, `decode`, the former `score --asr`, and recognisers by name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import Hypothesis, Word, to_json
 from lipsound2.decoding.pretrained_asr import Bundle, hear_all, tokenizer_of
+from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference import pauses, transcriber
 from lipsound2.inference.decode import decode
+from lipsound2.inference.former_score import label, score
 from lipsound2.inference.recognizers import listener
-from lipsound2.inference.score_asr import label, score
 from lipsound2.inference.transcribe import subtitles, transcribe
 from lipsound2.metrics.wer_summary import read_summary
 
@@ -80,9 +81,10 @@ def test_a_bundles_labels_are_decoded_by_our_own_ctc():
 
 
 def test_names_of_recognisers(tmp_path):
-    assert label("pocketsphinx:grid", "") == "pocketsphinx-grid"
+    assert label("pocketsphinx:grid", SearchOptions()) == "pocketsphinx-grid"
     (tmp_path / "my asr").mkdir()
-    assert label(str(tmp_path / "my asr"), "grid") == "my_asr+grid"
+    assert label(str(tmp_path / "my asr"), SearchOptions(grammar="grid")) == "my_asr+grid"
+    assert label(str(tmp_path / "my asr"), SearchOptions(lm=Path("lm/six gram.arpa"))) == "my_asr+six_gram.arpa"
     with pytest.raises(
         LipsoundError, match=r"no experiment or pack.*need no training: pocketsphinx:, torchaudio:, whisper:"
     ):
@@ -176,15 +178,60 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
     assert len((folder / "real.jsonl").read_text().splitlines()) == len(found)
     capsys.readouterr()
     score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
-    assert capsys.readouterr().out.count("skipped") == 2
+    assert capsys.readouterr().out.count("skipped") == 5  # speech scores, three systems decoded, words counted
     with pytest.raises(LipsoundError, match="--asr and --text belong together"):
         score(tmp_path / "sound", tmp_path / "wav", **given, asr=("pocketsphinx:grid",))
+
+    wavs = {name: str(tmp_path / "wav" / "mismatched" / f"{name}.wav") for name in found}
+    spoken = DataDir.write(tmp_path / "spoken", utt2spk=dict.fromkeys(found, "s1"), wav=wavs).path
+    decode("pocketsphinx:grid", spoken, tmp_path / "text")
+    words = (tmp_path / "text" / "words.jsonl").read_bytes()
+    assert words == (folder / "mismatched.jsonl").read_bytes()
+    capsys.readouterr()
+    decode("pocketsphinx:grid", spoken, tmp_path / "text")
+    assert "skipped" in capsys.readouterr().out
+    write_wav(next(iter(wavs.values())), next(iter(sounds.values())))  # other content of the same file
+    decode("pocketsphinx:grid", spoken, tmp_path / "text")
+    assert (tmp_path / "text" / "words.jsonl").read_bytes() != words
 
     decode("pocketsphinx:grid", tmp_path / "data", tmp_path / "heard", dump=tmp_path)
     heard = (tmp_path / "heard" / "text").read_text().splitlines()
     assert [line.split()[0] for line in heard] == sorted(found)
     decode("pocketsphinx:grid", tmp_path / "data", tmp_path / "heard", dump=tmp_path)
     assert "skipped" in capsys.readouterr().out
+
+
+def test_what_cannot_be_decoded_is_one_line_before_anything_is_loaded(tmp_path):
+    bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"}, text={"s1-a": "bin"}).path
+    listed = DataDir.write(tmp_path / "listed", utt2spk={"s1-a": "s1"}, wav={"s1-a": str(tmp_path / "a.wav")}).path
+    out = tmp_path / "text"
+    with pytest.raises(LipsoundError, match=r"bare: has no wav.scp to recognize; .* give --dump"):
+        decode("grid-s1-asr", bare, out)
+    with pytest.raises(LipsoundError, match=r"wav.scp: none of its 1 files is there, '.*a.wav' first"):
+        decode("grid-s1-asr", listed, out)
+    with pytest.raises(LipsoundError, match="did you mean 'whisper'"):
+        decode("wisper:base", listed, out)
+    write_yaml(tmp_path / "lips" / "config.yaml", {"task": "recognise", "input": "mouth"})
+    with pytest.raises(
+        LipsoundError, match="lips: reads lips, not audio; give the dump that holds their crops: --dump"
+    ):
+        decode(str(tmp_path / "lips"), listed, out)
+    write_yaml(tmp_path / "words" / "config.yaml", {"task": "classify", "input": "mouth"})
+    with pytest.raises(LipsoundError, match="reads single words, one of a list; leave out --grammar"):
+        decode(str(tmp_path / "words"), listed, out, search=SearchOptions(beam=4))
+    with pytest.raises(LipsoundError, match="words: reads lips, not audio"):
+        decode(str(tmp_path / "words"), listed, out)
+    assert not out.exists()
+
+
+def test_a_clip_that_cannot_be_read_is_told_and_left_out(tmp_path, caplog):
+    write_wav(tmp_path / "a.wav", np.zeros(16000, np.float32))
+    wavs = {f"s1-{name}": str(tmp_path / f"{name}.wav") for name in "ab"}
+    data = DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(wavs, "s1"), wav=wavs).path
+    decode("grid-s1-asr", data, tmp_path / "text")
+    rows = (tmp_path / "text" / "words.jsonl").read_text().splitlines()
+    assert [json.loads(row)["id"] for row in rows] == ["s1-a"]
+    assert "s1-b: missing" in caplog.text
 
 
 def sentences(seconds: float) -> np.ndarray:

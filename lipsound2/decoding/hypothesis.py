@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lipsound2.data.json_text import parse_json
+from lipsound2.data.texts import read_lines
+from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
 TEXT, DETAILS = "text", "words.jsonl"  # what `decode` leaves: a table, and what `write_words` writes
@@ -59,3 +62,18 @@ def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:
     """A line of JSON for every clip: its text, and its words with times."""
     rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
     write_text(path, "".join(f"{row}\n" for row in rows))
+
+
+def read_ids(path: Path) -> list[str]:
+    """The clips in a file that `decode` wrote, those without a word among them.
+
+    Raises:
+        LipsoundError: it is another kind of file.
+    """
+    ids = []
+    for number, line in read_lines(path):
+        row = parse_json(line, f"{path}, line {number}")
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            raise LipsoundError(f"{path}, line {number}: expected the id of a clip and its text; decode again")
+        ids.append(row["id"])
+    return ids

@@ -1,34 +1,37 @@
-"""The verb `decode`: a recogniser and a data dir -> the text of every clip."""
+"""The verb `decode`: a recognizer and a data dir -> the text of every clip."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from lipsound2 import packs
-from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
-from lipsound2.audio.io import decode_flac
-from lipsound2.config import to_mapping
+from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, write_table
-from lipsound2.data.yaml_files import write_yaml
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.audio_to_text import SOUND
-from lipsound2.datasets.crop_cache import Pictures
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.decoding.pretrained_asr import Listener, hear_all
-from lipsound2.errors import LipsoundError
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock
 from lipsound2.fingerprint import Stamp
 from lipsound2.inference.classify_words import read_words
-from lipsound2.inference.recognizer_names import is_own
-from lipsound2.inference.recognizers import OwnListener, Search, files_of, listener
+from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
+from lipsound2.inference.recognizer_names import check_listener, is_own
+from lipsound2.inference.recognizers import files_of, listener
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.outputs import OutputFolder
 
 log = logging.getLogger(__name__)
+
+MADE = (TEXT, DETAILS, "origin.yaml")
 
 
 def decode(
@@ -36,105 +39,185 @@ def decode(
     dir: Path,
     out: OutputFolder,
     *,
-    dump: Path,
-    grammar: str = "",
-    lm: Path | None = None,
-    lm_weight: Annotated[float, Within(0)] = 0.5,
-    word_bonus: float = 0.0,
-    beam: AtLeast0 = 0,
-    ctc_weight: Share = 1.0,
+    dump: Path | None = None,
+    search: SearchOptions = DEFAULT_SEARCH,
     ngpu: AtLeast0 = 0,
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Write what a recogniser hears in every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
+    """Write what a recognizer makes of every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
 
-    Lip readers, of sentences or of single words, are shown the crops instead.
+    With --dump it is given the features of the dump: the audio, or the crops that a lip reader is trained on. Without,
+    it is given the files of DIR/wav.scp; `synthesize` writes such data dirs, one a system, into its OUT/data.
 
     Args:
         asr: experiment or pack of the task recognise or classify, or a ready-made one: pocketsphinx:grid,
             whisper:base, ...
         dir: data dir of the clips.
         out: folder to write.
-        dump: folder whose `sound` is listened to, or whose crops a lip reader is shown.
-        grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
-        lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
-            language with the recogniser's tokens.
-        lm_weight: of the language model.
-        word_bonus: for every word, with and without --lm; for every token, with a model of characters or a network.
-        beam: texts that are kept; 0: 16 with a language model, a bonus or a decoder, else the best path alone.
-        ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
+        dump: folder whose features are read, `sound` or a lip reader's crops; without it, the files of DIR/wav.scp.
         ngpu: GPUs to use: 0 or 1.
         nj: jobs, with slurm.
         launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
     """
-    if is_own(asr) and packs.task_of(asr) == "classify":
-        if grammar or lm or word_bonus or beam or ctc_weight < 1:
-            raise LipsoundError(
-                f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "
-                "--ctc-weight"
-            )
+    check_name(asr, dump, search)
+    if _reads_words(asr):
+        assert dump is not None
         read_words(asr, dir, out, dump, ngpu)
         return
-    how = Search(beam or (16 if lm or word_bonus or ctc_weight < 1 else 1), lm_weight, word_bonus, ctc_weight)
-    # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
-    chosen = listener(asr, grammar, lm, how, ngpu if launcher == "local" else 0, lips=True)
-    kind = dump / (chosen.input if isinstance(chosen, OwnListener) else SOUND)
-    data, archive = DataDir(dir), Archive(kind)
+    data = DataDir(dir)
+    origin = {"asr": asr, "data": str(dir)}
+    recognize = RecognizerFactory(asr, search, ngpu, lips=dump is not None)
+    spread: dict[str, Any] = {"step": "decode", "nj": nj, "launcher": launcher, "ngpu": ngpu}
+    if dump is None:
+        files = WavSource.of(data)
+        decode_clips(recognize, files, list(data.ids), out, [], {"audio": files.content()}, origin, spread)
+        return
+    folder = dump / input_of(asr)
+    archive = Archive(folder)
     names = [name for name in data.ids if name in archive]
     if not names:
-        raise LipsoundError(f"{dir}: none of its {len(data)} clips is in {kind}; run stages 1 and 2 on it")
-    inputs = [dir, kind, *files_of(asr, grammar, lm)]
-    stamp = Stamp(out, "decode", {"asr": asr, "grammar": grammar, "search": to_mapping(how)}, inputs, MADE)
+        raise LipsoundError(f"{dir}: none of its {len(data)} clips is in {folder}; run stages 1 and 2 on it")
+    if len(names) < len(data):
+        log.warning("%d of the %d clips of %s are not in %s", len(data) - len(names), len(data), dir, folder)
+    origin["dump"] = str(dump)
+    decode_clips(recognize, DumpSource(folder), names, out, [dir, folder], {}, origin, spread)
+
+
+def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
+    """Make sure that there is a recognizer of this name, for what it is to be given.
+
+    Raises:
+        LipsoundError: there is none; it reads lips, and there is no dump; or it does not search, and is asked to.
+    """
+    words = _reads_words(asr)
+    if not words:
+        check_listener(asr, lips=dump is not None)
+    elif search != SearchOptions(lm_weight=search.lm_weight):
+        raise LipsoundError(
+            f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "
+            "--ctc-weight"
+        )
+    if dump is None and (words or input_of(asr) != SOUND):
+        raise LipsoundError(f"{asr}: reads lips, not audio; give the dump that holds their crops: --dump")
+
+
+def _reads_words(asr: str) -> bool:
+    named = ":" not in asr or Path(asr).exists()  # else it is a ready-made one, or a slip in the name of one
+    return named and is_own(asr) and packs.task_of(asr) == "classify"
+
+
+def input_of(asr: str) -> str:
+    """The feature type that a recognizer is given: that of an experiment as its config says it, else the audio."""
+    return str(read_yaml(packs.find(asr) / packs.CONFIG).get("input", SOUND)) if is_own(asr) else SOUND
+
+
+def decode_clips(
+    recognize: RecognizerFactory,
+    source: ClipSource,
+    names: Sequence[str],
+    out: Path,
+    inputs: Sequence[Path],
+    marks: Mapping[str, str],
+    origin: Mapping[str, Any],
+    spread: Mapping[str, Any],
+) -> None:
+    """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are there already of the same inputs.
+
+    Args:
+        recognize: makes the recognizer.
+        source: of the clips.
+        names: of the clips, sorted.
+        out: folder to write.
+        inputs: files and folders that the source reads.
+        marks: what else the text depends on, such as the content of audio files.
+        origin: what origin.yaml tells of them.
+        spread: step, nj, launcher and ngpu, see `jobs.batch_map.each`.
+    """
+    search = recognize.search
+    numbers = {"beam": search.width, "weight": search.lm_weight}
+    options: dict[str, Any] = {
+        "asr": recognize.asr,
+        "grammar": search.grammar,
+        "search": {**numbers, "bonus": search.word_bonus, "ctc_weight": search.ctc_weight},
+        **marks,
+    }
+    stamp = Stamp(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
+    # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
+    chosen = recognize.load(spread["ngpu"] if spread["launcher"] == "local" else 0)
     with folder_lock(out, "decode"):
-        make = MakeReader(asr, grammar, lm, how, ngpu, kind) if launcher == "slurm" else lambda: reader(chosen, kind)
-        spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
-        parts = each(make, batches(names), step="decode", **spread)
+        make = DecoderFactory(recognize, source) if spread["launcher"] == "slurm" else lambda: decoder(chosen, source)
+        parts = each(make, batches(names), where=out, made_of=stamp.text, **spread)
         stamp.clear()
-        heard = {name: what for part in parts for name, what in part.items()}
-        write_table(out / TEXT, {name: what.text for name, what in heard.items() if what.text})
-        write_words(out / DETAILS, heard)
-        write_yaml(out / "origin.yaml", {"asr": asr, "data": str(dir), "dump": str(dump), "clips": len(heard)})
+        said: dict[str, Hypothesis] = {}
+        for found, unreadable in parts:
+            said.update(found)
+            for failure in unreadable:
+                log.warning("%s: %s; it counts as not understood", out, failure)
+        write_table(out / TEXT, {name: what.text for name, what in said.items() if what.text})
+        write_words(out / DETAILS, said)
+        write_yaml(out / "origin.yaml", {**origin, "clips": len(said)})
         stamp.write()
-    silent = sum(not what.text for what in heard.values())
-    absent = len(data) - len(names)
-    log.info("%s: %d clips, %d of them heard as nothing, %d not in %s", out, len(heard), silent, absent, kind)
+    silent = sum(not what.text for what in said.values())
+    log.info("%s: %d clips, no word found in %d of them, %d unreadable", out, len(said), silent, len(names) - len(said))
 
 
-MADE = (TEXT, DETAILS, "origin.yaml")
+Decoded = tuple[dict[str, Hypothesis], list[str]]
 
 
-def reader(chosen: Listener, kind: Path) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
-    """What tells the text of clips of a kind, together."""
-    archive = Archive(kind)
-    pictures = Pictures(archive)
-    read = (lambda name: decode_flac(archive[name])) if kind.name == SOUND else pictures.__getitem__
-    return lambda names: hear_all(chosen, ((name, read(name)) for name in names))
+def decoder(chosen: Listener, source: ClipSource) -> Callable[[Sequence[str]], Decoded]:
+    """What tells the text of some clips together, and which of them cannot be read, and why."""
+    read = source.open()
+
+    def work(names: Sequence[str]) -> Decoded:
+        clips: list[tuple[str, np.ndarray]] = []
+        unreadable = []
+        for name in names:
+            try:
+                clips.append((name, read(name)))
+            except ClipFailure as failure:
+                unreadable.append(f"{name}: {failure}")
+        return hear_all(chosen, clips), unreadable
+
+    return work
 
 
 @dataclass(frozen=True)
-class MakeReader:
-    """Makes a `reader`; picklable.
+class RecognizerFactory:
+    """Makes a recognizer; picklable.
 
     Attributes:
-        asr: see `listener`.
-        grammar: likewise.
-        lm: likewise.
-        how: likewise.
+        asr: see `recognizers.listener`.
+        search: likewise.
         ngpu: likewise.
-        kind: see `reader`.
+        lips: likewise.
     """
 
     asr: str
-    grammar: str
-    lm: Path | None
-    how: Search
-    ngpu: int
-    kind: Path
+    search: SearchOptions
+    ngpu: int = 0
+    lips: bool = False
 
-    def __call__(self) -> Callable[[Sequence[str]], dict[str, Hypothesis]]:
-        """Load the recogniser; called where it is to run."""
-        return reader(listener(self.asr, self.grammar, self.lm, self.how, self.ngpu, lips=True), self.kind)
+    def load(self, ngpu: int) -> Listener:
+        """Load it, onto a GPU or none."""
+        return listener(self.asr, self.search, ngpu, lips=self.lips)
+
+
+@dataclass(frozen=True)
+class DecoderFactory:
+    """Makes a `decoder`; picklable.
+
+    Attributes:
+        recognize: makes the recognizer.
+        source: of the clips.
+    """
+
+    recognize: RecognizerFactory
+    source: ClipSource
+
+    def __call__(self) -> Callable[[Sequence[str]], Decoded]:
+        """Load the recognizer; called where it is to run."""
+        return decoder(self.recognize.load(self.recognize.ngpu), self.source)

@@ -59,7 +59,9 @@ def synthesize(
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures; OUT/data lists the speech.
+    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures.
+
+    OUT/data/<system> is a data dir of that system's speech, for `decode`; OUT/data is that of the generated speech.
 
     Args:
         exp: experiment or pack.
@@ -95,7 +97,7 @@ def synthesize(
         wanted = [(system, name) for system, names in spoken.items() for name in names]
         for _ in each(MakeSpeaker(out, vocoder, model.task.mel, ngpu), batches(wanted), step="vocode", **spread):
             continue  # a speaker writes what it speaks
-        write_data(data, spoken["generated"], out)
+        write_data(data, spoken, out)
         write_yaml(
             out / "origin.yaml",
             {
@@ -260,17 +262,27 @@ class MakeSpeaker:
         return speak
 
 
-def write_data(data: DataDir, ids: Iterable[str], out: Path) -> None:
-    """Write OUT/data, a data dir of the generated speech: what a recogniser is fine-tuned on, after `lipsound2 mel`."""
-    known = {table: data.table(table) for table in ("text", "word_times", "utt2lang")}
-    wanted = set(ids)
-    DataDir.write(
-        out / "data",
-        made_by="",
-        utt2spk={name: data.utt2spk[name] for name in wanted},
-        wav={name: str((out / "generated" / f"{name}.wav").absolute()) for name in wanted},
-        **{table: {name: row for name, row in rows.items() if name in wanted} for table, rows in known.items() if rows},
-    )
+def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) -> None:
+    """Write OUT/data/<system>, a data dir of each system's speech, and OUT/data of the generated speech.
+
+    The latter has the times of words too: a recognizer is fine-tuned on it, after `lipsound2 mel`.
+    """
+    places = {out / "data" / system: system for system in spoken} | {out / "data": "generated"}
+    for place, system in places.items():
+        wanted = set(spoken[system])
+        tables = ("text", "utt2lang", *(["word_times"] if place == out / "data" else []))
+        known = {table: data.table(table) for table in tables}
+        DataDir.write(
+            place,
+            made_by="",
+            utt2spk={name: data.utt2spk[name] for name in wanted},
+            wav={name: str((out / system / f"{name}.wav").absolute()) for name in wanted},
+            **{
+                table: {clip: row for clip, row in rows.items() if clip in wanted}
+                for table, rows in known.items()
+                if rows
+            },
+        )
 
 
 def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lipsound2.arguments import AtLeast0
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
@@ -31,7 +32,7 @@ def transcribe(
     output_dir: Path | None = None,
     model: str = DEFAULT_MODEL,
     asr: str = DEFAULT_ASR,
-    grammar: str = "",
+    search: SearchOptions = DEFAULT_SEARCH,
     sound: bool = False,
     json: bool = False,
     srt: Path | None = None,
@@ -51,7 +52,6 @@ def transcribe(
             reads them: one of the task recognise whose input is crops (then nothing is heard).
         asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
             whisper:NAME, ...
-        grammar: listen for the sentences of a grammar alone: grid, or a file with one place a line.
         sound: listen to the video's own sound instead of reading lips.
         json: print words with times and confidences as JSON; of several clips, a line each with the clip's name.
         srt: also write subtitles to this file; of several clips, to NAME.srt in this folder.
@@ -80,7 +80,7 @@ def transcribe(
         model,
         asr,
         sounds="sound" in kinds,
-        grammar=grammar,
+        search=search,
         detector=detector,
         choose=choose,
         ngpu=ngpu,

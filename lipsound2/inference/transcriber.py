@@ -14,6 +14,7 @@ from lipsound2.audio.usable import check_sound, hearable
 from lipsound2.audio.writing import Spool
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.pretrained_asr import Listener
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.lip_to_speech import TrainedVoice
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
@@ -35,7 +36,7 @@ class Transcriber:
         model: what speaks for lips, or reads them; empty: there are only sounds.
         asr: what listens.
         sounds: there are sounds to listen to, whatever reads lips.
-        grammar: only its sentences are heard.
+        search: how a recognizer of ours searches for words.
         detector: what finds faces.
         choose: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
@@ -50,7 +51,7 @@ class Transcriber:
         asr: str,
         *,
         sounds: bool = True,
-        grammar: str = "",
+        search: SearchOptions = DEFAULT_SEARCH,
         detector: Detect = "mediapipe",
         choose: Choose = "largest",
         ngpu: int = 0,
@@ -60,10 +61,10 @@ class Transcriber:
         self._ears: Listener | None = None
         self._speaker: Speaker | None = None
         if task == "recognise":
-            self._reader = _reader(model, grammar, ngpu)
+            self._reader = _reader(model, search, ngpu)
             self._cropper = Cropper((self._reader.input,), detector=detector, choose=choose, budget=BUDGET)
         if sounds or self._reader is None:
-            self._ears = listener(asr, grammar=grammar, ngpu=ngpu)
+            self._ears = listener(asr, search, ngpu)
             if isinstance(self._ears, OwnListener):
                 log.info("%s knows: %s", asr, self._ears.knows)
         if model and self._reader is None:
@@ -201,8 +202,8 @@ def _anything(sound: np.ndarray) -> bool:
     return True
 
 
-def _reader(model: str, grammar: str, ngpu: int) -> OwnListener:
-    who = listener(model, grammar=grammar, ngpu=ngpu, lips=True)
+def _reader(model: str, search: SearchOptions, ngpu: int) -> OwnListener:
+    who = listener(model, search, ngpu, lips=True)
     assert isinstance(who, OwnListener)
     log.info("%s knows: %s", model, who.knows)
     if who.input not in REGIONS:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
+from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Stamp
@@ -32,6 +34,7 @@ from lipsound2.metrics.requested import Request, compute, names_of, requested, r
 from lipsound2.metrics.speech import ClipScores, measure
 from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
+from lipsound2.outputs import OutputFolder
 
 CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
 
@@ -40,19 +43,20 @@ def score(
     ref: Path,
     hyp: Path,
     *,
-    out: Path | None = None,
+    out: OutputFolder | None = None,
     ids: Path | None = None,
     metrics: tuple[str, ...] = (),
-    nj: int = 2,
-    launcher: str = "local",
-    resamples: int = bootstrap.RESAMPLES,
-    seed: int = bootstrap.SEED,
+    nj: AtLeast1 = 2,
+    launcher: Literal["local", "slurm"] = "local",
+    resamples: AtLeast1 = bootstrap.RESAMPLES,
+    seed: AtLeast0 = bootstrap.SEED,
     speakers: Speakers = "auto",
 ) -> None:
     """Score speech against the true sound: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
 
     Means carry 95 % intervals. A clip that cannot be scored gets the floor of the metric and is counted,
     never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
+    Words are counted by `decode` and `score-text`.
 
     Args:
         ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
@@ -60,12 +64,14 @@ def score(
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
         ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
-        metrics: further metrics, see `registry.FAMILIES`.
+        metrics: further metrics, separated by commas: dnsmos; utmos or utmos:FOLDER; lse:WEIGHTS of SyncNet; see
+            docs/scores.md.
         nj: worker processes, or jobs with slurm.
-        launcher: local or slurm.
-        resamples: draws of the bootstrap.
+        launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
+        resamples: draws of the bootstrap, for the intervals of means.
         seed: of the bootstrap.
-        speakers: whom the intervals are about; see `metrics.unseen`.
+        speakers: whom the intervals are about: same, more clips of these speakers; unseen, more people like them; auto,
+            people like them if none of them is in a data dir train... beside that of the clips.
 
     Raises:
         LipsoundError: no speech, no true sounds, none of the clips spoken, or a further metric cannot be had.

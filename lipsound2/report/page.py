@@ -12,12 +12,12 @@ import yaml
 
 from lipsound2.metrics.audio_sources import SYSTEMS
 from lipsound2.metrics.registry import METRICS, in_order
+from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import THRESHOLD, Summary, failures
 from lipsound2.report import charts, text_page
 from lipsound2.report.images import Sheet
 from lipsound2.report.markup import escape, ink, policy
 from lipsound2.report.results import CONTROLS
-from lipsound2.report.text_folders import FOLDER
 from lipsound2.report.view import EXPLAINED, REAL, SHORT, ClipView, Report, SetView
 
 _STRIP_EVERY = 8

@@ -21,6 +21,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
 from lipsound2.metrics.audio_sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
 from lipsound2.metrics.score import CLIPS, SUMMARY
+from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import Row, read_clips, read_scores
 from lipsound2.outputs import Output, OutputFolder
 from lipsound2.report import images
@@ -28,7 +29,7 @@ from lipsound2.report.images import Sheet
 from lipsound2.report.page import render
 from lipsound2.report.results import provenance, result
 from lipsound2.report.results import publish as publish_rows
-from lipsound2.report.text_folders import FOLDER, read_texts
+from lipsound2.report.text_folders import read_texts
 from lipsound2.report.view import ClipView, Report, SetView
 from lipsound2.report.word_results import publish_words, word_rows
 from lipsound2.timing import SAMPLE_RATE

@@ -8,8 +8,6 @@ from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.wer_summary import read_clips, read_rule, read_summary
 from lipsound2.report.view import TextView
 
-FOLDER = "text"  # below the scores of a set
-
 
 def read_texts(folder: Path) -> tuple[list[TextView], list[str]]:
     """What every recogniser made of a set, by name, and what is missing, in sentences.

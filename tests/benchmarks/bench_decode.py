@@ -30,7 +30,8 @@ from lipsound2.datasets.crop_cache import Pictures
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.ngram import estimate
 from lipsound2.decoding.pretrained_asr import Listener, PocketSphinx, hear_all
-from lipsound2.inference.recognizers import OwnListener, Search
+from lipsound2.decoding.search_options import SearchOptions
+from lipsound2.inference.recognizers import OwnListener
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 
 BATCH = 16
@@ -102,14 +103,15 @@ def searches(options: argparse.Namespace, clips: Clips, folder: Path) -> dict[st
     if options.lm:
         models[f"network {options.lm.name}"] = options.lm
     decoder = experiment.load(options.exp).model.decoder is not None
-    ways = {"CTC beam 16": OwnListener(options.exp, how=Search(16))}
-    ways |= {f"CTC beam 16 + {name}": OwnListener(options.exp, lm=lm, how=Search(16)) for name, lm in models.items()}
+    ways = {"CTC beam 16": OwnListener(options.exp, SearchOptions(beam=16))}
+    for name, lm in models.items():
+        ways[f"CTC beam 16 + {name}"] = OwnListener(options.exp, SearchOptions(lm=lm, beam=16))
     if decoder:
-        how = Search(8, ctc_weight=0.3)
-        ways["joint beam 8"] = OwnListener(options.exp, how=how)
-        ways |= {f"joint beam 8 + {name}": OwnListener(options.exp, lm=lm, how=how) for name, lm in models.items()}
+        for name, lm in {"": None, **models}.items():
+            search = SearchOptions(lm=lm, beam=8, ctc_weight=0.3)
+            ways[f"joint beam 8{' + ' if name else ''}{name}"] = OwnListener(options.exp, search)
     if options.grammar:
-        ways[f"grammar {options.grammar}"] = OwnListener(options.exp, grammar=options.grammar)
+        ways[f"grammar {options.grammar}"] = OwnListener(options.exp, SearchOptions(grammar=options.grammar))
     return {name: heard_by(listener, clips) for name, listener in ways.items()}
 
 

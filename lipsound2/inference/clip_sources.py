@@ -1,0 +1,90 @@
+"""Where `decode` reads clips: the features of a dump, or waveforms in files. Picklable, so that jobs open their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lipsound2.audio.io import decode_flac
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.audio_to_text import SOUND
+from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.fingerprint import digest
+from lipsound2.jobs.shards import hash_of
+from lipsound2.metrics.audio_sources import read_wav
+
+
+class ClipSource(Protocol):
+    """Clips by id."""
+
+    def open(self) -> Callable[[str], np.ndarray]:
+        """What reads a clip as a recognizer takes it; it raises ClipFailure where there is none."""
+
+
+@dataclass(frozen=True)
+class DumpSource:
+    """Clips in an archive of a dump: waveforms, video frames, or states of a trunk.
+
+    Attributes:
+        folder: of the feature type, such as DUMP/mouth.
+    """
+
+    folder: Path
+
+    def open(self) -> Callable[[str], np.ndarray]:
+        """See `ClipSource`."""
+        archive = Archive(self.folder)
+        frames = Pictures(archive)
+
+        def read(name: str) -> np.ndarray:
+            if name not in archive:
+                raise ClipFailure("missing", f"{name} is not in {self.folder}")
+            return decode_flac(archive[name]) if self.folder.name == SOUND else frames[name]
+
+        return read
+
+
+@dataclass(frozen=True)
+class WavSource:
+    """Clips in audio files that libsndfile reads (wav, flac, ogg, mp3).
+
+    Attributes:
+        files: id -> path.
+    """
+
+    files: Mapping[str, str]
+
+    @staticmethod
+    def of(data: DataDir) -> WavSource:
+        """The files of a data dir's `wav.scp`.
+
+        Raises:
+            LipsoundError: it has none, its clips are segments of longer files, or not one of the files is there.
+        """
+        if not data.wav:
+            raise LipsoundError(
+                f"{data.path}: has no wav.scp to recognize; to read the features of a dump, give --dump"
+            )
+        if (data.path / "segments").exists():
+            raise LipsoundError(
+                f"{data.path}: its clips are segments of longer files; cut them with lipsound2 mel, then give --dump"
+            )
+        files = dict(data.wav)
+        if not any(Path(path).is_file() for path in files.values()):
+            first = next(iter(files.values()))
+            raise LipsoundError(f"{data.path}/wav.scp: none of its {len(files)} files is there, '{first}' first")
+        return WavSource(files)
+
+    def open(self) -> Callable[[str], np.ndarray]:
+        """See `ClipSource`."""
+        return lambda name: read_wav(self.files[name])
+
+    def content(self) -> str:
+        """Digest of all files with their ids: what is recognized depends on nothing else of them."""
+        return hash_of([[name, digest(path)] for name, path in sorted(self.files.items())])

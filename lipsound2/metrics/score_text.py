@@ -1,0 +1,166 @@
+"""The verb `score-text`: word, character and sentence errors of what `decode` wrote, system by system."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lipsound2.data.datadir import DataDir, read_table
+from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
+from lipsound2.errors import LipsoundError
+from lipsound2.files import folder_lock, write_bytes, write_text
+from lipsound2.fingerprint import Stamp
+from lipsound2.metrics.audio_sources import REAL, SYSTEMS
+from lipsound2.metrics.score import SUMMARY, TABLE
+from lipsound2.metrics.unseen import Speakers, about
+from lipsound2.metrics.wer import score_texts
+from lipsound2.metrics.wer_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
+from lipsound2.outputs import OutputFolder
+
+log = logging.getLogger(__name__)
+
+FOLDER = "text"  # below the scores of a set: a folder a recognizer
+HEARD = "heard"  # a folder that `decode` wrote, given alone, as a system
+
+
+@dataclass(frozen=True)
+class References:
+    """What was really said.
+
+    Attributes:
+        table: file of the texts, whose content the scores depend on.
+        texts: id -> text.
+        utt2spk: id -> speaker.
+        which: what clips these are, for captions.
+        unseen: the intervals are about speakers like these, see `wer.score_texts`.
+        language: of the texts.
+    """
+
+    table: Path
+    texts: Mapping[str, str]
+    utt2spk: Mapping[str, str]
+    which: str
+    unseen: bool
+    language: str
+
+
+def score_text(
+    data: Path,
+    *texts: Path,
+    out: OutputFolder | None = None,
+    language: Literal["en", "zh"] = "en",
+    speakers: Speakers = "auto",
+) -> None:
+    """Count the errors of recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
+
+    Each TEXT is a folder that `decode` wrote, or a folder of such folders, one a system (generated, real_mel,
+    mismatched, mean_mel, and real, the ground truth), which then stand side by side. A clip that was not recognized
+    counts with all its words, never dropped. OUT/text/<name of TEXT> gets summary.json, table.md, and for every system
+    <system>.tsv with the errors of each clip.
+
+    Args:
+        data: data dir with the transcripts; all of its clips that have one are counted.
+        texts: folders that decode wrote, or folders of them named by system; each is scored on its own.
+        out: folder for text/, such as EXP/scores/SET; without it, TEXT/scores.
+        language: of the transcripts.
+        speakers: whom the intervals are about: same, more clips of these speakers; unseen, more people like them; auto,
+            people like them if none of them is in a data dir train... beside DATA.
+    """
+    known = DataDir(data)
+    found = [(text, find_texts(text)) for text in texts]
+    if not known.text:
+        raise LipsoundError(f"{data}: has no 'text' to compare with what was recognized in {texts[0]}")
+    places = [(out or text / "scores") / FOLDER / text.resolve().name for text in texts]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise LipsoundError(f"{twice}: two of the folders would be scored into it; score them with calls of their own")
+    which = f"the {len(known)} clips of {data}"
+    if len(known.text) < len(known):
+        which = with_text(which, len(known.text), len(known) - len(known.text))
+    unseen, which = about(speakers, data, known.utt2spk, which)
+    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language)
+    for place, (_, systems) in zip(places, found, strict=True):
+        score_systems(references, systems, place)
+
+
+def find_texts(folder: Path) -> dict[str, Path]:
+    """Folders that `decode` wrote, by system, ground truth and known systems first: `folder` itself, or those below it.
+
+    Raises:
+        LipsoundError: neither is one.
+    """
+    if not folder.is_dir():
+        raise LipsoundError(f"{folder}: no such folder; expected one that lipsound2 decode wrote")
+    if (folder / DETAILS).is_file():
+        return {HEARD: folder}
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{DETAILS}"))}
+    if not found:
+        raise LipsoundError(
+            f"{folder}: no recognized text there; expected {DETAILS} in it, as lipsound2 decode writes it, or in "
+            "subfolders named by system, such as generated/"
+        )
+    first = [name for name in (REAL, *SYSTEMS) if name in found]
+    return {name: found[name] for name in dict.fromkeys([*first, *found])}
+
+
+def score_systems(references: References, systems: Mapping[str, Path], folder: Path) -> None:
+    """Score what one recognizer made of some systems: tables and every clip's errors, in `folder`.
+
+    Args:
+        references: what was really said.
+        systems: name -> folder that `decode` wrote.
+        folder: to write; what is there already of the same texts is shown again.
+
+    Raises:
+        LipsoundError: a clip was recognized that has no reference, or see `wer.score_texts`.
+    """
+    details = [] if [*systems] == [HEARD] else [f"{system}.jsonl" for system in systems]
+    options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
+    made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
+    # The stamp has the name of the verb that once did this, so that what it scored is not scored again.
+    stamp = Stamp(folder, "score", options, [references.table, *systems.values()], made)
+    if stamp.fresh():
+        print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
+        print(f"{folder}: done already with these inputs and options; skipped")
+        return
+    said = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
+    with folder_lock(folder, "score"):
+        stamp.clear()
+        unseen, language = references.unseen, references.language
+        scores = {
+            system: score_texts(references.texts, found, references.utt2spk, language, unseen=unseen)
+            for system, found in said.items()
+        }
+        for system, result in scores.items():
+            write_clips(folder / f"{system}.tsv", result.rows)
+            if f"{system}.jsonl" in details:
+                write_bytes(folder / f"{system}.jsonl", (systems[system] / DETAILS).read_bytes())
+        summaries = {system: result.summary for system, result in scores.items()}
+        table = page(summaries, references.which)
+        write_summary(folder / SUMMARY, summaries)
+        write_text(folder / TABLE, table)
+        stamp.write()
+    print(without_rule(table))
+    print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv for every clip")
+
+
+def hypotheses(folder: Path, references: References, *, silent: bool) -> dict[str, str]:
+    """What `decode` wrote of the clips that are scored, by id.
+
+    Args:
+        folder: it wrote.
+        references: clips of the same data dir that are not among them are left out.
+        silent: clips in which no word was found have an empty text; else they have none, as if they were missing.
+    """
+    said = dict(read_table(folder / TEXT)) if (folder / TEXT).exists() else {}
+    if silent:
+        said = {**dict.fromkeys(read_ids(folder / DETAILS), ""), **said}
+    return {clip: what for clip, what in said.items() if clip in references.texts or clip not in references.utt2spk}
+
+
+def with_text(which: str, known: int, unknown: int) -> str:
+    """The sentence on which clips are scored, where some have no text to compare with; it is told, too."""
+    log.warning("%d of %s have no text and are left out", unknown, which)
+    return f"{known} of {which}, those with a text"
