@@ -49,6 +49,19 @@ class Within:
         return f"of at least {self.least:g}" if math.isinf(self.most) else f"from {self.least:g} to {self.most:g}"
 
 
+@dataclass(frozen=True)
+class Choices:
+    """Declares that a verb's parameter is one of the names that a registry holds: the command line asks the registry.
+
+        def prepare(corpus: Annotated[str, Choices(corpora)], root: Path) -> None:
+
+    Attributes:
+        names: gives them, whenever the verb's command line is read.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+
 AtLeast0 = Annotated[int, Within(0)]
 AtLeast1 = Annotated[int, Within(1)]
 Share = Annotated[float, Within(0, 1)]

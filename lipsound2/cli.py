@@ -23,7 +23,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import lipsound2
-from lipsound2.arguments import RENAMED, Parser, Ranged, Several, Within, by_todays_names, named_path, near, number
+from lipsound2.arguments import (
+    RENAMED,
+    Choices,
+    Parser,
+    Ranged,
+    Several,
+    Within,
+    by_todays_names,
+    named_path,
+    near,
+    number,
+)
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.gpus import check_gpus
 from lipsound2.outputs import Output, check_outputs
@@ -58,7 +69,7 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     description, _ = _docstring(function)
     formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog=f"lipsound2 {verb}", description=description, formatter_class=formatter)
-    ranges = declared(function, Within)
+    ranges, choices = declared(function, Within), declared(function, Choices)
     for parameter in parameters_of(function):
         name, required = parameter.name, parameter.default is inspect.Parameter.empty
         text = parameter.help.replace("%", "%%")
@@ -66,10 +77,14 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
             shown = ",".join(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             text += f" (default: {shown})".replace("%", "%%")
         options: dict[str, Any] = {"help": text, **_reader(parameter.hint, ranges.get(name))}
+        if name in choices:
+            options["choices"] = list(choices[name].names())
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
             continue
         if required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            if "choices" in options:  # which usage shows of options alone
+                options["help"] = f"{text.rstrip('.')}. One of: {', '.join(options['choices'])}"
             parser.add_argument(name, metavar=name.upper(), **options)
             continue
         flags = [f"--{name.replace('_', '-')}"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import typing
 from collections import Counter
 from pathlib import Path
 
@@ -12,13 +11,12 @@ import pytest
 from helpers.face_corpora import SENTENCES, TCD_CLIPS, make_cmlr, make_tcd_timit
 from helpers.speech_corpora import Layout
 
-from lipsound2.corpora import cmlr, prepare, tcd_timit
-from lipsound2.corpora.corpus import Options
+from lipsound2.cli import main
+from lipsound2.corpora import cmlr, prepare, registry, tcd_timit
+from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.pairs import derange_by_length
-from lipsound2.corpora.preparation import Name
 from lipsound2.corpora.protocols import hashed
 from lipsound2.corpora.recordings import Recording, Recordings
-from lipsound2.corpora.registry import CORPORA
 from lipsound2.corpora.summary import ranges, verdict
 from lipsound2.data.datadir import DataDir, read_table, validate
 from lipsound2.errors import LipsoundError
@@ -130,8 +128,19 @@ def test_cmlr_as_the_layout_has_it(tmp_path):
 # Protocols
 
 
-def test_names_on_the_command_line_are_those_of_the_registry():
-    assert set(typing.get_args(Name)) == set(CORPORA)
+def test_the_command_line_offers_what_the_registry_holds(monkeypatch, capsys):
+    monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA, "new_one": "lipsound2.corpora.grid:GRID"})
+    with pytest.raises(SystemExit, match="2"):
+        main(["prepare", "new_none", "a", "b"])
+    assert "new_one; did you mean 'new_one'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    assert "One of: grid, mini," in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", registry.CORPORA)
+def test_every_line_of_the_registry_leads_to_a_corpus(name):
+    assert isinstance(registry.load(name), Corpus)
 
 
 def whole_tcd_timit() -> Recordings:
@@ -156,7 +165,7 @@ def whole_tcd_timit() -> Recordings:
     ],
 )
 def test_protocols_of_tcd_timit_have_the_published_counts(name, counts):
-    protocol, found = CORPORA["tcd_timit"].protocols[name], whole_tcd_timit()
+    protocol, found = registry.load("tcd_timit").protocols[name], whole_tcd_timit()
     sets = protocol.split(found)
     assert {subset: len(ids) for subset, ids in sets.items()} == counts == protocol.wanted()
     assert len(set().union(*sets.values())) == sum(counts.values())
@@ -176,11 +185,11 @@ def test_the_shipped_list_has_31_sentences_of_each_of_56_volunteers():
 def test_protocols_of_cmlr():
     found = Recordings(names={speaker: {str(number) for number in range(200)} for speaker in cmlr.SPEAKERS})
     for name, test in (("unseen", {"s1", "s6"}), ("unseen-s2-s6", {"s2", "s6"})):
-        sets = CORPORA["cmlr"].protocols[name].split(found)
+        sets = registry.load("cmlr").protocols[name].split(found)
         assert {id.split("-")[0] for id in sets["test"]} == test
         assert {id.split("-")[0] for id in sets["train"]} == set(cmlr.SPEAKERS) - test
         assert 40 < len(sets["valid"]) < 140
-    official = CORPORA["cmlr"].protocols["official"]
+    official = registry.load("cmlr").protocols["official"]
     assert sum(official.wanted().values()) == 102072
     with pytest.raises(
         LipsoundError, match=r"the list train\.csv, val\.csv, test\.csv is absent; looked for in the corpus"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipsound2.cli import load, verb_parser
-from lipsound2.corpora.registry import CORPORA
+from lipsound2.corpora.registry import load as load_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_rows_name_recipes_and_protocols_that_exist():
     rows = re.findall(r"\| (\w+), `([\w-]+)`(?: and `([\w-]+)`)?", PAGE)
     assert {recipe for recipe, *_ in rows} == {"grid", "librispeech", "aishell2", "tcd_timit", "cmlr", "lrw", "lrs2"}
     for recipe, *protocols in rows:
-        assert set(filter(None, protocols)) <= set(CORPORA[OF_RECIPE.get(recipe, recipe)].protocols), recipe
+        assert set(filter(None, protocols)) <= set(load_corpus(OF_RECIPE.get(recipe, recipe)).protocols), recipe
         for config in re.findall(rf"\| {recipe}, `[^|]+ \| `(conf/\w+\.yaml)` \|", PAGE):
             assert (ROOT / "egs" / recipe / config).is_file()
     for recipe, row in re.findall(r"\| (lrw|lrs2), `\w+` (\|.*)", PAGE):

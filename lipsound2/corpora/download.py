@@ -6,9 +6,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 from urllib.parse import urljoin
 
+from lipsound2.arguments import Choices
 from lipsound2.corpora.fetch import BROKEN, RemoteFile, fetch, matches, open_url
 from lipsound2.corpora.grid import SPEAKERS
 from lipsound2.corpora.registry import check_protocol
@@ -26,7 +27,7 @@ _LONGEST = 1 << 24  # bytes of a record
 
 
 def download(
-    corpus: Literal["grid"],
+    corpus: Annotated[str, Choices(lambda: RECORDS)],
     root: OutputFolder,
     *,
     address: str | None = None,
@@ -42,7 +43,7 @@ def download(
     fetch what is there already.
 
     Args:
-        corpus: grid.
+        corpus: which one.
         root: folder to put it in.
         address: of the record's JSON (files with name, size, checksum, link), such as a mirror's; default: Zenodo's.
         speakers: only these, such as s1,s2,s4,s29; none: all 33.

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from lipsound2.arguments import AtLeast0
+from lipsound2.arguments import AtLeast0, Choices
 from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
-from lipsound2.corpora.registry import CORPORA, LISTS, check_protocol
+from lipsound2.corpora.registry import LISTS, check_protocol, load, names
 from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
 from lipsound2.data.checks import back_up
 from lipsound2.data.datadir import DataDir, check_own
@@ -24,13 +24,12 @@ from lipsound2.files import folder_lock
 from lipsound2.fingerprint import Stamp
 from lipsound2.outputs import OutputFolder
 
-Name = Literal["grid", "mini", "tcd_timit", "cmlr", "voxceleb2", "lrw", "lrs2", "lrs3", "own", "librispeech", "aishell"]
 TABLES = (*OF_ANY, "mismatched")
 _UNDETERMINED = "und"  # ISO 639-2
 
 
 def prepare(
-    corpus: Name,
+    corpus: Annotated[str, Choices(names)],
     root: Path,
     data: OutputFolder,
     *,
@@ -47,8 +46,7 @@ def prepare(
     cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
 
     Args:
-        corpus: talking faces: grid, mini for generated ones (GRID's layout), tcd_timit, cmlr, voxceleb2, lrw, lrs2,
-            lrs3, own for videos in any folders; sound and text alone, for recognisers: librispeech, aishell (1 or 2).
+        corpus: which one it is; mini: faces that `generate` made; own: videos in any folders; aishell: 1 or 2.
         root: folder of the corpus, in any of the layouts in use.
         data: folder for the data dirs.
         protocol: a split by name, or lists; an unknown name is answered with the corpus' own.
@@ -63,7 +61,7 @@ def prepare(
         LipsoundError: no clip found, unknown protocol, an option the corpus has no use for, bad lists, or a protocol
             none of whose clips are there.
     """
-    known = CORPORA[corpus]
+    known = load(corpus)
     options = Options(lists=lists, listing=listing, prompts=prompts, unpack=unpack)
     _check(corpus, known, protocol, options)
     with folder_lock(data, "lipsound2 prepare"):
