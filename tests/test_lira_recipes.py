@@ -67,8 +67,8 @@ def egs(tmp_path_factory) -> Path:
     corpus = make_lrs3(folder)
     told = run(made / "lrs3", "--corpus", str(corpus), fails=True)
     assert "target: say what the pretext predicts: --target" in told
-    told = run(made / "lrs3", "--corpus", str(corpus), "--target", "logmel", "--shares", "50")
-    assert "to begin from it: ../lrw/run.sh or ../lrs2/run.sh --init ../lrs3/exp/lrs3_lira_pretext" in told
+    told = run(made / "lrs3", "--corpus", str(corpus), "--target", "logmel", "--label-percent", "50")
+    assert "to begin from it in another recipe: --init ../lrs3/exp/lrs3_lira_pretext" in told
     return made
 
 
@@ -93,7 +93,7 @@ def test_words_of_lrw(egs, tmp_path):
         for suffix in (".mp4", ".txt"):
             first = corpus / word / "train" / f"{word}_00001{suffix}"
             shutil.copy(first, first.with_name(f"{word}_00002{suffix}"))
-    shares = ("--corpus", str(corpus), "--shares")
+    shares = ("--corpus", str(corpus), "--label-percent")
     told = run(folder, *shares, "25", "--stop-stage", "0", fails=True)
     assert "1 clips of data/lrw/train leave some of its 2 classes empty; take more" in told
     run(folder, *shares, "50", "--override", "boundaries: true")
@@ -151,8 +151,8 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
     for name, rows in {"train": [c for c in clips if c not in held], "valid": held[:1], "test": held[1:]}.items():
         lines = (f"{who}-{clip}\t{who}/{clip}.mp4\t{' '.join(words_of(clip))}\n" for who, clip in rows)
         (lists / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
-    options = ["--corpus", str(corpus), "--protocol", "lists", "--lists", str(lists), "--others", "test"]
-    options += ["--pretext", "2", "--updates", "2", "--shares", "60", "--seeds", "0"]
+    options = ["--corpus", str(corpus), "--protocol", "lists", "--lists", str(lists), "--extra-set", "test"]
+    options += ["--pretext", "2", "--updates", "2", "--label-percent", "60", "--seeds", "0"]
     run(folder, *options, script="run_lira.sh")
     facts = Archive(folder / "dump/targets-pase").meta
     assert facts["target"] == "pase:lists_pase"
@@ -166,13 +166,13 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
         assert "-" not in rows[2]
         assert (folder / f"exp/lists_lira_pase_{level}.png").stat().st_size > 0
     # Lips to speech, begun with the pretext's trunk and nothing else of it.
-    few = ("--ways", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")
+    few = ("--modes", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")
     told = run(folder, *options[:6], *few, script="run_pretrain.sh")
     assert "(trunk alone)" in told
     assert "0 of another shape, 0 not in the file, 0 not in this network" in told
     assert (folder / "exp/speech.md").read_text().startswith("| training clips | scratch | lira |")
-    told = run(folder, "--ways", "scratch pretext", script="run_pretrain.sh", fails=True)
-    assert "ways: found 'pretext', expected some of: scratch pretrained lira" in told
+    told = run(folder, "--modes", "scratch pretext", script="run_pretrain.sh", fails=True)
+    assert "--modes: found 'pretext', wanted some of: scratch pretrained lira" in told
 
 
 @pytest.fixture

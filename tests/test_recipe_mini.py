@@ -186,7 +186,7 @@ def grid(folder) -> Path:
 
 def test_few_clips_after_pre_training(grid):
     """Pre-trained on generated faces, then few clips of the corpus, both ways; a table and a plot."""
-    options = [*CORPUS, "--others", "", "--config", "conf/lips.yaml", "--clips", "13", "--speakers", "1"]
+    options = [*CORPUS, "--extra-set", "", "--config", "conf/lips.yaml", "--clips", "13", "--speakers", "1"]
     options += ["--updates", "2", "--tuning", "2", "--runs", "3:0 3:1 8:0"]
     run_recipe(grid, *options, script="run_pretrain.sh")
     table = (grid / "exp/pretraining.md").read_text(encoding="utf-8").splitlines()
@@ -203,7 +203,7 @@ def test_the_cascade(grid):
     """Lips to speech, a recogniser, two-fold speech for its fine-tuning, and what each understands."""
     config = yaml.safe_load((grid / "conf" / "asr_conformer.yaml").read_text()) | TINY_EARS
     (grid / "conf" / "ears.yaml").write_text(yaml.safe_dump(config))
-    options = [*CORPUS, "--lips", "conf/lips.yaml", "--ears", "conf/ears.yaml"]
+    options = [*CORPUS, "--lips", "conf/lips.yaml", "--asr-config", "conf/ears.yaml"]
     run_recipe(grid, *options, "--tune", "max_epochs: 1", "--fold", "max_epochs: 1", script="run_asr.sh")
 
     def ids(path: Path) -> list[str]:
@@ -232,7 +232,7 @@ def test_the_vocoder(grid):
     """A vocoder on true mels, on generated and on blurred ones, and what each of them makes of the test set's."""
     config = yaml.safe_load((grid / "conf" / "vocos_small.yaml").read_text()) | TINY_VOICE
     (grid / "conf" / "voice.yaml").write_text(yaml.safe_dump(config))
-    options = [*CORPUS, "--lips", "conf/lips.yaml", "--vocoder", "conf/voice.yaml", "--also", ""]
+    options = [*CORPUS, "--lips", "conf/lips.yaml", "--vocoder", "conf/voice.yaml", "--metrics", ""]
     run_recipe(grid, *options, "--tune", "max_epochs: 1, adversarial_start: 0", script="run_vocoder.sh")
     voices = grid / "exp/mini_lips/voices"
     assert {path.name for path in voices.iterdir()} == {"griffin-lim", *(f"mini_voice{way}" for way in VOICES)}

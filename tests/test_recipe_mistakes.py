@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -27,7 +28,9 @@ class Recipes:
         binaries = place / "venv/bin"
         binaries.mkdir(parents=True)
         stand_in = binaries / "lipsound2"
-        stand_in.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\n[ -z "$SLEEPS" ] || sleep 60\nexit ${FAILS:-0}\n')
+        stand_in.write_text(
+            '#!/bin/sh\necho "$@" $LIPSOUND2_SBATCH >> "$CALLS"\n[ -z "$SLEEPS" ] || sleep 60\nexit ${FAILS:-0}\n'
+        )
         stand_in.chmod(0o755)
         install = self.egs.parent / "tools/install.sh"
         install.write_text(f"#!/bin/sh\ntouch '{self.set_up}'\n")
@@ -87,11 +90,13 @@ def test_fault_E4_stages_the_wrong_way_round_are_refused(recipes: Recipes, recip
 def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
     for script, option, value, wanted in (
         ("mini", "--clips", "few", "a whole number of at least 1"),
-        ("grid", "--shares", "5 20%", "per cent of the labels: whole numbers from 1 to 100"),
+        ("grid", "--label-percent", "5 20%", "per cent of the labels: whole numbers from 1 to 100"),
         ("grid", "--mel", "finne", "fine, paper or none"),
         ("lrs2", "--beam", "0", "a whole number of at least 1"),
         ("lrs2", "--lm-weight", "half", "a number"),
         ("librispeech", "--order", "1.5", "a whole number of at least 0"),
+        ("own", "--launcher", "slrum", "local or slurm"),
+        ("lrw", "--audio", "none", "yes or no"),
         ("grid/run_lira.sh", "--seeds", "0 one", "whole numbers, separated by blanks"),
         ("grid/run_pretrain.sh", "--runs", "50:x", "pairs such as '50:0 50:1 50:2 200:0 800:0'"),
         ("grid/run_asr.sh", "--folds", "-2", "a whole number of at least 1"),
@@ -132,7 +137,6 @@ def test_a_misspelt_option_is_answered_with_its_neighbour(recipes: Recipes) -> N
         ("--protocl", "protocol"),
     ):
         assert f"unknown option '{wrong}'; did you mean '--{right}'?" in recipes.refused("grid", wrong, "x")
-    assert "stands in cmd.sh (docs/cluster.md)" in recipes.refused("grid", "--launcher", "slurm")
     assert "keys of the config go into --override" in recipes.refused("grid", "--learning-rate", "1")
     assert "needs a value, found the option '--stage'" in recipes.refused("grid", "--exp", "--stage", "3")
 
@@ -199,8 +203,8 @@ def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
     assert fresh.run("grid", *asked).returncode == 0
     paper = fresh.run("grid", "--config", "conf/lipsound2.yaml", *asked)
     assert "dump/mel-paper/feats.scp" in paper.stderr
-    shares = fresh.run("grid", "--train", "train-05", *asked).stderr
-    assert "stage 0 makes it: ./run.sh --train train-05 --shares 5 --stage 0" in shares
+    few = fresh.run("grid", "--train", "train-05", *asked).stderr
+    assert "stage 0 makes it: ./run.sh --train train-05 --label-percent 5 --stage 0" in few
 
 
 def test_fault_D5_scores_look_for_speech_before_a_recogniser_is_trained(fresh: Recipes) -> None:
@@ -214,7 +218,7 @@ def test_fault_D5_scores_look_for_speech_before_a_recogniser_is_trained(fresh: R
         assert fresh.called() == []
         (fresh.egs / recipe / f"exp/{protocol}_parallel/wav/test").mkdir(parents=True)
         told = fresh.run(recipe, "--stage", "5").stdout
-        assert f"first our own recogniser is trained, exp/{protocol}_asr_conformer" in told
+        assert f"first our own recognizer is trained, exp/{protocol}_asr_conformer" in told
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -277,13 +281,70 @@ def test_fault_A17_a_run_writes_no_file_that_git_tracks(recipes: Recipes, recipe
     assert "RESULTS.md, which git tracks: for maintainers (default: exp/RESULTS.md)" in shown
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_what_a_cluster_needs_lies_beside_what_git_tracks(fresh: Recipes, recipe: str) -> None:
-    folder = fresh.egs / recipe
-    (folder / "cmd.local.sh").write_text('launcher=slurm\nexport LIPSOUND2_SBATCH="--partition=p"\n')
-    shown = subprocess.run(
-        ["bash", "-c", ". ./cmd.sh; echo $launcher $LIPSOUND2_SBATCH"], cwd=folder, capture_output=True, text=True
+def test_what_a_site_sets_is_read_from_files_that_git_does_not_see(fresh: Recipes) -> None:
+    stages(fresh.egs / "grid", "data/all/utt2spk")
+    (fresh.egs / "site.sh").write_text('launcher=slurm nj=40\nexport LIPSOUND2_SBATCH="--partition=p"\n')
+
+    def ends(*options: str) -> set[str]:
+        assert fresh.run("grid", "--stage", "1", "--stop-stage", "2", *options).returncode == 0
+        return {call[call.index("--nj") :] for call in fresh.called()}
+
+    assert ends() == {"--nj 40 --launcher slurm --partition=p"}
+    assert ends("--nj", "3", "--launcher", "local") == {"--nj 3 --launcher local --partition=p"}
+    assert "worker processes, or jobs of a cluster (default: 40)" in fresh.run("grid", "--help").stdout
+    (fresh.egs / "grid/cmd.local.sh").write_text("nj=4\n")  # for one recipe alone
+    assert ends() == {"--nj 4 --launcher slurm --partition=p"}
+    (fresh.egs / "grid/cmd.local.sh").write_text("nj=many\n")
+    assert "--nj: found 'many', wanted a whole number of at least 1" in fresh.refused("grid")
+    for name in ("egs/site.sh", "egs/grid/cmd.local.sh"):
+        ignored = subprocess.run(["git", "check-ignore", name], cwd=ROOT, capture_output=True)
+        assert ignored.returncode in (0, 128)  # 128: not a checkout
+
+
+def test_an_option_is_read_by_its_old_name_too(fresh: Recipes) -> None:
+    done = fresh.run("grid", "--shares", "5", "--ears", "conf/asr_jasper.yaml", "--stop-stage", "0")
+    assert done.returncode == 0
+    assert (
+        done.stderr == "./run.sh: --shares is now called --label-percent\n./run.sh: --ears is now called --asr-config\n"
     )
-    assert shown.stdout == "slurm --partition=p\n"
-    ignored = subprocess.run(["git", "check-ignore", f"egs/{recipe}/cmd.local.sh"], cwd=ROOT, capture_output=True)
-    assert ignored.returncode in (0, 128)  # 128: not a checkout
+    assert "subset data/4speakers/train data/4speakers/train-05 --share 5e-2 --by speaker" in fresh.called()
+    assert "to go on from here: ./run.sh --label-percent 5 --asr-config conf/asr_jasper.yaml --stage 1" in done.stdout
+    assert "--shares: found" not in fresh.refused("grid", "--crpus", "5")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_a_page_of_choices(recipes: Recipes, recipe: str) -> None:
+    lines = (ROOT / "egs" / recipe / "run.sh").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 30
+    shown = recipes.run(recipe, "--help").stdout.split("options of ./run.sh:\n")[1].splitlines()
+    mini = recipes.run("mini", "--help").stdout.split("options of ./run.sh:\n")[1].splitlines()
+    shared = [line.split()[0] for line in mini[:-1]]  # the last is its own
+    assert [line.split()[0] for line in shown[: len(shared)]] == shared
+    assert all(len(line[20:].split()) > 0 for line in shown), "an option without a word about it"
+
+
+def test_sets_that_a_part_of_a_corpus_lacks_are_left_out_unless_asked_for(fresh: Recipes) -> None:
+    stages(fresh.egs / "librispeech", "data/960h/test-clean/utt2spk", "exp/960h_asr_jasper/model.safetensors")
+    asked = ("--stage", "4", "--stop-stage", "4", "--order", "0")
+    done = fresh.run("librispeech", *asked)
+    assert done.returncode == 0
+    assert done.stdout.count("is not there, left out") == 3
+    assert len(fresh.called()) == 1
+    assert " data/960h/test-clean exp/960h_asr_jasper/text/test-clean/greedy " in fresh.called()[0]
+    done = fresh.run("librispeech", *asked, "--sets", "test-clean tset-other")
+    assert "stage 4 needs data/960h/tset-other/utt2spk" in done.stderr
+    assert fresh.called() == []
+
+
+def test_a_recipe_folder_of_before_still_runs(fresh: Recipes) -> None:
+    """`tests/old_recipe` are the scripts of a recipe from when each had stages, `cmd.sh` and `path.sh` of its own."""
+    folder = fresh.egs / "mini"
+    shutil.copytree(ROOT / "tests/old_recipe", folder, dirs_exist_ok=True)
+    done = fresh.run("mini", "--clips", "20", "--nj", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    verbs = ["generate", "prepare", "validate", "crop", "mel", "train", "synthesize", "score", "report"]
+    assert [call.split()[0] for call in fresh.called()] == verbs
+    assert fresh.called()[0] == "generate corpus --clips 20 --nj 1"
+    assert "--train data/mini/train --valid data/mini/valid --dump dump --exp exp/mini" in fresh.called()[5]
+    assert "--nj: found '0', wanted a whole number of at least 1" in fresh.run("mini", "--nj", "0").stderr
+    assert "options of ./run.sh" in fresh.run("mini", "--help").stdout

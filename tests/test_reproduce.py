@@ -33,7 +33,7 @@ def test_rows_name_recipes_and_protocols_that_exist():
 def test_commands_have_options_that_exist(command):
     given = set(re.findall(r"--[a-z-]+", command))
     if command.startswith("./run.sh"):
-        script = (ROOT / "egs" / "grid" / "run.sh").read_text(encoding="utf-8")
+        script = (ROOT / "utils" / "options.sh").read_text(encoding="utf-8")
         known = {f"--{name.replace('_', '-')}" for name in re.findall(r"^([a-z_]+)=.* # ", script, re.MULTILINE)}
     else:
         verb = command.split()[1]

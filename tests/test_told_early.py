@@ -6,13 +6,12 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers.recipe_copies import copy_recipes
+from helpers.recipe_copies import ROOT, copy_recipes
 from helpers.video_making import write_clip
 
 from lipsound2 import cli
@@ -73,8 +72,10 @@ def test_fault_D5_a_recipe_tells_a_gpu_that_is_not_there_before_its_first_stage(
 
 
 def test_every_recipe_sets_up_in_the_one_way():
-    for script in Path(__file__).parents[1].glob("egs/*/run*.sh"):
-        assert '. "$root/utils/set_up.sh"' in script.read_text(encoding="utf-8"), script
+    for script in ROOT.glob("egs/*/run*.sh"):
+        text = script.read_text(encoding="utf-8")
+        assert '. "$root/utils/pipeline.sh"' in text or '. "$root/utils/set_up.sh"' in text, script
+    assert '. "$root/utils/set_up.sh"' in (ROOT / "utils" / "pipeline.sh").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -18,15 +18,15 @@
 _self=$(basename "$0")
 [ -f "$_self" ] || _self=$0
 
+# The file of options that several scripts share comes first; what a script says of them itself wins.
 _options=()
-declare -A _defaults=() _comments=()
+declare -A _defaults=() _comments=() _kinds=()
 while IFS= read -r _line; do
-  _name=${_line%%=*} _line=${_line#*=}
-  _options+=("$_name")
-  _comments[$_name]=${_line#*# }
-  _line=${_line%%#*} _line=${_line%"${_line##*[! ]}"} _line=${_line#\"}
-  _defaults[$_name]=${_line%\"}
-done < <(sed -n '/^# options$/,/^# end of options$/p' "$_self" | grep -E '^[a-z_]+=')
+  _name=${_line%%=*}
+  [ -n "${_defaults[$_name]+known}" ] || _options+=("$_name")
+  _defaults[$_name]=${!_name}
+  if [[ $_line = *"# "* ]]; then _comments[$_name]=${_line#*# }; else _comments[$_name]=${_comments[$_name]-}; fi
+done < <(sed -n '/^# options$/,/^# end of options$/p' "${_shared:-/dev/null}" "$_self" | grep -E '^[a-z_]+=')
 
 _help() {
   local name
@@ -85,16 +85,27 @@ _near() {
     END { if (best != "") printf "; did you mean '\''%s'\''?", best }'
 }
 
+# What a site has set for itself is the default then, and has to be as good as what stands on the command line.
+for _name in "${_options[@]}"; do
+  _kinds[$_name]=${_defaults[$_name]}
+done
+if _declares launcher; then
+  # shellcheck source=cmd.sh disable=SC2154  # root
+  . "$root/utils/cmd.sh"
+  for _name in "${_options[@]}"; do
+    _defaults[$_name]=${!_name}
+  done
+fi
+
+# Options that were renamed, old:new: read by the old name where the script knows only the new one, and told.
+_renamed=(address:url also:metrics ears:asr_config levels:units others:extra_set shares:label_percent ways:modes)
+
 # _unknown WORD: what to say of a word that is no option of this script.
 _unknown() {
   local bare=${1#-} told
   bare=${bare#-}
   told=$(_near "--${bare//_/-}" "${_options[@]/#/--}" --help | tr _ -)
-  case $bare in
-    launcher) told="; where the work is done stands in cmd.sh (docs/cluster.md)" ;;
-    *) [ -n "$told" ] || told="; keys of the config go into --override; $0 --help lists the options" ;;
-  esac
-  usage "unknown option '$1'$told"
+  usage "unknown option '$1'${told:-; keys of the config go into --override; $0 --help lists the options}"
 }
 
 # shellcheck disable=SC2034  # for the lines of stages.sh that say how to go on
@@ -105,6 +116,12 @@ while [ $# -gt 0 ]; do
     --*=*) usage "write '${1%%=*} ${1#*=}' instead of '$1'" ;;
     --*)
       _name=${1#--} _name=${_name//-/_}
+      for _line in "${_renamed[@]}"; do
+        if [ "${_line%:*}" = "$_name" ] && ! _declares "$_name" && _declares "${_line#*:}"; then
+          _name=${_line#*:}
+          echo "$0: $1 is now called --${_name//_/-}" >&2
+        fi
+      done
       _declares "$_name" || _unknown "$1"
       [ $# -ge 2 ] || usage "option '$1' needs a value"
       if [[ $2 = --* ]] && _line=${2#--} && _declares "${_line//-/_}"; then
@@ -129,16 +146,19 @@ _whole() {
 }
 
 for _name in "${_options[@]}"; do
-  _line=${_defaults[$_name]}
+  _line=${_kinds[$_name]}
   case $_name in
     stage | stop_stage) [[ ${!_name} =~ ^[0-${_defaults[stop_stage]}]$ ]] ||
       _wants "$_name" "a stage: 0 to ${_defaults[stop_stage]}" ;;
-    shares) for _word in ${!_name}; do
-        [[ $_word =~ ^([1-9][0-9]?|100)$ ]] || _wants shares 'per cent of the labels: whole numbers from 1 to 100'
+    launcher) [[ ${!_name} =~ ^(local|slurm)$ ]] || _wants launcher 'local or slurm' ;;
+    shares | label_percent) for _word in ${!_name}; do
+        [[ $_word =~ ^([1-9][0-9]?|100)$ ]] || _wants "$_name" 'per cent of the labels: whole numbers from 1 to 100'
       done ;;
     *) if [[ $_line =~ ^[0-9]+$ ]]; then
         [ "$_line" != 0 ] && [[ ${_comments[$_name]} != *\ 0:\ * ]] && _least=1 || _least=0
         _whole "$_name" "$_least"
+      elif [[ $_line =~ ^(yes|no)$ ]]; then
+        [[ ${!_name} =~ ^(yes|no)$ ]] || _wants "$_name" 'yes or no'
       elif [[ $_line =~ ^[0-9]*\.[0-9]+$ ]]; then
         [[ ${!_name} =~ ^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]-?[0-9]+)?$ ]] || _wants "$_name" 'a number'
       elif [[ $_line =~ ^[0-9]+(\ [0-9]+)+$ ]]; then
@@ -149,7 +169,7 @@ for _name in "${_options[@]}"; do
         for _word in ${!_name}; do
           [[ $_word =~ ^[1-9][0-9]{0,8}:(0|[1-9][0-9]{0,8})$ ]] || _wants "$_name" "pairs such as '$_line'"
         done
-      elif [[ $_line = *.yaml ]] && [ ! -f "${!_name}" ]; then
+      elif [[ $_line = *.yaml ]] && [ "${!_name}" != "$_line" ] && [ ! -f "${!_name}" ]; then
         _word=(conf/*.yaml)
         _wants "$_name" "a file that is there$(_near "${!_name}" "${_word[@]}"); conf/ holds: $(basename -s .yaml -a "${_word[@]}" | paste -sd ' ')"
       fi ;;

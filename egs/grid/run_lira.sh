@@ -2,36 +2,33 @@
 # LiRA on GRID: lips learn, without a label, to predict what a network hears in their sound. Then sentences and single
 # words are read from few labels and from many, after the same number of updates each: all learnt from the labels
 # (supervised), behind the pretext's trunk (frozen), and begun with it (finetuned). Ends with a table and a plot each.
-[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
-set -euo pipefail
-cd "$(dirname "$0")"
-. ./path.sh
+
+. "$(dirname "$0")/../../utils/begin.sh"
 
 # options
 corpus=downloads            # folder of GRID, as for run.sh
 protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
-others=                     # one more set of the protocol whose lips and sounds the pretext sees, such as unseen
+extra_set=                  # one more set of the protocol whose lips and audio the pretext sees, such as unseen
 target=pase                 # what it predicts: pase (trained here on the same sounds), or as for lipsound2 targets
 pretext=3000                # updates of the pretext
 updates=1500                # of each training afterwards
-levels="sentence word"      # what is read
-ways="supervised frozen finetuned" # how it begins
-shares="5 20 100"           # per cent of the labels, the lowest first
-seeds="0 1 2"               # of the trainings at the lowest share; the others have the first
+units="sentence word"       # what is read
+modes="supervised frozen finetuned" # how it begins
+label_percent="5 20 100"    # per cent of the labels, the lowest first
+seeds="0 1 2"               # of the trainings at the lowest percentage; the others have the first
 nj=2                        # worker processes
 ngpu=0                      # GPUs
+launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
-# shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
-# shellcheck source=../../utils/config.sh
 . "$root/utils/config.sh"
-# shellcheck source=../../utils/set_up.sh
 . "$root/utils/set_up.sh"
 
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")
 begun=exp/${protocol}_lira_$kind
-run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --publish "" --nj "$nj" --ngpu "$ngpu")
+run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --publish "" --nj "$nj" --ngpu "$ngpu"
+  --launcher "$launcher")
 # schedule SET UPDATES: so many updates with four evaluations, whatever an epoch is.
 override=
 schedule() {
@@ -45,39 +42,39 @@ schedule() {
 echo "== the pretext: crops, sounds, what is heard in them; lips learn to predict it"
 config=conf/lira_pretext.yaml
 "${run[@]}" --stop-stage 2
-lipsound2 combine "$data/train${others:+,$data/$others}" "$data/pretext"
+lipsound2 combine "$data/train${extra_set:+,$data/$extra_set}" "$data/pretext"
 if [ "$target" = pase ]; then
   target=pase:exp/${protocol}_pase
   lipsound2 train conf/pase.yaml --train "$data/pretext" --valid "$data/valid" --dump dump --exp "${target#pase:}" \
-    --ngpu "$ngpu"
+    --ngpu "$ngpu" --launcher "$launcher"
 fi
 "${run[@]}" --config "$config" --target "$target" --train pretext --exp "$begun" --stage 2 --stop-stage 3 \
   --override "target: targets-$kind, $(schedule "$data/pretext" "$pretext")"
 
-for level in $levels; do
-  echo "== ${level}s: sets of few labels, states of the frozen trunk, trainings"
-  "${run[@]}" --config "conf/lira_${level}_supervised.yaml" --shares "$shares" --stop-stage 0
-  "${run[@]}" --config "conf/lira_${level}_frozen.yaml" --init "$begun" --override "input: features-$kind" \
+for unit in $units; do
+  echo "== ${unit}s: sets of few labels, states of the frozen trunk, trainings"
+  "${run[@]}" --config "conf/lira_${unit}_supervised.yaml" --label-percent "$label_percent" --stop-stage 0
+  "${run[@]}" --config "conf/lira_${unit}_frozen.yaml" --init "$begun" --override "input: features-$kind" \
     --stage 2 --stop-stage 2
-  [ "$level" = word ] && cut=_words score=top1 || cut='' score=wer
+  [ "$unit" = word ] && cut=_words score=top1 || cut='' score=wer
   compared=
-  for share in $shares; do
+  for percent in $label_percent; do
     for seed in $seeds; do
-      [ "$share" = "${shares%% *}" ] || [ "$seed" = "${seeds%% *}" ] || continue
-      for way in $ways; do
-        config=conf/lira_${level}_$way.yaml set=train-$(printf %02d "$share")
-        exp=${begun}_${level}_${way}_${share}_$seed
+      [ "$percent" = "${label_percent%% *}" ] || [ "$seed" = "${seeds%% *}" ] || continue
+      for mode in $modes; do
+        config=conf/lira_${unit}_$mode.yaml set=train-$(printf %02d "$percent")
+        exp=${begun}_${unit}_${mode}_${percent}_$seed
         with="seed: $seed, $(schedule "$data$cut/$set" "$updates")"
         begin=()
-        case $way in
-          supervised) exp=exp/${protocol}_${level}_${way}_${share}_$seed ;; # the same beside every pretext
+        case $mode in
+          supervised) exp=exp/${protocol}_${unit}_${mode}_${percent}_$seed ;; # the same beside every pretext
           frozen) with="input: features-$kind, $with" ;;
           finetuned) begin=(--init "$begun") ;;
         esac
         "${run[@]}" --config "$config" --train "$set" --exp "$exp" "${begin[@]}" --override "$with" --stage 3
-        compared+=${compared:+,}$way=$exp
+        compared+=${compared:+,}$mode=$exp
       done
     done
   done
-  lipsound2 compare "$compared" "${begun}_$level" --score "$score:greedy"
+  lipsound2 compare "$compared" "${begun}_$unit" --score "$score:greedy"
 done

@@ -3,10 +3,8 @@
 # mels that a lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap
 # alternative, on true mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels,
 # generated and true.
-[ "${BASH##*/}" = bash ] || exec bash "$0" "$@" # called as sh run.sh
-set -euo pipefail
-cd "$(dirname "$0")"
-. ./path.sh
+
+. "$(dirname "$0")/../../utils/begin.sh"
 
 # options
 corpus=downloads            # folder of GRID, as for run.sh
@@ -17,24 +15,25 @@ mel=                        # mel of that config's target, and of the vocoder: f
 vocoder=conf/vocos_small.yaml # config of the vocoder; conf/hifigan_small.yaml is another
 tune="lr: 1e-4, min_lr: 1e-5, warmup: 20, adversarial_start: 0, max_epochs: 6, valid_every: 2" # fine-tuning's
 blur="augment_blur: 1, augment_noise: 0.3" # the cheap alternative's
-also=dnsmos                 # scores beside STOI, ESTOI, PESQ; empty: none
-asr=                        # recognisers that listen, as for lipsound2 score; empty: nobody
+metrics=dnsmos              # scores beside STOI, ESTOI, PESQ; empty: none
+asr=                        # recognizers of the speech, as for lipsound2 score; empty: none
 nj=2                        # worker processes
 ngpu=0                      # GPUs
+launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
-# shellcheck source=../../utils/parse_options.sh
 . "$root/utils/parse_options.sh"
-# shellcheck source=../../utils/set_up.sh
 . "$root/utils/set_up.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) voice=exp/${protocol}_$(basename "$vocoder" .yaml)
-train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu")
+train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu"
+  --launcher "$launcher")
 
 echo "== crops and mels; lips to speech; the mels it generates for the clips it learnt from"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --config "$lips" --mel "$mel" --nj "$nj" \
-  --ngpu "$ngpu" --stop-stage 3
+  --ngpu "$ngpu" --launcher "$launcher" --stop-stage 3
 for set in train valid; do
-  lipsound2 synthesize "$speech" "$data/$set" "$speech/speech/$set" --dump dump --controls "" --ngpu "$ngpu"
+  lipsound2 synthesize "$speech" "$data/$set" "$speech/speech/$set" --dump dump --controls "" --ngpu "$ngpu" \
+    --nj "$nj" --launcher "$launcher"
 done
 
 echo "== the vocoder: true mels; generated ones; blurred ones"
@@ -46,6 +45,8 @@ mels="mels: [$speech/speech/train/mels/generated, $speech/speech/valid/mels/gene
 echo "== each of them, and Griffin-Lim, on generated mels and on true ones"
 for name in griffin-lim "$voice" "${voice}_tuned" "${voice}_blurred"; do
   out=$speech/voices/$(basename "$name")
-  lipsound2 synthesize "$speech" "$data/test" "$out" --dump dump --vocoder "$name" --controls real_mel --ngpu "$ngpu"
-  lipsound2 score dump/sound "$out" --nj "$nj" ${also:+--metrics "$also"} ${asr:+--asr "$asr" --text "$data/test"}
+  lipsound2 synthesize "$speech" "$data/test" "$out" --dump dump --vocoder "$name" --controls real_mel --ngpu "$ngpu" \
+    --nj "$nj" --launcher "$launcher"
+  lipsound2 score dump/sound "$out" --nj "$nj" --launcher "$launcher" \
+    ${metrics:+--metrics "$metrics"} ${asr:+--asr "$asr" --text "$data/test"}
 done

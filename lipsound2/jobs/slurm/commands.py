@@ -178,7 +178,7 @@ def _call(program: str, arguments: Sequence[str]) -> str:
         # The last line is the verdict, those before it say more.
         line = "; ".join(dict.fromkeys(text.removeprefix(f"{program}: ").removeprefix("error: ") for text in said))
         if not any(sign in line.lower() for sign in _AWAY):
-            advice = f"; options come from {OPTIONS} and {OPTIONS}_<STEP> (cmd.sh)" if program == "sbatch" else ""
+            advice = f"; options come from {OPTIONS} and {OPTIONS}_<STEP> (egs/site.sh)" if program == "sbatch" else ""
             raise LipsoundError(f"{program}: {line}{advice}")
         if time.monotonic() > end:
             raise LipsoundError(f"{program}: {line}; asked for {_PATIENCE:g} s")

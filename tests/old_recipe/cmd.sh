@@ -1,6 +1,5 @@
 # shellcheck shell=bash
 # Where the work of stages 1 to 5 is done: local, this machine, or slurm, a cluster (docs/cluster.md).
-# Yours go into cmd.local.sh beside this file, which git does not see: the same lines with other values.
 # shellcheck disable=SC2034  # read by run.sh
 launcher=local
 # With slurm: options of sbatch for all steps, such as "--account=NAME --partition=cpu --time=4:00:00", then for each step
@@ -12,8 +11,5 @@ export LIPSOUND2_SBATCH_MEL=""                      # stage 2: likewise
 export LIPSOUND2_SBATCH_TRAIN="--nodes=1"           # stage 3: on so many nodes
 export LIPSOUND2_SBATCH_GENERATE=""                 # stage 4: the model
 export LIPSOUND2_SBATCH_VOCODE=""                   # stage 4: Griffin-Lim
-export LIPSOUND2_SBATCH_DECODE=""                   # stage 4: a recogniser
 export LIPSOUND2_SBATCH_HEAR=""                     # stage 5: recognisers that listen to speech
 export LIPSOUND2_SBATCH_SCORE=""                    # stage 5: STOI, ESTOI, PESQ
-# shellcheck source=/dev/null
-[ ! -f cmd.local.sh ] || . ./cmd.local.sh

@@ -1,0 +1,7 @@
+# shellcheck shell=bash
+# How every script of a recipe begins: in bash (it may be called as `sh run.sh`), in its own folder, with the environment.
+[ "${BASH##*/}" = bash ] || exec bash "$0" "$@"
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=path.sh
+. ../../utils/path.sh
