@@ -20,7 +20,7 @@ from lipsound2.metrics.summary import read_scores, table
 from lipsound2.metrics.wer_summary import further_tables, read_summary
 from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
-from lipsound2.report.results import provenance
+from lipsound2.report.provenance import provenance
 
 USE = {
     "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",

@@ -95,7 +95,7 @@ def test_it_stands_in_every_file_and_beside_the_true_sound(exp: Path, capsys: py
     assert "<th>DNSMOS <small>1 to 5</small></th>" in (exp / "report.html").read_text()
     rows = (exp / "RESULTS.md").read_text()
     assert "| DNSMOS |" in rows
-    assert f"; true sound {mean:.2f}, another sentence" in rows
+    assert f"; ground truth {mean:.2f}, mismatched video" in rows
 
 
 def test_without_it_nothing_of_it_stands_anywhere(exp: Path, tmp_path: Path) -> None:

@@ -119,9 +119,10 @@ def test_fault_A16_tables_of_results_lose_no_row_when_several_are_published_at_o
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from lipsound2.report.results import publish\n"
+        "from lipsound2.report.results import SPEECH_TABLE\n"
         "for number in range(15):\n"
-        "    publish(Path(sys.argv[1]), [{'experiment': f'{sys.argv[2]}{number}', 'set': 'test'}])\n"
+        "    row = {'experiment': f'{sys.argv[2]}{number}', 'set': 'test'}\n"
+        "    SPEECH_TABLE.put(Path(sys.argv[1]), [row], 'Results')\n"
     )
     path = tmp_path / "RESULTS.md"
     runs = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "abc"]

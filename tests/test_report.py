@@ -30,9 +30,10 @@ from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.score import score
 from lipsound2.metrics.summary import Row, read_clips
 from lipsound2.metrics.wer_summary import TextLine
-from lipsound2.report import charts, images, markup, page, results, text_page, word_results
+from lipsound2.report import charts, images, markup, page, provenance, words
 from lipsound2.report.marked_table import MarkedTable
 from lipsound2.report.report import choose, collect, read_curves, report
+from lipsound2.report.results import SPEECH_TABLE, WORD_TABLE
 
 # What needs no end tag, in HTML and, where it ends itself, in SVG.
 VOID = {"meta", "img", "path", "br"}
@@ -130,7 +131,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(exp: Path) -> None:
 def test_players_hold_the_sounds_and_pictures_lie_over_one_another(exp: Path) -> None:
     written = write(exp)
     players = written.of("audio")
-    assert len(players) == 4 * 5  # true, model, and on the fold-out ceiling, another sentence, mean mel
+    assert len(players) == 4 * 5  # ground truth, model, and three controls on the fold-out
     for player in players:
         data = base64.b64decode(player["src"].removeprefix("data:audio/flac;base64,"))
         sound, rate = soundfile.read(io.BytesIO(data))
@@ -151,13 +152,13 @@ def test_players_hold_the_sounds_and_pictures_lie_over_one_another(exp: Path) ->
 @pytest.mark.parametrize(
     ("gone", "said", "kept"),
     [
-        (["scores"], "There are no scores of test yet", "Attention"),
+        (["scores"], "There are no scores of test yet", "There are no word errors of test yet"),
         (["curves.tsv"], "There are no curves", "Lips are read"),
         (["versions.yaml"], "How it was trained is not recorded", "Lips are read"),
         (["wav/test/origin.yaml"], "The dump was not found", "Model"),
-        (["wav/test/mels", "../../dump/face"], "Not found, and so left out: crops, mels of the model", "True"),
+        (["wav/test/mels", "../../dump/face"], "Not found, and so left out: crops, mels of the model", "Ground truth"),
         (["wav/test/alignments"], "", "Model"),
-        (["wav", "scores"], "Nothing was spoken yet", "Training"),
+        (["wav", "scores"], "No set was synthesized yet", "Training"),
     ],
 )
 def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: str, kept: str) -> None:
@@ -168,7 +169,7 @@ def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: 
     assert said in written.words
     assert kept in written.words
     if "wav/test/alignments" in gone:
-        assert "which picture each moment" not in written.words
+        assert "which video frame each moment" not in written.words
 
 
 def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:
@@ -191,7 +192,7 @@ def test_damaged_crops_and_sounds_are_left_out(exp: Path) -> None:
                 archive.write(name, entry)
     broken = next(clip for clip in collect(exp, clips=4).sets[0].clips if clip.id == "s1-clip0")
     assert broken.crops is None
-    assert set(broken.sounds) == {"generated", "mismatched", "real_mel", "mean_mel"}
+    assert set(broken.audio) == {"generated", "mismatched", "real_mel", "mean_mel"}
     written = write(exp)
     assert len(written.of("article")) == 4
 
@@ -249,23 +250,23 @@ def test_curves_are_read_whatever_their_columns(tmp_path: Path) -> None:
             "estoi": [0.1, 0.3, 0.2],
         }
     )
-    titles = re.findall(r"<figcaption><b>(.*?)</b>", drawn)
-    assert titles == ["loss", "ESTOI"]  # train and valid in one panel, what never changes and copies left out
-    data = json.loads(re.search(r'data-chart="(.*?)"', drawn)[1].replace("&quot;", '"'))
-    assert data["series"] == {"train": [3.0, 2.0, 1.0], "valid": [3.5, None, 2.0]}
-    assert 'class="best" d="M500.0 0.0h0"' in drawn
+    # Training and validation share a panel; what never changes and copies are left out.
+    assert [panel.title for panel in drawn] == ["loss", "ESTOI"]
+    assert json.loads(drawn[0].data)["series"] == {"train": [3.0, 2.0, 1.0], "valid": [3.5, None, 2.0]}
+    assert ("best", "M500.0 0.0h0") in drawn[1].lines
     rates = charts.curves({"epoch": [1.0, 2.0, 3.0], "score": [0.3, 0.75, 0.7], "wer": [0.7, 0.25, 0.3]})
-    assert re.findall(r"<figcaption><b>(.*?)</b>", rates) == ["WER"]  # the score is 1 minus it
-    assert 'class="best" d="M500.0 300.0h0"' in rates  # the least
-    assert charts.curves({}) == ""
-    assert charts.curves({"update": [1.0], "score": [0.5]}) == ""
+    assert [panel.title for panel in rates] == ["WER"]  # the score is 1 minus it
+    assert ("best", "M500.0 300.0h0") in rates[0].lines  # the least
+    assert charts.curves({}) == []
+    assert charts.curves({"update": [1.0], "score": [0.5]}) == []
 
 
 def test_bars_are_as_long_as_their_numbers() -> None:
-    drawn = charts.bar(Interval(0.5, 0.25, 0.75), 0, 1, "generated")
+    bar = markup.environment().get_template("charts.html").module.bar
+    drawn = bar(Interval(0.5, 0.25, 0.75), 0, 1, "generated")
     assert 'style="width:50.00%"' in drawn
     assert 'style="left:25.00%;width:50.00%"' in drawn
-    assert 'style="width:0.00%"' in charts.bar(Interval(-0.1, -0.2, 0.0), 0, 1, "mismatched")
+    assert 'style="width:0.00%"' in bar(Interval(-0.1, -0.2, 0.0), 0, 1, "mismatched")
 
 
 def test_pictures_show_the_numbers() -> None:
@@ -323,19 +324,19 @@ def test_a_finished_training_that_was_called_again_made_nothing(exp: Path) -> No
     again = record["runs"][0] | {"command": "lipsound2 train again", "git": "f" * 40}
     record["runs"][0]["updates"] = again["updates"] = 300
     path.write_text(yaml.safe_dump(record | {"runs": [record["runs"][0], again]}))
-    assert results.provenance(exp).commit == "0123456789"
+    assert provenance.provenance(exp).commit == "0123456789"
     again["updates"] = 400
     path.write_text(yaml.safe_dump(record | {"runs": [record["runs"][0], again]}))
-    assert results.provenance(exp).command == "lipsound2 train again"
+    assert provenance.provenance(exp).command == "lipsound2 train again"
 
 
 def test_words_stand_beside_the_speech_and_play_the_sounds_of_the_cards(exp: Path) -> None:
     systems = {"real": dict(SAID), "generated": HEARD, "mismatched": dict.fromkeys(SAID, "bin red at a one soon")}
     write_texts(exp / "scores/test/text/sphinx-grid", SAID, systems)
     written = write(exp, clips=3)
-    assert "Words, heard by  sphinx-grid" in written.words
+    assert "Words, recognizer  sphinx-grid" in written.words
     # Of 24 words: t as d; in as with, b as p, again left out; six words of the last clip.
-    for said in ("41.7", "3 of 24 words wrong, 7 left out", "WER of 81 %", "1 utterance that cannot be heard here"):
+    for said in ("41.7", "3 of 24 words substituted, 7 deleted", "WER of 81 %", "1 utterance without a player"):
         assert said in written.words
     assert "<b>t</b>" in (exp / "report.html").read_text()
     players = {player["id"]: player for player in written.of("audio")}
@@ -344,21 +345,26 @@ def test_words_stand_beside_the_speech_and_play_the_sounds_of_the_cards(exp: Pat
     assert len(buttons) == len(set(buttons)) == 3 * 2
     assert set(buttons) < set(players)
     for button in written.of("button"):
-        assert button["aria-label"].startswith(("Play Model, s", "Play True sound, s"))
+        assert button["aria-label"].startswith(("Play Model, s", "Play Ground truth, s"))
     assert len(written.of("del")) == 1 + 4  # the legend; t, in b, again, all of the last
 
 
-def test_a_hypothesis_tells_its_errors_apart() -> None:
-    def look(said: str, heard: str, by_word: bool = True) -> str:
-        text = text_page.marked(TextLine("a-b", said, heard, 0, 1, by_word))
-        return re.sub('<span class="unseen">(said|heard): </span>', r"\1:", text)
+def test_a_hypothesis_tells_its_errors_apart(exp: Path) -> None:
+    def look(reference: str, hypothesis: str, by_word: bool = True) -> str:
+        marks = {"equal": "", "deleted": "-", "inserted": "+"}
+        pieces = words.pieces(TextLine("a-b", reference, hypothesis, 0, 1, by_word))
+        return " ".join(marks[kind] + text for kind, text in pieces)
 
     assert look("bin blue at f", "bin blue at f") == "bin blue at f"
-    assert look("bin blue at f", "bin red at") == "bin <del>said:blue</del> <ins>heard:red</ins> at <del>said:f</del>"
-    assert look("one two", "one and two") == "one <ins>heard:and</ins> two"
-    assert look("one two", "") == "<del>said:one two</del>"
-    assert look("a&b", "<i>") == "<del>said:a&amp;b</del> <ins>heard:&lt;i&gt;</ins>"
-    assert look("你好吗", "你号吗", by_word=False) == "你 <del>said:好</del> <ins>heard:号</ins> 吗"
+    assert look("bin blue at f", "bin red at") == "bin -blue +red at -f"
+    assert look("one two", "one and two") == "one +and two"
+    assert look("one two", "") == "-one two"
+    assert look("你好吗", "你号吗", by_word=False) == "你 -好 +号 吗"
+    write_texts(exp / "scores/test/text/own", {"s1-clip0": "one two"}, {"generated": {"s1-clip0": "one and"}})
+    write(exp)
+    text = (exp / "report.html").read_text()
+    assert '<span>one <del><span class="unseen">reference: </span>two</del> <ins><span class="unseen">' in text
+    assert '</span>and</ins> <small class="soft">1 error</small></span>' in text
 
 
 def test_many_utterances_are_thinned_out_evenly_and_counted(exp: Path) -> None:
@@ -379,7 +385,7 @@ def test_texts_that_are_incomplete_are_told_and_damaged_ones_are_refused(
     (folder / "whole/generated.tsv").unlink()
     written = write(exp)
     assert "The word errors by begun are not complete" in written.words
-    assert "Texts of generated heard by whole are absent" in written.words
+    assert "Texts of generated recognized by whole are absent" in written.words
     for content in ("", "id\treference\n", "id\treference\thypothesis\terrors\twords\na-b\tone\tone\tnone\t1\n"):
         (folder / "whole/generated.tsv").write_text(content)
         assert main(["report", str(exp)]) == 1
@@ -388,13 +394,13 @@ def test_texts_that_are_incomplete_are_told_and_damaged_ones_are_refused(
 
 def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> None:
     exp = make_recogniser(tmp_path, synthetic_clips(4))
-    assert "Nothing was recognised yet" in write(exp).words
+    assert "No set was transcribed yet" in write(exp).words
     write_heard(exp, ["greedy", "grid"], SAID, HEARD)
     target = tmp_path / "RESULTS.md"
     written = write(exp, clips=3, publish=target)
     for gone in ("Scores", "Lips are read", "ESTOI", "Clips  ", "There are no scores", "The dump was not found"):
         assert gone not in written.words
-    for said in ("speech to words", "4 clips", "Words, heard by  greedy", "Words, heard by  grid", "41.7"):
+    for said in ("speech to text", "4 clips", "Words, recognizer  greedy", "Words, recognizer  grid", "41.7"):
         assert said in written.words
     players = written.of("audio")
     assert len(players) == 3  # once for both
@@ -402,14 +408,14 @@ def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> No
     charted = [tag["aria-label"] for tag in written.of("svg")]
     assert charted == ["loss over epochs", "WER over epochs", "CER over epochs"]
     text = target.read_text()
-    assert results.BEGIN not in text
+    assert SPEECH_TABLE.begin not in text
     assert re.findall(r"^\| tiny_asr \| test \| (\w+) \| 4 \| (\S+) \[", text, re.MULTILINE) == [
         ("greedy", "41.7"),
         ("grid", "41.7"),
     ]
     shutil.rmtree(tmp_path / "dump")
     silent = write(exp)
-    assert "give their dump with --dump" in silent.words
+    assert "give its dump with --dump" in silent.words
     assert not silent.of("audio") + silent.of("button")
 
 
@@ -421,7 +427,7 @@ def test_sounds_of_a_recogniser_keep_to_the_budget(tmp_path: Path) -> None:
     small = Page(page.render(content, 1))
     assert len(small.of("audio")) == 1
     assert "3 clips were left out" in small.words
-    assert "3 utterances that cannot be heard here" in small.words
+    assert "3 utterances without a player" in small.words
 
 
 def test_word_errors_have_a_table_of_their_own(exp: Path, tmp_path: Path) -> None:
@@ -437,17 +443,17 @@ def test_word_errors_have_a_table_of_their_own(exp: Path, tmp_path: Path) -> Non
     write(exp, publish=target)
     text = target.read_text()
     assert text.startswith("# GRID\n\nWritten by hand.\n")
-    assert text.index(results.END) < text.index("## Word errors") < text.index(word_results.BEGIN)
-    block = text[text.index(word_results.BEGIN) : text.index(word_results.END)]
+    assert text.index(SPEECH_TABLE.end) < text.index("## Word errors") < text.index(WORD_TABLE.begin)
+    block = text[text.index(WORD_TABLE.begin) : text.index(WORD_TABLE.end)]
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines() if "|" in line]
     found = [dict(zip(head, row, strict=True)) for row in rows]
-    assert [row["recogniser"] for row in found] == ["free", "sphinx-grid"]
+    assert [row["recognizer"] for row in found] == ["free", "sphinx-grid"]
     assert found[0]["letter slot %"] == "-"
     row = found[1]
     assert row["letter slot %"] == "75.0"
     assert row["WER %"].startswith("41.7 [")
     assert row["SER %"].startswith("75.0 [")
-    assert row[word_results.CONTROLS] == "0.0 / - / - / -"
+    assert row["WER % of ground truth / copy-synthesis / mismatched video / mean mel"] == "0.0 / - / - / -"
     assert row["command"].startswith("`lipsound2 train conf/parallel.yaml")
     assert (row["date"], row["commit"]) == ("2026-01-02", "0123456789")
     assert "WER of 81 %" in block
@@ -471,19 +477,37 @@ def test_a_column_that_nobody_knows_is_kept(tmp_path: Path) -> None:
     assert "| a | 1 | by hand |\n| b | 2 | - |" in target.read_text()
 
 
+def test_rows_of_older_tables_are_kept_under_the_names_columns_have_now(tmp_path: Path) -> None:
+    target = tmp_path / "RESULTS.md"
+    target.write_text(
+        f"{SPEECH_TABLE.begin}\n| experiment | set | ESTOI | ESTOI of ceiling / another sentence / mean mel |\n"
+        f"| --- | --- | --- | --- |\n| a | test | 0.4 | 0.9 / 0.0 / 0.1 |\n{SPEECH_TABLE.end}\n"
+        f"{WORD_TABLE.begin}\n| experiment | set | recogniser | WER % | colour slot % |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        f"| a | test | own | 41.7 | 25.0 |\n| a | test | other | 50.0 | 30.0 |\n{WORD_TABLE.end}\n"
+    )
+    SPEECH_TABLE.put(target, [{"experiment": "b", "set": "test", "ESTOI": "0.5"}], "Results")
+    WORD_TABLE.put(target, [{"experiment": "a", "set": "test", "recognizer": "own", "color slot %": "5.0"}], "Results")
+    text = target.read_text()
+    assert "| experiment | set | ESTOI | ESTOI of copy-synthesis / mismatched video / mean mel |" in text
+    assert "| a | test | 0.4 | 0.9 / 0.0 / 0.1 |\n| b | test | 0.5 | - |" in text
+    assert "| experiment | set | recognizer | WER % | color slot % |" in text
+    assert "| a | test | own | - | 5.0 |\n| a | test | other | 50.0 | 30.0 |" in text
+
+
 def test_damaged_markers_are_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     target = tmp_path / "RESULTS.md"
-    target.write_text(f"text\n{results.END}\n")
+    target.write_text(f"text\n{SPEECH_TABLE.end}\n")
     with pytest.raises(LipsoundError, match="markers are damaged"):
-        results.publish(target, [])
-    assert target.read_text() == f"text\n{results.END}\n"
+        SPEECH_TABLE.put(target, [], "Results")
+    assert target.read_text() == f"text\n{SPEECH_TABLE.end}\n"
 
 
 def test_no_path_of_this_machine_is_published() -> None:
     for command in ("/home/me/env/bin/lipsound2 train c.yaml", "/x/lipsound2/cli.py train c.yaml"):
-        assert results._command(command) == "lipsound2 train c.yaml"
-    assert results._commit("a" * 40 + "+dirty") == "a" * 10 + " with changes"
-    assert results._hardware({"cpu": "C", "cores": 2, "gpu": "G", "processes": 4}) == "4 x G"
+        assert provenance._command(command) == "lipsound2 train c.yaml"
+    assert provenance._commit("a" * 40 + "+dirty") == "a" * 10 + " with changes"
+    assert provenance._hardware({"cpu": "C", "cores": 2, "gpu": "G", "processes": 4}) == "4 x G"
 
 
 PROBE = """

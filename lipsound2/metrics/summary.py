@@ -156,7 +156,7 @@ def judge(
     return Verdict(
         read,
         difference,
-        f"Shown the right clip instead of another sentence, the model gains {difference.mean:+.3f} {_PRIMARY} "
+        f"Given its own video instead of a mismatched one, the model gains {difference.mean:+.3f} {_PRIMARY} "
         f"(95 % interval {difference.low:+.3f} to {difference.high:+.3f}, {len(differences)} clips; "
         f"wanted: at least +{THRESHOLD:.2f} and an interval above 0): "
         + ("it reads lips." if read else "that is not enough to say that it reads lips."),

@@ -31,6 +31,11 @@ class Sheet:
     rows: int
     count: int
 
+    def place(self, index: int) -> tuple[float, float]:
+        """Where a crop lies in the picture, in per cent across and down, as CSS has it."""
+        row, column = divmod(index, self.columns)
+        return 100 * column / max(1, self.columns - 1), 100 * row / max(1, self.rows - 1)
+
 
 def mel_range(mel: np.ndarray) -> tuple[float, float]:
     """The range a mel is shown in: from what is quiet in it to its peak, natural log; use one for all of a clip."""

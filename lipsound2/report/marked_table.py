@@ -25,6 +25,7 @@ class MarkedTable:
         keys: how many.
         heading: put above the table where a file gets one for the first time; empty: none.
         notes: sentences below the table, within the markers, each for a column that is in use.
+        renamed: what a column was called in older files -> what it is called now.
     """
 
     begin: str
@@ -33,6 +34,7 @@ class MarkedTable:
     keys: int
     heading: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def put(self, path: Path, rows: Iterable[Mapping[str, str]], title: str) -> None:
         """Put rows into the table of a file, each in the place of the one with the same keys.
@@ -63,7 +65,8 @@ class MarkedTable:
             text = f"{text.rstrip()}\n\n{heading}{self.begin}\n{self.end}\n"
         before, _, rest = text.partition(self.begin)
         block, _, after = rest.partition(self.end)
-        kept = {self._key(row): row for row in _rows(block)}
+        found = [{self.renamed.get(name, name): cell for name, cell in row.items()} for row in _rows(block)]
+        kept = {self._key(row): row for row in found}
         for row in rows:
             clean = {name: _clean(cell) for name, cell in row.items()}
             kept[self._key(clean)] = clean

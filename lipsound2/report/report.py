@@ -19,7 +19,7 @@ from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
-from lipsound2.metrics.audio_sources import SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
+from lipsound2.metrics.audio_sources import REAL, SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import Row, read_clips, read_scores
@@ -27,17 +27,16 @@ from lipsound2.outputs import Output, OutputFolder
 from lipsound2.report import images
 from lipsound2.report.images import Sheet
 from lipsound2.report.page import render
-from lipsound2.report.results import provenance, result
+from lipsound2.report.provenance import provenance
 from lipsound2.report.results import publish as publish_rows
 from lipsound2.report.text_folders import read_texts
 from lipsound2.report.view import ClipView, Report, SetView
-from lipsound2.report.word_results import publish_words, word_rows
 from lipsound2.timing import SAMPLE_RATE
 from lipsound2.versions import read_runs
 
 log = logging.getLogger(__name__)
 
-SOUNDS = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the true sound
+_SHOWN = ("generated", "mismatched", "real_mel", "mean_mel")  # on a clip's card, after the ground truth
 _LARGEST = 1e30  # of a number that is drawn
 BUDGET = 6 << 20  # characters of the page; clips beyond it are left out
 
@@ -60,7 +59,7 @@ def report(
         out: the page; without it, EXP/report.html.
         clips: clips of each set to show, from the best to the worst.
         publish: Markdown file, such as exp/RESULTS.md: its table of results gets a row a set, its table of
-            word errors a row a set, recogniser and system.
+            word errors a row a set and recognizer.
         dump: folder of the archives; without it the one that synthesis or decoding noted.
         data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
 
@@ -76,25 +75,12 @@ def report(
     page = render(content, BUDGET)
     write_text(out, page)
     print(f"{out}: {len(page) / 2**20:.1f} MB")
-    rows = [
-        result(content.experiment, part.name, part.summary, content.origin) for part in content.sets if part.summary
-    ]
-    words = [
-        row for part in content.sets for row in word_rows(content.experiment, part.name, part.texts, content.origin)
-    ]
-    targets = {exp / "RESULTS.md": f"Results of {content.experiment}", **({publish: "Results"} if publish else {})}
-    for path, title in targets.items():
-        if rows:
-            publish_rows(path, rows, title)
-        if words:
-            publish_words(path, words, title)
-    if publish is not None and (rows or words):
-        told = {"row": len(rows), "row of word errors": len(words)}
-        counts = [
-            f"{count} {what.replace('row', 'rows') if count > 1 else what}" for what, count in told.items() if count
-        ]
-        print(f"{publish}: {' and '.join(counts)} of {content.experiment}")
-    elif publish is not None:
+    publish_rows(exp / "RESULTS.md", content, f"Results of {content.experiment}")
+    if publish is None:
+        return
+    if told := publish_rows(publish, content):
+        print(f"{publish}: {' and '.join(told)} of {content.experiment}")
+    else:
         log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
 
 
@@ -162,18 +148,16 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None)
     if (scores / SUMMARY).exists():
         summary, facts = read_scores(scores / SUMMARY)
         rows = read_clips(scores / CLIPS)
-    elif spoken:
-        notes.append(f"There are no scores of {name} yet: run lipsound2 score.")
     notes += incomplete
     if spoken:
         material = _Material(wav, dump, data)
         chosen = choose(rows, clips) or [(clip, "") for clip in wav_ids(wav / "generated")[:clips]]
         notes += material.notes() if wav.is_dir() or rows else []
     else:
-        material = _Material(exp / "text" / name / texts[0].recogniser, dump, data)  # as `decode` was called
+        material = _Material(exp / "text" / name / texts[0].recognizer, dump, data)  # as `decode` was called
         chosen = spread([line.id for line in texts[0].ranked()], clips)
-        if not material.has_sounds:
-            notes.append("The sounds that were heard were not found: give their dump with --dump.")
+        if not material.has_audio:
+            notes.append("The audio that was transcribed was not found: give its dump with --dump.")
     views = [
         material.view(clip, place, {row.system: row.scores.values for row in rows if row.id == clip})
         for clip, place in tqdm(chosen, desc=f"drawing {name}", unit="clip")
@@ -203,7 +187,7 @@ def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
 
 
 class _Material:
-    """Finds sounds, mels, attention, crops and words of the clips of one set."""
+    """Finds audio, mels, attention, crops and words of the clips of one set."""
 
     def __init__(self, wav: Path, dump: Path | None, data: Path | None) -> None:
         origin = read_origin(wav)
@@ -211,13 +195,13 @@ class _Material:
         self._dump = dump or locate(origin.get("dump"), wav / "origin.yaml")
         data = data or locate(origin.get("data"), wav / "origin.yaml")
         self._data = DataDir(data) if data is not None else None
-        self._true = self._sounds()
+        self._real = self._ground_truth()
         self._crops = self._archive(self._dump, origin.get("input"))
         self._target = self._archive(self._dump, origin.get("target"))
         self._mels = {system: self._archive(wav / "mels", system) for system in SYSTEMS}
         self._attention = self._archive(wav, "alignments")
 
-    def _sounds(self) -> Sounds | None:
+    def _ground_truth(self) -> Sounds | None:
         folder = None if self._dump is None else self._dump / "sound"
         return Sounds(folder) if folder is not None and (folder / INDEX).exists() else None
 
@@ -228,18 +212,18 @@ class _Material:
         return Archive(folder / kind)
 
     @property
-    def has_sounds(self) -> bool:
-        """Whether true sounds were found."""
-        return self._true is not None
+    def has_audio(self) -> bool:
+        """Whether the ground truth was found."""
+        return self._real is not None
 
     def notes(self) -> list[str]:
         """What was not found, in sentences."""
         if self._dump is None:
-            return ["The dump was not found, so true sounds, true mels and crops are left out: give it with --dump."]
+            return ["The dump was not found, so ground truth, its mels and crops are left out: give it with --dump."]
         absent = {
-            "true sounds": self._true,
+            "ground truth": self._real,
             "crops": self._crops,
-            "true mels": self._target,
+            "mels of the ground truth": self._target,
             "mels of the model": self._mels["generated"],
         }
         names = [name for name, found in absent.items() if found is None]
@@ -249,33 +233,33 @@ class _Material:
         """Everything there is of one clip."""
         utt2spk, text = (self._data.utt2spk, self._data.text) if self._data is not None else ({}, {})
         view = ClipView(clip, utt2spk.get(clip, clip.partition("-")[0]), text.get(clip, ""), place, scores)
-        sounds: dict[str, np.ndarray] = {}
-        for name in ("true", *SOUNDS):
+        audio: dict[str, np.ndarray] = {}
+        for name in (REAL, *_SHOWN):
             try:
-                sound = self._sound(name, clip)
+                waveform = self._waveform(name, clip)
             except ClipFailure as failure:
                 if failure.reason != "missing":
                     log.warning("%s of %s is left out: %s", name, clip, failure)
             else:
-                sounds[name] = sound
-        view.seconds = max((len(sound) for sound in sounds.values()), default=0) / SAMPLE_RATE
-        view.sounds = {name: _flac(sound) for name, sound in sounds.items()}
-        view.mels = self._mel_pictures(clip)
+                audio[name] = waveform
+        view.seconds = max((len(waveform) for waveform in audio.values()), default=0) / SAMPLE_RATE
+        view.audio = {name: _flac(waveform) for name, waveform in audio.items()}
+        view.mels = self._mel_images(clip)
         view.crops = self._sheet(clip)
         if self._attention is not None and clip in self._attention:
             weights = np.asarray(self._attention[clip])
-            # Clips were spoken in batches: steps and pictures beyond this clip's own are its batch mates'.
+            # Clips were spoken in batches: steps and video frames beyond this clip's own are its batch mates'.
             own = min(view.crops.count, weights.shape[1]) if view.crops is not None else weights.shape[1]
             steps = round(len(weights) * own / weights.shape[1])
             view.attention = images.attention_picture(weights[:steps, :own])
         return view
 
-    def _sound(self, name: str, clip: str) -> np.ndarray:
-        if name != "true":
+    def _waveform(self, name: str, clip: str) -> np.ndarray:
+        if name != REAL:
             return read_wav(wav_of(self._wav / name, clip))
-        if self._true is None or clip not in self._true:
-            raise ClipFailure("missing", f"{clip} has no true sound")
-        return self._true[clip]
+        if self._real is None or clip not in self._real:
+            raise ClipFailure("missing", f"{clip} has no ground truth")
+        return self._real[clip]
 
     def _sheet(self, clip: str) -> Sheet | None:
         if self._crops is None or clip not in self._crops:
@@ -288,17 +272,17 @@ class _Material:
             log.warning("crops of %s are left out: %s", clip, failure)
             return None
 
-    def _mel_pictures(self, clip: str) -> dict[str, bytes]:
-        archives = {"true": self._target, **{system: self._mels[system] for system in SOUNDS}}
+    def _mel_images(self, clip: str) -> dict[str, bytes]:
+        archives = {REAL: self._target, **{system: self._mels[system] for system in _SHOWN}}
         mels = {name: np.asarray(a[clip]) for name, a in archives.items() if a is not None and clip in a}
         if not mels:
             return {}
-        scale = images.mel_range(mels.get("true", next(iter(mels.values()))))
-        frames = len(mels.get("true", next(iter(mels.values()))))
+        scale = images.mel_range(mels.get(REAL, next(iter(mels.values()))))
+        frames = len(mels.get(REAL, next(iter(mels.values()))))
         return {name: images.mel_picture(mel, *scale, frames) for name, mel in mels.items()}
 
 
-def _flac(sound: np.ndarray) -> bytes:
+def _flac(waveform: np.ndarray) -> bytes:
     from lipsound2.audio.io import encode_flac
 
-    return encode_flac(sound).tobytes()
+    return encode_flac(waveform).tobytes()

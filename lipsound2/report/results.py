@@ -1,136 +1,142 @@
-"""Result rows: what was reached, by which command, on what, in how long; kept in a table of a Markdown file.
+"""Result rows: what was reached, by which command, on what, in how long; kept in tables of a Markdown file.
 
-A row is replaced when the same experiment is scored again on the same set.
+One table has the scores of speech, a row a set of an experiment. The other has word errors, a row a recognizer besides.
+A row is replaced when the same is scored again. Rows of older files are read under the columns they have now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from lipsound2.data.yaml_files import read_yaml
+from lipsound2.metrics import grid_slots
 from lipsound2.metrics.audio_sources import REAL
-from lipsound2.metrics.registry import METRICS, SPEECH, STANDARD
+from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, STANDARD, TEXT
 from lipsound2.metrics.summary import Summary
+from lipsound2.metrics.wer import TextSummary
 from lipsound2.report.marked_table import MarkedTable
-from lipsound2.versions import read_hours, read_runs
+from lipsound2.report.provenance import Provenance
+from lipsound2.report.view import CONTROLS, Report, TextView
 
-BEGIN = "<!-- results: rows between these two lines are written by `lipsound2 report --publish` -->"
-END = "<!-- end of results -->"
-CONTROLS = ("real_mel", "mismatched", "mean_mel")
 _NONE = "-"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a model comes from, as text; `-` for what is not known."""
-
-    config: str = _NONE
-    commit: str = _NONE
-    hardware: str = _NONE
-    hours: str = _NONE
-    date: str = _NONE
-    command: str = _NONE
-
-
 _LIPS_READ = "lips are read"
-_ESTOI = "ESTOI of ceiling / another sentence / mean mel"
-_FURTHER_NOTE = "; true sound {}, another sentence {}"
-_COLUMNS = (
-    *("experiment", "set", "clips"),
-    *(metric.title for metric in SPEECH.values()),
-    *(_ESTOI, _LIPS_READ, "config", "commit", "hardware", "hours", "date", "command"),
+_CONTROLS = f"{METRICS[PRIMARY].title} of copy-synthesis / mismatched video / mean mel"
+_BESIDE = "; ground truth {}, mismatched video {}"
+_WORD_CONTROLS = "WER % of ground truth / copy-synthesis / mismatched video / mean mel"
+_SLOTS = {name: f"{name} slot %" for name in grid_slots.SLOT_NAMES}
+
+SPEECH_TABLE = MarkedTable(
+    begin="<!-- results: rows between these two lines are written by `lipsound2 report --publish` -->",
+    end="<!-- end of results -->",
+    columns=(
+        *("experiment", "set", "clips"),
+        *(metric.heading for metric in SPEECH.values()),
+        *(_CONTROLS, _LIPS_READ, "config", "commit", "hardware", "hours", "date", "command"),
+    ),
+    keys=2,
+    renamed={"ESTOI of ceiling / another sentence / mean mel": _CONTROLS},
+)
+WORD_TABLE = MarkedTable(
+    begin="<!-- word errors: rows between these two lines are written by `lipsound2 report --publish` -->",
+    end="<!-- end of word errors -->",
+    columns=(
+        *("experiment", "set", "recognizer", "clips"),
+        *(metric.heading for metric in TEXT.values()),
+        *(_WORD_CONTROLS, *_SLOTS.values(), "date", "commit", "command"),
+    ),
+    keys=3,
+    heading="## Word errors",
+    notes={
+        "clips": "Per cent, with 95 % intervals; SER: sentences with an error. The ground truth tells how good the "
+        "recognizer is.",
+        _SLOTS["letter"]: f"Chance level, a word drawn uniformly in each of GRID's slots, is a WER of "
+        f"{100 * grid_slots.CHANCE:.0f} %.",
+    },
+    renamed={
+        "recogniser": "recognizer",
+        "colour slot %": _SLOTS["color"],
+        "WER % of true sound / true mel / another sentence / mean mel": _WORD_CONTROLS,
+    },
 )
 
 
-def provenance(exp: Path) -> Provenance:
-    """Read `config.yaml` and `versions.yaml` of an experiment; what they do not say is `-`."""
-    config = read_yaml(exp / "config.yaml") if (exp / "config.yaml").exists() else {}
-    runs = read_runs(exp / "versions.yaml")
-    run = _last_training(runs)
-    model = " ".join(str(config[key]) for key in ("task", "model") if key in config)
-    kinds = " to ".join(str(config[key]) for key in ("input", "target") if key in config)
-    hours = read_hours(exp / "versions.yaml")
-    return Provenance(
-        config=", ".join(filter(None, (model, kinds))) or _NONE,
-        commit=_commit(str(run.get("git") or _NONE)),
-        hardware=_hardware(run.get("hardware") or {}),
-        hours=f"{hours:.2f}" if hours else _NONE,
-        date=str(run.get("ended") or run.get("started") or _NONE)[:10],
-        command=_command(str(run.get("command") or _NONE)),
-    )
+def publish(path: Path, content: Report, title: str = "Results") -> list[str]:
+    """Put the rows of an experiment into the tables of a Markdown file.
+
+    Args:
+        path: the file; made with a heading when it is absent; a table is added at its end when it has none.
+        content: the experiment's report.
+        title: heading of a new file.
+
+    Returns:
+        How many rows of which table, in words; empty without scores.
+
+    Raises:
+        LipsoundError: the file has only one of a table's two markers.
+    """
+    origin = content.origin
+    speech = [speech_row(content.experiment, part.name, part.summary, origin) for part in content.sets if part.summary]
+    words = [row for part in content.sets for row in word_rows(content.experiment, part.name, part.texts, origin)]
+    told = []
+    for table, rows, what in ((SPEECH_TABLE, speech, ""), (WORD_TABLE, words, " of word errors")):
+        if rows:
+            table.put(path, rows, title)
+            told.append(f"{len(rows)} row{'s' * (len(rows) > 1)}{what}")
+    return told
 
 
-def _last_training(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The last run that made an update: a finished training may have been called again."""
-    before, found = 0, runs[-1] if runs else {}
-    for run in runs:
-        updates = run.get("updates") or 0
-        if updates > before:
-            before, found = updates, run
-    return found
-
-
-def result(experiment: str, name: str, summary: Summary, origin: Provenance) -> dict[str, str]:
+def speech_row(experiment: str, name: str, summary: Summary, origin: Provenance) -> dict[str, str]:
     """The row of an experiment's scores on the set `name`: title of a column -> cell.
 
-    A score without a reference stands there where it was asked for, beside what it says of the true sound.
+    A score without a reference stands there where it was asked for, beside that of the ground truth.
     """
     own = summary.systems.get("generated")
     row = {"experiment": experiment, "set": name, "clips": str(own.clips) if own is not None else _NONE}
-    row |= {metric.title: _NONE for metric in STANDARD.values()}
+    row |= {metric.heading: _NONE for metric in STANDARD.values()}
     for key, value in own.scores.items() if own is not None else ():
-        row[METRICS[key].title] = value.format(METRICS[key].digits)
-        if key not in STANDARD:
-            beside = (_mean(summary, system, key) for system in (REAL, "mismatched"))
-            row[METRICS[key].title] += _FURTHER_NOTE.format(*beside)
-    row[_ESTOI] = " / ".join(_mean(summary, control, "estoi") for control in CONTROLS)
+        beside = (_mean(summary, system, key) for system in (REAL, "mismatched"))
+        row[METRICS[key].heading] = value.format(METRICS[key].digits) + (
+            "" if key in STANDARD else _BESIDE.format(*beside)
+        )
+    row[_CONTROLS] = " / ".join(_mean(summary, control, PRIMARY) for control in CONTROLS)
     difference = summary.verdict.difference
     row[_LIPS_READ] = summary.verdict.word + (f" ({difference.format(3)})" if difference else "")
     row |= {"config": origin.config, "commit": origin.commit, "hardware": origin.hardware, "hours": origin.hours}
-    return row | {"date": origin.date, "command": f"`{origin.command}`" if origin.command != _NONE else _NONE}
+    return row | {"date": origin.date, "command": _code(origin.command)}
 
 
-def _mean(summary: Summary, system: str, score: str) -> str:
-    found = summary.systems.get(system)
-    if found is None or score not in found.scores:
-        return _NONE
-    return f"{found.scores[score].mean:.{METRICS[score].digits}f}"
+def word_rows(experiment: str, name: str, texts: Iterable[TextView], origin: Provenance) -> list[dict[str, str]]:
+    """The rows of an experiment's text scores on the set `name`: title of a column -> cell; a row a recognizer.
 
-
-def publish(path: Path, rows: Iterable[Mapping[str, str]], title: str = "Results") -> None:
-    """Put rows into the table of a Markdown file, replacing those of the same experiment and set.
-
-    Args:
-        path: the file; made with a heading when it is absent; the table is added at its end when it has none.
-        rows: of `result`.
-        title: heading of a new file.
-
-    Raises:
-        LipsoundError: the file has only one of the two markers.
+    A row is of what the model says (or, of a recognizer, what it recognized); the controls share a cell beside it.
     """
-    MarkedTable(BEGIN, END, _COLUMNS, keys=2).put(path, rows, title)
+    rows = []
+    for view in texts:
+        own = next((view.systems[system] for system in ("generated", "heard") if system in view.systems), None)
+        if own is None:
+            continue  # nothing of the model's was transcribed
+        row = {"experiment": experiment, "set": name, "recognizer": view.recognizer, "clips": str(own.total.clips)}
+        row |= {TEXT[rate].heading: value.percent() for rate, value in own.rates.items()}
+        if any(system in view.systems for system in (REAL, *CONTROLS)):
+            row[_WORD_CONTROLS] = " / ".join(_rate(view.systems.get(system)) for system in (REAL, *CONTROLS))
+        if (grid := own.further.get(grid_slots.NAME)) is not None:
+            row |= {_SLOTS[slot]: f"{100 * found.rate.mean:.1f}" for slot, found in grid.slots.items()}
+        rows.append(row | {"date": origin.date, "commit": origin.commit, "command": _code(origin.command)})
+    return rows
 
 
-def _commit(git: str) -> str:
-    commit, mark, _ = git.partition("+")
-    return commit[:10] + (" with changes" if mark else "")
+def _mean(summary: Summary, system: str, key: str) -> str:
+    found = summary.systems.get(system)
+    return _NONE if found is None or key not in found.scores else METRICS[key].shown(found.scores[key].mean)
 
 
-def _hardware(facts: Mapping[str, Any]) -> str:
-    if not facts:
+def _rate(summary: TextSummary | None) -> str:
+    """Word errors, or character errors of a language without words."""
+    if summary is None:
         return _NONE
-    if facts.get("gpu"):
-        processes = int(facts.get("processes", 1))
-        return f"{processes} x {facts['gpu']}" if processes > 1 else str(facts["gpu"])
-    return f"{facts.get('cpu', 'CPU')}, {facts.get('cores', '?')} cores"
+    key = "wer" if "wer" in summary.rates else "cer"
+    return METRICS[key].shown(summary.rates[key].mean)
 
 
-def _command(command: str) -> str:
-    """The command as anyone would type it: no path of this machine before the program's name."""
-    words = command.split(" ")
-    if words and words[0].endswith((".py", "lipsound2")):
-        words[0] = "lipsound2"
-    return " ".join(words) if words != [_NONE] else _NONE
+def _code(command: str) -> str:
+    return f"`{command}`" if command != _NONE else _NONE

@@ -1,4 +1,4 @@
-"""The folders of text scores below a set's scores: TEXT/<recogniser>/{summary.json,<system>.tsv}."""
+"""The folders of text scores below a set's scores: TEXT/<recognizer>/{summary.json,<system>.tsv}."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lipsound2.report.view import TextView
 
 
 def read_texts(folder: Path) -> tuple[list[TextView], list[str]]:
-    """What every recogniser made of a set, by name, and what is missing, in sentences.
+    """What every recognizer made of a set, by name, and what is missing, in sentences.
 
     Args:
-        folder: that of the recognisers' folders; it may be absent.
+        folder: that of the recognizers' folders; it may be absent.
 
     Raises:
         LipsoundError: a file that is not what scoring writes.
@@ -26,7 +26,7 @@ def read_texts(folder: Path) -> tuple[list[TextView], list[str]]:
         systems = read_summary(place / SUMMARY)
         files = {name: place / f"{name}.tsv" for name in systems}
         if absent := [name for name, path in files.items() if not path.exists()]:
-            notes.append(f"Texts of {', '.join(absent)} heard by {place.name} are absent: score again.")
+            notes.append(f"Texts of {', '.join(absent)} recognized by {place.name} are absent: score again.")
         clips = {name: read_clips(path) for name, path in files.items() if path.exists()}
         views.append(TextView(place.name, systems, clips, read_rule(place / SUMMARY)))
     return views, notes

@@ -11,24 +11,25 @@ from lipsound2.metrics.summary import Facts, Row, Summary
 from lipsound2.metrics.wer import TextSummary
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report.images import Sheet
-from lipsound2.report.results import CONTROLS, Provenance
+from lipsound2.report.provenance import Provenance
 
+CONTROLS = ("real_mel", "mismatched", "mean_mel")
 # What a system is called on the page, and what a reader is told about it.
-SHORT = {
+NAMES = {
     "generated": "Model",
     "heard": "Model",
-    REAL: "True sound",
-    "real_mel": "Ceiling",
-    "mismatched": "Another sentence",
+    REAL: "Ground truth",
+    "real_mel": "Copy-synthesis",
+    "mismatched": "Mismatched video",
     "mean_mel": "Mean mel",
 }
 EXPLAINED = {
-    "generated": "the model, shown the clip",
-    "heard": "what the model itself recognised",
-    REAL: "the truth, judged alike",
-    "real_mel": "the real mel through the same vocoder",
-    "mismatched": "the model, shown another sentence",
-    "mean_mel": "the training set's mean, nothing seen",
+    "generated": "given the clip's video",
+    "heard": "what the model itself recognized",
+    REAL: "the clip's own audio",
+    "real_mel": "ground-truth mel through the vocoder",
+    "mismatched": "the model, given another clip's video",
+    "mean_mel": "mean of the training set, no video",
 }
 
 
@@ -42,8 +43,8 @@ class ClipView:
         text: transcript.
         place: why it was chosen, such as `best of 50`.
         scores: system -> metric -> value.
-        sounds: `true` or system -> FLAC file.
-        mels: `true` or system -> PNG, all on one scale of colour and of time.
+        audio: system -> FLAC file; `REAL` is the ground truth.
+        mels: likewise PNG, all on one scale of color and of time.
         attention: PNG.
         crops: all its crops.
         seconds: length.
@@ -54,7 +55,7 @@ class ClipView:
     text: str
     place: str
     scores: dict[str, dict[str, float]]
-    sounds: dict[str, bytes] = field(default_factory=dict)
+    audio: dict[str, bytes] = field(default_factory=dict)
     mels: dict[str, bytes] = field(default_factory=dict)
     attention: bytes | None = None
     crops: Sheet | None = None
@@ -63,25 +64,30 @@ class ClipView:
 
 @dataclass
 class TextView:
-    """What one recogniser made of the clips of a set.
+    """What one recognizer made of the clips of a set.
 
     Attributes:
-        recogniser: what its folder is called.
+        recognizer: what its folder is called.
         systems: system -> error rates.
         clips: system -> every clip, sorted by id; a system whose file is absent is left out.
         rule: what the rates were measured by, in lines.
     """
 
-    recogniser: str
+    recognizer: str
     systems: dict[str, TextSummary]
     clips: dict[str, list[TextLine]]
     rule: list[str]
 
     @property
     def compared(self) -> list[str]:
-        """The systems whose texts are worth reading: the model, others that are no controls, the true sound last."""
+        """The systems whose texts are worth reading: the model, others that are no controls, the ground truth last."""
         own = [name for name in self.systems if name not in (*CONTROLS, REAL)]
         return [*own, *(name for name in self.systems if name == REAL)] or list(self.systems)
+
+    @property
+    def clip_count(self) -> int:
+        """Clips that were transcribed."""
+        return max(one.total.clips for one in self.systems.values())
 
     def ranked(self) -> list[TextLine]:
         """The clips of the first of `compared` that has some, from the smallest share of errors to the largest."""
@@ -100,8 +106,8 @@ class SetView:
         rows: speech scores of every clip.
         clips: those that can be heard and seen.
         notes: plain sentences about what is missing.
-        texts: text scores, by recogniser.
-        spoken: whether there is speech to show; without, the clips are those that a recogniser heard.
+        texts: text scores, by recognizer.
+        spoken: whether there is speech to show; without, the clips are those that a recognizer transcribed.
     """
 
     name: str
@@ -112,6 +118,13 @@ class SetView:
     notes: list[str]
     texts: list[TextView] = field(default_factory=list)
     spoken: bool = True
+
+    @property
+    def size(self) -> str:
+        """`4 clips`."""
+        if self.summary is not None:
+            return f"{max(system.clips for system in self.summary.systems.values())} clips"
+        return f"{max(text.clip_count for text in self.texts)} clips" if self.texts else "not scored"
 
 
 @dataclass
@@ -125,3 +138,8 @@ class Report:
     curves: dict[str, list[float | None]]
     weights: int | None
     sets: list[SetView]
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether the experiment is a recognizer."""
+        return self.config.get("task") in ("recognise", "recognize")

@@ -53,8 +53,8 @@ from lipsound2.metrics import summary, wer_summary
 from lipsound2.metrics.audio_sources import read_origin
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.wer import score_texts
+from lipsound2.report.provenance import provenance
 from lipsound2.report.report import count_weights, read_curves
-from lipsound2.report.results import provenance
 from lipsound2.tasks import load_config
 from lipsound2.text.tokenizer import load as load_tokens
 from lipsound2.text.tokenizer import of_texts
