@@ -12,10 +12,11 @@ import torch
 
 from lipsound2.audio.dump import MakeMels, mel
 from lipsound2.audio.io import decode_flac, encode_flac
-from lipsound2.audio.mel import MELS, mel_spectrogram, stored_config
+from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.audio.segment import Cut, cut_sound
 from lipsound2.audio.statistics import statistics, sums
 from lipsound2.audio.usable import check_sound, hearable
+from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -68,7 +69,7 @@ def test_sound_lies_under_the_pictures(corpus: Path, caplog: pytest.LogCaptureFi
     sounds, mels = Archive(dump / "sound"), Archive(dump / "mel-fine")
     assert sounds.frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
     assert mels.frames() == {"s1-clip0": 88, "s1-clip1": 100}
-    assert stored_config(dump / "mel-fine") == MELS["fine"]
+    assert mels.meta == to_mapping(MELS["fine"])
     sound = decode_flac(sounds["s1-clip0"])
     wanted = cut_sound(Cut(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
     assert np.abs(sound - wanted).max() <= 0.51 / 32768

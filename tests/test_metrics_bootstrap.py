@@ -11,7 +11,7 @@ from lipsound2.metrics import bootstrap
 
 def test_interval_is_scipys_percentile_bootstrap() -> None:
     values = np.random.default_rng(1).beta(2, 3, 60)
-    ours = bootstrap.interval(values)
+    (ours,) = bootstrap.intervals(values[:, None])
     theirs = stats.bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=5).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.003)
@@ -29,7 +29,7 @@ def test_columns_of_a_clip_are_drawn_together() -> None:
     easy = random.normal(0.5, 0.2, 40)
     means = bootstrap.resampled_means(np.stack([easy + 0.1, easy], axis=1))
     assert np.ptp(means[:, 0] - means[:, 1]) < 1e-12
-    paired = bootstrap.interval(np.full(40, 0.1))
+    (paired,) = bootstrap.intervals(np.full((40, 1), 0.1))
     assert (paired.low, paired.high) == pytest.approx((0.1, 0.1))
 
 
@@ -43,4 +43,4 @@ def test_blocks_change_nothing_and_the_seed_decides(monkeypatch: pytest.MonkeyPa
 
 def test_no_clips_have_no_mean() -> None:
     with pytest.raises(ValueError, match="at least one clip"):
-        bootstrap.interval(np.zeros(0))
+        bootstrap.intervals(np.zeros((0, 1)))

@@ -27,20 +27,19 @@ _OCTAVE_COST = 0.05
 _PITCH_WINDOW = 800  # samples: three periods of the deepest voice
 
 
-def deltas(features: Tensor, orders: int = 2) -> Tensor:
+def deltas(features: Tensor) -> Tensor:
     """Features with their slopes, and the slopes of those, behind them.
 
     A slope is that of the regression line over five frames (HTK Book, 5.9), the ends repeated.
 
     Args:
         features: (B, T, D).
-        orders: how often.
 
     Returns:
-        (B, T, D * (orders + 1)).
+        (B, T, 3 * D).
     """
     found = [features]
-    for _ in range(orders):
+    for _ in range(2):
         last = found[-1]
         padded = F.pad(last.transpose(1, 2), (_DELTA_REACH, _DELTA_REACH), mode="replicate").transpose(1, 2)
         length = last.shape[1]

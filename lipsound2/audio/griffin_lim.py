@@ -35,7 +35,6 @@ def griffin_lim(
     *,
     iterations: int = DEFAULT_ITERATIONS,
     momentum: float = MOMENTUM,
-    lengths: Tensor | None = None,
     seed: int | None = None,
 ) -> Tensor:
     """Sound whose magnitude spectrogram comes near the given one.
@@ -45,8 +44,6 @@ def griffin_lim(
         config: the framing.
         iterations: rounds of synthesis and analysis.
         momentum: 0 is Griffin and Lim's algorithm; 0.99 converges in a fraction of the rounds; above 1 it swings.
-        lengths: frames of each clip, of the leading shape; what lies behind is ignored and comes out as silence. A
-            clip's sound does not depend on the others of its batch.
         seed: None starts from phases that follow the peaks; a number from random ones, the same for every clip.
 
     Returns:
@@ -64,7 +61,7 @@ def griffin_lim(
         target = flat[rows, :length]
         return _rounds(target, config, inside, iterations, momentum, seed)
 
-    return _each(sound_of, flat, lengths, config).reshape(*leading, frames * config.hop)
+    return _each(sound_of, flat, None, config).reshape(*leading, frames * config.hop)
 
 
 @torch.no_grad()
@@ -73,9 +70,7 @@ def mel_to_sound(
     config: MelConfig,
     *,
     iterations: int = DEFAULT_ITERATIONS,
-    momentum: float = MOMENTUM,
     frames: Tensor | None = None,
-    seed: int | None = None,
     refine: bool = True,
     said: Tensor | None = None,
     kept: int = 0,
@@ -86,9 +81,8 @@ def mel_to_sound(
         mel: (S, bands) or (B, S, bands), natural logarithm.
         config: the mel.
         iterations: rounds of Griffin-Lim.
-        momentum: as in `griffin_lim`.
-        frames: (B,) frames of each clip, when some are padded.
-        seed: as in `griffin_lim`.
+        frames: (B,) frames of each clip, when some are padded: what lies behind is ignored and comes out as silence. A
+            clip's sound does not depend on the others of its batch.
         refine: estimate magnitudes and phases together; False keeps the first magnitudes, as others do.
         said: of a mel (S, bands): the first samples (hops of the longest window or more), where an earlier piece spoke
             them already: the rounds start from them, and what follows goes on with their phases.
@@ -108,7 +102,7 @@ def mel_to_sound(
     def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         inverse = MelInverse(flat[rows, :length], config)
         pull = inverse.step if refine else None
-        return _rounds(inverse.magnitude(), config, inside, iterations, momentum, seed, pull, said, kept)
+        return _rounds(inverse.magnitude(), config, inside, iterations, MOMENTUM, None, pull, said, kept)
 
     return _each(sound_of, flat, frames, config).reshape(*leading, steps * config.hop)
 

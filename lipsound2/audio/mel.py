@@ -20,15 +20,15 @@ from lipsound2.audio.mel_settings import (
     mel_config,
     mel_filters,
     same_mel,
-    stored_config,
 )
 from lipsound2.errors import LipsoundError
 
-__all__ = ["MELS", "MelConfig", "frames_of", "mel_config", "mel_filters", "same_mel", "stored_config"]
+__all__ = ["MELS", "MelConfig", "frames_of", "mel_config", "mel_filters", "same_mel"]
 
 # Below this power a bin is silence. It keeps the gradient of the root finite and, at a magnitude of 1e-9, stays four
 # orders below the floor of the logarithm: the mel is that of the plain magnitude (librosa, power=1).
 _SILENT_POWER = 1e-18
+_STEPS = 6  # from a smooth spectrum to one that has the mel
 
 
 def mel_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
@@ -113,22 +113,9 @@ class MelInverse:
         found = magnitude @ self._filters.T
         return magnitude * ((self._bands / found.clamp_min(1e-12)) @ self._shares)
 
-    def magnitude(self, steps: int = 6) -> Tensor:
-        """Magnitudes (..., S, n_fft // 2 + 1) out of the mel alone, from a smooth spectrum on."""
+    def magnitude(self) -> Tensor:
+        """Magnitudes (..., S, n_fft // 2 + 1) out of the mel alone, within 2 % on speech, from a smooth spectrum on."""
         magnitude = (self._bands / self._filters.sum(1)) @ self._shares
-        for _ in range(steps):
+        for _ in range(_STEPS):
             magnitude = self.step(magnitude)
         return magnitude
-
-
-def mel_to_magnitude(mel: Tensor, config: MelConfig) -> Tensor:
-    """A magnitude spectrogram whose mel is near the given one (within 2 % on speech).
-
-    Args:
-        mel: (..., S, bands) natural logarithm.
-        config: the mel.
-
-    Returns:
-        (..., S, n_fft // 2 + 1), non-negative.
-    """
-    return MelInverse(mel, config).magnitude()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from lipsound2.config import from_mapping, to_mapping
-from lipsound2.data.yaml_files import read_yaml
+from lipsound2.config import to_mapping
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLE_RATE
 
@@ -94,16 +92,6 @@ def mel_config(name: str) -> MelConfig:
     if name not in MELS:
         raise LipsoundError(f"unknown mel '{name}'; one of: {', '.join(MELS)}")
     return MELS[name]
-
-
-def stored_config(kind: Path | str) -> MelConfig:
-    """The `MelConfig` a mel kind of a dump was made with (`DUMP/mel-<name>/kind.yaml`).
-
-    Raises:
-        LipsoundError: the folder holds no mel; the message says what is wrong with its `kind.yaml`.
-    """
-    path = Path(kind) / "kind.yaml"
-    return from_mapping(MelConfig, read_yaml(path), str(path))
 
 
 def same_mel(found: MelConfig, wanted: MelConfig, what: str) -> None:

@@ -134,20 +134,6 @@ class LanguageModel:
             total += score
         return total + self._score(state, END) if end else total
 
-    def perplexity(self, sentences: Iterable[Sequence[str]]) -> float:
-        """Perplexity a token; `</s>` counts as a token of every sentence, and unknown tokens count.
-
-        Raises:
-            ValueError: no sentences.
-        """
-        total, count = 0.0, 0
-        for tokens in sentences:
-            total += self.sentence(tokens)
-            count += len(tokens) + 1
-        if not count:
-            raise ValueError("expected at least one sentence, found none")
-        return float(10 ** (-total / count))
-
     def _known(self, token: str) -> str:
         return token if (token,) in self.tables[0] else UNKNOWN
 

@@ -61,14 +61,11 @@ def resampled_means(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int
     return np.concatenate(sums) / n
 
 
-def intervals(
-    values: np.ndarray, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
-) -> list[Interval]:
+def intervals(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = SEED) -> list[Interval]:
     """Mean and percentile interval of every column.
 
     Args:
-        values: (n, k) float, n > 0.
-        level: share of the draws inside the interval.
+        values: (n, k) float, n > 0; of paired differences this is the paired bootstrap.
         resamples: draws.
         seed: of the draws.
 
@@ -78,11 +75,6 @@ def intervals(
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or len(values) == 0:
         raise ValueError(f"expected (clips, numbers) with at least one clip, found {values.shape}")
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled_means(values, resamples=resamples, seed=seed), [tail, 1 - tail], axis=0)
     return [Interval(*map(float, row)) for row in zip(values.mean(axis=0), low, high, strict=True)]
-
-
-def interval(values: np.ndarray, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
-    """`intervals` of (n,) numbers; of paired differences this is the paired bootstrap."""
-    return intervals(np.asarray(values)[:, None], level=level, resamples=resamples, seed=seed)[0]

@@ -47,10 +47,10 @@ class ParallelConfig(LipEncoderConfig):
 class FrameBlock(nn.Module):
     """A residual convolution over feature frames."""
 
-    def __init__(self, width: int, dropout: float, kernel: int = 5) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2)
+        self.conv = nn.Conv1d(width, 2 * width, 5, padding=2)
         self.join = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 

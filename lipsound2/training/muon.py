@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: steepest at zero; singular values end between 0.7 and 1.2
+_STEPS = 5  # of Newton and Schulz's iteration
 _ADAMW_SIZE = 0.2  # root mean square of AdamW's steps at learning rate 1, as Liu et al. found it
 
 
@@ -64,39 +65,38 @@ class Muon(torch.optim.AdamW):
                 parameter.add_(step.view_as(parameter), alpha=size)
 
 
-def orthogonal(matrices: Tensor, dtype: torch.dtype, steps: int = 5) -> Tensor:
+def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     """Matrices (N, rows, columns) with the same singular vectors and all singular values near 1, by Newton-Schulz.
 
     Args:
         matrices: float32.
         dtype: of the products.
-        steps: of the iteration.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)
     if dtype == torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
-        x = _of_squares(x, steps)
+        x = _of_squares(x)
     else:
         a, b, c = _QUINTIC
-        for _ in range(steps):
+        for _ in range(_STEPS):
             square = x @ x.mT
             x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-def _of_squares(x: Tensor, steps: int) -> Tensor:
+def _of_squares(x: Tensor) -> Tensor:
     """The same of wide matrices, whose polynomials are multiplied up before they meet the matrix: two wide products
     instead of two a step. It takes the precision of float32.
     """
     a, b, c = _QUINTIC
     square = x @ x.mT
     product = None
-    for step in range(steps):
+    for step in range(_STEPS):
         polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
         product = polynomial if product is None else polynomial @ product
-        if step < steps - 1:
+        if step < _STEPS - 1:
             square = polynomial @ (polynomial @ square)
     assert product is not None
     return product @ x

@@ -286,12 +286,11 @@ class Source:
         self.timeline = Timeline(start, emitted, self.decoded / (end - start), width, height)
 
 
-def read_video(path: Path | str, *, rate: float = FRAME_RATE) -> tuple[np.ndarray, Timeline]:
-    """Decode a whole clip on the grid.
+def read_video(path: Path | str) -> tuple[np.ndarray, Timeline]:
+    """Decode a whole clip, at 25 pictures a second.
 
     Args:
         path: any file ffmpeg reads.
-        rate: of the grid, pictures a second.
 
     Returns:
         Pictures (T, H, W, 3) uint8 RGB, upright, and their timeline.
@@ -299,7 +298,7 @@ def read_video(path: Path | str, *, rate: float = FRAME_RATE) -> tuple[np.ndarra
     Raises:
         ClipFailure: `unreadable`, `no-video`, or `size-changes`.
     """
-    source = Source(Path(path), rate)
+    source = Source(Path(path))
     pictures = [picture.rgb() for picture in source]
     assert source.timeline is not None
     sizes = {picture.shape for picture in pictures}

@@ -35,6 +35,7 @@ _MESH_TO_68 = np.array(
     ]
 )
 _BLANK = np.zeros((96, 96, 3), np.uint8)
+_CONFIDENCE = 0.5  # the least that mediapipe takes for a face
 _SMALLEST = 16  # pixels; no mesh fits into less
 _WINDOW_SLACK = 0.1  # face widths
 _NOSE_AND_EYES = slice(27, 48)
@@ -101,24 +102,21 @@ class MediapipeDetector:
     """mediapipe's face mesh; its models come in the wheel (Apache-2.0).
 
     Small faces (below about a tenth of the picture) are found by its long-range detector and meshed in a cut-out.
-
-    Args:
-        confidence: least confidence of a face.
     """
 
     coarse = False
 
-    def __init__(self, confidence: float = 0.5) -> None:
+    def __init__(self) -> None:
         # protobuf's advice to mediapipe's authors, given at the first face.
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
         with _quiet(_MEDIAPIPE_NOISE):
             solutions = require("mediapipe", "face").solutions
             mesh: Callable[..., Any] = solutions.face_mesh.FaceMesh
-            self._one = _Follower(mesh(max_num_faces=1, min_detection_confidence=confidence))
-            self._all = _Follower(mesh(max_num_faces=MOST_FACES, min_detection_confidence=confidence))
-            self._still = mesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=confidence)
-            self._near = solutions.face_detection.FaceDetection(confidence, model_selection=0)
-            self._far = solutions.face_detection.FaceDetection(confidence, model_selection=1)
+            self._one = _Follower(mesh(max_num_faces=1, min_detection_confidence=_CONFIDENCE))
+            self._all = _Follower(mesh(max_num_faces=MOST_FACES, min_detection_confidence=_CONFIDENCE))
+            self._still = mesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=_CONFIDENCE)
+            self._near = solutions.face_detection.FaceDetection(_CONFIDENCE, model_selection=0)
+            self._far = solutions.face_detection.FaceDetection(_CONFIDENCE, model_selection=1)
             for graph in (self._one.graph, self._all.graph, self._still, self._near, self._far):
                 graph.process(_BLANK)  # what a graph has to say it says on its first picture
 

@@ -31,9 +31,9 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from lipsound2.audio.mel_settings import mel_config, stored_config
+from lipsound2.audio.mel_settings import MelConfig, mel_config
 from lipsound2.audio.segment import read_timeline
-from lipsound2.config import to_mapping
+from lipsound2.config import from_mapping, to_mapping
 from lipsound2.corpora import cmlr, grid, librispeech, lrs, lrw, own, recordings, tcd_timit, voxceleb2
 from lipsound2.corpora.lists import read_lists
 from lipsound2.data.archive import Archive, ArchiveWriter, read_entry
@@ -282,7 +282,7 @@ def _checkpoint(path: Path) -> None:
 
 
 def _kind(path: Path) -> None:
-    config = stored_config(path.parent)
+    config = from_mapping(MelConfig, read_yaml(path), str(path))
     finite([float(config.sample_rate), float(config.hop), float(config.bands)])
 
 

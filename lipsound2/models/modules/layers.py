@@ -24,13 +24,13 @@ class MaskedBatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(Tensor(channels).fill_(1.0))
         self.bias = nn.Parameter(Tensor(channels).fill_(0.0))
         self.register_buffer("running_mean", Tensor(channels).fill_(0.0))
         self.register_buffer("running_var", Tensor(channels).fill_(1.0))
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps = 0.1, 1e-5  # torch's
 
     def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """Normalise.
