@@ -94,6 +94,7 @@ class Ranged:
 
 # Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
 RENAMED: dict[str, dict[str, str]] = {
+    "download": {"address": "url"},
     "score": {"also": "metrics"},
 }
 

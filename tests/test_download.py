@@ -129,29 +129,29 @@ def no_wait(_: float) -> None:
 def test_speakers_are_fetched_checked_and_unpacked(record: Record, tmp_path: Path) -> None:
     fill(record)
     root = tmp_path / "grid"
-    download("grid", root, address=record.address, speakers=("s1", "s2"))
+    download("grid", root, url=record.address, speakers=("s1", "s2"))
     assert (root / "s1" / "bbaf2n.mpg").read_bytes() == RANDOM
     assert (root / "alignments" / "s1" / "bbaf2n.align").exists()
     assert sorted(p.name for p in root.iterdir() if p.name != ".lock") == ["alignments", "s1", "s2"]
     asked = len(record.asked)
-    download("grid", root, address="http://127.0.0.1:1/nothing", speakers=("s1", "s2"))
+    download("grid", root, url="http://127.0.0.1:1/nothing", speakers=("s1", "s2"))
     assert len(record.asked) == asked
 
 
 def test_fault_D4_a_protocol_that_is_none_is_told_before_anything_is_fetched(record: Record, tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"unknown protocol '4speaker' of grid; one of: .*4speakers"):
-        download("grid", tmp_path / "grid", address=record.address, protocol="4speaker")
+        download("grid", tmp_path / "grid", url=record.address, protocol="4speaker")
     assert not record.asked
     assert not (tmp_path / "grid").exists()
 
 
 def test_files_by_name_are_kept_packed_when_told(record: Record, tmp_path: Path) -> None:
     fill(record)
-    download("grid", tmp_path, address=record.address, files=("jasagrid.pdf", "s1.zip"), unpack=False)
+    download("grid", tmp_path, url=record.address, files=("jasagrid.pdf", "s1.zip"), unpack=False)
     assert (tmp_path / "jasagrid.pdf").read_bytes() == b"%PDF"
     assert (tmp_path / "s1.zip").read_bytes() == record.content["s1.zip"]
     asked = len(record.asked)
-    download("grid", tmp_path, address=record.address, files=("s1.zip",), keep=True)
+    download("grid", tmp_path, url=record.address, files=("s1.zip",), keep=True)
     assert (tmp_path / "s1" / "bbaf2n.mpg").exists()
     assert (tmp_path / "s1.zip").exists()
     assert len(record.asked) == asked
@@ -195,7 +195,7 @@ def test_a_wrong_checksum_is_refused(record: Record, tmp_path: Path) -> None:
     fill(record)
     record.checksums["s1.zip"] = "md5:" + "0" * 32
     with pytest.raises(LipsoundError, match="not what was promised"):
-        download("grid", tmp_path, address=record.address, speakers=("s1",))
+        download("grid", tmp_path, url=record.address, speakers=("s1",))
     assert [p.name for p in tmp_path.iterdir()] == [".lock"]
     assert len(record.asked) == 1
 
@@ -223,17 +223,17 @@ def test_a_server_that_always_breaks_is_given_up(record: Record, tmp_path: Path)
 def test_messages(record: Record, tmp_path: Path) -> None:
     fill(record)
     with pytest.raises(LipsoundError, match=r"has no s3\.zip; it has alignments\.zip"):
-        download("grid", tmp_path, address=record.address, speakers=("s3",))
+        download("grid", tmp_path, url=record.address, speakers=("s3",))
     with pytest.raises(LipsoundError, match="without s21"):
-        download("grid", tmp_path, address=record.address, speakers=("s21",))
+        download("grid", tmp_path, url=record.address, speakers=("s21",))
     with pytest.raises(LipsoundError, match="not the name of a file"):
-        download("grid", tmp_path, address=record.address, files=("../x.zip",))
+        download("grid", tmp_path, url=record.address, files=("../x.zip",))
     with pytest.raises(LipsoundError, match="cannot be reached"):
-        download("grid", tmp_path, address="http://127.0.0.1:1/api/records/1")
+        download("grid", tmp_path, url="http://127.0.0.1:1/api/records/1")
     with pytest.raises(LipsoundError, match="only http"):
-        download("grid", tmp_path, address=Path(__file__).as_uri())
+        download("grid", tmp_path, url=Path(__file__).as_uri())
     with pytest.raises(LipsoundError, match="404"):
-        download("grid", tmp_path, address=record.address.replace("api", "files/x"))
+        download("grid", tmp_path, url=record.address.replace("api", "files/x"))
 
 
 def test_a_full_disk_is_one_clear_line(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_a_damaged_archive_is_not_half_unpacked(record: Record, tmp_path: Path) 
     record.content["s1.zip"] = packed({"s1/bbaf2n.mpg": RANDOM})[:-40]
     record.content["alignments.zip"] = packed({"x": b""})
     with pytest.raises(LipsoundError, match="not a whole zip"):
-        download("grid", tmp_path, address=record.address, speakers=("s1",))
+        download("grid", tmp_path, url=record.address, speakers=("s1",))
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "s1.zip"]
 
 
@@ -263,10 +263,10 @@ def test_fault_C5_a_zip_that_lies_there_and_is_not_whole_is_fetched_again(
     whole = record.content["s1.zip"]
     wrong = {"cut": whole[: len(whole) // 2], "other": bytes(len(whole)), "longer": whole + b"more"}
     (tmp_path / "s1.zip").write_bytes(wrong[lying])
-    download("grid", tmp_path, address=record.address, files=("s1.zip",))
+    download("grid", tmp_path, url=record.address, files=("s1.zip",))
     assert (tmp_path / "s1" / "bbaf2n.mpg").read_bytes() == RANDOM
     (tmp_path / "s2.zip").write_bytes(record.content["s2.zip"][:50])
-    download("grid", tmp_path, address=record.address, files=("s2.zip",), unpack=False)
+    download("grid", tmp_path, url=record.address, files=("s2.zip",), unpack=False)
     assert (tmp_path / "s2.zip").read_bytes() == record.content["s2.zip"]
 
 
@@ -275,7 +275,7 @@ def test_fault_C5_what_a_killed_run_was_unpacking_is_swept(record: Record, tmp_p
     killed = temporary_of(tmp_path / "s1").name.replace(f".{os.getpid()}-", ".999999999-")
     (tmp_path / killed / "s1").mkdir(parents=True)
     (tmp_path / killed / "s1" / "half.mpg").write_bytes(b"half")
-    download("grid", tmp_path, address=record.address, files=("s1.zip",))
+    download("grid", tmp_path, url=record.address, files=("s1.zip",))
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "s1"]
 
 
@@ -312,7 +312,7 @@ def test_fault_C5_a_hostile_record_is_one_line(
     monkeypatch.setattr(Record, "listing", lambda self: listing.encode("utf-8", "surrogatepass"))
     monkeypatch.setattr(fetch_module.time, "sleep", no_wait)
     with pytest.raises(LipsoundError, match=told):
-        download("grid", tmp_path, address=record.address, files=("s1.zip",))
+        download("grid", tmp_path, url=record.address, files=("s1.zip",))
 
 
 def test_fault_C5_archives_that_swell_or_are_none_are_refused(tmp_path: Path) -> None:

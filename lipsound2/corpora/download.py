@@ -30,7 +30,7 @@ def download(
     corpus: Annotated[str, Choices(lambda: RECORDS)],
     root: OutputFolder,
     *,
-    address: str | None = None,
+    url: str | None = None,
     speakers: tuple[str, ...] = (),
     files: tuple[str, ...] = (),
     unpack: bool = True,
@@ -45,7 +45,7 @@ def download(
     Args:
         corpus: which one.
         root: folder to put it in.
-        address: of the record's JSON (files with name, size, checksum, link), such as a mirror's; default: Zenodo's.
+        url: of the record's JSON (files with name, size, checksum, link), such as a mirror's; default: Zenodo's.
         speakers: only these, such as s1,s2,s4,s29; none: all 33.
         files: only these files of the record, instead of speakers.
         unpack: unpack the zip files.
@@ -62,11 +62,11 @@ def download(
         if not missing:
             print(f"{root}: all {len(wanted)} files are there, skipped")
             return
-        address = address or RECORDS[corpus]
-        record = _read_record(address)
+        url = url or RECORDS[corpus]
+        record = _read_record(url)
         absent = [name for name in missing if name not in record]
         if absent:
-            raise LipsoundError(f"{address}: the record has no {', '.join(absent)}; it has {', '.join(sorted(record))}")
+            raise LipsoundError(f"{url}: the record has no {', '.join(absent)}; it has {', '.join(sorted(record))}")
         for number, name in enumerate(missing, start=1):
             print(f"{number} of {len(missing)}: {name}")
             _take(record[name], root, unpack, keep)
@@ -92,20 +92,18 @@ def _is_there(root: Path, name: str, unpack: bool) -> bool:
     return path.exists() and (path.suffix != ".zip" or zipfile.is_zipfile(path))
 
 
-def _read_record(address: str) -> dict[str, RemoteFile]:
+def _read_record(url: str) -> dict[str, RemoteFile]:
     """The files of a Zenodo record, from its JSON."""
     try:
-        with open_url(address) as answer:
+        with open_url(url) as answer:
             content = answer.read(_LONGEST + 1)
     except BROKEN as error:
-        raise LipsoundError(
-            f"{address}: cannot be reached ({error}); try later, or give a mirror's --address"
-        ) from error
+        raise LipsoundError(f"{url}: cannot be reached ({error}); try later, or give a mirror's --url") from error
     if len(content) > _LONGEST:
-        raise LipsoundError(f"{address}: a record of more than {_LONGEST:,} bytes is none")
-    where = f"{address}: not the JSON of a record"
-    record: _Record = checked(parse_json(text_of(content, address, "give a mirror's --address"), where), _Record, where)
-    return {entry.key: _remote(entry, address) for entry in record.files}
+        raise LipsoundError(f"{url}: a record of more than {_LONGEST:,} bytes is none")
+    where = f"{url}: not the JSON of a record"
+    record: _Record = checked(parse_json(text_of(content, url, "give a mirror's --url"), where), _Record, where)
+    return {entry.key: _remote(entry, url) for entry in record.files}
 
 
 @dataclass(frozen=True)
@@ -125,15 +123,15 @@ class _Record:
     files: list[_Entry]
 
 
-def _remote(entry: _Entry, address: str) -> RemoteFile:
+def _remote(entry: _Entry, url: str) -> RemoteFile:
     links = entry.links or {}
-    link = links.get("content") or links.get("self") or f"{address.rstrip('/')}/files/{entry.key}/content"
+    link = links.get("content") or links.get("self") or f"{url.rstrip('/')}/files/{entry.key}/content"
     if entry.size is not None and entry.size < 0:
-        raise LipsoundError(f"{address}: '{entry.key}': expected a size of 0 or more, found {entry.size}")
+        raise LipsoundError(f"{url}: '{entry.key}': expected a size of 0 or more, found {entry.size}")
     try:
-        return RemoteFile(entry.key, urljoin(address, link), entry.size, entry.checksum)
+        return RemoteFile(entry.key, urljoin(url, link), entry.size, entry.checksum)
     except ValueError as error:
-        raise LipsoundError(f"{address}: '{entry.key}': no address: {link!a}") from error
+        raise LipsoundError(f"{url}: '{entry.key}': no address: {link!a}") from error
 
 
 def _take(remote: RemoteFile, root: Path, unpack: bool, keep: bool) -> None:
