@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
+from lipsound2.data.datadir import DataDir
 from lipsound2.inference.synthesize import synthesize
 from lipsound2.metrics.score import score
 from lipsound2.video.encode import encode
@@ -61,6 +63,17 @@ def test_fault_A14_speech_is_made_again(root: Path, capsys: pytest.CaptureFixtur
         "data/real_mel/wav.scp",
     ]
     all_made_again(out, make, names, capsys)
+    # An earlier version listed the generated speech alone: what it spoke is listed without being spoken again.
+    for system in ("generated", "real_mel"):
+        shutil.rmtree(out / "data" / system)
+    rows = (out / ".sizes").read_text().splitlines(keepends=True)
+    (out / ".sizes").write_text(
+        "".join(row for row in rows if "data/generated/" not in row and "data/real_mel/" not in row)
+    )
+    capsys.readouterr()
+    make()
+    assert "; skipped" in capsys.readouterr().out
+    assert sorted(DataDir(out / "data" / "real_mel").wav) == ["s1-clip0", "s2-clip1"]
 
 
 def test_fault_A14_scores_are_made_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

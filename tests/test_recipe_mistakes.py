@@ -336,6 +336,29 @@ def test_sets_that_a_part_of_a_corpus_lacks_are_left_out_unless_asked_for(fresh:
     assert fresh.called() == []
 
 
+def test_each_recognizer_decodes_the_ground_truth_and_every_system_once(fresh: Recipes) -> None:
+    systems = [f"exp/mini/wav/test/data/{system}/utt2spk" for system in ("generated", "mean_mel")]
+    texts = ("data/mini/test/utt2spk", "data/mini/test/text")
+    stages(fresh.egs / "mini", *texts, "exp/mini/model.safetensors", *systems)
+    done = fresh.run("mini", "--stage", "5", "--asr", "pocketsphinx:grid,grid-s1-asr", "--nj", "1", "--grammar", "grid")
+    assert (done.returncode, done.stderr) == (0, "")
+    scored, *called, _ = fresh.called()
+    assert scored == "score dump/sound exp/mini/wav/test --out exp/mini/scores/test --nj 1 --launcher local"
+    wanted = []
+    for folder, name, grammar in (
+        ("pocketsphinx-grid", "pocketsphinx:grid", ""),
+        ("grid-s1-asr", "grid-s1-asr", ""),
+        ("grid-s1-asr+grid", "grid-s1-asr", "grid"),
+    ):
+        places = {"real": "data/mini/test", **{s: f"exp/mini/wav/test/data/{s}/" for s in ("generated", "mean_mel")}}
+        for system, place in places.items():
+            dump = "--dump dump " if system == "real" else ""
+            call = f"decode {name} {place} exp/mini/text/test/{folder}/{system} {dump}--grammar {grammar}"
+            wanted.append(f"{call} --nj 1 --launcher local")
+        wanted.append(f"score-text data/mini/test exp/mini/text/test/{folder} --out exp/mini/scores/test --language en")
+    assert called == wanted
+
+
 def test_a_recipe_folder_of_before_still_runs(fresh: Recipes) -> None:
     """`tests/old_recipe` are the scripts of a recipe from when each had stages, `cmd.sh` and `path.sh` of its own."""
     folder = fresh.egs / "mini"

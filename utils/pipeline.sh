@@ -6,6 +6,7 @@ _shared=$root/utils/options.sh
 . "$root/utils/parse_options.sh"
 . "$root/utils/stages.sh"
 . "$root/utils/config.sh"
+. "$root/utils/count_words.sh"
 
 # What follows from the options.
 task=$(key task) input=$(key input) goal=$(key target)
@@ -219,19 +220,17 @@ if stage 5 "scores, verdict, report"; then
   fi
   for set in $sets; do
     if [ "$makes" = text ]; then
-      for found in "$exp/text/$set"/*/; do
-        lipsound2 score "$data/$set" "$found" --out "$exp/scores/$set" --language "$language"
-      done
+      lipsound2 score-text "$data/$set" "$exp/text/$set"/*/ --out "$exp/scores/$set" --language "$language"
       continue
     fi
-    part=$(spoken_part "$set") heard=$asr
+    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"
+    part=$(spoken_part "$set")
     if [ -n "$asr" ] && [ ! -f "$part/text" ]; then
       echo "$part has no texts: no words are counted"
-      heard=''
+      continue
     fi
     for way in '' $grammar; do
-      lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher" \
-        ${heard:+--asr "$heard" --text "$part" --language "$language" --grammar "$way"}
+      count_words "$asr" "$exp/wav/$set" "$part" "$exp/text/$set" "$exp/scores/$set" "$way"
     done
   done
   lipsound2 report "$exp" ${publish:+--publish "$publish"}

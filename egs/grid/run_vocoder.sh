@@ -16,13 +16,14 @@ vocoder=conf/vocos_small.yaml # config of the vocoder; conf/hifigan_small.yaml i
 tune="lr: 1e-4, min_lr: 1e-5, warmup: 20, adversarial_start: 0, max_epochs: 6, valid_every: 2" # fine-tuning's
 blur="augment_blur: 1, augment_noise: 0.3" # the cheap alternative's
 metrics=dnsmos              # scores beside STOI, ESTOI, PESQ; empty: none
-asr=                        # recognizers of the speech, as for lipsound2 score; empty: none
+asr=                        # recognizers of the speech, as for lipsound2 decode; empty: none
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
 . "$root/utils/parse_options.sh"
 . "$root/utils/set_up.sh"
+. "$root/utils/count_words.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) voice=exp/${protocol}_$(basename "$vocoder" .yaml)
 train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu"
@@ -48,5 +49,6 @@ for name in griffin-lim "$voice" "${voice}_tuned" "${voice}_blurred"; do
   lipsound2 synthesize "$speech" "$data/test" "$out" --dump dump --vocoder "$name" --controls real_mel --ngpu "$ngpu" \
     --nj "$nj" --launcher "$launcher"
   lipsound2 score dump/sound "$out" --nj "$nj" --launcher "$launcher" \
-    ${metrics:+--metrics "$metrics"} ${asr:+--asr "$asr" --text "$data/test"}
+    ${metrics:+--metrics "$metrics"}
+  count_words "$asr" "$out" "$data/test" "$out/text" "$out/scores"
 done

@@ -36,6 +36,7 @@ from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.jobs.batch_map import batches, each
+from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_picture
 from lipsound2.timing import FRAME_RATE
@@ -85,6 +86,9 @@ def synthesize(
     # Attention is of some models only: it is noted where it is, and not missed where it is not.
     stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
     if stamp.fresh():
+        systems = ("generated", *controls)
+        if not all((out / "data" / system / "utt2spk").exists() for system in systems):  # of an earlier version
+            write_data(data, {system: wav_ids(out / system) for system in systems}, out)
         print(f"{out}: done already with these inputs and options; skipped")
         return
     find_vocoder(vocoder, model.task.mel)  # a mistake is told before hours of work
