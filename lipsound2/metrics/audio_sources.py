@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 _WAV = (".wav", ".WAV", ".Wav")
 _ORIGIN = frozenset({"data", "dump", "input", "target", "vocoder"})  # text in origin.yaml
-REAL = "real"  # the true sound, where it is judged as the systems are
+REAL = "real"  # the ground truth, where it is scored as the systems are
 SYSTEMS = {
-    "generated": "model, shown the clip",
-    "real_mel": "real mel, vocoded (ceiling)",
-    "mismatched": "model, shown another sentence",
+    "generated": "model, given the clip's video",
+    "real_mel": "copy-synthesis (ceiling)",
+    "mismatched": "model, given mismatched video",
     "mean_mel": "mean mel of the training set",
-    REAL: "true sound, judged alike",
+    REAL: "ground truth",
 }
 
 
