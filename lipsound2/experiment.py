@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,23 +17,42 @@ from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
 from lipsound2.packs import CARD, CONFIG, WEIGHTS, check_task, find
 from lipsound2.tasks import load_config
+from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
+
+TaskT_co = TypeVar("TaskT_co", bound=AnyTask, covariant=True)
+TaskT = TypeVar("TaskT", bound=AnyTask)
 
 
-@dataclass
-class Experiment:
+@dataclass(frozen=True)
+class Experiment(Generic[TaskT_co]):
     """A trained model and what it was trained as.
 
     Attributes:
         path: its folder.
-        task: the task, restored.
-        model: the network in evaluation mode.
+        task: the task.
         notes: metadata of the weights file, such as the updates that were averaged.
     """
 
     path: Path
-    task: Any
-    model: nn.Module
+    task: TaskT_co
     notes: dict[str, Any]
+    _assets: object
+    _model: nn.Module
+
+    @property
+    def assets(self: Experiment[Task[AssetsT, ModelT, DatasetT, BatchT]]) -> AssetsT:
+        """What its training set added to the task's options, as `Task.restore` read it."""
+        return typing.cast(AssetsT, self._assets)
+
+    @property
+    def model(self: Experiment[Task[AssetsT, ModelT, DatasetT, BatchT]]) -> ModelT:
+        """The network in evaluation mode."""
+        return typing.cast(ModelT, self._model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self._model.parameters()).device
 
     @property
     def knows(self) -> str:
@@ -43,24 +63,34 @@ class Experiment:
         return told or "no card beside it; it knows the voices and words of its training data"
 
 
-def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -> Experiment:
+@overload
+def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment[AnyTask]: ...
+
+
+@overload
+def load(name: Path | str, device: torch.device | str = "cpu", *, task: type[TaskT]) -> Experiment[TaskT]: ...
+
+
+def load(
+    name: Path | str, device: torch.device | str = "cpu", *, task: type[AnyTask] | None = None
+) -> Experiment[AnyTask]:
     """Load an experiment or pack.
 
     Args:
         name: its folder, or the name of a model that ships with the toolkit.
         device: where the network goes.
-        task: which one it must be of; empty: any.
+        task: the class of the task it must be of; None: any.
 
     Raises:
         LipsoundError: no such experiment, one of another task, training has not ended, or the weights do not fit the
             config.
     """
     path = find(name)
-    if task:
-        check_task(name, task)
+    if task is not None:
+        check_task(name, task.name)
     learnt = load_config(path / CONFIG).task
-    learnt.restore(path)
-    model = learnt.build()
+    assets = learnt.restore(path)
+    model: nn.Module = learnt.build(assets)
     weights = path / WEIGHTS
     if not weights.exists():
         raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
@@ -83,7 +113,7 @@ def load(name: Path | str, device: torch.device | str = "cpu", task: str = "") -
         )
     # Packs hold half precision; computing is done in what the network was built in.
     model.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in state.items()})
-    return Experiment(path, learnt, model.to(device).eval(), notes)
+    return Experiment(path, learnt, notes, assets, model.to(device).eval())
 
 
 def _plain(text: str) -> Any:

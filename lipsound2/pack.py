@@ -21,14 +21,7 @@ from lipsound2.metrics.wer_summary import further_tables, read_summary
 from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.provenance import provenance
-
-USE = {
-    "regress": "lipsound2 speak CLIP -o OUT.wav --model {}",
-    "recognise": "lipsound2 transcribe CLIP --asr {}",
-    "vocode": "lipsound2 speak CLIP -o OUT.wav --vocoder {}",
-    "language": "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}",
-    "pase": "lipsound2 targets DIR DUMP --target pase:{}",
-}
+from lipsound2.tasks.base import AnyTask
 
 
 def pack(
@@ -59,7 +52,7 @@ def pack(
         write_text(out / packs.CARD, told)
         with atomic_path(out / packs.CONFIG) as temporary:
             shutil.copyfile(loaded.path / packs.CONFIG, temporary)
-        loaded.task.save(out)
+        loaded.task.save(loaded.assets, out)
         # Counters stay whole numbers; everything else loses nothing a listener hears.
         state = {
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
@@ -69,7 +62,7 @@ def pack(
         write_bytes(out / packs.WEIGHTS, serialise(state, notes))
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB; use it with: {USE[loaded.task.name].format(out)}")
+    print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
 
 
 def check_pack_folder(out: Path, origin: str) -> None:
@@ -100,7 +93,12 @@ def _origin(exp: Path) -> str:
 
 
 def card(
-    loaded: experiment.Experiment, name: str, knows: str, corpus: str, licence: str, scores: Path | None = None
+    loaded: experiment.Experiment[AnyTask],
+    name: str,
+    knows: str,
+    corpus: str,
+    licence: str,
+    scores: Path | None = None,
 ) -> str:
     """The text that tells a stranger what this model is, and how well it does, controls included.
 
@@ -113,7 +111,7 @@ def card(
         "Trained on": corpus,
         "Licence": licence,
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
-        **loaded.task.describe(),
+        **loaded.task.describe(loaded.assets),
         # Folders of this machine mean nothing elsewhere.
         "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
         "Commit": origin.commit,

@@ -28,6 +28,8 @@ from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.onnx import NOTE, Exported, OnnxVoice
 from lipsound2.inference.vocoders import vocoder
 from lipsound2.tasks import load_config
+from lipsound2.tasks.regress_assets import RegressAssets
+from lipsound2.tasks.vocode import VocodeAssets
 
 onnx = pytest.importorskip("onnx")
 for package in ("onnxscript", "onnxruntime"):
@@ -48,14 +50,11 @@ def make(folder: Path, keys: dict, mel: str = "fine") -> Path:
     folder.mkdir()
     write_yaml(folder / "config.yaml", keys)
     task = load_config(folder / "config.yaml").task
-    if keys["task"] == "regress":
-        write_yaml(folder / "target.yaml", to_mapping(MELS[mel]))
-    else:
-        task.save(folder)
-    task.restore(folder)
-    if keys["task"] == "regress":
-        task.mean, task.std = np.linspace(-6, -2, 80, dtype=np.float32), np.full(80, 1.5, np.float32)
-    model = task.build()
+    statistics = np.linspace(-6, -2, 80, dtype=np.float32), np.full(80, 1.5, np.float32)
+    regress = keys["task"] == "regress"
+    assets = RegressAssets(MELS[mel], statistics=statistics) if regress else VocodeAssets(MELS[mel])
+    task.save(assets, folder)
+    model = task.build(assets)
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, 0.0, parameter[0].numel() ** -0.5)

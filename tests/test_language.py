@@ -67,10 +67,10 @@ def whole(network: TransformerLM, text: tuple[int, ...], ends: bool = True) -> f
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.stem}")
 def test_every_config_takes_an_update(path, data, tmp_path):
     task = load_config(path, "tokens: characters").task
-    training, _ = task.datasets(data, data, tmp_path)
+    training, _, assets = task.prepare(data, data, tmp_path)
     torch.manual_seed(0)
-    model = task.build().train()
-    loss = task.loss(model, task.collate([training.get(index, None) for index in range(3)]), 0.5)
+    model = task.build(assets).train()
+    loss = task.loss(model, task.collate([training.get(index, None) for index in range(3)]), assets, 0.5)
     assert loss.weight == sum(map(len, TEXTS.values())) + 3
     (loss.total / loss.weight).backward()
     assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in model.parameters())
@@ -78,13 +78,13 @@ def test_every_config_takes_an_update(path, data, tmp_path):
 
 def test_losses_add_up(data, tmp_path):
     task = load_config(tiny(tmp_path)).task
-    _, dataset = task.datasets(data, data, tmp_path)
+    _, dataset, assets = task.prepare(data, data, tmp_path)
     torch.manual_seed(0)
-    model = task.build().eval()
+    model = task.build(assets).eval()
     samples = [dataset.get(index, None) for index in range(3)]
     with torch.no_grad():
-        together = task.loss(model, task.collate(samples), 0.0)
-        alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
+        together = task.loss(model, task.collate(samples), assets, 0.0)
+        alone = [task.loss(model, task.collate([sample]), assets, 0.0) for sample in samples]
     assert together.weight == sum(loss.weight for loss in alone)
     assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-5)
 
@@ -92,18 +92,18 @@ def test_losses_add_up(data, tmp_path):
 def test_it_learns_three_sentences_by_heart(data, tmp_path):
     """A third chance for each of three sentences, and none for anything else, is the least perplexity there is."""
     task = load_config(tiny(tmp_path, width=32, dropout=0.0)).task
-    _, dataset = task.datasets(data, data, tmp_path)
+    _, dataset, assets = task.prepare(data, data, tmp_path)
     torch.manual_seed(0)
-    model = task.build().train()
+    model = task.build(assets).train()
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     batch = task.collate([dataset.get(index, None) for index in range(3)])
     for _ in range(120):
-        loss = task.loss(model, batch, 0.0)
+        loss = task.loss(model, batch, assets, 0.0)
         optimiser.zero_grad()
         (loss.total / loss.weight).backward()
         optimiser.step()
     with torch.no_grad():
-        found = task.evaluate(model.eval(), dataset, "cpu")
+        found = task.evaluate(model.eval(), dataset, assets, "cpu")
     assert found.numbers["perplexity"] == pytest.approx(3 ** (3 / (len("".join(TEXTS.values())) + 3)), rel=0.02)
     assert found.numbers["word_perplexity"] == pytest.approx(3 ** (3 / (6 + 3)), rel=0.1)
     assert found.score == -found.numbers["perplexity"]
@@ -112,15 +112,15 @@ def test_it_learns_three_sentences_by_heart(data, tmp_path):
 def test_sentences_come_from_a_file_too(data, tmp_path, caplog):
     (tmp_path / "more.txt").write_text("Set blue!\n\n  lay é  \n", encoding="utf-8")
     task = load_config(tiny(tmp_path, text=str(tmp_path / "more.txt"))).task
-    training, checked = task.datasets(data, data, tmp_path)
+    training, checked, assets = task.prepare(data, data, tmp_path)
     assert training.ids == [*TEXTS, "more.txt:1", "more.txt:3"]
-    assert task.tokenizer.decode(training.get(3, None)[1].tolist()) == "set blue"
+    assert assets.tokenizer.decode(training.get(3, None)[1].tolist()) == "set blue"
     assert training.lengths[3] == len("set blue") + 1
     assert len(checked) == 3
     assert task.inputs(tmp_path) == [tmp_path / "more.txt"]
     Characters.of("aybceltuds ").save(tmp_path / "few.txt")
     with caplog.at_level("WARNING"):
-        load_config(tiny(tmp_path, text=str(tmp_path / "more.txt"), tokens=str(tmp_path / "few.txt"))).task.datasets(
+        load_config(tiny(tmp_path, text=str(tmp_path / "more.txt"), tokens=str(tmp_path / "few.txt"))).task.prepare(
             data, data, tmp_path
         )
     assert "of 5 sentences hold what the tokenizer does not know" in caplog.text
@@ -129,9 +129,9 @@ def test_sentences_come_from_a_file_too(data, tmp_path, caplog):
 def test_mistakes_are_one_line(data, tmp_path):
     bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
     with pytest.raises(LipsoundError, match="bare: holds no sentence"):
-        load_config(tiny(tmp_path)).task.datasets(data, bare, tmp_path)
+        load_config(tiny(tmp_path)).task.prepare(data, bare, tmp_path)
     with pytest.raises(LipsoundError, match=r"none\.txt: no such file"):
-        load_config(tiny(tmp_path, text=str(tmp_path / "none.txt"))).task.datasets(data, data, tmp_path)
+        load_config(tiny(tmp_path, text=str(tmp_path / "none.txt"))).task.prepare(data, data, tmp_path)
 
 
 # Beside a search

@@ -29,6 +29,8 @@ from lipsound2.inference.transcribe import transcribe
 from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
 from lipsound2.models.lira import Lira, LiraConfig
 from lipsound2.tasks import load_config
+from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.regress_assets import RegressAssets
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
 
@@ -170,17 +172,17 @@ def test_fault_B8_the_lrw_configs_have_no_time_mask(name):
 def test_the_pretext_learns_and_cannot_speak(pretext, data):
     rows = (pretext / "curves.tsv").read_text(encoding="utf-8").splitlines()
     assert {"l1", "explained", "score"} <= set(rows[0].split("\t"))
-    task = experiment.load(pretext).task
-    assert task.goal.dims == 2
+    assets = experiment.load(pretext, task=Regress).assets
+    assert assets.dims == 2
     with pytest.raises(LipsoundError, match=r"predicts 'targets-two', not a mel: it cannot speak"):
-        _ = task.mel
+        _ = assets.mel
 
 
 def test_lira_makes_one_frame_a_picture(tmp_path):
     task = load_config(config(tmp_path, "lira_pretext")).task
-    task.target = MELS["fine"]
+    assets = RegressAssets(MELS["fine"])
     with pytest.raises(LipsoundError, match=r"model: lira makes one feature frame a picture, the target has 4"):
-        task.build()
+        task.build(assets)
 
 
 def test_sentences_from_lips(data, pretext, tmp_path, caplog):
@@ -263,7 +265,7 @@ def test_windows_lie_on_their_words(data, tmp_path):
     words(whole.path, tmp_path / "words")
     cut = DataDir(tmp_path / "words")
     task = load_config(config(tmp_path, "lira_word_supervised")).task
-    windows, _ = task.datasets(cut, cut, dump)
+    windows, _, assets = task.prepare(cut, cut, dump)
     clip = windows.get(windows.ids.index("s1-1-2"), None)  # .2 to .4 s: pictures 5 to 9
     assert clip.inside.tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0]
     pictures = Pictures(Archive(dump / "mouth"))["s1-1"]
@@ -272,9 +274,9 @@ def test_windows_lie_on_their_words(data, tmp_path):
     np.testing.assert_array_equal(first.pictures[:3], pictures[[0, 0, 0]])
     other = DataDir.write(tmp_path / "other", utt2spk={"s1-0": "s1"}, text={"s1-0": "green"})
     with pytest.raises(LipsoundError, match=r"1 words are none of the 6 classes, 'green' first"):
-        task.windows(other, dump)
+        task.windows(other, dump, assets.words)
     with pytest.raises(LipsoundError, match=r"expected one word a clip, found 'bin blue'"):
-        task.datasets(whole, whole, dump)
+        task.prepare(whole, whole, dump)
 
 
 def test_mixup_draws_again_what_a_checkpoint_holds(data, tmp_path):
@@ -282,14 +284,14 @@ def test_mixup_draws_again_what_a_checkpoint_holds(data, tmp_path):
     words(whole.path, tmp_path / "words")
     cut = DataDir(tmp_path / "words")
     task = load_config(config(tmp_path, "lira_word_supervised", mixup=0.4, dropout=0.0)).task
-    windows, _ = task.datasets(cut, cut, dump)
+    windows, _, assets = task.prepare(cut, cut, dump)
     batch = task.collate([windows.get(index, None) for index in range(4)])
     torch.manual_seed(0)
-    model = task.build().train()
+    model = task.build(assets).train()
     state = torch.get_rng_state()
-    first, second = (float(task.loss(model, batch, 0).total.detach()) for _ in range(2))
+    first, second = (float(task.loss(model, batch, assets, 0).total.detach()) for _ in range(2))
     torch.set_rng_state(state)
-    again = float(task.loss(model, batch, 0).total.detach())
+    again = float(task.loss(model, batch, assets, 0).total.detach())
     assert abs(first - second) > 10 * abs(first - again) + 1e-6
 
 

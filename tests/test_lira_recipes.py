@@ -190,18 +190,18 @@ def odd(tmp_path) -> tuple[DataDir, Path]:
 def test_labels_without_pictures_and_clips_too_short_are_told(odd, caplog):
     data, dump = odd
     sentences = load_config(ROOT / "egs/lrs2/conf/lira_sentence_supervised.yaml").task
-    training, _ = sentences.datasets(data, data, dump)
+    training, _, _ = sentences.prepare(data, data, dump)
     assert training.ids == ["s1-a"]
     assert "1 of 3 clips have a text and no pictures in" in caplog.text
     assert "'s1-c' first; they are left out" in caplog.text
     assert "1 of 3 clips have fewer than the 5 pictures that the first convolution sees at once, 's1-b'" in caplog.text
     caplog.clear()
     words = load_config(ROOT / "egs/lrw/conf/lira_word_supervised.yaml").task
-    assert words.datasets(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last picture stands still
+    assert words.prepare(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last picture stands still
     assert "1 of 3 clips have a text and no pictures in" in caplog.text
     caplog.clear()
     pretext = load_config(ROOT / "egs/lrs3/conf/lira_pretext.yaml", "target: targets-two").task
-    assert list(pretext.datasets(data, data, dump)[0].ids) == ["s1-a"]
+    assert list(pretext.prepare(data, data, dump)[0].ids) == ["s1-a"]
     assert "1 of 2 clips have fewer than the 5 pictures" in caplog.text
 
 

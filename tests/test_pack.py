@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from lipsound2 import packs
+from lipsound2.audio.mel_settings import MELS
 from lipsound2.cli import main
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.metrics.wer import score_texts
 from lipsound2.metrics.wer_summary import write_summary
 from lipsound2.tasks import load_config
+from lipsound2.tasks.vocode import VocodeAssets
 
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
 SAID = ("--knows", "nobody", "--corpus", "none", "--licence", "none")
@@ -30,9 +32,10 @@ def make(folder: Path, started: str, **keys: int) -> Path:
     write_yaml(folder / "config.yaml", VOICE | keys)
     write_yaml(folder / "versions.yaml", {"hours": 1.0, "runs": [{"started": started, "updates": 3}]})
     task = load_config(folder / "config.yaml").task
-    task.save(folder)
+    assets = VocodeAssets(MELS["fine"])
+    task.save(assets, folder)
     torch.manual_seed(len(started))
-    state = task.build().state_dict()
+    state = task.build(assets).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
     return folder
 

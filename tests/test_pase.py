@@ -25,6 +25,7 @@ from lipsound2.models.pase.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
 from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.tasks import load_config
+from lipsound2.tasks.pase import PaseTask
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +90,7 @@ def test_published_weights_give_what_the_published_code_gives(published, tmp_pat
     """Through the converter, the experiment, the Fourier transform and the turned order of pooling and projection."""
     torch.save(published, tmp_path / "FE_e199.ckpt")
     convert_pase(tmp_path / "FE_e199.ckpt", tmp_path / "pase")
-    loaded = experiment.load(tmp_path / "pase", task="pase")
+    loaded = experiment.load(tmp_path / "pase", task=PaseTask)
     assert "FE_e199.ckpt" in loaded.knows
     assert str(tmp_path) not in (tmp_path / "pase" / "card.md").read_text()
     sounds = torch.from_numpy(np.stack([tone(16000, 120), tone(16000, 210, 1)]))[:, None]
@@ -263,12 +264,12 @@ def test_distortions_do_what_they_say():
 def test_the_recipe_takes_an_update(data, tmp_path):
     """All of the recipe's workers; every parameter learns, the edges of the sinc filters too."""
     task = load_config(CONFIG, "channels: [4, 4, 4, 4, 8, 8, 8, 8], units: 8, dims: 6").task
-    training, _ = task.datasets(data, data, tmp_path / "dump")
+    training, _, assets = task.prepare(data, data, tmp_path / "dump")
     torch.manual_seed(0)
-    model = task.build().train()
+    model = task.build(assets).train()
     batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
     assert batch.frames == 75
-    loss = task.loss(model, batch, 0.5)
+    loss = task.loss(model, batch, assets, 0.5)
     assert set(loss.parts) == {*FEATURES, "waveform", "local", "global"}
     assert loss.weight == batch.frames
     (loss.total / loss.weight).backward()
@@ -279,8 +280,8 @@ def test_the_recipe_takes_an_update(data, tmp_path):
 
 def test_targets_of_workers_are_normalised(data, tmp_path):
     task = load_config(tiny(tmp_path, predict=["fbank", "prosody"])).task
-    training, _ = task.datasets(data, data, tmp_path / "dump")
-    model = task.build()
+    training, _, assets = task.prepare(data, data, tmp_path / "dump")
+    model = task.build(assets)
     rng = np.random.default_rng(0)
     sounds = torch.from_numpy(np.stack([training.get(index, rng)[1] for index in range(3)]))
     for name, worker in model.workers.items():
@@ -292,7 +293,7 @@ def test_targets_of_workers_are_normalised(data, tmp_path):
 
 def test_samples_depend_on_their_chance_alone(data, tmp_path):
     task = load_config(tiny(tmp_path)).task
-    training, checked = task.datasets(data, data, tmp_path / "dump")
+    training, checked, _ = task.prepare(data, data, tmp_path / "dump")
     first, again, other = (training.get(0, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first[2], again[2])
     assert not np.array_equal(first[2], other[2])
@@ -307,11 +308,11 @@ def test_it_trains_and_the_score_is_minus_the_mean_loss(data, tmp_path):
     config = tiny(tmp_path)
     where = {"train": data.path, "valid": data.path, "dump": tmp_path / "dump", "exp": tmp_path / "exp"}
     assert train(config, **where) == 0
-    loaded = experiment.load(tmp_path / "exp", task="pase")
-    _, checked = loaded.task.datasets(data, data, tmp_path / "dump")
+    loaded = experiment.load(tmp_path / "exp", task=PaseTask)
+    _, checked, assets = loaded.task.prepare(data, data, tmp_path / "dump")
     with torch.no_grad():
         torch.manual_seed(0)
-        found = loaded.task.evaluate(loaded.model, checked, "cpu")
+        found = loaded.task.evaluate(loaded.model, checked, assets, "cpu")
     assert found.score == pytest.approx(-np.mean(list(found.numbers.values())))
     assert set(found.numbers) == {*FEATURES, "waveform", "local", "global"}
 
@@ -322,25 +323,25 @@ def test_workers_learn(data, tmp_path):
     changes = clean | {"predict": ["fbank", "global", "local"], "dims": 16, "context": 1}
     task = load_config(tiny(tmp_path, **changes)).task
     tones = data.subset(["s1-0", "s1-1"], tmp_path / "tones")
-    training, checked = task.datasets(tones, tones, tmp_path / "dump")
+    training, checked, assets = task.prepare(tones, tones, tmp_path / "dump")
     torch.manual_seed(0)
-    model = task.build().train()
+    model = task.build(assets).train()
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        loss = task.loss(model, task.collate([training.get(index, rng) for index in (0, 1)]), 0.0)
+        loss = task.loss(model, task.collate([training.get(index, rng) for index in (0, 1)]), assets, 0.0)
         optimiser.zero_grad()
         (loss.total / loss.weight).backward()
         optimiser.step()
     with torch.no_grad():
-        found = task.evaluate(model.eval(), checked, "cpu").numbers
+        found = task.evaluate(model.eval(), checked, assets, "cpu").numbers
     assert found["fbank"] < 0.97  # most of the rest is the noise between the harmonics
     assert max(found["global"], found["local"]) < 0.1 < math.log(2)
 
 
 def test_what_cannot_be_learnt_is_one_line(data, tmp_path):
     with pytest.raises(LipsoundError, match="predict: names no worker"):
-        load_config(tiny(tmp_path, predict=[])).task.datasets(data, data, tmp_path / "dump")
+        load_config(tiny(tmp_path, predict=[])).task.prepare(data, data, tmp_path / "dump")
     with pytest.raises(LipsoundError, match="predict: no worker 'melody'; there are power,"):
         load_config(tiny(tmp_path, predict=["melody"]))
     with pytest.raises(LipsoundError, match="context: expected an odd number"):
@@ -351,7 +352,7 @@ def test_what_cannot_be_learnt_is_one_line(data, tmp_path):
         load_config(tiny(tmp_path, pictures=1))
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
     with pytest.raises(LipsoundError, match=r"none of its 1 clips has a sound in .*dump/sound"):
-        load_config(tiny(tmp_path)).task.datasets(DataDir(tmp_path / "others"), data, tmp_path / "dump")
+        load_config(tiny(tmp_path)).task.prepare(DataDir(tmp_path / "others"), data, tmp_path / "dump")
     empty = write_sounds(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
     with pytest.raises(LipsoundError, match=r"s1-0: unreadable: .*; run stage 2 again"):
-        load_config(tiny(tmp_path)).task.datasets(empty, empty, tmp_path / "empty" / "dump")
+        load_config(tiny(tmp_path)).task.prepare(empty, empty, tmp_path / "empty" / "dump")

@@ -77,18 +77,18 @@ def tiny(tmp_path: Path, **changes: object) -> Path:
 def test_every_config_takes_an_update(path, data):
     clips, dump = data
     task = load_config(path).task
-    training, validation = task.datasets(clips, clips, dump)
+    training, validation, assets = task.prepare(clips, clips, dump)
     torch.manual_seed(0)
-    model = task.build().train()
+    model = task.build(assets).train()
     batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(2)])
-    loss = task.loss(model, batch, 0.6)
+    loss = task.loss(model, batch, assets, 0.6)
     (loss.total / loss.weight).backward()
     gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     spoken = model.eval().generate(
         *[getattr(task.collate([validation.get(0, None)]), key) for key in ("video", "lengths")]
     )
-    assert spoken.features.shape == (1, int(20 * task.ratio), model.dims)
+    assert spoken.features.shape == (1, int(20 * assets.ratio), model.dims)
     assert torch.isfinite(spoken.features).all()
 
 
@@ -96,16 +96,16 @@ def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     """The same clips in one padded batch and alone: sums and weights add up."""
     clips, dump = data
     task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7, word_weight=0.3)).task
-    dataset, _ = task.datasets(clips, clips, dump)
+    dataset, _, assets = task.prepare(clips, clips, dump)
 
-    model = task.build()
+    model = task.build(assets)
     scores = torch.randn(3, 20, 4)
     model.forward = lambda video, frames, target, target_frames, **_: Prediction(
         0.5 * target + 0.1, words=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
     )
     samples = [dataset.get(index, None) for index in range(3)]
-    together = task.loss(model, task.collate(samples), 0.0)
-    alone = [task.loss(model, task.collate([sample]), 0.0) for sample in samples]
+    together = task.loss(model, task.collate(samples), assets, 0.0)
+    alone = [task.loss(model, task.collate([sample]), assets, 0.0) for sample in samples]
     assert together.weight == sum(loss.weight for loss in alone)
     assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-4)
 
@@ -114,7 +114,7 @@ def test_words_follow_the_pictures(data, tmp_path):
     """Classes are those of the middle of each picture, whatever window and speed augmentation chose."""
     clips, dump = data
     config = {"word_weight": 1.0, "augment_window": 10, "augment_speed": 0.2, "augment_focus": 0.0}
-    training, validation = load_config(tiny(tmp_path, **config)).task.datasets(clips, clips, dump)
+    training, validation, _ = load_config(tiny(tmp_path, **config)).task.prepare(clips, clips, dump)
     at, blue, red = 1, 2, 3
     assert validation.get(0, None).words.tolist() == [0] * 5 + [blue] * 5 + [at] * 3 + [0] * 7
     assert validation.get(1, None).words.tolist() == [red] * 7 + [0] * 9
@@ -134,33 +134,34 @@ def test_a_model_learns_to_name_words(data, tmp_path, model):
     values = read_yaml(path[model]) | {"word_weight": 1.0, "valid_clips": 2, "valid_iterations": 1}
     write_yaml(tmp_path / "c.yaml", values)
     task = load_config(tmp_path / "c.yaml").task
-    training, validation = task.datasets(clips, clips, dump)
-    assert task.words == ["at", "blue", "red"]
-    network = task.build()
-    loss = task.loss(network.train(), task.collate([training.get(i, np.random.default_rng(i)) for i in range(3)]), 0.5)
+    training, validation, assets = task.prepare(clips, clips, dump)
+    assert assets.words == ("at", "blue", "red")
+    network = task.build(assets)
+    batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
+    loss = task.loss(network.train(), batch, assets, 0.5)
     assert loss.parts["word"] == pytest.approx(np.log(4), rel=0.5)
     (loss.total / loss.weight).backward()
     assert network.name_word.weight.grad.abs().sum() > 0
-    assert 0 <= task.evaluate(network.eval(), validation, "cpu").numbers["words_named"] <= 1
-    task.save(tmp_path)
+    assert 0 <= task.evaluate(network.eval(), validation, assets, "cpu").numbers["words_named"] <= 1
+    task.save(assets, tmp_path)
     other = load_config(tmp_path / "c.yaml").task
-    other.restore(tmp_path)
-    assert other.words == task.words
-    assert other.build().load_state_dict(network.state_dict()).missing_keys == []
+    restored = other.restore(tmp_path)
+    assert restored.words == assets.words
+    assert other.build(restored).load_state_dict(network.state_dict()).missing_keys == []
 
 
 def test_words_that_are_not_there_are_one_line(data, tmp_path):
     _, dump = data
     without = DataDir.write(tmp_path / "d", utt2spk={"s1-a": "s1"})
     with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0.5 asks for; .* word_weight: 0"):
-        load_config(tiny(tmp_path, word_weight=0.5)).task.datasets(without, without, dump)
+        load_config(tiny(tmp_path, word_weight=0.5)).task.prepare(without, without, dump)
 
 
 def test_words_that_cannot_be_read_are_one_line(data, tmp_path):
     clips, dump = data
     bad = DataDir.write(tmp_path / "d", utt2spk=clips.utt2spk, word_times={"s1-a": "0.2 0.4 blue 0.5"})
     with pytest.raises(LipsoundError, match=r"word_times: s1-a: expected 'start end word ...', found 4 fields"):
-        load_config(tiny(tmp_path, word_weight=0.5)).task.datasets(bad, bad, dump)
+        load_config(tiny(tmp_path, word_weight=0.5)).task.prepare(bad, bad, dump)
 
 
 def test_feedback_rises_from_its_start_to_the_end(tmp_path):
@@ -171,7 +172,7 @@ def test_feedback_rises_from_its_start_to_the_end(tmp_path):
 def test_windows_shorten_training_clips_only(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path, augment_window=15)).task
-    training, validation = task.datasets(clips, clips, dump)
+    training, validation, _ = task.prepare(clips, clips, dump)
     assert list(training.lengths) == [15, 15, 12]
     assert list(validation.lengths) == [20, 16, 12]
     assert len(training.get(0, np.random.default_rng(0)).pictures) == 15
@@ -180,8 +181,8 @@ def test_windows_shorten_training_clips_only(data, tmp_path):
 
 def test_kept_crops_are_the_decoded_ones(data, tmp_path):
     clips, dump = data
-    plain, _ = load_config(tiny(tmp_path)).task.datasets(clips, clips, dump)
-    kept, _ = load_config(tiny(tmp_path, keep_decoded=0.1)).task.datasets(clips, clips, dump)
+    plain, _, _ = load_config(tiny(tmp_path)).task.prepare(clips, clips, dump)
+    kept, _, _ = load_config(tiny(tmp_path, keep_decoded=0.1)).task.prepare(clips, clips, dump)
     for _ in range(2):  # decoded, then kept
         samples = [dataset.get(1, np.random.default_rng(5)) for dataset in (plain, kept)]
         assert np.array_equal(samples[0].pictures, samples[1].pictures)
@@ -190,22 +191,22 @@ def test_kept_crops_are_the_decoded_ones(data, tmp_path):
 def test_what_is_saved_restores_the_task(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path)).task
-    task.datasets(clips, clips, dump)
-    task.save(tmp_path)
-    other = load_config(tmp_path / "c.yaml").task
-    other.restore(tmp_path)
-    assert other.mel == task.mel
-    assert other.ratio == 4.0
-    assert np.array_equal(other.mean_by_time, task.mean_by_time)
-    assert other.mean_by_time.shape == (80, 80)
+    assets = task.prepare(clips, clips, dump).assets
+    task.save(assets, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} - {"c.yaml"} == {"target.yaml", "mean_by_time.npy"}
+    restored = load_config(tmp_path / "c.yaml").task.restore(tmp_path)
+    assert restored.mel == assets.mel
+    assert restored.ratio == 4.0
+    assert np.array_equal(restored.mean_by_time, assets.mean_by_time)
+    assert restored.mean_by_time.shape == (80, 80)
 
 
 def test_evaluation_speaks_and_scores(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path, valid_clips=2, valid_iterations=2)).task
-    _, validation = task.datasets(clips, clips, dump)
+    _, validation, assets = task.prepare(clips, clips, dump)
     torch.manual_seed(0)
-    evaluation = task.evaluate(task.build().eval(), validation, "cpu")
+    evaluation = task.evaluate(task.build(assets).eval(), validation, assets, "cpu")
     assert evaluation.score == evaluation.numbers["estoi"]
     assert set(evaluation.sounds) == {"s1-a", "s1-c"}
     assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in evaluation.pictures.values())
@@ -217,12 +218,12 @@ def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):
     with pytest.raises(
         LipsoundError, match=r"none of its 1 clips is in both .*mouth and .*mel-fine; run stages 1 and 2"
     ):
-        load_config(tiny(tmp_path)).task.datasets(other, other, dump)
+        load_config(tiny(tmp_path)).task.prepare(other, other, dump)
 
 
 def test_batches_move_whole(data, tmp_path):
     clips, dump = data
-    dataset, _ = load_config(tiny(tmp_path)).task.datasets(clips, clips, dump)
+    dataset, _, _ = load_config(tiny(tmp_path)).task.prepare(clips, clips, dump)
     batch = Batch.of([dataset.get(0, None), dataset.get(2, None)])
     moved = batch.to("meta")
     assert moved.ids == ["s1-a", "s1-c"]

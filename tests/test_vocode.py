@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -189,10 +190,10 @@ def test_what_cannot_be_learnt_from_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_every_config_of_the_recipes_takes_an_update(path: Path, folder: Path, tmp_path: Path) -> None:
     run = load_config(path, "segment: 1600, batch_size: 1, adversarial_start: 0, precision: fp32")
-    clips = run.task.datasets(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
-    batch = run.task.collate([clips[0].get(0, np.random.default_rng(0))])
-    model, critic = run.task.build(), run.task.critic()
-    loss = run.task.duel(model, critic, batch, 0.5) if critic else run.task.loss(model, batch, 0.5)
+    clips, _, assets = run.task.prepare(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
+    batch = run.task.collate([clips.get(0, np.random.default_rng(0))])
+    model, critic = run.task.build(assets), run.task.critic()
+    loss = run.task.duel(model, critic, batch, assets, 0.5) if critic else run.task.loss(model, batch, assets, 0.5)
     assert loss.weight == batch.sound.numel()
     assert float(loss.total.detach()) / loss.weight == pytest.approx(
         sum(value for name, value in loss.parts.items() if name != "critic"), rel=1e-4
@@ -204,7 +205,7 @@ def test_every_config_of_the_recipes_takes_an_update(path: Path, folder: Path, t
 
 def test_losses_are_least_where_they_should_be(folder: Path) -> None:
     run = load_config(folder / "toy.yaml")
-    clips, _ = run.task.datasets(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
+    clips, _, assets = run.task.prepare(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
     batch = SoundBatch.of([clips.get(index, np.random.default_rng(0)) for index in (0, 1)])
 
     class Perfect(nn.Module):
@@ -212,21 +213,24 @@ def test_losses_are_least_where_they_should_be(folder: Path) -> None:
             return batch.sound.clone()
 
     critic = Critics(0.125)
-    loss = run.task.duel(Perfect(), critic, batch, 1.0)
+    loss = run.task.duel(Perfect(), critic, batch, assets, 1.0)
     assert loss.parts["mel"] == loss.parts["features"] == loss.parts["stft"] == 0
     # Critics that cannot tell the two apart find v for both: (v - 1)^2 for the generator, v^2 more for them.
     assert loss.parts["critic"] > loss.parts["fooled"] > 0
-    assert run.task.duel(Perfect(), critic, batch, 0.29).critic is None
+    assert run.task.duel(Perfect(), critic, batch, assets, 0.29).critic is None
     assert float(stft_loss(batch.sound.flip(1), batch.sound)) > 0.01
 
 
-class Duellists(toy_task.Toy):
+@dataclass(frozen=True)
+class Duellists(toy_task.Toy, Adversarial[toy_task.ToyAssets, nn.Module, toy_task.ToyClips, toy_task.ToyBatch]):
     """Two numbers, 1 and 1: the model's loss is their product, the critic's is minus that."""
 
     def critic(self) -> nn.Module:
         return nn.Linear(1, 1, bias=False)
 
-    def duel(self, model: nn.Module, critic: nn.Module, batch: toy_task.ToyBatch, progress: float) -> Loss:
+    def duel(
+        self, model: nn.Module, critic: nn.Module, batch: toy_task.ToyBatch, assets: toy_task.ToyAssets, progress: float
+    ) -> Loss:
         product = (model.weight * critic.weight).sum()
         return Loss(product, 1.0, critic=-product)
 
@@ -236,7 +240,7 @@ def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
     task = Duellists(toy_task.ToyConfig())
     assert isinstance(task, Adversarial)
     assert not isinstance(toy_task.Toy(toy_task.ToyConfig()), Adversarial)
-    clips = task.datasets(DataDir(tmp_path / "train"), DataDir(tmp_path / "valid"), tmp_path)
+    data = task.prepare(DataDir(tmp_path / "train"), DataDir(tmp_path / "valid"), tmp_path)
     networks = [nn.Linear(1, 1, bias=False) for _ in range(2)]
     for network in networks:
         nn.init.ones_(network.weight)
@@ -244,8 +248,8 @@ def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
         max_updates=1, lr=0.1, warmup=0, workers=0, schedule="constant", precision="fp32", weight_decay=0
     )
     world = World(0, 1, torch.device("cpu"))
-    loop = Loop(config, task, networks[0], clips, world, tmp_path, StopSwitch(), networks[1])
-    batch = task.collate([clips[0].get(0, None)])
+    loop = Loop(config, task, networks[0], data, world, tmp_path, StopSwitch(), networks[1])
+    batch = task.collate([data.train.get(0, None)])
     for player in loop.players:
         player.begin(0.1)
     loop._backward(batch, 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lipsound2.audio.io import decode_flac
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import Names
@@ -89,6 +90,7 @@ class CropsAndFeatures:
         keep: gigabytes of decoded crops that are kept for the next epoch.
         words: which word is said when, where that is known.
         least: pictures that a clip must have; how many have fewer is told.
+        audio: archive folder of the clips' audio, for `waveform`.
 
     Raises:
         LipsoundError: a kind is missing, or no clip of `data` is in it.
@@ -105,6 +107,7 @@ class CropsAndFeatures:
         keep: float = 0.0,
         words: WordTimes | None = None,
         least: int = 1,
+        audio: Path | None = None,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
@@ -135,6 +138,12 @@ class CropsAndFeatures:
         self._by_speaker = np.argsort(self._speaker, kind="stable").astype(np.int32)
         self._first = np.append(0, np.cumsum(np.bincount(self._speaker)))
         self._pictures = Pictures(self.crops, keep)
+        self._audio = Archive(audio) if audio else None
+
+    def waveform(self, name: str) -> np.ndarray:
+        """The waveform (samples,) float32 of a clip, for a data set that was given the audio."""
+        assert self._audio is not None
+        return decode_flac(self._audio[name])
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -20,7 +20,7 @@ from lipsound2.errors import LipsoundError
 
 log = logging.getLogger(__name__)
 
-_INPUT = "input.yaml"  # of a lip reader's experiment
+INPUT_FILE = "input.yaml"  # of a lip reader's experiment
 
 
 class LipUtterances:
@@ -116,12 +116,12 @@ def with_pictures(
 
 def save_input(exp: Path, kind: str, width: int) -> None:
     """Write down what a lip reader is shown: which kind, and how wide its states are (0: pictures)."""
-    write_yaml(exp / _INPUT, {"kind": kind, "width": width})
+    write_yaml(exp / INPUT_FILE, {"kind": kind, "width": width})
 
 
 def load_width(exp: Path) -> int:
     """Read how wide the states are that a lip reader is shown; 0: pictures."""
-    width: int = checked(read_yaml(exp / _INPUT).get("width"), int, f"{exp / _INPUT}: width")
+    width: int = checked(read_yaml(exp / INPUT_FILE).get("width"), int, f"{exp / INPUT_FILE}: width")
     return width
 
 

@@ -19,7 +19,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.timing import FRAME_RATE
 
-FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
+WORDS_FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
 UNKNOWN = -100  # what cross entropy leaves out
 
 
@@ -54,17 +54,17 @@ def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
 def save_words(exp: Path, words: Sequence[str]) -> None:
     """Write the vocabulary of an experiment that names words."""
     if words:
-        write_text(exp / FILE, "".join(f"{word}\n" for word in words))
+        write_text(exp / WORDS_FILE, "".join(f"{word}\n" for word in words))
 
 
-def load_words(exp: Path) -> list[str]:
-    """Read it; [] when there is none."""
-    return read_text(exp / FILE).split() if (exp / FILE).exists() else []
+def load_words(exp: Path) -> tuple[str, ...]:
+    """Read it; () when there is none."""
+    return tuple(read_text(exp / WORDS_FILE).split()) if (exp / WORDS_FILE).exists() else ()
 
 
-def vocabulary(rows: Mapping[str, Rows]) -> list[str]:
+def vocabulary(rows: Mapping[str, Rows]) -> tuple[str, ...]:
     """All words, sorted; their classes are 1, 2, ...: class 0 is silence."""
-    return sorted({word for clip in rows.values() for _, _, word in clip})
+    return tuple(sorted({word for clip in rows.values() for _, _, word in clip}))
 
 
 class WordTimes:

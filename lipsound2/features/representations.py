@@ -30,6 +30,7 @@ from lipsound2.decoding.pretrained_asr import fetched
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.files import sha256
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
+from lipsound2.tasks.pase import PaseTask
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 _CONTROL_SEED = 0
@@ -110,10 +111,9 @@ def _pase(rest: str) -> Representation:
         raise LipsoundError("--target pase: expected 'pase:EXP', EXP an experiment or pack, or 'pase:random'")
     if rest == "random":
         return Representation("pase:random", _hears(random_encoder()), {"seed": _CONTROL_SEED})
-    found = experiment.load(rest, task="pase")
+    found = experiment.load(rest, task=PaseTask)
     weights = sha256(found.path / packs.WEIGHTS)
-    encoder: Any = found.model.encoder
-    return Representation(f"pase:{found.path.resolve().name}", _hears(encoder), {"weights": weights})
+    return Representation(f"pase:{found.path.resolve().name}", _hears(found.model.encoder), {"weights": weights})
 
 
 def random_encoder() -> PaseEncoder:

@@ -123,7 +123,7 @@ class MakeFeatures:
                 f"{self.exp}: has no {self.layer} of lips; give an experiment of LiRA's pretext, a lip reader of "
                 "'mouth', or the parallel model"
             )
-        return part, device, str(loaded.task.settings.input)
+        return part, device, str(loaded.task.config()["input"])
 
     def __call__(self) -> Worker:
         """The worker: id -> states."""

@@ -16,7 +16,6 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import ACCURACY, DETAILS, TEXT
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Stamp
-from lipsound2.models.asr.word_classifier import WordReader
 from lipsound2.tasks.classify import TOP, Classify, accuracy, places
 
 log = logging.getLogger(__name__)
@@ -38,16 +37,14 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
     """
     path = packs.find(exp)
     device = experiment.device_for(ngpu)
-    loaded = experiment.load(path, device, "classify")
-    task, network = loaded.task, loaded.model
-    assert isinstance(task, Classify)
-    assert isinstance(network, WordReader)
+    loaded = experiment.load(path, device, task=Classify)
+    task, network, words = loaded.task, loaded.model, loaded.assets.words
     kind = dump / task.settings.input
     stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / packs.WEIGHTS], MADE)
     if stamp.fresh():
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    clips = task.windows(DataDir(dir), dump)
+    clips = task.windows(DataDir(dir), dump, words)
     texts: dict[str, str] = {}
     rows: list[str] = []
     ranks: list[int] = []
@@ -60,8 +57,8 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
             ranks += places(scores, batch.labels)
             for name, shares in zip(batch.ids, scores.softmax(1).cpu().numpy(), strict=True):
                 first = np.argsort(-shares, kind="stable")[:TOP]
-                texts[name] = task.words[first[0]]
-                said = {task.words[word]: round(float(shares[word]), 4) for word in first}
+                texts[name] = words[first[0]]
+                said = {words[word]: round(float(shares[word]), 4) for word in first}
                 rows.append(json.dumps({"id": name, "text": texts[name], "candidates": said}, ensure_ascii=False))
         found = accuracy(ranks)
         write_table(out / TEXT, texts)
@@ -71,5 +68,5 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
         stamp.write()
     log.info(
         "%s: %d words, top-1 %.1f %%, top-%d %.1f %%; %d classes",
-        *(out, len(ranks), 100 * found["top1"], TOP, 100 * found[f"top{TOP}"], len(task.words)),
+        *(out, len(ranks), 100 * found["top1"], TOP, 100 * found[f"top{TOP}"], len(words)),
     )

@@ -19,16 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lipsound2 import experiment
+from lipsound2 import experiment, packs
 from lipsound2.config import to_mapping
 from lipsound2.errors import LipsoundError, require
 from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
 from lipsound2.inference.onnx import LIPS, NOTE, VOCODER, Exported, Note
+from lipsound2.models.lipsound2 import LipSound2
 from lipsound2.models.parallel import Parallel
 from lipsound2.models.vocoders.hifigan import HifiGan, fold_norms
 from lipsound2.models.vocoders.vocos import Vocos
 from lipsound2.outputs import Output
+from lipsound2.tasks.base import AnyTask
+from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.vocode import Vocode
 from lipsound2.video.align import REGIONS
 
 # Pictures, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as
@@ -50,8 +54,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
             the task vocode.
         out: the file to write, such as lips.onnx.
     """
-    loaded = experiment.load(exp)
-    network, note, given = prepare(loaded)
+    network, note, given = prepare(exp)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package, "onnx")
     program = translate(network, given(_SHOWN))
@@ -67,7 +70,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
         write(program, temporary, replace(note, difference=max(differences)))
     told = ", ".join(f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True))
     what = "pictures" if note.kind == LIPS else "mel frames"
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {loaded.path.name}")
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {told})")
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
@@ -105,38 +108,53 @@ class Lengths:
         return rng.normal(-4, 2, (length, *self._shape)).astype(np.float32)
 
 
-def prepare(loaded: Experiment) -> tuple[nn.Module, Note, Lengths]:
+def prepare(exp: str) -> tuple[nn.Module, Note, Lengths]:
     """The network to export, what is noted about it, and what makes clips for it.
 
     Raises:
         LipsoundError: it cannot be exported.
     """
-    model, task = loaded.model, loaded.task
-    if isinstance(model, Parallel):
-        side = REGIONS[task.settings.input].size
-        note = Note(
-            LIPS,
-            loaded.path.name,
-            loaded.knows,
-            to_mapping(task.mel),
-            region=task.settings.input,
-            side=side,
-            ratio=float(task.ratio),
-            mean=tuple(model.target_mean.tolist()),
-            std=tuple(model.target_std.tolist()),
-        )
-        return WholeClip(model).eval(), note, Lengths((side, side), pictures=True)
-    if isinstance(model, HifiGan | Vocos):
-        fold_norms(model)
-        note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(task.mel), reach=model.reach)
-        return model, note, Lengths((task.mel.bands,), pictures=False)
-    why = {
-        "lipsound2": "its attention decoder speaks step by step, each from the one before",
-        "waveglow": "it draws its noise while it speaks",
-    }.get(getattr(task.settings, "model", ""), "it does not speak")
-    raise LipsoundError(
-        f"{loaded.path}: this {type(model).__name__} (task '{task.name}') cannot be exported: {why}; what can be are "
-        "the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
+    match packs.task_of(exp):
+        case Regress.name:
+            return _lips(experiment.load(exp, task=Regress))
+        case Vocode.name:
+            return _vocoder(experiment.load(exp, task=Vocode))
+    raise _refused(experiment.load(exp), "it does not speak")
+
+
+def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
+    model, assets, region = loaded.model, loaded.assets, loaded.task.settings.input
+    if not isinstance(model, Parallel):
+        steps = "its attention decoder speaks step by step, each from the one before"
+        raise _refused(loaded, steps if isinstance(model, LipSound2) else "it does not speak")
+    side = REGIONS[region].size
+    note = Note(
+        LIPS,
+        loaded.path.name,
+        loaded.knows,
+        to_mapping(assets.mel),
+        region=region,
+        side=side,
+        ratio=assets.ratio,
+        mean=tuple(model.target_mean.tolist()),
+        std=tuple(model.target_std.tolist()),
+    )
+    return WholeClip(model).eval(), note, Lengths((side, side), pictures=True)
+
+
+def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
+    model, mel = loaded.model, loaded.assets.mel
+    if not isinstance(model, HifiGan | Vocos):
+        raise _refused(loaded, "it draws its noise while it speaks")
+    fold_norms(model)
+    note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(mel), reach=model.reach)
+    return model, note, Lengths((mel.bands,), pictures=False)
+
+
+def _refused(loaded: Experiment[AnyTask], why: str) -> LipsoundError:
+    return LipsoundError(
+        f"{loaded.path}: this {type(loaded.model).__name__} (task '{loaded.task.name}') cannot be exported: {why}; "
+        "what can be are the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
     )
 
 

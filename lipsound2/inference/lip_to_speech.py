@@ -8,6 +8,7 @@ import torch
 from lipsound2.experiment import Experiment
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
+from lipsound2.tasks.regress import Regress
 
 
 class TrainedVoice:
@@ -21,31 +22,31 @@ class TrainedVoice:
         LipsoundError: the model predicts no mel, or there is no such vocoder for it.
     """
 
-    def __init__(self, loaded: Experiment, vocoder: str = "griffin-lim") -> None:
+    def __init__(self, loaded: Experiment[Regress], vocoder: str = "griffin-lim") -> None:
         self._loaded = loaded
         self.name, self.knows = loaded.path.name, loaded.knows
-        self.region: str = loaded.task.settings.input
-        self.mel = loaded.task.mel
-        self.pieces = find_vocoder(vocoder, self.mel, next(loaded.model.parameters()).device).pieces
+        self.region = loaded.task.settings.input
+        self.mel = loaded.assets.mel
+        self.pieces = find_vocoder(vocoder, self.mel, loaded.device).pieces
 
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""
         return windows_of(self._loaded, total)
 
 
-def windows_of(loaded: Experiment, total: int) -> Windows:
+def windows_of(loaded: Experiment[Regress], total: int) -> Windows:
     """What makes the mel of a clip of `total` crops, which come one after the other."""
-    device = next(loaded.model.parameters()).device
+    device, assets = loaded.device, loaded.assets
 
     def speak(window: np.ndarray) -> np.ndarray:
         piece = torch.from_numpy(window)[None].to(device)
-        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))  # type: ignore[operator]
+        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))
         mel: np.ndarray = result.features[0, : int(result.frames[0])].float().cpu().numpy()
         return mel
 
-    return Windows(total, loaded.task.ratio, loaded.task.mel.bands, speak)
+    return Windows(total, assets.ratio, assets.mel.bands, speak)
 
 
-def generate_long(loaded: Experiment, pictures: np.ndarray) -> np.ndarray:
+def generate_long(loaded: Experiment[Regress], pictures: np.ndarray) -> np.ndarray:
     """Natural mel (S, bands) of crops (T, H, W) of any length that are all there."""
     return windows_of(loaded, len(pictures)).whole(pictures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +39,14 @@ def language_model(
     """
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
-    loaded = experiment.load(lm, device, "language")
-    theirs = typing.cast(Language, loaded.task).tokenizer
+    loaded = experiment.load(lm, device, task=Language)
+    theirs = loaded.assets.tokenizer
     if _tokens(theirs) != _tokens(tokenizer):
         raise LipsoundError(
             f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recogniser; train it with the "
             "recogniser's experiment as its key 'tokens'"
         )
-    return NetworkModel(typing.cast(TransformerLM, loaded.model), weight, bonus)
+    return NetworkModel(loaded.model, weight, bonus)
 
 
 def file_of(lm: Path) -> Path:

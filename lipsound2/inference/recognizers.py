@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.lm_fusion import follower, language_model
 from lipsound2.inference.recognizer_names import check_listener, is_own
-from lipsound2.models.asr.recognizer import Recogniser
 from lipsound2.tasks.recognize import Recognise
 from lipsound2.timing import FRAME_RATE
 
@@ -39,10 +37,9 @@ class OwnListener:
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
-        loaded = experiment.load(name, self._device, "recognise")
+        loaded = experiment.load(name, self._device, task=Recognise)
         self.knows = loaded.knows
-        self._task = typing.cast(Recognise, loaded.task)
-        self._network = typing.cast(Recogniser, loaded.model)
+        self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
         self._search = options
         grammar, lm, bonus = options.grammar, options.lm, options.word_bonus
         if grammar and lm:
@@ -52,12 +49,12 @@ class OwnListener:
                 "--grammar: its sentences are weighed by CTC alone; leave --word-bonus, --ctc-weight out"
             )
         self.input = self._task.settings.input
-        self._graph = Graph.of(find_grammar(grammar), self._task.tokenizer) if grammar else None
+        self._graph = Graph.of(find_grammar(grammar), self._assets.tokenizer) if grammar else None
         if options.ctc_weight < 1 and self._network.decoder is None:
             raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
-        self._model: Fusion = WordBonus(self._task.tokenizer, bonus) if bonus else NoModel()
+        self._model: Fusion = WordBonus(self._assets.tokenizer, bonus) if bonus else NoModel()
         if lm is not None:
-            self._model = language_model(lm, self._task.tokenizer, options.lm_weight, bonus, self._device)
+            self._model = language_model(lm, self._assets.tokenizer, options.lm_weight, bonus, self._device)
 
     @torch.no_grad()
     def hear(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
@@ -73,12 +70,12 @@ class OwnListener:
             return found
         named = heard.words.float().log_softmax(-1).cpu().numpy()
         return [
-            place_words(what, named[row, :length], self._task.words, seconds)
+            place_words(what, named[row, :length], self._assets.words, seconds)
             for row, (what, length) in enumerate(zip(found, heard.lengths.tolist(), strict=True))
         ]
 
     def _decode(self, heard: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
-        tokenizer = self._task.tokenizer
+        tokenizer = self._assets.tokenizer
         log_probs = heard.cpu().numpy()
         if self._graph is not None:
             tokens, score = through(self._graph, log_probs)

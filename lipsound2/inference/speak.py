@@ -186,8 +186,9 @@ def _check_names(model: str, vocoder: str) -> None:
 def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
     from lipsound2 import experiment
     from lipsound2.inference.lip_to_speech import TrainedVoice
+    from lipsound2.tasks.regress import Regress
 
-    return TrainedVoice(experiment.load(model, experiment.device_for(ngpu), "regress"), vocoder)
+    return TrainedVoice(experiment.load(model, experiment.device_for(ngpu), task=Regress), vocoder)
 
 
 def _exported(files: tuple[Path, ...], vocoder: str) -> Voice:

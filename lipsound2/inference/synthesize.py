@@ -39,6 +39,8 @@ from lipsound2.jobs.batch_map import batches, each
 from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_picture
+from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.regress_assets import MEAN_FILE
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.encode import decode, frames_in, pictures_in
 
@@ -79,7 +81,7 @@ def synthesize(
         if name not in CONTROLS:
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
-    model = experiment.load(exp, torch.device("cpu"), "regress")
+    model = experiment.load(exp, task=Regress)
     made_of = [model.path / packs.WEIGHTS, model.path / packs.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
@@ -91,7 +93,9 @@ def synthesize(
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    find_vocoder(vocoder, model.task.mel)  # a mistake is told before hours of work
+    find_vocoder(vocoder, model.assets.mel)  # a mistake is told before hours of work
+    if "mean_mel" in controls:
+        mean_mel(model)
     spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
     with folder_lock(out, "synthesize"):
         stamp.clear()
@@ -99,7 +103,7 @@ def synthesize(
             sweep(folder)
         spoken, speed = _write_mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
         wanted = [(system, name) for system, names in spoken.items() for name in names]
-        for _ in each(MakeSpeaker(out, vocoder, model.task.mel, ngpu), batches(wanted), step="vocode", **spread):
+        for _ in each(MakeSpeaker(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread):
             continue  # a speaker writes what it speaks
         write_data(data, spoken, out)
         write_yaml(
@@ -120,7 +124,11 @@ def synthesize(
 
 
 def _write_mels(
-    model: Experiment, generator: MakeGenerator, data: DataDir, controls: Iterable[str], spread: Mapping[str, Any]
+    model: Experiment[Regress],
+    generator: MakeGenerator,
+    data: DataDir,
+    controls: Iterable[str],
+    spread: Mapping[str, Any],
 ) -> tuple[dict[str, list[str]], float]:
     """Write OUT/mels/<system>, (S, bands) of every clip; what attention there is, too.
 
@@ -147,22 +155,36 @@ def _write_mels(
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
-    silence = float(np.log(model.task.mel.floor))
+    silence = float(np.log(model.assets.mel.floor))
     # One clip's at a time: all mels of a large set would fill the memory.
     mel_of: dict[str, Callable[[str], np.ndarray]] = {
         "generated": lambda name: spoken[name],
         "real_mel": lambda name: np.asarray(features[name], np.float32),
         "mismatched": lambda name: _fit(spoken[pairs[name]], len(features[name]), silence),
-        "mean_mel": lambda name: _fit(model.task.mean_by_time, len(features[name]), silence),
+        "mean_mel": lambda name: _fit(mean_mel(model), len(features[name]), silence),
     }
     clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
     for system, names in clips.items():
         folder = spread["where"] / "mels" / system
-        write_yaml(folder / "kind.yaml", to_mapping(model.task.mel))
+        write_yaml(folder / "kind.yaml", to_mapping(model.assets.mel))
         with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
             for name in names:
                 archive.write(name, mel_of[system](name))
     return clips, seconds / max(1e-9, sum(frames[name] for name in shown) / FRAME_RATE)
+
+
+def mean_mel(model: Experiment[Regress]) -> np.ndarray:
+    """Mean mel (S, bands) of the training clips at each time.
+
+    Raises:
+        LipsoundError: the experiment has none.
+    """
+    mean = model.assets.mean_by_time
+    if mean is None:
+        raise LipsoundError(
+            f"{model.path}: has no {MEAN_FILE}, which --controls mean_mel speaks; copy or train it again"
+        )
+    return mean
 
 
 class Said(NamedTuple):
@@ -196,7 +218,7 @@ class MakeGenerator:
     def __call__(self) -> Callable[[Sequence[str]], Said]:
         """Load the model; called where it is to run."""
         device = experiment.device_for(self.ngpu)
-        model = experiment.load(self.exp, device, "regress")
+        model = experiment.load(self.exp, device, task=Regress)
         crops = Archive(self.dump / model.task.settings.input)
 
         def say(names: Sequence[str]) -> Said:
@@ -210,7 +232,7 @@ class MakeGenerator:
             video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
             for row, clip in enumerate(clips):
                 video[row, : len(clip)] = torch.from_numpy(clip)
-            result = model.model.generate(video.to(device), lengths.to(device))  # type: ignore[operator]
+            result = model.model.generate(video.to(device), lengths.to(device))
             mels, alignments = {}, {}
             for row, name in enumerate(names):
                 frames = int(result.frames[row])
@@ -224,10 +246,10 @@ class MakeGenerator:
         return say
 
 
-def _mel_in_windows(model: Experiment, stream: np.ndarray) -> np.ndarray:
+def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarray:
     """Mel (S, bands) of crops that are decoded as they are looked at."""
     windows = windows_of(model, frames_in(stream))
-    mel, come = np.empty((windows.frames, model.task.mel.bands), np.float32), 0
+    mel, come = np.empty((windows.frames, model.assets.mel.bands), np.float32), 0
     for picture in pictures_in(stream):
         part = windows.add(picture)
         mel[come : come + len(part)] = part

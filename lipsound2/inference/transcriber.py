@@ -21,6 +21,7 @@ from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, lev
 from lipsound2.inference.recognizers import OwnListener, listener
 from lipsound2.inference.speaker import BUDGET, Choose, Detect, Speaker
 from lipsound2.metrics.speech import to_rate
+from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import Cropper
@@ -68,7 +69,7 @@ class Transcriber:
             if isinstance(self._ears, OwnListener):
                 log.info("%s knows: %s", asr, self._ears.knows)
         if model and self._reader is None:
-            loaded = experiment.load(model, experiment.device_for(ngpu), "regress")
+            loaded = experiment.load(model, experiment.device_for(ngpu), task=Regress)
             log.info("%s knows: %s", loaded.path.name, loaded.knows)
             self._speaker = Speaker(TrainedVoice(loaded), detector=detector, choose=choose)
 

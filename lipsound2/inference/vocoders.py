@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipsound2 import experiment, packs
 from lipsound2.audio.griffin_lim import mel_to_sound
@@ -18,6 +18,8 @@ from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.inference.vocoder_names import folder_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
 from lipsound2.models.vocoders.hifigan import fold_norms
+from lipsound2.models.vocoders.mel_vocoder import MelVocoder
+from lipsound2.tasks.vocode import Vocode
 
 Vocoder = Callable[[Tensor], Tensor]
 
@@ -70,8 +72,8 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
         return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
     folder = folder_of(name)
     assert folder is not None
-    loaded = experiment.load(folder, device, "vocode")
-    same_mel(loaded.task.mel, config, f"the vocoder {name}")
+    loaded = experiment.load(folder, device, task=Vocode)
+    same_mel(loaded.assets.mel, config, f"the vocoder {name}")
     fold_norms(loaded.model)
     model = loaded.model
 
@@ -80,8 +82,9 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
         sound: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
         return sound
 
-    reach = int(model.reach)  # type: ignore[arg-type]
-    return FoundVocoder(config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, reach))
+    return FoundVocoder(
+        config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, model.reach)
+    )
 
 
 def inputs(name: str) -> list[Path]:
@@ -91,11 +94,11 @@ def inputs(name: str) -> list[Path]:
 
 
 @torch.inference_mode()
-def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
+def speak_long(model: MelVocoder, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
     """Sound of mels by a network, piece by piece: each piece sees all that its own samples depend on.
 
     Args:
-        model: HiFi-GAN or WaveGlow, in evaluation mode.
+        model: in evaluation mode.
         config: the mel it speaks.
         mel: (S, bands) or (B, S, bands), natural logarithm.
         chunk: frames of a piece; 0: `windows.CHUNK`.
@@ -106,8 +109,7 @@ def speak_long(model: nn.Module, config: MelConfig, mel: Tensor, chunk: int = 0)
     device, hop, frames = next(model.parameters()).device, config.hop, mel.shape[-2]
     flat = mel.reshape(-1, frames, mel.shape[-1]).float()
     sound = torch.empty(len(flat), frames * hop)
-    reach = int(model.reach)  # type: ignore[arg-type]
-    for spoken, seen, own in chunks(frames, reach, chunk):
+    for spoken, seen, own in chunks(frames, model.reach, chunk):
         piece = model(flat[:, seen].to(device), seen.start)
         sound[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
     return sound.reshape(*mel.shape[:-2], frames * hop)

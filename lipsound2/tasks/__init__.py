@@ -11,7 +11,7 @@ from typing import Any
 from lipsound2.config import build, to_mapping
 from lipsound2.data.yaml_files import parse_flow, read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.tasks.base import Task
+from lipsound2.tasks.base import AnyTask
 from lipsound2.train_config import FREE, TrainConfig
 
 TASKS: dict[str, str] = {
@@ -24,7 +24,7 @@ TASKS: dict[str, str] = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunConfig:
     """A config file, understood.
 
@@ -34,7 +34,7 @@ class RunConfig:
     """
 
     train: TrainConfig
-    task: Task
+    task: AnyTask
 
     @property
     def free(self) -> frozenset[str]:
@@ -46,7 +46,7 @@ class RunConfig:
         return {"task": self.task.name, **self.task.config(), **to_mapping(self.train)}
 
 
-def find(name: Any, where: str) -> type[Task]:
+def find(name: Any, where: str) -> type[AnyTask]:
     """The class of a task.
 
     Raises:
@@ -57,7 +57,7 @@ def find(name: Any, where: str) -> type[Task]:
         hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(TASKS)}"
         raise LipsoundError(f"{where}: unknown task '{name}'; {hint}")
     module, _, attribute = TASKS[name].partition(":")
-    found: type[Task] = getattr(importlib.import_module(module), attribute)
+    found: type[AnyTask] = getattr(importlib.import_module(module), attribute)
     return found
 
 

@@ -1,23 +1,29 @@
 """What the trainer knows of a task, and nothing else: data, model, loss, evaluation.
 
-A task is a plain class listed in `tasks.TASKS`. It is built from the dataclasses it names in `options`, so that every
-key of a config has exactly one owner and a task never reads the config file itself.
+A task is a class listed in `tasks.TASKS`. Its object holds options alone: frozen dataclasses whose fields are the keys
+of a config, so that every key has exactly one owner and a task never reads the config file itself. What the training
+data or an experiment's folder adds, such as a tokenizer, are its *assets*: a frozen dataclass that `prepare` makes out
+of data, `save` writes, and `restore` reads again.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import typing
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
-
-B = TypeVar("B", bound="Batch")
+from lipsound2.models import registry
+from lipsound2.timing import SAMPLE_RATE
 
 
 class Dataset(Protocol):
@@ -53,10 +59,32 @@ class Batch(Protocol):
     """
 
     ids: list[str]
-    frames: int
 
-    def to(self: B, device: torch.device) -> B:
+    @property
+    def frames(self) -> int: ...
+
+    def to(self, device: torch.device) -> Self:
         """The same batch on `device`."""
+
+
+AssetsT = TypeVar("AssetsT")
+ModelT = TypeVar("ModelT", bound=nn.Module)
+DatasetT = TypeVar("DatasetT", bound=Dataset)
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class Prepared(NamedTuple, Generic[DatasetT, AssetsT]):
+    """What a task makes of data dirs and a dump.
+
+    Attributes:
+        train: training set.
+        valid: validation set.
+        assets: what the training set adds to the task's options.
+    """
+
+    train: DatasetT
+    valid: DatasetT
+    assets: AssetsT
 
 
 @dataclass
@@ -86,36 +114,39 @@ class Evaluation:
         score: higher is better; it picks checkpoints and ends training.
         numbers: anything worth a column of `curves.tsv`.
         pictures: name -> (H, W, 3) uint8, for TensorBoard.
-        sounds: name -> (samples,) float32 in [-1, 1] at the task's `sample_rate`, for TensorBoard.
+        sounds: name -> (samples,) float32 in [-1, 1], for TensorBoard.
+        sample_rate: of the sounds, in Hz.
     """
 
     score: float
     numbers: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     sounds: dict[str, np.ndarray] = field(default_factory=dict)
+    sample_rate: int = SAMPLE_RATE
 
 
-class Task(Protocol):
-    """Something to learn.
+@dataclass(frozen=True)
+class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
+    """Something to learn. A task is a frozen dataclass; each of its fields is a dataclass of keys of the config.
+
+    The field `settings` holds the task's own keys. Where one of these is `model`, the field `network` holds the sizes
+    of the network that `models.registry` has under that name.
 
     Attributes:
         name: the value of `task:` in a config.
         free: keys of its config that have no part in the trained weights; an experiment may change them later.
+        files: names of what `save` may write.
+        use: the command that uses a pack of the task, with `{}` for its folder.
     """
 
     name: ClassVar[str]
-    free: ClassVar[frozenset[str]]
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the sounds of an evaluation, in Hz."""
-
-    def __init__(self, *options: Any) -> None:
-        """Made from one instance of each dataclass of `options`, in their order."""
+    free: ClassVar[frozenset[str]] = frozenset()
+    files: ClassVar[tuple[str, ...]] = ()
+    use: ClassVar[str]
 
     @classmethod
-    def options(cls, values: Mapping[str, Any], where: str) -> Sequence[type[Any]]:
-        """The dataclasses that own the config's keys besides the trainer's: the task's, and the model's.
+    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
+        """The dataclasses that own the config's keys besides the trainer's: the types of the fields, in their order.
 
         Args:
             values: the whole flat config, to look up which model is meant.
@@ -124,48 +155,64 @@ class Task(Protocol):
         Raises:
             LipsoundError: no such model.
         """
+        types = typing.get_type_hints(cls)
+        found = {each.name: types[each.name] for each in dataclasses.fields(cls)}
+        default = getattr(found["settings"], "model", None)
+        if default is not None:
+            found["network"] = registry.find(cls.name, values.get("model", default), where).config_class()
+        return list(found.values())
 
     def config(self) -> dict[str, Any]:
         """Every key of `options`, resolved, flat: what an experiment stores."""
+        return to_mapping(*(getattr(self, each.name) for each in dataclasses.fields(self)))
 
+    @abstractmethod
     def inputs(self, dump: Path) -> list[Path]:
         """The folders or files of `dump` the task reads; the stamp of a finished training depends on them."""
 
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Dataset, Dataset]:
-        """Training and validation set. Statistics of the training set are computed here."""
+    @abstractmethod
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[DatasetT, AssetsT]:
+        """Training and validation set, and the assets, which are those of the training set."""
 
-    def save(self, exp: Path) -> None:
-        """Write what later verbs need besides config and weights; called once, after `datasets`."""
+    def save(self, assets: AssetsT, exp: Path) -> None:
+        """Write the assets that later verbs need beside config and weights."""
 
-    def restore(self, exp: Path) -> None:
-        """Read what `save` wrote; stands in for `datasets` when nothing is trained."""
+    @abstractmethod
+    def restore(self, exp: Path) -> AssetsT:
+        """Read what `save` wrote; stands in for `prepare` when nothing is trained."""
 
-    def describe(self) -> dict[str, str]:
+    @abstractmethod
+    def describe(self, assets: AssetsT) -> dict[str, str]:
         """What goes in and what comes out, in words for the card of a pack: "Input", "Output"."""
 
-    def collate(self, samples: list[Any]) -> Batch:
+    @abstractmethod
+    def collate(self, samples: list[Any]) -> BatchT:
         """Samples to a padded batch; runs in worker processes."""
 
-    def build(self) -> nn.Module:
-        """The network with fresh weights; called after `datasets`."""
+    @abstractmethod
+    def build(self, assets: AssetsT) -> ModelT:
+        """The network with fresh weights."""
 
-    def loss(self, model: nn.Module, batch: Any, progress: float) -> Loss:
+    @abstractmethod
+    def loss(self, model: ModelT, batch: BatchT, assets: AssetsT, progress: float) -> Loss:
         """Loss of one batch.
 
         Args:
             model: in training mode, bare: never wrapped, also in data-parallel training.
             batch: on the model's device.
+            assets: of the training.
             progress: share of the training that is done, in [0, 1], for schedules of the task's own. Chance comes from
                 torch's global generators, which the checkpoint holds.
         """
 
-    def evaluate(self, model: nn.Module, valid: Dataset, device: torch.device) -> Evaluation:
+    @abstractmethod
+    def evaluate(self, model: ModelT, valid: DatasetT, assets: AssetsT, device: torch.device | str) -> Evaluation:
         """Free-running evaluation; the model is in evaluation mode and no gradient is kept."""
 
 
-@runtime_checkable
-class Adversarial(Protocol):
-    """What a `Task` has besides when its network may learn against a second one, a critic.
+@dataclass(frozen=True)
+class Adversarial(Task[AssetsT, ModelT, DatasetT, BatchT]):
+    """A task whose network may learn against a second one, a critic.
 
     The critic exists in training and in checkpoints alone. Each of the two has an optimiser of its own, with the same
     options. Both losses come from one pass over a batch and both networks move at the end of the update, so that
@@ -173,12 +220,17 @@ class Adversarial(Protocol):
     training moves the critics first and shows the network the moved ones.)
     """
 
+    @abstractmethod
     def critic(self) -> nn.Module | None:
-        """The second network with fresh weights; called after `datasets`. None: there is none, only `loss` is used."""
+        """The second network with fresh weights. None: there is none, only `loss` is used."""
 
-    def duel(self, model: nn.Module, critic: nn.Module, batch: Any, progress: float) -> Loss:
+    @abstractmethod
+    def duel(self, model: ModelT, critic: Any, batch: BatchT, assets: AssetsT, progress: float) -> Loss:
         """Both losses of one batch; stands in for `loss`.
 
         The trainer takes the gradient of `Loss.total` with respect to the model alone, and that of `Loss.critic` with
         respect to the critic alone, so nothing needs to be detached.
         """
+
+
+AnyTask = Task[Any, Any, Any, Any]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
-from lipsound2.datasets.video_to_text import load_width, save_input, width_of
-from lipsound2.datasets.word_alignment import load_words, save_words
+from lipsound2.datasets.video_to_text import INPUT_FILE, load_width, save_input, width_of
+from lipsound2.datasets.word_alignment import WORDS_FILE, load_words, save_words
 from lipsound2.datasets.word_windows import Window, WindowBatch, WordWindows
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
-from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
 TOP = 5
 _EVALUATED = 32  # windows at once
@@ -50,79 +49,86 @@ class ClassifyConfig:
             raise LipsoundError(f"window: expected 1 picture or more, found {self.window}")
 
 
-class Classify:
+@dataclass(frozen=True)
+class ClassifyAssets:
+    """What a training set adds.
+
+    Attributes:
+        words: the classes.
+        width: of the states that are shown; 0: pictures.
+    """
+
+    words: tuple[str, ...]
+    width: int
+
+
+@dataclass(frozen=True)
+class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
     """Words of a closed list: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "classify"
     free: ClassVar[frozenset[str]] = frozenset({"keep_decoded"})
-    sample_rate = 0
+    files: ClassVar[tuple[str, ...]] = (INPUT_FILE, WORDS_FILE)
+    use: ClassVar[str] = "lipsound2 decode {} DIR OUT --dump DUMP"
 
-    def __init__(self, settings: ClassifyConfig, network: WordReaderConfig, augmentation: AugmentConfig) -> None:
-        if augmentation.augment_window or augmentation.augment_splice:
+    settings: ClassifyConfig
+    network: WordReaderConfig
+    augmentation: AugmentConfig
+
+    def __post_init__(self) -> None:
+        """Refuse augmentation that cuts words."""
+        if self.augmentation.augment_window or self.augmentation.augment_splice:
             raise LipsoundError("augment_window, augment_splice: a word is looked at whole ('window'); set both to 0")
-        self.settings, self.network, self.augmentation = settings, network, augmentation
-        self.words: list[str] = []
-        self._width = 0
-
-    @classmethod
-    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
-        """The dataclasses that own this task's keys."""
-        return [ClassifyConfig, WordReaderConfig, AugmentConfig]
-
-    def config(self) -> dict[str, Any]:
-        """Every key of `options`, resolved."""
-        return to_mapping(self.settings, self.network, self.augmentation)
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
         return [dump / self.settings.input]
 
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[WordWindows, WordWindows]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[WordWindows, ClassifyAssets]:
         """Training and validation words; the classes are the words of the training set."""
         for data in (train, valid):
             if not data.text:
                 raise LipsoundError(f"{data.path}: has no 'text', which names the word of each clip")
-        self.words = sorted(set(train.text.values()))
-        many = next((word for word in self.words if " " in word), "")
+        words = tuple(sorted(set(train.text.values())))
+        many = next((word for word in words if " " in word), "")
         if many:
             raise LipsoundError(
                 f"{train.path}/text: expected one word a clip, found '{many}'; cut sentences with: lipsound2 words"
             )
-        self._width = width_of(dump / self.settings.input)
-        return self.windows(train, dump), self.windows(valid, dump)
+        assets = ClassifyAssets(words, width_of(dump / self.settings.input))
+        return Prepared(self.windows(train, dump, words), self.windows(valid, dump, words), assets)
 
-    def windows(self, data: DataDir, dump: Path) -> WordWindows:
+    def windows(self, data: DataDir, dump: Path, words: Sequence[str]) -> WordWindows:
         """The words of a data dir."""
-        classes = {word: number for number, word in enumerate(self.words)}
+        classes = {word: number for number, word in enumerate(words)}
         settings, kind = self.settings, dump / self.settings.input
         return WordWindows(data, kind, classes, settings.window, self.augmentation, settings.keep_decoded)
 
-    def build(self) -> WordReader:
+    def build(self, assets: ClassifyAssets) -> WordReader:
         """The network with fresh weights."""
-        return WordReader(self.network, len(self.words), self._width)
+        return WordReader(self.network, len(assets.words), assets.width)
 
-    def save(self, exp: Path) -> None:
+    def save(self, assets: ClassifyAssets, exp: Path) -> None:
         """Write the classes, and what the network is shown."""
-        save_words(exp, self.words)
-        save_input(exp, self.settings.input, self._width)
+        save_words(exp, assets.words)
+        save_input(exp, self.settings.input, assets.width)
 
-    def restore(self, exp: Path) -> None:
+    def restore(self, exp: Path) -> ClassifyAssets:
         """Read what `save` wrote."""
-        self.words = load_words(exp)
-        self._width = load_width(exp)
+        return ClassifyAssets(load_words(exp), load_width(exp))
 
-    def describe(self) -> dict[str, str]:
+    def describe(self, assets: ClassifyAssets) -> dict[str, str]:
         """What goes in and what comes out."""
         return {
             "Input": f"`{self.settings.input}`, {self.settings.window} pictures around a word, 25 a second",
-            "Output": f"one of {len(self.words)} words",
+            "Output": f"one of {len(assets.words)} words",
         }
 
     def collate(self, samples: list[Window]) -> WindowBatch:
         """Pad windows to the longest."""
         return WindowBatch.of(samples)
 
-    def loss(self, model: WordReader, batch: WindowBatch, progress: float) -> Loss:
+    def loss(self, model: WordReader, batch: WindowBatch, assets: ClassifyAssets, progress: float) -> Loss:
         """Summed cross entropy; in training of two clips at once, each for its share (Zhang et al., "mixup", 2018)."""
         video, inside, labels = batch.video, batch.inside, batch.labels
         other, share = labels, 1.0
@@ -141,14 +147,16 @@ class Classify:
         total = share * first + (1 - share) * second
         return Loss(total, float(len(labels)), {"word": float(total.detach()) / len(labels)})
 
-    def evaluate(self, model: WordReader, valid: WordWindows, device: torch.device | str) -> Evaluation:
+    def evaluate(
+        self, model: WordReader, valid: WordWindows, assets: ClassifyAssets, device: torch.device | str
+    ) -> Evaluation:
         """Top-1 and top-5 accuracy, and the loss."""
         total = 0.0
         ranks: list[int] = []
         for start in range(0, len(valid), _EVALUATED):
             chosen = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in chosen]).to(device)
-            total += float(self.loss(model, batch, 1.0).total)
+            total += float(self.loss(model, batch, assets, 1.0).total)
             ranks += places(model(batch.video, batch.lengths, batch.inside), batch.labels)
         numbers = {**accuracy(ranks), "valid_loss": total / len(valid)}
         return Evaluation(numbers["top1"], numbers)

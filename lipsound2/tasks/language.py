@@ -6,33 +6,25 @@ recogniser it will stand beside. Checkpoints are chosen by perplexity.
 
 from __future__ import annotations
 
-import logging
 import math
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_lines
-from lipsound2.datasets.batch import Movable
-from lipsound2.errors import LipsoundError
+from lipsound2.datasets.sentences import Sentence, Sentences, TextBatch
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.modules.regressor import mask
-from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.text.normalize import normalise
-from lipsound2.text.tokenizer import UNKNOWN, Tokenizer, of_texts
+from lipsound2.text.tokenizer import FILES, MADE_OF_TEXTS, Tokenizer, made_or_read
 from lipsound2.text.tokenizer import load as load_tokens
-from lipsound2.timing import SAMPLE_RATE
-
-log = logging.getLogger(__name__)
 
 _EVALUATED = 64  # sentences at once
 
@@ -53,113 +45,37 @@ class LanguageConfig:
     tokens: str = "characters"
 
 
-@dataclass
-class TextBatch(Movable):
-    """Sentences padded with zeros to the longest.
+@dataclass(frozen=True)
+class LanguageAssets:
+    """What a training set adds: the tokenizer."""
 
-    Attributes:
-        ids: names, in batch order.
-        tokens: (B, L) int64.
-        lengths: (B,) int64 tokens of each.
-    """
-
-    ids: list[str]
-    tokens: Tensor
-    lengths: Tensor
-
-    @property
-    def frames(self) -> int:
-        """Tokens in the batch, and one a sentence for its end; padding not counted."""
-        return int(self.lengths.sum()) + len(self.ids)
+    tokenizer: Tokenizer
 
 
-class Sentences:
-    """Sentences as tokens, all in one array.
-
-    Args:
-        sentences: (id, tokens); those without a token are passed over.
-        where: they come from, for messages.
-
-    Attributes:
-        ids: of the sentences.
-        lengths: tokens of each, its end included.
-
-    Raises:
-        LipsoundError: there are none.
-    """
-
-    def __init__(self, sentences: Iterable[tuple[str, list[int]]], where: str) -> None:
-        tokens, self.ids, self.lengths = array("i"), list[str](), list[int]()
-        unknown = 0
-        for name, sentence in sentences:
-            if sentence:
-                tokens.extend(sentence)
-                self.ids.append(name)
-                self.lengths.append(len(sentence) + 1)
-                unknown += UNKNOWN in sentence
-        if not self.ids:
-            raise LipsoundError(
-                f"{where}: holds no sentence; give a data dir with 'text' (or, to learn from, the key 'text')"
-            )
-        if unknown:
-            log.warning("%s: %d of %d sentences hold what the tokenizer does not know", where, unknown, len(self.ids))
-        self._tokens = np.asarray(tokens)
-        self._ends = np.cumsum(np.asarray(self.lengths) - 1)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def get(self, index: int, rng: np.random.Generator | None) -> tuple[str, np.ndarray]:
-        """Id and tokens of one sentence, always the same."""
-        end = self._ends[index]
-        return self.ids[index], self._tokens[end - self.lengths[index] + 1 : end]
-
-
-class Language:
+@dataclass(frozen=True)
+class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
     """Texts to what may follow: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "language"
-    free: ClassVar[frozenset[str]] = frozenset()
-    sample_rate = SAMPLE_RATE
+    files: ClassVar[tuple[str, ...]] = FILES
+    use: ClassVar[str] = "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}"
 
-    def __init__(self, settings: LanguageConfig, network: LanguageModelConfig) -> None:
-        self.settings = settings
-        self.network = network
-        self._tokenizer: Tokenizer | None = None
-
-    @classmethod
-    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
-        """The dataclasses that own this task's keys."""
-        return [LanguageConfig, LanguageModelConfig]
-
-    def config(self) -> dict[str, Any]:
-        """Every key of `options`, resolved."""
-        return to_mapping(self.settings, self.network)
+    settings: LanguageConfig
+    network: LanguageModelConfig
 
     def inputs(self, dump: Path) -> list[Path]:
         """The text file, and the tokenizer where it is not made here; nothing of `dump`."""
-        own = self.settings.tokens in ("characters", "words")
+        own = self.settings.tokens in MADE_OF_TEXTS
         return [Path(name) for name in (self.settings.text, "" if own else self.settings.tokens) if name]
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """Known once data or an experiment was read."""
-        if self._tokenizer is None:
-            raise LipsoundError("the task has read neither data nor an experiment yet")
-        return self._tokenizer
-
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Sentences, Sentences]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sentences, LanguageAssets]:
         """Training and validation sentences; the tokenizer is made, or read, first."""
-        if self.settings.tokens in ("characters", "words"):
-            texts = (text for _, text in self._learnt(train))
-            self._tokenizer = of_texts(self.settings.tokens, texts)
-        else:
-            self._tokenizer = load_tokens(Path(self.settings.tokens))
-        return self._sentences(self._learnt(train), train), self._sentences(self._texts(valid), valid)
-
-    def _sentences(self, texts: Iterable[tuple[str, str]], data: DataDir) -> Sentences:
-        encode = self.tokenizer.encode
-        return Sentences(((name, encode(text)) for name, text in texts), str(data.path))
+        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._learnt(train)))
+        training, validation = (
+            Sentences(((name, tokenizer.encode(text)) for name, text in texts), str(data.path))
+            for texts, data in ((self._learnt(train), train), (self._texts(valid), valid))
+        )
+        return Prepared(training, validation, LanguageAssets(tokenizer))
 
     def _learnt(self, train: DataDir) -> Iterator[tuple[str, str]]:
         """Ids and texts to learn from; lines of the file are numbered."""
@@ -173,31 +89,27 @@ class Language:
     def _texts(self, data: DataDir) -> Iterator[tuple[str, str]]:
         return ((name, normalise(text, self.settings.language)) for name, text in data.text.items())
 
-    def build(self) -> TransformerLM:
+    def build(self, assets: LanguageAssets) -> TransformerLM:
         """The network with fresh weights."""
-        return TransformerLM(self.network, len(self.tokenizer))
+        return TransformerLM(self.network, len(assets.tokenizer))
 
-    def save(self, exp: Path) -> None:
+    def save(self, assets: LanguageAssets, exp: Path) -> None:
         """Write the tokenizer."""
-        self.tokenizer.save(exp / self.tokenizer.file)
+        assets.tokenizer.save(exp / assets.tokenizer.file)
 
-    def restore(self, exp: Path) -> None:
+    def restore(self, exp: Path) -> LanguageAssets:
         """Read the tokenizer."""
-        self._tokenizer = load_tokens(exp)
+        return LanguageAssets(load_tokens(exp))
 
-    def describe(self) -> dict[str, str]:
+    def describe(self, assets: LanguageAssets) -> dict[str, str]:
         """What goes in and what comes out."""
-        return {"Input": "the beginning of a text", "Output": f"what follows, of {len(self.tokenizer)} tokens"}
+        return {"Input": "the beginning of a text", "Output": f"what follows, of {len(assets.tokenizer)} tokens"}
 
-    def collate(self, samples: list[tuple[str, np.ndarray]]) -> TextBatch:
+    def collate(self, samples: list[Sentence]) -> TextBatch:
         """Pad sentences to the longest."""
-        lengths = torch.tensor([len(tokens) for _, tokens in samples])
-        padded = torch.zeros(len(samples), int(lengths.max()), dtype=torch.int64)
-        for row, (_, tokens) in enumerate(samples):
-            padded[row, : len(tokens)] = torch.from_numpy(tokens.astype(np.int64))
-        return TextBatch([name for name, _ in samples], padded, lengths)
+        return TextBatch.of(samples)
 
-    def loss(self, model: TransformerLM, batch: TextBatch, progress: float) -> Loss:
+    def loss(self, model: TransformerLM, batch: TextBatch, assets: LanguageAssets, progress: float) -> Loss:
         """Summed cross entropy of every token, and of the end, after the tokens before it."""
         end = model.boundary
         prefixes = F.pad(batch.tokens, (1, 0), value=end)
@@ -206,14 +118,16 @@ class Language:
         total = F.cross_entropy(model(prefixes)[valid].float(), targets[valid], reduction="sum")
         return Loss(total, float(batch.frames))
 
-    def evaluate(self, model: TransformerLM, valid: Sentences, device: torch.device | str) -> Evaluation:
+    def evaluate(
+        self, model: TransformerLM, valid: Sentences, assets: LanguageAssets, device: torch.device | str
+    ) -> Evaluation:
         """Perplexity a token, and a word; in both, the end of a sentence counts as one more."""
         total, tokens, words = 0.0, 0, 0
         order = np.argsort(valid.lengths, kind="stable")
         for start in range(0, len(order), _EVALUATED):
             samples = [valid.get(int(index), None) for index in order[start : start + _EVALUATED]]
-            words += sum(len(self.tokenizer.decode(row.tolist()).split()) + 1 for _, row in samples)
-            loss = self.loss(model, self.collate(samples).to(device), 1.0)
+            words += sum(len(assets.tokenizer.decode(row.tolist()).split()) + 1 for _, row in samples)
+            loss = self.loss(model, self.collate(samples).to(device), assets, 1.0)
             total, tokens = total + float(loss.total), tokens + int(loss.weight)
         # A network that learns nothing must not end the training with an overflow.
         numbers = {

@@ -10,26 +10,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.config import build, to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.audio_to_text import SOUND, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.datasets.augment import AugmentConfig
-from lipsound2.datasets.video_to_text import LipUtterances, load_width, save_input, width_of
-from lipsound2.datasets.word_alignment import WordTimes, load_words, save_words, vocabulary, word_times
+from lipsound2.datasets.video_to_text import INPUT_FILE, LipUtterances, load_width, save_input, width_of
+from lipsound2.datasets.word_alignment import (
+    WORDS_FILE,
+    Rows,
+    WordTimes,
+    load_words,
+    save_words,
+    vocabulary,
+    word_times,
+)
 from lipsound2.decoding.ctc import greedy
 from lipsound2.errors import LipsoundError, require
-from lipsound2.models.asr.recognizer import MODELS, Heard, Recogniser
+from lipsound2.models.asr.recognizer import Heard, Recogniser
+from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import mask
-from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.models.registry import find as find_model
+from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.text.normalize import normalisation, normalise
-from lipsound2.text.tokenizer import Tokenizer, of_texts, report_unknown
+from lipsound2.text.tokenizer import FILES as TOKEN_FILES
+from lipsound2.text.tokenizer import Tokenizer, made_or_read, report_unknown
 from lipsound2.text.tokenizer import load as load_tokens
 from lipsound2.timing import FRAME_RATE
 
@@ -53,7 +63,7 @@ class RecogniseConfig:
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
     """
 
-    model: Literal["jasper", "conformer", "lips"] = "conformer"
+    model: str = "conformer"
     input: str = SOUND
     language: str = "en"
     tokens: str = "characters"
@@ -65,36 +75,46 @@ class RecogniseConfig:
 
     def __post_init__(self) -> None:
         """Refuse a model for ears that is shown pictures, and the other way round."""
-        if (self.model == "lips") != (self.input != SOUND):
-            wanted = "crops such as 'mouth', or states of a trunk" if self.model == "lips" else "'sound'"
+        sees = find_model("recognise", self.model).reads == "video"
+        if sees != (self.input != SOUND):
+            wanted = "crops such as 'mouth', or states of a trunk" if sees else "'sound'"
             raise LipsoundError(f"model: {self.model} takes {wanted}, found input: {self.input}")
 
 
-class Recognise:
+@dataclass(frozen=True)
+class RecogniseAssets:
+    """What a training set adds.
+
+    Attributes:
+        tokenizer: texts to tokens and back.
+        width: of the features, or of the states of a trunk that are shown; 0: pictures.
+        words: that are named at each state; none where words are not named.
+    """
+
+    tokenizer: Tokenizer
+    width: int
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
     """Sounds to texts: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "recognise"
     free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "keep_decoded"})
-    sample_rate = SPEECH.sample_rate
+    files: ClassVar[tuple[str, ...]] = (*TOKEN_FILES, WORDS_FILE, INPUT_FILE)
+    use: ClassVar[str] = "lipsound2 transcribe CLIP --asr {}"
 
-    def __init__(self, settings: RecogniseConfig, network: Any, augmentation: SpeechConfig | AugmentConfig) -> None:
-        self.settings = settings
-        self.network = network
-        self.augmentation = augmentation
-        self._tokenizer: Tokenizer | None = None
-        self._width = SPEECH.bands
-        self.words: list[str] = []
+    settings: RecogniseConfig
+    network: object
+    augmentation: SpeechConfig | AugmentConfig
 
     @classmethod
     def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
         """The dataclasses that own this task's keys; `model:` picks two of them."""
-        given = {key: value for key, value in values.items() if key in ("model", "input")}
-        chosen = build([RecogniseConfig], given, where)[0]
-        return [RecogniseConfig, MODELS[chosen.model][1], AugmentConfig if chosen.model == "lips" else SpeechConfig]
-
-    def config(self) -> dict[str, Any]:
-        """Every key of `options`, resolved."""
-        return to_mapping(self.settings, self.network, self.augmentation)
+        settings, network, _ = super().options(values, where)
+        reads = find_model(cls.name, values.get("model", RecogniseConfig.model), where).reads
+        return [settings, network, AugmentConfig if reads == "video" else SpeechConfig]
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
@@ -103,46 +123,44 @@ class Recognise:
     @property
     def sees(self) -> bool:
         """Whether it reads lips, and does not hear."""
-        return self.settings.model == "lips"
+        return self.settings.input != SOUND
 
     @property
     def rate(self) -> int:
         """Frames of what it is given in a picture's time."""
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """Known once data or an experiment was read."""
-        if self._tokenizer is None:
-            raise LipsoundError("the task has read neither data nor an experiment yet")
-        return self._tokenizer
-
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Clips, Clips]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecogniseAssets]:
         """Training and validation utterances; the tokenizer is made, or read, first."""
         learnt, checked = self._texts(train), self._texts(valid)
-        if self.settings.tokens in ("characters", "words"):
-            self._tokenizer = of_texts(self.settings.tokens, learnt.values())
-        else:
-            self._tokenizer = load_tokens(Path(self.settings.tokens))
+        tokenizer = made_or_read(self.settings.tokens, learnt.values())
         for data, texts in ((train, learnt), (valid, checked)):
-            report_unknown(self.tokenizer, texts, str(data.path))
+            report_unknown(tokenizer, texts, str(data.path))
         times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
-        self.words = vocabulary(times[0])
-        kind = dump / self.settings.input
-        if self.sees:
-            self._width = width_of(kind)
-        learning, checking = (
-            self._clips(data, kind, texts, WordTimes(rows, self.words), training)
+        width = width_of(dump / self.settings.input) if self.sees else SPEECH.bands
+        assets = RecogniseAssets(tokenizer, width, vocabulary(times[0]))
+        training, validation = (
+            self._clips(data, dump, texts, rows, assets, training)
             for data, texts, rows, training in ((train, learnt, times[0], True), (valid, checked, times[1], False))
         )
-        return learning, checking
+        return Prepared(training, validation, assets)
 
-    def _clips(self, data: DataDir, kind: Path, texts: dict[str, str], words: WordTimes, training: bool) -> Clips:
-        given = self.augmentation
-        if isinstance(given, AugmentConfig):
-            keep, least = self.settings.keep_decoded, 1 if self._width else self.network.trunk_context
-            return LipUtterances(data, kind, self.tokenizer.encode, given, texts, training, words, keep, least)
-        return Utterances(data, kind, self.tokenizer.encode, given, texts, training, words)
+    def _clips(
+        self,
+        data: DataDir,
+        dump: Path,
+        texts: dict[str, str],
+        rows: Mapping[str, Rows],
+        assets: RecogniseAssets,
+        training: bool,
+    ) -> Clips:
+        given, kind, encode = self.augmentation, dump / self.settings.input, assets.tokenizer.encode
+        words = WordTimes(rows, assets.words)
+        if isinstance(given, SpeechConfig):
+            return Utterances(data, kind, encode, given, texts, training, words)
+        # The first convolution needs so many pictures; states of a trunk have it behind them.
+        least = self.network.trunk_context if isinstance(self.network, TrunkConfig) and not assets.width else 1
+        return LipUtterances(data, kind, encode, given, texts, training, words, self.settings.keep_decoded, least)
 
     def _texts(self, data: DataDir) -> dict[str, str]:
         if not data.text:
@@ -155,38 +173,36 @@ class Recognise:
             )
         return texts
 
-    def build(self) -> Recogniser:
+    def build(self, assets: RecogniseAssets) -> Recogniser:
         """The network with fresh weights."""
-        words = len(self.words) + 1 if self.words else 0
-        return Recogniser(self.settings.model, self.network, self._width, len(self.tokenizer), words)
+        words = len(assets.words) + 1 if assets.words else 0
+        encoder = find_model(self.name, self.settings.model).network_class()(self.network, assets.width)
+        return Recogniser(encoder, self.network, len(assets.tokenizer), words)
 
-    def save(self, exp: Path) -> None:
+    def save(self, assets: RecogniseAssets, exp: Path) -> None:
         """Write the tokenizer, the words that are named, and what a lip reader is shown."""
-        self.tokenizer.save(exp / self.tokenizer.file)
-        save_words(exp, self.words)
+        assets.tokenizer.save(exp / assets.tokenizer.file)
+        save_words(exp, assets.words)
         if self.sees:
-            save_input(exp, self.settings.input, self._width)
+            save_input(exp, self.settings.input, assets.width)
 
-    def restore(self, exp: Path) -> None:
+    def restore(self, exp: Path) -> RecogniseAssets:
         """Read what `save` wrote."""
-        self._tokenizer = load_tokens(exp)
-        self.words = load_words(exp)
-        if self.sees:
-            self._width = load_width(exp)
+        return RecogniseAssets(load_tokens(exp), load_width(exp) if self.sees else SPEECH.bands, load_words(exp))
 
-    def describe(self) -> dict[str, str]:
+    def describe(self, assets: RecogniseAssets) -> dict[str, str]:
         """What goes in and what comes out."""
         seen = f"`{self.settings.input}`, 25 pictures a second, a sentence at a time"
         return {
             "Input": seen if self.sees else f"sound, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
-            "Output": f"text in '{self.settings.language}', {len(self.tokenizer)} tokens",
+            "Output": f"text in '{self.settings.language}', {len(assets.tokenizer)} tokens",
         }
 
     def collate(self, samples: list[Utterance]) -> UtteranceBatch:
         """Pad utterances to the longest."""
         return UtteranceBatch.of(samples, self.rate)
 
-    def loss(self, model: Recogniser, batch: UtteranceBatch, progress: float) -> Loss:
+    def loss(self, model: Recogniser, batch: UtteranceBatch, assets: RecogniseAssets, progress: float) -> Loss:
         """Sum over the utterances of the batch, each weighing as many as it has tokens."""
         heard: Heard = model(batch.features, batch.lengths)
         parts = {"ctc": ctc_loss(heard, batch)}
@@ -214,7 +230,9 @@ class Recognise:
             scores[valid].float(), targets[valid], reduction="sum", label_smoothing=self.settings.smoothing
         )
 
-    def evaluate(self, model: Recogniser, valid: Clips, device: torch.device | str) -> Evaluation:
+    def evaluate(
+        self, model: Recogniser, valid: Clips, assets: RecogniseAssets, device: torch.device | str
+    ) -> Evaluation:
         """Word and character errors of greedy decoding, and the loss."""
         jiwer = require("jiwer", "metrics")
         count = self.settings.valid_clips or len(valid)
@@ -224,11 +242,11 @@ class Recognise:
         total = weight = 0.0
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]]).to(device)
-            loss = self.loss(model, batch, 1.0)
+            loss = self.loss(model, batch, assets, 1.0)
             total, weight = total + float(loss.total), weight + loss.weight
             heard: Heard = model(batch.features, batch.lengths)
             for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True):
-                hypotheses.append(self.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
+                hypotheses.append(assets.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
             references += batch.texts
         words, characters = (float(rate(references, hypotheses)) for rate in (jiwer.wer, jiwer.cer))
         chosen_rate = words if normalisation(self.settings.language).unit == "word" else characters

@@ -7,35 +7,29 @@ of what is spoken comes to that of the true sound: losses of critics tell nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
-from lipsound2.config import build, from_mapping, to_mapping
+from lipsound2.config import from_mapping, to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.audio_segments import Segment, SegmentConfig, SoundBatch, Sounds
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.speech import measure
-from lipsound2.models.vocoders.discriminators import Critics, Opinion
-from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig
-from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
-from lipsound2.models.vocoders.waveglow import WaveGlow, WaveGlowConfig, flow_loss
-from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.models.registry import find as find_model
+from lipsound2.models.vocoders.discriminators import CriticConfig, Critics, Opinion
+from lipsound2.models.vocoders.mel_vocoder import MelVocoder
+from lipsound2.tasks.base import Adversarial, Evaluation, Loss, Prepared
 
 MEL_FILE = "mel.yaml"
-_NETWORKS: dict[str, tuple[type[nn.Module], type[Any]]] = {
-    "hifigan": (HifiGan, HifiGanConfig),
-    "vocos": (Vocos, VocosConfig),
-    "waveglow": (WaveGlow, WaveGlowConfig),
-}
 # Points, hop and window of each (Yamamoto, Song and Kim, 2020, Parallel WaveGAN, table 1).
 _RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 
@@ -55,7 +49,7 @@ class VocodeConfig:
         valid_clips: validation clips that are spoken at each evaluation, evenly spread.
     """
 
-    model: Literal["hifigan", "vocos", "waveglow"] = "hifigan"
+    model: str = "hifigan"
     mel: str = "fine"
     mel_weight: float = 45.0
     feature_weight: float = 2.0
@@ -72,78 +66,76 @@ class VocodeConfig:
             raise LipsoundError(f"valid_clips: expected 1 or more, found {self.valid_clips}")
 
 
-class Vocode:
+@dataclass(frozen=True)
+class VocodeAssets:
+    """What an experiment adds: the mel that is spoken, as it was when training began."""
+
+    mel: MelConfig
+
+
+@dataclass(frozen=True)
+class Vocode(Adversarial[VocodeAssets, MelVocoder, Sounds, SoundBatch]):
     """Mels to sound: data, networks, losses and evaluation. See `tasks.base.Adversarial`."""
 
     name: ClassVar[str] = "vocode"
     free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "speech_sigma"})
+    files: ClassVar[tuple[str, ...]] = (MEL_FILE,)
+    use: ClassVar[str] = "lipsound2 speak CLIP -o OUT.wav --vocoder {}"
 
-    def __init__(self, settings: VocodeConfig, network: Any, segments: SegmentConfig) -> None:
-        self.settings = settings
-        self.network = network
-        self.segments = segments
-        self.mel = mel_config(settings.mel)
-
-    @classmethod
-    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
-        """The dataclasses that own this task's keys; `model:` picks one of them."""
-        chosen = build([VocodeConfig], {key: value for key, value in values.items() if key == "model"}, where)[0]
-        return [VocodeConfig, _NETWORKS[chosen.model][1], SegmentConfig]
-
-    def config(self) -> dict[str, Any]:
-        """Every key of `options`, resolved."""
-        return to_mapping(self.settings, self.network, self.segments)
+    settings: VocodeConfig
+    network: object
+    segments: SegmentConfig
 
     def inputs(self, dump: Path) -> list[Path]:
         """The sounds, and the generated mels."""
         return [dump / "sound", *map(Path, self.segments.mels)]
 
-    @property
-    def sample_rate(self) -> int:
-        """Of the sounds in an `Evaluation`, in Hz."""
-        return self.mel.sample_rate
-
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[Sounds, Sounds]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sounds, VocodeAssets]:
         """Training and validation sounds."""
-        return Sounds(train, dump, self.mel, self.segments), Sounds(valid, dump, self.mel, self.segments)
+        mel = mel_config(self.settings.mel)
+        training, validation = (Sounds(data, dump, mel, self.segments) for data in (train, valid))
+        return Prepared(training, validation, VocodeAssets(mel))
 
-    def save(self, exp: Path) -> None:
+    def save(self, assets: VocodeAssets, exp: Path) -> None:
         """Write the mel that is spoken."""
-        write_yaml(exp / MEL_FILE, to_mapping(self.mel))
+        write_yaml(exp / MEL_FILE, to_mapping(assets.mel))
 
-    def restore(self, exp: Path) -> None:
+    def restore(self, exp: Path) -> VocodeAssets:
         """Read it: a later version may mean something else by its name."""
-        self.mel = from_mapping(MelConfig, read_yaml(exp / MEL_FILE), str(exp / MEL_FILE))
+        return VocodeAssets(from_mapping(MelConfig, read_yaml(exp / MEL_FILE), str(exp / MEL_FILE)))
 
-    def describe(self) -> dict[str, str]:
+    def describe(self, assets: VocodeAssets) -> dict[str, str]:
         """What goes in and what comes out."""
-        return {"Input": f"`{self.mel.name}` mel", "Output": f"sound, {self.mel.sample_rate} Hz"}
+        return {"Input": f"`{assets.mel.name}` mel", "Output": f"sound, {assets.mel.sample_rate} Hz"}
 
     def collate(self, samples: list[Segment]) -> SoundBatch:
         """Stack segments, which are equally long."""
         return SoundBatch.of(samples)
 
-    def build(self) -> nn.Module:
+    def build(self, assets: VocodeAssets) -> MelVocoder:
         """The network with fresh weights."""
-        return _NETWORKS[self.settings.model][0](self.network, self.mel)
+        network: MelVocoder = find_model(self.name, self.settings.model).network_class()(self.network, assets.mel)
+        return network
 
     def critic(self) -> Critics | None:
-        """HiFi-GAN's critics; WaveGlow has none."""
-        return None if self.settings.model == "waveglow" else Critics(self.network.critic_width)
+        """HiFi-GAN's critics; None for a network whose config has no size for them."""
+        return Critics(self.network.critic_width) if isinstance(self.network, CriticConfig) else None
 
-    def loss(self, model: WaveGlow, batch: SoundBatch, progress: float) -> Loss:
-        """WaveGlow's: minus the logarithm of the sound's likelihood, in sum over samples."""
+    def loss(self, model: MelVocoder, batch: SoundBatch, assets: VocodeAssets, progress: float) -> Loss:
+        """The network's own."""
         with _full_precision(batch):
-            noise, volume = model.analyse(batch.sound, batch.mel)
-        total, weight = flow_loss(noise, volume, self.network.sigma), float(batch.sound.numel())
+            total = model.loss(batch.sound, batch.mel)
+        weight = float(batch.sound.numel())
         return Loss(total, weight, {"flow": float(total.detach()) / weight})
 
-    def duel(self, model: HifiGan | Vocos, critic: Critics, batch: SoundBatch, progress: float) -> Loss:
+    def duel(
+        self, model: MelVocoder, critic: Critics, batch: SoundBatch, assets: VocodeAssets, progress: float
+    ) -> Loss:
         """HiFi-GAN's two losses: means over a batch, times its samples."""
         settings, weight = self.settings, float(batch.sound.numel())
         with _full_precision(batch):
             spoken = model(batch.mel)
-        true_mel, mel = (mel_spectrogram(sound, self.mel) for sound in (batch.sound, spoken))
+        true_mel, mel = (mel_spectrogram(sound, assets.mel) for sound in (batch.sound, spoken))
         parts = {"mel": settings.mel_weight * F.l1_loss(mel, true_mel)}
         if settings.stft_weight:
             parts["stft"] = settings.stft_weight * stft_loss(spoken, batch.sound)
@@ -159,7 +151,9 @@ class Vocode:
             return Loss(total * weight, weight, told)
         return Loss(total * weight, weight, told | {"critic": float(against.detach())}, critic=against * weight)
 
-    def evaluate(self, model: nn.Module, valid: Sounds, device: torch.device | str) -> Evaluation:
+    def evaluate(
+        self, model: MelVocoder, valid: Sounds, assets: VocodeAssets, device: torch.device | str
+    ) -> Evaluation:
         """Speak validation clips: L1 of their mels, as the loss has it, and ESTOI; minus the L1 is the score."""
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
@@ -167,13 +161,14 @@ class Vocode:
         for index in chosen.tolist():
             clip = valid.get(index, None)
             spoken = model(torch.from_numpy(clip.mel)[None].to(device))[0].float().cpu()
-            wanted = mel_spectrogram(torch.from_numpy(clip.sound), self.mel)
+            wanted = mel_spectrogram(torch.from_numpy(clip.sound), assets.mel)
             scores = measure(clip.sound, spoken.numpy(), ("estoi", "stoi")).values
-            rows.append((float(F.l1_loss(mel_spectrogram(spoken, self.mel), wanted)), scores["estoi"], scores["stoi"]))
+            distance = float(F.l1_loss(mel_spectrogram(spoken, assets.mel), wanted))
+            rows.append((distance, scores["estoi"], scores["stoi"]))
             if len(sounds) < 2:
                 sounds[clip.id] = spoken.numpy()
         error, estoi, stoi = np.mean(rows, axis=0).tolist()
-        return Evaluation(-error, {"mel_l1": error, "estoi": estoi, "stoi": stoi}, sounds=sounds)
+        return Evaluation(-error, {"mel_l1": error, "estoi": estoi, "stoi": stoi}, {}, sounds, assets.mel.sample_rate)
 
 
 def _full_precision(batch: SoundBatch) -> torch.autocast:

@@ -188,6 +188,10 @@ class Pieces(Tokenizer):
         return self.encode(word)
 
 
+FILES = (Characters.file, Pieces.file)
+MADE_OF_TEXTS = ("characters", "words")
+
+
 def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
     """The tokenizer that knows all `characters`, or all `words`, of some texts.
 
@@ -198,6 +202,16 @@ def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
     texts = list(texts)
     count = len({word for text in texts for word in text.split()})
     return Pieces(_train_pieces(texts, "word", count + 1), "words")
+
+
+def made_or_read(tokens: str, texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer that a config's key `tokens` means.
+
+    Args:
+        tokens: one of `MADE_OF_TEXTS`, or a tokenizer's file, or the folder it lies in.
+        texts: of the training set; looked at when the tokenizer is made of them.
+    """
+    return of_texts(tokens, texts) if tokens in MADE_OF_TEXTS else load(Path(tokens))
 
 
 def load(path: Path) -> Tokenizer:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.tasks.base import Dataset, Task
+from lipsound2.tasks.base import AnyTask, Dataset
 from lipsound2.training.sampler import Key, Stream, clip_rng
 from lipsound2.training.scratch import scratch_folder, use_scratch
 
@@ -49,7 +49,7 @@ class _Clips(TorchDataset[Any]):
 class _Collate:
     """The task's collate, unless a sample failed."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: AnyTask) -> None:
         self.task = task
 
     def __call__(self, samples: list[Any]) -> Any:
@@ -70,7 +70,7 @@ class Batches:
     """
 
     def __init__(
-        self, task: Task, clips: Dataset, stream: Stream, seed: int, workers: int, device: torch.device
+        self, task: AnyTask, clips: Dataset, stream: Stream, seed: int, workers: int, device: torch.device
     ) -> None:
         self._scratch = scratch_folder() if workers else None
         self._loader = DataLoader(

@@ -19,7 +19,7 @@ from torch import nn
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.tasks.base import Adversarial, Batch, Dataset, Evaluation, Loss, Task
+from lipsound2.tasks.base import Adversarial, AnyTask, Batch, Evaluation, Loss, Prepared
 from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
@@ -106,7 +106,7 @@ class Loop:
         config: the trainer's options, `precision` settled.
         task: what is learned.
         model: the network on its device.
-        clips: training and validation set.
+        data: training and validation set, and the task's assets.
         world: this process among those of the training.
         exp: the experiment's folder.
         switch: says when to stop early.
@@ -116,16 +116,16 @@ class Loop:
     def __init__(
         self,
         config: TrainConfig,
-        task: Task,
+        task: AnyTask,
         model: nn.Module,
-        clips: tuple[Dataset, Dataset],
+        data: Prepared[Any, Any],
         world: World,
         exp: Path,
         switch: StopSwitch,
         critic: nn.Module | None = None,
     ) -> None:
         self.config, self.task, self.model, self.world, self.exp, self.switch = config, task, model, world, exp, switch
-        self.clips = self.train_clips, self.valid_clips = clips
+        self.train_clips, self.valid_clips, self.assets = data
         if config.sync_batch_norm and world.size > 1:
             for network in (model, critic):
                 if network is not None:
@@ -237,10 +237,10 @@ class Loop:
         device, task = self.world.device, self.task
         with autocast(self.config.precision, device):
             if self.critic is None:
-                loss = task.loss(self.model, batch.to(device), progress)
+                loss = task.loss(self.model, batch.to(device), self.assets, progress)
             else:
                 assert isinstance(task, Adversarial)
-                loss = task.duel(self.model, self.critic.model, batch.to(device), progress)
+                loss = task.duel(self.model, self.critic.model, batch.to(device), self.assets, progress)
         if self.critic is not None and loss.critic is not None:
             self.scaler.scale(loss.critic).backward(inputs=self.critic.parameters, retain_graph=True)
         self.scaler.scale(loss.total).backward(inputs=self.learner.parameters if self.critic else None)
@@ -286,7 +286,7 @@ class Loop:
                 "score": score,
                 **evaluation.numbers,
             }
-            monitor.evaluated(columns, evaluation, self.task.sample_rate)
+            monitor.evaluated(columns, evaluation)
             log.info(
                 "epoch %d evaluated in %.0f s: score %.4f%s, training loss %.4f; %.2f hours to the end",
                 *(state.epoch, time.monotonic() - begun, score, " (the best so far)" if better else ""),
@@ -306,7 +306,7 @@ class Loop:
         """The task's evaluation of a network: the same weights give the same score, and training goes on unmoved."""
         device = self.world.device
         with torch.no_grad(), checkpoint.own_randomness(self.config.seed, device):
-            return self.task.evaluate(model.eval(), self.valid_clips, device)
+            return self.task.evaluate(model.eval(), self.valid_clips, self.assets, device)
 
     def save(self) -> None:
         """Write a checkpoint, all processes taking part; then remove weights that no kept checkpoint refers to."""
@@ -372,7 +372,8 @@ class Loop:
 
     def _clips(self) -> str:
         """Training and validation set, in short: how many clips, and a checksum of their ids."""
-        sums = [f"{len(each.ids)} [{zlib.crc32(chr(10).join(each.ids).encode()):08x}]" for each in self.clips]
+        clips = (self.train_clips.ids, self.valid_clips.ids)
+        sums = [f"{len(ids)} [{zlib.crc32(chr(10).join(ids).encode()):08x}]" for ids in clips]
         return f"{sums[0]} to learn from, {sums[1]} to validate on"
 
     def _not_a_number(self, own: Sums, loss: float, norm: float) -> None:

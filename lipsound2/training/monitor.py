@@ -161,13 +161,12 @@ class Monitor:
             self._first_epoch_told = True
             log.info("after the first epoch of this run: %.2f hours to the end", hours)
 
-    def evaluated(self, row: Mapping[str, float], evaluation: Evaluation, sample_rate: int) -> None:
+    def evaluated(self, row: Mapping[str, float], evaluation: Evaluation) -> None:
         """Add a row to the curves, and to TensorBoard with pictures and sounds.
 
         Args:
             row: columns of `curves.tsv`, with `update`.
             evaluation: the task's.
-            sample_rate: of its sounds, in Hz.
         """
         self._curves.add(row)
         update = int(row["update"])
@@ -177,7 +176,7 @@ class Monitor:
             for name, picture in evaluation.pictures.items():
                 self._events.add_image(name, picture, update, dataformats="HWC")
             for name, sound in evaluation.sounds.items():
-                self._events.add_audio(name, np.clip(sound, -1, 1)[None], update, sample_rate)
+                self._events.add_audio(name, np.clip(sound, -1, 1)[None], update, evaluation.sample_rate)
             self._events.flush()
         self._tally = _Tally()
 

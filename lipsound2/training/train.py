@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -23,7 +23,7 @@ from lipsound2.jobs.slurm import training as slurm
 from lipsound2.outputs import OutputFolder
 from lipsound2.packs import CARD, CONFIG
 from lipsound2.tasks import RunConfig, load_config
-from lipsound2.tasks.base import Adversarial, Dataset
+from lipsound2.tasks.base import Adversarial, Prepared
 from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
@@ -39,9 +39,6 @@ from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
 
 log = logging.getLogger(__name__)
-
-# What tasks leave beside the weights, each its own.
-_SAVED = ("target.yaml", "mean_by_time.npy", "mel.yaml", "input.yaml", "words.txt", "tokens.txt", "tokens.model")
 
 
 def train(
@@ -101,8 +98,8 @@ def train(
         log.info("training %s as %s says; reading the clips of %s", exp, config, train)
         run = settled(run, world)
         prepare_torch(run, world)
-        clips = run.task.datasets(DataDir(train), DataDir(valid), dump)
-        loop = begin_or_resume(run, clips, world, exp, init, switch)
+        data = run.task.prepare(DataDir(train), DataDir(valid), dump)
+        loop = begin_or_resume(run, data, world, exp, init, switch)
         stamp = stamp_of(run, exp, inputs)
         with switch.listen(), write_down(run, loop, exp, given, stamp) as monitor:
             ended = loop.run(monitor)
@@ -118,7 +115,7 @@ def train(
 def stamp_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Stamp:
     """The mark of a training that has ended: of everything that its weights depend on."""
     options = {key: value for key, value in run.mapping().items() if key not in run.free}
-    return Stamp(exp, "train", options, inputs, [MODEL], [CONFIG, *_SAVED])
+    return Stamp(exp, "train", options, inputs, [MODEL], [CONFIG, *run.task.files])
 
 
 def is_trained(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> bool:
@@ -238,7 +235,7 @@ def prepare_torch(run: RunConfig, world: World) -> None:
 
 
 def begin_or_resume(
-    run: RunConfig, clips: tuple[Dataset, Dataset], world: World, exp: Path, init: Path | None, switch: StopSwitch
+    run: RunConfig, data: Prepared[Any, Any], world: World, exp: Path, init: Path | None, switch: StopSwitch
 ) -> Loop:
     """The loop at the newest whole checkpoint, or at the beginning: with fresh weights, or those of `init`."""
     if not world.first:
@@ -246,7 +243,7 @@ def begin_or_resume(
     content = checkpoint.newest(exp / checkpoint.FOLDER)
     if world.first:
         world.wait()
-    model = run.task.build()
+    model = run.task.build(data.assets)
     critic = run.task.critic() if isinstance(run.task, Adversarial) else None
     if init is not None and content is None:
         initialise(model, init, run.train.init_only)
@@ -255,7 +252,7 @@ def begin_or_resume(
     # From here on every process draws numbers of its own.
     torch.manual_seed(run.train.seed + world.rank)
     critic = critic.to(world.device) if critic is not None else None
-    loop = Loop(run.train, run.task, model.to(world.device), clips, world, exp, switch, critic)
+    loop = Loop(run.train, run.task, model.to(world.device), data, world, exp, switch, critic)
     if content is not None:
         loop.restore(content)
         log.info("going on after update %d (epoch %d)", loop.state.update, loop.state.epoch + 1)
@@ -270,7 +267,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
         return
     stamp.clear()
     write_yaml(exp / CONFIG, run.mapping())
-    run.task.save(exp)
+    run.task.save(loop.assets, exp)
     record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
     introduce(loop)
     state, options = "failed", run.train

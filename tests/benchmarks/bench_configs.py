@@ -119,10 +119,10 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     world = World(0, 1, device)
     run = precision.settled(load_config(path), world)
     data = DataDir(folder / ("words" if run.task.name == "classify" else "data"))
-    dataset, _ = run.task.datasets(data, data, folder)
+    dataset, _, assets = run.task.prepare(data, data, folder)
     clips = batch or run.train.batch_size or max(1, run.train.batch_pictures // dataset.lengths[0])
     torch.manual_seed(0)
-    model = run.task.build().to(device)
+    model = run.task.build(assets).to(device)
     rival = run.task.critic() if isinstance(run.task, Adversarial) else None
     critic = Player(rival.to(device), run.train) if rival is not None else None
     player = Player(model, run.train)
@@ -138,9 +138,9 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
             each.begin(run.train.lr)
         with precision.autocast(run.train.precision, device):
             if critic:
-                loss = run.task.duel(player.model, critic.model, here, 0.5)
+                loss = run.task.duel(player.model, critic.model, here, assets, 0.5)
             else:
-                loss = run.task.loss(player.model, here, 0.5)
+                loss = run.task.loss(player.model, here, assets, 0.5)
         if critic and loss.critic is not None:
             scaler.scale(loss.critic).backward(inputs=critic.parameters, retain_graph=True)
         scaler.scale(loss.total).backward(inputs=player.parameters if critic else None)

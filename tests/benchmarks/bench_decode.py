@@ -32,6 +32,7 @@ from lipsound2.decoding.ngram import estimate
 from lipsound2.decoding.pretrained_asr import Listener, PocketSphinx, hear_all
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.inference.recognizers import OwnListener
+from lipsound2.tasks.recognize import Recognise
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 
 BATCH = 16
@@ -42,8 +43,8 @@ Way = Callable[[], dict[str, str]]  # id -> text
 
 def by_hand(name: str, clips: Clips) -> Way:
     """A recogniser's network and its best path, without our listener."""
-    loaded = experiment.load(name)
-    network, tokenizer = loaded.model, loaded.task.tokenizer
+    loaded = experiment.load(name, task=Recognise)
+    network, tokenizer = loaded.model, loaded.assets.tokenizer
     names = list(clips)
     prepare = (lambda clip: clip) if loaded.task.sees else features_of
 
@@ -102,7 +103,7 @@ def searches(options: argparse.Namespace, clips: Clips, folder: Path) -> dict[st
         models["n-gram"] = folder / "words.arpa"
     if options.lm:
         models[f"network {options.lm.name}"] = options.lm
-    decoder = experiment.load(options.exp).model.decoder is not None
+    decoder = experiment.load(options.exp, task=Recognise).model.decoder is not None
     ways = {"CTC beam 16": OwnListener(options.exp, SearchOptions(beam=16))}
     for name, lm in models.items():
         ways[f"CTC beam 16 + {name}"] = OwnListener(options.exp, SearchOptions(lm=lm, beam=16))

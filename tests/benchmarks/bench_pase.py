@@ -20,11 +20,12 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from lipsound2.datasets.audio_stretches import Stretches
 from lipsound2.features.convert import translate
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
 from lipsound2.tasks import load_config
-from lipsound2.tasks.pase import Stretches
+from lipsound2.tasks.pase import PaseAssets
 from lipsound2.training.distributed import World
 from lipsound2.training.precision import autocast, settled
 
@@ -75,7 +76,8 @@ def encoder(seconds: float, rounds: int) -> None:
 def update(rounds: int) -> None:
     """An update of the recipe, forward and backward and AdamW."""
     run = settled(load_config(ROOT / "egs/grid/conf/pase.yaml"), World(0, 1, torch.device("cpu")))
-    model = run.task.build().train()
+    assets = PaseAssets()
+    model = run.task.build(assets).train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
     pictures = run.task.settings.pictures
     count = run.train.batch_pictures // pictures
@@ -84,7 +86,7 @@ def update(rounds: int) -> None:
 
     def once() -> None:
         with autocast(run.train.precision, torch.device("cpu")):
-            loss = run.task.loss(model, batch, 0.0)
+            loss = run.task.loss(model, batch, assets, 0.0)
         (loss.total / loss.weight).backward()
         optimiser.step()
         optimiser.zero_grad()

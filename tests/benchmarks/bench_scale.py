@@ -194,7 +194,7 @@ def open_clips(corpus: Corpus) -> None:
 def open_task(corpus: Corpus) -> None:
     """All that `train` does before the first update: clips, statistics, mean at each time."""
     task = Regress(RegressConfig(target="mel-tiny"), ParallelConfig(), AugmentConfig())
-    task.datasets(DataDir(corpus.all), DataDir(corpus.all), corpus.dump)
+    task.prepare(DataDir(corpus.all), DataDir(corpus.all), corpus.dump)
 
 
 def first_epoch(corpus: Corpus) -> None:

@@ -23,6 +23,7 @@ from lipsound2 import experiment
 from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.vocoders import vocoder
+from lipsound2.tasks.regress import Regress
 from lipsound2.video.crop import Cropper
 
 
@@ -54,8 +55,8 @@ def main() -> None:
         )
         ten = time.perf_counter() - started
 
-    loaded = experiment.load(options.model)
-    say = vocoder("griffin-lim", loaded.task.mel)
+    loaded = experiment.load(options.model, task=Regress)
+    say = vocoder("griffin-lim", loaded.assets.mel)
     region = loaded.task.settings.input
     cropper = Cropper((region,))
     parts: dict[str, list[float]] = {"crops": [], "model": [], "vocoder": []}

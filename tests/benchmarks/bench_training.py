@@ -47,12 +47,12 @@ class Contender:
     processor: list[float] = field(default_factory=list)  # seconds a step
     wall: list[float] = field(default_factory=list)  # seconds a picture
 
-    def step(self, run: RunConfig, batch: Batch, world: World) -> None:
+    def step(self, run: RunConfig, batch: Batch, assets: object, world: World) -> None:
         """One update, timed from moving the batch to the new weights."""
         processor, wall = time.process_time(), time.perf_counter()
         self.player.begin(run.train.lr)
         with precision.autocast(self.name, world.device):
-            loss = run.task.loss(self.player.model, batch.to(world.device), 0.5)
+            loss = run.task.loss(self.player.model, batch.to(world.device), assets, 0.5)
         loss.total.backward()
         self.player.move(loss.weight, world, torch.amp.GradScaler(world.device.type, enabled=False))
         if world.device.type == "cuda":
@@ -66,11 +66,11 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
     world = World(0, 1, torch.device("cuda" if ngpu else "cpu"))
     run = load_config(config)
     data = DataDir(train)
-    dataset, _ = run.task.datasets(data, data, dump)
+    dataset, _, assets = run.task.prepare(data, data, dump)
     batches = _batches(run, dataset)
 
     def contender(name: precision.Precision) -> Contender:
-        model = run.task.build().to(world.device)
+        model = run.task.build(assets).to(world.device)
         return Contender(name, Player(model, replace(run.train, precision=name)))
 
     contenders = {name: contender(name) for name in ("bf16", "fp32")}
@@ -80,7 +80,7 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
         batch = batches(seed)
         loading.append((time.perf_counter() - begun) / batch.frames)
         for each in contenders.values():
-            each.step(run, batch, world)
+            each.step(run, batch, assets, world)
     auto = contenders[precision.best(world.device)]
     seconds = {name: statistics.median(each.processor[WARM_UP:]) for name, each in contenders.items()}
     step, load = statistics.median(auto.wall[WARM_UP:]), statistics.median(loading[WARM_UP:])

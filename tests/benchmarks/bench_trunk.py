@@ -31,8 +31,10 @@ from lipsound2.datasets.audio_to_text import UtteranceBatch
 from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.datasets.word_windows import WindowBatch
 from lipsound2.models.asr.recognizer import Recogniser
+from lipsound2.models.modules.lip_encoder import LipEncoder
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.tasks import load_config
+from lipsound2.tasks.classify import ClassifyAssets
 from lipsound2.training.distributed import World
 from lipsound2.training.optimizer import make_optimiser
 from lipsound2.training.precision import autocast, settled
@@ -171,27 +173,27 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: 
 def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> None:
     """A training step of a lip reader's config on noise: pictures a second, seconds, peak memory."""
     run = settled(load_config(path), World(0, 1, torch.device(device)))
-    task = run.task
+    task, assets = run.task, None
     ids = [str(number) for number in range(batch)]
     video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
     lengths = torch.full((batch,), pictures)
     if task.name == "classify":
-        task.words = [str(number) for number in range(WORDS)]
+        assets = ClassifyAssets(tuple(map(str, range(WORDS))), 0)
         clips = WindowBatch(ids, video, lengths, torch.ones(batch, pictures), torch.randint(0, WORDS, (batch,)))
-        model = task.build()
+        model = task.build(assets)
     else:
         said = max(1, pictures // 12)
         tokens, counts = torch.randint(2, TOKENS, (batch, said)), torch.full((batch,), said)
         words = torch.full((batch, pictures), UNKNOWN)
         clips = UtteranceBatch(ids, video, lengths, tokens, counts, ids, words, 1)
-        model = Recogniser("lips", task.network, 0, TOKENS)
+        model = Recogniser(LipEncoder(task.network), task.network, TOKENS)
     model.to(device).train()
     clips = clips.to(device)
     optimiser = make_optimiser(model, run.train)
 
     def once() -> None:
         with autocast(run.train.precision, torch.device(device)):
-            loss = task.loss(model, clips, 0.5)
+            loss = task.loss(model, clips, assets, 0.5)
         (loss.total / loss.weight).backward()
         optimiser.step()
         optimiser.zero_grad()

@@ -116,8 +116,10 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
     """One row: a step with critics, one without, and the memory."""
     run = settled(load_config(config), World(0, 1, torch.device(device)))
     data = DataDir(train)
-    clips, _ = run.task.datasets(data, data, dump)
-    players = [Player(network.to(device), run.train) for network in (run.task.build(), run.task.critic()) if network]
+    clips, _, assets = run.task.prepare(data, data, dump)
+    players = [
+        Player(network.to(device), run.train) for network in (run.task.build(assets), run.task.critic()) if network
+    ]
     world, scaler = World(0, 1, torch.device(device)), torch.amp.GradScaler(device, enabled=False)
     clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
 
@@ -131,7 +133,7 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
         networks = [player.model for player in players]
         with autocast(run.train.precision, torch.device(device)):
             task = run.task.duel if len(players) == 2 else run.task.loss
-            loss = task(*networks, batch, progress)
+            loss = task(*networks, batch, assets, progress)
         if loss.critic is not None:
             loss.critic.backward(inputs=players[1].parameters, retain_graph=True)
         loss.total.backward(inputs=players[0].parameters)

@@ -387,8 +387,10 @@ def make_material(folder: Path, heavy: bool) -> Path:
     import torch
     from safetensors.torch import save_file
 
+    from lipsound2.audio.mel_settings import MELS
     from lipsound2.data.datadir import DataDir
     from lipsound2.tasks import load_config
+    from lipsound2.tasks.vocode import VocodeAssets
     from lipsound2.training import checkpoint
     from lipsound2.training.average import Evaluated, write_weights
 
@@ -403,8 +405,9 @@ def make_material(folder: Path, heavy: bool) -> Path:
     voice.mkdir()
     write_yaml(voice / "config.yaml", {"task": "vocode", "model": "hifigan", "channels": 16})
     task = load_config(voice / "config.yaml").task
-    task.save(voice)
-    state = {name: value.contiguous() for name, value in task.build().state_dict().items()}
+    assets = VocodeAssets(MELS["fine"])
+    task.save(assets, voice)
+    state = {name: value.contiguous() for name, value in task.build(assets).state_dict().items()}
     save_file(state, voice / "model.safetensors")
     shutil.copytree(voice, folder / "exp")
     row = Evaluated(1, 1, 0.5)

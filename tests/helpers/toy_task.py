@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lipsound2 import tasks
-from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
-from lipsound2.tasks.base import Evaluation, Loss
+from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
 BANDS = 4
 
@@ -106,31 +104,37 @@ class ToyModel(nn.Module):
         return result
 
 
-class Toy:
+@dataclass(frozen=True)
+class ToyAssets:
+    """What a training set adds: the number of its clips."""
+
+    clips: int = 0
+
+
+@dataclass(frozen=True)
+class Toy(Task[ToyAssets, ToyModel, ToyClips, ToyBatch]):
     """See `lipsound2.tasks.base.Task`."""
 
     name: ClassVar[str] = "toy"
-    free: ClassVar[frozenset[str]] = frozenset()
-    sample_rate = 16000
+    use: ClassVar[str] = "play with {}"
 
-    def __init__(self, settings: ToyConfig) -> None:
-        self.settings = settings
-
-    @classmethod
-    def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
-        return [ToyConfig]
-
-    def config(self) -> dict[str, Any]:
-        return to_mapping(self.settings)
+    settings: ToyConfig
 
     def inputs(self, dump: Path) -> list[Path]:
         return []
 
-    def save(self, exp: Path) -> None:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[ToyClips, ToyAssets]:
+        clips = ToyClips(train, self.settings)
+        return Prepared(clips, ToyClips(valid, self.settings), ToyAssets(len(clips.ids)))
+
+    def save(self, assets: ToyAssets, exp: Path) -> None:
         (exp / "toy.txt").write_text("saved\n")
 
-    def datasets(self, train: DataDir, valid: DataDir, dump: Path) -> tuple[ToyClips, ToyClips]:
-        return ToyClips(train, self.settings), ToyClips(valid, self.settings)
+    def restore(self, exp: Path) -> ToyAssets:
+        return ToyAssets()
+
+    def describe(self, assets: ToyAssets) -> dict[str, str]:
+        return {"Input": "noise", "Output": "its running mean"}
 
     def collate(self, samples: list[tuple[str, np.ndarray, np.ndarray]]) -> ToyBatch:
         lengths = torch.tensor([len(sample[1]) for sample in samples])
@@ -140,20 +144,20 @@ class Toy:
             inputs[row, : len(noisy)], targets[row, : len(target)] = torch.from_numpy(noisy), torch.from_numpy(target)
         return ToyBatch([sample[0] for sample in samples], inputs, targets, lengths)
 
-    def build(self) -> ToyModel:
+    def build(self, assets: ToyAssets) -> ToyModel:
         return ToyModel(self.settings)
 
-    def loss(self, model: nn.Module, batch: ToyBatch, progress: float) -> Loss:
+    def loss(self, model: nn.Module, batch: ToyBatch, assets: ToyAssets, progress: float) -> Loss:
         inside = (torch.arange(batch.inputs.shape[1], device=batch.inputs.device) < batch.lengths[:, None])[..., None]
         errors = (model(batch.inputs).float() - batch.targets).abs()
         total = errors.masked_fill(~inside, 0.0).sum()
         weight = float(inside.sum()) * BANDS
         return Loss(total, weight, {"l1": float(total.detach()) / weight})
 
-    def evaluate(self, model: nn.Module, valid: ToyClips, device: torch.device) -> Evaluation:
+    def evaluate(self, model: nn.Module, valid: ToyClips, assets: ToyAssets, device: torch.device | str) -> Evaluation:
         torch.rand(3)  # an evaluation may draw numbers; training must not feel it
         batch = self.collate([valid.get(index, None) for index in range(len(valid.ids))]).to(device)
-        loss = self.loss(model, batch, 1.0)
+        loss = self.loss(model, batch, assets, 1.0)
         error = float(loss.total) / loss.weight
         picture = np.zeros((8, 8, 3), np.uint8)
         return Evaluation(-error, {"error": error}, {"picture": picture}, {"sound": np.zeros(160, np.float32)})

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from lipsound2.models.asr.jasper import Jasper, JasperConfig
-from lipsound2.models.asr.speech_encoder import SpeechConformer, SpeechConformerConfig, TextDecoder
-from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
+from lipsound2.models.asr.speech_encoder import TextDecoder
 
 
-@dataclass
-class LipReaderConfig(LipEncoderConfig):
-    """Sizes of the lip reader; the defaults are those of the group that made LiRA.
+class Encoder(Protocol):
+    """The part of a recognizer that differs from one to the next, a module made from its config and the inputs' width.
+
+    A config with the keys `decoder_layers`, `heads` and `dropout` adds a text decoder to the CTC head.
 
     Attributes:
-        decoder_layers: layers of the Transformer decoder; 0: CTC alone.
+        width: of the states.
+        stride: feature frames a state.
     """
 
-    decoder_layers: int = 6
+    @property
+    def width(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
 
-
-Encoder = Jasper | SpeechConformer | LipEncoder
-MODELS: dict[str, tuple[Callable[..., Encoder], type[Any]]] = {
-    "jasper": (Jasper, JasperConfig),
-    "conformer": (SpeechConformer, SpeechConformerConfig),
-    "lips": (LipEncoder, LipReaderConfig),
-}
+    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, S, bands), or video frames (B, T, H, W) uint8, to states (B, S', width); (B,) int64 lengths."""
 
 
 @dataclass
@@ -53,16 +50,15 @@ class Recogniser(nn.Module):
     """An encoder with a CTC head, and a text decoder when its config asks for one.
 
     Args:
-        model: name of the encoder.
-        config: its sizes.
-        bands: feature dimensions; 0: pictures come.
+        encoder: features, or video frames, to states.
+        config: the encoder's, which has the decoder's sizes too.
         tokens: number of tokens.
         words: number of words it also names, silence included; 0: none.
     """
 
-    def __init__(self, model: str, config: Any, bands: int, tokens: int, words: int = 0) -> None:
+    def __init__(self, encoder: Encoder, config: Any, tokens: int, words: int = 0) -> None:
         super().__init__()
-        self.encoder: Encoder = MODELS[model][0](config, bands)
+        self.encoder = encoder
         self.ctc = nn.Linear(self.encoder.width, tokens)
         self.words = nn.Linear(self.encoder.width, words) if words else None
         self.decoder: TextDecoder | None = None

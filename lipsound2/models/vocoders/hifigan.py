@@ -20,6 +20,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from lipsound2.audio.mel import MelConfig
 from lipsound2.errors import LipsoundError
 from lipsound2.models.vocoders.discriminators import CriticConfig
+from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 _SLOPE = 0.1  # of the leaky ReLUs, but for the last one
 _LAST_SLOPE = 0.01
@@ -79,7 +80,7 @@ class HifiGanConfig(CriticConfig):
         super().__post_init__()
 
 
-class HifiGan(nn.Module):
+class HifiGan(MelVocoder):
     """The generator.
 
     Args:

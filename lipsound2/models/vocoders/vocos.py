@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from lipsound2.audio.mel import MelConfig, mel_filters
 from lipsound2.errors import LipsoundError
 from lipsound2.models.vocoders.discriminators import CriticConfig
+from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 _KERNEL = 7
 _QUIETEST = 1e-5  # magnitude of the bins that lie in no band
@@ -45,7 +46,7 @@ class VocosConfig(CriticConfig):
         super().__post_init__()
 
 
-class Vocos(nn.Module):
+class Vocos(MelVocoder):
     """The generator.
 
     Args:

@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from lipsound2.audio.mel import MelConfig
 from lipsound2.errors import LipsoundError
+from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 _KERNEL = 3
 _UPSAMPLED_OVER = 4  # hops that one frame's kernel covers: 1024 samples in the released configuration
@@ -58,7 +59,7 @@ class WaveGlowConfig:
             )
 
 
-class WaveGlow(nn.Module):
+class WaveGlow(MelVocoder):
     """The flow.
 
     Args:
@@ -97,6 +98,11 @@ class WaveGlow(nn.Module):
         noise = noise_of(first, mel.shape[1], self.hop) * self.config.speech_sigma
         columns = noise.to(mel).unflatten(0, (-1, self.config.group)).T
         return self.synthesise(columns.expand(len(mel), -1, -1), mel)
+
+    def loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
+        """See `MelVocoder`; minus the logarithm of the waveform's likelihood."""
+        noise, volume = self.analyse(waveform, mel)
+        return flow_loss(noise, volume, self.config.sigma)
 
     def analyse(self, sound: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Sound to noise.

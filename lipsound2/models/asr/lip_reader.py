@@ -1,0 +1,20 @@
+"""The lip reader: LiRA's encoder of mouths under the heads of a recognizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
+
+__all__ = ["LipEncoder", "LipReaderConfig"]
+
+
+@dataclass
+class LipReaderConfig(LipEncoderConfig):
+    """Sizes of the lip reader; the defaults are those of the group that made LiRA.
+
+    Attributes:
+        decoder_layers: layers of the Transformer decoder; 0: CTC alone.
+    """
+
+    decoder_layers: int = 6

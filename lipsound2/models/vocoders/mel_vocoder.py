@@ -1,0 +1,40 @@
+"""What every model of the task *vocode* is: a mel-spectrogram in, a waveform out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class MelVocoder(nn.Module, ABC):
+    """Base of vocoders, made from their config and the `MelConfig` they speak.
+
+    One whose config is a `CriticConfig` learns against discriminators; any other one has a loss of its own.
+
+    Attributes:
+        reach: mel frames that a sample depends on, to either side.
+    """
+
+    reach: int
+
+    @abstractmethod
+    def forward(self, mel: Tensor, first: int = 0) -> Tensor:
+        """Waveforms of mels.
+
+        Args:
+            mel: (B, S, bands) natural logarithm.
+            first: place of the first frame in its clip, for vocoders that leave something to chance.
+
+        Returns:
+            (B, S * hop) float32.
+        """
+
+    def loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
+        """() float32 loss of a vocoder that learns without discriminators, summed over samples.
+
+        Args:
+            waveform: (B, S * hop) float32.
+            mel: (B, S, bands) natural logarithm.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns against discriminators: it has no loss of its own")
