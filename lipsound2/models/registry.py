@@ -72,8 +72,9 @@ def find(task: str, name: object, where: str = "model") -> Model:
     known = {model.name: model for model in MODELS if model.task == task}
     if isinstance(name, str) and name in known:
         return known[name]
+    shown = f"'{name}'" if str(name).isprintable() else f"{name!r:.60}"
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(known)}"
     other = next((model.task for model in MODELS if model.name == name), "")
     hint = f"it is one of the task '{other}'; {hint}" if other else hint
-    raise LipsoundError(f"{where}: the task '{task}' has no model '{name}'; {hint}")
+    raise LipsoundError(f"{where}: the task '{task}' has no model {shown}; {hint}")
