@@ -65,9 +65,9 @@ def test_every_line_names_a_network_and_its_sizes(model):
     assert model.task in TASKS
     assert issubclass(model.network_class(), torch.nn.Module)
     assert dataclasses.is_dataclass(model.config_class())
-    told = inspect.getdoc(model.config_class()) or ""
-    own = [field.name for field in dataclasses.fields(model.config_class()) if field.name in vars(model.config_class())]
-    assert [name for name in own if not re.search(rf"\b{name}\b", told)] == []
+    told = "\n".join(inspect.getdoc(owner) or "" for owner in model.config_class().__mro__[:-1])
+    keys = [field.name for field in dataclasses.fields(model.config_class())]
+    assert [key for key in keys if not re.search(rf"\b{key}\b", told)] == []
 
 
 def test_names_are_there_once():
