@@ -100,7 +100,7 @@ def test_a_model_is_one_file_and_one_line(data, tmp_path, monkeypatch):  # noqa:
     clips, dump = data
     (tmp_path / "models").mkdir()
     (tmp_path / "models/tiny.py").write_text(TINY, encoding="utf-8")
-    line = re.search(r"^Model\((.*)\),$", (ROOT / "docs/add-a-model.md").read_text(encoding="utf-8"), re.MULTILINE)
+    line = re.search(r"^    Model\((.*)\),$", (ROOT / "docs/add-a-model.md").read_text(encoding="utf-8"), re.MULTILINE)
     monkeypatch.setattr(lipsound2.models, "__path__", [*lipsound2.models.__path__, str(tmp_path / "models")])
     monkeypatch.setattr(registry, "MODELS", [*registry.MODELS, registry.Model(*ast.literal_eval(line[1]))])
     kept = ("task", "input", "target", "loss", "lr", "batch_pictures")
