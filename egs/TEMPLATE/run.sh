@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# LipSound2 on NAME: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
+# Give the corpus with --corpus, whole or in part; README.md says how to get it.
+
+. "$(dirname "$0")/../../utils/options.sh"
+
+# options
+reader=NAME
+corpus=NAME                     # folder of the corpus
+protocol=unseen                 # a split that the corpus' module has
+config=conf/parallel.yaml
+# end of options
+
+. "$root/utils/pipeline.sh"
