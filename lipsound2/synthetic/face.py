@@ -1,4 +1,4 @@
-"""A talking face: a still portrait, moved by what its mouth does and by small movements of head and lids."""
+"""A talking face: a still portrait, moved by what its mouth does and by small movements of the head."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from lipsound2.synthetic.appearance import Look, layers
 from lipsound2.synthetic.articulation import Articulation
-from lipsound2.synthetic.mouth import Eye, Mouth
+from lipsound2.synthetic.mouth import Mouth
 from lipsound2.timing import FRAME_RATE
 
-_BLINK = np.array([0.35, 0.8, 1.0, 1.0, 0.75, 0.45, 0.2])  # at 25 pictures a second
 _SWAY, _TURN, _LEAN = 0.016, 1.6, 0.014  # of the face's height; degrees; relative size
 
 
@@ -26,17 +25,15 @@ class Motion:
         sway: (pictures, 2) shift right and down, in heights of the picture.
         roll: (pictures,) degrees.
         size: (pictures,) factor, near 1.
-        lids: (pictures,) 0 open to 1 closed.
     """
 
     sway: np.ndarray
     roll: np.ndarray
     size: np.ndarray
-    lids: np.ndarray
 
 
 def motion(articulation: Articulation, rng: np.random.Generator, fps: float = FRAME_RATE) -> Motion:
-    """Draw head movements, a nod that follows the voice, and a blink every two seconds or so."""
+    """Draw head movements, and a nod that follows the voice."""
     pictures = len(articulation)
 
     def wander(columns: int, seconds: float) -> np.ndarray:
@@ -50,13 +47,7 @@ def motion(articulation: Articulation, rng: np.random.Generator, fps: float = FR
     nod = gaussian_filter1d(articulation.energy.astype(np.float64), 0.12 * fps)
     sway = slow[:, :2] * _SWAY * np.array([1.0, 0.6])
     sway[:, 1] += 0.012 * nod
-    lids = np.zeros(pictures)
-    steps = np.arange(len(_BLINK)) * fps / FRAME_RATE
-    start = rng.uniform(0, 2) * fps
-    while start < pictures:
-        lids = np.maximum(lids, np.interp(np.arange(pictures) - start, steps, _BLINK, left=0, right=0))
-        start += rng.uniform(1.2, 3.5) * fps
-    return Motion(sway=sway, roll=slow[:, 2] * _TURN, size=1 + slow[:, 3] * _LEAN, lids=lids)
+    return Motion(sway=sway, roll=slow[:, 2] * _TURN, size=1 + slow[:, 3] * _LEAN)
 
 
 class TalkingFace:
@@ -72,7 +63,6 @@ class TalkingFace:
         self._layers = layers(look, width, height)
         points = self._layers.points
         self._mouth = Mouth(points, look.light)
-        self._eyes = [Eye(points[f"{side}_upper_lid"], points[f"{side}_lower_lid"]) for side in ("left", "right")]
         self._pivot = points["chin"][0] + np.array([0.0, 0.25 * np.ptp(points["oval"][:, 1])])
 
     def pictures(self, articulation: Articulation, moves: Motion) -> Iterator[np.ndarray]:
@@ -88,8 +78,6 @@ class TalkingFace:
                 teeth=float(articulation.teeth[index]),
                 tongue=float(articulation.tongue[index]),
             )
-            for eye in self._eyes:
-                eye.apply(layer, still, float(moves.lids[index]))
             yield self._compose(layer, moves, index)
 
     def _compose(self, layer: np.ndarray, moves: Motion, index: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The moving parts of a face: lips, jaw, what shows between the lips, and the lids.
+"""The moving parts of a face: lips, jaw, and what shows between the lips.
 
 A part is a backward map: for every pixel of a small window, where in the still portrait its colour comes from. Both
 lips follow curves that open and close, jaw and chin go down with the lower lip, and what shows between is drawn.
@@ -127,26 +127,3 @@ class Mouth:
         colour = colour + (white - colour) * self._coverage(edge - v)[:, None]
         colour = colour + (white * 0.85 - colour) * self._coverage(v - second)[:, None]
         return np.clip(colour * self._light, 0, 255)
-
-
-class Eye:
-    """One eye in one window of the person layer: its upper lid can come down."""
-
-    def __init__(self, upper: np.ndarray, lower: np.ndarray) -> None:
-        x0, x1 = int(np.floor(upper[0, 0])), int(np.ceil(upper[-1, 0])) + 1
-        columns = np.arange(x0, x1)
-        self._lid = np.interp(columns, *upper.T)
-        self._below = np.maximum(np.interp(columns, *lower.T), self._lid)
-        tall = float((self._below - self._lid).max())
-        self._fold = self._lid - 1.1 * tall
-        y0, y1 = int(np.floor(self._fold.min())), int(np.ceil(self._below.max())) + 2
-        self.window = (slice(y0, y1), slice(x0, x1))
-        x, y = np.meshgrid(columns, np.arange(y0, y1))
-        self._x, self._y = x.astype(np.float32), y.astype(np.float32)
-
-    def apply(self, layer: np.ndarray, still: np.ndarray, closed: float) -> None:
-        """Paint the eye into `layer`, closed by a share from 0 to 1."""
-        lid = self._lid + closed * (self._below - self._lid)
-        stretched = self._fold + (self._y - self._fold) * (self._lid - self._fold) / (lid - self._fold)
-        y = np.where((self._y > self._fold) & (self._y < lid), stretched, self._y)
-        layer[self.window] = cv2.remap(still, self._x, y.astype(np.float32), cv2.INTER_LINEAR)

@@ -56,7 +56,7 @@ def film(
         sound: (samples,) float32 in [-1, 1] at the format's rate; the clip is as long.
         number: of the look.
         form: size, rates and codecs.
-        rng: moves the head and the lids.
+        rng: moves the head.
         silent: leave the sound out of the file.
     """
     articulation = articulate(sound, form.sample_rate, round(len(sound) / form.sample_rate * form.fps), form.fps)
