@@ -121,6 +121,7 @@ def decode_clips(
     marks: Mapping[str, str],
     origin: Mapping[str, Any],
     spread: Mapping[str, Any],
+    load: Callable[[int], Listener] | None = None,
 ) -> None:
     """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are there already of the same inputs.
 
@@ -133,6 +134,7 @@ def decode_clips(
         marks: what else the text depends on, such as the content of audio files.
         origin: what origin.yaml tells of them.
         spread: step, nj, launcher and ngpu, see `jobs.batch_map.each`.
+        load: loads the recognizer in this process, onto a GPU or none, where several calls share one.
     """
     search = recognize.search
     numbers = {"beam": search.width, "weight": search.lm_weight}
@@ -147,7 +149,7 @@ def decode_clips(
         print(f"{out}: done already with these inputs and options; skipped")
         return
     # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
-    chosen = recognize.load(spread["ngpu"] if spread["launcher"] == "local" else 0)
+    chosen = (load or recognize.load)(spread["ngpu"] if spread["launcher"] == "local" else 0)
     with folder_lock(out, "decode"):
         make = DecoderFactory(recognize, source) if spread["launcher"] == "slurm" else lambda: decoder(chosen, source)
         parts = each(make, batches(names), where=out, made_of=stamp.text, **spread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from pathlib import Path
@@ -127,11 +128,13 @@ def _recognize(
     search = _search_of(asr, search)
     folder = out / FOLDER / label(asr, search)
     names = list(references.texts)
+    recognize = RecognizerFactory(asr, search)
+    load = functools.cache(recognize.load)  # PocketSphinx adapts to what it heard before, of the other systems too
     for system, place in {REAL: reference.path, **systems}.items():
         files = WavSource({name: str(wav_of(place, name)) for name in names})
         kept = system == REAL and reference.is_archive
         decode_clips(
-            RecognizerFactory(asr, search),
+            recognize,
             DumpSource(place) if kept else files,
             names,
             folder / system,
@@ -139,6 +142,7 @@ def _recognize(
             {"clips": hash_of(names)} if kept else {"audio": files.content()},
             {"asr": asr, "data": str(references.table.parent), "audio": str(place)},
             {**options, "step": "hear", "ngpu": 0},
+            load,
         )
     score_systems(references, {system: folder / system for system in (REAL, *systems)}, folder)
 
