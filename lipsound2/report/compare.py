@@ -16,7 +16,7 @@ from lipsound2.decoding.hypothesis import ACCURACY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, turn, write_text
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.registry import METRICS, SPEECH, TEXT, WORDS
+from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, TEXT, WORDS
 from lipsound2.metrics.summary import read_scores
 from lipsound2.metrics.wer_summary import read_summary
 from lipsound2.outputs import check_file
@@ -29,7 +29,7 @@ _HEAD = f"| {_COUNTED} |"  # how a table begins
 Points = Mapping[str, Mapping[int, Sequence[float]]]
 
 
-def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = "estoi") -> None:
+def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = PRIMARY) -> None:
     """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
 
     `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes exp/both.md and exp/both.png;
@@ -40,8 +40,8 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
             series with as many training clips are seeds of one point.
         out: the two files, without a suffix; or the last of several experiments that are only shown.
         set: the set that was scored.
-        score: stoi, estoi, pesq_nb, pesq_wb; dnsmos and others where they were asked for; or
-            wer:NAME, cer:NAME of a recogniser or a way of decoding; top1:NAME, top5:NAME of single words.
+        score: a metric of the registry. Of speech: its name alone, such as estoi. Of text or of single words: with a
+            recogniser or a way of decoding, such as wer:NAME or top1:NAME.
     """
     if (out / "versions.yaml").exists() and not any("=" in entry for entry in experiments):
         shown = _gather(_named([*experiments, str(out)]), set, score)

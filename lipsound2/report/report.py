@@ -20,6 +20,7 @@ from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
 from lipsound2.metrics.audio_sources import REAL, SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
+from lipsound2.metrics.registry import PRIMARY
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import Row, read_clips, read_scores
@@ -167,9 +168,9 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None)
 
 def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
     """Clips from best to worst by the model's ESTOI, evenly through the ranks, each with its place in words."""
-    judged = [row for row in rows if "estoi" in row.scores.values]
+    judged = [row for row in rows if PRIMARY in row.scores.values]
     own = [row for row in judged if row.system == "generated"] or judged
-    ranked = sorted(own, key=lambda row: (-row.scores.values["estoi"], row.id))
+    ranked = sorted(own, key=lambda row: (-row.scores.values[PRIMARY], row.id))
     return spread([row.id for row in ranked], clips)
 
 
