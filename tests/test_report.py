@@ -272,7 +272,7 @@ def test_bars_are_as_long_as_their_numbers() -> None:
 def test_pictures_show_the_numbers() -> None:
     mel = np.full((20, 8), -10.0)
     mel[15:, 0] = 0.0  # late and low
-    picture = np.asarray(Image.open(io.BytesIO(images.mel_picture(mel, -10, 0, 25))).convert("L"))
+    picture = np.asarray(Image.open(io.BytesIO(images.mel_image(mel, -10, 0, 25))).convert("L"))
     assert picture.shape == (8, 25)
     assert picture[7, 15:20].min() > 200 > picture[7, 14]
     assert picture[:7].max() == picture[7, 24] == picture.min()  # padded with the lowest colour

@@ -38,7 +38,7 @@ from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.outputs import OutputFolder
-from lipsound2.report.images import attention_picture
+from lipsound2.report.images import attention_image
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import MEAN_FILE
 from lipsound2.timing import FRAME_RATE
@@ -342,4 +342,4 @@ def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
         for name in sorted(alignments):
             archive.write(name, alignments[name])
-            write_bytes(folder / f"{name}.png", attention_picture(alignments[name], scale=4))
+            write_bytes(folder / f"{name}.png", attention_image(alignments[name], scale=4))

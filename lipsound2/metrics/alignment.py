@@ -56,8 +56,8 @@ class TextRow:
 
     Attributes:
         id: of the clip.
-        reference: normalised, never empty.
-        hypothesis: normalised; empty when nothing was recognised.
+        reference: normalized, never empty.
+        hypothesis: normalized; empty when nothing was recognized.
         missing: there was no hypothesis at all, which counts as an empty one.
         words: None for a language whose unit is the character.
         characters: with the blanks between words, where there are words.

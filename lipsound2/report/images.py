@@ -1,6 +1,6 @@
-"""Small pictures for the report: spectrograms and attention as indexed PNG, a clip's crops as one JPEG sheet.
+"""Small images for the report: spectrograms and attention as indexed PNG, a clip's crops as one JPEG sheet.
 
-One pixel is one number; the page scales them. So a picture is some ten kilobytes, and its edges are exact: pictures of
+One pixel is one number; the page scales them. So an image is some ten kilobytes, and its edges are exact: images of
 the same clip lie over one another in time.
 """
 
@@ -17,10 +17,10 @@ _SHEET_COLUMNS = 10
 
 @dataclass(frozen=True)
 class Sheet:
-    """All crops of a clip in one picture, row by row.
+    """All crops of a clip in one image, row by row.
 
     Attributes:
-        jpeg: the picture.
+        jpeg: the image.
         columns: crops in a row.
         rows: rows.
         count: crops, T.
@@ -32,7 +32,7 @@ class Sheet:
     count: int
 
     def place(self, index: int) -> tuple[float, float]:
-        """Where a crop lies in the picture, in per cent across and down, as CSS has it."""
+        """Where a crop lies in the image, in per cent across and down, as CSS has it."""
         row, column = divmod(index, self.columns)
         return 100 * column / max(1, self.columns - 1), 100 * row / max(1, self.rows - 1)
 
@@ -42,19 +42,19 @@ def mel_range(mel: np.ndarray) -> tuple[float, float]:
     return float(np.quantile(mel, 0.02)), float(mel.max())
 
 
-def mel_picture(mel: np.ndarray, low: float, high: float, frames: int) -> bytes:
-    """PNG of a mel (S, bands), low bands at the bottom, cut or padded with the lowest colour to (frames, bands)."""
+def mel_image(mel: np.ndarray, low: float, high: float, frames: int) -> bytes:
+    """PNG of a mel (S, bands), low bands at the bottom, cut or padded with the lowest color to (frames, bands)."""
     fitted = np.pad(mel[:frames], ((0, max(0, frames - len(mel))), (0, 0)), constant_values=low)
     return _indexed((fitted.T[::-1] - low) / max(1e-6, high - low))
 
 
-def attention_picture(weights: np.ndarray, scale: int = 1) -> bytes:
-    """PNG of an alignment (steps, pictures): time of the speech to the right, pictures upwards.
+def attention_image(weights: np.ndarray, scale: int = 1) -> bytes:
+    """PNG of an alignment (steps, video frames): time of the speech to the right, video frames upwards.
 
     Each step is scaled to its own peak, so that a blurred step is seen as wide, not as dark.
 
     Args:
-        weights: (steps, pictures) float, 0 to 1.
+        weights: (steps, video frames) float, 0 to 1.
         scale: pixels a weight.
     """
     each = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).T[::-1]
@@ -85,20 +85,20 @@ def sheet(crops: np.ndarray, size: int = 96, quality: int = 78) -> Sheet:
 
 
 def _indexed(values: np.ndarray) -> bytes:
-    """PNG of (H, W) values, 0 to 1, in the colours of `magma`."""
+    """PNG of (H, W) values, 0 to 1, in the colors of `magma`."""
     from PIL import Image  # comes with matplotlib
 
-    picture = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8), mode="L")
-    picture.putpalette(_palette())
+    image = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8), mode="L")
+    image.putpalette(_palette())
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 @functools.cache
 def _palette() -> bytes:
-    """256 RGB colours, dark to bright, evenly so to the eye."""
+    """256 RGB colors, dark to bright, evenly so to the eye."""
     import matplotlib
 
-    colours = matplotlib.colormaps["magma"](np.arange(256))[:, :3]
-    return bytes((colours * 255).round().astype(np.uint8).tobytes())
+    colors = matplotlib.colormaps["magma"](np.arange(256))[:, :3]
+    return bytes((colors * 255).round().astype(np.uint8).tobytes())

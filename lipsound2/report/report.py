@@ -252,7 +252,7 @@ class _Material:
             # Clips were spoken in batches: steps and video frames beyond this clip's own are its batch mates'.
             own = min(view.crops.count, weights.shape[1]) if view.crops is not None else weights.shape[1]
             steps = round(len(weights) * own / weights.shape[1])
-            view.attention = images.attention_picture(weights[:steps, :own])
+            view.attention = images.attention_image(weights[:steps, :own])
         return view
 
     def _waveform(self, name: str, clip: str) -> np.ndarray:
@@ -280,7 +280,7 @@ class _Material:
             return {}
         scale = images.mel_range(mels.get(REAL, next(iter(mels.values()))))
         frames = len(mels.get(REAL, next(iter(mels.values()))))
-        return {name: images.mel_picture(mel, *scale, frames) for name, mel in mels.items()}
+        return {name: images.mel_image(mel, *scale, frames) for name, mel in mels.items()}
 
 
 def _flac(waveform: np.ndarray) -> bytes:
