@@ -8,6 +8,7 @@
 #     stage=0        # first stage to run
 #     nj=2           # a whole number of at least 1; of at least 0 where the default, or '0: ' in the comment, says so
 #     weight=0.5     # any number
+#     audio=yes      # yes or no
 #     seeds="0 1"    # whole numbers; "50:0 50:1" pairs of them
 #     config=a.yaml  # a file that is there
 #     exp=           # anything
