@@ -293,7 +293,8 @@ def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) ->
 
     The latter has the times of words too: a recognizer is fine-tuned on it, after `lipsound2 mel`.
     """
-    places = {out / "data" / system: system for system in spoken} | {out / "data": "generated"}
+    # One clip alone has no other to be mismatched with: that system has no speech, and no data dir.
+    places = {out / "data" / system: system for system in spoken if spoken[system]} | {out / "data": "generated"}
     for place, system in places.items():
         wanted = set(spoken[system])
         tables = ("text", "utt2lang", *(["word_times"] if place == out / "data" else []))
