@@ -60,7 +60,7 @@ class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of t
     """One clip cannot be used. It becomes a line of `failures.tsv`; the stage goes on.
 
     Args:
-        reason: one of a few words that can be counted, such as `unreadable`, `no-face`, `no-sound`, `too-short`.
+        reason: one of a few words that can be counted, such as `unreadable`, `no-face`, `no-audio`, `too-short`.
         detail: what was found, for the person who looks into this clip.
     """
 

@@ -88,9 +88,9 @@ def load(
     path = find(name)
     if task is not None:
         check_task(name, task.name)
-    learnt = load_config(path / CONFIG).task
-    assets = learnt.restore(path)
-    model: nn.Module = learnt.build(assets)
+    learned = load_config(path / CONFIG).task
+    assets = learned.restore(path)
+    model: nn.Module = learned.build(assets)
     weights = path / WEIGHTS
     if not weights.exists():
         raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
@@ -113,7 +113,7 @@ def load(
         )
     # Packs hold half precision; computing is done in what the network was built in.
     model.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in state.items()})
-    return Experiment(path, learnt, notes, assets, model.to(device).eval())
+    return Experiment(path, learned, notes, assets, model.to(device).eval())
 
 
 def _plain(text: str) -> Any:

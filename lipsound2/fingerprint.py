@@ -104,7 +104,7 @@ def changed(folder: Path, begin: str = "") -> str:
     return ""
 
 
-class Stamp:
+class Fingerprint:
     """The mark of one finished output.
 
     Args:
@@ -144,7 +144,7 @@ class Stamp:
         """Whether the mark tells of exactly these inputs and options; what it stands for may be damaged."""
         return self.path.exists() and self.path.read_bytes() == self.text.encode("utf-8")
 
-    def fresh(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether the output is made from exactly these inputs and options, and its files are as they were left.
 
         Where an earlier version noted no sizes, the files have to be there.

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 
 from lipsound2 import experiment, packs
 from lipsound2.data.texts import read_text
@@ -30,7 +30,7 @@ def pack(
     *,
     knows: str,
     corpus: str,
-    licence: str,
+    license: str,
     scores: Path | None = None,
 ) -> None:
     """Make a folder that works elsewhere out of an experiment.
@@ -40,12 +40,12 @@ def pack(
         out: folder to write: a new one, an empty one, or an earlier pack of the same experiment.
         knows: one line about the voices and words the model knows; `speak` and `transcribe` show it to their users.
         corpus: what it was trained on.
-        licence: licence of that corpus, and with it of the weights.
+        license: license of that corpus, and with it of the weights.
         scores: folder that `score` wrote for an earlier pack of these weights: the card then shows what ships, not the
             experiment's scores, which are those of the full weights.
     """
     loaded = experiment.load(exp)
-    told = card(loaded, out.name, knows, corpus, licence, scores)
+    told = card(loaded, out.name, knows, corpus, license, scores)
     check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
         # First what tells whose pack it will be, for the run after one that was killed; last what makes it one.
@@ -53,13 +53,13 @@ def pack(
         with atomic_path(out / packs.CONFIG) as temporary:
             shutil.copyfile(loaded.path / packs.CONFIG, temporary)
         loaded.task.save(loaded.assets, out)
-        # Counters stay whole numbers; everything else loses nothing a listener hears.
+        # Counters stay whole numbers; everything else loses nothing a recognizer hears.
         state = {
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
             for key, tensor in loaded.model.state_dict().items()
         }
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()}
-        write_bytes(out / packs.WEIGHTS, serialise(state, notes))
+        write_bytes(out / packs.WEIGHTS, serialize(state, notes))
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
@@ -97,7 +97,7 @@ def card(
     name: str,
     knows: str,
     corpus: str,
-    licence: str,
+    license: str,
     scores: Path | None = None,
 ) -> str:
     """The text that tells a stranger what this model is, and how well it does, controls included.
@@ -109,7 +109,7 @@ def card(
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {
         "Trained on": corpus,
-        "Licence": licence,
+        "License": license,
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         **loaded.task.describe(loaded.assets),
         # Folders of this machine mean nothing elsewhere.

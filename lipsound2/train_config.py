@@ -26,11 +26,11 @@ class TrainConfig:
         init_only: modules that `--init` fills, such as [trunk]; empty: whatever has a name and shape of the network's.
         max_epochs: training ends after so many passes over the training set.
         max_updates: ... or after so many updates, when that comes first; 0: no such limit.
-        batch_pictures: pictures in a batch at most, padding counted (20 GRID clips = 1500); a longer clip is a batch of
-            its own.
+        batch_frames: video frames in a batch at most, padding counted (20 GRID clips = 1500); a longer clip is a batch
+            of its own.
         batch_size: clips in a batch at most; 0: no such limit.
         accumulate: batches a process adds up before an update.
-        optimiser: `adamw`, or `muon` (AdamW with Muon's steps for matrices and kernels).
+        optimizer: `adamw`, or `muon` (AdamW with Muon's steps for matrices and kernels).
         lr: learning rate after the warm-up.
         min_lr: learning rate at the end of the cosine.
         warmup: updates over which the learning rate rises linearly.
@@ -61,10 +61,10 @@ class TrainConfig:
     init_only: tuple[str, ...] = ()
     max_epochs: int = 100
     max_updates: int = 0
-    batch_pictures: int = 1500
+    batch_frames: int = 1500
     batch_size: int = 0
     accumulate: int = 1
-    optimiser: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-3
     min_lr: float = 1e-5
     warmup: int = 500
@@ -88,7 +88,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by name."""
-        above = {"batch_pictures": 1, "accumulate": 1, "valid_every": 1, "keep_best": 1, "log_every": 1}
+        above = {"batch_frames": 1, "accumulate": 1, "valid_every": 1, "keep_best": 1, "log_every": 1}
         for field in fields(self):
             value: Any = getattr(self, field.name)
             if isinstance(value, int | float) and value < above.get(field.name, 0):

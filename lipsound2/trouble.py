@@ -50,7 +50,7 @@ def told(error: BaseException) -> str:
         return _of_file(error)
     libsndfile = getattr(sys.modules.get("soundfile"), "LibsndfileError", ())
     if isinstance(error, libsndfile):
-        return _of_sound(error)
+        return _of_audio(error)
     return ""
 
 
@@ -95,7 +95,7 @@ def _unwritable_name(error: UnicodeEncodeError) -> str:
     return f"the text {name!a} cannot be written as {error.encoding}; set LC_ALL=C.UTF-8 and run it again"
 
 
-def _of_sound(error: BaseException) -> str:
+def _of_audio(error: BaseException) -> str:
     """libsndfile says "System error" where the system refused a file: which refusal, the file itself tells."""
     name = re.fullmatch(r"Error opening (['\"].*['\"]): ", str(getattr(error, "prefix", "")))
     if getattr(error, "code", None) != _SYSTEM_ERROR or not name:

@@ -10,7 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "subset": ("lipsound2.corpora.folds:subset", "data dir -> some of its clips, balanced over speakers or classes"),
     "combine": ("lipsound2.corpora.folds:combine", "data dirs -> one"),
     "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
-    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the picture, and its mel"),
+    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the video frame, and its mel"),
     "targets": (
         "lipsound2.features.targets:targets",
         "sound -> what lips learn to predict: PASE+, MFCC, HuBERT, ...",
@@ -19,9 +19,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "words": ("lipsound2.corpora.word_clips:words", "data dir with word times -> data dir of single words"),
     "features": ("lipsound2.features.states:features", "experiment + data dir -> states of its trunk, an archive"),
     "train": ("lipsound2.training.train:train", "-> experiment"),
-    "tokens": ("lipsound2.text.tokenizer:tokens", "transcripts -> tokenizer of a recogniser"),
+    "tokens": ("lipsound2.text.tokenizer:tokens", "transcripts -> tokenizer of a recognizer"),
     "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
-    "synthesize": ("lipsound2.inference.synthesize:synthesize", "experiment + data dir -> speech, attention pictures"),
+    "synthesize": (
+        "lipsound2.inference.synthesize:synthesize",
+        "experiment + data dir -> speech, attention video frames",
+    ),
     "decode": ("lipsound2.inference.decode:decode", "recognizer + data dir -> text"),
     "score": ("lipsound2.metrics.score:score", "speech + ground truth -> STOI, ESTOI, PESQ, controls, verdict"),
     "score-text": ("lipsound2.metrics.score_text:score_text", "decoded text + transcripts -> WER, CER, SER"),

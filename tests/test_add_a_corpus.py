@@ -28,7 +28,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
         "tests/layouts/lombard_grid.txt",
     }
     shutil.copytree(workshop.root / "egs/TEMPLATE", workshop.root / FOLDER)
-    workshop.follow(before='    "librispeech":')
+    workshop.decode_step(before='    "librispeech":')
     return workshop
 
 

@@ -18,12 +18,12 @@ def test_the_page_adds_a_metric(tmp_path: Path):
     workshop = Workshop(tmp_path, "add-a-metric.md")
     assert [*workshop.files] == ["lipsound2/metrics/si_sdr.py"]
     assert [*workshop.entries] == ["lipsound2/metrics/registry.py"]
-    workshop.follow(before='    "wer": Family(\n')
-    sound = synthetic_clips(1)["s1-clip0"].sound.astype(np.float64)
-    noise = np.random.default_rng(0).normal(size=len(sound))
-    noise -= sound * (noise @ sound) / (sound @ sound)  # a tenth of the reference's energy, and at right angles to it
-    noise *= np.sqrt((sound @ sound) / (noise @ noise) / 10)
-    for name, waveform in (("ref", sound), ("hyp", 0.5 * (sound + noise))):
+    workshop.decode_step(before='    "wer": Family(\n')
+    audio = synthetic_clips(1)["s1-clip0"].audio.astype(np.float64)
+    noise = np.random.default_rng(0).normal(size=len(audio))
+    noise -= audio * (noise @ audio) / (audio @ audio)  # a tenth of the reference's energy, and at right angles to it
+    noise *= np.sqrt((audio @ audio) / (noise @ noise) / 10)
+    for name, waveform in (("ref", audio), ("hyp", 0.5 * (audio + noise))):
         (tmp_path / name).mkdir()
         soundfile.write(tmp_path / name / "a.wav", waveform, SAMPLE_RATE, subtype="FLOAT")
     printed = workshop.run("score", "ref", "hyp", "--metrics", "si_sdr", "--nj", "1")

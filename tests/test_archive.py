@@ -289,10 +289,10 @@ def test_frames_and_meta(tmp_path: Path) -> None:
     (tmp_path / "kind.yaml").write_text("sample_rate: 16000\n")
     (tmp_path / "utt2num_frames").write_text("a 75\n")
     assert Archive(tmp_path).meta == {"sample_rate": 16000}
-    assert Archive(tmp_path).frames() == {"a": 75}
+    assert Archive(tmp_path).num_frames() == {"a": 75}
     (tmp_path / "utt2num_frames").write_text("a many\n")
     with pytest.raises(LipsoundError, match="whole numbers"):
-        Archive(tmp_path).frames()
+        Archive(tmp_path).num_frames()
 
 
 # ---- many readers --------------------------------------------------------------------------------------------------

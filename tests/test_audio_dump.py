@@ -1,4 +1,4 @@
-"""The verb `mel`: sound under the pictures, mels, sums, verdicts, and what is not done twice."""
+"""The verb `mel`: audio under the video frames, mels, sums, verdicts, and what is not done twice."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import soundfile
 import torch
 
-from lipsound2.audio.dump import MakeMels, mel
+from lipsound2.audio.dump import MelFactory, mel
 from lipsound2.audio.io import decode_flac, encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.segment import Cut, cut_sound
+from lipsound2.audio.segment import Cut, cut_audio
 from lipsound2.audio.statistics import statistics, sums
-from lipsound2.audio.usable import check_sound, hearable
+from lipsound2.audio.usable import check_audio, hearable
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -29,7 +29,7 @@ def noise(seconds: float, seed: int) -> np.ndarray:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Three clips of one second; the third is silent. Their `video` is a sound file: mel looks at nothing else."""
+    """Three clips of one second; the third is silent. Their `video` is an audio file: mel looks at nothing else."""
     paths = {}
     for number in range(3):
         path = tmp_path / f"clip {number}.wav"
@@ -57,23 +57,23 @@ def test_fault_A14_a_damaged_time_line_is_not_gone_on_with(corpus: Path, left: b
     assert not (dump / "sound").exists()
 
 
-def test_sound_lies_under_the_pictures(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dump = corpus / "dump"
-    with pytest.raises(LipsoundError, match=r"timeline.tsv: no time line of the pictures; run stage 1 first"):
+    with pytest.raises(LipsoundError, match=r"timeline.tsv: no time line of the video frames; run stage 1 first"):
         mel(corpus / "data", dump)
     write_timeline(dump, {"s1-clip0": (0.1, 22), "s1-clip1": (0.0, 25)})
     mel(corpus / "data", dump, nj=1)
     assert "1 clips have no time line" in caplog.text
 
-    sounds, mels = Archive(dump / "sound"), Archive(dump / "mel-fine")
-    assert sounds.frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
-    assert mels.frames() == {"s1-clip0": 88, "s1-clip1": 100}
+    audio, mels = Archive(dump / "sound"), Archive(dump / "mel-fine")
+    assert audio.num_frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
+    assert mels.num_frames() == {"s1-clip0": 88, "s1-clip1": 100}
     assert mels.meta == to_mapping(MELS["fine"])
-    sound = decode_flac(sounds["s1-clip0"])
-    wanted = cut_sound(Cut(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
-    assert np.abs(sound - wanted).max() <= 0.51 / 32768
-    np.testing.assert_array_equal(mels["s1-clip0"], mel_spectrogram(torch.from_numpy(sound), MELS["fine"]).numpy())
+    waveform = decode_flac(audio["s1-clip0"])
+    wanted = cut_audio(Cut(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
+    assert np.abs(waveform - wanted).max() <= 0.51 / 32768
+    np.testing.assert_array_equal(mels["s1-clip0"], mel_spectrogram(torch.from_numpy(waveform), MELS["fine"]).numpy())
 
     mean, std = statistics(dump / "mel-fine", ["s1-clip0", "s1-clip1"])
     rows = np.concatenate([mels["s1-clip0"], mels["s1-clip1"]]).astype(np.float64)
@@ -86,23 +86,23 @@ def test_sound_lies_under_the_pictures(corpus: Path, caplog: pytest.LogCaptureFi
     caplog.clear()
     mel(corpus / "data", dump, nj=1)
     assert "are there already: skipped" in caplog.text
-    mel(corpus / "data", dump, mel="paper", nj=1)  # another mel of the same sound
-    assert Archive(dump / "mel-paper").frames() == {"s1-clip0": 55, "s1-clip1": 62}
+    mel(corpus / "data", dump, mel="paper", nj=1)  # another mel of the same audio
+    assert Archive(dump / "mel-paper").num_frames() == {"s1-clip0": 55, "s1-clip1": 62}
     assert kept == {p.name: p.stat().st_mtime_ns for p in (dump / "sound" / "shards").iterdir()}
 
 
-def test_clips_of_sound_alone_and_a_silent_one(corpus: Path) -> None:
+def test_clips_of_audio_alone_and_a_silent_one(corpus: Path) -> None:
     dump = corpus / "dump"
     with pytest.raises(LipsoundError, match="1 of 3 clips failed"):
         mel(corpus / "sounds", dump, nj=1)
     mel(corpus / "sounds", dump, nj=1, max_failures=0.4)
-    assert Archive(dump / "sound").frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
+    assert Archive(dump / "sound").num_frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
     assert Archive(dump / "mel-fine").ids == ["s1-clip0", "s1-clip1"]
     assert "s1-clip2\tsound\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
 
 
-def test_sound_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """All that a recogniser reads; a mel can be made of it later."""
+def test_audio_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All that a recognizer reads; a mel can be made of it later."""
     caplog.set_level(logging.INFO)
     mel(corpus / "sounds", corpus / "dump", mel="none", nj=1, max_failures=0.5)
     assert [path.parent.name for path in (corpus / "dump").glob("*/feats.scp")] == ["sound"]
@@ -123,24 +123,24 @@ def test_a_damaged_time_line_is_named(corpus: Path) -> None:
 def test_verdicts(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(2.9, 0), 44100)
-    assert len(cut_sound(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
+    assert len(cut_audio(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
     for cut, detail in {
-        Cut(str(path), 0.0, 80): "the sound ends 0.30 s before the picture, at most 0.2 s wanted",
-        Cut(str(path), -0.5, 20): "the sound begins 0.50 s after the picture",
-        Cut(str(path), 5.0, 20): "ends 0.80 s before the picture",
+        Cut(str(path), 0.0, 80): "the audio ends 0.30 s before the video frame, at most 0.2 s wanted",
+        Cut(str(path), -0.5, 20): "the audio begins 0.50 s after the video frame",
+        Cut(str(path), 5.0, 20): "ends 0.80 s before the video frame",
     }.items():
         with pytest.raises(ClipFailure, match=detail) as caught:
-            cut_sound(cut, 16000)
+            cut_audio(cut, 16000)
         assert caught.value.reason == "short-sound"
 
 
-def test_a_sound_too_short_for_a_frame(tmp_path: Path) -> None:
+def test_a_audio_too_short_for_a_frame(tmp_path: Path) -> None:
     from lipsound2.data.archive import ArchiveWriter
 
     with ArchiveWriter(tmp_path / "sound" / "a.ark", tmp_path / "sound" / "feats.scp") as writer:
         writer.write("a", encode_flac(np.full(300, 0.1, np.float32)))
-    with pytest.raises(ClipFailure, match="too-short: 300 samples of sound, at least 385 wanted"):
-        MakeMels(tmp_path / "sound", MELS["paper"])()("a")
+    with pytest.raises(ClipFailure, match="too-short: 300 samples of audio, at least 385 wanted"):
+        MelFactory(tmp_path / "sound", MELS["paper"])()("a")
 
 
 def test_sums_have_kaldis_layout() -> None:
@@ -154,7 +154,7 @@ def test_statistics_of_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sound", "reason"),
+    ("waveform", "reason"),
     [
         (np.zeros(16000), "silent"),
         (np.full(16000, 0.3), "silent"),  # a constant level
@@ -163,13 +163,13 @@ def test_statistics_of_nothing(tmp_path: Path) -> None:
         (np.full(100, 0.1), "too-short"),
     ],
 )
-def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, sound: np.ndarray, reason: str) -> None:
+def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: np.ndarray, reason: str) -> None:
     with pytest.raises(ClipFailure) as told:
-        check_sound(sound.astype(np.float32), 16000)
+        check_audio(waveform.astype(np.float32), 16000)
     assert told.value.reason == reason
     path = tmp_path / "a.wav"
-    soundfile.write(path, sound, 16000, subtype="FLOAT")
-    for hear in (lambda: hearable(path, 16000), lambda: cut_sound(Cut(str(path), None, None), 16000)):
+    soundfile.write(path, waveform, 16000, subtype="FLOAT")
+    for hear in (lambda: hearable(path, 16000), lambda: cut_audio(Cut(str(path), None, None), 16000)):
         with pytest.raises(ClipFailure) as told:
             hear()
         assert told.value.reason == reason
@@ -181,9 +181,9 @@ def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
     assert len(hearable(path, 16000)) == 16000
 
 
-def test_fault_A10_dither_is_no_sound_to_the_stage(corpus: Path) -> None:
+def test_fault_A10_dither_is_no_audio_to_the_stage(corpus: Path) -> None:
     dither = np.random.default_rng(0).integers(-1, 2, 44100) / 32768
     soundfile.write(corpus / "clip 1.wav", dither, 44100)
     mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.7)
     assert Archive(corpus / "dump" / "mel-fine").ids == ["s1-clip0"]
-    assert "s1-clip1\tsound\tsilent\t1.00 s of sound, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()
+    assert "s1-clip1\tsound\tsilent\t1.00 s of audio, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()

@@ -1,4 +1,4 @@
-"""Sound files: nothing is shifted, timestamps are kept, what is missing is told."""
+"""Audio files: nothing is shifted, timestamps are kept, what is missing is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lipsound2.audio.io import decode_flac, encode_flac, read_sound, read_span, write_wav
+from lipsound2.audio.io import decode_flac, encode_flac, load_audio, load_span, write_wav
 from lipsound2.errors import ClipFailure, LipsoundError
 
 
@@ -20,12 +20,12 @@ def sine(rate: int, seconds: float, frequency: float = 440.0, start: float = 0.0
 
 
 def mux(path: Path, pieces: list[tuple[float, np.ndarray]], rate: int, codec: str = "pcm_s16le") -> Path:
-    """A file of 16-bit sound whose pieces carry the given times in seconds."""
+    """A file of 16-bit audio whose pieces carry the given times in seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")
-        for time, sound in pieces:
-            for begin in range(0, len(sound), 1024):
-                samples = np.rint(sound[begin : begin + 1024] * 32767).astype(np.int16)
+        for time, waveform in pieces:
+            for begin in range(0, len(waveform), 1024):
+                samples = np.rint(waveform[begin : begin + 1024] * 32767).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
                 frame.rate, frame.time_base = rate, Fraction(1, rate)
                 frame.pts = round(time * rate) + begin
@@ -40,18 +40,18 @@ def test_resampling_shifts_nothing(tmp_path: Path, rate: int, start: float) -> N
     path = tmp_path / "sine.wav"
     soundfile.write(path, sine(rate, 1.0), rate, subtype="FLOAT")
     start = round(start * rate) / rate  # the cut is to the nearest sample of the file
-    made = read_sound(path, start=start, seconds=0.8)
+    made = load_audio(path, start=start, seconds=0.8)
     assert made.dtype == np.float32
-    # At its very beginning the filter sees silence before the sound.
+    # At its very beginning the filter sees silence before the audio.
     assert np.abs(made - sine(16000, 0.8, start=start))[200:].max() < 1e-5
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 def test_a_click_stays_where_it_was(tmp_path: Path, rate: int) -> None:
-    sound = np.zeros(rate, np.float32)
-    sound[rate // 2] = 1.0
-    soundfile.write(tmp_path / "click.flac", sound, rate)
-    made = read_sound(tmp_path / "click.flac", seconds=0.9)
+    waveform = np.zeros(rate, np.float32)
+    waveform[rate // 2] = 1.0
+    soundfile.write(tmp_path / "click.flac", waveform, rate)
+    made = load_audio(tmp_path / "click.flac", seconds=0.9)
     assert made.argmax() == 8000
     np.testing.assert_allclose(made[7900:8000], made[8001:8101][::-1], atol=1e-5)
 
@@ -60,68 +60,68 @@ def test_what_cannot_be_kept_does_not_fold_back(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "high.wav", sine(44100, 1.0, 9000.0), 44100, subtype="FLOAT")
     soundfile.write(tmp_path / "low.wav", sine(44100, 1.0, 7300.0), 44100, subtype="FLOAT")
     inner = slice(2000, 12000)
-    assert np.abs(read_sound(tmp_path / "high.wav", seconds=0.9)[inner]).max() < 1e-4
-    low = read_sound(tmp_path / "low.wav", seconds=0.9)
+    assert np.abs(load_audio(tmp_path / "high.wav", seconds=0.9)[inner]).max() < 1e-4
+    low = load_audio(tmp_path / "low.wav", seconds=0.9)
     assert np.abs(low - sine(16000, 0.9, 7300.0))[inner].max() < 1e-3
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_sample_formats_have_one_scale(tmp_path: Path, subtype: str) -> None:
-    sound = sine(16000, 0.3)
-    soundfile.write(tmp_path / "a.wav", sound, 16000, subtype=subtype)
-    made = read_sound(tmp_path / "a.wav")
-    assert len(made) == len(sound)
-    assert np.abs(made - sound).max() < (0.02 if subtype == "PCM_U8" else 1e-4)
+    waveform = sine(16000, 0.3)
+    soundfile.write(tmp_path / "a.wav", waveform, 16000, subtype=subtype)
+    made = load_audio(tmp_path / "a.wav")
+    assert len(made) == len(waveform)
+    assert np.abs(made - waveform).max() < (0.02 if subtype == "PCM_U8" else 1e-4)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
     left, right = sine(16000, 0.3), sine(16000, 0.3, 1000.0)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), 16000, subtype="FLOAT")
-    np.testing.assert_allclose(read_sound(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
+    np.testing.assert_allclose(load_audio(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
 
 
 def test_the_files_clock_is_kept(tmp_path: Path) -> None:
-    """Sound that begins at 0.54 s, asked for from 0.5 s on: 40 ms of silence, then the sound."""
+    """Audio that begins at 0.54 s, asked for from 0.5 s on: 40 ms of silence, then the audio."""
     path = mux(tmp_path / "late.mkv", [(0.54, sine(44100, 1.0))], 44100)
-    span = read_span(path, start=0.5, seconds=1.2)
-    assert len(span.sound) == 19200
+    span = load_span(path, start=0.5, seconds=1.2)
+    assert len(span.waveform) == 19200
     assert span.missing_before == pytest.approx(0.04, abs=1e-3)
     assert span.missing_after == pytest.approx(0.16, abs=1e-3)
     begin = round(0.04 * 16000)
-    assert np.abs(span.sound[: begin - 70]).max() < 1e-3
-    assert np.abs(span.sound[begin + 200 : begin + 15000] - sine(16000, 1.0)[200:15000]).max() < 1e-3
-    assert not span.sound[-2000:].any()
-    assert len(read_sound(path)) == pytest.approx(16000, abs=1)  # without a start: from where it begins
+    assert np.abs(span.waveform[: begin - 70]).max() < 1e-3
+    assert np.abs(span.waveform[begin + 200 : begin + 15000] - sine(16000, 1.0)[200:15000]).max() < 1e-3
+    assert not span.waveform[-2000:].any()
+    assert len(load_audio(path)) == pytest.approx(16000, abs=1)  # without a start: from where it begins
 
 
-def test_a_hole_in_the_sound_stays_a_hole(tmp_path: Path) -> None:
-    sound = sine(16000, 0.512)
-    path = mux(tmp_path / "hole.mkv", [(0.0, sound), (1.0, sound)], 16000)
-    span = read_span(path, start=0.0, seconds=1.6)
-    made = span.sound
+def test_a_hole_in_the_audio_stays_a_hole(tmp_path: Path) -> None:
+    waveform = sine(16000, 0.512)
+    path = mux(tmp_path / "hole.mkv", [(0.0, waveform), (1.0, waveform)], 16000)
+    span = load_span(path, start=0.0, seconds=1.6)
+    made = span.waveform
     assert span.missing_inside == pytest.approx(1.0 - 0.512, abs=1e-3)
-    assert np.abs(made[: len(sound)] - sound).max() < 1e-3
-    assert not made[len(sound) : 16000 - 16].any()
-    assert np.abs(made[16000 : 16000 + len(sound)] - sound).max() < 1e-3
+    assert np.abs(made[: len(waveform)] - waveform).max() < 1e-3
+    assert not made[len(waveform) : 16000 - 16].any()
+    assert np.abs(made[16000 : 16000 + len(waveform)] - waveform).max() < 1e-3
 
 
 def test_a_damaged_packet_is_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = mux(tmp_path / "source.mp4", [(0.0, sine(44100, 2.0))], 44100, "flac")
     packets = remuxed(source, tmp_path / "whole.mp4", damaged=range(0))
     remuxed(source, tmp_path / "damaged.mp4", damaged=range(8, 9))
-    whole, damaged = (read_span(tmp_path / name, seconds=1.8) for name in ("whole.mp4", "damaged.mp4"))
-    assert "1 packets of sound are damaged" in caplog.text
+    whole, damaged = (load_span(tmp_path / name, seconds=1.8) for name in ("whole.mp4", "damaged.mp4"))
+    assert "1 packets of audio are damaged" in caplog.text
     assert whole.missing_inside == 0
     assert damaged.missing_inside == pytest.approx(4608 / 44100, abs=2e-3)
     inner = slice(round(1.0 * 16000), round(1.7 * 16000))  # behind the hole nothing has moved
-    assert np.abs(whole.sound - damaged.sound)[inner].max() < 1e-3
+    assert np.abs(whole.waveform - damaged.waveform)[inner].max() < 1e-3
     remuxed(source, tmp_path / "rubbish.mp4", damaged=range(packets))
     with pytest.raises(ClipFailure, match="unreadable"):
-        read_sound(tmp_path / "rubbish.mp4")
+        load_audio(tmp_path / "rubbish.mp4")
 
 
 def remuxed(source: Path, target: Path, damaged: range) -> int:
-    """Copy packets of sound into MP4 (its clock is exact), some with their content overwritten; returns how many."""
+    """Copy packets of audio into MP4 (its clock is exact), some with their content overwritten; returns how many."""
     with av.open(str(source)) as before, av.open(str(target), "w") as after:
         stream = after.add_stream_from_template(before.streams.audio[0])
         number = 0
@@ -139,12 +139,12 @@ def remuxed(source: Path, target: Path, damaged: range) -> int:
 @pytest.mark.parametrize("seconds", [0.04, 0.333, 2.0])
 def test_lengths_are_exact(tmp_path: Path, seconds: float) -> None:
     soundfile.write(tmp_path / "a.wav", sine(44100, 1.0), 44100)
-    assert len(read_sound(tmp_path / "a.wav", start=-0.1, seconds=seconds)) == round(seconds * 16000)
+    assert len(load_audio(tmp_path / "a.wav", start=-0.1, seconds=seconds)) == round(seconds * 16000)
 
 
-def test_files_without_usable_sound(tmp_path: Path) -> None:
+def test_files_without_usable_audio(tmp_path: Path) -> None:
     (tmp_path / "zero.wav").touch()
-    (tmp_path / "text.wav").write_text("no sound at all " * 50)
+    (tmp_path / "text.wav").write_text("no audio at all " * 50)
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 16000)
     soundfile.write(tmp_path / "a.wav", sine(16000, 0.5), 16000)
     with av.open(str(tmp_path / "mute.mkv"), "w") as container:
@@ -161,19 +161,19 @@ def test_files_without_usable_sound(tmp_path: Path) -> None:
         "mute.mkv": "no-sound",
     }.items():
         with pytest.raises(ClipFailure) as caught:
-            read_sound(tmp_path / name)
+            load_audio(tmp_path / name)
         assert caught.value.reason == reason, name
-    with pytest.raises(ClipFailure, match=r"the sound ends at 0.500 s, wanted from 2.000 s on"):
-        read_sound(tmp_path / "a.wav", start=2.0)
+    with pytest.raises(ClipFailure, match=r"the audio ends at 0.500 s, wanted from 2.000 s on"):
+        load_audio(tmp_path / "a.wav", start=2.0)
 
 
 def test_flac_is_exact_and_always_the_same() -> None:
-    sound = np.concatenate([sine(16000, 0.5), [1.2, -1.2]]).astype(np.float32)
-    stream = encode_flac(sound)
+    waveform = np.concatenate([sine(16000, 0.5), [1.2, -1.2]]).astype(np.float32)
+    stream = encode_flac(waveform)
     assert stream.dtype == np.uint8
-    assert stream.tobytes() == encode_flac(sound.copy()).tobytes()
+    assert stream.tobytes() == encode_flac(waveform.copy()).tobytes()
     once = decode_flac(stream)
-    assert np.abs(once[:-2] - sound[:-2]).max() <= 0.5 / 32768
+    assert np.abs(once[:-2] - waveform[:-2]).max() <= 0.5 / 32768
     assert once[-2] == pytest.approx(32767 / 32768)
     assert once[-1] == -1.0
     assert encode_flac(once).tobytes() == stream.tobytes()
@@ -202,13 +202,13 @@ def test_grid_as_distributed_and_re_encoded_lie_alike(grid: Path, grid_original:
     pairs = [pair for pair in pairs if pair[1].exists()][:6]
     assert pairs
     for pair in pairs:
-        first, second = (read_sound(path, start=first_picture(path), seconds=3.0) for path in pair)
+        first, second = (load_audio(path, start=first_frame(path), seconds=3.0) for path in pair)
         spectrum = np.fft.rfft(first, 1 << 17) * np.conj(np.fft.rfft(second, 1 << 17))
         assert np.fft.irfft(spectrum).argmax() == 0
         assert np.abs(first - second).max() < 0.01
 
 
-def first_picture(path: Path) -> float:
+def first_frame(path: Path) -> float:
     with av.open(str(path)) as container:
         time = next(container.decode(video=0)).time
     assert time is not None

@@ -24,7 +24,7 @@ EVERY = pytest.mark.parametrize("config", MELS.values(), ids=MELS)
 
 
 def signals() -> dict[str, np.ndarray]:
-    """Sounds on which mistakes show: a loud sine beside quiet bands, noise at two levels, silence."""
+    """Audio on which mistakes show: a loud sine beside quiet bands, noise at two levels, silence."""
     rng = np.random.default_rng(0)
     time = np.arange(8000) / 16000
     return {
@@ -35,15 +35,15 @@ def signals() -> dict[str, np.ndarray]:
     }
 
 
-def written_out(sound: np.ndarray, config: MelConfig) -> np.ndarray:
+def written_out(waveform: np.ndarray, config: MelConfig) -> np.ndarray:
     """The definition, frame by frame: reflect padding of (n_fft - hop) / 2, window in the middle of n_fft points."""
-    padded = np.pad(sound.astype(np.float64), (config.n_fft - config.hop) // 2, mode="reflect")
+    padded = np.pad(waveform.astype(np.float64), (config.n_fft - config.hop) // 2, mode="reflect")
     window = np.zeros(config.n_fft)
     begin = (config.n_fft - config.window) // 2
     window[begin : begin + config.window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.window) / config.window)
     rows = [
         mel_filters(config) @ np.abs(np.fft.rfft(padded[start : start + config.n_fft] * window))
-        for start in range(0, len(sound) // config.hop * config.hop, config.hop)
+        for start in range(0, len(waveform) // config.hop * config.hop, config.hop)
     ]
     return np.log(np.maximum(rows, config.floor))
 
@@ -51,15 +51,17 @@ def written_out(sound: np.ndarray, config: MelConfig) -> np.ndarray:
 @EVERY
 @pytest.mark.parametrize("name", ["sine", "noise", "hiss", "silence"])
 def test_equals_the_definition(config: MelConfig, name: str) -> None:
-    sound = signals()[name]
-    assert np.abs(mel_spectrogram(torch.from_numpy(sound), config).numpy() - written_out(sound, config)).max() < 1e-5
+    waveform = signals()[name]
+    assert (
+        np.abs(mel_spectrogram(torch.from_numpy(waveform), config).numpy() - written_out(waveform, config)).max() < 1e-5
+    )
 
 
 @EVERY
-def test_equals_librosa_on_the_padded_sound(config: MelConfig) -> None:
+def test_equals_librosa_on_the_padded_audio(config: MelConfig) -> None:
     librosa = pytest.importorskip("librosa", reason="librosa is not installed (extra: bench)")
-    for name, sound in signals().items():
-        padded = np.pad(sound, (config.n_fft - config.hop) // 2, mode="reflect")
+    for name, waveform in signals().items():
+        padded = np.pad(waveform, (config.n_fft - config.hop) // 2, mode="reflect")
         theirs = librosa.feature.melspectrogram(
             y=padded,
             sr=config.sample_rate,
@@ -73,11 +75,11 @@ def test_equals_librosa_on_the_padded_sound(config: MelConfig) -> None:
             fmax=config.fmax,
         )
         theirs = np.log(np.maximum(theirs, config.floor)).T
-        ours = mel_spectrogram(torch.from_numpy(sound), config).numpy()
+        ours = mel_spectrogram(torch.from_numpy(waveform), config).numpy()
         assert np.abs(ours - theirs[: len(ours)]).max() < 1e-4, name
 
 
-def test_filters_have_unit_area_and_slaneys_centres() -> None:
+def test_filters_have_unit_area_and_slaneys_centers() -> None:
     config = dataclasses.replace(MELS["fine"], n_fft=16384)  # bins fine enough to measure areas
     filters = mel_filters(config)
     np.testing.assert_allclose(filters.sum(1) * config.sample_rate / config.n_fft, 1.0, rtol=0.01)
@@ -101,10 +103,10 @@ def test_frames_are_samples_over_hop(config: MelConfig, extra: int) -> None:
 
 
 @EVERY
-def test_frames_are_centred_on_their_hop(config: MelConfig) -> None:
-    sound = torch.zeros(20 * config.hop)
-    sound[10 * config.hop + config.hop // 2] = 1.0  # the middle of frame 10
-    level = mel_spectrogram(sound, config).exp().sum(-1)
+def test_frames_are_centerd_on_their_hop(config: MelConfig) -> None:
+    waveform = torch.zeros(20 * config.hop)
+    waveform[10 * config.hop + config.hop // 2] = 1.0  # the middle of frame 10
+    level = mel_spectrogram(waveform, config).exp().sum(-1)
     assert int(level.argmax()) == 10
     torch.testing.assert_close(level[8:10], level[11:13].flip(0), rtol=1e-4, atol=1e-6)
 
@@ -113,15 +115,15 @@ def test_gradient_is_finite_on_silence_and_after_inference_mode() -> None:
     config = dataclasses.replace(MELS["fine"], bands=79)  # its filters are not cached yet
     with torch.inference_mode():
         mel_spectrogram(torch.randn(3200), config)
-    sound = torch.cat([torch.zeros(3200), 0.1 * torch.randn(3200)]).requires_grad_()
-    mel_spectrogram(sound, config).sum().backward()
-    assert sound.grad is not None
-    assert torch.isfinite(sound.grad).all()
-    assert sound.grad.abs().sum() > 0
+    waveform = torch.cat([torch.zeros(3200), 0.1 * torch.randn(3200)]).requires_grad_()
+    mel_spectrogram(waveform, config).sum().backward()
+    assert waveform.grad is not None
+    assert torch.isfinite(waveform.grad).all()
+    assert waveform.grad.abs().sum() > 0
 
 
 @EVERY
-def test_too_short_a_sound_is_refused(config: MelConfig) -> None:
+def test_too_short_a_audio_is_refused(config: MelConfig) -> None:
     assert mel_spectrogram(torch.randn(config.shortest), config).shape[0] == config.shortest // config.hop
     with pytest.raises(LipsoundError, match=f"{config.shortest - 1} samples is too short"):
         mel_spectrogram(torch.randn(config.shortest - 1), config)
@@ -169,7 +171,7 @@ def test_mels_that_differ_are_told_apart_by_key(tmp_path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @EVERY
 def test_cuda_equals_cpu(config: MelConfig) -> None:
-    sound = torch.from_numpy(signals()["noise"])
+    waveform = torch.from_numpy(signals()["noise"])
     torch.testing.assert_close(
-        mel_spectrogram(sound.cuda(), config).cpu(), mel_spectrogram(sound, config), atol=1e-5, rtol=0
+        mel_spectrogram(waveform.cuda(), config).cpu(), mel_spectrogram(waveform, config), atol=1e-5, rtol=0
     )

@@ -1,4 +1,4 @@
-"""Augmentation: what it may do, that it is repeatable, and that pictures and features stay together."""
+"""Augmentation: what it may do, that it is repeatable, and that video frames and features stay together."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import numpy as np
 import pytest
 
 from lipsound2.datasets.augment import AugmentConfig, augment
-from lipsound2.datasets.video_to_features import Sample, splice
+from lipsound2.datasets.video_to_features import Sample, temporal_cutmix
 
 STRONG = AugmentConfig(
-    augment_window=20,
-    augment_focus=0.5,
+    crop_frames=20,
+    crop_loud_prob=0.5,
     augment_speed=0.2,
     augment_shift=4,
     augment_zoom=0.1,
-    augment_turn=8,
+    augment_rotate=8,
     augment_flip=0.5,
-    augment_light=0.5,
+    augment_brightness=0.5,
     augment_noise=5,
     augment_erase=0.5,
-    augment_freeze=0.5,
+    augment_time_mask=0.5,
 )
 NOTHING = AugmentConfig(augment_flip=0)
 
 
 def _clip(frames: int = 50, side: int = 32, ratio: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that brighten and features that rise with time, so that a place in time can be read off either."""
-    pictures = np.repeat(np.arange(frames, dtype=np.uint8)[:, None, None] * 4, side, 1).repeat(side, 2)
+    """Video frames that brighten and features that rise with time, so that a place in time can be read off either."""
+    video_frames = np.repeat(np.arange(frames, dtype=np.uint8)[:, None, None] * 4, side, 1).repeat(side, 2)
     size = int(frames * ratio)
     moments = (np.arange(size, dtype=np.float32) + 0.5) / ratio - 0.5
-    return pictures, np.repeat(moments[:, None] * 4, 80, axis=1)
+    return video_frames, np.repeat(moments[:, None] * 4, 80, axis=1)
 
 
 @pytest.mark.parametrize("ratio", [4.0, 2.5, 1.0])
 def test_sizes_and_types(ratio):
-    pictures, target = _clip(ratio=ratio)
+    video_frames, target = _clip(ratio=ratio)
     for seed in range(20):
-        p, t, _ = augment(pictures, target, ratio, STRONG, np.random.default_rng(seed))
+        p, t, _ = augment(video_frames, target, ratio, STRONG, np.random.default_rng(seed))
         assert p.shape == (20, 32, 32)
         assert p.dtype == np.uint8
         assert t.shape == (int(20 * ratio), 80)
@@ -44,61 +44,61 @@ def test_sizes_and_types(ratio):
 
 
 def test_equal_generators_give_equal_samples():
-    pictures, target = _clip()
-    one, two, other = (augment(pictures, target, 4.0, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    video_frames, target = _clip()
+    one, two, other = (augment(video_frames, target, 4.0, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
     assert not np.array_equal(one[0], other[0])
 
 
 def test_nothing_asked_is_nothing_done_and_the_clip_is_not_touched():
-    pictures, target = _clip()
-    p, t, _ = augment(pictures, target, 4.0, NOTHING, np.random.default_rng(0))
-    np.testing.assert_array_equal(p, pictures)
+    video_frames, target = _clip()
+    p, t, _ = augment(video_frames, target, 4.0, NOTHING, np.random.default_rng(0))
+    np.testing.assert_array_equal(p, video_frames)
     np.testing.assert_array_equal(t, target)
-    before = pictures.copy()
-    augment(pictures, target, 4.0, STRONG, np.random.default_rng(0))
-    np.testing.assert_array_equal(pictures, before)
+    before = video_frames.copy()
+    augment(video_frames, target, 4.0, STRONG, np.random.default_rng(0))
+    np.testing.assert_array_equal(video_frames, before)
 
 
 @pytest.mark.parametrize("ratio", [4.0, 2.5])
 @pytest.mark.parametrize("speed", [0.0, 0.2])
 @pytest.mark.parametrize("window", [0, 20])
-def test_pictures_and_features_stay_together(ratio, speed, window):
-    pictures, target = _clip(ratio=ratio)
-    config = AugmentConfig(augment_window=window, augment_speed=speed, augment_flip=0)
+def test_frames_and_features_stay_together(ratio, speed, window):
+    video_frames, target = _clip(ratio=ratio)
+    config = AugmentConfig(crop_frames=window, augment_speed=speed, augment_flip=0)
     for seed in range(10):
-        p, t, _ = augment(pictures, target, ratio, config, np.random.default_rng(seed))
+        p, t, _ = augment(video_frames, target, ratio, config, np.random.default_rng(seed))
         moments = (np.arange(len(t)) + 0.5) / ratio - 0.5
         seen = np.interp(moments, np.arange(len(p)), p[:, 0, 0].astype(float))
         inner = slice(int(3 * ratio), -int(3 * ratio))
-        # Played faster or slower, pictures lie on a grid of a whole grey level: 4 a picture.
+        # Played faster or slower, video frames lie on a grid of a whole gray level: 4 a video frame.
         np.testing.assert_allclose(t[inner, 0], seen[inner], atol=1.5 if speed else 1e-4)
 
 
 def test_fault_B6_a_window_starts_where_a_feature_frame_does():
-    pictures, target = _clip(ratio=2.5)
-    config = AugmentConfig(augment_window=20, augment_flip=0)
+    video_frames, target = _clip(ratio=2.5)
+    config = AugmentConfig(crop_frames=20, augment_flip=0)
     starts = set()
     for seed in range(200):
-        _, t, places = augment(pictures, target, 2.5, config, np.random.default_rng(seed))
+        _, t, places = augment(video_frames, target, 2.5, config, np.random.default_rng(seed))
         assert t[0, 0] == pytest.approx(4 * (places[0] + 0.5 / 2.5 - 0.5), abs=1e-4)
         starts.add(int(places[0]))
     assert starts == set(range(0, 31, 2))
 
 
 def test_fault_B10_shifts_are_by_whole_pixels():
-    pictures = np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)
+    video_frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)
     config = AugmentConfig(augment_shift=4.0, augment_flip=0)
     found = set()
     for seed in range(400):
-        moved, *_ = augment(pictures, np.zeros((8, 1), np.float32), 4.0, config, np.random.default_rng(seed))
+        moved, *_ = augment(video_frames, np.zeros((8, 1), np.float32), 4.0, config, np.random.default_rng(seed))
         inner = moved[:, 4:-4, 4:-4]  # 24 of 32 pixels: what the published random crop shows
         at = [
             (dy, dx)
             for dy in range(9)
             for dx in range(9)
-            if np.array_equal(inner, pictures[:, dy : dy + 24, dx : dx + 24])
+            if np.array_equal(inner, video_frames[:, dy : dy + 24, dx : dx + 24])
         ]
         assert len(at) == 1
         found.add(at[0])
@@ -106,21 +106,21 @@ def test_fault_B10_shifts_are_by_whole_pixels():
 
 
 def test_speed_changes_the_length_of_whole_clips():
-    pictures, target = _clip()
+    video_frames, target = _clip()
     config = AugmentConfig(augment_speed=0.2, augment_flip=0)
-    lengths = {len(augment(pictures, target, 4.0, config, np.random.default_rng(s))[0]) for s in range(30)}
+    lengths = {len(augment(video_frames, target, 4.0, config, np.random.default_rng(s))[0]) for s in range(30)}
     assert min(lengths) < 46
     assert max(lengths) > 55
 
 
 def test_focus_looks_where_it_is_loud():
-    pictures, _ = _clip()
+    video_frames, _ = _clip()
     target = np.full((200, 80), -10.0, np.float32)
     target[120:160] = 0
     found = {}
     for focus in (0.0, 1.0):
-        config = AugmentConfig(augment_window=10, augment_focus=focus, augment_flip=0)
-        samples = [augment(pictures, target, 4.0, config, np.random.default_rng(s))[1] for s in range(200)]
+        config = AugmentConfig(crop_frames=10, crop_loud_prob=focus, augment_flip=0)
+        samples = [augment(video_frames, target, 4.0, config, np.random.default_rng(s))[1] for s in range(200)]
         found[focus] = np.mean([(s > -5).any() for s in samples])
     assert found[1.0] == 1.0
     assert found[0.0] < 0.7
@@ -128,48 +128,48 @@ def test_focus_looks_where_it_is_loud():
 
 def test_hidden_runs_and_boxes():
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 255, (50, 32, 32), dtype=np.uint8)
+    video_frames = rng.integers(0, 255, (50, 32, 32), dtype=np.uint8)
     target = np.zeros((200, 80), np.float32)
     frozen, *_ = augment(
-        pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_freeze=1.0), np.random.default_rng(3)
+        video_frames, target, 4.0, AugmentConfig(augment_flip=0, augment_time_mask=1.0), np.random.default_rng(3)
     )
     hidden = np.ptp(frozen.reshape(50, -1), axis=1) == 0
     assert 2 <= hidden.sum() <= 12
-    np.testing.assert_array_equal(frozen[~hidden], pictures[~hidden])
+    np.testing.assert_array_equal(frozen[~hidden], video_frames[~hidden])
     boxed, *_ = augment(
-        pictures, target, 4.0, AugmentConfig(augment_flip=0, augment_erase=1.0), np.random.default_rng(3)
+        video_frames, target, 4.0, AugmentConfig(augment_flip=0, augment_erase=1.0), np.random.default_rng(3)
     )
     still = (boxed == boxed[0]).all(axis=0)
     assert 0.01 < still.mean() < 0.17
 
 
-def test_flip_mirrors_every_picture():
-    pictures = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
+def test_flip_mirrors_every_frame():
+    video_frames = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
     flipped, *_ = augment(
-        pictures, np.zeros((20, 1), np.float32), 4.0, AugmentConfig(augment_flip=1.0), np.random.default_rng(0)
+        video_frames, np.zeros((20, 1), np.float32), 4.0, AugmentConfig(augment_flip=1.0), np.random.default_rng(0)
     )
-    np.testing.assert_array_equal(flipped, pictures[:, :, ::-1])
+    np.testing.assert_array_equal(flipped, video_frames[:, :, ::-1])
 
 
 def test_spliced_samples_go_on_as_another_clip():
-    """Pictures, target and words change at the same instant; a mate that is too short changes nothing."""
+    """Video frames, target and words change at the same instant; a mate that is too short changes nothing."""
     first, second, short = (
         Sample(name, np.full((size, 4, 4), n, np.uint8), np.full((4 * size, 2), n, np.float32), np.full(size, n))
         for n, (name, size) in enumerate((("a", 10), ("b", 12), ("c", 5)))
     )
     cuts = set()
     for seed in range(50):
-        sample = splice(first, second, 4.0, np.random.default_rng(seed))
+        sample = temporal_cutmix(first, second, 4.0, np.random.default_rng(seed))
         cut = int((sample.words == 0).sum())
         assert 1 <= cut < 10
         assert sample.words.tolist() == [0] * cut + [1] * (10 - cut)
-        assert sample.pictures[:, 0, 0].tolist() == sample.words.tolist()
+        assert sample.frames[:, 0, 0].tolist() == sample.words.tolist()
         assert sample.target[::4, 0].tolist() == sample.words.tolist()
-        assert splice(first, short, 4.0, np.random.default_rng(seed)) is first
-        # 2.5 frames a picture: the cut lies where a frame begins.
-        paper = splice(
-            Sample("a", first.pictures, first.target[:25], first.words),
-            Sample("b", second.pictures, second.target[:30], second.words),
+        assert temporal_cutmix(first, short, 4.0, np.random.default_rng(seed)) is first
+        # 2.5 feature frames per video frame: the cut lies where a frame begins.
+        paper = temporal_cutmix(
+            Sample("a", first.frames, first.target[:25], first.words),
+            Sample("b", second.frames, second.target[:30], second.words),
             2.5,
             np.random.default_rng(seed),
         )
@@ -187,7 +187,7 @@ def test_short_clips_pass():
 
 
 def test_of_states_only_time_changes():
-    """The strongest augmentation of all cuts, stretches and hides states; it draws no picture of them."""
+    """The strongest augmentation of all cuts, stretches and hides states; it draws no video frame of them."""
     states = np.repeat(np.arange(50, dtype=np.float32)[:, None], 3, axis=1) * [1, 2, 3]
     states = states.astype(np.float32)
     before = states.copy()

@@ -18,8 +18,8 @@ from lipsound2.decoding.beam import (
     NoModel,
     WordBonus,
     WordModel,
+    forced_align,
     fusion,
-    placed,
     search,
 )
 from lipsound2.decoding.joint import joint_search
@@ -79,7 +79,7 @@ def test_a_character_model_weighs_every_character():
         assert score == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_model_decides_between_words_that_sound_alike():
+def test_a_model_decides_between_words_that_audio_alike():
     tokens = Characters.of(["bluered abcdefghijklmnopqrstuvwxyz"])
     model = estimate([["lay", "red", "now"], ["lay", "blue", "now"], ["set", "red", "now"]], 3)
     path = [t for c in tokens.encode("lay rad now") for t in (c, BLANK)]
@@ -91,7 +91,7 @@ def test_a_model_decides_between_words_that_sound_alike():
     assert tokens.decode(search(log_probs, NoModel())[0][0]) == "lay rad now"
     found = search(log_probs, WordModel(model, tokens, 0.8, 0.0))[0][0]
     assert tokens.decode(found) == "lay red now"
-    spoken = placed(found, log_probs)
+    spoken = forced_align(found, log_probs)
     assert [token.token for token in spoken] == list(found)
     assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(spoken))
 
@@ -101,7 +101,7 @@ def test_the_kind_of_a_model_is_seen(tmp_path: Path):
     letters = estimate([split("ab a", "characters")], 2)
     assert isinstance(fusion(words, TOKENS, 1, 0, "x.arpa"), WordModel)
     assert isinstance(fusion(letters, TOKENS, 1, 0, "x.arpa"), CharacterModel)
-    with pytest.raises(LipsoundError, match=r"x\.arpa: none of its words can be written by the recogniser"):
+    with pytest.raises(LipsoundError, match=r"x\.arpa: none of its words can be written by the recognizer"):
         fusion(estimate([["好", "你好"]], 2), TOKENS, 1, 0, "x.arpa")
 
 
@@ -186,9 +186,9 @@ def test_searches_ask_only_about_what_they_kept():
     model = WordModel(estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2), TOKENS, 0.7, 0.3)
     log_probs = random_log_probs(6, 1)
     assert search(log_probs, Strict(model), beam=3) == search(log_probs, model, beam=3)
-    follow = uniform(log_probs.shape[1])
-    found = joint_search(follow, torch.from_numpy(log_probs), beam=3, model=Strict(model))
-    assert found == joint_search(follow, torch.from_numpy(log_probs), beam=3, model=model)
+    decode_step = uniform(log_probs.shape[1])
+    found = joint_search(decode_step, torch.from_numpy(log_probs), beam=3, model=Strict(model))
+    assert found == joint_search(decode_step, torch.from_numpy(log_probs), beam=3, model=model)
 
 
 WORDS = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
@@ -228,7 +228,7 @@ def test_a_decoder_goes_on_from_its_own_text(seed):
     shape = (boundary + 1,) * 3
     table = torch.log_softmax(torch.randn(shape, generator=torch.manual_seed(seed)), -1)
 
-    def follow(last, rows, memory):
+    def decode_step(last, rows, memory):
         before = torch.full((1,), boundary) if memory is None else memory[rows]
         return table[before, last], last
 
@@ -236,7 +236,7 @@ def test_a_decoder_goes_on_from_its_own_text(seed):
         said = [boundary, boundary, *text, *([boundary] if len(text) < 4 else [])]
         return sum(float(table[three]) for three in zip(said, said[1:], said[2:], strict=False))
 
-    tokens, score = joint_search(follow, torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
+    tokens, score = joint_search(decode_step, torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
     assert score == pytest.approx(expected(tuple(tokens)), abs=1e-3)
     assert score == pytest.approx(max(map(expected, summed(log_probs))), abs=1e-3)
 
@@ -244,7 +244,7 @@ def test_a_decoder_goes_on_from_its_own_text(seed):
 def uncertain(text: list[int], vocabulary: int, right: float, early: float):
     """A decoder that knows how many tokens were said: the next is `right`, the end far too early, or there."""
 
-    def follow(last, rows, said):
+    def decode_step(last, rows, said):
         said = 0 if said is None else said
         over = said >= len(text)
         follows = torch.full((len(last), vocabulary + 1), (0.5 if over else 1 - right - early) / (vocabulary - 2))
@@ -254,7 +254,7 @@ def uncertain(text: list[int], vocabulary: int, right: float, early: float):
             follows[:, text[said]] = right
         return follows.log(), said + 1
 
-    return follow
+    return decode_step
 
 
 @pytest.mark.parametrize("vocabulary", [12, 40, 300])
@@ -268,8 +268,8 @@ def test_fault_B1_long_uncertain_sentences_are_read_to_their_end(vocabulary, see
     spoken = torch.arange(60) * 2 + 10
     log_probs[spoken] = 0.5 / (vocabulary - 1)
     log_probs[spoken, text] = 0.5
-    follow = uncertain(text, vocabulary, right=0.5, early=1e-5)
-    tokens, score = joint_search(follow, log_probs.log(), beam=8, ctc_weight=0.1)
+    decode_step = uncertain(text, vocabulary, right=0.5, early=1e-5)
+    tokens, score = joint_search(decode_step, log_probs.log(), beam=8, ctc_weight=0.1)
     assert tokens == text
     said = summed_line(log_probs.log(), text)
     assert score == pytest.approx(0.9 * 61 * math.log(0.5) + 0.1 * said, abs=1e-3)
@@ -288,14 +288,14 @@ def test_fault_B1_the_search_stops_once_ends_fall_behind():
     """ESPnet's rule: the best of three lengths in a row are 10 below the best of all, whatever bonuses may come."""
     vocabulary, steps = len(TOKENS), []
 
-    def follow(last, rows, said):
+    def decode_step(last, rows, said):
         steps.append(len(last))
         follows = torch.full((len(last), vocabulary + 1), -4.0)
         follows[:, vocabulary] = -0.5
         return follows, None
 
     log_probs = torch.full((400, vocabulary), 1 / vocabulary).log()
-    tokens, _ = joint_search(follow, log_probs, beam=4, ctc_weight=0.0, model=WordBonus(TOKENS, 1.0))
+    tokens, _ = joint_search(decode_step, log_probs, beam=4, ctc_weight=0.0, model=WordBonus(TOKENS, 1.0))
     assert tokens == []
     assert 6 < len(steps) < 16
 

@@ -135,7 +135,7 @@ def failing(error, monkeypatch, capsys):
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory is left"),
         (MemoryError(), "no memory is left"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "no memory is left"),
-        (ClipFailure("no-sound", "a.mp4: no audio stream"), "no-sound: a.mp4: no audio stream"),
+        (ClipFailure("no-sound", "a.mp4: no audio stream"), "no-audio: a.mp4: no audio stream"),
         (PermissionError(errno.EACCES, "Permission denied", "/nowhere/at/all"), "cannot open /nowhere/at/all: perm"),
         (LipsoundError("a\x1b[31m b\nc"), r"a\x1b[31m b\nc"),
     ],

@@ -15,7 +15,7 @@ import soundfile
 from helpers.video_making import write_clip
 
 from lipsound2.audio.io import write_wav
-from lipsound2.audio.writing import Spool, sound_suffixes
+from lipsound2.audio.writing import Spool, audio_suffixes
 from lipsound2.cli import main
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.each_clip import each_clip
@@ -134,9 +134,9 @@ def test_fault_H27_the_suffix_of_a_video_is_looked_at_first(tmp_path, clip, caps
 
 
 def test_fault_A18_the_suffix_says_what_is_written(tmp_path, clip, capsys):
-    assert sound_suffixes() == (".wav", ".flac", ".ogg", ".mp3")
+    assert audio_suffixes() == (".wav", ".flac", ".ogg", ".mp3")
     wave = 0.4 * np.sin(np.arange(40_000) / 5)
-    for suffix, kind in zip(sound_suffixes(), ("WAV", "FLAC", "OGG", "MP3"), strict=True):
+    for suffix, kind in zip(audio_suffixes(), ("WAV", "FLAC", "OGG", "MP3"), strict=True):
         with Spool(16000) as spool:
             for block in np.array_split(wave, 7):
                 spool.add(block)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipsound2.audio.io import decode_flac, encode_flac, read_sound
+from lipsound2.audio.io import decode_flac, encode_flac, load_audio
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import ArchiveWriter
@@ -20,26 +20,26 @@ from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.video.decode import read_video
 from lipsound2.video.encode import decode, encode
 
-PICTURES, RATE = 75, 16_000
+FRAMES, RATE = 75, 16_000
 # Mean and spread of the whole mel, and three of its values.
 GOLDEN_MEL = {"fine": [-3.18, 1.05, 0.95, -3.51, -2.88], "paper": [-2.93, 0.94, 0.84, -3.05, -2.59]}
 GOLDEN_CROP = "1ec70522a414f2a8"
 GOLDEN_ARK = "fd32c946d77d6d67"
 
 
-def pictures(size: int = 96) -> np.ndarray:
+def video_frames(size: int = 96) -> np.ndarray:
     """A disc that wanders over a soft ramp: the same bytes on every machine, whole numbers only."""
     y, x = np.mgrid[:size, :size]
     frames = []
-    for t in range(PICTURES):
+    for t in range(FRAMES):
         inside = (x - 30 - t // 2) ** 2 + (y - 48) ** 2 < 300
         frames.append(np.where(inside, 220 - t, (x + y + t) // 2 + 20))
     return np.array(frames, np.uint8)
 
 
-def sound() -> np.ndarray:
+def waveform() -> np.ndarray:
     """Three seconds of rising square wave on the 16-bit grid."""
-    phase = np.cumsum(200 + np.arange(PICTURES * 640) // 64)
+    phase = np.cumsum(200 + np.arange(FRAMES * 640) // 64)
     return np.where(phase % RATE < RATE // 2, 8192, -8192).astype(np.float32) / 32768
 
 
@@ -52,41 +52,41 @@ def test_ids_and_words_of_grid():
     assert " ".join(words_of("swwzzs")) == "set white with z zero soon"
 
 
-def test_a_clip_of_75_pictures_gives_48000_samples_and_300_or_187_mel_frames(tmp_path):
+def test_a_clip_of_75_frames_gives_48000_samples_and_300_or_187_mel_frames(tmp_path):
     path = tmp_path / "s1" / "bbaf2n.mp4"
     path.parent.mkdir()
-    colour = np.repeat(pictures()[..., None], 3, axis=3)
-    write_clip(path, list(colour), sound(), ClipFormat(width=96, height=96, sample_rate=RATE))
+    color = np.repeat(video_frames()[..., None], 3, axis=3)
+    write_clip(path, list(color), waveform(), ClipFormat(width=96, height=96, sample_rate=RATE))
     frames, timeline = read_video(path)
-    assert len(frames) == timeline.frames == PICTURES
+    assert len(frames) == timeline.num_frames == FRAMES
     assert (timeline.width, timeline.height) == (96, 96)
-    samples = torch.from_numpy(read_sound(path, start=timeline.start, seconds=PICTURES / 25))
-    assert len(samples) == PICTURES * 640
-    assert mel_spectrogram(samples, MELS["fine"]).shape == (4 * PICTURES, 80)
-    assert mel_spectrogram(samples, MELS["paper"]).shape == (int(2.5 * PICTURES), 80)
+    samples = torch.from_numpy(load_audio(path, start=timeline.start, seconds=FRAMES / 25))
+    assert len(samples) == FRAMES * 640
+    assert mel_spectrogram(samples, MELS["fine"]).shape == (4 * FRAMES, 80)
+    assert mel_spectrogram(samples, MELS["paper"]).shape == (int(2.5 * FRAMES), 80)
 
 
 @pytest.mark.parametrize("name", ["fine", "paper"])
 def test_mel_values(name):
-    """Quantised to a hundredth, so that another FFT library does not matter and another definition does."""
-    mel = mel_spectrogram(torch.from_numpy(sound()), MELS[name]).numpy()
+    """Quantized to a hundredth, so that another FFT library does not matter and another definition does."""
+    mel = mel_spectrogram(torch.from_numpy(waveform()), MELS[name]).numpy()
     found = [round(float(value), 2) for value in (mel.mean(), mel.std(), mel[10, 5], mel[100, 40], mel[-1, 79])]
     assert found == pytest.approx(GOLDEN_MEL[name], abs=0.011)
 
 
-def test_the_sound_survives_flac():
-    assert np.array_equal(decode_flac(encode_flac(sound())), sound())
+def test_the_audio_survives_flac():
+    assert np.array_equal(decode_flac(encode_flac(waveform())), waveform())
 
 
 @pytest.mark.skipif(av.__version__ != "18.1.0", reason="the bytes belong to the pinned encoder")
 def test_bytes_of_a_crop():
-    assert digest(encode(pictures()).tobytes()) == GOLDEN_CROP
+    assert digest(encode(video_frames()).tobytes()) == GOLDEN_CROP
 
 
 def test_a_crop_is_read_back_close_to_what_it_was():
-    back = decode(encode(pictures()))
-    error = np.mean((back.astype(float) - pictures()) ** 2)
-    assert back.shape == (PICTURES, 96, 96)
+    back = decode(encode(video_frames()))
+    error = np.mean((back.astype(float) - video_frames()) ** 2)
+    assert back.shape == (FRAMES, 96, 96)
     assert 10 * np.log10(255**2 / error) > 40
 
 

@@ -38,17 +38,17 @@ def test_it_is_that_of_the_package(
     seconds: float, overall: float, p808: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "librosa", None)  # an import of it, which costs seconds, fails
-    sound = voice(seconds)
-    found = compute(requested(["dnsmos"]), "a", sound, sound)
+    waveform = voice(seconds)
+    found = compute(requested(["dnsmos"]), "a", waveform, waveform)
     assert found.values == pytest.approx({"dnsmos": overall, "dnsmos_p808": p808}, abs=1e-4)
     assert not found.failures
 
 
 @pytest.mark.parametrize(
-    ("sound", "reason"), [(np.zeros(RATE), "silent"), (np.full(RATE, np.nan), "not-finite"), (np.zeros(0), "silent")]
+    ("waveform", "reason"), [(np.zeros(RATE), "silent"), (np.full(RATE, np.nan), "not-finite"), (np.zeros(0), "silent")]
 )
-def test_what_cannot_be_heard_is_at_the_floor(sound: np.ndarray, reason: str) -> None:
-    found = compute(requested(["dnsmos"]), "a", sound, np.zeros(RATE))
+def test_what_cannot_be_heard_is_at_the_floor(waveform: np.ndarray, reason: str) -> None:
+    found = compute(requested(["dnsmos"]), "a", waveform, np.zeros(RATE))
     assert found.values == {"dnsmos": 1.0, "dnsmos_p808": 1.0}
     assert found.failures == {"dnsmos": reason, "dnsmos_p808": reason}
 
@@ -74,7 +74,7 @@ def exp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exp
 
 
-def test_it_stands_in_every_file_and_beside_the_true_sound(exp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_stands_in_every_file_and_beside_the_true_audio(exp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = exp / "scores/test"
     content = json.loads((folder / "summary.json").read_text())
     systems = content["systems"]

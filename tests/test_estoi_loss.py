@@ -63,12 +63,12 @@ def test_its_slope_leads_to_the_target():
     mel = _mel()
     guess = (0.5 * mel + 0.5 * _mel(seed=5)).requires_grad_()
     frames = torch.tensor([mel.shape[1]])
-    optimiser = torch.optim.Adam([guess], 0.05)
+    optimizer = torch.optim.Adam([guess], 0.05)
     first = estoi_loss(guess, mel, frames, FINE).item()
     for _ in range(50):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         estoi_loss(guess, mel, frames, FINE).sum().backward()
-        optimiser.step()
+        optimizer.step()
     assert estoi_loss(guess, mel, frames, FINE).item() < 0.3 * first
 
 
@@ -77,17 +77,17 @@ def test_it_ranks_real_speech_as_the_measure_does(grid):
     pytest.importorskip("pystoi")
     from pystoi import stoi
 
-    from lipsound2.audio.griffin_lim import mel_to_sound
-    from lipsound2.audio.io import read_sound
+    from lipsound2.audio.griffin_lim import mel_to_waveform
+    from lipsound2.audio.io import load_audio
 
-    sound = read_sound(grid / "s1" / "bbaf3s.mp4", start=0.0, seconds=3.0)
-    mel = mel_spectrogram(torch.from_numpy(sound), FINE)
+    waveform = load_audio(grid / "s1" / "bbaf3s.mp4", start=0.0, seconds=3.0)
+    mel = mel_spectrogram(torch.from_numpy(waveform), FINE)
     found = []
     for width in (1, 9, 21, 45):
         blurred = F.avg_pool1d(mel.T[None], width, 1, width // 2)[0].T
         loss = estoi_loss(blurred[None], mel[None], torch.tensor([len(mel)]), FINE).item()
-        spoken = mel_to_sound(blurred, FINE, iterations=16).numpy()[: len(sound)]
-        found.append((1 - loss, stoi(sound[: len(spoken)], spoken, 16000, extended=True)))
+        spoken = mel_to_waveform(blurred, FINE, iterations=16).numpy()[: len(waveform)]
+        found.append((1 - loss, stoi(waveform[: len(spoken)], spoken, 16000, extended=True)))
     ours, measure = np.array(found).T
     assert (np.diff(ours) < 0).all()
     assert (np.diff(measure) < 0).all()

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from lipsound2 import experiment
 from lipsound2.audio import griffin_lim
-from lipsound2.audio.griffin_lim_numpy import mel_to_sound
+from lipsound2.audio.griffin_lim_numpy import mel_to_waveform
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.cli import main
 from lipsound2.config import to_mapping
@@ -25,7 +25,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.inference import windows
 from lipsound2.inference.export import CHECKED, TOLERANCE
 from lipsound2.inference.lip_to_speech import generate_long
-from lipsound2.inference.onnx import NOTE, Exported, OnnxVoice
+from lipsound2.inference.onnx import NOTE, Exported, OnnxLipToSpeech
 from lipsound2.inference.vocoders import vocoder
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress_assets import RegressAssets
@@ -35,8 +35,8 @@ onnx = pytest.importorskip("onnx")
 for package in ("onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
-TRUNK = {"trunk_widths": [8, 16], "width": 32, "layers": 1, "heads": 2, "kernel": 5, "reach": 4}
-LIPS = {"task": "regress", "model": "parallel", **TRUNK, "frame_width": 16, "frame_layers": 1, "peaks": 0.3}
+TRUNK = {"trunk_widths": [8, 16], "width": 32, "layers": 1, "heads": 2, "kernel": 5, "max_relative_position": 4}
+LIPS = {"task": "regress", "model": "parallel", **TRUNK, "mel_width": 16, "mel_layers": 1, "postfilter_sharpness": 0.3}
 ATTENTION = {"task": "regress", "model": "lipsound2", "target": "mel-fine"}
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
 INVERSE = {"task": "vocode", "model": "vocos", "width": 32, "layers": 2}
@@ -82,22 +82,22 @@ def test_the_lip_model_says_what_torch_says_at_any_length(made: Path) -> None:
     assert exported.note.difference < TOLERANCE["lips"]
     rng = np.random.default_rng(0)
     for length in (1, 2, 75, windows.WINDOW + 60):
-        pictures = rng.integers(0, 256, (length, 96, 96), np.uint8)
-        mel = exported.generate(pictures)
+        frames = rng.integers(0, 256, (length, 96, 96), np.uint8)
+        mel = exported.generate(frames)
         assert mel.shape == (4 * length, 80)
-        assert np.abs(mel - generate_long(loaded, pictures)).max() < 1e-3
+        assert np.abs(mel - generate_long(loaded, frames)).max() < 1e-3
     assert mel.std() > 0.5
 
 
 @pytest.mark.slow
-def test_two_and_a_half_frames_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_and_a_half_frames_a_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = experiment.load(make(tmp_path / "lips", LIPS | {"target": "mel-paper"}, "paper"))
     assert main(["export", str(tmp_path / "lips"), str(tmp_path / "lips.onnx")]) == 0
     assert "onnxruntime and torch differ by" in capsys.readouterr().out
-    pictures = np.random.default_rng(0).integers(0, 256, (11, 96, 96), np.uint8)
-    mel = Exported(tmp_path / "lips.onnx").generate(pictures)
+    frames = np.random.default_rng(0).integers(0, 256, (11, 96, 96), np.uint8)
+    mel = Exported(tmp_path / "lips.onnx").generate(frames)
     assert mel.shape == (27, 80)
-    assert np.abs(mel - generate_long(loaded, pictures)).max() < 1e-3
+    assert np.abs(mel - generate_long(loaded, frames)).max() < 1e-3
 
 
 @pytest.mark.parametrize("keys", [VOICE, INVERSE], ids=["hifigan", "vocos"])
@@ -132,18 +132,18 @@ def test_a_file_knows_what_is_needed_to_speak_with_it(made: Path) -> None:
     assert (lips.note.region, lips.note.side, lips.note.ratio) == ("mouth", 96, 4.0)
     assert lips.note.mean[0] == pytest.approx(-6)
     assert lips.note.std == pytest.approx([1.5] * 80)
-    assert voice.note.reach == experiment.load(made / "voice").model.reach
+    assert voice.note.receptive_field == experiment.load(made / "voice").model.receptive_field
 
 
 def test_it_speaks_where_there_is_no_torch(made: Path) -> None:
     """In a process of its own, which then has not imported it: with a vocoder and with Griffin-Lim."""
     program = (
         "import sys, numpy, lipsound2.inference.speak; from pathlib import Path\n"
-        "from lipsound2.inference.onnx import OnnxVoice\n"
+        "from lipsound2.inference.onnx import OnnxLipToSpeech\n"
         "for files in sys.argv[1:]:\n"
-        "    voice = OnnxVoice([Path(files)])\n"
-        "    sound = voice.pieces.whole(voice.windows(9).whole(numpy.zeros((9, 96, 96), numpy.uint8)))\n"
-        "    assert sound.shape == (5760,) and numpy.isfinite(sound).all()\n"
+        "    voice = OnnxLipToSpeech([Path(files)])\n"
+        "    audio = voice.pieces.whole(voice.windows(9).whole(numpy.zeros((9, 96, 96), numpy.uint8)))\n"
+        "    assert audio.shape == (5760,) and numpy.isfinite(audio).all()\n"
         "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program, str(made / "out"), str(made / "out/lips.onnx")]
@@ -153,15 +153,15 @@ def test_it_speaks_where_there_is_no_torch(made: Path) -> None:
 @pytest.mark.parametrize("name", ["fine", "paper"])
 def test_griffin_lim_without_torch_is_the_other_one(name: str) -> None:
     time = np.arange(16000) / 16000
-    sound = np.float32(0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time) * np.sin(2 * np.pi * 3 * time))
-    mel = mel_spectrogram(torch.from_numpy(sound), MELS[name])
+    waveform = np.float32(0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time) * np.sin(2 * np.pi * 3 * time))
+    mel = mel_spectrogram(torch.from_numpy(waveform), MELS[name])
     for rounds in (1, 16):
-        wanted = griffin_lim.mel_to_sound(mel, MELS[name], iterations=rounds).numpy()
-        found = mel_to_sound(mel.numpy(), MELS[name], rounds)
+        wanted = griffin_lim.mel_to_waveform(mel, MELS[name], iterations=rounds).numpy()
+        found = mel_to_waveform(mel.numpy(), MELS[name], rounds)
         assert found.dtype == np.float32
         assert np.abs(found - wanted).max() < 0.01 * np.abs(wanted).max()
     with pytest.raises(LipsoundError, match="a clip of 1 frames is too short"):
-        mel_to_sound(mel.numpy()[:1], MELS[name])
+        mel_to_waveform(mel.numpy()[:1], MELS[name])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_mels_that_cannot_be_spoken_are_told(made: Path) -> None:
     ):
         with pytest.raises(LipsoundError, match=message):
             voice.pieces.whole(mel)
-    with pytest.raises(LipsoundError, match="looks at pictures of 96 x 96"):
+    with pytest.raises(LipsoundError, match="looks at video frames of 96 x 96"):
         Exported(made / "out/lips.onnx").generate(np.zeros((5, 112, 112), np.uint8))
 
 
@@ -231,7 +231,7 @@ def test_an_onnx_file_of_somebody_else_is_told(tmp_path: Path) -> None:
 )
 def test_files_that_do_not_make_a_voice_are_told(made: Path, files: list[str], vocoder: str, message: str) -> None:
     with pytest.raises(LipsoundError, match=message):
-        OnnxVoice([made / file for file in files], vocoder)
+        OnnxLipToSpeech([made / file for file in files], vocoder)
 
 
 def test_a_vocoder_of_another_mel_is_told(made: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_vocoder_of_another_mel_is_told(made: Path, tmp_path: Path) -> None:
     with pytest.raises(
         LipsoundError, match=r"paper.onnx was made for another mel than 'fine': .*hop is 256, wanted 160"
     ):
-        OnnxVoice([made / "out/lips.onnx", tmp_path / "paper.onnx"])
+        OnnxLipToSpeech([made / "out/lips.onnx", tmp_path / "paper.onnx"])
 
 
 def test_onnx_stands_instead_of_a_model(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,7 +253,7 @@ def test_tcd_timit_is_prepared(generated, tmp_path, capsys):
     whole = DataDir(tmp_path / "all")
     assert whole.table("utt2lang") == dict.fromkeys(whole.ids, "en")
     assert Path(whole.wav["01M-sa1"]).name == "sa1.wav"
-    assert whole.wav["08F-sx94"] == whole.video["08F-sx94"], "the sound is in the video"
+    assert whole.wav["08F-sx94"] == whole.video["08F-sx94"], "the audio is in the video"
     assert validate(tmp_path / "all") == 0
     prepare("tcd_timit", generated["tcd_timit"], tmp_path, protocol="volunteers-seen")
     assert capsys.readouterr().out.count("done, skipped") == 2

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 TINY = {
     **{"max_epochs": 1, "valid_every": 1, "valid_clips": 2, "crop": 64, "size": 32, "trunk_pool": False},
-    **{"trunk_widths": [16, 16, 16], "trunk_blocks": 1, "width": 32, "layers": 1, "heads": 4, "frame_width": 32},
-    **{"frame_layers": 1, "workers": 0, "warmup": 1, "batch_size": 4},
+    **{"trunk_widths": [16, 16, 16], "trunk_blocks": 1, "width": 32, "layers": 1, "heads": 4, "mel_width": 32},
+    **{"mel_layers": 1, "workers": 0, "warmup": 1, "batch_size": 4},
 }
 TINY_EARS = {
     **{"max_epochs": 1, "valid_every": 1, "width": 32, "layers": 1, "channels": 8, "decoder_layers": 1, "workers": 0},
@@ -71,7 +71,7 @@ def test_the_recipe_of_tcd_timit_runs_through(tmp_path):
 
 
 def test_the_recipe_of_cmlr_runs_through(tmp_path):
-    """All six stages with a Mandarin voice and sound beside the silent clips; characters are counted."""
+    """All six stages with a Mandarin voice and audio beside the silent clips; characters are counted."""
     top = make_cmlr(tmp_path, ClipFormat(width=320, height=256, sample_rate=16000))
     folder = recipe_in(tmp_path, "cmlr")
     run(folder, "--corpus", str(top))

@@ -13,7 +13,7 @@ import pytest
 
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, require, tells_of_machine
 from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
-from lipsound2.fingerprint import NAME, Stamp
+from lipsound2.fingerprint import NAME, Fingerprint
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
@@ -50,13 +50,13 @@ def test_a_stamp_is_fresh_until_an_option_or_input_changes(tmp_path):
     source, output = tmp_path / "list", tmp_path / "out"
     output.mkdir()
     source.write_text("a")
-    stamp = Stamp(output, "crop", {"size": 96}, [source])
-    assert not stamp.fresh()
+    stamp = Fingerprint(output, "crop", {"size": 96}, [source])
+    assert not stamp.up_to_date()
     stamp.write()
-    assert Stamp(output, "crop", {"size": 96}, [source]).fresh()
-    assert not Stamp(output, "crop", {"size": 88}, [source]).fresh()
+    assert Fingerprint(output, "crop", {"size": 96}, [source]).up_to_date()
+    assert not Fingerprint(output, "crop", {"size": 88}, [source]).up_to_date()
     source.write_text("b")
-    assert not Stamp(output, "crop", {"size": 96}, [source]).fresh()
+    assert not Fingerprint(output, "crop", {"size": 96}, [source]).up_to_date()
 
 
 def test_stamps_chain(tmp_path):
@@ -65,12 +65,12 @@ def test_stamps_chain(tmp_path):
     first.mkdir()
     second.mkdir()
     source.write_text("a")
-    Stamp(first, "crop", {}, [source]).write()
-    Stamp(second, "train", {}, [first]).write()
-    assert Stamp(second, "train", {}, [first]).fresh()
+    Fingerprint(first, "crop", {}, [source]).write()
+    Fingerprint(second, "train", {}, [first]).write()
+    assert Fingerprint(second, "train", {}, [first]).up_to_date()
     source.write_text("b")
-    Stamp(first, "crop", {}, [source]).write()
-    assert not Stamp(second, "train", {}, [first]).fresh()
+    Fingerprint(first, "crop", {}, [source]).write()
+    assert not Fingerprint(second, "train", {}, [first]).up_to_date()
 
 
 def test_sha256(tmp_path):
@@ -152,7 +152,7 @@ def test_fault_C8_a_mark_that_is_set_sweeps_what_killed_processes_left_beside_it
     with monkeypatch.context() as there:
         there.setattr(os, "getpid", lambda: ended.pid)
         temporary_of(tmp_path / NAME).touch()
-    Stamp(tmp_path, "prepare", {}, []).write()
+    Fingerprint(tmp_path, "prepare", {}, []).write()
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 

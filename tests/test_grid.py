@@ -262,7 +262,7 @@ def test_a_partial_corpus_does_not_move_clips() -> None:
     assert share == pytest.approx(0.3, abs=0.05)
 
 
-def test_pictures_missing_of_aligned_sentences_do_not_move_clips(tmp_path: Path) -> None:
+def test_frames_missing_of_aligned_sentences_do_not_move_clips(tmp_path: Path) -> None:
     names = sorted(whole_corpus()["s1"])
     for name in names:
         path = tmp_path / "align" / "s1" / f"{name}.align"

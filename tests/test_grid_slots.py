@@ -101,7 +101,7 @@ def test_a_summary_of_before_is_read(tmp_path: Path) -> None:
     entry = content["systems"]["generated"]
     assert list(entry["slots"]) == list(SLOT_NAMES)
     assert entry["letters"] == {"f": {NOTHING: 1, "s": 1}}
-    entry["slots"] = {name.replace("color", "colour"): slot for name, slot in entry["slots"].items()}
+    entry["slots"] = {name.replace("color", "color"): slot for name, slot in entry["slots"].items()}
     path.write_text(json.dumps(content))
     assert read_summary(path)["generated"].further[NAME].slots["color"].substitutions == 1
     entry["slots"]["letter"]["rate"]["mean"] = 1e308

@@ -1,4 +1,4 @@
-"""HiFi-GAN: published sizes, exact lengths, what a sample depends on, folded norms, critics."""
+"""HiFi-GAN: published sizes, exact lengths, what a sample depends on, folded norms, discriminators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from lipsound2.audio.mel import MELS
 from lipsound2.errors import LipsoundError
-from lipsound2.models.vocoders.discriminators import Critics
+from lipsound2.models.vocoders.discriminators import Discriminators
 from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
 
 SIZES = {
@@ -43,9 +43,9 @@ def test_sizes_are_the_published_ones(size: str, published: float) -> None:
 
 
 def test_critics_are_the_published_ones() -> None:
-    critics = Critics()
-    assert million(critics) == 70.72  # with the lengths of weight norm
-    verdicts = critics(torch.randn(2, 1000))
+    discriminators = Discriminators()
+    assert million(discriminators) == 70.72  # with the lengths of weight norm
+    verdicts = discriminators(torch.randn(2, 1000))
     assert len(verdicts) == 8
     assert [len(features) for _, features in verdicts] == [6] * 5 + [8] * 3
     # (1000 + padding to the period) / period rows, a third of them after each of four layers.
@@ -54,7 +54,7 @@ def test_critics_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("width", [0.125, 0.5])
 def test_critics_may_be_narrower(width: float) -> None:
-    narrow = Critics(width)
+    narrow = Discriminators(width)
     verdicts = narrow(torch.randn(2, 800))
     assert million(narrow) < 70.72 * width
     torch.stack([verdict.mean() for verdict, _ in verdicts]).sum().backward()
@@ -66,9 +66,9 @@ def test_critics_may_be_narrower(width: float) -> None:
 @pytest.mark.parametrize("frames", [1, 7, 32])
 def test_lengths_are_exact(mel: str, size: str, frames: int) -> None:
     config = dataclasses.replace(SIZES[size], channels=16)
-    sound = HifiGan(config, MELS[mel])(torch.randn(2, frames, 80))
-    assert sound.shape == (2, frames * MELS[mel].hop)
-    assert sound.abs().max() <= 1
+    waveform = HifiGan(config, MELS[mel])(torch.randn(2, frames, 80))
+    assert waveform.shape == (2, frames * MELS[mel].hop)
+    assert waveform.abs().max() <= 1
 
 
 @pytest.mark.parametrize("mel", MELS)
@@ -81,8 +81,8 @@ def test_a_sample_depends_on_what_the_reach_says(mel: str, config: HifiGanConfig
     changed[:, 50] += 1
     differ = (model(spectrum) != model(changed))[0].nonzero().flatten() // MELS[mel].hop
     first, last = int(differ.min()), int(differ.max())
-    assert 50 - model.reach <= first <= 50 - 0.6 * model.reach
-    assert 50 + 0.6 * model.reach <= last <= 50 + model.reach
+    assert 50 - model.receptive_field <= first <= 50 - 0.6 * model.receptive_field
+    assert 50 + 0.6 * model.receptive_field <= last <= 50 + model.receptive_field
 
 
 def test_folded_norms_are_the_same_function() -> None:
@@ -102,5 +102,5 @@ def test_what_cannot_be_built_is_refused() -> None:
         HifiGan(HifiGanConfig(), dataclasses.replace(MELS["fine"], name="odd", hop=200))
     with pytest.raises(LipsoundError, match="channels: expected a multiple of 16, found 100"):
         HifiGanConfig(channels=100)
-    with pytest.raises(LipsoundError, match=r"critic_width: expected 1, 0.5, 0.25 or 0.125, found 0.3"):
-        HifiGanConfig(critic_width=0.3)
+    with pytest.raises(LipsoundError, match=r"discriminator_width: expected 1, 0.5, 0.25 or 0.125, found 0.3"):
+        HifiGanConfig(discriminator_width=0.3)

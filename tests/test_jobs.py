@@ -140,8 +140,8 @@ def test_dump_holds_what_the_workers_returned(unbroken: Path) -> None:
     np.testing.assert_allclose(mel["s1-c13"], np.asarray(wanted["mel"]), atol=0.1)
     np.testing.assert_array_equal(face["s1-c13"], np.asarray(wanted["face"]))
     np.testing.assert_array_equal(Archive(unbroken / "mel" / "cmvn.scp")["s1-c13"], np.asarray(wanted["mel/cmvn"]))
-    assert mel.frames()["s1-c13"] == 22
-    assert face.frames()["s1-c13"] == 5
+    assert mel.num_frames()["s1-c13"] == 22
+    assert face.num_frames()["s1-c13"] == 5
     assert mel.meta == KINDS["mel"]
     assert (unbroken / "face" / "timeline.tsv").read_text().startswith("s0-c00\t0.0\t2\ns0-c03\t0.0\t3\n")
     assert (unbroken / "mel" / "feats.scp").read_text().startswith("s0-c00 shards/00000.ark:7\n")
@@ -200,7 +200,7 @@ def test_verdicts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert rows["s2-c05"] == ("crop", "worker-killed", "signal 9 (SIGKILL), tried 2 times")
     assert rows["s0-c12"] == ("crop", "timeout", "took longer than 1.5 s, tried 2 times")
     assert set(Archive(tmp_path / "dump" / "mel").ids) == set(IDS) - rows.keys()
-    assert set(Archive(tmp_path / "dump" / "mel").frames()) == set(IDS) - rows.keys()
+    assert set(Archive(tmp_path / "dump" / "mel").num_frames()) == set(IDS) - rows.keys()
     # Again: who was killed or hung is tried again, with its shard; the verdicts on data stand.
     again = Maker(tmp_path / "again")
     assert run(tmp_path / "dump", again) == Summary(10, 13, 1)

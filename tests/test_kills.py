@@ -18,8 +18,8 @@ SPEAK = "synthesize grid-s1-parallel data/tiny/test exp/spoken --dump dump --voc
 def test_fault_C8_killed_commands_end_alike_when_they_are_run_again(tmp_path: Path) -> None:
     clips = synthetic_clips(2)
     make_experiment(tmp_path, clips, iterations=1)
-    pictures = {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()}
-    write_kind(tmp_path / "dump/mouth", pictures, {name: len(clip.crops) for name, clip in clips.items()}, {"size": 96})
+    frames = {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()}
+    write_kind(tmp_path / "dump/mouth", frames, {name: len(clip.crops) for name, clip in clips.items()}, {"size": 96})
     commands = ["--run", SPEAK, "--run", "subset data/tiny/test data/one --share 0.5"]
     command = [sys.executable, str(KILLS), "--given", str(tmp_path), *commands, "--count", "5", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -17,7 +17,7 @@ from lipsound2.decoding.beam import search
 from lipsound2.decoding.joint import joint_search
 from lipsound2.decoding.ngram import estimate
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.lm_fusion import NetworkModel, file_of, follower, language_model
+from lipsound2.inference.lm_fusion import NetworkModel, decoder_scorer, file_of, language_model
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.asr.speech_encoder import TextDecoder
 from lipsound2.pack import pack
@@ -95,13 +95,13 @@ def test_it_learns_three_sentences_by_heart(data, tmp_path):
     _, dataset, assets = task.prepare(data, data, tmp_path)
     torch.manual_seed(0)
     model = task.build(assets).train()
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     batch = task.collate([dataset.get(index, None) for index in range(3)])
     for _ in range(120):
         loss = task.loss(model, batch, assets, 0.0)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (loss.total / loss.weight).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         found = task.evaluate(model.eval(), dataset, assets, "cpu")
     assert found.numbers["perplexity"] == pytest.approx(3 ** (3 / (len("".join(TEXTS.values())) + 3)), rel=0.02)
@@ -207,7 +207,7 @@ def test_a_decoder_is_followed_as_it_scores_whole_texts():
     decoder = TextDecoder(len(TOKENS), 16, 2, 4, 0.0).eval()
     states = torch.randn(4, 16)
     log_probs = np.log(np.random.default_rng(2).dirichlet(np.ones(len(TOKENS)), 4)).astype(np.float32)
-    tokens, score = joint_search(follower(decoder, states), torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
+    tokens, score = joint_search(decoder_scorer(decoder, states), torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)
 
     def expected(text: tuple[int, ...]) -> float:
         row = torch.tensor([[decoder.boundary, *text]])
@@ -221,22 +221,22 @@ def test_a_decoder_is_followed_as_it_scores_whole_texts():
     assert expected(tuple(tokens)) == pytest.approx(score, abs=1e-4)
 
 
-def test_a_trained_one_stands_beside_a_recogniser(data, tmp_path):
+def test_a_trained_one_stands_beside_a_recognizer(data, tmp_path):
     exp = tmp_path / "exp"
     assert train(tiny(tmp_path), train=data.path, valid=data.path, dump=tmp_path, exp=exp) == 0
-    recogniser = load(exp)
-    model = language_model(exp, recogniser, 0.5, 0.0)
+    recognizer = load(exp)
+    model = language_model(exp, recognizer, 0.5, 0.0)
     assert isinstance(model, NetworkModel)
     assert file_of(exp) == exp / packs.WEIGHTS
-    text = recogniser.encode("set")
-    log_probs = np.full((len(text), len(recogniser)), -20.0, np.float32)
+    text = recognizer.encode("set")
+    log_probs = np.full((len(text), len(recognizer)), -20.0, np.float32)
     log_probs[np.arange(len(text)), text] = 0
     assert list(search(log_probs, model)[0][0]) == text
-    pack(exp, tmp_path / "packed", knows="three sentences", corpus="made up", licence="none")
+    pack(exp, tmp_path / "packed", knows="three sentences", corpus="made up", license="none")
     log_odds = model.extend(model.start(), text[0])[1]
-    packed = language_model(tmp_path / "packed", recogniser, 0.5, 0.0)
+    packed = language_model(tmp_path / "packed", recognizer, 0.5, 0.0)
     assert packed.extend(packed.start(), text[0])[1] == pytest.approx(log_odds, abs=0.01)
-    with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recogniser; train it with"):
+    with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recognizer; train it with"):
         language_model(exp, TOKENS, 0.5, 0.0)
 
 

@@ -14,7 +14,7 @@ from lipsound2.models.lipsound2 import LipSound2, LipSound2Config
 from lipsound2.models.modules.face_encoder import FaceEncoder, with_period
 from lipsound2.models.modules.layers import MaskedBatchNorm, packed
 from lipsound2.models.tacotron.attention import energy_bias
-from lipsound2.models.tacotron.attention_loop import LoopWeights, Scene, attention_loop
+from lipsound2.models.tacotron.attention_loop import AttentionMemory, LoopWeights, attention_loop
 
 CONF = Path(__file__).resolve().parents[1] / "egs" / "grid" / "conf"
 SMALL = LipSound2Config(
@@ -52,7 +52,7 @@ def clips(model: LipSound2, *lengths: int) -> tuple[Tensor, Tensor, Tensor, Tens
     """Random clips padded with rubbish."""
     frames = torch.tensor(lengths)
     video = torch.randint(0, 256, (len(lengths), max(lengths), 72, 72), dtype=torch.uint8)
-    sizes = model.target_frames(frames)
+    sizes = model.feature_lengths_of(frames)
     return video, frames, torch.randn(len(lengths), int(sizes.max()), DIMS), sizes
 
 
@@ -70,7 +70,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(ratio: float, reduction: int) -
     model = network(ratio, reduction=reduction, attention_prior_sigma=3.0)
     video, frames, target, sizes = clips(model, 11, 6, 3)
     taught, spoken = model(video, frames, target, sizes), model.generate(video, frames)
-    assert spoken.frames.tolist() == sizes.tolist()
+    assert spoken.feature_lengths.tolist() == sizes.tolist()
     for b, (n, size) in enumerate(zip(frames.tolist(), sizes.tolist(), strict=True)):
         alone = video[b : b + 1, :n], frames[b : b + 1]
         single = model(*alone, target[b : b + 1, :size], sizes[b : b + 1])
@@ -129,7 +129,7 @@ def test_gradients_of_the_attention_loop() -> None:
     bias = energy_bias(torch.tensor([5, 3]), P, T, 1.0, sigma=2.0).double()
 
     def call(gates: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, states: Tensor, keys: Tensor) -> object:
-        return attention_loop(gates, LoopWeights(a, b, c, d), Scene(states, keys, bias))
+        return attention_loop(gates, LoopWeights(a, b, c, d), AttentionMemory(states, keys, bias))
 
     assert torch.autograd.gradcheck(call, arguments)
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_every_parameter_learns_and_takes_part_in_half_precision() -> None:
     model = network(4.0, reduction=2).train()
     video, frames, target, sizes = clips(model, 6, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        prediction = model(video, frames, target, sizes, feedback=0.5)
+        prediction = model(video, frames, target, sizes, scheduled_sampling=0.5)
     prediction.features.float().square().sum().backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
@@ -167,20 +167,20 @@ def test_feedback_mixes_own_output_in() -> None:
     fed: list[Tensor] = []
     model.decoder.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[2].detach()))
     chance = torch.Generator().manual_seed(1)
-    model(video, frames, target, sizes, feedback=0.5, generator=chance)
+    model(video, frames, target, sizes, scheduled_sampling=0.5, generator=chance)
     true, mixed = fed
     taken = (true != mixed).any(2)
     assert not taken[0].any()  # step 0 is fed nothing either way
     assert 0.25 < taken[1:].float().mean() < 0.75
     prediction = model(video, frames, target, sizes)
-    model(video, frames, target, sizes, feedback=1.0)
+    model(video, frames, target, sizes, scheduled_sampling=1.0)
     torch.testing.assert_close(fed[4], model.decoder.previous(prediction.before), atol=1e-5, rtol=0)
-    model.eval()(video, frames, target, sizes, feedback=1.0)
+    model.eval()(video, frames, target, sizes, scheduled_sampling=1.0)
     assert len(fed) == 6  # outside training nothing but the truth is fed
     torch.testing.assert_close(fed[5], true)
 
 
-def test_the_visual_period_follows_the_last_picture() -> None:
+def test_the_visual_period_follows_the_last_frame() -> None:
     video, frames = with_period(torch.zeros(2, 4, 72, 72, dtype=torch.uint8), torch.tensor([4, 2]))
     assert frames.tolist() == [5, 3]
     assert video[:, :, 0, 0].tolist() == [[0, 0, 0, 0, 255], [0, 0, 255, 0, 0]]
@@ -188,7 +188,7 @@ def test_the_visual_period_follows_the_last_picture() -> None:
     assert encoder(video, frames)[0].shape == (2, 5, 16)
 
 
-def test_the_prior_is_centred_on_the_step_s_picture() -> None:
+def test_the_prior_is_centerd_on_the_step_s_frame() -> None:
     frames = torch.tensor([8, 5])
     one_to_one = energy_bias(frames, 8, 8, 1.0, sigma=3.0)
     assert one_to_one[:, 0].argmax(1).tolist() == list(range(8))
@@ -201,7 +201,7 @@ def test_the_prior_is_centred_on_the_step_s_picture() -> None:
         0,
         1,
         1,
-    ]  # mel frame 2 lies half in either; its middle in picture 0.5
+    ]  # mel frame 2 lies half in either; its middle in video frame 0.5
     window = energy_bias(frames, 8, 8, 1.0, window=2)
     assert (window[4, 0] > -1e8).tolist() == [False, False, True, True, True, True, True, False]
 
@@ -222,14 +222,14 @@ def test_a_fading_prior_is_as_strong_in_speaking_as_in_training() -> None:
 
 
 def test_stopping_where_attention_rests_on_the_visual_period() -> None:
-    # A very narrow prior forces the attention: one step a picture, then it rests on the period for lack of choice.
+    # A very narrow prior forces the attention: one step a video frame, then it rests on the period for lack of choice.
     model = network(4.0, reduction=4, stop="period", max_steps=9, attention_prior_sigma=0.1)
     video, frames, _, _ = clips(model, 6, 4)
     spoken = model.generate(video, frames)
-    assert spoken.frames.tolist() == [6 * 4, 4 * 4]
+    assert spoken.feature_lengths.tolist() == [6 * 4, 4 * 4]
     assert spoken.features.shape[1] == 24
     endless = network(4.0, reduction=4, stop="period", max_steps=5)
-    assert endless.generate(video, frames).frames.max() <= 20
+    assert endless.generate(video, frames).feature_lengths.max() <= 20
 
 
 def test_what_cannot_work_is_refused() -> None:

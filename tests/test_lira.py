@@ -19,14 +19,14 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.augment import AugmentConfig
-from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.crop_cache import Frames
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.features.states import features
 from lipsound2.inference.decode import decode
-from lipsound2.inference.recognizers import listener
+from lipsound2.inference.recognizers import recognizer
 from lipsound2.inference.transcribe import transcribe
-from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
+from lipsound2.models.asr.word_classifier import WordClassifier, WordClassifierConfig
 from lipsound2.models.lira import Lira, LiraConfig
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress import Regress
@@ -54,7 +54,7 @@ SAID = ("bin blue", "lay red at", "set", "bin red")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> tuple[DataDir, Path]:
-    """Eight clips of moving bars with texts, word times, mouths, and targets that follow the picture."""
+    """Eight clips of moving bars with texts, word times, mouths, and targets that follow the video frame."""
     folder = tmp_path_factory.mktemp("lira")
     rows = np.arange(96)[:, None] + np.zeros(96, np.int64)
     clips = {
@@ -93,7 +93,7 @@ def pretext(data, tmp_path_factory) -> Path:
     """A trained pretext model."""
     whole, dump = data
     folder = tmp_path_factory.mktemp("pretext")
-    path = config(folder, "lira_pretext", target="targets-two", augment_window=10)
+    path = config(folder, "lira_pretext", target="targets-two", crop_frames=10)
     train(path, train=whole.path, valid=whole.path, dump=dump, exp=folder / "exp")
     return folder / "exp"
 
@@ -120,8 +120,8 @@ def test_a_clips_features_do_not_depend_on_its_batch_mates():
 
 def test_a_words_scores_do_not_depend_on_its_batch_mates():
     torch.manual_seed(0)
-    sizes = WordReaderConfig(size=32, trunk_widths=(4, 4), trunk_blocks=1, branch=4, layers=2, boundaries=True)
-    model = WordReader(sizes, classes=5).eval()
+    sizes = WordClassifierConfig(size=32, trunk_widths=(4, 4), trunk_blocks=1, branch=4, layers=2, boundaries=True)
+    model = WordClassifier(sizes, classes=5).eval()
     video, frames = torch.randint(0, 256, (2, 9, 96, 96), dtype=torch.uint8), torch.tensor([9, 5])
     inside = torch.zeros(2, 9)
     inside[:, 2:4] = 1
@@ -144,10 +144,10 @@ def test_the_papers_trunk_has_its_size():
 def test_fault_B4_the_lrw_configs_have_the_published_size(name):
     """ResNet-18 + MS-TCN, a 1x1 convolution in the shortcut of each of four blocks: 36.36 million parameters."""
     with torch.device("meta"):
-        sizes = {field.name for field in dataclasses.fields(WordReaderConfig)}
+        sizes = {field.name for field in dataclasses.fields(WordClassifierConfig)}
         config = {key: value for key, value in read_yaml(ROOT / f"egs/lrw/conf/{name}.yaml").items() if key in sizes}
-        published = WordReader(WordReaderConfig(**config), classes=500)
-        older = WordReader(WordReaderConfig(), classes=500)
+        published = WordClassifier(WordClassifierConfig(**config), classes=500)
+        older = WordClassifier(WordClassifierConfig(), classes=500)
     shapes = {key: tuple(value.shape) for key, value in published.state_dict().items() if "shortcut" in key}
     assert [shapes[f"blocks.{block}.shortcut.weight"] for block in range(4)] == [(768, 512, 1), *[(768, 768, 1)] * 3]
     assert sum(p.numel() for p in published.parameters()) == pytest.approx(36.36e6, rel=1e-3)
@@ -165,8 +165,8 @@ def test_fault_B8_the_lrw_configs_have_no_time_mask(name):
     changed = {key: value for key, value in run.config().items() if key.startswith("augment_")}
     plain = {**to_mapping(AugmentConfig()), "augment_shift": changed["augment_shift"]}
     assert {key: changed[key] for key in plain} == {**plain, "augment_flip": changed["augment_flip"]}
-    masked = load_config(ROOT / f"egs/lrw/conf/{name}.yaml", "augment_freeze: 1.0, augment_freeze_size: 15").task
-    assert masked.config()["augment_freeze"] == 1.0
+    masked = load_config(ROOT / f"egs/lrw/conf/{name}.yaml", "augment_time_mask: 1.0, augment_time_mask_size: 15").task
+    assert masked.config()["augment_time_mask"] == 1.0
 
 
 def test_the_pretext_learns_and_cannot_speak(pretext, data):
@@ -178,15 +178,15 @@ def test_the_pretext_learns_and_cannot_speak(pretext, data):
         _ = assets.mel
 
 
-def test_lira_makes_one_frame_a_picture(tmp_path):
+def test_lira_makes_one_frame_a_frame(tmp_path):
     task = load_config(config(tmp_path, "lira_pretext")).task
     assets = RegressAssets(MELS["fine"])
-    with pytest.raises(LipsoundError, match=r"model: lira makes one feature frame a picture, the target has 4"):
+    with pytest.raises(LipsoundError, match=r"model: lira makes one feature frame a video frame, the target has 4"):
         task.build(assets)
 
 
 def test_sentences_from_lips(data, pretext, tmp_path, caplog):
-    """Begun with the pretext's trunk, and only that; decoded; refused where sound is to be heard."""
+    """Begun with the pretext's trunk, and only that; decoded; refused where audio is to be heard."""
     whole, dump = data
     path = config(tmp_path, "lira_sentence_finetuned")
     with caplog.at_level("INFO"):
@@ -196,18 +196,24 @@ def test_sentences_from_lips(data, pretext, tmp_path, caplog):
     rows = [json.loads(line) for line in (tmp_path / "text/words.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == whole.ids
     with pytest.raises(LipsoundError, match=r"reads lips \('mouth'\) and cannot hear"):
-        listener(str(tmp_path / "exp"))
-    with pytest.raises(LipsoundError, match=r"model: lips takes crops .* found input: sound"):
+        recognizer(str(tmp_path / "exp"))
+    with pytest.raises(LipsoundError, match=r"model: lips takes crops .* found input: audio"):
         load_config(config(tmp_path, "lira_sentence_supervised", input="sound"))
     with pytest.raises(LipsoundError, match=r"model: conformer takes 'sound', found input: mouth"):
         load_config(ROOT / "egs/grid/conf/asr_conformer.yaml", "input: mouth")
 
 
 def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tmp_path):
-    """What is learnt on dumped states is what is learnt behind a frozen trunk on clips that are not augmented."""
+    """What is learned on dumped states is what is learned behind a frozen trunk on clips that are not augmented."""
     whole, dump = data
-    plain = {"augment_flip": 0.0, "augment_shift": 0.0, "augment_zoom": 0.0, "augment_turn": 0.0, "augment_light": 0.0}
-    plain |= {"augment_erase": 0.0, "augment_freeze": 0.0, "augment_speed": 0.0, "dropout": 0.0}
+    plain = {
+        "augment_flip": 0.0,
+        "augment_shift": 0.0,
+        "augment_zoom": 0.0,
+        "augment_rotate": 0.0,
+        "augment_brightness": 0.0,
+    }
+    plain |= {"augment_erase": 0.0, "augment_time_mask": 0.0, "augment_speed": 0.0, "dropout": 0.0}
     frozen = config(tmp_path, "lira_sentence_finetuned", trunk_frozen=True, **plain)
     train(frozen, train=whole.path, valid=whole.path, dump=dump, exp=tmp_path / "frozen", init=pretext)
     before, after = weights(pretext), weights(tmp_path / "frozen")
@@ -219,7 +225,7 @@ def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tm
     assert states.meta["layer"] == "trunk"
     assert states["s1-3"].shape == (23, 4)
     reader = experiment.load(tmp_path / "frozen").model.encoder
-    clip = torch.from_numpy(Pictures(Archive(dump / "mouth"))["s1-3"])
+    clip = torch.from_numpy(Frames(Archive(dump / "mouth"))["s1-3"])
     with torch.no_grad():
         torch.testing.assert_close(reader.trunk(clip[None], torch.tensor([23]))[0].numpy(), states["s1-3"])
     train(
@@ -236,7 +242,7 @@ def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tm
 
 
 def test_words_from_lips(data, pretext, tmp_path):
-    """Cut out of sentences, learnt, named; top-1 is what `score` calls one minus the word errors."""
+    """Cut out of sentences, learned, named; top-1 is what `score` calls one minus the word errors."""
     whole, dump = data
     words(whole.path, tmp_path / "words")
     cut = DataDir(tmp_path / "words")
@@ -266,12 +272,14 @@ def test_windows_lie_on_their_words(data, tmp_path):
     cut = DataDir(tmp_path / "words")
     task = load_config(config(tmp_path, "lira_word_supervised")).task
     windows, _, assets = task.prepare(cut, cut, dump)
-    clip = windows.get(windows.ids.index("s1-1-2"), None)  # .2 to .4 s: pictures 5 to 9
+    clip = windows.get(windows.ids.index("s1-1-2"), None)  # .2 to .4 s: video frames 5 to 9
     assert clip.inside.tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0]
-    pictures = Pictures(Archive(dump / "mouth"))["s1-1"]
-    np.testing.assert_array_equal(clip.pictures, pictures[3:12])
-    first = windows.get(windows.ids.index("s1-1-1"), None)  # reaches over the beginning: the first picture stands still
-    np.testing.assert_array_equal(first.pictures[:3], pictures[[0, 0, 0]])
+    video_frames = Frames(Archive(dump / "mouth"))["s1-1"]
+    np.testing.assert_array_equal(clip.frames, video_frames[3:12])
+    first = windows.get(
+        windows.ids.index("s1-1-1"), None
+    )  # reaches over the beginning: the first video frame stands still
+    np.testing.assert_array_equal(first.frames[:3], video_frames[[0, 0, 0]])
     other = DataDir.write(tmp_path / "other", utt2spk={"s1-0": "s1"}, text={"s1-0": "green"})
     with pytest.raises(LipsoundError, match=r"1 words are none of the 6 classes, 'green' first"):
         task.windows(other, dump, assets.words)
@@ -309,5 +317,5 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
     with pytest.raises(LipsoundError, match="reads single words, whose times it is told: lipsound2 decode"):
         transcribe(clip, model=str(tmp_path / "single"))
-    with pytest.raises(LipsoundError, match="reads 'sound', not face or mouth crops; a recogniser of sound is given"):
+    with pytest.raises(LipsoundError, match="reads 'sound', not face or mouth crops; a recognizer of audio is given"):
         transcribe(clip, model="grid-s1-asr")

@@ -29,7 +29,7 @@ TRUNK = {"crop": 64, "size": 32, "trunk_pool": False, "trunk_widths": [8, 8], "t
 CONFORMER = {"width": 16, "layers": 1, "heads": 2, "kernel": 5}
 TINY = {  # by model, where a task has several
     "lira": TRUNK | CONFORMER | {"head": 16},
-    "parallel": TRUNK | CONFORMER | {"frame_width": 16, "frame_layers": 1, "valid_clips": 1},
+    "parallel": TRUNK | CONFORMER | {"mel_width": 16, "mel_layers": 1, "valid_clips": 1},
     "lips": TRUNK | CONFORMER | {"decoder_layers": 1},
     "classify": TRUNK | {"branch": 4, "layers": 2},
     "language": {"width": 16, "layers": 1, "heads": 2},
@@ -177,7 +177,7 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
 
 @pytest.fixture
 def odd(tmp_path) -> tuple[DataDir, Path]:
-    """Three clips with texts: a whole one, one of three pictures, one without any."""
+    """Three clips with texts: a whole one, one of three video frames, one without any."""
     frames = {"s1-a": 20, "s1-b": 3}
     clips = {name: np.zeros((count, 96, 96), np.uint8) for name, count in frames.items()}
     write_kind(tmp_path / "mouth", {name: encode(clip) for name, clip in clips.items()}, frames, {"size": 96})
@@ -187,22 +187,24 @@ def odd(tmp_path) -> tuple[DataDir, Path]:
     return DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(text, "s1"), text=text), tmp_path
 
 
-def test_labels_without_pictures_and_clips_too_short_are_told(odd, caplog):
+def test_labels_without_frames_and_clips_too_short_are_told(odd, caplog):
     data, dump = odd
     sentences = load_config(ROOT / "egs/lrs2/conf/lira_sentence_supervised.yaml").task
     training, _, _ = sentences.prepare(data, data, dump)
     assert training.ids == ["s1-a"]
-    assert "1 of 3 clips have a text and no pictures in" in caplog.text
+    assert "1 of 3 clips have a text and no video frames in" in caplog.text
     assert "'s1-c' first; they are left out" in caplog.text
-    assert "1 of 3 clips have fewer than the 5 pictures that the first convolution sees at once, 's1-b'" in caplog.text
+    assert (
+        "1 of 3 clips have fewer than the 5 video frames that the first convolution sees at once, 's1-b'" in caplog.text
+    )
     caplog.clear()
     words = load_config(ROOT / "egs/lrw/conf/lira_word_supervised.yaml").task
-    assert words.prepare(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last picture stands still
-    assert "1 of 3 clips have a text and no pictures in" in caplog.text
+    assert words.prepare(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last video frame stands still
+    assert "1 of 3 clips have a text and no video frames in" in caplog.text
     caplog.clear()
     pretext = load_config(ROOT / "egs/lrs3/conf/lira_pretext.yaml", "target: targets-two").task
     assert list(pretext.prepare(data, data, dump)[0].ids) == ["s1-a"]
-    assert "1 of 2 clips have fewer than the 5 pictures" in caplog.text
+    assert "1 of 2 clips have fewer than the 5 video frames" in caplog.text
 
 
 def test_shares_are_nested_and_balanced(tmp_path):

@@ -1,4 +1,4 @@
-"""Clips of any length: mel and sound come in pieces that are one, and what is held does not grow."""
+"""Clips of any length: mel and audio come in pieces that are one, and what is held does not grow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.models.parallel import Parallel
 from lipsound2.video import mouth
-from lipsound2.video.encode import decode, encode, pictures_in
+from lipsound2.video.encode import decode, encode, iter_frames
 
 FINE = MELS["fine"]
 
@@ -45,9 +45,9 @@ def voiced(seconds: float) -> np.ndarray:
     return (0.3 * (sum(parts) + noise) * (1.1 + np.sin(2 * np.pi * 3 * time)) / 4).astype(np.float32)
 
 
-def distance(sound: np.ndarray, mel: np.ndarray) -> np.ndarray:
-    """Log-spectral distance (S,) of a sound to the mel it was made of, dB."""
-    found = mel_spectrogram(torch.from_numpy(sound), FINE).numpy()
+def distance(waveform: np.ndarray, mel: np.ndarray) -> np.ndarray:
+    """Log-spectral distance (S,) of audio to the mel it was made of, dB."""
+    found = mel_spectrogram(torch.from_numpy(waveform), FINE).numpy()
     distances: np.ndarray = 8.686 * np.sqrt(((found - mel) ** 2).mean(1))
     return distances
 
@@ -56,34 +56,34 @@ def distance(sound: np.ndarray, mel: np.ndarray) -> np.ndarray:
 def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: bool):
     mel = mel_spectrogram(torch.from_numpy(voiced(8)), FINE).numpy()
     if plain:
-        whole = griffin_lim_numpy.mel_to_sound(mel, FINE, 30)
-        speaker = PieceSpeaker(FINE, lambda m, _, *said: griffin_lim_numpy.mel_to_sound(m, FINE, 30, *said), 50, 100)
+        whole = griffin_lim_numpy.mel_to_waveform(mel, FINE, 30)
+        speaker = PieceSpeaker(FINE, lambda m, _, *said: griffin_lim_numpy.mel_to_waveform(m, FINE, 30, *said), 50, 100)
     else:
-        whole = griffin_lim.mel_to_sound(torch.from_numpy(mel), FINE, iterations=30).numpy()
+        whole = griffin_lim.mel_to_waveform(torch.from_numpy(mel), FINE, iterations=30).numpy()
         found = vocoders.vocoder("griffin-lim:30", FINE).pieces
-        speaker = PieceSpeaker(FINE, found.speak, found.reach, 100)
-    sound = speaker.whole(mel)
-    assert sound.shape == whole.shape == (8 * 16000,)
+        speaker = PieceSpeaker(FINE, found.speak, found.receptive_field, 100)
+    waveform = speaker.whole(mel)
+    assert waveform.shape == whole.shape == (8 * 16000,)
     seams = np.arange(100, len(mel), 100)
     at = np.zeros(len(mel), bool)
     for seam in seams:
         at[seam - 4 : seam + 4] = True
-    found_at, rest = distance(sound, mel)[at], distance(sound, mel)[~at]
+    found_at, rest = distance(waveform, mel)[at], distance(waveform, mel)[~at]
     assert found_at.mean() < rest.mean() + 0.5
     assert np.median(found_at) < np.percentile(rest, 95)
     assert abs(rest.mean() - distance(whole, mel)[~at].mean()) < 0.2
     # Nor does the wave jump there.
-    jump = np.abs(np.diff(sound, 2))
+    jump = np.abs(np.diff(waveform, 2))
     assert jump[seams * FINE.hop - 1].max() < np.percentile(jump, 99.9)
 
 
-def test_fault_D2_short_clips_sound_as_they_did():
+def test_fault_D2_short_clips_audio_as_they_did():
     mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
-    whole = griffin_lim.mel_to_sound(mel, FINE, iterations=4)
+    whole = griffin_lim.mel_to_waveform(mel, FINE, iterations=4)
     assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
 
 
-def test_fault_D2_the_mel_comes_while_the_pictures_come_and_little_is_held():
+def test_fault_D2_the_mel_comes_while_the_frames_come_and_little_is_held():
     total = 1010
     windows = Windows(
         total, 4.0, 3, lambda crops: np.repeat(crops.mean((1, 2), keepdims=True)[:, 0], 4, 0).repeat(3, 1)
@@ -98,8 +98,8 @@ def test_fault_D2_the_mel_comes_while_the_pictures_come_and_little_is_held():
     assert np.concatenate(given)[:, 0] == pytest.approx(np.repeat(np.arange(total) % 251, 4), abs=1e-3)
 
 
-def test_fault_D2_the_sound_comes_while_the_mel_comes_and_little_is_held():
-    """Whatever the sizes it comes in, a vocoder's sound is that of the whole mel."""
+def test_fault_D2_the_audio_comes_while_the_mel_comes_and_little_is_held():
+    """Whatever the sizes it comes in, a vocoder's audio is that of the whole mel."""
 
     def speak(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
         smooth = np.convolve(np.pad(mel[:, 0], 2, mode="edge"), np.ones(5) / 5, "valid")
@@ -107,12 +107,12 @@ def test_fault_D2_the_sound_comes_while_the_mel_comes_and_little_is_held():
 
     mel = np.random.default_rng(0).normal(size=(500, 80)).astype(np.float32)
     whole = speak(mel, 0, mel[:0, 0], 0)
-    pieces, sounds, at = Pieces(PieceSpeaker(FINE, speak, 3, 64), 500), [], 0
+    pieces, audio, at = Pieces(PieceSpeaker(FINE, speak, 3, 64), 500), [], 0
     for size in (1, 7, 200, 3, 64, 225):
-        sounds.append(pieces.add(mel[at : at + size]))
+        audio.append(pieces.add(mel[at : at + size]))
         at += size
         assert len(pieces._mel) <= 64 + 2 * 3
-    assert np.abs(np.concatenate(sounds) - whole).max() < 1e-3
+    assert np.abs(np.concatenate(audio) - whole).max() < 1e-3
 
 
 def test_a_piece_that_is_no_number_is_told():
@@ -121,7 +121,7 @@ def test_a_piece_that_is_no_number_is_told():
         pieces.add(np.full((5, 80), np.nan, np.float32))
 
 
-def long_sound(path: Path, seconds: float) -> None:
+def long_audio(path: Path, seconds: float) -> None:
     """A file of 44.1 kHz in stereo: noise of two seconds, silence of one, and so on."""
     with soundfile.SoundFile(path, "w", 44100, 2) as file:
         rng = np.random.default_rng(0)
@@ -140,40 +140,40 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
-def test_fault_D2_a_sound_in_stretches_is_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
-    long_sound(tmp_path / "a.wav", 3)
+def test_fault_D2_a_audio_in_stretches_is_the_audio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
+    long_audio(tmp_path / "a.wav", 3)
     monkeypatch.setattr(io, "_STRETCH", 5000)
-    stretches = [*io.sound_in_stretches(tmp_path / "a.wav", rate)]
+    stretches = [*io.audio_in_stretches(tmp_path / "a.wav", rate)]
     assert len(stretches) > 8
-    assert np.array_equal(np.concatenate(stretches), io.read_sound(tmp_path / "a.wav", rate=rate))
+    assert np.array_equal(np.concatenate(stretches), io.load_audio(tmp_path / "a.wav", rate=rate))
 
 
-def test_fault_D2_long_sound_is_listened_to_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    long_sound(tmp_path / "a.flac", 60)
-    whole = io.read_sound(tmp_path / "a.flac")  # and what is imported is imported
+def test_fault_D2_long_audio_is_listened_to_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    long_audio(tmp_path / "a.flac", 60)
+    whole = io.load_audio(tmp_path / "a.flac")  # and what is imported is imported
     heard: list[np.ndarray] = []
 
     class Ears:
         name = "ears"
 
-        def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-            heard.extend(sounds)
-            return [Hypothesis("", [], 0.0) for _ in sounds]
+        def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+            heard.extend(audio)
+            return [Hypothesis("", [], 0.0) for _ in audio]
 
-    monkeypatch.setattr(transcriber, "listener", lambda *_, **__: Ears())
+    monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Ears())
     monkeypatch.setattr(tape, "_HELD", 1 << 20)
     ears = transcriber.Transcriber("", "ears")
-    held = peak_of(lambda: ears.sound(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
+    held = peak_of(lambda: ears.waveform(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
     assert np.array_equal(np.concatenate(heard), whole)
     assert all(each.flags.writeable for each in heard)
     assert held < 9e6, held  # decoded it takes 10.6 MB, and was held thrice
 
 
-def test_fault_D2_a_long_sound_of_nothing_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_fault_D2_a_long_audio_of_nothing_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "a.wav", 0.25 + rng.integers(-2, 3, 64000) / 32768, 16000)
     monkeypatch.setattr(usable, "_BLOCK", 1000)
-    with pytest.raises(ClipFailure, match=r"silent.*4\.00 s of sound, nowhere louder"):
+    with pytest.raises(ClipFailure, match=r"silent.*4\.00 s of audio, nowhere louder"):
         usable.hearable(tmp_path / "a.wav", 16000)
 
 
@@ -190,7 +190,7 @@ def test_a_tape_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest
     assert kept.loudest == np.abs(whole).max()
 
 
-def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_told_without_a_grid_of_every_picture():
+def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_told_without_a_grid_of_every_frame():
     matrices = np.tile(np.array([[1.0, 0, 100], [0, 1, 100]]), (6000, 1, 1))
     matrices[::7, 0, 2] = -60
     lost: list[np.ndarray] = []
@@ -243,9 +243,9 @@ def test_arrays_come_from_the_shelf_as_they_were_put_there(monkeypatch: pytest.M
 def test_fault_D2_a_stream_of_crops_is_decoded_one_by_one():
     crops = np.random.default_rng(0).integers(100, 140, (40, 96, 96), np.uint8)
     stream = encode(crops)
-    assert np.array_equal(np.stack([*pictures_in(stream)]), decode(stream))
+    assert np.array_equal(np.stack([*iter_frames(stream)]), decode(stream))
     with pytest.raises(ClipFailure, match="damaged-crop"):
-        list(pictures_in(stream[len(stream) // 2 : -9]))
+        list(iter_frames(stream[len(stream) // 2 : -9]))
 
 
 def test_a_full_disk_under_a_tape_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch):

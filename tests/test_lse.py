@@ -16,7 +16,7 @@ from lipsound2.metrics import lse
 from lipsound2.metrics.requested import compute, requested, scorer
 from lipsound2.metrics.syncnet import SyncNet
 
-PICTURES = 9
+FRAMES = 9
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_layers_carry_the_published_names_and_sizes(network: SyncNet) -> None:
     }
 
 
-# Of python_speech_features 0.6 on this sound as 16-bit numbers: the first, a middle and the last of 99 frames.
+# Of python_speech_features 0.6 on this audio as 16-bit numbers: the first, a middle and the last of 99 frames.
 CEPSTRA = {
     0: [15.52725, 24.26279, 16.21745, 11.05878],
     50: [17.13791, 22.83727, 3.30665, -14.85019],
@@ -49,8 +49,8 @@ CEPSTRA = {
 
 def test_cepstra_are_those_of_the_package() -> None:
     time = np.arange(16000) / 16000
-    sound = 0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time) * np.sin(2 * np.pi * 3 * time)
-    found = lse.mfcc((sound * 32767).astype(np.int16) / 32768)
+    waveform = 0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time) * np.sin(2 * np.pi * 3 * time)
+    found = lse.mfcc((waveform * 32767).astype(np.int16) / 32768)
     assert found.shape == (99, 13)
     for frame, wanted in CEPSTRA.items():
         assert found[frame, :4] == pytest.approx(wanted, abs=1e-4)
@@ -63,52 +63,52 @@ def test_silence_has_cepstra_too() -> None:
 def test_the_rule_on_vectors_that_belong_together() -> None:
     """At the right shift vectors meet themselves; elsewhere the distance is that of strangers."""
     vectors = torch.randn(60, 1024, generator=torch.Generator().manual_seed(0))
-    confidence, distance = lse.lip_sync_error(vectors[5:55], vectors[2:52])  # the speech comes three pictures later
+    confidence, distance = lse.lip_sync_error(vectors[5:55], vectors[2:52])  # the speech comes three video frames later
     assert distance == pytest.approx(3 / 50 * 32, abs=0.3)  # three windows lie beyond the end, where speech is zero
     assert confidence == pytest.approx(43.5 - distance, abs=1.5)
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory, network: SyncNet) -> Path:
-    """A video whose picture gets brighter, its data dir, its landmarks, and weights."""
+    """A video whose video frame gets brighter, its data dir, its landmarks, and weights."""
     root = tmp_path_factory.mktemp("lse")
     shade = np.linspace(0, 90, 160)[None, :, None]
-    frames = [np.full((120, 160, 3), 30 + 8 * number) + shade for number in range(PICTURES)]
-    video = write_clip(root / "a.mp4", [frame.astype(np.uint8) for frame in frames], np.arange(PICTURES) / 25)
+    frames = [np.full((120, 160, 3), 30 + 8 * number) + shade for number in range(FRAMES)]
+    video = write_clip(root / "a.mp4", [frame.astype(np.uint8) for frame in frames], np.arange(FRAMES) / 25)
     DataDir.write(root / "data", utt2spk={"a": "a"}, video={"a": str(video)})
-    points = np.random.default_rng(0).uniform((60, 40), (100, 80), (PICTURES, 68, 2)).astype(np.float32)
+    points = np.random.default_rng(0).uniform((60, 40), (100, 80), (FRAMES, 68, 2)).astype(np.float32)
     points[:, 0], points[:, 1] = (60, 40), (100, 80)  # corners that stay
     (root / "dump/landmarks").mkdir(parents=True)
     with ArchiveWriter(root / "dump/landmarks/a.ark", root / "dump/landmarks/feats.scp") as writer:
-        writer.write("a", np.concatenate([points.reshape(PICTURES, 136), np.ones((PICTURES, 1), np.float32)], axis=1))
+        writer.write("a", np.concatenate([points.reshape(FRAMES, 136), np.ones((FRAMES, 1), np.float32)], axis=1))
     torch.save(network.state_dict(), root / "weights.model")
     return root
 
 
 def test_faces_are_cut_around_the_landmarks(clip: Path) -> None:
     landmarks = np.concatenate([np.tile([[60, 40], [100, 80]], (34, 1)).reshape(-1), [1]])
-    faces = list(lse.cut_faces(clip / "a.mp4", np.tile(landmarks, (PICTURES, 1)).astype(np.float32)))
-    assert len(faces) == PICTURES
+    faces = list(lse.cut_faces(clip / "a.mp4", np.tile(landmarks, (FRAMES, 1)).astype(np.float32)))
+    assert len(faces) == FRAMES
     assert faces[0].shape == (224, 224, 3)
     # The box: 40 wide, 60 high with the brow, so half its side is 30; it reaches 42 to the sides of x = 80.
     shade = np.linspace(0, 90, 160)
     assert faces[4].mean(axis=(0, 2))[[0, -1]] == pytest.approx(62 + shade[[38, 121]], abs=4)
-    with pytest.raises(ClipFailure, match="7 pictures have landmarks, found 8 or more"):
+    with pytest.raises(ClipFailure, match="7 video frames have landmarks, found 8 or more"):
         list(lse.cut_faces(clip / "a.mp4", np.tile(landmarks, (7, 1)).astype(np.float32)))
 
 
 def test_a_clip_goes_through_at_once_as_its_windows_do(network: SyncNet) -> None:
-    pictures = torch.rand(3, 6, 224, 224, generator=torch.Generator().manual_seed(0)) * 255
+    video_frames = torch.rand(3, 6, 224, 224, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        whole = network.see(pictures)
+        whole = network.see(video_frames)
         assert whole.shape == (2, 1024)
-        assert torch.allclose(whole[1], network.see(pictures[:, 1:])[0], atol=1e-4)
+        assert torch.allclose(whole[1], network.see(video_frames[:, 1:])[0], atol=1e-4)
 
 
 def test_it_is_asked_for_by_its_weights(clip: Path) -> None:
     wanted = requested([f"lse:{clip / 'weights.model'}"], clip / "data", clip / "dump/landmarks")
     assert [path.name for path in wanted[0].inputs] == ["weights.model", "video.scp", "landmarks"]
-    speech = np.random.default_rng(0).normal(0, 0.1, PICTURES * 640)
+    speech = np.random.default_rng(0).normal(0, 0.1, FRAMES * 640)
     found = compute(wanted, "a", speech, speech)
     assert not found.failures
     assert found.values["lse_d"] > 0

@@ -43,8 +43,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     clips = synthetic_clips(2)
     make_experiment(folder, clips, iterations=1)
-    pictures = {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()}
-    write_kind(folder / "dump/mouth", pictures, {name: len(clip.crops) for name, clip in clips.items()}, {"size": 96})
+    frames = {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()}
+    write_kind(folder / "dump/mouth", frames, {name: len(clip.crops) for name, clip in clips.items()}, {"size": 96})
     return folder
 
 

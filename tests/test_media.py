@@ -16,15 +16,15 @@ from helpers.video_making import levels, numbers_of, write_clip
 from lipsound2.errors import ClipFailure
 from lipsound2.media import opening
 from lipsound2.media.opening import opened
-from lipsound2.video.check import has_pictures
+from lipsound2.video.check import has_frames
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source
-from lipsound2.video.frame_buffer import Reel
+from lipsound2.video.frame_buffer import FrameBuffer
 
 
 def numbers(path: Path) -> tuple[list[int], Source]:
     source = Source(path)
-    return numbers_of([picture.luma() for part in Reel().parts(source) for picture in part]), source
+    return numbers_of([frame.luma() for part in FrameBuffer().parts(source) for frame in part]), source
 
 
 def clip(path: Path, count: int = 10, first: int = 0) -> Path:
@@ -122,7 +122,7 @@ def test_fault_H23_an_unknown_codec_has_a_verdict(tmp_path: Path) -> None:
 
 
 def several(path: Path, first: Path, second: Path, default: int) -> Path:
-    """The pictures of two clips as two tracks, one of them the default."""
+    """The frames of two clips as two tracks, one of them the default."""
     with av.open(str(path), "w") as target, av.open(str(first)) as one, av.open(str(second)) as other:
         packets = []
         for number, source in enumerate((one, other)):
@@ -136,21 +136,21 @@ def several(path: Path, first: Path, second: Path, default: int) -> Path:
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_fault_A7_the_default_track_of_pictures_is_taken_and_others_are_told(tmp_path: Path, default: int) -> None:
+def test_fault_A7_the_default_track_of_frames_is_taken_and_others_are_told(tmp_path: Path, default: int) -> None:
     pair = clip(tmp_path / "0.mp4", 10, 0), clip(tmp_path / "1.mp4", 10, 50)
     path = several(tmp_path / "a.mkv", *pair, default)
     found, source = numbers(path)
     assert found == list(range(50 * default, 50 * default + 10))
     assert source.notes == [
-        f"2 picture tracks, taken: stream {default} (h264 96x64); not taken: stream {1 - default} (h264 96x64)"
+        f"2 video tracks, taken: stream {default} (h264 96x64); not taken: stream {1 - default} (h264 96x64)"
     ]
-    assert has_pictures(path)
+    assert has_frames(path)
 
 
 def test_fault_A7_a_verdict_tells_the_tracks_that_were_not_taken(tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     path = several(tmp_path / "a.mkv", clip(tmp_path / "0.mp4", 10, 0), clip(tmp_path / "1.mp4", 10, 50), 0)
-    with pytest.raises(ClipFailure, match=r"no-face: no face in 10 pictures .*not taken: stream 1"):
+    with pytest.raises(ClipFailure, match=r"no-face: no face in 10 frames .*not taken: stream 1"):
         Cropper()(path)
 
 

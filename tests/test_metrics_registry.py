@@ -37,9 +37,9 @@ def test_what_can_be_asked_for_has_a_scorer(name: str):
 
 def test_the_direction_is_that_of_the_metric():
     """A clip against itself is no worse than a clip in noise, whatever the metric of speech that needs no request."""
-    sound = synthetic_clips(1)["s1-clip0"].sound
-    noisy = sound + np.random.default_rng(0).normal(0, 0.02, len(sound))
-    own, other = measure(sound, sound).values, measure(sound, noisy).values
+    waveform = synthetic_clips(1)["s1-clip0"].waveform
+    noisy = waveform + np.random.default_rng(0).normal(0, 0.02, len(waveform))
+    own, other = measure(waveform, waveform).values, measure(waveform, noisy).values
     for name, metric in STANDARD.items():
         assert metric.best([own[name], other[name]]) == own[name] != other[name]
         assert metric.low <= other[name] <= own[name] <= metric.high + 0.01

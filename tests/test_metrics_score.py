@@ -19,7 +19,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.metrics.registry import STANDARD
 from lipsound2.metrics.score import _each, score
 from lipsound2.metrics.speech import ClipScores
-from lipsound2.metrics.summary import Row, from_json, judge, read_clips, summarise, table, to_json
+from lipsound2.metrics.summary import Row, from_json, lip_reading_verdict, read_clips, summarize, table, to_json
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_dump_of_a_whole_corpus_is_scored_on_what_was_spoken(root: Path) -> No
     assert content["systems"]["generated"]["failed_clips"] == 0
 
 
-def test_one_folder_of_speech_against_a_folder_of_sounds(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_folder_of_speech_against_a_folder_of_audio(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wav = root / "exp/tiny_parallel/wav/test"
     (wav / "generated/s2-clip3.wav").unlink()
     assert main(["score", str(wav / "real_mel"), str(wav / "generated"), "--nj", "1", "--resamples", "200"]) == 0
@@ -141,7 +141,7 @@ def test_wrong_folders_are_one_clear_line(root: Path, tmp_path: Path, broken: st
         message = "same set"
     else:
         paths[broken] = tmp_path / "empty"
-        message = {"ref": "no true sounds", "hyp": "no speech there"}[broken]
+        message = {"ref": "no ground truth", "hyp": "no speech there"}[broken]
     with pytest.raises(LipsoundError, match=message) as caught:
         score(paths["ref"], paths["hyp"], ids=paths["ids"], nj=1)
     assert "\n" not in str(caught.value)
@@ -175,7 +175,9 @@ def rows(system: str, values: list[float], failed: tuple[int, ...] = ()) -> list
     ],
 )
 def test_verdict_needs_a_gain_that_is_large_and_sure(gains: list[float], read: bool) -> None:
-    verdict = judge({"generated": rows("generated", gains), "mismatched": rows("mismatched", [0.0] * len(gains))})
+    verdict = lip_reading_verdict(
+        {"generated": rows("generated", gains), "mismatched": rows("mismatched", [0.0] * len(gains))}
+    )
     assert verdict.lips_are_read is read
     assert verdict.word == ("YES" if read else "NO")
     assert f"{np.mean(gains):+.3f}" in verdict.sentence
@@ -183,7 +185,7 @@ def test_verdict_needs_a_gain_that_is_large_and_sure(gains: list[float], read: b
 
 def test_a_control_that_fails_does_not_help_the_claim() -> None:
     spoken, control = [0.4] * 10, [0.38] * 10
-    verdict = judge(
+    verdict = lip_reading_verdict(
         {"generated": rows("generated", spoken), "mismatched": rows("mismatched", control, (0, 1, 2, 3, 4))}
     )
     assert verdict.difference is not None
@@ -191,7 +193,7 @@ def test_a_control_that_fails_does_not_help_the_claim() -> None:
 
 
 def test_summary_survives_json_and_the_table_has_a_row_a_system() -> None:
-    summary = summarise(
+    summary = summarize(
         [*rows("generated", [0.5, 0.7]), *rows("mismatched", [0.1, 0.0], (1,))],
         {"s1-0": "s1", "s1-1": "s1"},
         resamples=100,
@@ -207,16 +209,16 @@ def test_summary_survives_json_and_the_table_has_a_row_a_system() -> None:
 @pytest.mark.real
 @pytest.mark.slow
 def test_real_clips(grid: Path, tmp_path: Path) -> None:
-    """Real sounds: itself is perfect, 8 ms late is not, another sentence is worth nothing."""
-    from lipsound2.audio.io import read_sound
+    """Real audio: itself is perfect, 8 ms late is not, another sentence is worth nothing."""
+    from lipsound2.audio.io import load_audio
 
     names = [line.split("\t")[:2] for line in (grid / "lists/test.tsv").read_text().splitlines()[:4]]
-    sounds = {name: read_sound(grid / path) for name, path in names}
-    turned = list(sounds.values())
-    for index, (name, sound) in enumerate(sounds.items()):
-        write_wav(tmp_path / "true" / f"{name}.wav", sound)
-        write_wav(tmp_path / "hyp/generated" / f"{name}.wav", sound)
-        write_wav(tmp_path / "hyp/late" / f"{name}.wav", np.roll(sound, 128))
+    audio = {name: load_audio(grid / path) for name, path in names}
+    turned = list(audio.values())
+    for index, (name, waveform) in enumerate(audio.items()):
+        write_wav(tmp_path / "true" / f"{name}.wav", waveform)
+        write_wav(tmp_path / "hyp/generated" / f"{name}.wav", waveform)
+        write_wav(tmp_path / "hyp/late" / f"{name}.wav", np.roll(waveform, 128))
         write_wav(tmp_path / "hyp/mismatched" / f"{name}.wav", turned[index - 1])
     score(tmp_path / "true", tmp_path / "hyp", nj=1)
     systems = json.loads((tmp_path / "hyp/scores/summary.json").read_text())["systems"]

@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    sound = synthetic_clips(1)["s1-clip0"].sound
-    return sound, sound + np.random.default_rng(0).normal(0, 0.02, len(sound))
+    waveform = synthetic_clips(1)["s1-clip0"].waveform
+    return waveform, waveform + np.random.default_rng(0).normal(0, 0.02, len(waveform))
 
 
 def test_values_are_those_of_the_packages_at_the_rates_of_the_rule(pair) -> None:
     reference, speech = pair
     values = measure(reference, speech).values
-    narrow = [resample_poly(np.float64(sound), 1, 2) for sound in pair]
+    narrow = [resample_poly(np.float64(waveform), 1, 2) for waveform in pair]
     assert values["stoi"] == pytest.approx(pystoi.stoi(reference, speech, 16000), abs=1e-6)
     assert values["estoi"] == pytest.approx(pystoi.stoi(reference, speech, 16000, extended=True), abs=1e-6)
     assert values["pesq_nb"] == pytest.approx(package_pesq(8000, *narrow, "nb"), abs=1e-5)
@@ -41,7 +41,7 @@ def test_values_are_those_of_the_packages_at_the_rates_of_the_rule(pair) -> None
     assert values["pesq_wb"] == pesq(reference, speech)
 
 
-def test_a_sound_against_itself_is_perfect_and_noise_is_worse(pair) -> None:
+def test_a_audio_against_itself_is_perfect_and_noise_is_worse(pair) -> None:
     reference, speech = pair
     own, noisy = measure(reference, reference).values, measure(reference, speech).values
     assert own["stoi"] > 0.999

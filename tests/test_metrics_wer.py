@@ -29,7 +29,7 @@ from lipsound2.metrics.wer_summary import (
     write_clips,
     write_summary,
 )
-from lipsound2.text.normalize import NORMALISATIONS, normalisation, normalise, spell
+from lipsound2.text.normalize import NORMALIZATIONS, normalization, normalize, spell
 
 WORDS = st.sampled_from(["bin", "at", "f", "two", "now", "the", "don't"])
 SENTENCES = st.lists(WORDS, min_size=1, max_size=6).map(" ".join)
@@ -48,7 +48,7 @@ def scores(references: list[str], hypotheses: list[str | None], language: str = 
     )
 
 
-# --- normalisation
+# --- normalization
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def scores(references: list[str], hypotheses: list[str | None], language: str = 
     ],
 )
 def test_english_is_written_in_one_way(text: str, expected: str) -> None:
-    assert normalise(text, "en") == expected
+    assert normalize(text, "en") == expected
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_english_is_written_in_one_way(text: str, expected: str) -> None:
     ],
 )
 def test_mandarin_is_characters(text: str, expected: str) -> None:
-    assert normalise(text, "zh") == expected
-    assert NORMALISATIONS["zh"].units(expected) == list(expected)
+    assert normalize(text, "zh") == expected
+    assert NORMALIZATIONS["zh"].units(expected) == list(expected)
 
 
 def test_numbers_are_told_apart_by_their_words() -> None:
     numbers = [*range(2000), *range(2000, 1_000_000, 997), 999_999, 10**6, 10**9, 10**12 - 1]
     assert len({spell(number) for number in numbers}) == len(set(numbers))
     assert spell(1_000_001) == "one million one"
-    assert normalise(str(10**12), "en").split() == ["one", *["zero"] * 12]
-    assert len(normalise("9" * 5000, "en").split()) == 5000
+    assert normalize(str(10**12), "en").split() == ["one", *["zero"] * 12]
+    assert len(normalize("9" * 5000, "en").split()) == 5000
     with pytest.raises(ValueError, match="found -1"):
         spell(-1)
 
@@ -105,23 +105,23 @@ def test_numbers_are_told_apart_by_their_words() -> None:
 def test_a_number_is_its_parts(number: int) -> None:
     thousands, rest = divmod(number, 1000)
     parts = [f"{spell(thousands)} thousand"] * (thousands > 0) + [spell(rest)] * (rest > 0 or not thousands)
-    assert normalise(str(number), "en") == normalise(f"{number:,}", "en") == spell(number) == " ".join(parts)
+    assert normalize(str(number), "en") == normalize(f"{number:,}", "en") == spell(number) == " ".join(parts)
 
 
-@pytest.mark.parametrize("language", list(NORMALISATIONS))
+@pytest.mark.parametrize("language", list(NORMALIZATIONS))
 @given(text=st.text(st.characters(exclude_categories=())))
 @settings(max_examples=500, deadline=None)
-def test_normalising_twice_changes_nothing(language: str, text: str) -> None:
-    once = normalise(text, language)
-    assert normalise(once, language) == once
+def test_normalizing_twice_changes_nothing(language: str, text: str) -> None:
+    once = normalize(text, language)
+    assert normalize(once, language) == once
     assert unicodedata.is_normalized("NFKC", once)
     assert once == once.strip()
     assert "  " not in once
 
 
-@pytest.mark.parametrize("language", list(NORMALISATIONS))
-def test_every_character_is_normalised_for_good(language: str) -> None:
-    apply = NORMALISATIONS[language].apply
+@pytest.mark.parametrize("language", list(NORMALIZATIONS))
+def test_every_character_is_normalized_for_good(language: str) -> None:
+    apply = NORMALIZATIONS[language].apply
     for code in range(sys.maxunicode + 1):
         mark = chr(code)
         if unicodedata.category(mark) not in ("Cn", "Co"):  # unassigned, for private use
@@ -132,7 +132,7 @@ def test_every_character_is_normalised_for_good(language: str) -> None:
 @given(text=st.text())
 @settings(deadline=None)
 def test_english_has_letters_accents_apostrophes_and_blanks_alone(text: str) -> None:
-    for word in normalise(text, "en").split(" "):
+    for word in normalize(text, "en").split(" "):
         for part in word.split("'") if word else []:
             assert part, word
             assert unicodedata.category(part[0])[0] == "L"
@@ -140,13 +140,13 @@ def test_english_has_letters_accents_apostrophes_and_blanks_alone(text: str) -> 
 
 
 def test_an_unknown_language_is_one_clear_line() -> None:
-    with pytest.raises(LipsoundError, match="'fr' cannot be normalised; known are en, zh"):
-        normalisation("fr")
+    with pytest.raises(LipsoundError, match="'fr' cannot be normalized; known are en, zh"):
+        normalization("fr")
 
 
 def test_versions_are_unlike() -> None:
-    assert {name: entry.version.split("-")[0] for name, entry in NORMALISATIONS.items()} == {"en": "en", "zh": "zh"}
-    assert all(entry.rule in TEXT_RULE and entry.version in TEXT_RULE for entry in NORMALISATIONS.values())
+    assert {name: entry.version.split("-")[0] for name, entry in NORMALIZATIONS.items()} == {"en": "en", "zh": "zh"}
+    assert all(entry.rule in TEXT_RULE and entry.version in TEXT_RULE for entry in NORMALIZATIONS.values())
 
 
 # --- rates
@@ -171,7 +171,7 @@ def test_a_small_example_by_hand() -> None:
         Confusion(NOTHING, "e", 1),
         Confusion(NOTHING, "f", 1),
     }
-    assert (found.language, found.normalisation) == ("en", "en-1")
+    assert (found.language, found.normalization) == ("en", "en-1")
     assert found.further == {}
 
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_scored_is_one_clear_line() -> None:
     many = {f"x{number}": "word" for number in range(8)}
     with pytest.raises(LipsoundError, match=r"no reference text: x0, x1, x2, x3, x4 and 3 more; are both"):
         score(known, {**known, **many}, dict.fromkeys(known, "s"))
-    with pytest.raises(LipsoundError, match=r"empty once normalised \(en-1\): a, c; give"):
+    with pytest.raises(LipsoundError, match=r"empty once normalized \(en-1\): a, c; give"):
         score({"b": "two", "c": "", "a": "?!"}, {}, dict.fromkeys("abc", "s"))
     with pytest.raises(LipsoundError, match="no speaker in utt2spk: b"):
         score(known, {}, {"a": "s"})
@@ -252,7 +252,7 @@ def test_what_cannot_be_scored_is_one_clear_line() -> None:
         score_texts(known, known, dict.fromkeys(known, "s"), "fr")
 
 
-def test_both_texts_are_normalised() -> None:
+def test_both_texts_are_normalized() -> None:
     assert scores(["Don’t read 25 books!"], ["don't READ twenty-five books"]).summary.total.wrong == 0
 
 
@@ -339,7 +339,7 @@ def test_files_hold_what_was_found(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content["rule"] == TEXT_RULE.splitlines()
     assert content["systems"]["generated"]["wer"]["mean"] == round(8 / 12, 5)
-    assert content["systems"]["generated"]["normalisation"] == "en-1"
+    assert content["systems"]["generated"]["normalization"] == "en-1"
     back = read_summary(tmp_path / "summary.json")
     assert list(back) == ["generated", "zh"]
     for name, summary in (("generated", found.summary), ("zh", other.summary)):
@@ -372,7 +372,7 @@ def test_tables_say_rates_slots_pairs_and_the_rule() -> None:
     assert slots[2][4].startswith("100.0 [")
     assert slots[-1] == ["chance level", "75.0", "75.0", "75.0", "96.0", "90.0", "75.0"]
     text = page(systems, "2 clips")
-    for part in ("over 2 clips; normalisation en-1", "f -> s 1", "at deleted 1", "uh inserted 1", table(systems)):
+    for part in ("over 2 clips; normalization en-1", "f -> s 1", "at deleted 1", "uh inserted 1", table(systems)):
         assert part in text
     assert all(f"- {line}" in text for line in TEXT_RULE.splitlines())
     perfect = {"real_mel": scores(["你好"], ["你好"], "zh").summary}

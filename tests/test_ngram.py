@@ -457,13 +457,13 @@ def test_a_file_is_sentences_and_a_data_dir_is_its_text_table(tmp_path):
     assert list(read_sentences(alone)) == [["bin", "blue"]]
 
 
-def test_texts_are_normalised_as_a_recogniser_learns_them(tmp_path):
+def test_texts_are_normalized_as_a_recognizer_learns_them(tmp_path):
     path = tmp_path / "texts"
     path.write_text("'TIS THE OLD MAN'S BOAT\n\n!\n", encoding="utf-8")
     assert list(read_sentences(path, language="en")) == [["tis", "the", "old", "man's", "boat"]]
     path.write_text("换 一 首 歌 A\n", encoding="utf-8")
     assert list(read_sentences(path, "characters", "zh")) == [["换", "一", "首", "歌", "a"]]
-    with pytest.raises(LipsoundError, match="texts of the language 'xx' cannot be normalised"):
+    with pytest.raises(LipsoundError, match="texts of the language 'xx' cannot be normalized"):
         list(read_sentences(path, language="xx"))
 
 

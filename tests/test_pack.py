@@ -18,7 +18,7 @@ from lipsound2.tasks import load_config
 from lipsound2.tasks.vocode import VocodeAssets
 
 VOICE = {"task": "vocode", "model": "hifigan", "channels": 16}
-SAID = ("--knows", "nobody", "--corpus", "none", "--licence", "none")
+SAID = ("--knows", "nobody", "--corpus", "none", "--license", "none")
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
-from lipsound2.models.modules.regressor import sharpen
+from lipsound2.models.modules.regressor import postfilter
 from lipsound2.models.parallel import Parallel, ParallelConfig
 
 SMALL = ParallelConfig(
-    trunk_widths=(8, 16), width=32, layers=2, heads=2, kernel=5, reach=4, frame_width=16, frame_layers=1
+    trunk_widths=(8, 16), width=32, layers=2, heads=2, kernel=5, max_relative_position=4, mel_width=16, mel_layers=1
 )
 
 
@@ -36,7 +36,7 @@ def test_shapes(ratio, size):
     assert prediction.features.shape == (2, size, 80)
     assert prediction.features.dtype == torch.float32
     generated = model.eval().generate(video, frames)
-    assert generated.frames.tolist() == [size, int(8 * ratio)]
+    assert generated.feature_lengths.tolist() == [size, int(8 * ratio)]
     assert (prediction.features[1, int(8 * ratio) :] == 0).all()
 
 
@@ -51,8 +51,8 @@ def test_a_clip_alone_and_padded_in_a_batch(ratio):
     together = model.generate(video, frames)
     for i, n in enumerate(frames.tolist()):
         alone = model.generate(video[i : i + 1, :n], frames[i : i + 1])
-        size = int(alone.frames)
-        assert size == int(together.frames[i])
+        size = int(alone.feature_lengths)
+        assert size == int(together.feature_lengths[i])
         torch.testing.assert_close(together.features[i, :size], alone.features[0, :size], atol=1e-5, rtol=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_place_in_the_clip_is_not_seen():
     """Away from the ends, a shifted clip gives the shifted result: positions are relative."""
     model = Parallel(SMALL).eval()
     for parameter in model.parameters():
-        if parameter.dim() == 2 and parameter.shape[1] == 2 * SMALL.reach + 1:
+        if parameter.dim() == 2 and parameter.shape[1] == 2 * SMALL.max_relative_position + 1:
             torch.nn.init.normal_(parameter, std=1.0)
     still = torch.full((1, 40, 96, 96), 90, dtype=torch.uint8)
     still[:, 18:22] = torch.randint(0, 256, (1, 4, 96, 96), dtype=torch.uint8)
@@ -98,13 +98,13 @@ def test_it_learns_one_clip():
     model = Parallel(SMALL, dims=8)
     video, frames = _video(6)
     target = torch.randn(1, 24, 8)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
     for _ in range(60):
         loss = (model(video, frames, target).features - target).abs().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
 
@@ -118,20 +118,20 @@ def test_every_weight_gets_a_gradient():
 
 def test_sharpening_lifts_what_stands_out():
     features = torch.randn(2, 5, 80)
-    assert sharpen(features, 1.0, 0.0) is features
-    assert torch.allclose(sharpen(features, 1.3, 0.0), 1.3 * features)
+    assert postfilter(features, 1.0, 0.0) is features
+    assert torch.allclose(postfilter(features, 1.3, 0.0), 1.3 * features)
     level = torch.full((1, 4, 80), 0.7)
-    assert torch.allclose(sharpen(level, 1.0, 2.0), level, atol=1e-6)  # flat over frequency: nothing stands out
+    assert torch.allclose(postfilter(level, 1.0, 2.0), level, atol=1e-6)  # flat over frequency: nothing stands out
     peak = torch.zeros(1, 1, 80)
     peak[..., 40] = 1
-    sharper = sharpen(peak, 1.0, 1.0)
+    sharper = postfilter(peak, 1.0, 1.0)
     assert sharper[0, 0, 40] > 1.5
     assert (sharper[0, 0, [38, 39, 41, 42]] < 0).all()
     assert sharper[0, 0, :38].abs().max() == 0
 
 
 def test_sharpening_is_for_speaking_alone():
-    plain, sharp = (Parallel(dataclasses.replace(SMALL, contrast=c)) for c in (1.0, 1.5))
+    plain, sharp = (Parallel(dataclasses.replace(SMALL, postfilter_gain=c)) for c in (1.0, 1.5))
     sharp.load_state_dict(plain.state_dict())
     video, frames = _video(6)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
-from helpers.audio_dump import tone, write_sounds
+from helpers.audio_dump import tone, write_audio
 from helpers.plain_pase import plain, published_weights
 from torch import Tensor
 
@@ -37,7 +37,7 @@ SMALL = {
     "worker_width": 8,
     "decoder_channels": [4, 4, 4],
     "max_epochs": 2,
-    "batch_pictures": 50,
+    "batch_frames": 50,
     "warmup": 1,
     "precision": "fp32",
     "tensorboard": False,
@@ -59,8 +59,8 @@ def tiny(folder: Path, **changes: object) -> Path:
 @pytest.fixture
 def data(tmp_path: Path) -> DataDir:
     """Three clips: two seconds, two seconds, half a second."""
-    sounds = {f"s1-{n}": tone(length, 100 + 40 * n, n) for n, length in enumerate((32000, 32000, 8000))}
-    return write_sounds(tmp_path / "dump", sounds)
+    audio = {f"s1-{n}": tone(length, 100 + 40 * n, n) for n, length in enumerate((32000, 32000, 8000))}
+    return write_audio(tmp_path / "dump", audio)
 
 
 # The encoder
@@ -93,20 +93,20 @@ def test_published_weights_give_what_the_published_code_gives(published, tmp_pat
     loaded = experiment.load(tmp_path / "pase", task=PaseTask)
     assert "FE_e199.ckpt" in loaded.knows
     assert str(tmp_path) not in (tmp_path / "pase" / "card.md").read_text()
-    sounds = torch.from_numpy(np.stack([tone(16000, 120), tone(16000, 210, 1)]))[:, None]
+    audio = torch.from_numpy(np.stack([tone(16000, 120), tone(16000, 210, 1)]))[:, None]
     with torch.inference_mode():
         for length in (16000, 4001, SHORTEST):  # several blocks of Fourier transforms, and less than one
             torch.testing.assert_close(
-                loaded.model.encoder(sounds[..., :length]), plain(published, sounds[..., :length]), rtol=0, atol=5e-5
+                loaded.model.encoder(audio[..., :length]), plain(published, audio[..., :length]), rtol=0, atol=5e-5
             )
-        alone = loaded.model.encoder(sounds[:1])
-        torch.testing.assert_close(loaded.model.encoder(sounds)[:1], alone, rtol=0, atol=1e-5)
+        alone = loaded.model.encoder(audio[:1])
+        torch.testing.assert_close(loaded.model.encoder(audio)[:1], alone, rtol=0, atol=1e-5)
 
 
-def test_sounds_shorter_than_the_kernels_are_refused():
+def test_audio_shorter_than_the_kernels_are_refused():
     encoder = PaseEncoder(PaseEncoderConfig()).eval()
     for samples in (0, 1, SHORTEST - 1):
-        with pytest.raises(LipsoundError, match=f"a sound of {samples} samples is too short for PASE"):
+        with pytest.raises(LipsoundError, match=f"audio of {samples} samples is too short for PASE"):
             encoder(torch.zeros(1, 1, samples))
     with pytest.raises(LipsoundError, match="channels: expected 8 numbers"):
         PaseEncoderConfig(channels=(64, 64))
@@ -184,12 +184,12 @@ def test_what_is_no_file_of_weights_is_refused(published, tmp_path):
 
 
 def test_acoustic_features_have_their_shapes_and_are_numbers():
-    sounds = torch.from_numpy(np.stack([tone(16000, 120), np.zeros(16000, np.float32)]))
+    audio = torch.from_numpy(np.stack([tone(16000, 120), np.zeros(16000, np.float32)]))
     for name in FEATURES:
-        found = acoustic(name, sounds)
+        found = acoustic(name, audio)
         assert found.shape == (2, 100, dimensions(name)), name
         assert torch.isfinite(found).all(), name
-        alone = acoustic(name, sounds[:1])
+        alone = acoustic(name, audio[:1])
         torch.testing.assert_close(found[:1], alone, rtol=0, atol=1e-4, msg=name)
 
 
@@ -223,9 +223,9 @@ def test_slopes_are_those_of_lines():
 
 
 def test_cepstra_are_the_cosine_transform_of_the_bands():
-    sound = torch.from_numpy(tone(8000, 120))[None]
-    wanted = scipy.fft.dct(filter_bank(sound, 400)[0].numpy(), norm="ortho")[:, :13]
-    np.testing.assert_allclose(cepstrum(sound, 400, 13)[0], wanted, atol=2e-4)
+    waveform = torch.from_numpy(tone(8000, 120))[None]
+    wanted = scipy.fft.dct(filter_bank(waveform, 400)[0].numpy(), norm="ortho")[:, :13]
+    np.testing.assert_allclose(cepstrum(waveform, 400, 13)[0], wanted, atol=2e-4)
 
 
 def test_gammatone_bands_rise_with_the_tone():
@@ -240,18 +240,18 @@ def test_gammatone_bands_rise_with_the_tone():
 
 
 def test_distortions_do_what_they_say():
-    sound, rng = tone(16000, 120), np.random.default_rng(0)
-    noise = with_noise(sound, 6.0, rng) - sound
-    assert 10 * np.log10(np.square(sound).mean() / np.square(noise).mean()) == pytest.approx(6, abs=0.05)
-    heard = in_room(sound, rng)
-    assert np.square(heard).sum() == pytest.approx(np.square(sound).sum(), rel=1e-3)
-    assert not np.allclose(heard, sound, atol=1e-3)
-    assert np.abs(scale(sound, None)).max() == pytest.approx(0.5)
-    assert 0 < np.abs(scale(sound, rng)).max() <= 1
+    waveform, rng = tone(16000, 120), np.random.default_rng(0)
+    noise = with_noise(waveform, 6.0, rng) - waveform
+    assert 10 * np.log10(np.square(waveform).mean() / np.square(noise).mean()) == pytest.approx(6, abs=0.05)
+    heard = in_room(waveform, rng)
+    assert np.square(heard).sum() == pytest.approx(np.square(waveform).sum(), rel=1e-3)
+    assert not np.allclose(heard, waveform, atol=1e-3)
+    assert np.abs(scale(waveform, None)).max() == pytest.approx(0.5)
+    assert 0 < np.abs(scale(waveform, rng)).max() <= 1
     silence = np.zeros(16000, np.float32)
     assert not scale(silence, rng).any()
     assert np.isfinite(distort(silence, DistortConfig(reverberation=1, noise=1), rng)).all()
-    assert distort(sound, DistortConfig(reverberation=0, noise=0), rng) is sound
+    assert distort(waveform, DistortConfig(reverberation=0, noise=0), rng) is waveform
     with pytest.raises(LipsoundError, match="noise: expected a share from 0 to 1, found 3"):
         DistortConfig(noise=3)
     with pytest.raises(LipsoundError, match="noise_snr: expected two numbers"):
@@ -268,24 +268,24 @@ def test_the_recipe_takes_an_update(data, tmp_path):
     torch.manual_seed(0)
     model = task.build(assets).train()
     batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
-    assert batch.frames == 75
+    assert batch.num_frames == 75
     loss = task.loss(model, batch, assets, 0.5)
     assert set(loss.parts) == {*FEATURES, "waveform", "local", "global"}
-    assert loss.weight == batch.frames
+    assert loss.weight == batch.num_frames
     (loss.total / loss.weight).backward()
     # A last PReLU's slope learns only where its input is below zero, which a few units may never be.
     assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in model.parameters())
     assert model.encoder.blocks[0].conv.low.grad.abs().sum() > 0
 
 
-def test_targets_of_workers_are_normalised(data, tmp_path):
+def test_targets_of_workers_are_normalized(data, tmp_path):
     task = load_config(tiny(tmp_path, predict=["fbank", "prosody"])).task
     training, _, assets = task.prepare(data, data, tmp_path / "dump")
     model = task.build(assets)
     rng = np.random.default_rng(0)
-    sounds = torch.from_numpy(np.stack([training.get(index, rng)[1] for index in range(3)]))
+    audio = torch.from_numpy(np.stack([training.get(index, rng)[1] for index in range(3)]))
     for name, worker in model.workers.items():
-        found = (acoustic(name, sounds) - worker.mean) / worker.std
+        found = (acoustic(name, audio) - worker.mean) / worker.std
         np.testing.assert_allclose(found.mean((0, 1)), 0, atol=0.01, err_msg=name)
         changing = worker.std > 1e-4
         np.testing.assert_allclose(found.std((0, 1), correction=0)[changing], 1, atol=0.01, err_msg=name)
@@ -297,11 +297,11 @@ def test_samples_depend_on_their_chance_alone(data, tmp_path):
     first, again, other = (training.get(0, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first[2], again[2])
     assert not np.array_equal(first[2], other[2])
-    name, sound, heard = checked.get(2, None)  # half a second, wanted is one
+    name, waveform, heard = checked.get(2, None)  # half a second, wanted is one
     assert name == "s1-2"
-    assert heard is sound
-    assert len(sound) == 16000
-    np.testing.assert_array_equal(sound[8000:15999], sound[7998::-1][:7999])
+    assert heard is waveform
+    assert len(waveform) == 16000
+    np.testing.assert_array_equal(waveform[8000:15999], waveform[7998::-1][:7999])
 
 
 def test_it_trains_and_the_score_is_minus_the_mean_loss(data, tmp_path):
@@ -326,20 +326,20 @@ def test_workers_learn(data, tmp_path):
     training, checked, assets = task.prepare(tones, tones, tmp_path / "dump")
     torch.manual_seed(0)
     model = task.build(assets).train()
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     rng = np.random.default_rng(0)
     for _ in range(50):
         loss = task.loss(model, task.collate([training.get(index, rng) for index in (0, 1)]), assets, 0.0)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (loss.total / loss.weight).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         found = task.evaluate(model.eval(), checked, assets, "cpu").numbers
     assert found["fbank"] < 0.97  # most of the rest is the noise between the harmonics
     assert max(found["global"], found["local"]) < 0.1 < math.log(2)
 
 
-def test_what_cannot_be_learnt_is_one_line(data, tmp_path):
+def test_what_cannot_be_learned_is_one_line(data, tmp_path):
     with pytest.raises(LipsoundError, match="predict: names no worker"):
         load_config(tiny(tmp_path, predict=[])).task.prepare(data, data, tmp_path / "dump")
     with pytest.raises(LipsoundError, match="predict: no worker 'melody'; there are power,"):
@@ -348,11 +348,11 @@ def test_what_cannot_be_learnt_is_one_line(data, tmp_path):
         PaseWorkersConfig(context=4)
     with pytest.raises(LipsoundError, match="decoder_channels: expected 3 numbers"):
         PaseWorkersConfig(decoder_channels=(1,))
-    with pytest.raises(LipsoundError, match="pictures: expected 4"):
-        load_config(tiny(tmp_path, pictures=1))
+    with pytest.raises(LipsoundError, match="video frames: expected 4"):
+        load_config(tiny(tmp_path, frames=1))
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
-    with pytest.raises(LipsoundError, match=r"none of its 1 clips has a sound in .*dump/sound"):
+    with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*dump/sound"):
         load_config(tiny(tmp_path)).task.prepare(DataDir(tmp_path / "others"), data, tmp_path / "dump")
-    empty = write_sounds(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
+    empty = write_audio(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
     with pytest.raises(LipsoundError, match=r"s1-0: unreadable: .*; run stage 2 again"):
         load_config(tiny(tmp_path)).task.prepare(empty, empty, tmp_path / "empty" / "dump")

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 pytestmark = pytest.mark.slow
 
 # Small enough for a minute; what it learns is not the point here, that every stage hands on to the next one is.
-TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "frame_width": 32, "workers": 0}
+TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "mel_width": 32, "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def copy_mini(place: Path) -> Path:
     return recipe
 
 
-# A recogniser as small, and a vocoder; that one hears nothing yet and the other hums is fine.
+# A recognizer as small, and a vocoder; that one hears nothing yet and the other hums is fine.
 TINY_EARS = {"max_epochs": 2, "valid_every": 1, "width": 32, "layers": 1, "channels": 8, "workers": 0, "warmup": 2}
 TINY_VOICE = {
     "max_epochs": 1,
@@ -109,9 +109,9 @@ def test_a_second_run_skips_what_is_done(folder):
 
 
 def test_the_pack_speaks_elsewhere(folder, tmp_path):
-    """A pack is copied to another place; the clip is spoken and laid under its picture."""
+    """A pack is copied to another place; the clip is spoken and laid under its video frame."""
     verb = [sys.executable, "-m", "lipsound2.cli"]
-    facts = ["--knows", "two generated voices", "--corpus", "mini", "--licence", "none"]
+    facts = ["--knows", "two generated voices", "--corpus", "mini", "--license", "none"]
     subprocess.run([*verb, "pack", "exp/tiny", str(tmp_path / "pack"), *facts], cwd=folder, check=True)
     for file in (tmp_path / "pack").iterdir():
         assert str(ROOT).encode() not in file.read_bytes(), f"{file.name} names a folder of this machine"
@@ -119,7 +119,7 @@ def test_the_pack_speaks_elsewhere(folder, tmp_path):
     clip = next((folder / "corpus" / "s1").glob("*.mp4"))
     spoken = [*verb, "speak", str(clip), "-o", "a.wav", "--video", "a.mp4", "--model", str(moved)]
     told = subprocess.run(spoken, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "75 pictures" in told
+    assert "75 video frames" in told
     assert "two generated voices" in told
     import soundfile
 
@@ -200,7 +200,7 @@ def test_few_clips_after_pre_training(grid):
 
 
 def test_the_cascade(grid):
-    """Lips to speech, a recogniser, two-fold speech for its fine-tuning, and what each understands."""
+    """Lips to speech, a recognizer, two-fold speech for its fine-tuning, and what each understands."""
     config = yaml.safe_load((grid / "conf" / "asr_conformer.yaml").read_text()) | TINY_EARS
     (grid / "conf" / "ears.yaml").write_text(yaml.safe_dump(config))
     options = [*CORPUS, "--lips", "conf/lips.yaml", "--asr-config", "conf/ears.yaml"]

@@ -127,7 +127,7 @@ def test_fault_C4_no_name_and_no_value_runs_a_command(recipes: Recipes, script: 
     assert not (folder / "PWN").exists()
 
 
-def test_a_misspelt_option_is_answered_with_its_neighbour(recipes: Recipes) -> None:
+def test_a_misspelled_option_is_answered_with_its_neighbor(recipes: Recipes) -> None:
     for wrong, right in (
         ("--crpus", "corpus"),
         ("--satge", "stage"),
@@ -207,7 +207,7 @@ def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
     assert "stage 0 makes it: ./run.sh --train train-05 --label-percent 5 --stage 0" in few
 
 
-def test_fault_D5_scores_look_for_speech_before_a_recogniser_is_trained(fresh: Recipes) -> None:
+def test_fault_D5_scores_look_for_speech_before_a_recognizer_is_trained(fresh: Recipes) -> None:
     for recipe, protocol in (("grid", "4speakers"), ("cmlr", "official"), ("tcd_timit", "lipspeakers")):
         stages(fresh.egs / recipe, *(f"data/{protocol}/{name}/utt2spk" for name in ("train", "valid", "test")))
         stages(fresh.egs / recipe, "dump/sound/feats.scp", f"data/{protocol}/train/text")

@@ -1,4 +1,4 @@
-"""The task *recognise*: sounds in, tokens out; the networks of every recipe; decoding."""
+"""The task *recognize*: audio in, tokens out; the networks of every recipe; decoding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lipsound2.audio.io import encode_flac
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.audio_to_text import SpeechConfig, UtteranceBatch, features_of, hide, play_at
+from lipsound2.datasets.audio_to_text import SpeechConfig, UtteranceBatch, features_of, hide, speed_perturb
 from lipsound2.datasets.word_alignment import UNKNOWN as UNKNOWN_WORD
-from lipsound2.decoding.ctc import Graph, greedy, hypothesis, place_words, through
+from lipsound2.decoding.ctc import Graph, align_words, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import GRID, Grammar, grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.jasper import Jasper, JasperConfig
-from lipsound2.models.asr.recognizer import Recogniser
+from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.tasks import load_config
 from lipsound2.text.tokenizer import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
 
@@ -31,7 +31,7 @@ TEXTS = {"s1-a": "bin blue", "s1-b": "lay red at", "s1-c": "set"}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> tuple[DataDir, Path]:
     """A data dir of three noises with texts, and their dump."""
-    folder = tmp_path_factory.mktemp("recognise")
+    folder = tmp_path_factory.mktemp("recognize")
     rng = np.random.default_rng(0)
     samples = {"s1-a": 16000, "s1-b": 12800, "s1-c": 9600}
     (folder / "sound").mkdir()
@@ -82,7 +82,7 @@ def test_a_clips_result_does_not_depend_on_its_batch_mates(name, data, tmp_path)
     task = load_config(tiny(tmp_path, name)).task
     _, dataset, assets = task.prepare(clips, clips, dump)
     torch.manual_seed(0)
-    model: Recogniser = task.build(assets)
+    model: Recognizer = task.build(assets)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.eval()
@@ -119,15 +119,15 @@ def test_it_learns_three_noises_by_heart(data, tmp_path):
     _, dataset, assets = task.prepare(clips, clips, dump)
     torch.manual_seed(0)
     model = task.build(assets).train()
-    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     batch = task.collate([dataset.get(index, None) for index in range(3)])
     with torch.no_grad():
         before = task.evaluate(model.eval(), dataset, assets, "cpu")
     for _ in range(150):
         loss = task.loss(model.train(), batch, assets, 0.0)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (loss.total / loss.weight).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         after = task.evaluate(model.eval(), dataset, assets, "cpu")
     assert after.numbers["wer"] == 0
@@ -139,12 +139,12 @@ def test_it_learns_three_noises_by_heart(data, tmp_path):
 
 
 def test_words_are_named_where_they_are_said(data, tmp_path):
-    """Times follow the speed a sound is played at; a state is asked for the frame in its middle."""
+    """Times follow the speed audio is played at; a state is asked for the frame in its middle."""
     clips, dump = data
     table = {name: "0.2 0.4 bin" for name in TEXTS if name != "s1-b"}
     timed = DataDir.write(tmp_path / "timed", utt2spk=clips.utt2spk, text=clips.text, word_times=table)
     for speed in (1.0, 0.8):
-        changes = {"word_weight": 0.5, "speeds": [speed], "freq_masks": 0, "time_masks": 0}
+        changes = {"word_loss_weight": 0.5, "speeds": [speed], "freq_masks": 0, "time_masks": 0}
         task = load_config(tiny(tmp_path, "conformer", **changes)).task
         training, _, assets = task.prepare(timed, timed, dump)
         sample = training.get(0, np.random.default_rng(0))
@@ -168,36 +168,36 @@ def test_words_are_named_where_they_are_said(data, tmp_path):
     other = load_config(tmp_path / "c.yaml").task
     other.build(other.restore(tmp_path)).load_state_dict(model.state_dict())
     bare = DataDir.write(tmp_path / "bare", utt2spk=clips.utt2spk, text=clips.text)
-    with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0\.5 asks for"):
+    with pytest.raises(LipsoundError, match=r"has no word_times, which word_loss_weight 0\.5 asks for"):
         task.prepare(bare, bare, dump)
 
 
 def test_data_without_text_is_one_line(data, tmp_path):
     _, dump = data
     bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
-    with pytest.raises(LipsoundError, match="has no 'text', which a recogniser learns from"):
+    with pytest.raises(LipsoundError, match="has no 'text', which a recognizer learns from"):
         load_config(tiny(tmp_path, "conformer")).task.prepare(bare, bare, dump)
     empty = DataDir.write(tmp_path / "empty", utt2spk={"s1-a": "s1"}, text={"s1-a": "?!"})
     with pytest.raises(LipsoundError, match=r"1 texts hold no word, the first is that of 's1-a'"):
         load_config(tiny(tmp_path, "conformer")).task.prepare(empty, empty, dump)
 
 
-# Sounds
+# Audio
 
 
-def test_features_do_not_know_how_loud_a_sound_is():
+def test_features_do_not_know_how_loud_a_audio_is():
     rng = np.random.default_rng(0)
-    sound = rng.standard_normal(8000).astype(np.float32)
-    features = features_of(0.1 * sound)
+    waveform = rng.standard_normal(8000).astype(np.float32)
+    features = features_of(0.1 * waveform)
     assert features.shape == (50, 80)
-    assert np.allclose(features, features_of(0.01 * sound), atol=0.01)
-    with pytest.raises(LipsoundError, match="x: 10 samples of sound"):
-        features_of(sound[:10], "x")
+    assert np.allclose(features, features_of(0.01 * waveform), atol=0.01)
+    with pytest.raises(LipsoundError, match="x: 10 samples of audio"):
+        features_of(waveform[:10], "x")
 
 
 def test_speed_changes_length_and_pitch():
     tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
-    faster = play_at(tone, 1.1)
+    faster = speed_perturb(tone, 1.1)
     assert len(faster) == pytest.approx(16000 / 1.1, abs=2)
     spectrum = np.abs(np.fft.rfft(faster))
     assert np.argmax(spectrum) * 16000 / len(faster) == pytest.approx(484, abs=2)
@@ -216,7 +216,7 @@ def test_batches_move_whole(data, tmp_path):
     clips, dump = data
     dataset, _, _ = load_config(tiny(tmp_path, "conformer")).task.prepare(clips, clips, dump)
     batch = UtteranceBatch.of([dataset.get(0, None), dataset.get(2, None)], rate=4)
-    assert batch.frames == 40
+    assert batch.num_frames == 40
     moved = batch.to("meta")
     assert moved.texts == ["bin blue", "set"]
     assert {t.device.type for t in (moved.features, moved.lengths, moved.tokens, moved.token_lengths)} == {"meta"}
@@ -311,17 +311,17 @@ def test_a_grammar_allows_its_sentences_alone():
     made = Characters.of([" ".join(word for slot in GRID.slots for word in slot)])
     graph = Graph.of(GRID, made)
     for text in ("bin blue at f two now", "set white with z zero again", "lay green by e three please"):
-        found, score = through(graph, path_of(made, text))
+        found, score = viterbi(graph, path_of(made, text))
         assert hypothesis(found, made, 0.04).text == text
         assert -np.inf < score < 0
     # What is no sentence becomes the nearest one, and a missing word is filled in.
-    found, _ = through(graph, path_of(made, "bun blue at f two now"))
+    found, _ = viterbi(graph, path_of(made, "bun blue at f two now"))
     assert hypothesis(found, made, 0.04).text == "bin blue at f two now"
-    found, _ = through(graph, path_of(made, "bin blue f two now", frames=4))
+    found, _ = viterbi(graph, path_of(made, "bin blue f two now", frames=4))
     words = hypothesis(found, made, 0.04).text.split()
     assert [word in slot for word, slot in zip(words, GRID.slots, strict=True)] == [True] * 6
     with pytest.raises(LipsoundError, match="4 frames are too few"):
-        through(graph, path_of(made, "bi")[:4])
+        viterbi(graph, path_of(made, "bi")[:4])
 
 
 def test_the_best_path_through_a_grammar_is_the_best_of_all():
@@ -338,7 +338,7 @@ def test_the_best_path_through_a_grammar_is_the_best_of_all():
         if text in ("a b", "a ab", "bb b", "bb ab"):
             score = float(log_probs[np.arange(7), path].sum())
             best[text] = max(best.get(text, -np.inf), score)
-    found, score = through(Graph.of(small, made), log_probs)
+    found, score = viterbi(Graph.of(small, made), log_probs)
     assert score == pytest.approx(max(best.values()), abs=1e-4)
     assert hypothesis(found, made, 1.0).text == max(best, key=lambda text: best[text])
 
@@ -347,7 +347,7 @@ def test_a_grammar_does_without_words_that_were_never_taught(caplog):
     known = of_texts("words", ["yes please", "no please"])
     found = Graph.of(Grammar("small", (("yes", "no", "maybe"), ("please", "now"))), known)
     assert sorted(set(found.tokens.tolist()) - {0}) == sorted(known.encode("yes no please"))
-    assert "left out, as this recogniser was never taught them: maybe, now" in caplog.text
+    assert "left out, as this recognizer was never taught them: maybe, now" in caplog.text
 
 
 def test_words_lie_where_they_are_named():
@@ -356,15 +356,15 @@ def test_words_lie_where_they_are_named():
     for state in range(20):
         named[state, 1 if 4 <= state < 9 else 2 if 12 <= state < 15 else 0] = -0.01
     what = Hypothesis("bin now", [Word("bin", 0.0, 0.04, 0.9), Word("now", 0.04, 0.08, 0.9)], -1.0)
-    placed = place_words(what, named, ["bin", "now"], 0.04)
-    assert (placed.text, placed.score) == ("bin now", -1.0)
-    assert [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in placed.words] == [
+    forced_align = align_words(what, named, ["bin", "now"], 0.04)
+    assert (forced_align.text, forced_align.score) == ("bin now", -1.0)
+    assert [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in forced_align.words] == [
         ("bin", 4, 9),
         ("now", 12, 15),
     ]
-    assert all(word.confidence == pytest.approx(np.exp(-0.01)) for word in placed.words)
-    assert place_words(what, named, ["bin"], 0.04) is what, "a word that is never named"
-    assert place_words(what, named[:3], ["bin", "now"], 0.04) is what, "too few states"
+    assert all(word.confidence == pytest.approx(np.exp(-0.01)) for word in forced_align.words)
+    assert align_words(what, named, ["bin"], 0.04) is what, "a word that is never named"
+    assert align_words(what, named[:3], ["bin", "now"], 0.04) is what, "too few states"
 
 
 def test_grammars_come_by_name_or_file(tmp_path):

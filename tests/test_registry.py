@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lipsound2.models.modules.regressor import FrameRegressor, Generated, Prediction
+from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction
 
 
 @dataclass
@@ -44,7 +44,7 @@ class TinyConfig:
     cells: int = 4
 
 
-class Tiny(FrameRegressor):
+class Tiny(FeatureRegressor):
     def __init__(self, config, dims=80, ratio=4.0, words=0):
         super().__init__(dims, ratio)
         self.pool = nn.AdaptiveAvgPool2d(config.cells)
@@ -56,7 +56,7 @@ class Tiny(FrameRegressor):
 
     @torch.no_grad()
     def generate(self, video, frames):
-        return Generated(self.denormalise(self(video, frames).features), self.target_frames(frames))
+        return Generated(self.denormalize(self(video, frames).features), self.feature_lengths_of(frames))
 '''
 
 
@@ -83,7 +83,7 @@ def test_looking_at_the_registry_imports_no_network():
     ("task", "model", "told"),
     [
         ("regress", "paralel", r"the task 'regress' has no model 'paralel'; did you mean 'parallel'\?"),
-        ("recognise", "x", r"the task 'recognise' has no model 'x'; one of: lips, conformer, jasper"),
+        ("recognize", "x", r"the task 'recognize' has no model 'x'; one of: lips, conformer, jasper"),
         ("regress", "hifigan", r"no model 'hifigan'; it is one of the task 'vocode'"),
         ("vocode", ["hifigan"], r"the task 'vocode' has no model '\['hifigan'\]'"),
     ],
@@ -103,7 +103,7 @@ def test_a_model_is_one_file_and_one_line(data, tmp_path, monkeypatch):  # noqa:
     line = re.search(r"^    Model\((.*)\),$", (ROOT / "docs/add-a-model.md").read_text(encoding="utf-8"), re.MULTILINE)
     monkeypatch.setattr(lipsound2.models, "__path__", [*lipsound2.models.__path__, str(tmp_path / "models")])
     monkeypatch.setattr(registry, "MODELS", [*registry.MODELS, registry.Model(*ast.literal_eval(line[1]))])
-    kept = ("task", "input", "target", "loss", "lr", "batch_pictures")
+    kept = ("task", "input", "target", "loss", "lr", "batch_frames")
     mini = {key: value for key, value in read_yaml(ROOT / "egs/mini/conf/mini.yaml").items() if key in kept}
     changes = {"model": "tiny", "cells": 3, "max_epochs": 1, "valid_clips": 1, "valid_iterations": 1, "workers": 0}
     write_yaml(tmp_path / "tiny.yaml", mini | changes | {"tensorboard": False})

@@ -41,7 +41,7 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
     """A data dir of three clips and their dump: noise under a moving ramp, every kind the recipes name."""
     folder = tmp_path_factory.mktemp("regress")
     rng = np.random.default_rng(0)
-    sounds = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in LENGTHS.items()}
+    audio = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in LENGTHS.items()}
     for kind, size in (("mouth", 96), ("face", 112)):
         ramp = np.arange(size * size, dtype=np.int64).reshape(size, size) // size
         clips = {
@@ -49,10 +49,10 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
         }
         write_kind(folder / kind, {name: encode(clip) for name, clip in clips.items()}, LENGTHS, {"size": size})
     write_kind(
-        folder / "sound", {name: encode_flac(sound) for name, sound in sounds.items()}, LENGTHS, {"coding": "flac"}
+        folder / "sound", {name: encode_flac(waveform) for name, waveform in audio.items()}, LENGTHS, {"coding": "flac"}
     )
     for config in MELS.values():
-        mels = {name: mel_spectrogram(torch.from_numpy(sound), config).numpy() for name, sound in sounds.items()}
+        mels = {name: mel_spectrogram(torch.from_numpy(waveform), config).numpy() for name, waveform in audio.items()}
         kind = folder / f"mel-{config.name}"
         write_kind(kind, mels, {name: len(mel) for name, mel in mels.items()}, to_mapping(config))
         with ArchiveWriter(kind / "cmvn.ark", kind / "cmvn.scp") as archive:
@@ -67,7 +67,7 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
 
 def tiny(tmp_path: Path, **changes: object) -> Path:
     """The mini recipe's config, smaller, with changes."""
-    small = {"width": 16, "layers": 1, "frame_width": 16, "frame_layers": 1, "heads": 2, "trunk_widths": [4, 4]}
+    small = {"width": 16, "layers": 1, "mel_width": 16, "mel_layers": 1, "heads": 2, "trunk_widths": [4, 4]}
     values = read_yaml(ROOT / "egs/mini/conf/mini.yaml") | small | changes
     write_yaml(tmp_path / "c.yaml", values)
     return tmp_path / "c.yaml"
@@ -95,7 +95,7 @@ def test_every_config_takes_an_update(path, data):
 def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     """The same clips in one padded batch and alone: sums and weights add up."""
     clips, dump = data
-    task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7, word_weight=0.3)).task
+    task = load_config(tiny(tmp_path, delta_weight=0.5, estoi_weight=0.7, word_loss_weight=0.3)).task
     dataset, _, assets = task.prepare(clips, clips, dump)
 
     model = task.build(assets)
@@ -110,10 +110,10 @@ def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-4)
 
 
-def test_words_follow_the_pictures(data, tmp_path):
-    """Classes are those of the middle of each picture, whatever window and speed augmentation chose."""
+def test_words_follow_the_frames(data, tmp_path):
+    """Classes are those of the middle of each video frame, whatever window and speed augmentation chose."""
     clips, dump = data
-    config = {"word_weight": 1.0, "augment_window": 10, "augment_speed": 0.2, "augment_focus": 0.0}
+    config = {"word_loss_weight": 1.0, "crop_frames": 10, "augment_speed": 0.2, "crop_loud_prob": 0.0}
     training, validation, _ = load_config(tiny(tmp_path, **config)).task.prepare(clips, clips, dump)
     at, blue, red = 1, 2, 3
     assert validation.get(0, None).words.tolist() == [0] * 5 + [blue] * 5 + [at] * 3 + [0] * 7
@@ -131,7 +131,7 @@ def test_a_model_learns_to_name_words(data, tmp_path, model):
     """The head takes part in the loss, is told in the evaluation, and travels with the experiment."""
     clips, dump = data
     path = {"parallel": ROOT / "egs/mini/conf/mini.yaml", "lipsound2": ROOT / "egs/grid/conf/lipsound2_small.yaml"}
-    values = read_yaml(path[model]) | {"word_weight": 1.0, "valid_clips": 2, "valid_iterations": 1}
+    values = read_yaml(path[model]) | {"word_loss_weight": 1.0, "valid_clips": 2, "valid_iterations": 1}
     write_yaml(tmp_path / "c.yaml", values)
     task = load_config(tmp_path / "c.yaml").task
     training, validation, assets = task.prepare(clips, clips, dump)
@@ -141,8 +141,8 @@ def test_a_model_learns_to_name_words(data, tmp_path, model):
     loss = task.loss(network.train(), batch, assets, 0.5)
     assert loss.parts["word"] == pytest.approx(np.log(4), rel=0.5)
     (loss.total / loss.weight).backward()
-    assert network.name_word.weight.grad.abs().sum() > 0
-    assert 0 <= task.evaluate(network.eval(), validation, assets, "cpu").numbers["words_named"] <= 1
+    assert network.word_head.weight.grad.abs().sum() > 0
+    assert 0 <= task.evaluate(network.eval(), validation, assets, "cpu").numbers["word_accuracy"] <= 1
     task.save(assets, tmp_path)
     other = load_config(tmp_path / "c.yaml").task
     restored = other.restore(tmp_path)
@@ -153,39 +153,41 @@ def test_a_model_learns_to_name_words(data, tmp_path, model):
 def test_words_that_are_not_there_are_one_line(data, tmp_path):
     _, dump = data
     without = DataDir.write(tmp_path / "d", utt2spk={"s1-a": "s1"})
-    with pytest.raises(LipsoundError, match=r"has no word_times, which word_weight 0.5 asks for; .* word_weight: 0"):
-        load_config(tiny(tmp_path, word_weight=0.5)).task.prepare(without, without, dump)
+    with pytest.raises(
+        LipsoundError, match=r"has no word_times, which word_loss_weight 0.5 asks for; .* word_loss_weight: 0"
+    ):
+        load_config(tiny(tmp_path, word_loss_weight=0.5)).task.prepare(without, without, dump)
 
 
 def test_words_that_cannot_be_read_are_one_line(data, tmp_path):
     clips, dump = data
     bad = DataDir.write(tmp_path / "d", utt2spk=clips.utt2spk, word_times={"s1-a": "0.2 0.4 blue 0.5"})
     with pytest.raises(LipsoundError, match=r"word_times: s1-a: expected 'start end word ...', found 4 fields"):
-        load_config(tiny(tmp_path, word_weight=0.5)).task.prepare(bad, bad, dump)
+        load_config(tiny(tmp_path, word_loss_weight=0.5)).task.prepare(bad, bad, dump)
 
 
 def test_feedback_rises_from_its_start_to_the_end(tmp_path):
-    task = load_config(tiny(tmp_path, feedback=0.4, feedback_start=0.5)).task
-    assert [task.feedback(share) for share in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.4])
+    task = load_config(tiny(tmp_path, scheduled_sampling=0.4, scheduled_sampling_start=0.5)).task
+    assert [task.scheduled_sampling(share) for share in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.4])
 
 
 def test_windows_shorten_training_clips_only(data, tmp_path):
     clips, dump = data
-    task = load_config(tiny(tmp_path, augment_window=15)).task
+    task = load_config(tiny(tmp_path, crop_frames=15)).task
     training, validation, _ = task.prepare(clips, clips, dump)
     assert list(training.lengths) == [15, 15, 12]
     assert list(validation.lengths) == [20, 16, 12]
-    assert len(training.get(0, np.random.default_rng(0)).pictures) == 15
-    assert len(validation.get(0, None).pictures) == 20
+    assert len(training.get(0, np.random.default_rng(0)).frames) == 15
+    assert len(validation.get(0, None).frames) == 20
 
 
 def test_kept_crops_are_the_decoded_ones(data, tmp_path):
     clips, dump = data
     plain, _, _ = load_config(tiny(tmp_path)).task.prepare(clips, clips, dump)
-    kept, _, _ = load_config(tiny(tmp_path, keep_decoded=0.1)).task.prepare(clips, clips, dump)
+    kept, _, _ = load_config(tiny(tmp_path, cache_gb=0.1)).task.prepare(clips, clips, dump)
     for _ in range(2):  # decoded, then kept
         samples = [dataset.get(1, np.random.default_rng(5)) for dataset in (plain, kept)]
-        assert np.array_equal(samples[0].pictures, samples[1].pictures)
+        assert np.array_equal(samples[0].frames, samples[1].frames)
 
 
 def test_what_is_saved_restores_the_task(data, tmp_path):
@@ -208,8 +210,8 @@ def test_evaluation_speaks_and_scores(data, tmp_path):
     torch.manual_seed(0)
     evaluation = task.evaluate(task.build(assets).eval(), validation, assets, "cpu")
     assert evaluation.score == evaluation.numbers["estoi"]
-    assert set(evaluation.sounds) == {"s1-a", "s1-c"}
-    assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in evaluation.pictures.values())
+    assert set(evaluation.audio) == {"s1-a", "s1-c"}
+    assert all(frame.dtype == np.uint8 and frame.shape[2] == 3 for frame in evaluation.frames.values())
 
 
 def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):
@@ -227,7 +229,7 @@ def test_batches_move_whole(data, tmp_path):
     batch = Batch.of([dataset.get(0, None), dataset.get(2, None)])
     moved = batch.to("meta")
     assert moved.ids == ["s1-a", "s1-c"]
-    assert batch.frames == 32
+    assert batch.num_frames == 32
     assert {tensor.device.type for tensor in (moved.video, moved.lengths, moved.target, moved.target_lengths)} == {
         "meta"
     }

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from helpers.experiments import make_experiment, make_recogniser, synthetic_clips, write_heard, write_texts
+from helpers.experiments import make_experiment, make_recognizer, synthetic_clips, write_heard, write_texts
 from PIL import Image
 
 from lipsound2.cli import main
@@ -128,15 +128,15 @@ def test_the_page_holds_everything_and_asks_for_nothing(exp: Path) -> None:
     assert "no clip is left out of a mean" in written.words
 
 
-def test_players_hold_the_sounds_and_pictures_lie_over_one_another(exp: Path) -> None:
+def test_players_hold_the_audio_and_images_lie_over_one_another(exp: Path) -> None:
     written = write(exp)
     players = written.of("audio")
     assert len(players) == 4 * 5  # ground truth, model, and three controls on the fold-out
     for player in players:
         data = base64.b64decode(player["src"].removeprefix("data:audio/flac;base64,"))
-        sound, rate = soundfile.read(io.BytesIO(data))
-        assert (rate, len(sound)) == (16000, 32000)
-        assert np.abs(sound).max() > 0.01
+        waveform, rate = soundfile.read(io.BytesIO(data))
+        assert (rate, len(waveform)) == (16000, 32000)
+        assert np.abs(waveform).max() > 0.01
     sizes = [
         Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))).size
         for image in written.of("img")
@@ -146,7 +146,7 @@ def test_players_hold_the_sounds_and_pictures_lie_over_one_another(exp: Path) ->
     cards = [tag for tag in written.of("article") if "clip" in tag["class"]]
     assert len(cards) == 4
     strips = [tag for tag in written.of("div") if tag.get("class", "").split()[:1] == ["crop"]]
-    assert len([tag for tag in strips if "width:" in tag["style"]]) == 4 * 6  # 50 pictures, every eighth
+    assert len([tag for tag in strips if "width:" in tag["style"]]) == 4 * 6  # 50 images, every eighth
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: 
 
 def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:
     wav = exp / "wav/test"
-    weights = np.pad(np.eye(100, 50, dtype=np.float32), ((0, 60), (0, 30)))  # 50 pictures, 2 steps each, padded to 80
+    weights = np.pad(np.eye(100, 50, dtype=np.float32), ((0, 60), (0, 30)))  # 50 images, 2 steps each, padded to 80
     with ArchiveWriter(wav / "alignments/feats.ark", wav / "alignments/feats.scp") as archive:
         archive.write("s1-clip0", weights)
     clip = next(clip for clip in collect(exp, clips=4).sets[0].clips if clip.id == "s1-clip0")
@@ -182,7 +182,7 @@ def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:
     assert Image.open(io.BytesIO(clip.attention)).size == (100, 50)
 
 
-def test_damaged_crops_and_sounds_are_left_out(exp: Path) -> None:
+def test_damaged_crops_and_audio_are_left_out(exp: Path) -> None:
     for kind in ("face", "sound"):
         folder = exp.parents[1] / "dump" / kind
         entries = {name: np.array(entry) for name, entry in Archive(folder).items()}
@@ -269,18 +269,18 @@ def test_bars_are_as_long_as_their_numbers() -> None:
     assert 'style="width:0.00%"' in bar(Interval(-0.1, -0.2, 0.0), 0, 1, "mismatched")
 
 
-def test_pictures_show_the_numbers() -> None:
+def test_images_show_the_numbers() -> None:
     mel = np.full((20, 8), -10.0)
     mel[15:, 0] = 0.0  # late and low
-    picture = np.asarray(Image.open(io.BytesIO(images.mel_image(mel, -10, 0, 25))).convert("L"))
-    assert picture.shape == (8, 25)
-    assert picture[7, 15:20].min() > 200 > picture[7, 14]
-    assert picture[:7].max() == picture[7, 24] == picture.min()  # padded with the lowest colour
+    image = np.asarray(Image.open(io.BytesIO(images.mel_image(mel, -10, 0, 25))).convert("L"))
+    assert image.shape == (8, 25)
+    assert image[7, 15:20].min() > 200 > image[7, 14]
+    assert image[:7].max() == image[7, 24] == image.min()  # padded with the lowest color
     sheet = images.sheet(np.stack([np.full((112, 112), 10 * index, np.uint8) for index in range(23)]), size=16)
     atlas = np.asarray(Image.open(io.BytesIO(sheet.jpeg)))
     assert atlas.shape == (3 * 16, 10 * 16)
     assert (sheet.columns, sheet.rows, sheet.count) == (10, 3, 23)
-    assert abs(int(atlas[24, 8 + 3 * 16]) - 130) < 4  # picture 13: row 1, column 3
+    assert abs(int(atlas[24, 8 + 3 * 16]) - 130) < 4  # image 13: row 1, column 3
 
 
 def test_results_are_put_between_the_markers_and_replaced(exp: Path, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_a_finished_training_that_was_called_again_made_nothing(exp: Path) -> No
     assert provenance.provenance(exp).command == "lipsound2 train again"
 
 
-def test_words_stand_beside_the_speech_and_play_the_sounds_of_the_cards(exp: Path) -> None:
+def test_words_stand_beside_the_speech_and_play_the_audio_of_the_cards(exp: Path) -> None:
     systems = {"real": dict(SAID), "generated": HEARD, "mismatched": dict.fromkeys(SAID, "bin red at a one soon")}
     write_texts(exp / "scores/test/text/sphinx-grid", SAID, systems)
     written = write(exp, clips=3)
@@ -392,8 +392,8 @@ def test_texts_that_are_incomplete_are_told_and_damaged_ones_are_refused(
         assert re.search(r"generated\.tsv.*expected.*score again\n$", capsys.readouterr().err)
 
 
-def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> None:
-    exp = make_recogniser(tmp_path, synthetic_clips(4))
+def test_a_recognizer_shows_words_and_curves_and_no_speech(tmp_path: Path) -> None:
+    exp = make_recognizer(tmp_path, synthetic_clips(4))
     assert "No set was transcribed yet" in write(exp).words
     write_heard(exp, ["greedy", "grid"], SAID, HEARD)
     target = tmp_path / "RESULTS.md"
@@ -419,8 +419,8 @@ def test_a_recogniser_shows_words_and_curves_and_no_speech(tmp_path: Path) -> No
     assert not silent.of("audio") + silent.of("button")
 
 
-def test_sounds_of_a_recogniser_keep_to_the_budget(tmp_path: Path) -> None:
-    exp = make_recogniser(tmp_path, synthetic_clips(4))
+def test_audio_of_a_recognizer_keep_to_the_budget(tmp_path: Path) -> None:
+    exp = make_recognizer(tmp_path, synthetic_clips(4))
     write_heard(exp, ["greedy"], SAID, HEARD)
     content = collect(exp, clips=4)
     assert len(Page(page.render(content, 1 << 30)).of("audio")) == 4
@@ -482,7 +482,7 @@ def test_rows_of_older_tables_are_kept_under_the_names_columns_have_now(tmp_path
     target.write_text(
         f"{SPEECH_TABLE.begin}\n| experiment | set | ESTOI | ESTOI of ceiling / another sentence / mean mel |\n"
         f"| --- | --- | --- | --- |\n| a | test | 0.4 | 0.9 / 0.0 / 0.1 |\n{SPEECH_TABLE.end}\n"
-        f"{WORD_TABLE.begin}\n| experiment | set | recogniser | WER % | colour slot % |\n"
+        f"{WORD_TABLE.begin}\n| experiment | set | recognizer | WER % | color slot % |\n"
         "| --- | --- | --- | --- | --- |\n"
         f"| a | test | own | 41.7 | 25.0 |\n| a | test | other | 50.0 | 30.0 |\n{WORD_TABLE.end}\n"
     )
@@ -533,7 +533,7 @@ addEventListener("error", event => errors.push(event.message));
   await fetch("/facts", {method: "POST", body: JSON.stringify({
     errors, sought, pressed, released: called.paused,
     durations: players.map(player => player.duration), played: players[1].currentTime,
-    alone: players[0].paused, pictures: [...document.images].map(image => image.naturalWidth),
+    alone: players[0].paused, images: [...document.images].map(image => image.naturalWidth),
     sideways: document.documentElement.scrollWidth - innerWidth,
     outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
 })();
@@ -601,7 +601,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 390])
-def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: Path, width: int) -> None:
+def test_in_chromium_audio_play_and_the_lips_follow_them(exp: Path, tmp_path: Path, width: int) -> None:
     write_texts(exp / "scores/test/text/sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
     report(exp)
     facts, asked = visited(probed((exp / "report.html").read_text(encoding="utf-8"), PROBE), tmp_path, width)
@@ -611,9 +611,7 @@ def test_in_chromium_sounds_play_and_the_lips_follow_them(exp: Path, tmp_path: P
     head, lips = facts["sought"]
     assert head == "50%"
     across, down = (float(part.strip("%")) for part in lips.split())
-    assert (across, down) == pytest.approx(
-        (100 * 5 / 9, 100 * 2 / 4), abs=0.01
-    )  # picture 25: row 2 of 5, column 5 of 10
+    assert (across, down) == pytest.approx((100 * 5 / 9, 100 * 2 / 4), abs=0.01)  # image 25: row 2 of 5, column 5 of 10
     assert facts["played"] >= 0.3
     assert facts["alone"]
     assert facts["pressed"] == ["true", False, True]

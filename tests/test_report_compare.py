@@ -1,4 +1,4 @@
-"""One score of several experiments, over what they learnt from."""
+"""One score of several experiments, over what they learned from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def experiment(path: Path, clips: int, estoi: float, wer: float) -> Path:
     rate = Interval(wer, wer, wer)
     heard = TextSummary(
         language="en",
-        normalisation="en-1",
+        normalization="en-1",
         total=Tally(1, 0, 0, None, Counts()),
         rates={"wer": rate, "cer": rate},
         speakers={},

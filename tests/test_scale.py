@@ -174,7 +174,7 @@ def test_ids_that_are_not_ascii_or_long(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "dump" / "face")
     assert archive.ids == sorted(ids)
     assert all(len(archive[name]) == 20_000 for name in ids)
-    assert archive.frames() == dict.fromkeys(ids, 20_000)
+    assert archive.num_frames() == dict.fromkeys(ids, 20_000)
     assert run(tmp_path / "dump", ids) == Summary(0, 5, 0)
 
 
@@ -196,18 +196,18 @@ def test_a_clip_gone_from_the_data_dir_is_a_verdict(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
-    peaks = []
-    pictures, landmarks = drawn(50)
+    postfilter_sharpness = []
+    frames, landmarks = drawn(50)
     for times in (4, 20):
-        path = write_clip(tmp_path / f"{times}.mp4", [*pictures] * times, [i / 25 for i in range(50 * times)])
-        cropper = Cropper(("face", "mouth"), "none", budget=64 * pictures[0].size)
+        path = write_clip(tmp_path / f"{times}.mp4", [*frames] * times, [i / 25 for i in range(50 * times)])
+        cropper = Cropper(("face", "mouth"), "none", budget=64 * frames[0].size)
         tracemalloc.start()  # sees numpy's memory
         crops = cropper(path, np.concatenate([landmarks] * times), Encoder)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        postfilter_sharpness.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert crops.timeline.frames == 50 * times
+        assert crops.timeline.num_frames == 50 * times
     # Beside the landmarks, a clip five times as long adds its streams: some kB a second, not 500 kB.
-    assert peaks[1] - peaks[0] < 16 * 50 * 1e4
+    assert postfilter_sharpness[1] - postfilter_sharpness[0] < 16 * 50 * 1e4
 
 
 def test_tables_of_others_are_read(tmp_path: Path) -> None:

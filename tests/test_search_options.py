@@ -1,4 +1,4 @@
-"""What the options of a search promise holds for every search of the recogniser that ships, or is refused."""
+"""What the options of a search promise holds for every search of the recognizer that ships, or is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.recognizers import OwnListener, listener
+from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
 
 NAME = "grid-s1-asr"
 
@@ -23,7 +23,7 @@ def noise() -> np.ndarray:
 @pytest.mark.parametrize("ways", [{"beam": 1}, {"beam": 4}, {"beam": 4, "ctc_weight": 0.3}], ids=str)
 def test_fault_B1_a_bonus_holds_without_a_language_model(noise, ways):
     few, many = (
-        OwnListener(NAME, SearchOptions(word_bonus=bonus, **ways)).hear([noise])[0].text.split()
+        TrainedRecognizer(NAME, SearchOptions(word_bonus=bonus, **ways)).recognize([noise])[0].text.split()
         for bonus in (-20.0, 20.0)
     )
     assert len(few) < len(many)
@@ -45,6 +45,6 @@ def test_fault_B1_numbers_that_mean_nothing_are_refused(numbers, says):
 
 def test_fault_B1_what_a_search_cannot_heed_is_refused():
     with pytest.raises(LipsoundError, match="weighed by CTC alone; leave --word-bonus, --ctc-weight out"):
-        OwnListener(NAME, SearchOptions(grammar="grid", word_bonus=1.0))
-    with pytest.raises(LipsoundError, match="are for our own recognisers; leave them out"):
-        listener("pocketsphinx:grid", SearchOptions(word_bonus=1.0))
+        TrainedRecognizer(NAME, SearchOptions(grammar="grid", word_bonus=1.0))
+    with pytest.raises(LipsoundError, match="are for our own recognizers; leave them out"):
+        recognizer("pocketsphinx:grid", SearchOptions(word_bonus=1.0))

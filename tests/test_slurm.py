@@ -298,7 +298,7 @@ def test_a_clip_is_tried_again_when_its_line_is_deleted(slurm: Site, tmp_path: P
 
 # ---- a training over both nodes ------------------------------------------------------------------------------------
 
-SAME = {"dropout": 0.0, "unnormed": True, "batch_size": 4, "batch_pictures": 10_000, "workers": 1}
+SAME = {"dropout": 0.0, "unnormed": True, "batch_size": 4, "batch_frames": 10_000, "workers": 1}
 
 
 @pytest.fixture
@@ -398,11 +398,13 @@ def spoken(slurm: Site, tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     ramp = np.arange(96 * 96).reshape(96, 96) // 96
     moving = {name: np.stack([(ramp + 3 * t) % 256 for t in range(n)]).astype(np.uint8) for name, n in CLIPS.items()}
-    sounds = {name: (0.1 * rng.standard_normal(640 * n)).astype(np.float32) for name, n in CLIPS.items()}
-    pictures = {name: encode(clip) for name, clip in moving.items()}
-    write_kind(tmp_path / "dump" / "mouth", pictures, CLIPS, {"size": 96})
-    write_kind(tmp_path / "dump" / "sound", {name: encode_flac(sound) for name, sound in sounds.items()}, CLIPS, {})
-    mels = {name: mel_spectrogram(torch.from_numpy(sound), MELS["fine"]).numpy() for name, sound in sounds.items()}
+    audio = {name: (0.1 * rng.standard_normal(640 * n)).astype(np.float32) for name, n in CLIPS.items()}
+    frames = {name: encode(clip) for name, clip in moving.items()}
+    write_kind(tmp_path / "dump" / "mouth", frames, CLIPS, {"size": 96})
+    write_kind(
+        tmp_path / "dump" / "sound", {name: encode_flac(waveform) for name, waveform in audio.items()}, CLIPS, {}
+    )
+    mels = {name: mel_spectrogram(torch.from_numpy(waveform), MELS["fine"]).numpy() for name, waveform in audio.items()}
     write_kind(tmp_path / "dump" / "mel-fine", mels, {name: len(mel) for name, mel in mels.items()}, {})
     text = dict.fromkeys(CLIPS, "bin blue at f two now")
     DataDir.write(tmp_path / "data", utt2spk={name: name[:2] for name in CLIPS}, text=text)

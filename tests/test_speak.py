@@ -20,7 +20,7 @@ from lipsound2.models.modules.regressor import Generated
 
 
 class Local(torch.nn.Module):
-    """Says of every picture its mean brightness, in four frames, whatever stands beside it."""
+    """Says of every video frame its mean brightness, in four frames, whatever stands beside it."""
 
     def __init__(self, drift: float = 0.0) -> None:
         super().__init__()
@@ -49,10 +49,10 @@ def test_windows_cover_a_clip_of_any_length_and_overlap(total):
 
 @pytest.mark.parametrize("total", [5, WINDOW, WINDOW + 1, 333])
 def test_windows_that_agree_are_joined_without_a_trace(total):
-    pictures = np.random.default_rng(0).integers(0, 255, (total, 4, 4), np.uint8)
-    mel = generate_long(experiment(), pictures)
+    video_frames = np.random.default_rng(0).integers(0, 255, (total, 4, 4), np.uint8)
+    mel = generate_long(experiment(), video_frames)
     assert mel.shape == (4 * total, 80)
-    assert mel[:, 0] == pytest.approx(np.repeat(pictures.mean(axis=(1, 2)), 4), abs=1e-3)
+    assert mel[:, 0] == pytest.approx(np.repeat(video_frames.mean(axis=(1, 2)), 4), abs=1e-3)
 
 
 def test_windows_that_disagree_are_faded_into_one_another():

@@ -28,13 +28,13 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.decode import decode
-from lipsound2.text.normalize import normalise
+from lipsound2.text.normalize import normalize
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["aishell1", "aishell2", "librispeech"]
 MAKE = {"librispeech": make_librispeech, "aishell1": make_aishell1, "aishell2": make_aishell2}
-# Not needed by a reader, so not generated: papers that lie beside the sounds, archives that are unpacked.
+# Not needed by a reader, so not generated: papers that lie beside the audio, archives that are unpacked.
 BESIDE = {
     "librispeech": {f"LibriSpeech/{name}.TXT" for name in ("README", "CHAPTERS", "BOOKS", "LICENSE")},
     "aishell1": {"data_aishell/wav/S#.tar.gz"},
@@ -159,7 +159,7 @@ def test_aishell_is_prepared(name, generated, tmp_path, capsys):
     prepare("aishell", generated[name], tmp_path, protocol=name)
     sets = {path.name: DataDir(path) for path in (tmp_path / name).iterdir() if path.is_dir()}
     assert {name: len(part) for name, part in sets.items()} == {"train": 6, "dev": 2, "test": 2}
-    texts = {normalise(text, "zh") for text in sets["test"].text.values()}
+    texts = {normalize(text, "zh") for text in sets["test"].text.values()}
     assert texts == {sentence.replace(" ", "") for sentence in MANDARIN["test", 764]}
     assert validate(tmp_path / "all") == 0
     other = {"aishell1": "aishell2", "aishell2": "aishell1"}[name]
@@ -246,7 +246,7 @@ def test_aishell1_with_wrong_and_missing_files(generated, tmp_path):
     shutil.copy(extra.with_name("BAC009S0724W0121.wav"), extra)
     found = aishell.scan(top)
     assert reasons(found) == {"empty-file": 1, "no-transcript": 1}
-    assert found.notes == ["1 of 10 transcripts of AISHELL-1 have no sound here"]
+    assert found.notes == ["1 of 10 transcripts of AISHELL-1 have no audio here"]
     assert len(found.by_id) == 8
     for subset in ("train", "dev", "test"):
         shutil.rmtree(top / "wav" / subset)
@@ -308,7 +308,7 @@ def test_from_corpus_to_heard_texts(recipe, corpus, made, protocol, valid, test,
     sets = data / protocol
     train(tmp_path / "tiny.yaml", train=sets / "train", valid=sets / valid, dump=dump, exp=exp)
     decode(str(exp), sets / test, exp / "text" / test, dump=dump)
-    texts = [normalise(text, language) for text in DataDir(sets / "train").text.values()]
+    texts = [normalize(text, language) for text in DataDir(sets / "train").text.values()]
     known = set((exp / "tokens.txt").read_text(encoding="utf-8").splitlines()) - {"<space>"}
     assert known == set("".join(texts)) - {" "}
     heard = (exp / "text" / test / "words.jsonl").read_text(encoding="utf-8").splitlines()
@@ -325,7 +325,7 @@ def test_the_recipe_runs_through(recipe, corpus, made, protocol, valid, test, ge
     told = run(folder, *options, "--sets", test, "--order", "3", "--beam", "4")
     assert "nothing to do: the corpus has no video" in told
     sets, exp = folder / "data" / protocol, folder / "exp" / f"{protocol}_tiny"
-    texts = [normalise(text, language) for text in DataDir(sets / "train").text.values()]
+    texts = [normalize(text, language) for text in DataDir(sets / "train").text.values()]
     words = {word for text in texts for word in (text.split() if language == "en" else text)}
     model = LanguageModel.read(folder / "exp" / "lm" / f"{protocol}-3.arpa")
     assert {gram[0] for gram in model.tables[0]} == words | {"<s>", "</s>", "<unk>"}

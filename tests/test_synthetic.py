@@ -1,4 +1,4 @@
-"""Generated talking faces: sound as the alignment says, mouths as the sound says, files as GRID's."""
+"""Generated talking faces: audio as the alignment says, mouths as the audio says, files as GRID's."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ RATE = 16000
 
 def vowel(f1: float, f2: float, seconds: float = 0.6) -> np.ndarray:
     """A buzz of 110 Hz through three resonances."""
-    sound = np.zeros(int(seconds * RATE))
-    sound[:: RATE // 110] = 1.0
+    waveform = np.zeros(int(seconds * RATE))
+    waveform[:: RATE // 110] = 1.0
     for frequency in (f1, f2, 2900.0):
         radius, angle = np.exp(-np.pi * 80 / RATE), 2 * np.pi * frequency / RATE
-        sound = lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], sound)
-    return sound / np.abs(sound).max() / 2
+        waveform = lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], waveform)
+    return waveform / np.abs(waveform).max() / 2
 
 
-def still(pictures: int) -> Motion:
-    return Motion(np.zeros((pictures, 2)), np.zeros(pictures), np.ones(pictures))
+def still(video_frames: int) -> Motion:
+    return Motion(np.zeros((video_frames, 2)), np.zeros(video_frames), np.ones(video_frames))
 
 
 def mouths(*openings: float, width: float = 0.0) -> Articulation:
@@ -59,8 +59,8 @@ def test_formants_are_heard(f1: float, f2: float) -> None:
 def test_the_mouth_follows_energy_formants_and_hiss() -> None:
     hiss = lfilter([1, -1], [1], np.random.default_rng(0).normal(size=int(0.6 * RATE))) * 0.05
     silence = np.zeros(int(0.6 * RATE))
-    sound = np.concatenate([silence, vowel(730, 1200), vowel(300, 2300), vowel(330, 900), hiss, silence])
-    drawn = articulate(sound, RATE, 90)
+    waveform = np.concatenate([silence, vowel(730, 1200), vowel(300, 2300), vowel(330, 900), hiss, silence])
+    drawn = articulate(waveform, RATE, 90)
     assert len(drawn) == 90
     quiet, ah, ee, oo, ss, end = (slice(15 * part + 4, 15 * part + 11) for part in range(6))
     assert drawn.opening[quiet].max() < 0.02
@@ -80,13 +80,13 @@ def test_speech_is_the_same_in_any_order_and_its_words_lie_where_it_says() -> No
     first = say(words, VOICES[0])
     other = say(words, VOICES[1])
     again = say(words, VOICES[0])
-    assert np.array_equal(first.sound, again.sound)
-    assert len(first.sound) != len(other.sound)
+    assert np.array_equal(first.waveform, again.waveform)
+    assert len(first.waveform) != len(other.waveform)
     assert [word for _, _, word in first.words] == words
     edges = [first.words[0][0], *(end for _, end, _ in first.words)]
     assert all(a < b for a, b in itertools.pairwise(edges))
-    assert edges[-1] <= len(first.sound) / first.rate
-    heard = measure(first.sound, first.rate)
+    assert edges[-1] <= len(first.waveform) / first.rate
+    heard = measure(first.waveform, first.rate)
 
     hisses = [heard.hiss[round(start * 100) :][:7].mean() > 0.4 for start, _, _ in first.words]
     assert hisses == [True, False, False, False, True, False]  # set and seven begin with an s
@@ -94,7 +94,7 @@ def test_speech_is_the_same_in_any_order_and_its_words_lie_where_it_says() -> No
 
 
 def test_the_letter_a_is_no_article() -> None:
-    heard = [measure(say(["by", letter, "two"], VOICES[1]).sound, 22050) for letter in ("a", "uh")]
+    heard = [measure(say(["by", letter, "two"], VOICES[1]).waveform, 22050) for letter in ("a", "uh")]
     assert heard[0].f2.max() > 2000 > np.median(heard[1].f2)
 
 
@@ -109,15 +109,15 @@ def test_missing_packages_and_voices_are_one_line(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("width", "height"), [(360, 288), (720, 576), (128, 128)])
 def test_only_the_lower_face_moves_with_the_mouth(width: int, height: int) -> None:
     face = TalkingFace(LOOKS[0], width, height)
-    shut, ajar, wide = (picture.astype(int) for picture in face.pictures(mouths(0, 0.3, 1), still(3)))
+    shut, ajar, wide = (video_frame.astype(int) for video_frame in face.frames(mouths(0, 0.3, 1), still(3)))
     assert shut.shape == (height, width, 3)
     moved = np.abs(wide - shut).max(2) > 8
     rows, columns = np.nonzero(moved)
     assert 0.55 * height < rows.min()
     assert np.abs(columns - width / 2).max() < 0.25 * height
     assert np.abs(wide - shut).sum() > 1.5 * np.abs(ajar - shut).sum() > 0
-    (round_one,) = face.pictures(mouths(0.5, width=-1), still(1))
-    (spread,) = face.pictures(mouths(0.5, width=1), still(1))
+    (round_one,) = face.frames(mouths(0.5, width=-1), still(1))
+    (spread,) = face.frames(mouths(0.5, width=1), still(1))
     assert not np.array_equal(round_one, spread)
 
 
@@ -129,7 +129,7 @@ def test_movements() -> None:
 
 def test_looks_differ() -> None:
     first, second, third, again = (
-        next(TalkingFace(look(index), 90, 72).pictures(mouths(0), still(1))).astype(int) for index in (0, 1, 2, 2)
+        next(TalkingFace(look(index), 90, 72).frames(mouths(0), still(1))).astype(int) for index in (0, 1, 2, 2)
     )
     assert np.abs(first - second).mean() > 20
     assert np.abs(second - third).mean() > 10
@@ -137,13 +137,13 @@ def test_looks_differ() -> None:
 
 
 def read(path: Path) -> tuple[list[float], np.ndarray, float, int]:
-    """Times of the pictures, the sound, its start and its rate."""
+    """Times of the video frames, the audio, its start and its rate."""
     with av.open(str(path)) as container:
         times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-        sound = np.concatenate([frame.to_ndarray().astype(float).mean(0) for frame in frames])
-        return times, sound, float(frames[0].pts * frames[0].time_base), frames[0].sample_rate
+        waveform = np.concatenate([frame.to_ndarray().astype(float).mean(0) for frame in frames])
+        return times, waveform, float(frames[0].pts * frames[0].time_base), frames[0].sample_rate
 
 
 @pytest.mark.parametrize(
@@ -157,21 +157,21 @@ def read(path: Path) -> tuple[list[float], np.ndarray, float, int]:
 def test_clips_are_whole_in_step_and_the_same_bytes(tmp_path: Path, form: ClipFormat) -> None:
     rng = np.random.default_rng(0)
     seconds = 2
-    pictures = [
+    video_frames = [
         np.full((form.height, form.width, 3), value, np.uint8)
         for value in rng.integers(0, 255, int(form.fps * seconds))
     ]
-    sound = np.zeros(form.sample_rate * seconds, np.float32)
-    sound[form.sample_rate :][:400] = 0.8 * np.sin(np.arange(400) * 0.3)
+    waveform = np.zeros(form.sample_rate * seconds, np.float32)
+    waveform[form.sample_rate :][:400] = 0.8 * np.sin(np.arange(400) * 0.3)
     paths = [tmp_path / f"{name}{form.suffix}" for name in ("a", "b")]
     for path in paths:
-        write_clip(path, pictures, sound, form)
+        write_clip(path, video_frames, waveform, form)
     assert sha256(paths[0]) == sha256(paths[1])
     times, heard, start, rate = read(paths[0])
-    assert len(times) == len(pictures)
-    assert times[-1] - times[0] == pytest.approx((len(pictures) - 1) / form.fps, abs=2e-3)
+    assert len(times) == len(video_frames)
+    assert times[-1] - times[0] == pytest.approx((len(video_frames) - 1) / form.fps, abs=2e-3)
     assert rate == form.sample_rate
-    pulse = np.abs(np.correlate(heard, sound[form.sample_rate :][:400])).argmax() / rate + start - times[0]
+    pulse = np.abs(np.correlate(heard, waveform[form.sample_rate :][:400])).argmax() / rate + start - times[0]
     assert pulse == pytest.approx(1.0, abs=0.002)
 
 
@@ -199,14 +199,14 @@ def test_a_generated_corpus_is_grid(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [bool(clip.words) for clip in found.by_id.values()] == [True] * 4
     assert found.problems == []
     for path in now:
-        times, sound, start, rate = read(path)
+        times, waveform, start, rate = read(path)
         assert len(times) == 75
         assert times[-1] == pytest.approx(2.96, abs=1e-3)
         assert rate == 44100
-        assert abs(len(sound) / rate - 3) < 0.03
+        assert abs(len(waveform) / rate - 3) < 0.03
         rows = read_align((root / "align" / path.parent.name / f"{path.stem}.align").read_text())
         assert len(rows) == 8
-        energy = measure(sound, rate).energy
+        energy = measure(waveform, rate).energy
         first, last = rows[1][0], rows[-2][1]
         assert energy[: round((first - start) * 100) - 5].max() < -25
         assert energy[round((first - start) * 100) :][:40].max() > -10
@@ -216,7 +216,7 @@ def test_a_generated_corpus_is_grid(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_sound(tmp_path: Path) -> None:
+def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_audio(tmp_path: Path) -> None:
     solutions = pytest.importorskip("mediapipe").solutions
     generate(tmp_path, clips=2, seed=3, nj=1)
     for path in tmp_path.glob("s*/*.mp4"):
@@ -228,8 +228,8 @@ def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_sound(tmp_path: 
                 points = np.array([(point.x * 360, point.y * 288) for point in faces[0].landmark])
                 lips, eyes = np.linalg.norm(points[13] - points[14]), np.linalg.norm(points[33] - points[263])
                 openings.append(lips / eyes)
-        _, sound, _, rate = read(path)
-        wanted = articulate(sound, rate, len(openings))
+        _, waveform, _, rate = read(path)
+        wanted = articulate(waveform, rate, len(openings))
         assert np.corrcoef(openings, wanted.opening)[0, 1] > 0.85
         assert np.corrcoef(openings, wanted.energy)[0, 1] > 0.5
         assert np.ptp(openings) > 0.1

@@ -1,4 +1,4 @@
-"""The verb `targets`: features by name, one vector a picture, normalised, dumped once, and the choice recorded."""
+"""The verb `targets`: features by name, one vector a video frame, normalized, dumped once, and the choice recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.audio_dump import tone, write_sounds
+from helpers.audio_dump import tone, write_audio
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -35,31 +35,31 @@ LENGTHS = {"s1-a": 25 * 640, "s1-b": 12 * 640 + 100, "s1-c": 40 * 640}
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataDir:
-    """Three clips; the second is a little longer than its pictures."""
-    sounds = {name: tone(length, 90 + 50 * n, n) for n, (name, length) in enumerate(LENGTHS.items())}
-    return write_sounds(tmp_path / "dump", sounds)
+    """Three clips; the second is a little longer than its video frames."""
+    audio = {name: tone(length, 90 + 50 * n, n) for n, (name, length) in enumerate(LENGTHS.items())}
+    return write_audio(tmp_path / "dump", audio)
 
 
 def natural(dump: Path, kind: str, name: str) -> np.ndarray:
-    """A clip's targets before they were normalised."""
+    """A clip's targets before they were normalized."""
     archive = Archive(dump / kind)
     return archive[name] * np.asarray(archive.meta["std"]) + np.asarray(archive.meta["mean"])
 
 
-def per_picture(features: np.ndarray) -> np.ndarray:
+def per_frame(features: np.ndarray) -> np.ndarray:
     return features[: len(features) // 4 * 4].reshape(-1, 4, features.shape[1]).mean(1)
 
 
-def test_logmel_is_the_mean_of_four_frames_normalised(data, tmp_path, caplog):
+def test_logmel_is_the_mean_of_four_frames_normalized(data, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     dump = tmp_path / "dump"
     targets(data.path, dump, target="logmel", nj=1)
     found = Archive(dump / "targets-logmel")
-    assert found.frames() == {"s1-a": 25, "s1-b": 12, "s1-c": 40}
+    assert found.num_frames() == {"s1-a": 25, "s1-b": 12, "s1-c": 40}
     for name in LENGTHS:
-        sound = torch.from_numpy(decode_flac(Archive(dump / "sound")[name]))
-        whole = sound[: len(sound) // 640 * 640]
-        wanted = per_picture(mel_spectrogram(whole, MELS["fine"]).numpy())
+        waveform = torch.from_numpy(decode_flac(Archive(dump / "sound")[name]))
+        whole = waveform[: len(waveform) // 640 * 640]
+        wanted = per_frame(mel_spectrogram(whole, MELS["fine"]).numpy())
         np.testing.assert_allclose(natural(dump, "targets-logmel", name), wanted, atol=1e-4)
     every = np.concatenate([found[name] for name in LENGTHS])
     np.testing.assert_allclose(every.mean(0), 0, atol=1e-4)
@@ -69,27 +69,27 @@ def test_logmel_is_the_mean_of_four_frames_normalised(data, tmp_path, caplog):
     np.testing.assert_allclose(std, 1, atol=1e-3)
     meta = found.meta
     assert (meta["target"], meta["dims"], meta["rate"]) == ("logmel", 80, 25)
-    assert meta["normalised_on"] == "3 clips of data"
+    assert meta["normalized_on"] == "3 clips of data"
     targets(data.path, dump, target="logmel", nj=1)
     assert f"{dump / 'targets-logmel'} is there already: skipped" in caplog.text
 
 
 def test_mfcc_has_its_slopes():
-    sound = tone(6400, 120)
-    wanted = per_picture(deltas(cepstrum(torch.from_numpy(sound)[None], 400, 13))[0].numpy())
-    found = representation("mfcc")(sound)
+    waveform = tone(6400, 120)
+    wanted = per_frame(deltas(cepstrum(torch.from_numpy(waveform)[None], 400, 13))[0].numpy())
+    found = representation("mfcc")(waveform)
     assert found.shape == (10, 39)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_they_are_normalised_on_the_training_set(data, tmp_path):
+def test_they_are_normalized_on_the_training_set(data, tmp_path):
     """Of which as many clips are looked at as one says; a byte a value is enough for a target."""
     data.subset(["s1-a", "s1-c"], tmp_path / "train")
     dump = tmp_path / "dump"
     options = {"train": tmp_path / "train", "surveyed": 1, "name": "mine", "compress": True}
     targets(data.path, dump, target="mfcc", nj=1, **options)
     found = Archive(dump / "targets-mine")
-    assert found.meta["normalised_on"] == "1 clips of train"
+    assert found.meta["normalized_on"] == "1 clips of train"
     np.testing.assert_allclose(found["s1-a"].mean(0), 0, atol=0.05)
     np.testing.assert_allclose(found["s1-a"].std(0), 1, atol=0.05)
     assert abs(found["s1-b"].mean(0)).max() > 0.5
@@ -109,9 +109,9 @@ def test_pase_of_an_experiment_and_the_control(data, tmp_path):
     assert meta["target"] == "pase:my pase"
     assert len(meta["weights"]) == 64
     assert str(tmp_path) not in (dump / "targets-pase" / "kind.yaml").read_text()
-    sound = torch.from_numpy(decode_flac(Archive(dump / "sound")["s1-c"]))
+    waveform = torch.from_numpy(decode_flac(Archive(dump / "sound")["s1-c"]))
     with torch.inference_mode():
-        wanted = per_picture(model.encoder(sound[None, None])[0].T.numpy())
+        wanted = per_frame(model.encoder(waveform[None, None])[0].T.numpy())
     np.testing.assert_allclose(natural(dump, "targets-pase", "s1-c"), wanted, atol=1e-4)
 
 
@@ -135,24 +135,24 @@ def test_the_control_leaves_others_their_chance():
 class Transformer(torch.nn.Module):
     """A stand-in with the interface and the framing of torchaudio's wav2vec 2.0: the mean of each window."""
 
-    def extract_features(self, sound: Tensor, num_layers: int | None = None) -> tuple[list[Tensor], None]:
-        frames = sound.unfold(1, 400, 320).mean(2, keepdim=True)
+    def extract_features(self, waveform: Tensor, num_layers: int | None = None) -> tuple[list[Tensor], None]:
+        frames = waveform.unfold(1, 400, 320).mean(2, keepdim=True)
         return [layer * frames.expand(-1, -1, 3) for layer in range(1, (num_layers or 12) + 1)], None
 
 
-def test_bundles_are_averaged_over_each_picture(monkeypatch):
+def test_bundles_are_averaged_over_each_frame(monkeypatch):
     bundle = types.SimpleNamespace(sample_rate=16000, get_model=Transformer)
     slow = types.SimpleNamespace(sample_rate=8000, get_model=Transformer)
     broken = types.SimpleNamespace(sample_rate=16000, get_model=Path("/nowhere/weights.pt").read_bytes)
     module = types.ModuleType("torchaudio")
     module.pipelines = types.SimpleNamespace(HUBERT_BASE=bundle, HUBERT_SLOW=slow, HUBERT_BROKEN=broken)
     monkeypatch.setitem(sys.modules, "torchaudio", module)
-    sound = np.arange(30 * 640, dtype=np.float32) / (30 * 640)
-    found = representation("hubert:HUBERT_BASE:4")(sound)
+    waveform = np.arange(30 * 640, dtype=np.float32) / (30 * 640)
+    found = representation("hubert:HUBERT_BASE:4")(waveform)
     assert found.shape == (30, 3)
     middles = (np.arange(30) * 640 + 319.5) / (30 * 640)  # a ramp tells the time at which a vector looks
     np.testing.assert_allclose(found[1:-1, 0], 4 * middles[1:-1], rtol=1e-4)
-    np.testing.assert_allclose(representation("hubert:HUBERT_BASE")(sound), 3 * found, rtol=1e-6)
+    np.testing.assert_allclose(representation("hubert:HUBERT_BASE")(waveform), 3 * found, rtol=1e-6)
     for name, message in (
         ("hubert:HUBERT_HUGE", "no such bundle; one of HUBERT_BASE, HUBERT_BROKEN, HUBERT_SLOW"),
         ("wav2vec2:HUBERT_BASE", "no such bundle"),
@@ -181,22 +181,22 @@ def test_a_torchaudio_that_cannot_be_loaded_is_one_line(monkeypatch):
 
 
 def test_clips_that_cannot_be_used_get_a_verdict(tmp_path):
-    sounds = {"s1-a": tone(6400, 120), "s1-b": np.zeros(0, np.float32), "s1-c": tone(639, 120), "s1-d": tone(640, 120)}
-    data = write_sounds(tmp_path / "dump", sounds)
+    audio = {"s1-a": tone(6400, 120), "s1-b": np.zeros(0, np.float32), "s1-c": tone(639, 120), "s1-d": tone(640, 120)}
+    data = write_audio(tmp_path / "dump", audio)
     targets(data.path, tmp_path / "dump", target="pase:random", nj=1, max_failures=0.5)
-    assert Archive(tmp_path / "dump" / "targets-pase-random").frames() == {"s1-a": 10, "s1-d": 1}
+    assert Archive(tmp_path / "dump" / "targets-pase-random").num_frames() == {"s1-a": 10, "s1-d": 1}
     verdicts = {(name, reason) for name, step, reason, _ in read_failures(tmp_path / "dump") if "targets" in step}
     assert verdicts == {("s1-b", "unreadable"), ("s1-c", "too-short")}
 
 
-def test_sound_that_is_no_number_is_told():
-    sound = tone(6400, 120)
-    sound[7] = np.nan
+def test_audio_that_is_no_number_is_told():
+    waveform = tone(6400, 120)
+    waveform[7] = np.nan
     for name in ("logmel", "mfcc", "pase:random"):
         with pytest.raises(ClipFailure, match="not-finite: 1 samples are no numbers"):
-            representation(name)(sound)
-        with pytest.raises(ClipFailure, match="too-short: 0 samples of sound, at least 640 wanted"):
-            representation(name)(sound[:0])
+            representation(name)(waveform)
+        with pytest.raises(ClipFailure, match="too-short: 0 samples of audio, at least 640 wanted"):
+            representation(name)(waveform[:0])
 
 
 @pytest.mark.parametrize(
@@ -216,15 +216,15 @@ def test_wrong_use_is_one_line(data, tmp_path, options, message):
         targets(data.path, tmp_path / "dump", nj=1, **options)
 
 
-def test_clips_without_sound_are_told(data, tmp_path):
+def test_clips_without_audio_are_told(data, tmp_path):
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
-    with pytest.raises(LipsoundError, match=r"none of its 1 clips has a sound in .*run: lipsound2 mel"):
+    with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*run: lipsound2 mel"):
         targets(tmp_path / "others", tmp_path / "dump", target="logmel", nj=1)
 
 
 def test_fault_A10_silence_is_no_target(data: DataDir, tmp_path: Path) -> None:
-    sounds = {name: tone(length, 90, 1) * (name != "s1-c") for name, length in LENGTHS.items()}
-    write_sounds(tmp_path / "dump", sounds)
+    audio = {name: tone(length, 90, 1) * (name != "s1-c") for name, length in LENGTHS.items()}
+    write_audio(tmp_path / "dump", audio)
     targets(data.path, tmp_path / "dump", target="logmel", nj=1, max_failures=0.5)
     assert list(Archive(tmp_path / "dump" / "targets-logmel").ids) == ["s1-a", "s1-b"]
     assert ("s1-c", "targets-logmel", "silent", "1.60 s of zeros") in read_failures(tmp_path / "dump")

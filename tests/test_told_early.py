@@ -94,8 +94,8 @@ def media(tmp_path_factory):
         ("speak a.mp4 -o b.wav --vocoder vocoss", "unknown vocoder 'vocoss'"),
         ("transcribe a.mp4 --model grid-s1-paralel", "grid-s1-paralel: no experiment or pack"),
         ("transcribe a.mp4 --asr grid-s1-ars", "grid-s1-ars: no experiment or pack"),
-        ("transcribe a.wav --asr wisper:base", "no recogniser 'wisper:'"),
-        ("transcribe a.wav --asr grid-s1-parallel", "is of the task 'regress', wanted one of 'recognise'"),
+        ("transcribe a.wav --asr wisper:base", "no recognizer 'wisper:'"),
+        ("transcribe a.wav --asr grid-s1-parallel", "is of the task 'regress', wanted one of 'recognize'"),
     ],
 )
 def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wanted, media):
@@ -112,4 +112,4 @@ def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wan
 def test_fault_D5_who_listens_is_looked_up_before_speech_is_scored(tmp_path, capsys):
     words = ["score", str(tmp_path / "no-sound"), str(tmp_path / "no-speech"), "--text", str(tmp_path)]
     assert cli.main([*words, "--asr", "pocketsphinks:grid"]) == 1
-    assert "no recogniser 'pocketsphinks:'" in capsys.readouterr().err
+    assert "no recognizer 'pocketsphinks:'" in capsys.readouterr().err

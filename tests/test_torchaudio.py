@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.griffin_lim import griffin_lim
-from lipsound2.audio.io import read_sound, write_wav
+from lipsound2.audio.io import load_audio, write_wav
 from lipsound2.audio.mel import MELS, MelConfig, magnitude_spectrogram, mel_spectrogram
-from lipsound2.decoding.pretrained_asr import READY_MADE
+from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.features.representations import representation
 
 try:
@@ -32,14 +32,14 @@ def voice(samples: int, rate: int = 16000) -> Tensor:
     """Something like a vowel with vibrato and a little breath."""
     time = torch.arange(samples, dtype=torch.float64) / rate
     turns = 120 * (time + 0.02 * torch.sin(2 * torch.pi * 3 * time))
-    sound = sum(torch.sin(2 * torch.pi * k * turns) / k for k in range(1, 40)) * 0.15
+    waveform = sum(torch.sin(2 * torch.pi * k * turns) / k for k in range(1, 40)) * 0.15
     noise = 0.01 * torch.randn(samples, generator=torch.Generator().manual_seed(1))
-    return sound.float() * (0.6 + 0.4 * torch.sin(2 * torch.pi * 2 * time).float()) + noise
+    return waveform.float() * (0.6 + 0.4 * torch.sin(2 * torch.pi * 2 * time).float()) + noise
 
 
-def their_mel(sound: Tensor, config: MelConfig) -> Tensor:
+def their_mel(waveform: Tensor, config: MelConfig) -> Tensor:
     """Log-mel (T, bands) by torchaudio, framed as ours."""
-    padded = torch.nn.functional.pad(sound[None], ((config.n_fft - config.hop) // 2,) * 2, mode="reflect")[0]
+    padded = torch.nn.functional.pad(waveform[None], ((config.n_fft - config.hop) // 2,) * 2, mode="reflect")[0]
     transform = torchaudio.transforms.MelSpectrogram(
         sample_rate=config.sample_rate,
         n_fft=config.n_fft,
@@ -58,16 +58,16 @@ def their_mel(sound: Tensor, config: MelConfig) -> Tensor:
 
 @EVERY
 def test_the_mel_is_theirs(config: MelConfig) -> None:
-    sound = voice(50 * 640)
-    ours = mel_spectrogram(sound, config)
-    torch.testing.assert_close(ours, their_mel(sound, config)[: len(ours)], atol=2e-4, rtol=0)
+    waveform = voice(50 * 640)
+    ours = mel_spectrogram(waveform, config)
+    torch.testing.assert_close(ours, their_mel(waveform, config)[: len(ours)], atol=2e-4, rtol=0)
 
 
 def test_cepstrum_and_slopes_are_theirs() -> None:
-    sound = voice(50 * 640)
-    bands = their_mel(sound, MelConfig(name="400", n_fft=512, window=400, bands=40))
+    waveform = voice(50 * 640)
+    bands = their_mel(waveform, MelConfig(name="400", n_fft=512, window=400, bands=40))
     theirs = bands @ torchaudio.functional.create_dct(13, 40, "ortho")
-    ours = deltas(cepstrum(sound[None], window=400, order=13))[0]
+    ours = deltas(cepstrum(waveform[None], window=400, order=13))[0]
     slopes = torchaudio.functional.compute_deltas(theirs.T, win_length=5)
     expected = torch.cat([theirs.T, slopes, torchaudio.functional.compute_deltas(slopes, win_length=5)]).T
     torch.testing.assert_close(ours, expected[: len(ours)], atol=2e-3, rtol=0)
@@ -79,7 +79,7 @@ def test_resampling_is_theirs(tmp_path: Path, rate: int) -> None:
     tones = (200.0, 1234.5, 3000.0) if rate < 16000 else (200.0, 1234.5, 3000.0, 6500.0)
     source = sum(0.2 * torch.sin(2 * torch.pi * tone * time) for tone in tones).float()
     write_wav(tmp_path / "a.wav", source.numpy(), rate)
-    ours = torch.from_numpy(read_sound(tmp_path / "a.wav"))
+    ours = torch.from_numpy(load_audio(tmp_path / "a.wav"))
     theirs = torchaudio.functional.resample(
         source, rate, 16000, lowpass_filter_width=64, rolloff=0.97, resampling_method="sinc_interp_kaiser", beta=8.0
     )
@@ -91,13 +91,13 @@ def test_resampling_is_theirs(tmp_path: Path, rate: int) -> None:
 
 @EVERY
 def test_griffin_lim_converges_as_far_as_theirs(config: MelConfig) -> None:
-    sound = voice(100 * config.hop)
+    waveform = voice(100 * config.hop)
     settings = {"n_fft": config.n_fft, "win_length": config.window, "hop_length": config.hop, "power": 1.0}
     analysis = torchaudio.transforms.Spectrogram(**settings)
-    target = analysis(sound)
-    made = torchaudio.transforms.GriffinLim(**settings, n_iter=60, momentum=0.99, length=len(sound))(target)
+    target = analysis(waveform)
+    made = torchaudio.transforms.GriffinLim(**settings, n_iter=60, momentum=0.99, length=len(waveform))(target)
     theirs = float((analysis(made) - target).norm() / target.norm())
-    target = magnitude_spectrogram(sound, config)
+    target = magnitude_spectrogram(waveform, config)
     made = griffin_lim(target, config, iterations=60)
     ours = float((magnitude_spectrogram(made, config) - target).norm() / target.norm())
     print(f"{config.name}: spectral convergence {ours:.4f}, torchaudio's {theirs:.4f}")
@@ -121,16 +121,16 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     "name", ["hubert:HUBERT_BASE:9", "wav2vec2:WAV2VEC2_BASE", "wavlm:WAVLM_BASE:3", "wavlm:WAVLM_LARGE:2"]
 )
 def test_bundles_are_targets(fresh: None, name: str) -> None:
-    sound = voice(30 * 640 + 17).numpy()
-    found = representation(name)(sound)
+    waveform = voice(30 * 640 + 17).numpy()
+    found = representation(name)(waveform)
     assert found.shape == (30, 1024 if "LARGE" in name else 768)
     assert np.isfinite(found).all()
-    assert found.std(axis=0).mean() > 0  # it hears that the sound changes
+    assert found.std(axis=0).mean() > 0  # it hears that the audio changes
 
 
 @pytest.mark.parametrize("name", ["WAV2VEC2_ASR_BASE_960H", "VOXPOPULI_ASR_BASE_10K_EN"])
 def test_bundles_are_ears(fresh: None, name: str) -> None:
-    heard = READY_MADE["torchaudio"](name).hear([voice(16000).numpy(), voice(8000).numpy()])
+    heard = PRETRAINED_ASR["torchaudio"](name).recognize([voice(16000).numpy(), voice(8000).numpy()])
     assert len(heard) == 2
     assert all(set(told.text) <= set(" 'abcdefghijklmnopqrstuvwxyz") for told in heard)
     assert all(0 <= word.start < word.end <= 1.01 for told in heard for word in told.words)

@@ -29,7 +29,7 @@ import torch.distributed as dist
 from lipsound2.models.modules.face_encoder import FaceBlock
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
-from lipsound2.training.batch_norm import running_statistics, synchronised
+from lipsound2.training.batch_norm import running_statistics, synchronized
 from lipsound2.training.distributed import join
 
 with join(0) as world:
@@ -48,7 +48,7 @@ with join(0) as world:
     settings = TrunkConfig(crop=32, size=32, trunk_widths=(4, 8), trunk_blocks=1)
     for make, run in ((lambda: LipTrunk(settings), trunk), (lambda: FaceBlock(1, 3, 1, 0.0), block)):
         whole = make().train()
-        parts = synchronised(copy.deepcopy(whole))
+        parts = synchronized(copy.deepcopy(whole))
         alone = copy.deepcopy(whole)
         assert parts.state_dict().keys() == whole.state_dict().keys()
         run(whole, slice(0, 4)).square().sum().backward()
@@ -61,7 +61,7 @@ with join(0) as world:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
         first = next(p.grad - q.grad for p, q in zip(alone.parameters(), whole.parameters()))
         assert first.abs().max() > 0.05, "each by its own batch: another gradient"
-        world.average(running_statistics(alone))  # 8 pictures on either side: the mean of means is that of all
+        world.average(running_statistics(alone))  # 8 video frames on either side: the mean of means is that of all
         torch.testing.assert_close(running_statistics(alone)[0], running_statistics(whole)[0], rtol=1e-4, atol=1e-5)
         assert isinstance(run(parts.eval(), half), torch.Tensor)  # without a word to the other process
 print("agreed", flush=True)
@@ -77,7 +77,7 @@ def torchrun(*command: str) -> str:
 
 
 @pytest.mark.slow
-def test_fault_B3_synchronised_batch_norm_is_that_of_one_large_batch(tmp_path: Path) -> None:
+def test_fault_B3_synchronized_batch_norm_is_that_of_one_large_batch(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     assert torchrun(str(tmp_path / "program.py")).count("agreed") == 2
 
@@ -107,13 +107,13 @@ import sys
 import torch
 import torch.distributed as dist
 from torch import nn
-from lipsound2.training.batch_norm import synchronised
+from lipsound2.training.batch_norm import synchronized
 
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
 torch.manual_seed(0)
 for options in ({}, {"momentum": None}, {"momentum": 0.3, "affine": False}):
     theirs = nn.Sequential(nn.BatchNorm1d(7, **options))
-    ours = synchronised(copy.deepcopy(theirs))
+    ours = synchronized(copy.deepcopy(theirs))
     for _ in range(3):
         x = torch.randn(4, 7, 50) * 3 + 5
         torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-4)
@@ -122,7 +122,7 @@ for options in ({}, {"momentum": None}, {"momentum": 0.3, "affine": False}):
 """
 
 
-def test_fault_B3_a_single_synchronised_process_is_plain_batch_norm(tmp_path: Path) -> None:
+def test_fault_B3_a_single_synchronized_process_is_plain_batch_norm(tmp_path: Path) -> None:
     (tmp_path / "alone.py").write_text(ALONE)
     subprocess.run([sys.executable, tmp_path / "alone.py", tmp_path / "store"], check=True, timeout=120)
 
@@ -135,7 +135,7 @@ def test_statistics_of_a_frozen_trunk_are_not_shared() -> None:
     assert len(running_statistics(learning)) == 2 * sum(isinstance(m, nn.BatchNorm2d) for m in learning.modules()) > 0
 
 
-def test_synchronised_processes_have_equally_many_batches() -> None:
+def test_synchronized_processes_have_equally_many_batches() -> None:
     config = TrainConfig(batch_size=4, sync_batch_norm=True, accumulate=2)
     updates = Updates([30] * 26, config, world=2)  # 7 batches: one is left out
     assert [len(update) for update in updates.epoch(0)] == [4, 2]

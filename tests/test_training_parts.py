@@ -26,10 +26,10 @@ from lipsound2.tasks import load_config
 from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, average, best, last, mean_weights, read_weights, write_weights
-from lipsound2.training.init import initialise
+from lipsound2.training.init import initialize
 from lipsound2.training.monitor import Curves
 from lipsound2.training.muon import orthogonal
-from lipsound2.training.optimizer import RunningAverage, learning_rate, make_optimiser
+from lipsound2.training.optimizer import RunningAverage, learning_rate, make_optimizer
 from lipsound2.training.sampler import Stream, Updates, clip_rng
 from lipsound2.training.stop import StopAsked, StopSwitch
 
@@ -39,16 +39,16 @@ from lipsound2.training.stop import StopAsked, StopSwitch
 @settings(max_examples=60, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 400), min_size=1, max_size=120),
-    pictures=st.integers(50, 900),
+    frames=st.integers(50, 900),
     size=st.integers(0, 9),
     accumulate=st.integers(1, 3),
     world=st.integers(1, 4),
     epoch=st.integers(0, 3),
 )
 def test_every_clip_once_within_limits(
-    lengths: list[int], pictures: int, size: int, accumulate: int, world: int, epoch: int
+    lengths: list[int], frames: int, size: int, accumulate: int, world: int, epoch: int
 ) -> None:
-    config = TrainConfig(batch_pictures=pictures, batch_size=size, accumulate=accumulate)
+    config = TrainConfig(batch_frames=frames, batch_size=size, accumulate=accumulate)
     updates = Updates(lengths, config, world)
     shares = [
         [updates.share(epoch, update, rank) for rank in range(world)] for update in range(len(updates.epoch(epoch)))
@@ -56,7 +56,7 @@ def test_every_clip_once_within_limits(
     batches = [batch for update in shares for share in update for batch in share]
     assert sorted(itertools.chain(*batches)) == list(range(len(lengths))), "none dropped, none twice"
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[clip] for clip in batch) <= pictures
+        assert len(batch) == 1 or len(batch) * max(lengths[clip] for clip in batch) <= frames
         assert not size or len(batch) <= size
     for update in shares:
         counts = [len(share) for share in update]
@@ -66,7 +66,7 @@ def test_every_clip_once_within_limits(
 
 def test_batches_hold_clips_of_like_length() -> None:
     lengths = np.random.default_rng(0).integers(20, 400, 2000).tolist()
-    updates = Updates(lengths, TrainConfig(batch_pictures=3000)).epoch(0)
+    updates = Updates(lengths, TrainConfig(batch_frames=3000)).epoch(0)
     used = sum(lengths)
     padded = sum(len(batch) * max(lengths[clip] for clip in batch) for update in updates for batch in update)
     assert padded < 1.07 * used
@@ -80,7 +80,7 @@ def test_epochs_differ_and_repeat() -> None:
 
 
 def test_stream_is_taken_up_in_mid_epoch() -> None:
-    updates = Updates(list(range(30, 90)), TrainConfig(batch_pictures=300, accumulate=2), world=2)
+    updates = Updates(list(range(30, 90)), TrainConfig(batch_frames=300, accumulate=2), world=2)
     whole = list(itertools.islice(Stream(updates, 1, 0, 0), 60))
     skipped = sum(len(updates.share(0, update, 1)) for update in range(3))
     assert list(itertools.islice(Stream(updates, 1, 0, 3), 60 - skipped)) == whole[skipped:]
@@ -92,7 +92,7 @@ def test_chance_of_a_sample_depends_on_seed_epoch_and_id_only() -> None:
     assert len(set(draws)) == 4
 
 
-# Options, optimiser, running average
+# Options, optimizer, running average
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
 
 def test_weight_decay_spares_biases_and_scales() -> None:
     model = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3))
-    decayed, spared = make_optimiser(model, TrainConfig(weight_decay=0.5)).param_groups
+    decayed, spared = make_optimizer(model, TrainConfig(weight_decay=0.5)).param_groups
     assert decayed["weight_decay"] == 0.5
     assert [p.ndim for p in decayed["params"]] == [3]
     assert spared["weight_decay"] == 0.0
@@ -142,15 +142,15 @@ def test_muon_turns_matrices_and_leaves_the_rest_to_adamw() -> None:
     model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6))
     model.bias = nn.Parameter(torch.zeros(2, 9))  # a table of biases: two axes, no matrix
     other = copy.deepcopy(model)
-    optimisers = [
-        make_optimiser(m, TrainConfig(optimiser=o, lr=0.1, precision="fp32"))
+    optimizers = [
+        make_optimizer(m, TrainConfig(optimizer=o, lr=0.1, precision="fp32"))
         for m, o in ((model, "muon"), (other, "adamw"))
     ]
     before = model[0].weight.detach().clone()
-    for m, optimiser in zip((model, other), optimisers, strict=True):
+    for m, optimizer in zip((model, other), optimizers, strict=True):
         for seed, p in enumerate(m.parameters()):
             p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
-        optimiser.step()
+        optimizer.step()
     for name in ("0.bias", "1.weight", "bias"):
         assert torch.equal(model.get_parameter(name), other.get_parameter(name))
     # All directions equally long, the size that of AdamW's steps.
@@ -162,20 +162,20 @@ def test_muon_goes_on_where_it_was_saved() -> None:
     torch.manual_seed(0)
     models = [nn.Linear(5, 3) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
-    config = TrainConfig(optimiser="muon", lr=0.1, precision="fp32")
-    optimisers = [make_optimiser(model, config) for model in models]
+    config = TrainConfig(optimizer="muon", lr=0.1, precision="fp32")
+    optimizers = [make_optimizer(model, config) for model in models]
 
     def update(number: int, seed: int) -> None:
         for p in models[number].parameters():
             p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
-        optimisers[number].step()
+        optimizers[number].step()
 
     for seed in range(3):
         update(0, seed)
     update(1, 0)
-    state = optimisers[1].state_dict()
-    optimisers[1] = make_optimiser(models[1], config)
-    optimisers[1].load_state_dict(state)
+    state = optimizers[1].state_dict()
+    optimizers[1] = make_optimizer(models[1], config)
+    optimizers[1].load_state_dict(state)
     for seed in (1, 2):
         update(1, seed)
     assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
@@ -317,16 +317,16 @@ def test_what_is_taken_of_other_weights_is_told(tmp_path: Path, caplog: pytest.L
     weights = {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3), "1.weight": torch.ones(5, 3), "x": torch.ones(1)}
     write_weights(tmp_path / "model.safetensors", weights, {})
     with caplog.at_level(logging.INFO):
-        loaded = initialise(model, tmp_path)
+        loaded = initialize(model, tmp_path)
     assert loaded.taken == ["0.weight", "0.bias"]
     assert loaded.other_shape == [("1.weight", [4, 3], [5, 3])]
     assert (loaded.missing, loaded.unused) == (["1.bias"], ["x"])
     assert bool((model[0].weight == 1).all())
     assert "2 tensors taken, 1 of another shape, 1 not in the file, 1 not in this network" in caplog.text
     with pytest.raises(LipsoundError, match="not one tensor"):
-        initialise(nn.Conv1d(7, 7, 1), tmp_path)
+        initialize(nn.Conv1d(7, 7, 1), tmp_path)
     with pytest.raises(LipsoundError, match="no weights there"):
-        initialise(model, tmp_path / "nothing")
+        initialize(model, tmp_path / "nothing")
 
 
 def test_weights_of_an_unfinished_experiment_and_of_a_checkpoint(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_weights_of_an_unfinished_experiment_and_of_a_checkpoint(tmp_path: Path)
     for source in (tmp_path, checkpoint.existing(tmp_path / "checkpoints")[0]):
         model = nn.Module()
         model.w = nn.Parameter(torch.zeros(2))
-        assert initialise(model, source).taken == ["w"]
+        assert initialize(model, source).taken == ["w"]
         assert model.w.tolist() == [1.0, 1.0]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch._dynamo  # the optimiser imports it at its first step: here, once, for all runs
+import torch._dynamo  # the optimizer imports it at its first step: here, once, for all runs
 from helpers import toy_task
 
 from lipsound2.data.yaml_files import write_yaml
@@ -28,7 +28,7 @@ CONFIG = {
     "task": "toy",
     "max_epochs": 20,
     "patience": 1,
-    "batch_pictures": 120,
+    "batch_frames": 120,
     "accumulate": 2,
     "schedule": "constant",
     "warmup": 3,
@@ -114,8 +114,8 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "evaluated, not yet in a checkpoint": _before(verb.Monitor, "evaluated", 3),
     "evaluating": _before(toy_task.Toy, "evaluate", 2),
     "averaging": _before(verb, "mean_weights", 1),
-    "averaged, not yet written": _before(average, "serialise", 8),
-    "all but the stamp": _before(verb.Stamp, "write", 1),
+    "averaged, not yet written": _before(average, "serialize", 8),
+    "all but the stamp": _before(verb.Fingerprint, "write", 1),
 }
 
 

@@ -25,12 +25,12 @@ from lipsound2.tasks import load_config
 from lipsound2.training import checkpoint, precision
 from lipsound2.training.average import read_weights
 from lipsound2.training.distributed import World
-from lipsound2.training.train import own, train
+from lipsound2.training.train import experiment_lock, train
 
 CONFIG: dict[str, Any] = {
     "task": "toy",
     "max_epochs": 3,
-    "batch_pictures": 150,
+    "batch_frames": 150,
     "warmup": 3,
     "lr": 0.02,
     "workers": 0,
@@ -167,8 +167,8 @@ def test_workers_change_no_weight(toy: Toy) -> None:
 def test_accumulated_batches_are_one_large_batch(toy: Toy) -> None:
     # Without dropout, noise and batch statistics the two differ by rounding alone.
     plain = {"dropout": 0.0, "noise": 0.0, "unnormed": True, "max_epochs": 1, "clip_grad": 0.0}
-    small = toy.train("small", batch_size=4, batch_pictures=10_000, accumulate=6, **plain)
-    large = toy.train("large", batch_size=24, batch_pictures=10_000, **plain)
+    small = toy.train("small", batch_size=4, batch_frames=10_000, accumulate=6, **plain)
+    large = toy.train("large", batch_size=24, batch_frames=10_000, **plain)
     assert curves(small)[0]["update"] == curves(large)[0]["update"] == 1
     assert_close(small, large)
 
@@ -387,7 +387,7 @@ def torchrun(toy: Toy, processes: int, exp: str, **changes: Any) -> None:
 @pytest.mark.slow
 def test_two_processes_make_the_updates_of_one(toy: Toy) -> None:
     # 7 batches an epoch: in the last update the second process has nothing to do.
-    changes = {"dropout": 0.0, "unnormed": True, "batch_size": 4, "batch_pictures": 10_000, "lr": 1e-3, "min_lr": 1e-4}
+    changes = {"dropout": 0.0, "unnormed": True, "batch_size": 4, "batch_frames": 10_000, "lr": 1e-3, "min_lr": 1e-4}
     toy_task.write_data(toy.folder, train=26, valid=4)
     torchrun(toy, 2, "two", **changes, workers=1)
     one = toy.train("one", accumulate=2, **changes)
@@ -423,12 +423,12 @@ def test_fault_D1_what_all_processes_would_warn_of_is_told_once(tmp_path: Path) 
     before = logger.level
     warns = logging.getLogger("lipsound2.training.precision")
     try:
-        with own(tmp_path / "exp", World(1, 2, torch.device("cpu"))):
+        with experiment_lock(tmp_path / "exp", World(1, 2, torch.device("cpu"))):
             assert not warns.isEnabledFor(logging.WARNING)
             assert warns.isEnabledFor(logging.ERROR)
     finally:
         logger.setLevel(before)
-    with own(tmp_path / "exp", World(0, 2, torch.device("cpu"))):
+    with experiment_lock(tmp_path / "exp", World(0, 2, torch.device("cpu"))):
         assert warns.isEnabledFor(logging.WARNING)
 
 

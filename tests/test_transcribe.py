@@ -1,4 +1,4 @@
-"""What is heard: `transcribe`, `decode`, the former `score --asr`, and recognisers by name."""
+"""What is heard: `transcribe`, `decode`, the former `score --asr`, and recognizers by name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 import torch
 from helpers.video_making import write_clip
 
-from lipsound2.audio.io import encode_flac, read_sound, write_wav
+from lipsound2.audio.io import encode_flac, load_audio, write_wav
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import Hypothesis, Word, to_json
-from lipsound2.decoding.pretrained_asr import Bundle, hear_all, tokenizer_of
+from lipsound2.decoding.pretrained_asr import Bundle, recognize_all, tokenizer_of
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference import pauses, transcriber
 from lipsound2.inference.decode import decode
 from lipsound2.inference.former_score import label, score
-from lipsound2.inference.recognizers import listener
+from lipsound2.inference.recognizers import recognizer
 from lipsound2.inference.transcribe import subtitles, transcribe
 from lipsound2.metrics.wer_summary import read_summary
 
@@ -51,17 +51,17 @@ def test_json_has_times_to_the_millisecond():
     }
 
 
-def test_sounds_are_heard_some_at_a_time():
+def test_audio_are_heard_some_at_a_time():
     class Counting:
         name = "counting"
         sizes: list[int] = []  # noqa: RUF012
 
-        def hear(self, sounds):
-            self.sizes.append(len(sounds))
-            return [Hypothesis(str(len(sound))) for sound in sounds]
+        def recognize(self, waveforms):
+            self.sizes.append(len(waveforms))
+            return [Hypothesis(str(len(waveform))) for waveform in waveforms]
 
     counting = Counting()
-    found = hear_all(counting, ((f"c{n}", np.zeros(n)) for n in range(7)), batch=3)
+    found = recognize_all(counting, ((f"c{n}", np.zeros(n)) for n in range(7)), batch=3)
     assert counting.sizes == [3, 3, 1]
     assert {name: what.text for name, what in found.items()} == {f"c{n}": str(n) for n in range(7)}
 
@@ -73,14 +73,14 @@ def test_a_bundles_labels_are_decoded_by_our_own_ctc():
     path = [0, 2, 2, 3, 0, 4, 1, 3, 4, 4]  # "bin in"
     scores = torch.full((1, len(path), 5), -5.0)
     scores[0, torch.arange(len(path)), path] = 5.0
-    bundle._model = lambda sound: (scores, None)
-    (heard,) = bundle.hear([np.zeros(16000, np.float32)])
+    bundle._model = lambda waveform: (scores, None)
+    (heard,) = bundle.recognize([np.zeros(16000, np.float32)])
     assert heard.text == "bin in"
     assert [(round(word.start, 2), round(word.end, 2)) for word in heard.words] == [(0.1, 0.6), (0.7, 1.0)]
     assert all(word.confidence > 0.9 for word in heard.words)
 
 
-def test_names_of_recognisers(tmp_path):
+def test_names_of_recognizers(tmp_path):
     assert label("pocketsphinx:grid", SearchOptions()) == "pocketsphinx-grid"
     (tmp_path / "my asr").mkdir()
     assert label(str(tmp_path / "my asr"), SearchOptions(grammar="grid")) == "my_asr+grid"
@@ -88,23 +88,23 @@ def test_names_of_recognisers(tmp_path):
     with pytest.raises(
         LipsoundError, match=r"no experiment or pack.*need no training: pocketsphinx:, torchaudio:, whisper:"
     ):
-        listener("nothing")
+        recognizer("nothing")
     with pytest.raises(LipsoundError, match="did you mean 'whisper'"):
-        listener("wisper:base")
-    with pytest.raises(LipsoundError, match=r"is of the task 'regress', wanted one of 'recognise'"):
-        listener("grid-s1-parallel")
+        recognizer("wisper:base")
+    with pytest.raises(LipsoundError, match=r"is of the task 'regress', wanted one of 'recognize'"):
+        recognizer("grid-s1-parallel")
 
 
 def test_what_cannot_be_transcribed_is_one_line(tmp_path):
     pytest.importorskip("pocketsphinx")
     with pytest.raises(LipsoundError, match="no such file"):
         transcribe(tmp_path / "nothing.wav")
-    (tmp_path / "a.txt").write_text("no sound at all")
-    with pytest.raises(LipsoundError, match=r"cannot be opened.*expected a video or a sound file"):
+    (tmp_path / "a.txt").write_text("no audio at all")
+    with pytest.raises(LipsoundError, match=r"cannot be opened.*expected a video or an audio file"):
         transcribe(tmp_path / "a.txt")
 
 
-def test_words_lie_inside_the_sound(tmp_path, capsys):
+def test_words_lie_inside_the_audio(tmp_path, capsys):
     pytest.importorskip("pocketsphinx")
     rng = np.random.default_rng(0)
     write_wav(tmp_path / "a.wav", (0.05 * rng.standard_normal(16000)).astype(np.float32))
@@ -114,11 +114,11 @@ def test_words_lie_inside_the_sound(tmp_path, capsys):
 
 
 @pytest.mark.real
-def test_real_clips_are_transcribed_by_their_sound_and_by_their_lips(grid: Path, tmp_path, capsys):
+def test_real_clips_are_transcribed_by_their_audio_and_by_their_lips(grid: Path, tmp_path, capsys):
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("mediapipe")
     clip = next(iter(clips(grid).values()))
-    transcribe(clip, asr="pocketsphinx:grid", sound=True, srt=tmp_path / "a.srt")
+    transcribe(clip, asr="pocketsphinx:grid", audio=True, srt=tmp_path / "a.srt")
     heard = capsys.readouterr().out.split()
     assert len(heard) == 6
     assert "-->" in (tmp_path / "a.srt").read_text()
@@ -127,14 +127,14 @@ def test_real_clips_are_transcribed_by_their_sound_and_by_their_lips(grid: Path,
 
 
 @pytest.mark.real
-def test_the_recogniser_that_ships_hears_what_is_said_and_when(grid: Path, capsys):
-    """Without a word about which: sound and lips alike. The alignments of GRID tell when."""
+def test_the_recognizer_that_ships_hears_what_is_said_and_when(grid: Path, capsys):
+    """Without a word about which: audio and lips alike. The alignments of GRID tell when."""
     pytest.importorskip("sentencepiece")
     pytest.importorskip("mediapipe")
     from lipsound2.corpora.sentences import words_of
 
     clip = next(iter(clips(grid).values()))
-    transcribe(clip, sound=True, json=True)
+    transcribe(clip, audio=True, json=True)
     heard = json.loads(capsys.readouterr().out)
     assert heard["text"].split() == list(words_of(clip.stem) or ())
     (align,) = grid.glob(f"align/**/{clip.stem}.align")
@@ -152,20 +152,22 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
     from lipsound2.corpora.sentences import words_of
 
     found = clips(grid)
-    sounds = {name: read_sound(path) for name, path in found.items()}
+    waveforms = {name: load_audio(path) for name, path in found.items()}
     (tmp_path / "sound").mkdir()
     with ArchiveWriter(tmp_path / "sound" / "feats.ark", tmp_path / "sound" / "feats.scp") as archive:
-        for name, sound in sounds.items():
-            archive.write(name, encode_flac(sound))
-    write_table(tmp_path / "sound" / "utt2num_frames", {name: str(len(sound)) for name, sound in sounds.items()})
+        for name, waveform in waveforms.items():
+            archive.write(name, encode_flac(waveform))
+    write_table(
+        tmp_path / "sound" / "utt2num_frames", {name: str(len(waveform)) for name, waveform in waveforms.items()}
+    )
     write_yaml(tmp_path / "sound" / "kind.yaml", {"kind": "sound"})
     texts = {name: " ".join(words_of(path.stem) or ()) for name, path in found.items()}
     DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(found, "s1"), text=texts)
     for name, other in zip(found, [*found][1:] + [*found][:1], strict=True):
         (tmp_path / "wav" / "generated").mkdir(parents=True, exist_ok=True)
         (tmp_path / "wav" / "mismatched").mkdir(parents=True, exist_ok=True)
-        write_wav(tmp_path / "wav" / "generated" / f"{name}.wav", sounds[name])
-        write_wav(tmp_path / "wav" / "mismatched" / f"{name}.wav", sounds[other])
+        write_wav(tmp_path / "wav" / "generated" / f"{name}.wav", waveforms[name])
+        write_wav(tmp_path / "wav" / "mismatched" / f"{name}.wav", waveforms[other])
     given = {"ids": tmp_path / "data", "out": tmp_path / "scores", "nj": 1, "resamples": 100}
     asr = {"asr": ("pocketsphinx:grid",), "text": tmp_path / "data"}
     score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
@@ -190,7 +192,7 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
     capsys.readouterr()
     decode("pocketsphinx:grid", spoken, tmp_path / "text")
     assert "skipped" in capsys.readouterr().out
-    write_wav(next(iter(wavs.values())), next(iter(sounds.values())))  # other content of the same file
+    write_wav(next(iter(wavs.values())), next(iter(waveforms.values())))  # other content of the same file
     decode("pocketsphinx:grid", spoken, tmp_path / "text")
     assert (tmp_path / "text" / "words.jsonl").read_bytes() != words
 
@@ -211,7 +213,7 @@ def test_what_cannot_be_decoded_is_one_line_before_anything_is_loaded(tmp_path):
         decode("grid-s1-asr", listed, out)
     with pytest.raises(LipsoundError, match="did you mean 'whisper'"):
         decode("wisper:base", listed, out)
-    write_yaml(tmp_path / "lips" / "config.yaml", {"task": "recognise", "input": "mouth"})
+    write_yaml(tmp_path / "lips" / "config.yaml", {"task": "recognize", "input": "mouth"})
     with pytest.raises(
         LipsoundError, match="lips: reads lips, not audio; give the dump that holds their crops: --dump"
     ):
@@ -241,7 +243,7 @@ def sentences(seconds: float) -> np.ndarray:
     return (0.1 * noise * (time % 3 < 2) + 1e-4 * noise).astype(np.float32)
 
 
-def test_fault_D3_long_sound_is_cut_in_its_pauses():
+def test_fault_D3_long_audio_is_cut_in_its_pauses():
     levels = pauses.levels_of(np.array_split(sentences(100), 77), 16000)
     assert len(levels) == 100 * pauses.LEVELS
     for eager in (False, True):
@@ -251,7 +253,7 @@ def test_fault_D3_long_sound_is_cut_in_its_pauses():
         assert max(end - first for first, end in cuts) <= 3000
         assert all(200 < first % 300 < 300 for first, _ in cuts[1:])
         assert 32 <= len(cuts) <= 34 if eager else 4 <= len(cuts) <= 15
-    # What a recogniser is used to is not cut, and where nobody pauses it is cut somewhere.
+    # What a recognizer is used to is not cut, and where nobody pauses it is cut somewhere.
     assert pauses.stretches(levels[:1000], pauses.LEVELS, sentences=True) == [(0, 1000)]
     assert pauses.stretches(levels[:3000], pauses.LEVELS) == [(0, 3000)]
     steady = pauses.stretches(np.random.default_rng(0).normal(-20, 1, 7000), pauses.LEVELS)
@@ -266,16 +268,16 @@ def test_fault_D3_any_length_is_heard_with_right_times(tmp_path, capsys, monkeyp
 
         name = "clockwork"
 
-        def hear(self, sounds):
+        def recognize(self, waveforms):
             found = []
-            for sound in sounds:
-                assert len(sound) <= 30 * 16000
-                loud = pauses.levels_of([sound], 16000) > -40
+            for waveform in waveforms:
+                assert len(waveform) <= 30 * 16000
+                loud = pauses.levels_of([waveform], 16000) > -40
                 begins = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(int)])) == 1) / pauses.LEVELS
                 found.append(Hypothesis("noise " * len(begins), [Word("noise", b, b + 2, 1.0) for b in begins]))
             return found
 
-    monkeypatch.setattr(transcriber, "listener", lambda *args, **options: Clockwork())
+    monkeypatch.setattr(transcriber, "recognizer", lambda *args, **options: Clockwork())
     write_wav(tmp_path / "long.wav", np.concatenate([sentences(45), np.zeros(16000 * 40, np.float32), sentences(50)]))
     transcribe(tmp_path / "long.wav", json=True, srt=tmp_path / "long.srt")
     heard = json.loads(capsys.readouterr().out)
@@ -307,7 +309,7 @@ def test_fault_D3_long_lips_are_cut_where_they_rest_or_the_scene_changes():
     assert [word.start for word in transcriber.joined(reading.found).words] == pytest.approx(begins / 25)
 
 
-def test_fault_D3_sound_is_asked_for_where_there_is_none(tmp_path):
+def test_fault_D3_audio_is_asked_for_where_there_is_none(tmp_path):
     write_clip(tmp_path / "mute.mp4", [np.full((48, 64), 100 + i, np.uint8) for i in range(8)], np.arange(8) / 25)
-    with pytest.raises(LipsoundError, match=r"mute.mp4: no-sound"):
-        transcribe(tmp_path / "mute.mp4", sound=True)
+    with pytest.raises(LipsoundError, match=r"mute.mp4: no-audio"):
+        transcribe(tmp_path / "mute.mp4", audio=True)

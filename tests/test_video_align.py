@@ -45,7 +45,7 @@ def test_the_jaw_does_not_move_the_crop() -> None:
         assert moved[:, :, 2].max() < 0.6, name
 
 
-def test_the_mouth_crop_is_upright_sized_and_centred() -> None:
+def test_the_mouth_crop_is_upright_sized_and_centerd() -> None:
     points = np.repeat(placed(0.4, 60, 200, 150)[None], 30, 0)
     points[:, 48:] += (7, -5)  # this person's mouth is elsewhere
     region = REGIONS["mouth"]
@@ -83,12 +83,12 @@ def test_smoothing_removes_noise_but_no_motion_and_stays_within_scenes() -> None
 
 def test_warp_takes_the_right_pixels() -> None:
     y, x = np.mgrid[:288, :360]
-    picture = (x * 0.5 + y * 0.2).astype(np.uint8)
+    frame = (x * 0.5 + y * 0.2).astype(np.uint8)
     angle, scale = 0.2, 0.8
     matrix = np.array(
         [[scale * np.cos(angle), -scale * np.sin(angle), 150], [scale * np.sin(angle), scale * np.cos(angle), 90]]
     )
-    crop = warp(picture, matrix, 96)
+    crop = warp(frame, matrix, 96)
     u, v = 70, 30
     px, py = at(matrix, u, v)
     assert crop[v, u] == pytest.approx(px * 0.5 + py * 0.2, abs=1.5)
@@ -108,16 +108,16 @@ def test_shrinking_neither_shifts_nor_aliases(scale: float) -> None:
     assert warp(stripes, matrix, 96).std() < (60 if scale < 2 else 12)
 
 
-def test_outside_the_picture_the_edge_is_repeated() -> None:
-    picture = np.full((100, 100), 77, np.uint8)
+def test_outside_the_frame_the_edge_is_repeated() -> None:
+    frame = np.full((100, 100), 77, np.uint8)
     for scale in (0.5, 3.0):
-        assert (warp(picture, np.array([[scale, 0, -60.0], [0, scale, 70.0]]), 96) == 77).all()
-    assert (warp(picture, np.array([[3.0, 0, 500.0], [0, 3.0, 500.0]]), 96) == 77).all()
+        assert (warp(frame, np.array([[scale, 0, -60.0], [0, scale, 70.0]]), 96) == 77).all()
+    assert (warp(frame, np.array([[3.0, 0, 500.0], [0, 3.0, 500.0]]), 96) == 77).all()
 
 
 def test_area_and_cubic_agree_where_they_meet() -> None:
     rng = np.random.default_rng(0)
-    picture = cv2.GaussianBlur(rng.integers(0, 255, (300, 300)).astype(np.uint8), (0, 0), 4)
-    one = warp(picture, np.array([[1.24, 0, 50.0], [0, 1.24, 50.0]]), 96).astype(int)
-    other = warp(picture, np.array([[1.26, 0, 50.0], [0, 1.26, 50.0]]), 96).astype(int)
+    frame = cv2.GaussianBlur(rng.integers(0, 255, (300, 300)).astype(np.uint8), (0, 0), 4)
+    one = warp(frame, np.array([[1.24, 0, 50.0], [0, 1.24, 50.0]]), 96).astype(int)
+    other = warp(frame, np.array([[1.26, 0, 50.0], [0, 1.26, 50.0]]), 96).astype(int)
     assert np.abs(one[:20, :20] - other[:20, :20]).max() < 6

@@ -42,64 +42,64 @@ def in_crop(crops: Crops, name: str, detector: str = "mediapipe") -> np.ndarray:
     """Landmarks found in the crops themselves, enlarged: (found, 68, 2) in crop pixels."""
     finder = make_detector(detector)
     found = []
-    for picture in crops.regions[name][::5]:
-        large = cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    for frame in crops.regions[name][::5]:
+        large = cv2.resize(frame, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
         found += [face.points / 3 for face in finder.detect(cv2.cvtColor(large, cv2.COLOR_GRAY2RGB))]
     return np.stack(found)
 
 
-# Without any clip: landmarks given, pictures drawn.
+# Without any clip: landmarks given, frames drawn.
 
 
 def drawn(frames: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures with a bright disc where the mouth is, and landmarks (T, 137) that say so."""
-    pictures = np.full((frames, 240, 320), 60, np.uint8)
+    """Frames with a bright disc where the mouth is, and landmarks (T, 137) that say so."""
+    video_frames = np.full((frames, 240, 320), 60, np.uint8)
     landmarks = np.ones((frames, 137), np.float32)
     for i in range(frames):
         points = MEAN_FACE * 60 + (120 + i, 90)
         landmarks[i, :136] = points.reshape(-1)
-        cv2.circle(pictures[i], tuple(map(int, points[MOUTH].mean(0).round())), 8, 250, -1)
-    return pictures, landmarks
+        cv2.circle(video_frames[i], tuple(map(int, points[MOUTH].mean(0).round())), 8, 250, -1)
+    return video_frames, landmarks
 
 
 def test_given_landmarks_need_no_detector() -> None:
-    pictures, landmarks = drawn()
-    crops = Cropper(("mouth",), "none")(pictures, landmarks)
+    video_frames, landmarks = drawn()
+    crops = Cropper(("mouth",), "none")(video_frames, landmarks)
     assert crops.regions["mouth"].shape == (30, 96, 96)
     assert np.array_equal(crops.landmarks, landmarks)
-    for picture in crops.regions["mouth"]:
-        y, x = np.nonzero(picture > 150)
+    for frame in crops.regions["mouth"]:
+        y, x = np.nonzero(frame > 150)
         assert abs(x.mean() - 47.5) < 1
         assert abs(y.mean() - 47.5) < 1
 
 
-def test_grey_and_colour_pictures_are_the_same() -> None:
-    pictures, landmarks = drawn()
-    grey = Cropper(("face",), "none")(pictures, landmarks).regions["face"]
-    colour = Cropper(("face",), "none")(np.repeat(pictures[..., None], 3, -1), landmarks).regions["face"]
-    assert np.abs(grey.astype(int) - colour).max() <= 1
+def test_gray_and_color_frames_are_the_same() -> None:
+    video_frames, landmarks = drawn()
+    gray = Cropper(("face",), "none")(video_frames, landmarks).regions["face"]
+    color = Cropper(("face",), "none")(np.repeat(video_frames[..., None], 3, -1), landmarks).regions["face"]
+    assert np.abs(gray.astype(int) - color).max() <= 1
 
 
 def test_a_long_clip_decoded_twice_is_the_same(tmp_path: Path) -> None:
-    pictures, landmarks = drawn(150)
-    path = write_clip(tmp_path / "a.mp4", pictures, [i / 25 for i in range(150)])
+    video_frames, landmarks = drawn(150)
+    path = write_clip(tmp_path / "a.mp4", video_frames, [i / 25 for i in range(150)])
     once = Cropper(("mouth",), "none")(path, landmarks).regions["mouth"]
     twice = Cropper(("mouth",), "none", budget=1)(path, landmarks).regions["mouth"]
     assert np.array_equal(once, twice)
 
 
 def test_verdicts() -> None:
-    pictures, landmarks = drawn()
+    video_frames, landmarks = drawn()
     cropper = Cropper(("mouth",), "none")
     with pytest.raises(ClipFailure, match="too-short"):
-        cropper(pictures[:3], landmarks[:3])
+        cropper(video_frames[:3], landmarks[:3])
     with pytest.raises(ClipFailure, match=r"landmarks: expected \(30, 137\)"):
-        cropper(pictures, landmarks[:-1])
+        cropper(video_frames, landmarks[:-1])
     landmarks[:25, 136] = 0
     with pytest.raises(ClipFailure, match=r"no-face: a face in 17%"):
-        cropper(pictures, landmarks)
+        cropper(video_frames, landmarks)
     with pytest.raises(LipsoundError, match="without a detector"):
-        cropper(pictures)
+        cropper(video_frames)
     with pytest.raises(LipsoundError, match="unknown region 'nose'"):
         Cropper(("nose",), "none")
     with pytest.raises(LipsoundError, match="unknown detector"):
@@ -111,7 +111,7 @@ def test_verdicts() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("speaker", ["s1", "s4", "s20"])
-def test_real_crops_are_centred_level_and_steady(grid: Path, cropper: Cropper, speaker: str) -> None:
+def test_real_crops_are_centerd_level_and_steady(grid: Path, cropper: Cropper, speaker: str) -> None:
     crops = cropper(clips(grid, speaker, 1)[0])
     assert crops.landmarks.shape == (75, 137)
     assert (crops.landmarks[:, 136] > 0).all()
@@ -144,15 +144,15 @@ def test_a_clips_result_does_not_depend_on_the_clip_before(grid: Path, cropper: 
     again = cropper(second)
     for other in (after, again):
         assert np.array_equal(alone.landmarks, other.landmarks)
-        for name, pictures in alone.regions.items():
-            assert np.array_equal(pictures, other.regions[name])
+        for name, video_frames in alone.regions.items():
+            assert np.array_equal(video_frames, other.regions[name])
 
 
 @pytest.mark.real
 def test_key_frames_agree_with_every_frame(grid: Path, cropper: Cropper) -> None:
     path = clips(grid, "s1", 1)[0]
     sparse = cropper(path).landmarks[:, :136].reshape(-1, 68, 2)
-    dense = Cropper((), every=1)(path).landmarks[:, :136].reshape(-1, 68, 2)
+    dense = Cropper((), detect_interval=1)(path).landmarks[:, :136].reshape(-1, 68, 2)
     width = np.ptp(dense[:, :, 0], axis=1).mean()
     stable = np.linalg.norm(sparse[:, 27:48] - dense[:, 27:48], axis=2).mean()
     mouth = np.linalg.norm(sparse[:, MOUTH].mean(1) - dense[:, MOUTH].mean(1), axis=1).mean()
@@ -173,20 +173,20 @@ def test_two_faces_side_by_side(grid: Path, cropper: Cropper, tmp_path: Path) ->
     assert larger.report.faces == 2
     assert larger.report.box[0] > 360
     assert "2 faces" in str(larger.report)
-    chosen = Cropper(("mouth",), choose="left")(path)
+    chosen = Cropper(("mouth",), which_face="left")(path)
     assert chosen.report.box[2] < 360
     assert psnr(chosen.regions["mouth"], alone) > 33
-    assert Cropper((), choose="right")(path).report.box == larger.report.box
+    assert Cropper((), which_face="right")(path).report.box == larger.report.box
 
 
 @pytest.mark.real
 def test_a_phone_clip(grid: Path, cropper: Cropper, tmp_path: Path) -> None:
-    pictures, _ = read_video(clips(grid, "s1", 1)[0])
+    video_frames, _ = read_video(clips(grid, "s1", 1)[0])
     stored = []
     for i in range(60):
         scene = np.full((1280, 720, 3), 90, np.uint8)
         scene[200:752, 15:705] = cv2.resize(
-            pictures[min(74, round(i / 30 * 25))], (690, 552), interpolation=cv2.INTER_CUBIC
+            video_frames[min(74, round(i / 30 * 25))], (690, 552), interpolation=cv2.INTER_CUBIC
         )
         stored.append(np.rot90(scene))
     path = write_clip(tmp_path / "phone.mp4", stored, [i / 30 for i in range(60)], turned=90)
@@ -220,10 +220,10 @@ def test_a_face_gone_for_a_second_and_a_cut(grid: Path, cropper: Cropper, tmp_pa
 
 @pytest.mark.real
 def test_a_small_face_far_away(grid: Path, cropper: Cropper) -> None:
-    pictures, _ = read_video(clips(grid, "s1", 1)[0])
+    video_frames, _ = read_video(clips(grid, "s1", 1)[0])
     wide = np.full((25, 720, 1280, 3), 80, np.uint8)
-    for scene, picture in zip(wide, pictures, strict=False):
-        scene[300:444, 700:880] = cv2.resize(picture, (180, 144), interpolation=cv2.INTER_AREA)
+    for scene, frame in zip(wide, video_frames, strict=False):
+        scene[300:444, 700:880] = cv2.resize(frame, (180, 144), interpolation=cv2.INTER_AREA)
     crops = cropper(wide)
     assert crops.report.missing == 0
     assert 740 < crops.report.box[0] < crops.report.box[2] < 820
@@ -262,9 +262,9 @@ def data(tmp_path: Path) -> Path:
     rows = []
     with ArchiveWriter(tmp_path / "given" / "l.ark", tmp_path / "given" / "feats.scp") as writer:
         for number in range(5):
-            pictures, landmarks = drawn(20 + number)
+            video_frames, landmarks = drawn(20 + number)
             path = tmp_path / f"clip {number}.mp4"
-            write_clip(path, pictures, [i / 25 for i in range(len(pictures))])
+            write_clip(path, video_frames, [i / 25 for i in range(len(video_frames))])
             rows.append((f"s1-clip{number}", path))
             writer.write(f"s1-clip{number}", landmarks)
     (tmp_path / "empty.mp4").touch()
@@ -284,7 +284,7 @@ def test_the_verb_writes_kinds_tables_and_verdicts(data: Path) -> None:
     run(data, dump)
     mouth, face, landmarks = (Archive(dump / name) for name in ("mouth", "face", "landmarks"))
     assert mouth.ids == face.ids == landmarks.ids == [f"s1-clip{i}" for i in range(5)]
-    assert mouth.frames() == landmarks.frames() == {f"s1-clip{i}": 20 + i for i in range(5)}
+    assert mouth.num_frames() == landmarks.num_frames() == {f"s1-clip{i}": 20 + i for i in range(5)}
     assert decode(mouth["s1-clip3"]).shape == (23, 96, 96)
     assert decode(face["s1-clip3"]).shape == (23, 112, 112)
     assert mouth.meta["size"] == 96

@@ -12,12 +12,12 @@ from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 
 from lipsound2.errors import ClipFailure
 from lipsound2.video.decode import Source, read_video
-from lipsound2.video.frame_buffer import Reel
+from lipsound2.video.frame_buffer import FrameBuffer
 
 
 def shown(path: Path) -> tuple[list[int], Source]:
     source = Source(path)
-    return numbers_of([picture.luma() for part in Reel().parts(source) for picture in part]), source
+    return numbers_of([video_frame.luma() for part in FrameBuffer().parts(source) for video_frame in part]), source
 
 
 def nearest(times: list[float], count: int, middle: float = 0.0) -> list[int]:
@@ -29,25 +29,25 @@ def nearest(times: list[float], count: int, middle: float = 0.0) -> list[int]:
 
 
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(15)])
-def test_constant_rates_keep_duration_and_take_the_nearest_picture(tmp_path: Path, rate: Fraction) -> None:
+def test_constant_rates_keep_duration_and_take_the_nearest_frame(tmp_path: Path, rate: Fraction) -> None:
     count = round(2 * rate)
     times = [float(i / rate) for i in range(count)]
     numbers, source = shown(write_clip(tmp_path / "a.mp4", levels(range(count)), times))
     assert source.timeline is not None
-    assert source.timeline.frames == len(numbers) == round(count / float(rate) * 25)
+    assert source.timeline.num_frames == len(numbers) == round(count / float(rate) * 25)
     assert source.timeline.fps == pytest.approx(float(rate), rel=1e-3)
     assert numbers == nearest(times, len(numbers))
 
 
 @pytest.mark.parametrize("rate", [Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(120)])
-def test_fault_B10_fast_sources_give_the_picture_in_the_middle_of_each_forty_milliseconds(
+def test_fault_B10_fast_sources_give_the_frame_in_the_middle_of_each_forty_milliseconds(
     tmp_path: Path, rate: Fraction
 ) -> None:
     count = round(1.2 * rate)
     times = [float(i / rate) for i in range(count)]
     numbers, source = shown(write_clip(tmp_path / "a.mp4", levels(range(count)), times))
     assert source.timeline is not None
-    assert source.timeline.frames == len(numbers) == round(count / float(rate) * 25)
+    assert source.timeline.num_frames == len(numbers) == round(count / float(rate) * 25)
     assert numbers == nearest(times, len(numbers), middle=0.02)
 
 
@@ -63,7 +63,7 @@ def test_variable_rate(tmp_path: Path) -> None:
     )  # half-way points may round either way
 
 
-def test_the_grid_begins_at_the_first_picture(tmp_path: Path) -> None:
+def test_the_grid_begins_at_the_first_frame(tmp_path: Path) -> None:
     times = [1.5 + i / 25 for i in range(20)]
     numbers, source = shown(write_clip(tmp_path / "a.mkv", levels(range(20)), times))
     assert source.timeline is not None
@@ -71,7 +71,7 @@ def test_the_grid_begins_at_the_first_picture(tmp_path: Path) -> None:
     assert numbers == list(range(20))
 
 
-def test_a_hole_in_the_stream_is_filled_with_the_nearest_picture(tmp_path: Path) -> None:
+def test_a_hole_in_the_stream_is_filled_with_the_nearest_frame(tmp_path: Path) -> None:
     kept = [*range(10), *range(16, 25)]
     numbers, _ = shown(write_clip(tmp_path / "a.mp4", levels(kept), [i / 25 for i in kept]))
     assert numbers == [*range(10), 9, 9, 9, 16, 16, 16, *range(16, 25)]
@@ -83,11 +83,11 @@ def test_phone_clips_come_out_upright(tmp_path: Path, turned: int) -> None:
     upright[:30, :20] = (250, 40, 40)  # red, top left
     stored = np.rot90(upright, turned // 90)  # the display matrix turns clockwise
     path = write_clip(tmp_path / "a.mp4", [stored] * 10, [i / 25 for i in range(10)], turned=turned)
-    pictures, timeline = read_video(path)
-    assert (timeline.height, timeline.width) == (96, 64) == pictures.shape[1:3]
-    assert np.abs(pictures[5].astype(int) - upright).mean() < 6
+    video_frames, timeline = read_video(path)
+    assert (timeline.height, timeline.width) == (96, 64) == video_frames.shape[1:3]
+    assert np.abs(video_frames[5].astype(int) - upright).mean() < 6
     source = Source(path)
-    part = next(Reel().parts(source))
+    part = next(FrameBuffer().parts(source))
     assert part[5].size == (64, 96)
     assert np.abs(part[5].rgb(640).astype(int) - upright).mean() < 6
     assert part[5].luma().shape == (96, 64)
@@ -113,25 +113,27 @@ def test_fault_A6_the_whole_display_matrix_is_obeyed(tmp_path: Path, matrix: tup
     stored[60:, 10:20] = (40, 250, 40)
     path = set_matrix(write_clip(tmp_path / "a.mp4", [stored] * 6, [i / 25 for i in range(6)]), *matrix)
     wanted = shown_by(matrix, stored)
-    pictures, timeline = read_video(path)
+    video_frames, timeline = read_video(path)
     assert (timeline.height, timeline.width) == wanted.shape[:2]
-    assert np.abs(pictures[3].astype(int) - wanted).mean() < 6
-    part = next(Reel().parts(Source(path)))
+    assert np.abs(video_frames[3].astype(int) - wanted).mean() < 6
+    part = next(FrameBuffer().parts(Source(path)))
     assert np.abs(part[3].rgb(640).astype(int) - wanted).mean() < 6
-    grey = wanted @ (0.299, 0.587, 0.114) * (219 / 255) + 16
-    assert np.abs(part[3].luma() - grey).mean() < 4
+    gray = wanted @ (0.299, 0.587, 0.114) * (219 / 255) + 16
+    assert np.abs(part[3].luma() - gray).mean() < 4
 
 
 def test_levels_are_stretched_once(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(16, 235, 96).round().astype(np.uint8), (64, 1))
-    television = next(Reel().parts(Source(write_clip(tmp_path / "tv.mp4", [ramp] * 6, [i / 25 for i in range(6)]))))[3]
+    television = next(
+        FrameBuffer().parts(Source(write_clip(tmp_path / "tv.mp4", [ramp] * 6, [i / 25 for i in range(6)])))
+    )[3]
     assert not television.full_range
     assert np.abs(television.luma().astype(int) - ramp).max() <= 3
     wide = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
     path = write_clip(tmp_path / "full.mp4", [wide] * 6, [i / 25 for i in range(6)], full_range=True)
-    picture = next(Reel().parts(Source(path)))[3]
-    assert picture.full_range
-    assert np.abs(picture.luma().astype(int) - wide).max() <= 3
+    video_frame = next(FrameBuffer().parts(Source(path)))[3]
+    assert video_frame.full_range
+    assert np.abs(video_frame.luma().astype(int) - wide).max() <= 3
 
 
 def test_fields_are_deinterlaced(tmp_path: Path) -> None:
@@ -145,10 +147,10 @@ def test_fields_are_deinterlaced(tmp_path: Path) -> None:
         woven.append(frame)
     path = write_clip(tmp_path / "a.mp4", woven, [i / 25 for i in range(20)], interlaced=True)
     source = Source(path)
-    pictures = [picture.luma().astype(int) for part in Reel().parts(source) for picture in part]
+    video_frames = [video_frame.luma().astype(int) for part in FrameBuffer().parts(source) for video_frame in part]
     assert source.interlaced
-    assert len(pictures) == 20
-    comb = [np.abs(np.diff(p[16:-16], axis=0)).mean() for p in pictures[4:-4]]
+    assert len(video_frames) == 20
+    comb = [np.abs(np.diff(p[16:-16], axis=0)).mean() for p in video_frames[4:-4]]
     raw = np.abs(np.diff(woven[10][16:-16].astype(int), axis=0)).mean()
     assert np.mean(comb) < 0.3 * raw
 
@@ -165,12 +167,12 @@ def test_non_square_pixels_become_square(tmp_path: Path) -> None:
 
 def test_a_long_clip_comes_in_parts_and_once_more(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", levels(range(150)), [i / 25 for i in range(150)])
-    reel = Reel(budget=1)  # 64 pictures a part at least
+    reel = FrameBuffer(budget=1)  # 64 frames a part at least
     source = Source(path)
-    parts = [numbers_of([picture.luma() for picture in part]) for part in reel.parts(source)]
+    parts = [numbers_of([video_frame.luma() for video_frame in part]) for part in reel.parts(source)]
     assert [len(part) for part in parts] == [64, 64, 22]
     assert [number for part in parts for number in part] == list(range(150))
-    assert [numbers_of([picture.luma()])[0] for picture in reel.again(source)] == list(range(150))
+    assert [numbers_of([video_frame.luma()])[0] for video_frame in reel.again(source)] == list(range(150))
 
 
 def test_broken_files_have_a_verdict(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_broken_files_have_a_verdict(tmp_path: Path) -> None:
         assert words in failure.value.detail
 
 
-def test_sound_only(tmp_path: Path) -> None:
+def test_audio_only(tmp_path: Path) -> None:
     path = tmp_path / "a.m4a"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000)
@@ -210,8 +212,8 @@ def test_damaged_packets_are_counted_and_survived(tmp_path: Path) -> None:
         data[at] ^= 0xFF
     path.write_bytes(data)
     source = Source(path)
-    pictures = list(source)
-    assert len(pictures) > 40
+    video_frames = list(source)
+    assert len(video_frames) > 40
     assert source.damaged or source.log
 
 
@@ -220,5 +222,5 @@ def test_a_real_damaged_clip_is_read(grid_original: Path) -> None:
     frames = len(list(source))
     assert source.timeline is not None
     assert source.decoded == 71
-    assert frames == source.timeline.frames
+    assert frames == source.timeline.num_frames
     assert source.log

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.video.encode import decode, encode, frames_in
+from lipsound2.video.encode import count_frames, decode, encode
 
 
 def clip(frames: int = 40, size: int = 96, seed: int = 0) -> np.ndarray:
-    """Smooth moving pictures that use the whole range of levels."""
+    """Smooth moving frames that use the whole range of levels."""
     y, x = np.mgrid[:size, :size] / size
     rng = np.random.default_rng(seed)
     waves = rng.uniform(0.3, 2, (4, 3))
     t = np.arange(frames)[:, None, None]
-    picture = sum(np.sin(2 * np.pi * (a * x + b * y) + 0.1 * c * t) for a, b, c in waves)
-    picture = (picture - picture.min()) / np.ptp(picture)
-    return np.round(255 * picture).astype(np.uint8)
+    frame = sum(np.sin(2 * np.pi * (a * x + b * y) + 0.1 * c * t) for a, b, c in waves)
+    frame = (frame - frame.min()) / np.ptp(frame)
+    return np.round(255 * frame).astype(np.uint8)
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
@@ -30,26 +30,26 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("size", [96, 112])
 def test_round_trip_keeps_number_range_and_detail(size: int) -> None:
-    pictures = clip(size=size)
-    vector = encode(pictures)
+    video_frames = clip(size=size)
+    vector = encode(video_frames)
     back = decode(vector)
     assert vector.dtype == back.dtype == np.uint8
-    assert back.shape == pictures.shape
-    assert frames_in(vector) == len(pictures)
-    assert psnr(pictures, back) > 40
+    assert back.shape == video_frames.shape
+    assert count_frames(vector) == len(video_frames)
+    assert psnr(video_frames, back) > 40
     assert back.min() < 8  # limited range would end at 16
     assert back.max() > 247
 
 
 def test_the_bytes_do_not_depend_on_memory_or_process() -> None:
-    pictures = clip(30)
-    first = encode(pictures).tobytes()
+    video_frames = clip(30)
+    first = encode(video_frames).tobytes()
     for seed in range(6):
         # Memory that was used before: encoders that read past their rows show it here.
         for size in range(1_000, 200_000, 7_000):
             np.full(size, seed * 40, np.uint8)
         encode(clip(8, size=112, seed=seed))
-        assert encode(pictures).tobytes() == first
+        assert encode(video_frames).tobytes() == first
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_video_encode import clip, encode; import hashlib; "
         "print(hashlib.sha256(encode(clip(30)).tobytes()).hexdigest())"
@@ -61,13 +61,13 @@ def test_the_bytes_do_not_depend_on_memory_or_process() -> None:
 
 
 def test_quality_follows_crf() -> None:
-    pictures = clip()
-    fine, coarse = encode(pictures, crf=16), encode(pictures, crf=30)
+    video_frames = clip()
+    fine, coarse = encode(video_frames, crf=16), encode(video_frames, crf=30)
     assert len(fine) > len(coarse)
-    assert psnr(pictures, decode(fine)) > psnr(pictures, decode(coarse))
+    assert psnr(video_frames, decode(fine)) > psnr(video_frames, decode(coarse))
 
 
-def test_one_picture_and_many() -> None:
+def test_one_frame_and_many() -> None:
     for frames in (1, 2, 5, 300):
         assert decode(encode(clip(frames))).shape[0] == frames
 
@@ -87,6 +87,6 @@ def test_garbage_is_a_verdict(vector: np.ndarray) -> None:
         decode(vector)
 
 
-def test_a_cut_stream_is_a_verdict_or_fewer_pictures() -> None:
+def test_a_cut_stream_is_a_verdict_or_fewer_frames() -> None:
     vector = encode(clip(20))
-    assert frames_in(vector[: len(vector) // 2]) < 20
+    assert count_frames(vector[: len(vector) // 2]) < 20

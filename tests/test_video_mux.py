@@ -1,4 +1,4 @@
-"""Speech under pictures: copied or encoded again, the result shows what the clip shows, from its first picture on."""
+"""Speech under frames: copied or encoded again, the result shows what the clip shows, from its first frame on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lipsound2.media.opening import opened
 from lipsound2.video import mux
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.frame import to_full_range
-from lipsound2.video.frame_buffer import Reel
+from lipsound2.video.frame_buffer import FrameBuffer
 from lipsound2.video.mux import lay_under
 
 RATE = 16000
@@ -23,7 +23,7 @@ RATE = 16000
 
 @pytest.fixture(params=["copied", "encoded"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How the pictures get into the file."""
+    """How the frames get into the file."""
     if request.param == "encoded":
         monkeypatch.setattr(mux, "_COPIED", frozenset())
     return request.param
@@ -34,23 +34,23 @@ def laid(clip: Path, out: Path) -> tuple[np.ndarray, np.ndarray, Source]:
     source = Source(clip)
     before = lumas(source)
     assert source.timeline is not None
-    sound = (0.1 * np.sin(np.arange(source.timeline.frames * 640) / 8)).astype(np.float32)
-    lay_under(clip, lambda: [sound[:1000], sound[1000:]], RATE, source.timeline.start, out)
+    waveform = (0.1 * np.sin(np.arange(source.timeline.num_frames * 640) / 8)).astype(np.float32)
+    lay_under(clip, lambda: [waveform[:1000], waveform[1000:]], RATE, source.timeline.start, out)
     made = Source(out)
     after = lumas(made)
     assert made.timeline is not None
-    assert made.timeline.frames == source.timeline.frames
+    assert made.timeline.num_frames == source.timeline.num_frames
     assert made.timeline.start == pytest.approx(0, abs=2e-3)
     with av.open(str(out)) as container:
         heard = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    assert sum(each.shape[1] for each in heard) == pytest.approx(len(sound), abs=2100)
+    assert sum(each.shape[1] for each in heard) == pytest.approx(len(waveform), abs=2100)
     assert not list(out.parent.glob("*.tmp*"))
     return before, after, made
 
 
 def lumas(source: Source) -> np.ndarray:
     return np.stack(
-        [to_full_range(each.luma(), each.full_range).copy() for part in Reel().parts(source) for each in part]
+        [to_full_range(each.luma(), each.full_range).copy() for part in FrameBuffer().parts(source) for each in part]
     )
 
 
@@ -101,7 +101,7 @@ def test_fault_A3_the_result_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(mux, "_stamps", without_the_first)
     laid(clip, tmp_path / "out.mp4")  # what was copied begins .4 s late: encoded instead
     monkeypatch.setattr(mux, "_encode", mux._copy)
-    with pytest.raises(LipsoundError, match="the first picture comes after"):
+    with pytest.raises(LipsoundError, match="the first frame comes after"):
         laid(clip, tmp_path / "bad.mp4")
     assert not (tmp_path / "bad.mp4").exists()
 
@@ -150,7 +150,7 @@ def full(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [squeezed, woven, unsteady, full])
-def test_fault_A4_pictures_and_their_times_stay(tmp_path: Path, way: str, make: Callable[[Path], Path]) -> None:
+def test_fault_A4_frames_and_their_times_stay(tmp_path: Path, way: str, make: Callable[[Path], Path]) -> None:
     before, after, made = laid(make(tmp_path / "a.mp4"), tmp_path / "out.mp4")
     assert before.shape == after.shape
     assert np.abs(before.astype(int) - after).mean() < 2.5
@@ -158,16 +158,16 @@ def test_fault_A4_pictures_and_their_times_stay(tmp_path: Path, way: str, make: 
 
 
 def test_fault_A4_odd_sides(tmp_path: Path) -> None:
-    picture = np.zeros((63, 95, 3), np.uint8)
-    picture[:, 40:] = 200
-    clip = write_clip(tmp_path / "a.webm", [picture] * 12, [i / 25 for i in range(12)], codec="libvpx")
+    frame = np.zeros((63, 95, 3), np.uint8)
+    frame[:, 40:] = 200
+    clip = write_clip(tmp_path / "a.webm", [frame] * 12, [i / 25 for i in range(12)], codec="libvpx")
     before, after, _ = laid(clip, tmp_path / "out.mp4")
     assert before.shape[1:] == after.shape[1:] == (62, 94)
     assert np.abs(before.astype(int) - after).mean() < 2.5
 
 
 @pytest.mark.parametrize("codec", ["mjpeg", "ffv1"])
-def test_fault_H28_full_range_and_grey_keep_their_contrast(tmp_path: Path, codec: str) -> None:
+def test_fault_H28_full_range_and_gray_keep_their_contrast(tmp_path: Path, codec: str) -> None:
     ramp = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
     clip = tmp_path / "a.mkv"
     with av.open(str(clip), "w") as container:

@@ -1,4 +1,4 @@
-"""Between key frames the landmarks move with the head, as the picture shows it."""
+"""Between key frames the landmarks move with the head, as the frame shows it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lipsound2.video.frame import Pixels
+from lipsound2.video.frame import ArrayFrame
 from lipsound2.video.mean_face import MEAN_FACE
-from lipsound2.video.stabilize import steady
+from lipsound2.video.stabilize import stabilize
 from lipsound2.video.track import DETECTED, INTERPOLATED, Track
 
 UNIT = 60.0
@@ -51,14 +51,14 @@ def straight(turn: np.ndarray, shift: np.ndarray) -> Track:
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_the_head_is_followed_between_key_frames(scale: float) -> None:
     turn, shift = moving()
-    pictures = [head(t, s) for t, s in zip(turn, shift, strict=True)]
+    frames = [head(t, s) for t, s in zip(turn, shift, strict=True)]
     size = (round(360 * scale), round(288 * scale))
-    pictures = [cv2.resize(p, size, interpolation=cv2.INTER_CUBIC) for p in pictures]
+    frames = [cv2.resize(p, size, interpolation=cv2.INTER_CUBIC) for p in frames]
     turn, shift = turn * scale, (shift + 0.5 + 0.5j) * scale - 0.5 - 0.5j
     tracked = straight(turn, shift)
     true = landmarks(turn, shift)
     before = np.linalg.norm(tracked.points - true, axis=2).mean(1)
-    assert steady([Pixels(p) for p in pictures], tracked, [(0, 25)]) == []
+    assert stabilize([ArrayFrame(p) for p in frames], tracked, [(0, 25)]) == []
     after = np.linalg.norm(tracked.points - true, axis=2).mean(1)
     assert before.max() > 6.5 * scale
     assert after.max() < 1 * scale
@@ -67,36 +67,36 @@ def test_the_head_is_followed_between_key_frames(scale: float) -> None:
 
 def test_light_that_changes_does_not_move_the_head() -> None:
     still = np.full(25, UNIT, complex), np.full(25, 180 + 120j)
-    pictures = [np.clip(head(UNIT, 180 + 120j, 0) * (1 - 0.01 * i) + i, 0, 255).astype(np.uint8) for i in range(25)]
+    frames = [np.clip(head(UNIT, 180 + 120j, 0) * (1 - 0.01 * i) + i, 0, 255).astype(np.uint8) for i in range(25)]
     tracked = straight(*still)
     before = tracked.points.copy()
-    assert steady([Pixels(p) for p in pictures], tracked, [(0, 25)]) == []
+    assert stabilize([ArrayFrame(p) for p in frames], tracked, [(0, 25)]) == []
     assert np.abs(tracked.points - before).max() < 0.4
 
 
 def test_a_covered_face_is_doubted() -> None:
     still = np.full(25, UNIT, complex), np.full(25, 180 + 120j)
-    pictures = [head(UNIT, 180 + 120j) for _ in range(25)]
+    frames = [head(UNIT, 180 + 120j) for _ in range(25)]
     for i in range(8, 17):
-        pictures[i] = head(UNIT, 180 + 120j, seed=5)
+        frames[i] = head(UNIT, 180 + 120j, seed=5)
     tracked = straight(*still)
     before = tracked.points.copy()
-    doubtful = steady([Pixels(p) for p in pictures], tracked, [(0, 25)])
+    doubtful = stabilize([ArrayFrame(p) for p in frames], tracked, [(0, 25)])
     assert doubtful
     assert set(doubtful) <= set(range(8, 17))
     assert np.abs(tracked.points - before).max() < 3
 
 
-def test_a_picture_without_structure_moves_nothing() -> None:
+def test_a_frame_without_structure_moves_nothing() -> None:
     tracked = straight(np.full(25, UNIT, complex), np.full(25, 180 + 120j))
     before = tracked.points.copy()
-    steady([Pixels(np.full((288, 360), 100, np.uint8))] * 25, tracked, [(0, 25)])
+    stabilize([ArrayFrame(np.full((288, 360), 100, np.uint8))] * 25, tracked, [(0, 25)])
     assert np.abs(tracked.points - before).max() < 0.01
 
 
-def test_a_key_frame_at_every_picture_leaves_nothing_to_do() -> None:
+def test_a_key_frame_at_every_frame_leaves_nothing_to_do() -> None:
     tracked = straight(*moving())
     tracked.flags[:] = DETECTED
     before = tracked.points.copy()
-    steady([Pixels(np.zeros((288, 360), np.uint8))] * 25, tracked, [(0, 25)])
+    stabilize([ArrayFrame(np.zeros((288, 360), np.uint8))] * 25, tracked, [(0, 25)])
     assert np.array_equal(tracked.points, before)

@@ -14,18 +14,18 @@ import torch
 from helpers import toy_task
 from torch import nn
 
-from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.audio_segments import SegmentConfig, SoundBatch, Sounds, vary
+from lipsound2.datasets.audio_segments import AudioBatch, AudioSegments, SegmentConfig, vary
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
 from lipsound2.inference import vocoders, windows
-from lipsound2.models.vocoders.discriminators import Critics
+from lipsound2.models.vocoders.discriminators import Discriminators
 from lipsound2.models.vocoders.hifigan import HifiGan
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial, Loss
@@ -39,11 +39,11 @@ from lipsound2.training.stop import StopSwitch
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path for path in ROOT.glob("egs/*/conf/*.yaml") if read_yaml(path)["task"] == "vocode")
-LENGTHS = {"s1-a": 20, "s1-b": 16, "s1-c": 3, "s1-d": 9}  # pictures; `paper` leaves 128 samples of an odd number
+LENGTHS = {"s1-a": 20, "s1-b": 16, "s1-c": 3, "s1-d": 9}  # video frames; `paper` leaves 128 samples of an odd number
 CONFIG = {
     "task": "vocode",
     "channels": 16,
-    "critic_width": 0.125,
+    "discriminator_width": 0.125,
     "segment": 1600,
     "stft_weight": 1.0,
     "adversarial_start": 0.3,
@@ -64,12 +64,12 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dump of four sounds, data dirs `train` and `valid`, a config; as `test_training_resume.run` wants them."""
+    """A dump of four audio, data dirs `train` and `valid`, a config; as `test_training_resume.run` wants them."""
     folder = tmp_path_factory.mktemp("vocode")
     rng = np.random.default_rng(0)
     with ArchiveWriter(folder / "sound" / "feats.ark", folder / "sound" / "feats.scp") as archive:
-        for name, pictures in sorted(LENGTHS.items()):
-            time = np.arange(640 * pictures) / 16000
+        for name, video_frames in sorted(LENGTHS.items()):
+            time = np.arange(640 * video_frames) / 16000
             tone = 0.3 * np.sin(2 * np.pi * (200 + 100 * time) * time)
             archive.write(name, encode_flac((tone + 0.01 * rng.standard_normal(len(time))).astype(np.float32)))
     write_table(folder / "sound" / "utt2num_frames", {name: str(640 * count) for name, count in LENGTHS.items()})
@@ -93,8 +93,8 @@ def trained(folder: Path) -> Path:
     return train(folder, folder / "trained")
 
 
-def sounds(folder: Path, mel: str = "fine", **keys: object) -> Sounds:
-    return Sounds(DataDir(folder / "train"), folder, MELS[mel], SegmentConfig(**keys))
+def audio(folder: Path, mel: str = "fine", **keys: object) -> AudioSegments:
+    return AudioSegments(DataDir(folder / "train"), folder, MELS[mel], SegmentConfig(**keys))
 
 
 # -- data
@@ -102,12 +102,12 @@ def sounds(folder: Path, mel: str = "fine", **keys: object) -> Sounds:
 
 @pytest.mark.parametrize("mel", MELS)
 def test_a_segments_mel_is_that_of_the_whole_clip_there(folder: Path, mel: str) -> None:
-    clips = sounds(folder, mel, segment=1600)
+    clips = audio(folder, mel, segment=1600)
     assert clips.ids == sorted(LENGTHS)
     hop = MELS[mel].hop
     for index in range(len(clips)):
         whole = clips.get(index, None)
-        assert len(whole.sound) == len(whole.mel) * hop
+        assert len(whole.waveform) == len(whole.mel) * hop
         found = set()
         for seed in range(40):
             piece = clips.get(index, np.random.default_rng(seed))
@@ -115,7 +115,7 @@ def test_a_segments_mel_is_that_of_the_whole_clip_there(folder: Path, mel: str) 
             at = [
                 i
                 for i in range(len(whole.mel))
-                if np.array_equal(whole.sound[i * hop :][: len(piece.sound)], piece.sound)
+                if np.array_equal(whole.waveform[i * hop :][: len(piece.waveform)], piece.waveform)
             ]
             assert len(at) == 1
             assert np.allclose(piece.mel, whole.mel[at[0] : at[0] + len(piece.mel)], atol=1e-6)
@@ -125,11 +125,11 @@ def test_a_segments_mel_is_that_of_the_whole_clip_there(folder: Path, mel: str) 
 
 
 def test_short_clips_are_filled_up_and_levels_are_left_unless_a_peak_is_wanted(folder: Path) -> None:
-    piece = sounds(folder, segment=3200).get(2, np.random.default_rng(0))
-    assert not piece.sound[1920:].any()
+    piece = audio(folder, segment=3200).get(2, np.random.default_rng(0))
+    assert not piece.waveform[1920:].any()
     assert np.allclose(piece.mel[15:], np.log(1e-5))
-    assert np.abs(sounds(folder).get(0, None).sound).max() < 0.4
-    assert np.abs(sounds(folder, peak=0.95).get(0, None).sound).max() == pytest.approx(0.95, abs=1e-4)
+    assert np.abs(audio(folder).get(0, None).waveform).max() < 0.4
+    assert np.abs(audio(folder, peak=0.95).get(0, None).waveform).max() == pytest.approx(0.95, abs=1e-4)
 
 
 def write_mels(folder: Path, lengths: dict[str, int], mel: str | None = None) -> Path:
@@ -143,20 +143,20 @@ def write_mels(folder: Path, lengths: dict[str, int], mel: str | None = None) ->
 
 def test_generated_mels_take_the_place_of_true_ones(folder: Path, tmp_path: Path) -> None:
     kinds = [write_mels(tmp_path / "1", {"s1-a": 80}, "fine"), write_mels(tmp_path / "2", {"s1-d": 35})]
-    clips = sounds(folder, segment=1600, mels=tuple(map(str, kinds)))
+    clips = audio(folder, segment=1600, mels=tuple(map(str, kinds)))
     assert clips.ids == ["s1-a", "s1-d"]
     piece = clips.get(0, np.random.default_rng(1))
     first = int(piece.mel[0, 0]) // 80
-    true = sounds(folder).get(0, None).sound
-    assert np.array_equal(piece.sound, true[first * 160 : first * 160 + 1600])
-    assert clips.get(1, None).mel.shape == (36, 80)  # a frame short of its nine pictures: silence
+    true = audio(folder).get(0, None).waveform
+    assert np.array_equal(piece.waveform, true[first * 160 : first * 160 + 1600])
+    assert clips.get(1, None).mel.shape == (36, 80)  # a frame short of its nine video frames: silence
     with pytest.raises(LipsoundError, match="was made for another mel than 'paper': window is 640, wanted 1024"):
-        sounds(folder, "paper", mels=(str(kinds[0]),))
+        audio(folder, "paper", mels=(str(kinds[0]),))
     wrong = write_mels(tmp_path / "3", {"s1-b": 40})
-    with pytest.raises(LipsoundError, match="its generated mel is 40 frames of 80 bands, its sound has 64 of 80"):
-        sounds(folder, mels=(str(wrong),)).get(0, None)
-    with pytest.raises(LipsoundError, match=r"none of its 4 clips is in .*sound and .*; run stage 2"):
-        sounds(folder, mels=(str(write_mels(tmp_path / "4", {"s9-z": 40})),))
+    with pytest.raises(LipsoundError, match="its generated mel is 40 frames of 80 bands, its audio has 64 of 80"):
+        audio(folder, mels=(str(wrong),)).get(0, None)
+    with pytest.raises(LipsoundError, match=r"none of its 4 clips is in .*audio and .*; run stage 2"):
+        audio(folder, mels=(str(write_mels(tmp_path / "4", {"s9-z": 40})),))
 
 
 def test_blur_and_noise_change_a_mel_as_much_as_they_say() -> None:
@@ -171,9 +171,9 @@ def test_blur_and_noise_change_a_mel_as_much_as_they_say() -> None:
     assert np.array_equal(vary(mel, SegmentConfig(), np.random.default_rng(0)), mel)
 
 
-def test_what_cannot_be_learnt_from_is_refused(folder: Path) -> None:
+def test_what_cannot_be_learned_from_is_refused(folder: Path) -> None:
     with pytest.raises(LipsoundError, match="segment: 200 samples are too few for the mel 'fine', which needs 241"):
-        sounds(folder, segment=200)
+        audio(folder, segment=200)
     for keys, message in {
         "mel: loud": "unknown mel 'loud'",
         "adversarial_start: 2": "expected a share of 0 to 1, found 2",
@@ -192,9 +192,13 @@ def test_every_config_of_the_recipes_takes_an_update(path: Path, folder: Path, t
     run = load_config(path, "segment: 1600, batch_size: 1, adversarial_start: 0, precision: fp32")
     clips, _, assets = run.task.prepare(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
     batch = run.task.collate([clips.get(0, np.random.default_rng(0))])
-    model, critic = run.task.build(assets), run.task.critic()
-    loss = run.task.duel(model, critic, batch, assets, 0.5) if critic else run.task.loss(model, batch, assets, 0.5)
-    assert loss.weight == batch.sound.numel()
+    model, discriminator = run.task.build(assets), run.task.discriminator()
+    loss = (
+        run.task.adversarial_loss(model, discriminator, batch, assets, 0.5)
+        if discriminator
+        else run.task.loss(model, batch, assets, 0.5)
+    )
+    assert loss.weight == batch.waveform.numel()
     assert float(loss.total.detach()) / loss.weight == pytest.approx(
         sum(value for name, value in loss.parts.items() if name != "critic"), rel=1e-4
     )
@@ -206,33 +210,38 @@ def test_every_config_of_the_recipes_takes_an_update(path: Path, folder: Path, t
 def test_losses_are_least_where_they_should_be(folder: Path) -> None:
     run = load_config(folder / "toy.yaml")
     clips, _, assets = run.task.prepare(DataDir(folder / "train"), DataDir(folder / "valid"), folder)
-    batch = SoundBatch.of([clips.get(index, np.random.default_rng(0)) for index in (0, 1)])
+    batch = AudioBatch.of([clips.get(index, np.random.default_rng(0)) for index in (0, 1)])
 
     class Perfect(nn.Module):
         def forward(self, mel: torch.Tensor) -> torch.Tensor:
-            return batch.sound.clone()
+            return batch.waveform.clone()
 
-    critic = Critics(0.125)
-    loss = run.task.duel(Perfect(), critic, batch, assets, 1.0)
+    discriminator = Discriminators(0.125)
+    loss = run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 1.0)
     assert loss.parts["mel"] == loss.parts["features"] == loss.parts["stft"] == 0
-    # Critics that cannot tell the two apart find v for both: (v - 1)^2 for the generator, v^2 more for them.
+    # Discriminators that cannot tell the two apart find v for both: (v - 1)^2 for the generator, v^2 more for them.
     assert loss.parts["critic"] > loss.parts["fooled"] > 0
-    assert run.task.duel(Perfect(), critic, batch, assets, 0.29).critic is None
-    assert float(stft_loss(batch.sound.flip(1), batch.sound)) > 0.01
+    assert run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 0.29).discriminator is None
+    assert float(stft_loss(batch.waveform.flip(1), batch.waveform)) > 0.01
 
 
 @dataclass(frozen=True)
 class Duellists(toy_task.Toy, Adversarial[toy_task.ToyAssets, nn.Module, toy_task.ToyClips, toy_task.ToyBatch]):
-    """Two numbers, 1 and 1: the model's loss is their product, the critic's is minus that."""
+    """Two numbers, 1 and 1: the model's loss is their product, the discriminator's is minus that."""
 
-    def critic(self) -> nn.Module:
+    def discriminator(self) -> nn.Module:
         return nn.Linear(1, 1, bias=False)
 
-    def duel(
-        self, model: nn.Module, critic: nn.Module, batch: toy_task.ToyBatch, assets: toy_task.ToyAssets, progress: float
+    def adversarial_loss(
+        self,
+        model: nn.Module,
+        discriminator: nn.Module,
+        batch: toy_task.ToyBatch,
+        assets: toy_task.ToyAssets,
+        progress: float,
     ) -> Loss:
-        product = (model.weight * critic.weight).sum()
-        return Loss(product, 1.0, critic=-product)
+        product = (model.weight * discriminator.weight).sum()
+        return Loss(product, 1.0, discriminator=-product)
 
 
 def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
@@ -265,9 +274,9 @@ def test_training_makes_the_mel_come_nearer(trained: Path) -> None:
     errors = [float(row[rows[0].index("mel_l1")]) for row in rows[1:]]
     assert errors[-1] < errors[0]
     state = checkpoint.newest(trained / checkpoint.FOLDER)
-    assert set(state["critic"]) == {"model", "optimiser"}
+    assert set(state["critic"]) == {"model", "optimizer"}
     assert all(
-        value["step"] >= 4 for value in state["critic"]["optimiser"]["state"].values()
+        value["step"] >= 4 for value in state["critic"]["optimizer"]["state"].values()
     )  # 0.3 of 8 updates: later
     assert not any("critic" in key or "periods" in key for key in state["average"])
 
@@ -297,19 +306,19 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_fine_tuning_takes_the_critics_over(folder: Path, trained: Path, tmp_path: Path, caplog) -> None:
-    critics = [Critics(0.125) for _ in range(2)]
-    verb.initialise_critic(critics[0], trained)
+    discriminators = [Discriminators(0.125) for _ in range(2)]
+    verb.initialize_discriminator(discriminators[0], trained)
     wanted = checkpoint.newest(trained / checkpoint.FOLDER)["critic"]["model"]
-    assert all(torch.equal(tensor, wanted[name]) for name, tensor in critics[0].state_dict().items())
-    before = {name: tensor.clone() for name, tensor in critics[1].state_dict().items()}
-    verb.initialise_critic(critics[1], trained / "model.safetensors")
-    assert "has no critic that fits" in caplog.text
-    assert all(torch.equal(tensor, before[name]) for name, tensor in critics[1].state_dict().items())
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in discriminators[0].state_dict().items())
+    before = {name: tensor.clone() for name, tensor in discriminators[1].state_dict().items()}
+    verb.initialize_discriminator(discriminators[1], trained / "model.safetensors")
+    assert "has no discriminator that fits" in caplog.text
+    assert all(torch.equal(tensor, before[name]) for name, tensor in discriminators[1].state_dict().items())
 
 
 def test_waveglow_learns_too(folder: Path, tmp_path: Path) -> None:
     sizes = {"model": "waveglow", "flows": 4, "early_every": 2, "layers": 2, "channels": 8, "segment": 1600}
-    own = {key: value for key, value in CONFIG.items() if key != "critic_width"}
+    own = {key: value for key, value in CONFIG.items() if key != "discriminator_width"}
     write_yaml(tmp_path / "waveglow.yaml", own | sizes)
     exp = tmp_path / "exp"
     data = {"train": folder / "train", "valid": folder / "valid", "dump": folder}
@@ -325,8 +334,8 @@ def test_waveglow_learns_too(folder: Path, tmp_path: Path) -> None:
 def test_griffin_lim_by_name(tmp_path: Path) -> None:
     config = MELS["fine"]
     mel = mel_spectrogram(torch.from_numpy(np.random.default_rng(0).standard_normal(3200).astype(np.float32)), config)
-    assert torch.equal(vocoders.vocoder("griffin-lim:3", config)(mel), mel_to_sound(mel, config, iterations=3))
-    assert torch.equal(vocoders.vocoder("griffin-lim", config)(mel), mel_to_sound(mel, config))
+    assert torch.equal(vocoders.vocoder("griffin-lim:3", config)(mel), mel_to_waveform(mel, config, iterations=3))
+    assert torch.equal(vocoders.vocoder("griffin-lim", config)(mel), mel_to_waveform(mel, config))
     assert vocoders.inputs("griffin-lim:3") == []
     for name, message in {
         "griffin-lim:0": "whole number from 1",
@@ -365,7 +374,7 @@ def test_an_hour_is_spoken_in_pieces(trained: Path) -> None:
     """What the network itself does is left out: it is asked for pieces of bounded length, whose ends fit."""
 
     class Steps(nn.Module):
-        reach = 22
+        receptive_field = 22
         longest = 0
 
         def __init__(self) -> None:
@@ -378,8 +387,8 @@ def test_an_hour_is_spoken_in_pieces(trained: Path) -> None:
 
     mel = torch.arange(360_000, dtype=torch.float32)[:, None].expand(-1, 80)
     model = Steps()
-    sound = vocoders.speak_long(model, MELS["fine"], mel)
-    assert torch.equal(sound[::160], mel[:, 0])
+    waveform = vocoders.speak_long(model, MELS["fine"], mel)
+    assert torch.equal(waveform[::160], mel[:, 0])
     assert model.longest == windows.CHUNK + 44
 
 

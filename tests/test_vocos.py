@@ -1,4 +1,4 @@
-"""Vocos: exact lengths, what a sample depends on, the transform, and what it knows before it has learnt anything."""
+"""Vocos: exact lengths, what a sample depends on, the transform, and what it knows before it has learned anything."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_sample_depends_on_what_the_reach_says(mel) -> None:
     changed[:, 50] += 1
     differ = (model(spectrum) != model(changed))[0].nonzero().flatten() // mel.hop
     first, last = int(differ.min()), int(differ.max())
-    assert 50 - model.reach <= first <= 50 - 0.6 * model.reach
-    assert 50 + 0.6 * model.reach <= last <= 50 + model.reach
+    assert 50 - model.receptive_field <= first <= 50 - 0.6 * model.receptive_field
+    assert 50 + 0.6 * model.receptive_field <= last <= 50 + model.receptive_field
 
 
 def test_the_matrices_are_the_inverse_fourier_transform(mel) -> None:
@@ -60,10 +60,12 @@ def test_the_matrices_are_the_inverse_fourier_transform(mel) -> None:
     assert np.abs(found.numpy() - wanted).max() < 1e-5
 
 
-def test_before_it_has_learnt_anything_the_mel_is_near(mel) -> None:
+def test_before_it_has_learned_anything_the_mel_is_near(mel) -> None:
     rng = np.random.default_rng(0)
-    sound = torch.from_numpy(np.convolve(rng.standard_normal(16000), np.hanning(9), "same").astype(np.float32) * 0.05)
-    wanted = mel_spectrogram(sound, mel)
+    waveform = torch.from_numpy(
+        np.convolve(rng.standard_normal(16000), np.hanning(9), "same").astype(np.float32) * 0.05
+    )
+    wanted = mel_spectrogram(waveform, mel)
     with torch.no_grad():
         found = mel_spectrogram(make(mel)(wanted[None])[0], mel)
     assert float((found - wanted).abs().mean()) < 0.7
@@ -76,7 +78,8 @@ def test_every_weight_learns(mel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "message"), [({"layers": 0}, "layers, expansion: expected 1"), ({"critic_width": 2.0}, "critic_width")]
+    ("keys", "message"),
+    [({"layers": 0}, "layers, expansion: expected 1"), ({"discriminator_width": 2.0}, "discriminator_width")],
 )
 def test_what_cannot_be_built_is_refused(keys: dict, message: str) -> None:
     with pytest.raises(LipsoundError, match=message):

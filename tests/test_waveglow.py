@@ -32,22 +32,22 @@ def test_the_size_is_the_published_one() -> None:
 @pytest.mark.parametrize("mel", MELS)
 def test_there_and_back(mel: str) -> None:
     model = lively(SMALL, mel)
-    sound, spectrum = 0.1 * torch.randn(2, 12 * MELS[mel].hop), torch.randn(2, 12, 80)
-    noise, _ = model.analyse(sound, spectrum)
+    waveform, spectrum = 0.1 * torch.randn(2, 12 * MELS[mel].hop), torch.randn(2, 12, 80)
+    noise, _ = model.analyze(waveform, spectrum)
     assert noise.shape == (2, 8, 12 * MELS[mel].hop // 8)
-    assert (model.synthesise(noise, spectrum) - sound).abs().max() < 1e-5
-    assert (noise.transpose(1, 2).flatten(1) - sound).abs().max() > 0.01  # something happened on the way
+    assert (model.synthesize(noise, spectrum) - waveform).abs().max() < 1e-5
+    assert (noise.transpose(1, 2).flatten(1) - waveform).abs().max() > 0.01  # something happened on the way
 
 
 def test_the_volume_is_the_determinant_of_the_change() -> None:
     model = lively(SMALL).double()
-    sound, spectrum = 0.1 * torch.randn(1, 160, dtype=torch.float64), torch.randn(1, 1, 80, dtype=torch.float64)
+    waveform, spectrum = 0.1 * torch.randn(1, 160, dtype=torch.float64), torch.randn(1, 1, 80, dtype=torch.float64)
 
     def change(one: torch.Tensor) -> torch.Tensor:
-        return model.analyse(one[None], spectrum)[0].flatten()
+        return model.analyze(one[None], spectrum)[0].flatten()
 
-    wanted = torch.linalg.slogdet(torch.autograd.functional.jacobian(change, sound[0]))[1]
-    noise, volume = model.analyse(sound, spectrum)
+    wanted = torch.linalg.slogdet(torch.autograd.functional.jacobian(change, waveform[0]))[1]
+    noise, volume = model.analyze(waveform, spectrum)
     assert float(volume.detach()) == pytest.approx(float(wanted), rel=1e-4)
     loss = flow_loss(noise, volume, 0.5)
     assert float(loss.detach()) == pytest.approx(2 * float(noise.square().sum().detach()) - float(wanted), rel=1e-4)

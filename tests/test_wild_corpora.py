@@ -190,7 +190,7 @@ def test_voxceleb2_is_prepared(generated, tmp_path, capsys):
     for id, other in sets["test"].table("mismatched").items():
         assert id != other
         assert whole.utt2spk[id] == whole.utt2spk[other]
-    # Where the mp4 is silent the sound file beside it is named, else the mp4.
+    # Where the mp4 is silent the audio file beside it is named, else the mp4.
     assert {id: Path(path).suffix for id, path in whole.wav.items() if "id00012" in id} == {
         id: ".m4a" for id in whole.ids if "id00012" in id
     }
@@ -199,7 +199,7 @@ def test_voxceleb2_is_prepared(generated, tmp_path, capsys):
     assert capsys.readouterr().out.count("done, skipped") == 2
 
 
-def test_sets_with_and_without_sound_files_become_one(generated, tmp_path):
+def test_sets_with_and_without_audio_files_become_one(generated, tmp_path):
     prepare("voxceleb2", generated["voxceleb2"] / "VoxCeleb2", tmp_path, protocol="multilingual")
     sets = sets_of(tmp_path / "multilingual")
     with_files = [name for name, part in sets.items() if part.wav]
@@ -275,7 +275,7 @@ def test_clips_of_a_listing_that_are_not_there_get_a_verdict(generated, tmp_path
     crop(some.path, dump, nj=1, max_failures=0.5)
     verdicts = {id: (step, reason) for id, step, reason, _ in read_failures(dump)}
     assert verdicts == {"id05668-XWKC1JUM_ow-00002": ("crop", "unreadable")}
-    # Sound beside a silent mp4, and in the mp4 itself.
+    # Audio beside a silent mp4, and in the mp4 itself.
     mel(some.path, dump, nj=1)
     assert sorted(Archive(dump / "mel-fine").ids) == ["id00012-21Uxsk56VDQ-00001", "id05668-XWKC1JUM_ow-00001"]
     shutil.rmtree(root)
@@ -424,7 +424,7 @@ def test_voxceleb2_with_wrong_and_missing_files(generated, tmp_path):
     root = copy(generated["voxceleb2"], tmp_path / "copy") / "VoxCeleb2"
     dev = root / "dev" / "mp4"
     (dev / "id05668/XWKC1JUM_ow/00001.mp4").write_bytes(b"")
-    (dev / "id00012/21Uxsk56VDQ/00001.mp4").unlink()  # its sound stays
+    (dev / "id00012/21Uxsk56VDQ/00001.mp4").unlink()  # its audio stays
     shutil.copy(dev / "id05668/XWKC1JUM_ow/00002.mp4", dev / "stray.mp4")
     shutil.copytree(dev / "id08977", root / "elsewhere" / "id08977")
     shutil.copytree(dev / "id08977", root / "dev" / "again" / "id08977")
@@ -432,12 +432,12 @@ def test_voxceleb2_with_wrong_and_missing_files(generated, tmp_path):
     found = voxceleb2.scan(root)
     assert reasons(found) == {"empty-file": 1, "not-a-voxceleb2-name": 1, "no-set": 4, "second-copy": 4}
     assert len(found.by_id) == 14
-    assert found.notes == ["1 sounds have no picture and are left out"]
+    assert found.notes == ["1 audio have no video frame and are left out"]
     with pytest.raises(LipsoundError, match="no such folder; give the folder of VoxCeleb2"):
         voxceleb2.scan(tmp_path / "nowhere")
     for folder in (dev, root / "test" / "mp4", root / "elsewhere", root / "dev" / "again"):
         shutil.rmtree(folder)
-    with pytest.raises(LipsoundError, match=r"no clip of VoxCeleb2 found .*found 0 other files and 6 sounds"):
+    with pytest.raises(LipsoundError, match=r"no clip of VoxCeleb2 found .*found 0 other files and 6 audio"):
         voxceleb2.scan(root)
 
 

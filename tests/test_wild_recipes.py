@@ -16,8 +16,8 @@ from lipsound2.synthetic.corpus import generate
 
 pytestmark = pytest.mark.slow
 
-TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "heads": 2, "frame_width": 32}
-TINY |= {"trunk_widths": [4, 8, 8, 16], "workers": 0, "warmup": 2, "precision": "fp32", "augment_window": 25}
+TINY = {"max_epochs": 2, "valid_every": 1, "valid_clips": 2, "width": 32, "layers": 1, "heads": 2, "mel_width": 32}
+TINY |= {"trunk_widths": [4, 8, 8, 16], "workers": 0, "warmup": 2, "precision": "fp32", "crop_frames": 25}
 
 
 def tiny(place: Path, name: str, config: str) -> Path:

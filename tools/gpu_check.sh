@@ -114,7 +114,7 @@ train() { # PACK CONFIG WORK [MINUTES [INIT]]
   if [ -f exp/curves.tsv ]; then # at least one evaluation: a model that can be used
     cp exp/curves.tsv results/
     [ "$status" -eq 0 ] || lipsound2 average exp
-    lipsound2 pack exp model --knows "the GRID clips it was trained on" --corpus GRID --licence "CC BY 4.0"
+    lipsound2 pack exp model --knows "the GRID clips it was trained on" --corpus GRID --license "CC BY 4.0"
     rm -f results/model.tar.*
     tar -cf - model | split -b 15M - results/model.tar.
   fi

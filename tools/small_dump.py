@@ -3,7 +3,7 @@
 
     tools/small_dump.py RECIPE PROTOCOL CONFIG OUT.tar
 
-Of the recipe's dump come the clips of train and valid only, the kinds the config names, and the sound of the validation
+Of the recipe's dump come the clips of train and valid only, the kinds the config names, and the audio of the validation
 clips (scores are computed on it). 850 clips of GRID are 37 MB with mouths, 40 MB with faces.
 """
 

@@ -101,7 +101,7 @@ needs_dump() {
   for kind in "${input:-sound}" $goal; do
     case $kind in
       face | mouth) needs 1 "$dump/$kind/feats.scp" ;;
-      sound) needs 2 "$dump/sound/feats.scp" ;;
+      audio) needs 2 "$dump/sound/feats.scp" ;;
       mel-* | targets-* | features-*) needs 2 "$dump/$kind/feats.scp" ;;
     esac
   done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # LipSound2 on CMLR, Mandarin: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
-# With a config of the task recognise: audio -> training of a recognizer -> text -> character errors and a report.
+# With a config of the task recognize: audio -> training of a recognizer -> text -> character errors and a report.
 # Give the corpus with --corpus, whole or in part; README.md says how to get it.
 
 . "$(dirname "$0")/../../utils/options.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Lip reading by ear on GRID, LipSound2's second half: lips -> speech -> a recognizer that knows how such speech sounds.
-# It learns from true sound first, then, at a tenth of the learning rate, from speech that was generated for the training
+# Lip reading by ear on GRID, LipSound2's second half: lips -> speech -> a recognizer that knows how such speech audio.
+# It learns from ground truth first, then, at a tenth of the learning rate, from speech that was generated for the training
 # set. Twice: plainly, and two-fold, each half spoken by a model that was trained on the other. The first knows its
-# training clips by heart, so that they sound better than anything it will ever say of others.
+# training clips by heart, so that they audio better than anything it will ever say of others.
 
 . "$(dirname "$0")/../../utils/begin.sh"
 
@@ -32,7 +32,7 @@ say() {
   lipsound2 synthesize "$1" "$2" "$3" --dump dump --controls "" --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
 }
 
-echo "== crops and mels; a recognizer learns from true sound; lips to speech"
+echo "== crops and mels; a recognizer learns from ground truth; lips to speech"
 "${run[@]}" --config "$lips" --stop-stage 2
 "${run[@]}" --config "$asr_config" --stage 3 ${init:+--init "$init" --override "tokens: $init"}
 "${run[@]}" --config "$lips" --asr "$heard" --stage 3
@@ -64,7 +64,7 @@ for way in plain folded; do
     --data "$spoken" --dump "dump/$way" --stage 3
 done
 
-echo "== what each understands of the test set: true sound, generated, and the controls"
+echo "== what each understands of the test set: ground truth, generated, and the controls"
 for asr in "$heard" "${heard}_plain" "${heard}_folded"; do
   "${run[@]}" --config "$lips" --asr "$asr" --stage 5
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# LiRA on GRID: lips learn, without a label, to predict what a network hears in their sound. Then sentences and single
-# words are read from few labels and from many, after the same number of updates each: all learnt from the labels
+# LiRA on GRID: lips learn, without a label, to predict what a network hears in their audio. Then sentences and single
+# words are read from few labels and from many, after the same number of updates each: all learned from the labels
 # (supervised), behind the pretext's trunk (frozen), and begun with it (finetuned). Ends with a table and a plot each.
 
 . "$(dirname "$0")/../../utils/begin.sh"
@@ -10,7 +10,7 @@ corpus=downloads            # folder of GRID, as for run.sh
 protocol=4speakers          # as for run.sh
 lists=                      # folder of TSV lists, for --protocol lists
 extra_set=                  # one more set of the protocol whose lips and audio the pretext sees, such as unseen
-target=pase                 # what it predicts: pase (trained here on the same sounds), or as for lipsound2 targets
+target=pase                 # what it predicts: pase (trained here on the same audio), or as for lipsound2 targets
 pretext=3000                # updates of the pretext
 updates=1500                # of each training afterwards
 units="sentence word"       # what is read
@@ -39,7 +39,7 @@ schedule() {
   echo "max_epochs: 0, max_updates: $2, warmup: $(($2 / 8)), valid_every: $((every > 0 ? every : 1))"
 }
 
-echo "== the pretext: crops, sounds, what is heard in them; lips learn to predict it"
+echo "== the pretext: crops, audio, what is heard in them; lips learn to predict it"
 config=conf/lira_pretext.yaml
 "${run[@]}" --stop-stage 2
 lipsound2 combine "$data/train${extra_set:+,$data/$extra_set}" "$data/pretext"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does pre-training without text help where there are few clips to learn from? LipSound2 pre-trains on VoxCeleb2; this does
-# it small, so that two CPU cores can show it: generated talking faces and the other GRID speakers, sound and picture alone.
+# it small, so that two CPU cores can show it: generated talking faces and the other GRID speakers, audio and frame alone.
 # Then the same model learns one speaker from 50, 200 and 800 clips, from scratch and from the pre-trained weights, the same
 # number of updates each. Ends with a table and a plot.
 
@@ -35,13 +35,13 @@ done
 . "$root/utils/set_up.sh"
 
 data=data/$protocol begun=exp/${protocol}_pretrain dump=dump/pretrain
-tune="seed: %s, word_weight: 0, max_epochs: 0, max_updates: $tuning, warmup: $((tuning / 5)), valid_every: %s"
+tune="seed: %s, word_loss_weight: 0, max_epochs: 0, max_updates: $tuning, warmup: $((tuning / 5)), valid_every: %s"
 
 echo "== crops and mels of the corpus"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --launcher "$launcher" --stop-stage 2
 
 if [[ " $modes " == *" pretrained "* ]]; then
-  echo "== pre-training on generated faces and the other speakers: pictures and sound alone"
+  echo "== pre-training on generated faces and the other speakers: frames and audio alone"
   lipsound2 generate corpus/faces --clips "$clips" --speakers "$speakers" --nj "$nj"
   lipsound2 prepare grid corpus/faces data/faces --protocol mini
   lipsound2 combine "data/faces/all${extra_set:+,$data/$extra_set}" data/pretrain/all
@@ -49,7 +49,7 @@ if [[ " $modes " == *" pretrained "* ]]; then
   lipsound2 mel data/pretrain/all "$dump" --nj "$nj" --launcher "$launcher"
   lipsound2 fold data/pretrain/all data/pretrain/folds --folds 12
   lipsound2 train "$config" --train data/pretrain/folds/1/train --valid data/pretrain/folds/1/held --dump "$dump" \
-    --exp "$begun" --override "word_weight: 0, max_epochs: 0, max_updates: $updates, valid_every: 4" --ngpu "$ngpu" \
+    --exp "$begun" --override "word_loss_weight: 0, max_epochs: 0, max_updates: $updates, valid_every: 4" --ngpu "$ngpu" \
     --launcher "$launcher"
 fi
 

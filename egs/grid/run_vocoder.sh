@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A vocoder on GRID. Vocos, or HiFi-GAN, learns from the sound of the training set alone; then it is fine-tuned on the
+# A vocoder on GRID. Vocos, or HiFi-GAN, learns from the audio of the training set alone; then it is fine-tuned on the
 # mels that a lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap
 # alternative, on true mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels,
 # generated and true.
@@ -29,7 +29,7 @@ data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) voice=exp/$
 train=(lipsound2 train "$vocoder" --train "$data/train" --valid "$data/valid" --dump dump --ngpu "$ngpu"
   --launcher "$launcher")
 
-echo "== crops and mels; lips to speech; the mels it generates for the clips it learnt from"
+echo "== crops and mels; lips to speech; the mels it generates for the clips it learned from"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --config "$lips" --mel "$mel" --nj "$nj" \
   --ngpu "$ngpu" --launcher "$launcher" --stop-stage 3
 for set in train valid; do

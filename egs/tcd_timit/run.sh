@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # LipSound2 on TCD-TIMIT: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
-# With a config of the task recognise: audio -> training of a recognizer -> text -> word errors and a report.
+# With a config of the task recognize: audio -> training of a recognizer -> text -> word errors and a report.
 # Give the corpus with --corpus, whole or in part, and TIMIT's sentences with --prompts; README.md says how to get both.
 
 . "$(dirname "$0")/../../utils/options.sh"

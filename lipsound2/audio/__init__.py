@@ -1,1 +1,1 @@
-"""Sound files, mel-spectrograms and the way back to sound."""
+"""Audio files, mel-spectrograms and the way back to audio."""

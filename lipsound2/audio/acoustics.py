@@ -1,6 +1,6 @@
-"""Classical features of sound at 100 frames a second: what PASE+'s workers are to predict, and MFCC as a target.
+"""Classical features of audio at 100 frames a second: what PASE+'s workers are to predict, and MFCC as a target.
 
-All of them are frames of `audio.mel`: centred on the middle of their own 10 ms, reflected at the ends, T = samples //
+All of them are frames of `audio.mel`: centerd on the middle of their own 10 ms, reflected at the ends, T = samples //
 160. Everything works on batches and on any device, without gradients in mind.
 """
 
@@ -22,7 +22,7 @@ _FLOOR = 1e-5  # of magnitudes, as the mel's
 _BANDS = 40  # of the filter banks
 _DELTA_REACH = 2  # frames to each side
 _PITCH = (60.0, 400.0)  # Hz, of voices
-_VOICED = 0.5  # of the normalised autocorrelation at the pitch period
+_VOICED = 0.5  # of the normalized autocorrelation at the pitch period
 _OCTAVE_COST = 0.05
 _PITCH_WINDOW = 800  # samples: three periods of the deepest voice
 
@@ -56,15 +56,15 @@ def _frames(window: int, bands: int = _BANDS) -> MelConfig:
     return MelConfig(name=f"{window}", n_fft=max(512, 1 << (window - 1).bit_length()), window=window, bands=bands)
 
 
-def log_power(sound: Tensor, window: int) -> Tensor:
-    """Natural logarithm of the power spectrum (B, T, bins) of sound (B, L), plain."""
-    return 2 * magnitude_spectrogram(sound, _frames(window)).clamp_min(_FLOOR).log()
+def log_power(waveform: Tensor, window: int) -> Tensor:
+    """Natural logarithm of the power spectrum (B, T, bins) of audio (B, L), plain."""
+    return 2 * magnitude_spectrogram(waveform, _frames(window)).clamp_min(_FLOOR).log()
 
 
-def filter_bank(sound: Tensor, window: int) -> Tensor:
-    """Log-mel bands (B, T, 40) of sound (B, L); in float32, which is enough for a worker and half the time."""
+def filter_bank(waveform: Tensor, window: int) -> Tensor:
+    """Log-mel bands (B, T, 40) of audio (B, L); in float32, which is enough for a worker and half the time."""
     config = _frames(window)
-    magnitude = magnitude_spectrogram(sound, config)
+    magnitude = magnitude_spectrogram(waveform, config)
     return (magnitude @ _mel_weights(config, magnitude.device).T).clamp_min(_FLOOR).log()
 
 
@@ -74,14 +74,14 @@ def _mel_weights(config: MelConfig, device: torch.device) -> Tensor:
     return torch.from_numpy(mel_filters(config)).to(device, torch.float32)
 
 
-def gammatone(sound: Tensor, window: int) -> Tensor:
-    """Log-magnitudes (B, T, 40) of sound (B, L) behind a bank of gammatone filters from 50 Hz to 8 kHz.
+def gammatone(waveform: Tensor, window: int) -> Tensor:
+    """Log-magnitudes (B, T, 40) of audio (B, L) behind a bank of gammatone filters from 50 Hz to 8 kHz.
 
     Power spectra weighted with the filters' responses, which is near to filtering and averaging and much cheaper
     (Ellis, 2009, `fft2gammatonemx`).
     """
     config = _frames(window)
-    power = magnitude_spectrogram(sound, config).square() @ _gammatone_weights(config, sound.device).T
+    power = magnitude_spectrogram(waveform, config).square() @ _gammatone_weights(config, waveform.device).T
     return 0.5 * power.clamp_min(_FLOOR**2).log()
 
 
@@ -94,32 +94,32 @@ def _gammatone_weights(config: MelConfig, device: torch.device) -> Tensor:
     """
     low, high = (21.4 * math.log10(1 + 0.00437 * edge) for edge in (50.0, SAMPLE_RATE / 2))
     rates = torch.linspace(low, high, _BANDS + 2, dtype=torch.float64)[1:-1, None]
-    centres = (10 ** (rates / 21.4) - 1) / 0.00437
-    widths = 1.019 * 24.7 * (0.00437 * centres + 1)
+    centers = (10 ** (rates / 21.4) - 1) / 0.00437
+    widths = 1.019 * 24.7 * (0.00437 * centers + 1)
     bins = torch.linspace(0, SAMPLE_RATE / 2, config.bins, dtype=torch.float64)
-    weights = (1 + ((bins - centres) / widths) ** 2) ** -4
+    weights = (1 + ((bins - centers) / widths) ** 2) ** -4
     return (weights / weights.sum(1, keepdim=True)).to(device, torch.float32)
 
 
-def cepstrum(sound: Tensor, window: int, order: int) -> Tensor:
-    """Mel-frequency cepstral coefficients (B, T, order) of sound (B, L), the zeroth first: an orthonormal DCT-II."""
-    bands = filter_bank(sound, window)
-    places = (torch.arange(_BANDS, device=sound.device) + 0.5) * math.pi / _BANDS
-    transform = (torch.arange(order, device=sound.device)[:, None] * places).cos() * math.sqrt(2 / _BANDS)
+def cepstrum(waveform: Tensor, window: int, order: int) -> Tensor:
+    """Mel-frequency cepstral coefficients (B, T, order) of audio (B, L), the zeroth first: an orthonormal DCT-II."""
+    bands = filter_bank(waveform, window)
+    places = (torch.arange(_BANDS, device=waveform.device) + 0.5) * math.pi / _BANDS
+    transform = (torch.arange(order, device=waveform.device)[:, None] * places).cos() * math.sqrt(2 / _BANDS)
     transform[0] /= math.sqrt(2)
     return bands @ transform.T
 
 
-def prosody(sound: Tensor) -> Tensor:
-    """What makes the tune of speech: (B, T, 4) of sound (B, L).
+def prosody(waveform: Tensor) -> Tensor:
+    """What makes the tune of speech: (B, T, 4) of audio (B, L).
 
     Natural logarithm of the pitch in Hz, interpolated where there is no voice; 1 where there is one, else 0; logarithm
-    of the root mean square; share of neighbouring samples with another sign. Published PASE+ takes the pitch from
-    pysptk's SWIPE'; here it is the highest peak of the autocorrelation, normalised by that of the window.
+    of the root mean square; share of neighboring samples with another sign. Published PASE+ takes the pitch from
+    pysptk's SWIPE'; here it is the highest peak of the autocorrelation, normalized by that of the window.
     """
     config = MelConfig(name="prosody", window=_PITCH_WINDOW, n_fft=1 << (2 * _PITCH_WINDOW - 1).bit_length())
-    power = magnitude_spectrogram(sound, config).square()
-    window = torch.hann_window(_PITCH_WINDOW, device=sound.device)
+    power = magnitude_spectrogram(waveform, config).square()
+    window = torch.hann_window(_PITCH_WINDOW, device=waveform.device)
     own = torch.fft.irfft(torch.fft.rfft(window, n=config.n_fft).abs().square())
     shortest, longest = (round(SAMPLE_RATE / hertz) for hertz in reversed(_PITCH))
     likeness = torch.fft.irfft(power)[..., : longest + 1] / own[: longest + 1]
@@ -127,14 +127,14 @@ def prosody(sound: Tensor) -> Tensor:
     inside = likeness[..., 1:-1]
     peaks = (inside > likeness[..., :-2]) & (inside >= likeness[..., 2:])
     # Every multiple of a period is one too: shorter ones are preferred (Boersma, 1993, the octave cost).
-    lags = torch.arange(1, longest, device=sound.device)
+    lags = torch.arange(1, longest, device=waveform.device)
     scores = torch.where(peaks, inside - _OCTAVE_COST * (lags / shortest).log2(), -1.0)
     best = scores[..., shortest - 1 :].argmax(-1, keepdim=True) + shortest - 1
     found = torch.where(peaks, inside, -1.0).gather(-1, best)[..., 0]
     energy = 0.5 * (power.mean(-1) / own[0]).clamp_min(_FLOOR**2).log()
     voiced = (found > _VOICED) & (energy > math.log(10 * _FLOOR))
     pitch = _interpolated((SAMPLE_RATE / (best[..., 0] + 1)).log(), voiced)
-    crossings = F.pad((sound[:, 1:] * sound[:, :-1] < 0).float(), (0, 1))
+    crossings = F.pad((waveform[:, 1:] * waveform[:, :-1] < 0).float(), (0, 1))
     frames = voiced.shape[1]
     crossings = crossings[:, : frames * HOP].unflatten(1, (frames, HOP)).mean(-1)
     return torch.stack([pitch, voiced.float(), energy, crossings], dim=2)
@@ -168,17 +168,17 @@ FEATURES: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
 }
 
 
-def acoustic(name: str, sound: Tensor) -> Tensor:
+def acoustic(name: str, waveform: Tensor) -> Tensor:
     """Features of that name with both orders of slopes.
 
     Args:
         name: one of `FEATURES`.
-        sound: (B, L) float32 in [-1, 1] at 16 kHz.
+        waveform: (B, L) float32 in [-1, 1] at 16 kHz.
 
     Returns:
         (B, T, D): T = L // 160, D three times the number beside the name.
     """
-    return deltas(FEATURES[name][1](sound))
+    return deltas(FEATURES[name][1](waveform))
 
 
 def dimensions(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Sound made harder to hear: what PASE+'s encoder hears while its workers are asked for the clean sound."""
+"""Audio made harder to hear: what PASE+'s encoder hears while its workers are asked for the clean audio."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLE_RATE
 
 _ROOMS = (0.1, 0.6)  # seconds until an echo has died away by 60 dB
-_ECHO = (-10.0, 3.0)  # dB, echoes against direct sound
+_ECHO = (-10.0, 3.0)  # dB, echoes against direct audio
 _QUIETEST = 0.05  # of the peak, under `scale`
 
 
 @dataclass
 class DistortConfig:
-    """How often sound is distorted in training; the defaults are PASE+'s, where it has the distortion.
+    """How often audio is distorted in training; the defaults are PASE+'s, where it has the distortion.
 
     Its rooms are measured ones and its noises recorded ones, which are further downloads; these are made of random
     numbers. Its clipping, holes, low passes and second speakers are left out.
 
     Attributes:
-        scale: bring every stretch of sound to a random peak, targets and all.
-        reverberation: share of sounds that are put into a room.
-        noise: share of sounds with noise.
+        scale: bring every stretch of audio to a random peak, targets and all.
+        reverberation: share of audio that are put into a room.
+        noise: share of audio with noise.
         noise_snr: decibels of signal to noise, from and to.
     """
 
@@ -43,37 +43,37 @@ class DistortConfig:
             raise LipsoundError(f"noise_snr: expected two numbers, the lower first, found {list(self.noise_snr)}")
 
 
-def scale(sound: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Sound (L,) with a random peak of at most 1; without `rng`, of .5. Silence stays as it is."""
-    peak = float(np.abs(sound).max(initial=0.0))
+def scale(waveform: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """Audio (L,) with a random peak of at most 1; without `rng`, of .5. Silence stays as it is."""
+    peak = float(np.abs(waveform).max(initial=0.0))
     wanted = 0.5 if rng is None else rng.uniform(_QUIETEST, 1.0)
-    return sound * np.float32(wanted / peak) if peak else sound
+    return waveform * np.float32(wanted / peak) if peak else waveform
 
 
-def distort(sound: np.ndarray, config: DistortConfig, rng: np.random.Generator) -> np.ndarray:
-    """Sound (L,) float32 in a room, and with noise, each by chance."""
+def distort(waveform: np.ndarray, config: DistortConfig, rng: np.random.Generator) -> np.ndarray:
+    """Audio (L,) float32 in a room, and with noise, each by chance."""
     if rng.random() < config.reverberation:
-        sound = in_room(sound, rng)
+        waveform = in_room(waveform, rng)
     if rng.random() < config.noise:
-        sound = with_noise(sound, rng.uniform(config.noise_snr[0], config.noise_snr[1]), rng)
-    return sound
+        waveform = with_noise(waveform, rng.uniform(config.noise_snr[0], config.noise_snr[1]), rng)
+    return waveform
 
 
-def in_room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sound in a room of noise that dies away exponentially (Moorer, 1979), as loud as before, not delayed."""
+def in_room(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Audio in a room of noise that dies away exponentially (Moorer, 1979), as loud as before, not delayed."""
     seconds = rng.uniform(*_ROOMS)
     times = np.arange(1, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     echo = rng.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
     echo *= 10 ** (rng.uniform(*_ECHO) / 20) / np.sqrt(np.square(echo).sum())
-    heard = signal.fftconvolve(sound, np.concatenate([[1.0], echo]))[: len(sound)]
-    loudness = np.sqrt(np.square(sound).sum() / max(np.square(heard).sum(), 1e-12))
+    heard = signal.fftconvolve(waveform, np.concatenate([[1.0], echo]))[: len(waveform)]
+    loudness = np.sqrt(np.square(waveform).sum() / max(np.square(heard).sum(), 1e-12))
     return (heard * loudness).astype(np.float32)
 
 
-def with_noise(sound: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
-    """Sound with noise of a random colour, white to brown, at a ratio of `snr` decibels over the whole."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(sound)))
+def with_noise(waveform: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
+    """Audio with noise of a random color, white to brown, at a ratio of `snr` decibels over the whole."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** -rng.uniform(0.0, 1.0)
-    noise = np.fft.irfft(spectrum, n=len(sound))
-    power = np.square(sound, dtype=np.float64).mean() / max(np.square(noise).mean(), 1e-12)
-    return (sound + noise * np.sqrt(power * 10 ** (-snr / 10))).astype(np.float32)
+    noise = np.fft.irfft(spectrum, n=len(waveform))
+    power = np.square(waveform, dtype=np.float64).mean() / max(np.square(noise).mean(), 1e-12)
+    return (waveform + noise * np.sqrt(power * 10 ** (-snr / 10))).astype(np.float32)

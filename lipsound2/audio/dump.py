@@ -1,4 +1,4 @@
-"""The verb `mel`: sound cut to the picture, then its mel-spectrogram and the sums for its statistics."""
+"""The verb `mel`: audio cut to the video frame, then its mel-spectrogram and the sums for its statistics."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
-from lipsound2.audio.segment import MakeSounds, cuts_of
+from lipsound2.audio.segment import AudioFactory, cuts_of
 from lipsound2.audio.statistics import sums
-from lipsound2.audio.usable import check_sound
+from lipsound2.audio.usable import check_audio
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -38,18 +38,18 @@ def mel(
     max_failures: Share = 0.05,
     shard_size: AtLeast1 = 100,
 ) -> None:
-    """Cut the sound of every clip to its pictures and make its mel-spectrogram.
+    """Cut the audio of every clip to its video frames and make its mel-spectrogram.
 
-    Leaves DUMP/sound (16 kHz mono FLAC, exactly 640 samples a picture) and DUMP/mel-<name> (natural logarithm, with
-    sums for the statistics of any set of clips). Sound that is there already is used again, so another mel costs no
-    decoding. Clips with a picture need the time line that `lipsound2 crop` leaves; a data dir of sound alone uses all
-    of each sound.
+    Leaves DUMP/sound (16 kHz mono FLAC, exactly 640 samples a video frame) and DUMP/mel-<name> (natural logarithm, with
+    sums for the statistics of any set of clips). Audio that is there already is used again, so another mel costs no
+    decoding. Clips with a video frame need the time line that `lipsound2 crop` leaves; a data dir of audio alone uses
+    all of each audio.
 
     Args:
         dir: data dir of the clips.
         dump: folder of the archives.
-        mel: fine (10 ms hops, 4 frames a picture), paper (LipSound2's 16 ms hops, 2.5 frames a picture), or none: the
-            sound alone, which is all that a recogniser reads.
+        mel: fine (10 ms hops, 4 feature frames per video frame), paper (LipSound2's 16 ms hops, 2.5 feature frames per
+            video frame), or none: the audio alone, which is all that a recognizer reads.
         nj: worker processes.
         launcher: where workers run: local, this machine.
         max_failures: share of clips that may fail before the stage does.
@@ -59,13 +59,13 @@ def mel(
     if left_out:
         log.info("%s: %d clips have no time line (crop failed on them) and are left out", dir, left_out)
     # What lies where in the file; that the file is the same one is told by its size and time of change.
-    places = hash_of([[name, cut.start, cut.pictures] for name, cut in sorted(cuts.items())])
+    places = hash_of([[name, cut.start, cut.frames] for name, cut in sorted(cuts.items())])
     shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
-    sounds = dump_clips(
+    audio = dump_clips(
         dump,
         {"sound": {"kind": "sound", "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
         sorted(cuts),
-        MakeSounds(Path(dir), dump, SAMPLE_RATE),
+        AudioFactory(Path(dir), dump, SAMPLE_RATE),
         step="sound",
         fingerprint={"places": places, "rate": SAMPLE_RATE},
         inputs={name: cut.path for name, cut in cuts.items()},
@@ -73,9 +73,9 @@ def mel(
     )
     whole = Archive(dump / "sound").ids
     if not whole:
-        raise LipsoundError(f"{dump / 'sound'}: no clip has usable sound; see {dump / 'failures.tsv'}")
+        raise LipsoundError(f"{dump / 'waveform'}: no clip has usable audio; see {dump / 'failures.tsv'}")
     if mel == "none":
-        if not sounds.done:
+        if not audio.done:
             log.info("%s is there already: skipped", dump / "sound")
         return
     config = mel_config(mel)
@@ -84,39 +84,39 @@ def mel(
         dump,
         {kind: to_mapping(config)},
         whole,
-        MakeMels(dump / "sound", config),
+        MelFactory(dump / "sound", config),
         step=kind,
         fingerprint={"places": places, "mel": to_mapping(config)},
         inputs={name: cuts[name].path for name in whole},
         **shared,
     )
-    if sounds.done + mels.done == 0:
+    if audio.done + mels.done == 0:
         log.info("%s and %s are there already: skipped", dump / "sound", dump / kind)
 
 
 @dataclass(frozen=True)
-class MakeMels:
-    """Makes the worker that turns stored sounds into mels and their sums; picklable.
+class MelFactory:
+    """Makes the worker that turns stored audio into mels and their sums; picklable.
 
     Attributes:
-        sounds: folder of the kind `sound`.
+        audio: folder of the kind `waveform`.
         config: the mel.
     """
 
-    sounds: Path
+    audio: Path
     config: MelConfig
 
     def __call__(self) -> Worker:
         """The worker: id -> mel and sums."""
-        archive, config, kind = Archive(self.sounds), self.config, f"mel-{self.config.name}"
+        archive, config, kind = Archive(self.audio), self.config, f"mel-{self.config.name}"
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
             stored = decode_flac(archive[name])
             if len(stored) < config.shortest:
-                raise ClipFailure("too-short", f"{len(stored)} samples of sound, at least {config.shortest} wanted")
-            check_sound(stored, SAMPLE_RATE)  # it may have been stored by another hand
-            sound = torch.from_numpy(stored)
-            features = mel_spectrogram(sound, config).numpy()
+                raise ClipFailure("too-short", f"{len(stored)} samples of audio, at least {config.shortest} wanted")
+            check_audio(stored, SAMPLE_RATE)  # it may have been stored by another hand
+            waveform = torch.from_numpy(stored)
+            features = mel_spectrogram(waveform, config).numpy()
             return {kind: features, f"{kind}/cmvn": sums(features)}
 
         return work

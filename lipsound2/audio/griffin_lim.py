@@ -1,10 +1,10 @@
-"""Sound from spectrograms, without learning: Griffin and Lim (1984), faster and for mels.
+"""Audio from spectrograms, without learning: Griffin and Lim (1984), faster and for mels.
 
 * Momentum as Perraudin, Balazs and Soendergaard (2013) put it in. The transform is linear, so instead of mixing two
-  spectra, two *sounds* are mixed: the same iteration, with no second spectrum to keep and to read.
+  spectra, two *audio* are mixed: the same iteration, with no second spectrum to keep and to read.
 * The first phases follow the spectral peaks from frame to frame, after Beauregard, Harish and Wyse (2015): each bin
   turns as fast as the peak it belongs to. That is worth some ten rounds from random phases.
-* From a mel the magnitudes are not known but for 80 sums a frame. The sound that is forming knows more: every few
+* From a mel the magnitudes are not known but for 80 sums a frame. The audio that is forming knows more: every few
   rounds its own magnitudes are taken and moved to the given mel (joint estimation, as Masuyama et al., 2023, argue
   for). On GRID that is worth .02 to .03 of ESTOI, for true mels as for smoothed ones.
 
@@ -37,7 +37,7 @@ def griffin_lim(
     momentum: float = MOMENTUM,
     seed: int | None = None,
 ) -> Tensor:
-    """Sound whose magnitude spectrogram comes near the given one.
+    """Audio whose magnitude spectrogram comes near the given one.
 
     Args:
         magnitude: (..., S, n_fft // 2 + 1) non-negative, framed as `config` says.
@@ -57,15 +57,15 @@ def griffin_lim(
         raise LipsoundError(f"Griffin-Lim: expected {config.bins} bins for the mel '{config.name}', found {bins}")
     flat = magnitude.reshape(-1, frames, bins).float()
 
-    def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
+    def audio_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         target = flat[rows, :length]
         return _rounds(target, config, inside, iterations, momentum, seed)
 
-    return _each(sound_of, flat, None, config).reshape(*leading, frames * config.hop)
+    return _each(audio_of, flat, None, config).reshape(*leading, frames * config.hop)
 
 
 @torch.no_grad()
-def mel_to_sound(
+def mel_to_waveform(
     mel: Tensor,
     config: MelConfig,
     *,
@@ -82,7 +82,7 @@ def mel_to_sound(
         config: the mel.
         iterations: rounds of Griffin-Lim.
         frames: (B,) frames of each clip, when some are padded: what lies behind is ignored and comes out as silence. A
-            clip's sound does not depend on the others of its batch.
+            clip's audio does not depend on the others of its batch.
         refine: estimate magnitudes and phases together; False keeps the first magnitudes, as others do.
         said: of a mel (S, bands): the first samples (hops of the longest window or more), where an earlier piece spoke
             them already: the rounds start from them, and what follows goes on with their phases.
@@ -99,18 +99,18 @@ def mel_to_sound(
         raise LipsoundError(f"Griffin-Lim: expected {config.bands} bands for the mel '{config.name}', found {bands}")
     flat = mel.reshape(-1, steps, bands).float()
 
-    def sound_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
+    def audio_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         inverse = MelInverse(flat[rows, :length], config)
         pull = inverse.step if refine else None
         return _rounds(inverse.magnitude(), config, inside, iterations, MOMENTUM, None, pull, said, kept)
 
-    return _each(sound_of, flat, frames, config).reshape(*leading, steps * config.hop)
+    return _each(audio_of, flat, frames, config).reshape(*leading, steps * config.hop)
 
 
 def _each(
-    sound_of: Callable[[slice, int, Tensor | None], Tensor], batch: Tensor, lengths: Tensor | None, config: MelConfig
+    audio_of: Callable[[slice, int, Tensor | None], Tensor], batch: Tensor, lengths: Tensor | None, config: MelConfig
 ) -> Tensor:
-    """Sounds (B, S * hop) of a batch (B, S, ...): at once on a GPU, on a CPU clip by clip, which stays in its cache."""
+    """Audio (B, S * hop) of a batch (B, S, ...): at once on a GPU, on a CPU clip by clip, which stays in its cache."""
     clips, steps = batch.shape[:2]
     if lengths is None:
         lengths = torch.full((clips,), steps, device=batch.device)
@@ -122,11 +122,11 @@ def _each(
             f"Griffin-Lim: a clip of {shortest} frames is too short for the mel '{config.name}', which needs {least}"
         )
     if batch.device.type != "cpu":
-        return sound_of(slice(None), steps, None if shortest == steps else lengths.to(batch.device))
-    sounds = batch.new_zeros(clips, steps * config.hop)
+        return audio_of(slice(None), steps, None if shortest == steps else lengths.to(batch.device))
+    audio = batch.new_zeros(clips, steps * config.hop)
     for clip, length in enumerate(lengths.tolist()):
-        sounds[clip, : length * config.hop] = sound_of(slice(clip, clip + 1), length, None)[0]
-    return sounds
+        audio[clip, : length * config.hop] = audio_of(slice(clip, clip + 1), length, None)[0]
+    return audio
 
 
 def _rounds(
@@ -150,17 +150,17 @@ def _rounds(
         heard = framing.heard(said.to(magnitude)).angle()
         phases = phases + (heard[-1] - phases[:, len(heard) - 1 : len(heard)])
         phases[:, : len(heard)] = heard
-    sound = framing.synthesise(torch.polar(magnitude, phases))
-    sound[:, : len(begin)] = begin
-    previous = sound
+    waveform = framing.synthesize(torch.polar(magnitude, phases))
+    waveform[:, : len(begin)] = begin
+    previous = waveform
     for number in range(1, iterations + 1):
-        spectrum = framing.analyse(torch.lerp(sound, previous, -momentum))
+        spectrum = framing.analyze(torch.lerp(waveform, previous, -momentum))
         power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).add_(_SILENT_POWER)
         if pull is not None and number % REFINE_EVERY == 0:
             magnitude = framing.inside(pull(power.sqrt()))
-        previous, sound = sound, framing.synthesise(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
-        sound[:, : len(begin)] = begin
-    return sound
+        previous, waveform = waveform, framing.synthesize(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
+        waveform[:, : len(begin)] = begin
+    return waveform
 
 
 def _random_phases(magnitude: Tensor, seed: int) -> Tensor:
@@ -175,7 +175,7 @@ def _peak_phases(magnitude: Tensor, config: MelConfig) -> Tensor:
     level = magnitude.clamp_min(1e-9).log()
     left, right = F.pad(level[..., :-1], (1, 0), value=-25.0), F.pad(level[..., 1:], (0, 1), value=-25.0)
     is_peak = (level > left) & (level >= right)
-    # The top of the parabola through a peak and its neighbours, in bins.
+    # The top of the parabola through a peak and its neighbors, in bins.
     bend = (left - 2.0 * level + right).clamp_max(-1e-6)
     index = torch.arange(bins, device=magnitude.device)
     top = index + (0.5 * (left - right) / bend).clamp(-0.5, 0.5)
@@ -201,7 +201,7 @@ class _Framing:
 
     def __init__(self, config: MelConfig, like: Tensor, lengths: Tensor | None) -> None:
         clips, self.frames = like.shape[:2]
-        self.config, self.reach, self.samples = config, config.reach, self.frames * config.hop
+        self.config, self.overhang, self.samples = config, config.overhang, self.frames * config.hop
         # Frames are cut into whole hops, so that overlap-add is a few shifted additions.
         self.overlap = -(-config.window // config.hop)
         self.window = hann(config, like.device)
@@ -210,8 +210,8 @@ class _Framing:
         self.valid: Tensor | None = None
         if lengths is not None:
             self.valid = (torch.arange(self.frames, device=like.device) < lengths[:, None])[..., None]
-            ends = self.reach + lengths[:, None] * config.hop
-            step = torch.arange(self.reach, device=like.device)
+            ends = self.overhang + lengths[:, None] * config.hop
+            step = torch.arange(self.overhang, device=like.device)
             self.mirror_to, self.mirror_from = ends + step, ends - 2 - step
         total = self._overlap_add(self.inside(self.window.square().expand(clips, self.frames, -1)))
         self.weight = torch.where(total > 1e-8, total, torch.inf).reciprocal()
@@ -222,9 +222,9 @@ class _Framing:
         """Frames (B, S, ...) with everything behind a clip's end at zero."""
         return frames if self.valid is None else torch.where(self.valid, frames, 0.0)
 
-    def analyse(self, sound: Tensor) -> Tensor:
-        """Spectra (B, S, bins) of sound (B, samples), continued by reflection at each clip's own ends."""
-        padded = F.pad(sound[:, None], (self.reach, self.reach), mode="reflect")[:, 0]
+    def analyze(self, waveform: Tensor) -> Tensor:
+        """Spectra (B, S, bins) of audio (B, samples), continued by reflection at each clip's own ends."""
+        padded = F.pad(waveform[:, None], (self.overhang, self.overhang), mode="reflect")[:, 0]
         if self.valid is not None:
             padded.scatter_(1, self.mirror_to, padded.gather(1, self.mirror_from))
         frames = padded.unfold(-1, self.config.window, self.config.hop)
@@ -233,11 +233,11 @@ class _Framing:
 
     def heard(self, said: Tensor) -> Tensor:
         """Spectra (n, bins) of the first frames, as far as `said` samples hold them to their ends."""
-        padded = F.pad(said[None], (self.reach, 0), mode="reflect")[0]
+        padded = F.pad(said[None], (self.overhang, 0), mode="reflect")[0]
         return torch.fft.rfft(padded.unfold(-1, self.config.window, self.config.hop) * self.window, n=self.config.n_fft)
 
-    def synthesise(self, spectrum: Tensor) -> Tensor:
-        """Sound (B, samples) whose frames come nearest to the given spectra (B, S, bins)."""
+    def synthesize(self, spectrum: Tensor) -> Tensor:
+        """Audio (B, samples) whose frames come nearest to the given spectra (B, S, bins)."""
         frames = torch.fft.irfft(spectrum, n=self.config.n_fft)[..., : self.config.window] * self.window
         return self._overlap_add(frames).mul_(self.weight)
 
@@ -249,4 +249,4 @@ class _Framing:
         total = frames.new_zeros(frames.shape[0], self.frames + self.overlap - 1, self.config.hop)
         for shift in range(self.overlap):
             total[:, shift : shift + self.frames] += pieces[:, :, shift]
-        return total.flatten(1)[:, self.reach : self.reach + self.samples]
+        return total.flatten(1)[:, self.overhang : self.overhang + self.samples]

@@ -37,7 +37,7 @@ def rounds_of(name: str) -> int | None:
     return None
 
 
-def mel_to_sound(
+def mel_to_waveform(
     mel: np.ndarray,
     config: MelConfig,
     iterations: int = DEFAULT_ITERATIONS,
@@ -82,20 +82,20 @@ def mel_to_sound(
     begin = np.zeros(0, np.float32)
     if said is not None and len(said):
         begin = said[:kept]
-        heard = np.angle(framing.analyse(said)[: (len(said) - config.reach) // config.hop]).astype(np.float32)
+        heard = np.angle(framing.analyze(said)[: (len(said) - config.overhang) // config.hop]).astype(np.float32)
         phases += heard[-1] - phases[len(heard) - 1]
         phases[: len(heard)] = heard
-    sound = framing.synthesise(magnitude * np.exp(1j * phases))
-    sound[: len(begin)] = begin
-    previous = sound
+    waveform = framing.synthesize(magnitude * np.exp(1j * phases))
+    waveform[: len(begin)] = begin
+    previous = waveform
     for number in range(1, iterations + 1):
-        spectrum = framing.analyse(sound + MOMENTUM * (sound - previous))
+        spectrum = framing.analyze(waveform + MOMENTUM * (waveform - previous))
         power = spectrum.real**2 + spectrum.imag**2 + np.float32(_SILENT_POWER)
         if number % REFINE_EVERY == 0:
             magnitude = pull(np.sqrt(power))
-        previous, sound = sound, framing.synthesise(spectrum * (magnitude / np.sqrt(power)))
-        sound[: len(begin)] = begin
-    return sound
+        previous, waveform = waveform, framing.synthesize(spectrum * (magnitude / np.sqrt(power)))
+        waveform[: len(begin)] = begin
+    return waveform
 
 
 def _peak_phases(magnitude: np.ndarray, config: MelConfig) -> np.ndarray:
@@ -119,7 +119,7 @@ def _peak_phases(magnitude: np.ndarray, config: MelConfig) -> np.ndarray:
 
 
 class _Framing:
-    """Analysis and least-squares synthesis of sounds of `frames` frames."""
+    """Analysis and least-squares synthesis of audio of `frames` frames."""
 
     def __init__(self, config: MelConfig, frames: int) -> None:
         self._config, self._frames, self._samples = config, frames, frames * config.hop
@@ -129,15 +129,15 @@ class _Framing:
         total = self._overlap_add(np.broadcast_to(self._window**2, (frames, config.window)))
         self._weight = np.divide(1, total, out=np.zeros_like(total), where=total > 1e-8)
 
-    def analyse(self, sound: np.ndarray) -> np.ndarray:
-        """Spectra (S, bins) complex64 of sound (samples,), continued by reflection."""
-        padded = np.pad(sound, self._config.reach, mode="reflect")
+    def analyze(self, waveform: np.ndarray) -> np.ndarray:
+        """Spectra (S, bins) complex64 of audio (samples,), continued by reflection."""
+        padded = np.pad(waveform, self._config.overhang, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self._config.window)[:: self._config.hop]
         spectra: np.ndarray = fft.rfft(frames * self._window, n=self._config.n_fft)
         return spectra
 
-    def synthesise(self, spectrum: np.ndarray) -> np.ndarray:
-        """Sound (samples,) float32 whose frames come nearest to the given spectra (S, bins)."""
+    def synthesize(self, spectrum: np.ndarray) -> np.ndarray:
+        """Audio (samples,) float32 whose frames come nearest to the given spectra (S, bins)."""
         frames = fft.irfft(spectrum, n=self._config.n_fft)[:, : self._config.window] * self._window
         return self._overlap_add(frames) * self._weight
 
@@ -147,4 +147,4 @@ class _Framing:
         total = np.zeros((self._frames + self._overlap - 1, hop), np.float32)
         for shift in range(self._overlap):
             total[shift : shift + self._frames] += pieces[:, shift]
-        return total.reshape(-1)[self._config.reach :][: self._samples]
+        return total.reshape(-1)[self._config.overhang :][: self._samples]

@@ -1,4 +1,4 @@
-"""Sound files: read by timestamps, kept as FLAC, written as WAV."""
+"""Audio files: read by timestamps, kept as FLAC, written as WAV."""
 
 from __future__ import annotations
 
@@ -30,59 +30,59 @@ _STRETCH = 1 << 18  # samples that are resampled at once
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a clip's sound.
+    """A stretch of a clip's audio.
 
     Attributes:
-        sound: (samples,) float32 mono.
-        missing_before: seconds at its start where the file has no sound (zeros there).
-        missing_after: seconds at its end where the file has no sound (zeros there).
-        missing_inside: seconds of holes in the file's sound: pauses of its clock, or damage (zeros there).
+        waveform: (samples,) float32 mono.
+        missing_before: seconds at its start where the file has no audio (zeros there).
+        missing_after: seconds at its end where the file has no audio (zeros there).
+        missing_inside: seconds of holes in the file's audio: pauses of its clock, or damage (zeros there).
     """
 
-    sound: np.ndarray
+    waveform: np.ndarray
     missing_before: float
     missing_after: float
     missing_inside: float
 
 
-def read_sound(
+def load_audio(
     path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
 ) -> np.ndarray:
-    """The sound track of a file that is meant (`track.read_track`), mono, cut or padded by timestamps.
+    """The audio track of a file that is meant (`track.read_track`), mono, cut or padded by timestamps.
 
     Args:
         path: any container FFmpeg reads: wav, flac, mp4, mpg, mkv, ...
         start: time of the first sample on the file's own clock, in seconds, such as the timestamp of the first
-            picture; None: where the sound starts.
-        seconds: how much to take; None: to the end of the sound.
+            video frame; None: where the audio starts.
+        seconds: how much to take; None: to the end of the audio.
         rate: samples per second wanted.
 
     Returns:
-        (round(seconds * rate),) float32 in about [-1, 1]; zeros where the file has no sound.
+        (round(seconds * rate),) float32 in about [-1, 1]; zeros where the file has no audio.
 
     Raises:
-        ClipFailure: `unreadable`, or `no-sound` when there is no sound track, or nothing in it.
+        ClipFailure: `unreadable`, or `no-waveform` when there is no audio track, or nothing in it.
         OSError, MemoryError: the machine failed, not the file.
     """
-    return read_span(path, start=start, seconds=seconds, rate=rate).sound
+    return load_span(path, start=start, seconds=seconds, rate=rate).waveform
 
 
-def read_span(
+def load_span(
     path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
 ) -> Span:
-    """As `read_sound`, and how much of the stretch the file does not cover."""
+    """As `load_audio`, and how much of the stretch the file does not cover."""
     track = read_track(path)
     if track.torn and start is not None:
         raise ClipFailure(
             "unreadable",
-            f"{shown(path)}: the clock of the sound starts anew where that of the pictures goes on, or the other way "
+            f"{shown(path)}: the clock of the audio starts anew where that of the video frames goes on, or the other way "
             "round: how they lie to each other is not known",
         )
     begin, source_rate, end = track.begin, track.rate, track.end
     start = begin if start is None else start
     samples = round((end - start if seconds is None else seconds) * rate)
     if samples <= 0:
-        raise ClipFailure("no-sound", f"{shown(path)}: the sound ends at {end:.3f} s, wanted from {start:.3f} s on")
+        raise ClipFailure("no-sound", f"{shown(path)}: the audio ends at {end:.3f} s, wanted from {start:.3f} s on")
     stop = start + samples / rate
     return Span(
         _resample(track.samples, round((start - begin) * source_rate), source_rate, samples, rate),
@@ -92,13 +92,13 @@ def read_span(
     )
 
 
-def sound_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-    """All that `read_sound` gives from the start of a sound to its end, (n,) float32 at a time.
+def audio_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """All that `load_audio` gives from the start of audio to its end, (n,) float32 at a time.
 
-    What is held does not grow with the sound.
+    What is held does not grow with the audio.
 
     Raises:
-        ClipFailure: see `read_sound`.
+        ClipFailure: see `load_audio`.
     """
     track = read_track(path)
     divisor = math.gcd(track.rate, rate)
@@ -148,20 +148,20 @@ def _cut(track: Tape, first: int, samples: int) -> np.ndarray:
     return out
 
 
-def to_int16(sound: np.ndarray) -> np.ndarray:
-    """16-bit samples of float sound in [-1, 1]; the rare sample beyond full scale is held there."""
-    return np.clip(np.rint(np.asarray(sound, np.float64) * 32768.0), -32768, 32767).astype(np.int16)
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """16-bit samples of float audio in [-1, 1]; the rare sample beyond full scale is held there."""
+    return np.clip(np.rint(np.asarray(waveform, np.float64) * 32768.0), -32768, 32767).astype(np.int16)
 
 
-def encode_flac(sound: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Sound (samples,) float in [-1, 1] as a FLAC stream of 16 bits, a uint8 vector; the same bytes on every run."""
+def encode_flac(waveform: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Audio (samples,) float in [-1, 1] as a FLAC stream of 16 bits, a uint8 vector; the same bytes on every run."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, to_int16(sound), rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(buffer, to_int16(waveform), rate, format="FLAC", subtype="PCM_16")
     return np.frombuffer(buffer.getvalue(), np.uint8)
 
 
 def decode_flac(vector: np.ndarray) -> np.ndarray:
-    """The sound (samples,) float32 of a FLAC stream.
+    """The audio (samples,) float32 of a FLAC stream.
 
     Raises:
         ClipFailure: `unreadable`: it is no FLAC stream.
@@ -169,23 +169,25 @@ def decode_flac(vector: np.ndarray) -> np.ndarray:
     try:
         samples, _ = soundfile.read(io.BytesIO(np.asarray(vector, np.uint8).tobytes()), dtype="int16")
     except (soundfile.LibsndfileError, ValueError) as error:  # ValueError: an entry of text
-        raise ClipFailure("unreadable", f"stored sound: {error}") from error
+        raise ClipFailure("unreadable", f"stored audio: {error}") from error
     return samples.astype(np.float32) / np.float32(32768.0)
 
 
-def write_wav(path: Path | str, sound: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Write (samples,) float sound as a 16-bit WAV file, whole or not at all.
+def write_wav(path: Path | str, waveform: np.ndarray, rate: int = SAMPLE_RATE) -> None:
+    """Write (samples,) float audio as a 16-bit WAV file, whole or not at all.
 
-    Sound beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
+    Audio beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
 
     Raises:
         LipsoundError: some samples are not finite, or the file cannot be written.
     """
-    sound = np.asarray(sound, np.float32)
-    if not np.isfinite(sound).all():
-        raise LipsoundError(f"{path}: {np.count_nonzero(~np.isfinite(sound))} of {sound.size} samples are not finite")
-    peak = float(np.abs(sound).max(initial=0.0))
+    waveform = np.asarray(waveform, np.float32)
+    if not np.isfinite(waveform).all():
+        raise LipsoundError(
+            f"{path}: {np.count_nonzero(~np.isfinite(waveform))} of {waveform.size} samples are not finite"
+        )
+    peak = float(np.abs(waveform).max(initial=0.0))
     with atomic_path(Path(path)) as temporary:
         soundfile.write(
-            temporary, to_int16(sound / peak if peak > 1.0 else sound), rate, format="WAV", subtype="PCM_16"
+            temporary, to_int16(waveform / peak if peak > 1.0 else waveform), rate, format="WAV", subtype="PCM_16"
         )

@@ -1,8 +1,8 @@
 """Mel-spectrograms: one definition for features, models, Griffin-Lim and vocoders.
 
-Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centred on
-the middle of its own hop. Sound is continued by reflection at both ends, so a sound has exactly `samples // hop` frames
-and a picture of 640 samples has a whole number of them (`fine`) or two and a half (`paper`).
+Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centerd on
+the middle of its own hop. Audio is continued by reflection at both ends, so audio has exactly `samples // hop` frames
+and a video frame of 640 samples has a whole number of them (`fine`) or two and a half (`paper`).
 """
 
 from __future__ import annotations
@@ -31,50 +31,50 @@ _SILENT_POWER = 1e-18
 _STEPS = 6  # from a smooth spectrum to one that has the mel
 
 
-def mel_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
-    """Log-mel-spectrogram of sound.
+def mel_spectrogram(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Log-mel-spectrogram of audio.
 
     Worked out in float64: in float32 the rounding of loud bins reaches the floor of quiet bands beside them (4e-4 on
     speech, 7e-3 on a sine).
 
     Args:
-        sound: (..., samples) float32 in [-1, 1], at `config.sample_rate`.
+        waveform: (..., samples) float32 in [-1, 1], at `config.sample_rate`.
         config: the mel.
 
     Returns:
         (..., S, bands) natural logarithm of the mel magnitude, at least `log(floor)`; S = samples // hop.
 
     Raises:
-        LipsoundError: the sound is shorter than the reflection at its ends needs.
+        LipsoundError: the audio is shorter than the reflection at its ends needs.
     """
-    magnitude = magnitude_spectrogram(sound.double(), config)
+    magnitude = magnitude_spectrogram(waveform.double(), config)
     bands = magnitude @ _filters_on(config, magnitude.device, magnitude.dtype).T
-    return bands.clamp_min(config.floor).log().to(sound.dtype)
+    return bands.clamp_min(config.floor).log().to(waveform.dtype)
 
 
-def magnitude_spectrogram(sound: Tensor, config: MelConfig) -> Tensor:
-    """Magnitude spectrogram (..., S, n_fft // 2 + 1) of sound (..., samples), framed as the mel is."""
+def magnitude_spectrogram(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Magnitude spectrogram (..., S, n_fft // 2 + 1) of audio (..., samples), framed as the mel is."""
     spectrum = torch.view_as_real(
-        torch.fft.rfft(frame(sound, config) * hann(config, sound.device, sound.dtype), n=config.n_fft)
+        torch.fft.rfft(frame(waveform, config) * hann(config, waveform.device, waveform.dtype), n=config.n_fft)
     )
     return spectrum.square().sum(-1).clamp_min(_SILENT_POWER).sqrt()
 
 
-def frame(sound: Tensor, config: MelConfig) -> Tensor:
-    """Overlapping frames (..., S, window) of sound (..., samples), reflected at both ends; a view, to be read only.
+def frame(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Overlapping frames (..., S, window) of audio (..., samples), reflected at both ends; a view, to be read only.
 
     The window lies in the middle of the n_fft points. Where it lies changes the phase alone, so only its own samples
     are taken, and the reflection by (n_fft - hop) / 2 shrinks to (window - hop) / 2.
     """
-    samples = sound.shape[-1]
+    samples = waveform.shape[-1]
     if samples < config.shortest:
         raise LipsoundError(
-            f"a sound of {samples} samples is too short for the mel '{config.name}', which needs {config.shortest}"
+            f"audio of {samples} samples is too short for the mel '{config.name}', which needs {config.shortest}"
         )
-    flat = sound.reshape(-1, samples)
-    padded = F.pad(flat[:, None], (config.reach, config.reach), mode="reflect")[:, 0]
+    flat = waveform.reshape(-1, samples)
+    padded = F.pad(flat[:, None], (config.overhang, config.overhang), mode="reflect")[:, 0]
     frames = padded.unfold(-1, config.window, config.hop)[:, : frames_of(samples, config)]
-    return frames.reshape(*sound.shape[:-1], *frames.shape[1:]) if sound.dim() != 2 else frames
+    return frames.reshape(*waveform.shape[:-1], *frames.shape[1:]) if waveform.dim() != 2 else frames
 
 
 @functools.lru_cache(maxsize=16)
@@ -94,7 +94,7 @@ class MelInverse:
     """Magnitudes that have a given mel.
 
     80 sums do not tell 513 magnitudes. One step multiplies every bin by the mean of what its bands lack (Lee and Seung,
-    2001, for the generalised Kullback-Leibler divergence): it comes nearer to the mel and keeps what the mel does not
+    2001, for the generalized Kullback-Leibler divergence): it comes nearer to the mel and keeps what the mel does not
     tell, such as the harmonics, from the magnitudes it is given.
 
     Args:

@@ -60,14 +60,14 @@ class MelConfig:
             raise LipsoundError(f"{where}: bands and floor must be positive, found {self.bands} and {self.floor:g}")
 
     @property
-    def reach(self) -> int:
+    def overhang(self) -> int:
         """Samples a frame's window reaches beyond its hop, on each side."""
         return (self.window - self.hop) // 2
 
     @property
     def shortest(self) -> int:
-        """Samples a sound needs: one frame, and enough to reflect."""
-        return max(self.hop, self.reach + 1)
+        """Samples audio needs: one frame, and enough to reflect."""
+        return max(self.hop, self.overhang + 1)
 
     @property
     def bins(self) -> int:
@@ -76,9 +76,9 @@ class MelConfig:
 
 
 MELS: dict[str, MelConfig] = {
-    # Four frames a picture at 25 fps; the finer grid keeps more speech through Griffin-Lim.
+    # Four feature frames per video frame at 25 fps; the finer grid keeps more speech through Griffin-Lim.
     "fine": MelConfig(name="fine", n_fft=1024, window=640, hop=160),
-    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half frames a picture.
+    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half feature frames per video frame.
     "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
 }
 
@@ -129,7 +129,7 @@ def check_spoken(shape: Sequence[int], not_finite: int, config: MelConfig) -> No
     if bands != config.bands:
         raise LipsoundError(f"vocoder: expected {config.bands} bands for the mel '{config.name}', found {bands}")
     if not frames:
-        raise LipsoundError("vocoder: the mel has no frames; give a clip of one picture or more")
+        raise LipsoundError("vocoder: the mel has no frames; give a clip of one video frame or more")
     if not_finite:
         raise LipsoundError(
             f"vocoder: {not_finite} of the mel's {math.prod(shape)} values are no numbers; look at the model that "
@@ -138,7 +138,7 @@ def check_spoken(shape: Sequence[int], not_finite: int, config: MelConfig) -> No
 
 
 def frames_of(samples: int, config: MelConfig) -> int:
-    """Frames a sound of that many samples has."""
+    """Frames audio of that many samples has."""
     return samples // config.hop
 
 
@@ -155,8 +155,8 @@ def mel_filters(config: MelConfig) -> np.ndarray:
 def slaney_filters(bins: np.ndarray, bands: int, fmin: float, fmax: float) -> np.ndarray:
     """Slaney's filters (bands, len(bins)) float64 at the frequencies `bins` in Hz."""
     edges = _mel_to_hz(np.linspace(_hz_to_mel(fmin), _hz_to_mel(fmax), bands + 2))
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clip(min=0.0)
+    low, center, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    triangles = np.minimum((bins - low) / (center - low), (high - bins) / (high - center)).clip(min=0.0)
     return triangles * (2.0 / (high - low))
 
 

@@ -1,4 +1,4 @@
-"""Which stretch of which file is a clip's sound: the one under its pictures."""
+"""Which stretch of which file is a clip's audio: the one under its video frames."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.audio.io import encode_flac, read_span
-from lipsound2.audio.usable import check_sound
+from lipsound2.audio.io import encode_flac, load_span
+from lipsound2.audio.usable import check_audio
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.data.numerals import SECONDS, real, whole
@@ -18,31 +18,31 @@ from lipsound2.fingerprint import changed
 from lipsound2.jobs.shards import Worker
 from lipsound2.timing import FRAME_RATE
 
-# Sound may begin later or end earlier than the picture, or have holes, by so many seconds (five pictures; zeros are put
-# there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
+# Audio may begin later or end earlier than the video frame, or have holes, by so many seconds (five video frames; zeros
+# are put there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
 MISSING_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where one clip's sound comes from.
+    """Where one clip's audio comes from.
 
     Attributes:
-        path: file with the sound.
-        start: seconds on the file's clock of the first picture; None: where the sound begins.
-        pictures: pictures at 25 fps that the sound lies under; None: all of the sound.
+        path: file with the audio.
+        start: seconds on the file's clock of the first video frame; None: where the audio begins.
+        frames: video frames at 25 fps that the audio lies under; None: all of the audio.
     """
 
     path: str
     start: float | None
-    pictures: int | None
+    frames: int | None
 
 
 def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
-    """Where each clip's sound comes from, and how many clips have no time line.
+    """Where each clip's audio comes from, and how many clips have no time line.
 
     Raises:
-        LipsoundError: the data dir has neither video nor sound, or none of its clips was cropped.
+        LipsoundError: the data dir has neither video nor audio, or none of its clips was cropped.
     """
     if not data.video:
         if not data.wav:
@@ -60,24 +60,24 @@ def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
 
 
 def _cut(line: tuple[float, int], wav: str | None, video: str | None) -> Cut | None:
-    """The sound under a clip's pictures: in a file of its own, where there is one, or in the video."""
-    start, pictures = line
+    """The audio under a clip's video frames: in a file of its own, where there is one, or in the video."""
+    start, frames = line
     path = wav or video
     if path is None:
         return None
-    # A sound file of its own begins with the picture; sound in the video file shares the video's clock.
-    return Cut(path, start if path == video else None, pictures)
+    # An audio file of its own begins with the video frame; audio in the video file shares the video's clock.
+    return Cut(path, start if path == video else None, frames)
 
 
 def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
-    """Start in seconds and number of pictures at 25 fps of every clip that was cropped.
+    """Start in seconds and number of video frames at 25 fps of every clip that was cropped.
 
     Raises:
         LipsoundError: crop has not run, or the table is damaged.
     """
     path = dump / "landmarks" / "timeline.tsv"
     if not path.exists():
-        raise LipsoundError(f"{path}: no time line of the pictures; run stage 1 first (lipsound2 crop DIR {dump})")
+        raise LipsoundError(f"{path}: no time line of the video frames; run stage 1 first (lipsound2 crop DIR {dump})")
     if changed(path.parent, path.name):
         raise LipsoundError(f"{path}: has another size than stage 1 left it with; run lipsound2 crop DIR {dump} again")
     lines = {}
@@ -99,8 +99,8 @@ def _parse(row: str) -> tuple[float, int]:
 
 
 @dataclass(frozen=True)
-class MakeSounds:
-    """Makes the worker that cuts sounds; picklable, and small whatever the number of clips.
+class AudioFactory:
+    """Makes the worker that cuts audio; picklable, and small whatever the number of clips.
 
     Attributes:
         data: folder of the data dir.
@@ -117,8 +117,8 @@ class MakeSounds:
         return self._work
 
     def _work(self, name: str) -> dict[str, np.ndarray | str | int]:
-        sound = cut_sound(self._find(name), self.rate)
-        return {"sound": encode_flac(sound, self.rate), "sound/frames": len(sound)}
+        waveform = cut_audio(self._find(name), self.rate)
+        return {"sound": encode_flac(waveform, self.rate), "sound/frames": len(waveform)}
 
     def _find(self, name: str) -> Cut:
         """As `cuts_of` has it."""
@@ -130,20 +130,21 @@ class MakeSounds:
         return cut
 
 
-def cut_sound(cut: Cut, rate: int) -> np.ndarray:
-    """One clip's sound (samples,) float32 under its pictures.
+def cut_audio(cut: Cut, rate: int) -> np.ndarray:
+    """One clip's audio (samples,) float32 under its video frames.
 
     Raises:
-        ClipFailure: `unreadable`, `no-sound`, `short-sound` (it does not cover the picture), or one of `check_sound`.
+        ClipFailure: `unreadable`, `no-waveform`, `short-waveform` (it does not cover the video frame), or one of
+            `check_audio`.
     """
-    seconds = None if cut.pictures is None else cut.pictures / FRAME_RATE
-    span = read_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
+    seconds = None if cut.frames is None else cut.frames / FRAME_RATE
+    span = load_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
     for missing, what in (
-        (span.missing_before, "begins {:.2f} s after the picture"),
-        (span.missing_after, "ends {:.2f} s before the picture"),
+        (span.missing_before, "begins {:.2f} s after the video frame"),
+        (span.missing_after, "ends {:.2f} s before the video frame"),
         (span.missing_inside, "has holes of {:.2f} s"),
     ):
         if missing > MISSING_SECONDS:
-            raise ClipFailure("short-sound", f"the sound {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
-    check_sound(span.sound, rate)
-    return span.sound
+            raise ClipFailure("short-sound", f"the audio {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
+    check_audio(span.waveform, rate)
+    return span.waveform

@@ -14,7 +14,7 @@ _ITEM = 4  # bytes a sample
 
 
 class Tape:
-    """One channel of sound that is written once, from its beginning to its end, and read to and fro.
+    """One channel of audio that is written once, from its beginning to its end, and read to and fro.
 
     Attributes:
         loudest: largest absolute value; NaN if any sample is.
@@ -32,18 +32,18 @@ class Tape:
         """Samples that came so far."""
         return self._samples
 
-    def add(self, sound: np.ndarray) -> None:
+    def add(self, waveform: np.ndarray) -> None:
         """The next samples (n,) float.
 
         Raises:
             OSError: the folder for temporary files cannot take them; it is named.
         """
-        sound = np.ascontiguousarray(sound, np.float32)
-        self.loudest = float(np.maximum(self.loudest, np.abs(sound).max(initial=0.0)))
+        waveform = np.ascontiguousarray(waveform, np.float32)
+        self.loudest = float(np.maximum(self.loudest, np.abs(waveform).max(initial=0.0)))
         with _named():
             self._file.seek(0, 2)
-            self._file.write(sound.tobytes())
-        self._samples += len(sound)
+            self._file.write(waveform.tobytes())
+        self._samples += len(waveform)
 
     def silence(self, samples: int) -> None:
         """So many zeros next."""

@@ -1,4 +1,4 @@
-"""The sound track of a media file that is meant, as one channel of samples on the file's clock."""
+"""The audio track of a media file that is meant, as one channel of samples on the file's clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CANCELLED = 0.1
 
 
 @dataclass(frozen=True)
-class SoundTrack:
+class AudioTrack:
     """A whole track.
 
     Attributes:
@@ -37,7 +37,7 @@ class SoundTrack:
         begin: time of the first one on the file's clock, in seconds.
         rate: samples a second.
         holes: seconds of holes.
-        torn: its clock starts anew where that of the pictures goes on, or the other way round.
+        torn: its clock starts anew where that of the video frames goes on, or the other way round.
     """
 
     samples: Tape
@@ -104,7 +104,7 @@ class _Decoded:
             if (self.holes + hole) / self.rate > MOST_PAUSES:
                 raise ClipFailure(
                     "unreadable",
-                    f"{self.path}: its clock leaves {(self.holes + hole) / self.rate:.0f} s without sound, at most "
+                    f"{self.path}: its clock leaves {(self.holes + hole) / self.rate:.0f} s without audio, at most "
                     f"{MOST_PAUSES:.0f}",
                 )
             self.samples.silence(hole)
@@ -114,14 +114,14 @@ class _Decoded:
         self.samples.add(piece)
 
 
-def read_track(path: Path | str) -> SoundTrack:
-    """The default sound track, else the best; where it is silent throughout and another one is not, that one.
+def read_track(path: Path | str) -> AudioTrack:
+    """The default audio track, else the best; where it is silent throughout and another one is not, that one.
 
     Raises:
-        ClipFailure: `unreadable`, or `no-sound` when there is no sound track, or nothing in any.
+        ClipFailure: `unreadable`, or `no-audio` when there is no audio track, or nothing in any.
         OSError, MemoryError: the machine failed, not the file.
     """
-    silent: SoundTrack | None = None
+    silent: AudioTrack | None = None
     failure: ClipFailure | None = None
     number, count = 0, 1
     while number < count:
@@ -163,7 +163,7 @@ def check_rate(path: Path | str, rate: int, channels: int) -> None:
 
 def _some(found: Tracks, path: Path | str) -> None:
     if not found.words:
-        raise ClipFailure("no-sound", f"{shown(path)}: no sound track")
+        raise ClipFailure("no-sound", f"{shown(path)}: no audio track")
     if not found.known:
         raise ClipFailure("unreadable", f"{shown(path)}: {found.unknown()}")
 
@@ -175,7 +175,7 @@ def _tell(path: Path | str, found: Tracks, taken: AudioStream, instead: bool) ->
         log.log(level, "%s: %s%s", shown(path), found.told(taken), why)
 
 
-def _read(media: Media, stream: AudioStream) -> SoundTrack:
+def _read(media: Media, stream: AudioStream) -> AudioTrack:
     path = shown(media.path)
     check_rate(path, stream.rate, stream.channels)
     decoded = _decode(media, stream, None)
@@ -188,15 +188,15 @@ def _read(media: Media, stream: AudioStream) -> SoundTrack:
             decoded = _decode(again, same, loudest)
     if not len(decoded.samples):
         if decoded.damaged:
-            raise ClipFailure("unreadable", f"{path}: none of its {decoded.damaged} packets of sound can be decoded")
-        raise ClipFailure("no-sound", f"{path}: the sound track is empty")
+            raise ClipFailure("unreadable", f"{path}: none of its {decoded.damaged} packets of audio can be decoded")
+        raise ClipFailure("no-sound", f"{path}: the audio track is empty")
     if decoded.damaged:
-        log.warning("%s: %d packets of sound are damaged and were passed over", path, decoded.damaged)
+        log.warning("%s: %d packets of audio are damaged and were passed over", path, decoded.damaged)
     if media.behind:
         log.warning("%s: %s", path, media.behind)
     films = tracks(media.container, "video").known
     torn = bool(films) and media.clock.torn(stream.index, films[0].index)
-    return SoundTrack(decoded.samples, decoded.begin or 0.0, decoded.rate, decoded.holes / decoded.rate, torn)
+    return AudioTrack(decoded.samples, decoded.begin or 0.0, decoded.rate, decoded.holes / decoded.rate, torn)
 
 
 def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Decoded:
@@ -211,36 +211,36 @@ def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Decoded:
         now = media.clock.part(stream.index)
         joined, part = joined or now != part, now
         try:
-            frames = stream.decode(packet)
+            av_frames = stream.decode(packet)
         except av.FFmpegError as error:
             if machine_trouble(error):
                 raise
             found.damaged += 1  # a hole; the timestamps of what follows tell how long
             continue
-        for frame in frames:
-            if found.rate not in (0, frame.sample_rate):
+        for av_frame in av_frames:
+            if found.rate not in (0, av_frame.sample_rate):
                 raise ClipFailure(
-                    "unreadable", f"{path}: the sample rate changes from {found.rate} to {frame.sample_rate}"
+                    "unreadable", f"{path}: the sample rate changes from {found.rate} to {av_frame.sample_rate}"
                 )
-            samples = _samples(frame)
-            check_rate(path, frame.sample_rate, len(samples))
-            found.rate = frame.sample_rate
+            samples = _samples(av_frame)
+            check_rate(path, av_frame.sample_rate, len(samples))
+            found.rate = av_frame.sample_rate
             mean = samples.mean(axis=0, dtype=np.float64)
             energies = np.einsum("ct,ct->c", samples, samples, dtype=np.float64)
             found.channels[: len(samples)] += energies
             found.mean += float(mean @ mean)
             found.unrelated += float(energies.sum()) / len(samples) ** 2
             kept = mean if channel is None else samples[min(channel, len(samples) - 1)]
-            found.lay(frame.time, joined, kept.astype(np.float32))
+            found.lay(av_frame.time, joined, kept.astype(np.float32))
             joined = False
     return found
 
 
-def _samples(frame: av.AudioFrame) -> np.ndarray:
+def _samples(av_frame: av.AudioFrame) -> np.ndarray:
     """A frame's channels (C, n), float, full scale 1."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    samples = av_frame.to_ndarray()
+    if not av_frame.format.is_planar:
+        samples = samples.reshape(-1, av_frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128.0) / 128.0
     if samples.dtype.kind == "i":

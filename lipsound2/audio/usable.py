@@ -1,4 +1,4 @@
-"""Whether a sound holds anything: one verdict for the stages and for what listens to a single file."""
+"""Whether audio holds anything: one verdict for the stages and for what listens to a single file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.audio.io import sound_in_stretches
+from lipsound2.audio.io import audio_in_stretches
 from lipsound2.audio.tape import Tape
 from lipsound2.errors import ClipFailure
 
@@ -17,34 +17,34 @@ _SILENCE = 10 / 32768
 _BLOCK = 1 << 20  # samples that are looked at together
 
 
-def check_sound(sound: np.ndarray, rate: int) -> None:
-    """Refuse a sound that nothing can be heard in.
+def check_audio(waveform: np.ndarray, rate: int) -> None:
+    """Refuse audio that nothing can be heard in.
 
     Args:
-        sound: (samples,) float, full scale 1.
+        waveform: (samples,) float, full scale 1.
         rate: samples per second.
 
     Raises:
         ClipFailure: `too-short`, `not-finite`, `silent` (a constant level is silence too).
     """
-    _check([sound], rate)
+    _check([waveform], rate)
 
 
 def hearable(path: Path | str, rate: int) -> Tape:
-    """The whole sound of a file, for what listens to it.
+    """The whole audio of a file, for what listens to it.
 
     Raises:
         ClipFailure: it cannot be read, or nothing can be heard in it.
     """
     tape = Tape()
-    for stretch in sound_in_stretches(path, rate):
+    for stretch in audio_in_stretches(path, rate):
         tape.add(stretch)
     _check(tape.blocks(_BLOCK), rate)
     return tape
 
 
 def _check(blocks: Iterable[np.ndarray], rate: int) -> None:
-    """As `check_sound`, for a sound that comes in blocks."""
+    """As `check_audio`, for audio that comes in blocks."""
     samples = bad = 0
     levels, lows, highs = [], [], []
     for block in filter(len, blocks):
@@ -57,12 +57,12 @@ def _check(blocks: Iterable[np.ndarray], rate: int) -> None:
         highs.append(block.max())
     seconds = samples / rate
     if seconds < _LEAST_SECONDS:
-        raise ClipFailure("too-short", f"{samples} samples of sound, at least {round(_LEAST_SECONDS * rate)} wanted")
+        raise ClipFailure("too-short", f"{samples} samples of audio, at least {round(_LEAST_SECONDS * rate)} wanted")
     if bad:
-        raise ClipFailure("not-finite", f"{bad} of {samples} samples of sound")
+        raise ClipFailure("not-finite", f"{bad} of {samples} samples of audio")
     low, high = min(lows), max(highs)
     if low == high == 0:
         raise ClipFailure("silent", f"{seconds:.2f} s of zeros")
     level = np.median(levels)  # a converter's offset is the same throughout
     if max(high - level, level - low) < _SILENCE:
-        raise ClipFailure("silent", f"{seconds:.2f} s of sound, nowhere louder than {_SILENCE:.4f} of full scale")
+        raise ClipFailure("silent", f"{seconds:.2f} s of audio, nowhere louder than {_SILENCE:.4f} of full scale")

@@ -1,4 +1,4 @@
-"""Speech of any length into sound files, whose suffix says of which kind."""
+"""Speech of any length into audio files, whose suffix says of which kind."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _FORMATS = {
 }
 
 
-def sound_suffixes() -> tuple[str, ...]:
-    """Suffixes of sound files that can be written here."""
+def audio_suffixes() -> tuple[str, ...]:
+    """Suffixes of audio files that can be written here."""
     return tuple(suffix for suffix, (kind, coding) in _FORMATS.items() if soundfile.check_format(kind, coding))
 
 
 class Spool:
     """Speech while it is made: how loud it may be is known when all of it is there.
 
-    Sound beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
+    Audio beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
 
     Args:
         rate: samples a second.
@@ -46,16 +46,16 @@ class Spool:
     def __exit__(self, *trouble: object) -> None:
         self._tape.close()
 
-    def add(self, sound: np.ndarray) -> None:
+    def add(self, waveform: np.ndarray) -> None:
         """The next samples (n,) float.
 
         Raises:
             LipsoundError: some of them are not finite.
         """
-        sound = np.asarray(sound, np.float32)
-        if not np.isfinite(sound).all():
-            raise LipsoundError(f"{np.count_nonzero(~np.isfinite(sound))} samples of the speech are not finite")
-        self._tape.add(sound)
+        waveform = np.asarray(waveform, np.float32)
+        if not np.isfinite(waveform).all():
+            raise LipsoundError(f"{np.count_nonzero(~np.isfinite(waveform))} samples of the speech are not finite")
+        self._tape.add(waveform)
 
     def read(self, first: int, samples: int) -> np.ndarray:
         """`samples` samples from `first` on, or as many as there are; float32 in [-1, 1]."""
@@ -69,7 +69,7 @@ class Spool:
         """Write a file of 16 bits, or of Vorbis or MP3; whole or not at all.
 
         Args:
-            path: its suffix is one of `sound_suffixes`.
+            path: its suffix is one of `audio_suffixes`.
         """
         kind, coding = _FORMATS[path.suffix.lower()]
         with (
@@ -79,5 +79,5 @@ class Spool:
             for block in self.blocks():
                 file.write(to_int16(block))
 
-    def _down(self, sound: np.ndarray) -> np.ndarray:
-        return sound / np.float32(max(1.0, self._tape.loudest))
+    def _down(self, waveform: np.ndarray) -> np.ndarray:
+        return waveform / np.float32(max(1.0, self._tape.loudest))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
-from lipsound2.corpora.recordings import Problem, Recordings, SoundFile, read_lines, sound_files
+from lipsound2.corpora.recordings import AudioFile, Problem, Recordings, audio_files, read_lines
 from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
 
@@ -76,9 +76,9 @@ def _read_first(found: Recordings, folder: Path) -> None:
             continue
         speakers = [path for path in folders(folder / "wav" / subset, 1) if path.name != subset]
         for speaker in tqdm(speakers, desc=f"aishell1-{subset}", unit="speaker", leave=False):
-            sounds = sound_files(speaker, (".wav",), speaker.name)
-            seen |= sounds.keys()
-            found.join(f"aishell1-{subset}", texts, sounds, folder / _TRANSCRIPTS)
+            audio = audio_files(speaker, (".wav",), speaker.name)
+            seen |= audio.keys()
+            found.join(f"aishell1-{subset}", texts, audio, folder / _TRANSCRIPTS)
     if not seen:
         state = (
             f"its speakers are still packed ({packed[0].name}, ...); {unpack}" if packed else "no wav/{train,dev,test}"
@@ -88,7 +88,7 @@ def _read_first(found: Recordings, folder: Path) -> None:
     if left:
         found.notes.append(f"{len(left)} speakers of AISHELL-1 are still packed ({left[0].name}, ...); {unpack}")
     if len(texts.keys() - seen):
-        found.notes.append(f"{len(texts.keys() - seen)} of {len(texts)} transcripts of AISHELL-1 have no sound here")
+        found.notes.append(f"{len(texts.keys() - seen)} of {len(texts)} transcripts of AISHELL-1 have no audio here")
 
 
 def _read_second(found: Recordings, folder: Path, root: Path) -> None:
@@ -105,7 +105,7 @@ def _read_second(found: Recordings, folder: Path, root: Path) -> None:
             )
     texts = _read(folder / "trans.txt", found)
     listed = _read(folder / "wav.scp", found)
-    sounds: dict[str, SoundFile] = {}
+    audio: dict[str, AudioFile] = {}
     for name, value in tqdm(listed.items(), desc=f"aishell2-{_SETS[folder.name]}", unit="file", leave=False):
         path = folder / value
         if path.stem != name:
@@ -113,11 +113,11 @@ def _read_second(found: Recordings, folder: Path, root: Path) -> None:
             found.problems.append(Problem(name, folder / "wav.scp", "other-name", detail))
             continue
         try:
-            sounds[name] = SoundFile(path, path.stat().st_size, path.parent.name)
+            audio[name] = AudioFile(path, path.stat().st_size, path.parent.name)
         except OSError as error:
             found.problems.append(Problem(name, path, "no-sound-file", f"in wav.scp, but: {error.strerror}"))
-    found.join(f"aishell2-{_SETS[folder.name]}", texts, sounds, folder / "trans.txt")
-    found.without_sound(texts.keys() - listed.keys(), folder / "trans.txt")
+    found.join(f"aishell2-{_SETS[folder.name]}", texts, audio, folder / "trans.txt")
+    found.without_audio(texts.keys() - listed.keys(), folder / "trans.txt")
 
 
 def _read(path: Path, found: Recordings) -> dict[str, str]:

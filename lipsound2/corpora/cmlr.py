@@ -1,8 +1,8 @@
 """CMLR as it lies on people's disks: Mandarin sentences of eleven hosts of a news programme.
 
-`video/s1/20170121/section_1_000.80_002.91.mp4`, its sound in `audio/.../*.wav` and its text in `text/.../*.txt`: the
+`video/s1/20170121/section_1_000.80_002.91.mp4`, its audio in `audio/.../*.wav` and its text in `text/.../*.txt`: the
 sentence in Hanzi, then a line `start end word` in seconds for each word. Some copies repeat the date in the file's
-name, some have the sound in the video. `train.csv`, `val.csv` and `test.csv` hold the official split, a line a clip:
+name, some have the audio in the video. `train.csv`, `val.csv` and `test.csv` hold the official split, a line a clip:
 `s1/20170121_section_1_000.80_002.91`.
 
 Source: Zhao, Xu, Song, "A Cascade Sequence-to-Sequence Model for Chinese Mandarin Lip Reading", ACM MM Asia 2019
@@ -71,7 +71,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
 def _read_day(found: Recordings, day: Path, top: Path) -> None:
     """Add the clips that one host read on one day."""
     speaker, date = day.parent.name, day.name
-    sounds = _files(top / "audio" / speaker / date, date, (".wav",))
+    audio = _files(top / "audio" / speaker / date, date, (".wav",))
     texts = _files(top / "text" / speaker / date, date, (".txt",))
     for entry in entries(day):
         if not entry.name.lower().endswith(VIDEO_SUFFIXES):
@@ -79,7 +79,7 @@ def _read_day(found: Recordings, day: Path, top: Path) -> None:
         name = _name(entry.name, date)
         id = f"{speaker}-{date}_{name}"
         text, words = _read_text(id, texts[name], found) if name in texts else ("", "")
-        wav = str(sounds[name].absolute()) if name in sounds else ""
+        wav = str(audio[name].absolute()) if name in audio else ""
         video = str(Path(entry.path).absolute())
         found.add(id, Recording(speaker, video=video, wav=wav, size=entry.stat().st_size, text=text, words=words))
 

@@ -39,8 +39,8 @@ def download(
 ) -> None:
     """Fetch a corpus from its public record: with resume, progress and checksums, then unpack it.
 
-    GRID's pictures and alignments are some 16 GB. The same command goes on where a stopped download was, and does not
-    fetch what is there already.
+    GRID's video frames and alignments are some 16 GB. The same command goes on where a stopped download was, and does
+    not fetch what is there already.
 
     Args:
         corpus: which one.
@@ -77,7 +77,7 @@ def _wanted(speakers: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
     """Names of the files to have."""
     unknown = [speaker for speaker in speakers if speaker not in SPEAKERS]
     if unknown:
-        raise LipsoundError(f"no pictures of {', '.join(unknown)}: the speakers are s1 to s34 without s21")
+        raise LipsoundError(f"no video frames of {', '.join(unknown)}: the speakers are s1 to s34 without s21")
     strange = [name for name in files if Path(name).name != name or name.startswith(".")]
     if strange:
         raise LipsoundError(f"not the name of a file: {', '.join(strange)}")

@@ -1,7 +1,7 @@
 """The verbs `fold`, `subset` and `combine`: a data dir in parts, a share of one, and several data dirs as one.
 
-A model has learnt its training clips by heart: what it says of them is better than what it will say of any other. To
-fine-tune a recogniser on speech as it will be, each part of the training set is spoken by a model that never saw it.
+A model has learned its training clips by heart: what it says of them is better than what it will say of any other. To
+fine-tune a recognizer on speech as it will be, each part of the training set is spoken by a model that never saw it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def subset(
 ) -> None:
     """Write a data dir of some clips of another: as many of each speaker, and a larger one holds the smaller ones.
 
-    What is learnt from few labels is compared on such sets: what is in them is a function of seed and ids alone.
+    What is learned from few labels is compared on such sets: what is in them is a function of seed and ids alone.
 
     Args:
         dir: data dir.
@@ -101,7 +101,7 @@ def subset(
 def combine(dirs: tuple[str, ...], out: OutputFolder) -> None:
     """Write one data dir that holds the clips of several.
 
-    Where some of them have sound files and others the sound in their videos, wav.scp names these videos.
+    Where some of them have audio files and others the audio in their videos, wav.scp names these videos.
 
     Args:
         dirs: data dirs, separated by commas; no clip may be in two of them.

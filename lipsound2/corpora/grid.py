@@ -1,8 +1,8 @@
 """The GRID corpus as it lies on people's disks: which clips there are, what is said in them, what is wrong.
 
-Speaker folders `s1`..`s34` may lie anywhere up to three folders below the root, and a speaker's pictures anywhere below
-its folder (`s1/*.mpg`, `s1/video/*.mpg`, `s1/video/mpg_6000/*.mpg`, `s1/s1/*.mpg`). Alignments may lie in `s1/align`,
-`align/s1`, `alignments/s1` or nowhere. The text of a clip is its file name; alignments confirm it.
+Speaker folders `s1`..`s34` may lie anywhere up to three folders below the root, and a speaker's video frames anywhere
+below its folder (`s1/*.mpg`, `s1/video/*.mpg`, `s1/video/mpg_6000/*.mpg`, `s1/s1/*.mpg`). Alignments may lie in
+`s1/align`, `align/s1`, `alignments/s1` or nowhere. The text of a clip is its file name; alignments confirm it.
 
 Source: Cooke et al. 2006; Zenodo record 3625687, whose alignment folders are attached to the wrong speakers. Which 255
 sentences of a speaker the papers drew for testing is not reproduced, only how many.
@@ -98,7 +98,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     videos: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     aligns: dict[Path, dict[str, Path]] = defaultdict(dict)
     packed: list[Path] = []
-    sound_only: set[str] = set()
+    audio_only: set[str] = set()
     found = Recordings()
     for root in roots:
         if not root.is_dir():
@@ -113,7 +113,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
             elif suffix == ".zip":
                 packed.append(path)
             elif suffix == ".wav" and speaker:
-                sound_only.add(speaker)
+                audio_only.add(speaker)
     _say_packed(found, roots, packed, videos)
     for speaker in sorted(videos, key=lambda name: int(name[1:])):
         for name, paths in sorted(videos[speaker].items()):
@@ -121,8 +121,8 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
             video, size = _one_of(paths, id, found)
             text = " ".join(words_of(name) or ())
             found.add(id, Recording(speaker, video=str(video.absolute()), size=size, text=text))
-    if "s21" in sound_only and "s21" not in videos:
-        found.notes.append("s21 has sound only: talker 21 was never filmed, nothing is missing")
+    if "s21" in audio_only and "s21" not in videos:
+        found.notes.append("s21 has audio only: talker 21 was never filmed, nothing is missing")
     _attach_alignments(found, videos, aligns)
     return found
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
-from lipsound2.corpora.recordings import Problem, Recordings, read_lines, sound_files
+from lipsound2.corpora.recordings import Problem, Recordings, audio_files, read_lines
 from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
 
@@ -76,19 +76,19 @@ def _read_chapter(found: Recordings, subset: str, folder: Path) -> None:
     speaker = folder.parent.name
     prefix = f"{speaker}-{folder.name}"
     transcripts = folder / f"{prefix}.trans.txt"
-    sounds = sound_files(folder, _SUFFIXES, speaker)
-    for name in [name for name in sounds if not name.startswith(f"{prefix}-")]:
+    audio = audio_files(folder, _SUFFIXES, speaker)
+    for name in [name for name in audio if not name.startswith(f"{prefix}-")]:
         detail = f"the name is not {prefix}-<utterance>, as the folders say"
-        found.problems.append(Problem(name, sounds.pop(name).path, "other-name", detail))
+        found.problems.append(Problem(name, audio.pop(name).path, "other-name", detail))
     texts: dict[str, str] = {}
     try:
-        if transcripts.exists():  # else its sounds are told one by one
+        if transcripts.exists():  # else its audio are told one by one
             texts, problems = read_lines(transcripts)
             found.problems += problems
     except LipsoundError as error:
         found.problems.append(Problem(prefix, transcripts, "unreadable-transcripts", str(error)))
-    found.join(subset, texts, sounds, transcripts)
-    found.without_sound(texts.keys() - sounds.keys(), transcripts)
+    found.join(subset, texts, audio, transcripts)
+    found.without_audio(texts.keys() - audio.keys(), transcripts)
 
 
 def _read_speakers(files: list[Path], found: Recordings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""LRW: 500 words of British television, `lipread_mp4/ABOUT/{train,val,test}/ABOUT_00001.mp4`, 29 pictures a clip.
+"""LRW: 500 words of British television, `lipread_mp4/ABOUT/{train,val,test}/ABOUT_00001.mp4`, 29 video frames a clip.
 
 The word is the folder's, and lies in the middle of the clip; the text file beside it says how long it lasts
 (`Duration: 0.53 seconds`). Who speaks is not known, so all are one speaker, `lrw`. Each set numbers a word's clips from
@@ -26,7 +26,7 @@ from lipsound2.timing import FRAME_RATE
 _PARTS = {"test": 25000, "val": 25000, "train": 488763}
 _WORDS = 500
 _SPEAKER = "lrw"
-_MIDDLE = 29 / FRAME_RATE / 2  # seconds: the word is in the middle of 29 pictures
+_MIDDLE = 29 / FRAME_RATE / 2  # seconds: the word is in the middle of 29 video frames
 _DURATION = re.compile(r"^Duration:\s*([\d.]+)", re.MULTILINE)
 _DEPTH = 2  # folders between the one that is given and the words
 

@@ -52,7 +52,7 @@ def derange_by_length(recordings: Mapping[str, Recording], seed: int = 0) -> dic
 
 
 def _part_equals(circle: list[str], recordings: Mapping[str, Recording]) -> None:
-    """Bring something else between neighbours that say the same, such as a word of LRW."""
+    """Bring something else between neighbors that say the same, such as a word of LRW."""
     for place in range(len(circle) - 1):
         text = recordings[circle[place]].text
         if text and recordings[circle[place + 1]].text == text:

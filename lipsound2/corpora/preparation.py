@@ -21,7 +21,7 @@ from lipsound2.data.names import Names
 from lipsound2.data.tables import TABLES as OF_ANY
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.outputs import OutputFolder
 
 TABLES = (*OF_ANY, "mismatched")
@@ -163,8 +163,8 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str, source
     known = sorted(found.by_id.items())
     rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in known)
     options = {"corpus": corpus, "clips": _digest(rows), "tables": sorted(found.tables)}
-    stamp = Stamp(path, "prepare", options, [], ("utt2spk", "spk2utt"), TABLES)
-    if stamp.fresh():
+    stamp = Fingerprint(path, "prepare", options, [], ("utt2spk", "spk2utt"), TABLES)
+    if stamp.up_to_date():
         print(f"{path}: done, skipped")
         return
     _keep(path, stamp)
@@ -174,7 +174,7 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str, source
     print(f"{path}: {len(known)} clips")
 
 
-def _keep(path: Path, stamp: Stamp) -> None:
+def _keep(path: Path, stamp: Fingerprint) -> None:
     """Tables that were changed since they were made from the same corpus may be somebody's work: keep them."""
     if stamp.same() and (backup := back_up(path, TABLES)):
         print(f"{path}: made again, because a table has changed; as it was it lies in {backup}")
@@ -192,7 +192,7 @@ def _tables(
 ) -> dict[str, dict[str, str]]:
     """The tables of a data dir, as `DataDir.write` takes them; those that nothing is known for are left out.
 
-    Where some clips have a sound file of their own, `wav.scp` names the video for the others.
+    Where some clips have an audio file of their own, `wav.scp` names the video for the others.
     """
     tables = {
         "utt2spk": {id: recording.speaker for id, recording in recordings.items()},
@@ -228,8 +228,8 @@ def _write_sets(
     rows = (f"{name} {id}\n" for name, ids in sorted(sets.items()) for id in ids)
     made = [f"{name}/{table}" for name, ids in sets.items() if ids for table in ("utt2spk", "spk2utt")]
     more = [f"{name}/{table}" for name, ids in sets.items() if ids for table in TABLES]
-    stamp = Stamp(path, "prepare", {**options, "sets": _digest(rows)}, inputs, made, more)
-    if stamp.fresh():
+    stamp = Fingerprint(path, "prepare", {**options, "sets": _digest(rows)}, inputs, made, more)
+    if stamp.up_to_date():
         print(f"{path}: done, skipped")
         return
     for name in sets:

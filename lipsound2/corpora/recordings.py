@@ -1,7 +1,7 @@
 """What a corpus holds: recordings by id, and a verdict for every file or line that cannot be used.
 
 Every corpus has a module that looks for its files and fills `Recordings`; what is done with them is the same for all
-(`preparation`). A recording has a picture, a sound file, or both; text and word times where the corpus knows them.
+(`preparation`). A recording has a video frame, an audio file, or both; text and word times where the corpus knows them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Recording:
     Attributes:
         speaker: with which the id begins.
         part: of the corpus, such as `train-clean-100`.
-        video: absolute path; empty where there is no picture.
-        wav: absolute path of a sound file; empty where the sound is in the video.
-        size: bytes of the video, or of the sound where there is none; None where nobody looked.
+        video: absolute path; empty where there is no video frame.
+        wav: absolute path of an audio file; empty where the audio is in the video.
+        size: bytes of the video, or of the audio where there is none; None where nobody looked.
         text: what is said, as the corpus writes it; empty where it is unknown.
         words: when it is said, a value of the table `word_times`; empty where it is unknown.
         language: ISO 639; empty: the corpus'.
@@ -54,13 +54,13 @@ class Recording:
 
     @property
     def file(self) -> str:
-        """The video, or the sound where there is none."""
+        """The video, or the audio where there is none."""
         return self.video or self.wav
 
 
 @dataclass(frozen=True)
-class SoundFile:
-    """A sound file: where, how many bytes, who speaks."""
+class AudioFile:
+    """An audio file: where, how many bytes, who speaks."""
 
     path: Path
     size: int
@@ -141,26 +141,26 @@ class Recordings:
             self.problems.append(Problem(id, path, reason, str(told), dropped=dropped))
             return None
 
-    def join(self, part: str, texts: Mapping[str, str], sounds: Mapping[str, SoundFile], source: Path) -> None:
-        """Put sounds and texts together by the corpus' own ids. A sound without a text is a problem, not used.
+    def join(self, part: str, texts: Mapping[str, str], audio: Mapping[str, AudioFile], source: Path) -> None:
+        """Put audio and texts together by the corpus' own ids. Audio without a text is a problem, not used.
 
         Args:
             part: of the corpus.
-            texts: id -> text; those that no sound has are passed over.
-            sounds: id -> file.
+            texts: id -> text; those that no audio has are passed over.
+            audio: id -> file.
             source: the transcripts, for messages.
         """
-        for name, sound in sorted(sounds.items()):
-            id = name if name.startswith(f"{sound.speaker}-") else f"{sound.speaker}-{name}"
+        for name, waveform in sorted(audio.items()):
+            id = name if name.startswith(f"{waveform.speaker}-") else f"{waveform.speaker}-{name}"
             text = texts.get(name)
-            if text or id in self.by_id or sound.size == 0:
-                wav = str(sound.path.absolute())
-                self.add(id, Recording(sound.speaker, part, wav=wav, size=sound.size, text=text or ""))
+            if text or id in self.by_id or waveform.size == 0:
+                wav = str(waveform.path.absolute())
+                self.add(id, Recording(waveform.speaker, part, wav=wav, size=waveform.size, text=text or ""))
             elif text is None:
-                self.problems.append(Problem(id, sound.path, "no-transcript", f"no line '{name} ...' in {source}"))
+                self.problems.append(Problem(id, waveform.path, "no-transcript", f"no line '{name} ...' in {source}"))
             else:
                 self.problems.append(
-                    Problem(id, sound.path, "empty-transcript", f"no words behind '{name}' in {source}")
+                    Problem(id, waveform.path, "empty-transcript", f"no words behind '{name}' in {source}")
                 )
 
     def leave_out_without_text(self, why: str) -> None:
@@ -173,10 +173,10 @@ class Recordings:
         if len(without) < len(self.by_id):
             self.problems += [Problem(id, self.by_id.pop(id).file, "no-transcript", why) for id in without]
 
-    def without_sound(self, names: Collection[str], source: Path) -> None:
-        """Tell ids that have a transcript and no sound."""
+    def without_audio(self, names: Collection[str], source: Path) -> None:
+        """Tell ids that have a transcript and no audio."""
         for name in sorted(names):
-            self.problems.append(Problem(name, source, "no-sound-file", "a transcript, but no sound file of this name"))
+            self.problems.append(Problem(name, source, "no-sound-file", "a transcript, but no audio file of this name"))
 
 
 def _fits_table(path: str) -> bool:
@@ -184,15 +184,15 @@ def _fits_table(path: str) -> bool:
     return is_text(path) and "\n" not in path and path == path.strip(BLANKS) and not is_pipe(path)
 
 
-def sound_files(folder: Path, suffixes: tuple[str, ...], speaker: str) -> dict[str, SoundFile]:
-    """Name without suffix -> sound file of a folder; of two with one name, the suffix named first counts."""
-    found: dict[str, SoundFile] = {}
+def audio_files(folder: Path, suffixes: tuple[str, ...], speaker: str) -> dict[str, AudioFile]:
+    """Name without suffix -> audio file of a folder; of two with one name, the suffix named first counts."""
+    found: dict[str, AudioFile] = {}
     for entry in entries(folder):
         stem, suffix = Path(entry.name).stem, Path(entry.name).suffix
         if suffix.lower() in suffixes and entry.is_file():
             rank = suffixes.index(suffix.lower())
             if stem not in found or rank < suffixes.index(found[stem].path.suffix.lower()):
-                found[stem] = SoundFile(Path(entry.path), entry.stat().st_size, speaker)
+                found[stem] = AudioFile(Path(entry.path), entry.stat().st_size, speaker)
     return found
 
 

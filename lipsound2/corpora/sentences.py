@@ -1,6 +1,6 @@
 """GRID's sentence grammar: six words, each named by one character of the file name (Cooke et al. 2006).
 
-`bbaf2n` is "bin blue at f two now": command, colour, preposition, letter, digit, adverb.
+`bbaf2n` is "bin blue at f two now": command, color, preposition, letter, digit, adverb.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SLOTS: tuple[dict[str, str], ...] = (
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 PAUSES = frozenset({"sil", "sp"})  # what `.align` files hold between the words
-UNITS_PER_SECOND = 25000  # of `.align` times: 1000 units are one picture
+UNITS_PER_SECOND = 25000  # of `.align` times: 1000 units are one video frame
 
 
 def words_of(name: str) -> list[str] | None:

@@ -1,7 +1,7 @@
 """TCD-TIMIT as it lies on people's disks: TIMIT's sentences, read by 59 volunteers and 3 lipspeakers of Dublin.
 
 `volunteers/01M/Clips/straightcam/sa1.mp4`, `lipspeakers/Lipspkr1/Clips/straightcam/sa1.mp4`, the same in `30degcam`,
-and beside a clip often its sound, `sa1.wav`: 1920x1080, 29.97 pictures a second, 48 kHz. The speaker is the folder
+and beside a clip often its audio, `sa1.wav`: 1920x1080, 29.97 frames a second, 48 kHz. The speaker is the folder
 named like one, wherever it lies. Words are not in the corpus, but in TIMIT's list of sentences, which only its
 licensees have.
 

@@ -1,7 +1,7 @@
 """VoxCeleb2 as it lies on people's disks: a million clips of faces that talk, with who they are and not what they say.
 
 `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4` and `test/mp4/...`; or the archives' names for folders (`vox2_test_mp4/...`).
-The sound is in the mp4, or beside it in `dev/aac/id00012/21Uxsk56VDQ/00001.m4a` (some people's copies: .wav), which is
+The audio is in the mp4, or beside it in `dev/aac/id00012/21Uxsk56VDQ/00001.m4a` (some people's copies: .wav), which is
 then used. Speakers that are held out as `valid` are chosen by hash among those of dev.
 
 Sources: Chung, Nagrani, Zisserman, "VoxCeleb2: Deep Speaker Recognition", Interspeech 2018 (counts: table 1); the list
@@ -29,8 +29,8 @@ _PARTS = {"test": 36237, "dev": 1092009}
 _VALID_SHARE = 0.004  # 24 of dev's 5994 speakers, some 4,400 clips
 _CLIP = re.compile(r"(?:(.*)/)?(id\d{5})/([^/]+)/([^/]+)\.(\w+)")
 _PART = re.compile(r"(?:^|[^a-z])(dev|test)(?:[^a-z]|$)")
-_PICTURE = "mp4"
-_SOUNDS = ("m4a", "aac", "wav", "flac")  # the first of these is the corpus' own
+_FRAME = "mp4"
+_AUDIO = ("m4a", "aac", "wav", "flac")  # the first of these is the corpus' own
 _META = "vox2_meta.csv"
 _DEPTH = 8  # folders below the one that is given; also ends a circle of links
 ENGLISH = "english"
@@ -42,7 +42,7 @@ class _Files:
 
     videos: dict[str, str] = field(default_factory=dict)
     facts: dict[str, tuple[str, str, int | None]] = field(default_factory=dict)
-    sounds: dict[str, tuple[int, str]] = field(default_factory=dict)
+    audio: dict[str, tuple[int, str]] = field(default_factory=dict)
     others: int = 0
 
 
@@ -67,14 +67,14 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         source = options.listing or root
         raise LipsoundError(
             f"{source}: no clip of VoxCeleb2 found (wanted dev/mp4/id00012/21Uxsk56VDQ/00001.mp4 or the like, found "
-            f"{files.others} other files and {len(files.sounds)} sounds); give the folder that holds dev and test"
+            f"{files.others} other files and {len(files.audio)} audio); give the folder that holds dev and test"
         )
     for id in sorted(files.videos):
         speaker, part, size = files.facts[id]
-        sound = files.sounds.get(id, (0, ""))[1]
-        found.add(id, Recording(speaker, part, video=files.videos[id], wav=sound, size=size))
-    if alone := len(files.sounds.keys() - files.videos.keys()):
-        found.notes.append(f"{alone} sounds have no picture and are left out")
+        waveform = files.audio.get(id, (0, ""))[1]
+        found.add(id, Recording(speaker, part, video=files.videos[id], wav=waveform, size=size))
+    if alone := len(files.audio.keys() - files.videos.keys()):
+        found.notes.append(f"{alone} audio have no video frame and are left out")
     if options.lists is not None:
         _read_english(options.lists, found)
     _read_speakers(root, found)
@@ -82,14 +82,15 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
 
 
 def _walk(folder: str, depth: int, above: str = "") -> Iterator[tuple[str, int | None]]:
-    """Path below the first folder, and bytes, of every picture and sound; the folders are read one after the other."""
+    """Path below the first folder, and bytes, of every video frame and audio; the folders are read one after the
+    other."""
     for entry in entries(folder):
         if entry.is_dir():
             if depth:
                 yield from _walk(entry.path, depth - 1, f"{above}{entry.name}/")
-        elif entry.name.endswith(f".{_PICTURE}"):
+        elif entry.name.endswith(f".{_FRAME}"):
             yield above + entry.name, entry.stat().st_size
-        elif entry.name.endswith(_SOUNDS):
+        elif entry.name.endswith(_AUDIO):
             yield above + entry.name, None
 
 
@@ -131,7 +132,7 @@ def _take(
     """Sort one file in."""
     match = _CLIP.fullmatch(path)
     suffix = path.rpartition(".")[2].lower()
-    if suffix != _PICTURE and suffix not in _SOUNDS:
+    if suffix != _FRAME and suffix not in _AUDIO:
         files.others += 1
     elif match is None:
         detail = "no folders id<5 digits>/<video>/ above it, as VoxCeleb2 has them"
@@ -139,10 +140,10 @@ def _take(
     else:
         above, speaker, video, clip, _ = match.groups()
         id = f"{speaker}-{video}-{clip}"
-        if suffix != _PICTURE:
-            rank = _SOUNDS.index(suffix)
-            if id not in files.sounds or rank < files.sounds[id][0]:
-                files.sounds[id] = rank, f"{base}/{path}"
+        if suffix != _FRAME:
+            rank = _AUDIO.index(suffix)
+            if id not in files.audio or rank < files.audio[id][0]:
+                files.audio[id] = rank, f"{base}/{path}"
             return
         if above not in parts:
             parts[above] = _part(above, base)
@@ -177,7 +178,7 @@ def _read_english(path: Path, found: Recordings) -> None:
     for number, line in enumerate(lines, start=1):
         if not (fields := line.split(maxsplit=1)):
             continue
-        match = _CLIP.fullmatch(f"{fields[0].removesuffix(f'.{_PICTURE}')}.{_PICTURE}")
+        match = _CLIP.fullmatch(f"{fields[0].removesuffix(f'.{_FRAME}')}.{_FRAME}")
         id = "-".join(match.groups()[1:4]) if match else ""
         part = found.by_id[id].part if id in found.by_id else _part(match[1], "") if match else ""
         if not part:

@@ -13,7 +13,7 @@ from lipsound2.outputs import OutputFolder
 def words(dir: Path, out: OutputFolder, *, least: float = 0.0) -> None:
     """Cut every word with a known time out of its sentence: OUT has a clip a word, in `segments`, the word as its text.
 
-    Nothing is copied: the clips are places in the recordings of DIR, whose crops and sounds are used.
+    Nothing is copied: the clips are places in the recordings of DIR, whose crops and audio are used.
 
     Args:
         dir: data dir with the table word_times.

@@ -244,7 +244,7 @@ class Archive(Mapping[str, np.ndarray]):
         path = self.path.parent / "kind.yaml"
         return read_yaml(path) if path.exists() else {}
 
-    def frames(self) -> Numbers:
+    def num_frames(self) -> Numbers:
         """The folder's utt2num_frames: id -> length, in the units of this kind."""
         return read_numbers(self.path.parent / "utt2num_frames")
 

@@ -75,7 +75,7 @@ def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
 
     Args:
         dir: the data dir.
-        media: also look whether every video and sound file is there.
+        media: also look whether every video and audio file is there.
         show: lines printed for problems of the same kind in the same file.
     """
     tables = _tables(Path(dir))

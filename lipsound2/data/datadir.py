@@ -65,7 +65,7 @@ class DataDir:
 
     @functools.cached_property
     def wav(self) -> Table:
-        """Id -> path of the sound; empty when the sound is in the video."""
+        """Id -> path of the audio; empty when the audio is in the video."""
         return self.table("wav.scp")
 
     @functools.cached_property
@@ -106,7 +106,7 @@ class DataDir:
             path: the folder.
             utt2spk: id -> speaker; the ids are `speaker-clip`.
             video: id -> path of the video.
-            wav: id -> path of the sound, when it is not in the video.
+            wav: id -> path of the audio, when it is not in the video.
             text: id -> what is said.
             made_by: command, and what it makes this of, as kept in PATH/.made_by: a folder with other files in it is
                 refused then, and so is a data dir of other clips that something else made; empty: nothing is.

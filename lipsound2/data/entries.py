@@ -152,13 +152,13 @@ def _compress(matrix: np.ndarray, method: str) -> bytes:
         low, span = np.float32(given[0]), np.float32(given[1])
     head = b"\0B" + token + b" " + struct.pack("<ffii", low, span, *matrix.shape)
     if token == b"CM":
-        points = _percentiles(_quantise(matrix, low, span, 65535, "<u2"))
+        points = _percentiles(_quantize(matrix, low, span, 65535, "<u2"))
         return head + points.T.astype("<u2").tobytes() + _to_bytes(matrix, _level(points, low, span)).T.tobytes()
     top, dtype = (65535, "<u2") if token == b"CM2" else (255, "u1")
-    return head + _quantise(matrix, low, span, top, dtype).tobytes()
+    return head + _quantize(matrix, low, span, top, dtype).tobytes()
 
 
-def _quantise(values: np.ndarray, low: np.float32, span: np.float32, top: int, dtype: str) -> np.ndarray:
+def _quantize(values: np.ndarray, low: np.float32, span: np.float32, top: int, dtype: str) -> np.ndarray:
     share = np.clip((values - low) / span, 0.0, 1.0)
     return (share * np.float32(top) + 0.499).astype(dtype)  # .499 as in Kaldi
 

@@ -176,7 +176,7 @@ def cut(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def runs(column: np.ndarray) -> np.ndarray:
-    """Where each run of neighbouring, equal strings of (N,) begins, and N: int64."""
+    """Where each run of neighboring, equal strings of (N,) begins, and N: int64."""
     if not len(column):
         return np.zeros(1, np.int64)
     return np.concatenate([[0], np.flatnonzero(column[1:] != column[:-1]) + 1, [len(column)]])

@@ -139,7 +139,7 @@ class Table(Mapping[str, str]):
         return b"".join(itertools.starmap(lambda start, end: self.lines.content[start:end], pieces))
 
     def runs(self) -> list[tuple[int, int, str]]:
-        """Neighbouring rows of the same value: the first, the one after the last, the value."""
+        """Neighboring rows of the same value: the first, the one after the last, the value."""
         bounds = itertools.pairwise(runs(self.lines.values()).tolist())
         return [(start, end, self.lines.value(start)) for start, end in bounds]
 

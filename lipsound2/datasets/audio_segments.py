@@ -1,4 +1,4 @@
-"""Sounds and their mels for the task *vocode*: a random segment of each clip in training, the whole clip elsewhere."""
+"""Audio and their mels for the task *vocode*: a random segment of each clip in training, the whole clip elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipsound2.audio.mel import MelConfig, frames_of, mel_spectrogram, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.batch import Movable
+from lipsound2.datasets.batch import TensorBatch
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
@@ -29,7 +29,7 @@ class SegmentConfig:
 
     Attributes:
         segment: samples of each clip that are seen in an epoch, cut down to whole mel frames.
-        peak: every sound is scaled to this peak, as HiFi-GAN's authors do, who then speak mels of any level; 0: sounds
+        peak: every audio is scaled to this peak, as HiFi-GAN's authors do, who then speak mels of any level; 0: audio
             are left as loud as they are.
         mels: folders of generated mels (`OUT/mels/generated` of `lipsound2 synthesize`) to learn from instead of true
             ones; clips that are in none of them are left out. This is fine-tuning: begin with --init.
@@ -54,55 +54,55 @@ class SegmentConfig:
 
 @dataclass
 class Segment:
-    """A piece of a clip: mel (S, bands) and sound (S * hop,), both float32."""
+    """A piece of a clip: mel (S, bands) and audio (S * hop,), both float32."""
 
     id: str
     mel: np.ndarray
-    sound: np.ndarray
+    waveform: np.ndarray
 
 
 @dataclass
-class SoundBatch(Movable):
+class AudioBatch(TensorBatch):
     """Segments of one length.
 
     Attributes:
         ids: names, in batch order.
         mel: (B, S, bands) float32, natural logarithm.
-        sound: (B, S * hop) float32.
+        waveform: (B, S * hop) float32.
     """
 
     ids: list[str]
     mel: Tensor
-    sound: Tensor
+    waveform: Tensor
 
     @classmethod
-    def of(cls, samples: list[Segment]) -> SoundBatch:
+    def of(cls, samples: list[Segment]) -> AudioBatch:
         """Stack segments."""
-        mels, sounds = ([torch.from_numpy(each) for each in kind] for kind in zip(*map(_parts, samples), strict=True))
-        return cls([sample.id for sample in samples], torch.stack(mels), torch.stack(sounds))
+        mels, audio = ([torch.from_numpy(each) for each in kind] for kind in zip(*map(_parts, samples), strict=True))
+        return cls([sample.id for sample in samples], torch.stack(mels), torch.stack(audio))
 
     @property
-    def frames(self) -> int:
-        """Pictures' worth of sound in the batch."""
-        return self.sound.numel() // SAMPLES_PER_FRAME
+    def num_frames(self) -> int:
+        """Video frames' worth of audio in the batch."""
+        return self.waveform.numel() // SAMPLES_PER_FRAME
 
 
 def _parts(sample: Segment) -> tuple[np.ndarray, np.ndarray]:
-    return sample.mel, sample.sound
+    return sample.mel, sample.waveform
 
 
-class Sounds:
-    """The clips of a data dir that have a sound and, when mels are given, a generated mel.
+class AudioSegments:
+    """The clips of a data dir that have audio and, when mels are given, a generated mel.
 
     Args:
         data: data dir whose ids are wanted.
-        dump: folder of archives; `dump/sound` is read.
+        dump: folder of archives; `dump/waveform` is read.
         mel: what the vocoder speaks.
-        config: what is made of the sounds.
+        config: what is made of the audio.
 
     Attributes:
         ids: clip ids.
-        lengths: pictures' worth of sound in a segment, the same for all.
+        lengths: video frames' worth of audio in a segment, the same for all.
 
     Raises:
         LipsoundError: no clip can be used, generated mels are of another kind, or the segment is shorter than a mel
@@ -110,14 +110,14 @@ class Sounds:
     """
 
     def __init__(self, data: DataDir, dump: Path, mel: MelConfig, config: SegmentConfig) -> None:
-        self._sounds, self._mel, self._config = Archive(dump / "sound"), mel, config
+        self._audio, self._mel, self._config = Archive(dump / "sound"), mel, config
         self._segment = frames_of(config.segment, mel)
         if self._segment * mel.hop < mel.shortest:
             raise LipsoundError(
                 f"segment: {config.segment} samples are too few for the mel '{mel.name}', which needs {mel.shortest}"
             )
         self._given = _generated(config.mels, mel)
-        samples = self._sounds.frames()
+        samples = self._audio.num_frames()
         self.ids = [
             name
             for name in data.ids
@@ -138,33 +138,35 @@ class Sounds:
         """A random segment of one clip, its mel varied; without `rng` the whole clip as it is.
 
         Raises:
-            LipsoundError: its generated mel is not as long as its sound.
+            LipsoundError: its generated mel is not as long as its audio.
         """
         name, hop = self.ids[index], self._mel.hop
-        sound = decode_flac(self._sounds[name])
+        waveform = decode_flac(self._audio[name])
         if self._config.peak:
-            sound *= self._config.peak / max(float(np.abs(sound).max()), 1e-9)
-        given = self._given_mel(name, frames_of(len(sound), self._mel))
+            waveform *= self._config.peak / max(float(np.abs(waveform).max()), 1e-9)
+        given = self._given_mel(name, frames_of(len(waveform), self._mel))
         if rng is None:
-            count = frames_of(len(sound), self._mel)
-            return Segment(name, _mel_of(sound, 0, count, self._mel) if given is None else given, sound[: count * hop])
+            count = frames_of(len(waveform), self._mel)
+            return Segment(
+                name, _mel_of(waveform, 0, count, self._mel) if given is None else given, waveform[: count * hop]
+            )
         count = self._segment
-        sound = np.pad(sound, (0, max(0, count * hop - len(sound))))
-        first = int(rng.integers(frames_of(len(sound), self._mel) - count + 1))
-        mel = _mel_of(sound, first, count, self._mel) if given is None else self._cut(given, first, count)
-        return Segment(name, vary(mel, self._config, rng), sound[first * hop : (first + count) * hop])
+        waveform = np.pad(waveform, (0, max(0, count * hop - len(waveform))))
+        first = int(rng.integers(frames_of(len(waveform), self._mel) - count + 1))
+        mel = _mel_of(waveform, first, count, self._mel) if given is None else self._cut(given, first, count)
+        return Segment(name, vary(mel, self._config, rng), waveform[first * hop : (first + count) * hop])
 
     def _given_mel(self, name: str, frames: int) -> np.ndarray | None:
         """The generated mel (frames, bands) float32; None when true mels are used."""
         if not self._given:
             return None
         mel = np.asarray(next(kind for kind in self._given if name in kind)[name], np.float32)
-        # A rate that does not divide evenly may leave the end a picture apart.
+        # A rate that does not divide evenly may leave the end a video frame apart.
         if mel.shape[1] != self._mel.bands or abs(len(mel) - frames) * self._mel.hop > SAMPLES_PER_FRAME:
             raise LipsoundError(
-                f"its generated mel is {mel.shape[0]} frames of {mel.shape[1]} bands, its sound has {frames} of "
+                f"its generated mel is {mel.shape[0]} frames of {mel.shape[1]} bands, its audio has {frames} of "
                 f"{self._mel.bands} in the mel '{self._mel.name}'; give 'mels' of a model that speaks this mel, as "
-                "long as the picture"
+                "long as the video frame"
             )
         return self._cut(mel, 0, frames)
 
@@ -183,13 +185,13 @@ def _generated(folders: Sequence[str], mel: MelConfig) -> list[Archive]:
     return archives
 
 
-def _mel_of(sound: np.ndarray, first: int, count: int, config: MelConfig) -> np.ndarray:
-    """Frames (count, bands) of a sound's mel from `first` on, computed from what they look at alone."""
-    margin = -(-config.reach // config.hop)
+def _mel_of(waveform: np.ndarray, first: int, count: int, config: MelConfig) -> np.ndarray:
+    """Frames (count, bands) of audio's mel from `first` on, computed from what they look at alone."""
+    margin = -(-config.overhang // config.hop)
     begin, end = max(0, first - margin), first + count + margin
-    # Where the piece ends with the sound, it must end exactly there: what is left of a hop is looked at too.
-    stop = len(sound) if end * config.hop >= len(sound) else end * config.hop
-    piece = torch.from_numpy(np.ascontiguousarray(sound[begin * config.hop : stop]))
+    # Where the piece ends with the audio, it must end exactly there: what is left of a hop is looked at too.
+    stop = len(waveform) if end * config.hop >= len(waveform) else end * config.hop
+    piece = torch.from_numpy(np.ascontiguousarray(waveform[begin * config.hop : stop]))
     mel: np.ndarray = mel_spectrogram(piece, config).numpy()
     return mel[first - begin : first - begin + count]
 

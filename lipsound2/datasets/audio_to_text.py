@@ -1,4 +1,4 @@
-"""Sounds and their texts for the task *recognise*: by id, played faster or slower, partly masked, padded in batches."""
+"""Audio and their texts for the task *recognize*: by id, played faster or slower, partly masked, padded in batches."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import MelConfig, mel_spectrogram
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.batch import Movable
+from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
-# What a recogniser looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
+# What a recognizer looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
-SOUND = "sound"  # the kind it is heard from
+AUDIO = "sound"  # the kind it is heard from
 
 
 @dataclass
 class SpeechConfig:
-    """How sounds are varied in training; zeros and a single speed of 1 mean "never".
+    """How audio are varied in training; zeros and a single speed of 1 mean "never".
 
     Attributes:
-        speeds: a sound is played at one of these, pitch and all (Ko et al., 2015).
+        speeds: audio is played at one of these, pitch and all (Ko et al., 2015).
         freq_masks: runs of bands that are hidden (SpecAugment, Park et al., 2019).
         freq_size: bands in a run at most.
         time_masks: runs of frames that are hidden.
         time_size: frames in a run at most.
-        time_share: share of a sound that one run may hide at most.
+        time_share: share of audio that one run may hide at most.
     """
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
@@ -55,7 +55,7 @@ class SpeechConfig:
 class Utterance:
     """One clip: what is heard or seen of it, its tokens, and (S,) int64 the word at each frame.
 
-    Features are normalised log-mels (S, bands) float32; a lip reader's are pictures (S, H, W) uint8, or the states
+    Features are normalized log-mels (S, bands) float32; a lip reader's are video frames (S, H, W) uint8, or the states
     (S, D) float32 a trunk made of them.
     """
 
@@ -67,7 +67,7 @@ class Utterance:
 
 
 @dataclass
-class UtteranceBatch(Movable):
+class UtteranceBatch(TensorBatch):
     """Utterances padded with zeros to the longest.
 
     Attributes:
@@ -79,7 +79,7 @@ class UtteranceBatch(Movable):
         texts: what is said.
         words: (B, S) int64 class of the word at each frame, as `datasets.word_alignment` numbers them;
             UNKNOWN where padded.
-        rate: frames a picture (25 pictures a second).
+        rate: feature frames per video frame (25 frames a second).
     """
 
     ids: list[str]
@@ -105,26 +105,26 @@ class UtteranceBatch(Movable):
         return cls(ids, features, lengths, tokens, token_lengths, texts, words, rate)
 
     @property
-    def frames(self) -> int:
-        """Pictures in the batch, or their worth of sound, padding not counted."""
+    def num_frames(self) -> int:
+        """Video frames in the batch, or their worth of audio, padding not counted."""
         return int(self.lengths.sum()) // self.rate
 
 
 class Utterances:
-    """The clips of a data dir that have both sound and text.
+    """The clips of a data dir that have both audio and text.
 
     Args:
         data: data dir with `text`.
-        sounds: archive folder of sounds.
+        audio: archive folder of audio.
         encode: text to tokens.
-        config: how sounds are varied.
-        texts: id -> normalised text.
-        training: sounds will be varied.
+        config: how audio are varied.
+        texts: id -> normalized text.
+        training: audio will be varied.
         words: which word is said when, where that is known.
 
     Attributes:
         ids: clip ids.
-        lengths: of each sound at its slowest, in pictures of 40 ms.
+        lengths: of each audio at its slowest, in video frames of 40 ms.
 
     Raises:
         LipsoundError: no clip has both.
@@ -133,19 +133,19 @@ class Utterances:
     def __init__(
         self,
         data: DataDir,
-        sounds: Path,
+        audio: Path,
         encode: Callable[[str], list[int]],
         config: SpeechConfig,
         texts: dict[str, str],
         training: bool,
         words: WordTimes,
     ) -> None:
-        self._sounds = Archive(sounds)
-        samples = self._sounds.frames()
+        self._audio = Archive(audio)
+        samples = self._audio.num_frames()
         self.ids = [name for name in data.ids if name in samples and texts.get(name)]
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips has both a text and a sound in {sounds}; "
+                f"{data.path}: none of its {len(data.ids)} clips has both a text and audio in {audio}; "
                 "run stage 2 on a data dir that holds them"
             )
         slowest = min(config.speeds) if training else 1.0
@@ -158,11 +158,11 @@ class Utterances:
     def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
         """One utterance; with `rng` varied for training, without it as it is."""
         name = self.ids[index]
-        sound, speed = decode_flac(self._sounds[name]), 1.0
+        waveform, speed = decode_flac(self._audio[name]), 1.0
         if rng is not None:
             speed = self._config.speeds[int(rng.integers(len(self._config.speeds)))]
-            sound = play_at(sound, speed)
-        features = features_of(sound, name)
+            waveform = speed_perturb(waveform, speed)
+        features = features_of(waveform, name)
         words = self._words.during(name, (np.arange(len(features)) + 0.5) * SPEECH.hop / SPEECH.sample_rate * speed)
         if rng is not None:
             hide(features, self._config, rng)
@@ -180,26 +180,26 @@ def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return batch, lengths
 
 
-def features_of(sound: np.ndarray, name: str = "sound") -> np.ndarray:
+def features_of(waveform: np.ndarray, name: str = "sound") -> np.ndarray:
     """Log-mels (S, bands) float32, every band with mean 0 and variance 1 over the utterance.
 
-    Normalising each utterance by itself takes out level and channel, which is where generated speech differs most from
+    Normalizing each utterance by itself takes out level and channel, which is where generated speech differs most from
     what was recorded.
 
     Raises:
-        LipsoundError: the sound is shorter than one window.
+        LipsoundError: the audio is shorter than one window.
     """
-    if len(sound) < SPEECH.shortest:
-        raise LipsoundError(f"{name}: {len(sound)} samples of sound, at least {SPEECH.shortest} wanted")
-    mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), SPEECH)
+    if len(waveform) < SPEECH.shortest:
+        raise LipsoundError(f"{name}: {len(waveform)} samples of audio, at least {SPEECH.shortest} wanted")
+    mel = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(waveform, np.float32)), SPEECH)
     return ((mel - mel.mean(0)) / (mel.std(0, correction=0) + 1e-3)).numpy()
 
 
-def play_at(sound: np.ndarray, speed: float) -> np.ndarray:
-    """A sound played faster (above 1) or slower, its pitch changing with it."""
+def speed_perturb(waveform: np.ndarray, speed: float) -> np.ndarray:
+    """Audio played faster (above 1) or slower, its pitch changing with it."""
     if speed == 1:
-        return sound
-    return np.asarray(signal.resample_poly(sound, 100, round(100 * speed)), np.float32)
+        return waveform
+    return np.asarray(signal.resample_poly(waveform, 100, round(100 * speed)), np.float32)
 
 
 def hide(features: np.ndarray, config: SpeechConfig, rng: np.random.Generator) -> None:

@@ -1,9 +1,9 @@
-"""Augmentation of one training sample: a clip's pictures and the features that belong to them.
+"""Augmentation of one training sample: a clip's video frames and the features that belong to them.
 
-Eight hundred clips are learnt by heart in a few dozen epochs unless each is seen another way every time. Geometry and
+Eight hundred clips are overfitted in a few dozen epochs unless each is seen another way every time. Geometry and
 light vary as a camera and a detector would vary them, once per clip; parts are hidden so that no single corner of the
-picture, and no single moment, suffices; tempo varies and clips are cut short so that place in the sentence says nothing
-about the sound.
+video frame, and no single moment, suffices; tempo varies and clips are cut short so that place in the sentence says
+nothing about the audio.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from lipsound2.timing import FRAME_RATE
 
-_LARGEST_STEP = 64  # pictures between two at which feature frames begin, too
+_LARGEST_STEP = 64  # video frames between two at which feature frames begin, too
 
 
 @dataclass
@@ -25,107 +25,106 @@ class AugmentConfig:
     """What may happen to a training sample; every default of zero (or one) means "never".
 
     Attributes:
-        augment_window: pictures of the window cut from each clip, at a random place; 0 keeps whole clips.
-        augment_focus: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for
+        crop_frames: video frames of the window cut from each clip, at a random place; 0 keeps whole clips.
+        crop_loud_prob: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for
             half their time).
-        augment_splice: probability that the end of a sample comes from another clip of the same speaker, from a random
-            picture on.
-        augment_speed: the clip is played up to this share slower or faster, pictures and target alike.
-        augment_shift: pixels the pictures are moved at most, either way, by whole ones: that of the published random
-            crop of 88 x 88 out of 96 x 96 is 4.
+        augment_cutmix: probability that the end of a sample comes from another clip of the same speaker, from a random
+            video frame on.
+        augment_speed: the clip is played up to this share slower or faster, video frames and target alike.
+        augment_shift: pixels the video frames are moved at most, either way, by whole ones: that of the published
+            random crop of 88 x 88 out of 96 x 96 is 4.
         augment_zoom: share they are shrunk or enlarged at most.
-        augment_turn: degrees they are turned at most.
+        augment_rotate: degrees they are turned at most.
         augment_flip: probability of a mirror image.
-        augment_light: strength of changes in brightness, contrast and gamma, in 0-1.
-        augment_noise: standard deviation of the camera noise added, in grey levels, at most.
-        augment_erase: probability that a box is blacked out, the same in all pictures.
-        augment_erase_size: largest side of that box, as a share of the picture's.
-        augment_freeze: probability, for each second of a clip, that a run of its pictures, or states, is hidden.
-        augment_freeze_size: longest hidden run in pictures.
+        augment_brightness: strength of changes in brightness, contrast and gamma, in 0-1.
+        augment_noise: standard deviation of the camera noise added, in gray levels, at most.
+        augment_erase: probability that a box is blacked out, the same in all video frames.
+        augment_erase_size: largest side of that box, as a share of the video frame's.
+        augment_time_mask: probability, for each second of a clip, that a run of its video frames, or states, is hidden.
+        augment_time_mask_size: longest hidden run in video frames.
     """
 
-    augment_window: int = 0
-    augment_focus: float = 0.0
-    augment_splice: float = 0.0
+    crop_frames: int = 0
+    crop_loud_prob: float = 0.0
+    augment_cutmix: float = 0.0
     augment_speed: float = 0.0
     augment_shift: float = 0.0
     augment_zoom: float = 0.0
-    augment_turn: float = 0.0
+    augment_rotate: float = 0.0
     augment_flip: float = 0.5
-    augment_light: float = 0.0
+    augment_brightness: float = 0.0
     augment_noise: float = 0.0
     augment_erase: float = 0.0
     augment_erase_size: float = 0.4
-    augment_freeze: float = 0.0
-    augment_freeze_size: int = 6
+    augment_time_mask: float = 0.0
+    augment_time_mask_size: int = 6
 
 
 class View(NamedTuple):
     """A clip as it is seen once.
 
     Attributes:
-        pictures: uint8 (T', H, W), or states (T', C).
+        frames: uint8 (T', H, W), or states (T', C).
         target: (floor(T' x ratio), D).
-        places: float64 (T',), where in the clip each picture was taken, in pictures: 0 is the middle of its first.
+        places: float64 (T',), where in the clip each video frame was taken, in chunk_frames: 0 is the middle of its
+            first.
     """
 
-    pictures: np.ndarray
+    frames: np.ndarray
     target: np.ndarray
     places: np.ndarray
 
 
 def augment(
-    pictures: np.ndarray, target: np.ndarray, ratio: float, config: AugmentConfig, rng: np.random.Generator
+    frames: np.ndarray, target: np.ndarray, ratio: float, config: AugmentConfig, rng: np.random.Generator
 ) -> View:
     """A new view of one clip.
 
     Of the states of a trunk only time can change: the window, its speed, and runs that are hidden.
 
     Args:
-        pictures: uint8 (T, H, W), or float32 (T, C) the states of a trunk.
+        frames: uint8 (T, H, W), or float32 (T, C) the states of a trunk.
         target: (S, D) features, S about T x ratio.
-        ratio: feature frames a picture.
+        ratio: feature frames per video frame.
         config: what may happen.
         rng: the only source of chance: equal generators give equal samples.
 
     Returns:
         The view, of new arrays.
     """
-    start, stop = _span(target, len(pictures), ratio, config, rng)
-    pictures, target, places = _resample(pictures, target, ratio, start, stop, config, rng)
-    if pictures.ndim == 3:
-        pictures = _move(pictures, config, rng)
-        pictures = _relight(pictures, config, rng)
-        _erase(pictures, config, rng)
-    _freeze(pictures, config, rng)
-    return View(pictures, target, places)
+    start, stop = _span(target, len(frames), ratio, config, rng)
+    frames, target, places = _resample(frames, target, ratio, start, stop, config, rng)
+    if frames.ndim == 3:
+        frames = _move(frames, config, rng)
+        frames = _relight(frames, config, rng)
+        _erase(frames, config, rng)
+    _freeze(frames, config, rng)
+    return View(frames, target, places)
 
 
 def _span(
-    target: np.ndarray, frames: int, ratio: float, config: AugmentConfig, rng: np.random.Generator
+    target: np.ndarray, size: int, ratio: float, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """First and last-plus-one picture of the window."""
-    length = config.augment_window
-    if not 0 < length < frames:
-        return 0, frames
-    if rng.random() < config.augment_focus:
-        # The window is centred, up to its own half length, on a picture drawn by the loudness of its sound.
+    """First and last-plus-one video frame of the window."""
+    length = config.crop_frames
+    if not 0 < length < size:
+        return 0, size
+    if rng.random() < config.crop_loud_prob:
+        # The window is centerd, up to its own half length, on a video frame drawn by the loudness of its audio.
         loudness = target.mean(axis=1)
         loudness -= loudness.min()
-        centre = (
-            int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else frames // 2
-        )
-        start = centre - int(rng.integers(length))
+        center = int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else size // 2
+        start = center - int(rng.integers(length))
     else:
-        start = int(rng.integers(frames - length + 1))
-    start = min(max(start, 0), frames - length)
-    # A picture at which a feature frame begins: of mel-paper, 2.5 frames a picture, every second one.
+        start = int(rng.integers(size - length + 1))
+    start = min(max(start, 0), size - length)
+    # A video frame at which a feature frame begins: of mel-paper, 2.5 feature frames per video frame, every second one.
     start -= start % Fraction(ratio).limit_denominator(_LARGEST_STEP).denominator
     return start, start + length
 
 
 def _resample(
-    pictures: np.ndarray,
+    frames: np.ndarray,
     target: np.ndarray,
     ratio: float,
     start: int,
@@ -140,16 +139,16 @@ def _resample(
     speed = 1 + config.augment_speed * rng.uniform(-1, 1)
     if config.augment_speed == 0:
         first = round(start * ratio)
-        frames = target[first : first + int((stop - start) * ratio)]
-        return View(pictures[start:stop].copy(), frames.copy(), np.arange(start, stop, dtype=np.float64))
-    whole = config.augment_window == 0 or len(pictures) <= config.augment_window
+        kept = target[first : first + int((stop - start) * ratio)]
+        return View(frames[start:stop].copy(), kept.copy(), np.arange(start, stop, dtype=np.float64))
+    whole = config.crop_frames == 0 or len(frames) <= config.crop_frames
     length = max(1, round((stop - start) / speed)) if whole else stop - start
-    # Centres of pictures and of feature frames lie at (i + 1/2) units of their own: stretched about one instant.
+    # Centers of video frames and of feature frames lie at (i + 1/2) units of their own: stretched about one instant.
     middle = (start + stop) / 2
     places = middle + (np.arange(length) + 0.5 - length / 2) * speed - 0.5
     size = int(length * ratio)
     instants = (middle + ((np.arange(size) + 0.5) / ratio - length / 2) * speed) * ratio - 0.5
-    return View(_interpolate(pictures, places), _interpolate(target, instants), places)
+    return View(_interpolate(frames, places), _interpolate(target, instants), places)
 
 
 def _interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -162,56 +161,56 @@ def _interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8) if values.dtype == np.uint8 else mixed.astype(values.dtype)
 
 
-def _move(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """One similarity transform, maybe mirrored, for all pictures of the clip."""
-    height, width = pictures.shape[1:]
+def _move(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """One similarity transform, maybe mirrored, for all video frames of the clip."""
+    height, width = frames.shape[1:]
     flip = rng.random() < config.augment_flip
-    angle = np.deg2rad(config.augment_turn) * rng.uniform(-1, 1)
+    angle = np.deg2rad(config.augment_rotate) * rng.uniform(-1, 1)
     zoom = np.exp(config.augment_zoom * rng.uniform(-1, 1))
     furthest = int(config.augment_shift)
     shift = rng.integers(-furthest, furthest + 1, size=2)
     if flip:
-        pictures = pictures[:, :, ::-1]
-    if config.augment_turn == config.augment_zoom == config.augment_shift == 0:
-        return np.ascontiguousarray(pictures)
+        frames = frames[:, :, ::-1]
+    if config.augment_rotate == config.augment_zoom == config.augment_shift == 0:
+        return np.ascontiguousarray(frames)
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    matrix = np.column_stack([turn, centre + shift - turn @ centre])
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    matrix = np.column_stack([turn, center + shift - turn @ center])
     moved = [
         cv2.warpAffine(p, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for p in np.ascontiguousarray(pictures)
+        for p in np.ascontiguousarray(frames)
     ]
     return np.stack(moved)
 
 
-def _relight(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast and gamma of the whole clip, then noise of its own in every picture."""
-    bright, contrast, gamma = config.augment_light * rng.uniform(-1, 1, size=3)
+def _relight(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast and gamma of the whole clip, then noise of its own in every video frame."""
+    bright, contrast, gamma = config.augment_brightness * rng.uniform(-1, 1, size=3)
     noise = config.augment_noise * rng.random()
-    if config.augment_light > 0:
+    if config.augment_brightness > 0:
         curve = np.linspace(0, 1, 256) ** np.exp(0.7 * gamma)
         curve = (curve - 0.5) * np.exp(0.7 * contrast) + 0.5 + 0.25 * bright
-        pictures = np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)[pictures]
+        frames = np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)[frames]
     if config.augment_noise > 0:
-        grain = noise * rng.standard_normal(pictures.shape, dtype=np.float32)
-        pictures = np.clip(np.rint(pictures + grain), 0, 255).astype(np.uint8)
-    return pictures
+        grain = noise * rng.standard_normal(frames.shape, dtype=np.float32)
+        frames = np.clip(np.rint(frames + grain), 0, 255).astype(np.uint8)
+    return frames
 
 
-def _erase(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Fill a box with the clip's mean grey, in place."""
-    height, width = pictures.shape[1:]
+def _erase(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Fill a box with the clip's mean gray, in place."""
+    height, width = frames.shape[1:]
     if rng.random() < config.augment_erase:
         tall, wide = (max(1, int(config.augment_erase_size * side * rng.uniform(0.3, 1))) for side in (height, width))
         top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
-        pictures[:, top : top + tall, left : left + wide] = np.uint8(pictures.mean())
+        frames[:, top : top + tall, left : left + wide] = np.uint8(frames.mean())
 
 
-def _freeze(pictures: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Fill runs of whole pictures with the clip's mean grey, of states with its mean state, in place."""
-    mean = np.uint8(pictures.mean()) if pictures.ndim == 3 else pictures.mean(axis=0)
-    for second in range(0, len(pictures), FRAME_RATE):
-        if rng.random() < config.augment_freeze:
-            length = int(rng.integers(1, config.augment_freeze_size + 1))
+def _freeze(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Fill runs of whole video frames with the clip's mean gray, of states with its mean state, in place."""
+    mean = np.uint8(frames.mean()) if frames.ndim == 3 else frames.mean(axis=0)
+    for second in range(0, len(frames), FRAME_RATE):
+        if rng.random() < config.augment_time_mask:
+            length = int(rng.integers(1, config.augment_time_mask_size + 1))
             first = second + int(rng.integers(FRAME_RATE))
-            pictures[first : first + length] = mean
+            frames[first : first + length] = mean

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class Movable:
+class TensorBatch:
     """Base of batches, which are dataclasses: whichever of their fields are tensors move, the others stay."""
 
     def to(self, device: torch.device | str) -> Self:

@@ -8,7 +8,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.video.encode import decode
 
 
-class Pictures:
+class Frames:
     """Decoded crops by clip id, or the states that a trunk made of them.
 
     Args:
@@ -26,8 +26,8 @@ class Pictures:
         if name in self._kept:
             return self._kept[name]
         entry = self._archive[name]
-        pictures = decode(entry) if entry.dtype == np.uint8 else entry.astype(np.float32, copy=False)
-        if pictures.nbytes <= self._room:
-            self._room -= pictures.nbytes
-            self._kept[name] = pictures
-        return pictures
+        frames = decode(entry) if entry.dtype == np.uint8 else entry.astype(np.float32, copy=False)
+        if frames.nbytes <= self._room:
+            self._room -= frames.nbytes
+            self._kept[name] = frames
+        return frames

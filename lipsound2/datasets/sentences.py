@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2.datasets.batch import Movable
+from lipsound2.datasets.batch import TensorBatch
 from lipsound2.errors import LipsoundError
 from lipsound2.text.tokenizer import UNKNOWN
 
@@ -21,7 +21,7 @@ Sentence = tuple[str, np.ndarray]  # its id, and its tokens (L,)
 
 
 @dataclass
-class TextBatch(Movable):
+class TextBatch(TensorBatch):
     """Sentences padded with zeros to the longest.
 
     Attributes:
@@ -44,7 +44,7 @@ class TextBatch(Movable):
         return cls([name for name, _ in samples], padded, lengths)
 
     @property
-    def frames(self) -> int:
+    def num_frames(self) -> int:
         """Tokens in the batch, and one a sentence for its end; padding not counted."""
         return int(self.lengths.sum()) + len(self.ids)
 

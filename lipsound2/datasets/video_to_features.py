@@ -15,8 +15,8 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import Names
 from lipsound2.datasets.augment import AugmentConfig, augment
-from lipsound2.datasets.batch import Movable
-from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.batch import TensorBatch
+from lipsound2.datasets.crop_cache import Frames
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 
@@ -27,25 +27,26 @@ STATISTICS = 10_000  # clips that statistics of a training set are taken of; all
 
 @dataclass
 class Sample:
-    """One clip: pictures (T, H, W) uint8, natural features (S, D) float32, and (T,) int64 the word at each picture."""
+    """One clip: video frames (T, H, W) uint8, natural features (S, D) float32, and (T,) int64 the word at each video
+    frame."""
 
     id: str
-    pictures: np.ndarray
+    frames: np.ndarray
     target: np.ndarray
     words: np.ndarray
 
 
 @dataclass
-class Batch(Movable):
+class Batch(TensorBatch):
     """Clips padded with zeros to the longest.
 
     Attributes:
         ids: names, in batch order.
         video: (B, T, H, W) uint8.
-        lengths: (B,) int64 pictures of each clip.
+        lengths: (B,) int64 video frames of each clip.
         target: (B, S, D) float32, natural units.
         target_lengths: (B,) int64 feature frames of each clip.
-        words: (B, T) int64 class of the word at each picture, as `datasets.word_alignment` numbers them;
+        words: (B, T) int64 class of the word at each video frame, as `datasets.word_alignment` numbers them;
             UNKNOWN where padded.
     """
 
@@ -59,21 +60,21 @@ class Batch(Movable):
     @classmethod
     def of(cls, samples: list[Sample]) -> Batch:
         """Pad clips to the longest."""
-        lengths = torch.tensor([len(sample.pictures) for sample in samples])
+        lengths = torch.tensor([len(sample.frames) for sample in samples])
         target_lengths = torch.tensor([len(sample.target) for sample in samples])
-        height, width = samples[0].pictures.shape[1:]
+        height, width = samples[0].frames.shape[1:]
         video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
         target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
         words = torch.full(video.shape[:2], UNKNOWN)
         for row, sample in enumerate(samples):
             words[row, : len(sample.words)] = torch.from_numpy(sample.words)
-            video[row, : len(sample.pictures)] = torch.from_numpy(np.ascontiguousarray(sample.pictures))
+            video[row, : len(sample.frames)] = torch.from_numpy(np.ascontiguousarray(sample.frames))
             target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
         return cls([sample.id for sample in samples], video, lengths, target, target_lengths, words)
 
     @property
-    def frames(self) -> int:
-        """Pictures in the batch, padding not counted."""
+    def num_frames(self) -> int:
+        """Video frames in the batch, padding not counted."""
         return int(self.lengths.sum())
 
 
@@ -84,12 +85,12 @@ class CropsAndFeatures:
         data: data dir whose ids are wanted.
         dump: folder of archives.
         kinds: of the crops and of the features.
-        ratio: feature frames a picture.
+        ratio: feature frames per video frame.
         augmentation: what is done to training samples.
         training: `lengths` are those of augmented samples.
         keep: gigabytes of decoded crops that are kept for the next epoch.
         words: which word is said when, where that is known.
-        least: pictures that a clip must have; how many have fewer is told.
+        least: video frames that a clip must have; how many have fewer is told.
         audio: archive folder of the clips' audio, for `waveform`.
 
     Raises:
@@ -114,22 +115,22 @@ class CropsAndFeatures:
         there = [archive.ids.places(data.ids) >= 0 for archive in (self.crops, self.features)]
         places = np.flatnonzero(there[0] & there[1])
         self.ids = Names(data.ids.keys[places])
-        pictures = self.crops.frames().of(self.ids)
-        if (short := pictures < least).any():
+        frames = self.crops.num_frames().of(self.ids)
+        if (short := frames < least).any():
             log.warning(
-                "%s: %d of %d clips have fewer than the %d pictures that the first convolution sees at once, '%s' "
+                "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees at once, '%s' "
                 "first; they are left out",
                 *(data.path, short.sum(), len(short), least, self.ids[int(short.argmax())]),
             )
-            places, pictures = places[~short], pictures[~short]
+            places, frames = places[~short], frames[~short]
             self.ids = Names(data.ids.keys[places])
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}; "
                 "run stages 1 and 2 on the data dir that holds them"
             )
-        window = augmentation.augment_window if training else 0
-        self.lengths = np.minimum(pictures, window) if window else pictures
+        window = augmentation.crop_frames if training else 0
+        self.lengths = np.minimum(frames, window) if window else frames
         self._ratio = ratio
         self._augmentation = augmentation
         self._words = words or WordTimes({}, [])
@@ -137,7 +138,7 @@ class CropsAndFeatures:
         # Clips by speaker, one speaker after the other: positions, and where each speaker's begin.
         self._by_speaker = np.argsort(self._speaker, kind="stable").astype(np.int32)
         self._first = np.append(0, np.cumsum(np.bincount(self._speaker)))
-        self._pictures = Pictures(self.crops, keep)
+        self._frames = Frames(self.crops, keep)
         self._audio = Archive(audio) if audio else None
 
     def waveform(self, name: str) -> np.ndarray:
@@ -151,44 +152,45 @@ class CropsAndFeatures:
     def get(self, index: int, rng: np.random.Generator | None) -> Sample:
         """One clip; with `rng` augmented for training, without it as it is."""
         sample = self._sample(index, rng)
-        if rng is not None and rng.random() < self._augmentation.augment_splice:
+        if rng is not None and rng.random() < self._augmentation.augment_cutmix:
             speaker = int(self._speaker[index])
             mates = self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
-            return splice(sample, self._sample(int(mates[rng.integers(len(mates))]), rng), self._ratio, rng)
+            return temporal_cutmix(sample, self._sample(int(mates[rng.integers(len(mates))]), rng), self._ratio, rng)
         return sample
 
     def _sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         name = self.ids[index]
-        pictures = self._pictures[name]
+        frames = self._frames[name]
         target = np.array(self.features[name], dtype=np.float32)
-        places = np.arange(len(pictures), dtype=np.float64)
+        places = np.arange(len(frames), dtype=np.float64)
         if rng is not None:
-            pictures, target, places = augment(pictures, target, self._ratio, self._augmentation, rng)
-        frames = int(len(pictures) * self._ratio)
-        if len(target) < frames:
+            frames, target, places = augment(frames, target, self._ratio, self._augmentation, rng)
+        feature_frames = int(len(frames) * self._ratio)
+        if len(target) < feature_frames:
             raise LipsoundError(
-                f"{name}: {len(target)} feature frames for {len(pictures)} pictures, wanted {frames}; "
+                f"{name}: {len(target)} feature frames for {len(frames)} video frames, wanted {feature_frames}; "
                 "the archives come from different runs: run stages 1 and 2 again"
             )
-        return Sample(name, pictures, target[:frames], self._words.at(name, places))
+        return Sample(name, frames, target[:feature_frames], self._words.at(name, places))
 
 
-def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:
-    """The first sample, going on as the second from a random picture on; the first alone when the second is too short.
+def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:
+    """The first sample, going on as the second from a random video frame on; the first alone when the second is too
+    short.
 
-    What is learnt by heart of a clip is of no use when it may turn into any other; what lips say still is.
+    What is overfitted of a clip is of no use when it may turn into any other; what lips say still is.
     """
-    length = len(first.pictures)
+    length = len(first.frames)
     cuts = [cut for cut in range(1, length) if (cut * ratio).is_integer()]  # where a feature frame begins, too
-    if len(second.pictures) < length or not cuts:
+    if len(second.frames) < length or not cuts:
         return first
     cut = cuts[int(rng.integers(len(cuts)))]
-    frame = int(cut * ratio)
+    row = int(cut * ratio)
     both = [
         np.concatenate([one[:place], other[place : len(one)]])
         for one, other, place in (
-            (first.pictures, second.pictures, cut),
-            (first.target, second.target, frame),
+            (first.frames, second.frames, cut),
+            (first.target, second.target, row),
             (first.words, second.words, cut),
         )
     ]
@@ -198,7 +200,7 @@ def splice(first: Sample, second: Sample, ratio: float, rng: np.random.Generator
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
     """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
     names = data.ids.spread(STATISTICS)
-    longest = int(data.features.frames().of(names).max())
+    longest = int(data.features.num_frames().of(names).max())
     total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))
     for name in names:
         features = data.features[name]

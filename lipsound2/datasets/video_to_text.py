@@ -1,4 +1,4 @@
-"""Lips and their texts for the task *recognise*: crops of mouths, or the states of a trunk, by id."""
+"""Lips and their texts for the task *recognize*: crops of mouths, or the states of a trunk, by id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipsound2.data.shapes import checked
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.audio_to_text import Utterance
 from lipsound2.datasets.augment import AugmentConfig, augment
-from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.crop_cache import Frames
 from lipsound2.datasets.word_alignment import WordTimes
 from lipsound2.errors import LipsoundError
 
@@ -31,15 +31,15 @@ class LipUtterances:
         crops: archive folder of crops, or of the states of a trunk.
         encode: text to tokens.
         augmentation: what is done to training samples; whole clips alone.
-        texts: id -> normalised text.
+        texts: id -> normalized text.
         training: samples will be augmented.
         words: which word is said when, where that is known.
         keep: gigabytes of decoded crops that are kept for the next epoch.
-        least: pictures that a clip must have.
+        least: video frames that a clip must have.
 
     Attributes:
         ids: clip ids.
-        lengths: pictures of each clip.
+        lengths: video frames of each clip.
 
     Raises:
         LipsoundError: no clip has both.
@@ -58,16 +58,16 @@ class LipUtterances:
         least: int = 1,
     ) -> None:
         archive = Archive(crops)
-        frames = archive.frames()
-        self.ids = with_pictures({name: name for name in data.ids if texts.get(name)}, frames, data, crops, least)
+        num_frames = archive.num_frames()
+        self.ids = with_frames({name: name for name in data.ids if texts.get(name)}, num_frames, data, crops, least)
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips has both a text and pictures in {crops}; "
+                f"{data.path}: none of its {len(data.ids)} clips has both a text and video frames in {crops}; "
                 "run stage 1 on a data dir that holds them"
             )
         slowest = 1 - augmentation.augment_speed if training else 1.0
-        self.lengths = [round(frames[name] / slowest) for name in self.ids]
-        self._pictures = Pictures(archive, keep)
+        self.lengths = [round(num_frames[name] / slowest) for name in self.ids]
+        self._frames = Frames(archive, keep)
         self._texts, self._encode, self._augmentation, self._words = texts, encode, augmentation, words
 
     def __len__(self) -> int:
@@ -76,57 +76,57 @@ class LipUtterances:
     def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
         """One clip; with `rng` augmented for training, without it as it is."""
         name = self.ids[index]
-        pictures = self._pictures[name]
-        places = np.arange(len(pictures), dtype=np.float64)
+        frames = self._frames[name]
+        places = np.arange(len(frames), dtype=np.float64)
         if rng is not None:
-            nothing = np.zeros((len(pictures), 1), np.float32)
-            pictures, _, places = augment(pictures, nothing, 1.0, self._augmentation, rng)
+            nothing = np.zeros((len(frames), 1), np.float32)
+            frames, _, places = augment(frames, nothing, 1.0, self._augmentation, rng)
         text = self._texts[name]
-        return Utterance(name, pictures, self._encode(text), text, self._words.at(name, places))
+        return Utterance(name, frames, self._encode(text), text, self._words.at(name, places))
 
 
-def with_pictures(
-    labelled: Mapping[str, str], frames: Mapping[str, int], data: DataDir, crops: Path, least: int = 1
+def with_frames(
+    labeled: Mapping[str, str], num_frames: Mapping[str, int], data: DataDir, crops: Path, least: int = 1
 ) -> list[str]:
-    """The labelled clips that can be looked at; how many cannot is told.
+    """The labeled clips that can be looked at; how many cannot is told.
 
     Args:
-        labelled: clip -> the recording that it is, or is cut out of.
-        frames: recording -> its pictures.
+        labeled: clip -> the recording that it is, or is cut out of.
+        num_frames: recording -> its video frames.
         data: data dir of the clips, for messages.
-        crops: archive folder of the pictures, likewise.
-        least: pictures that a recording must have, such as the first convolution sees at once.
+        crops: archive folder of the video frames, likewise.
+        least: video frames that a recording must have, such as the first convolution sees at once.
     """
-    absent = [name for name, recording in labelled.items() if recording not in frames]
-    short = [name for name, recording in labelled.items() if frames.get(recording, least) < least]
+    absent = [name for name, recording in labeled.items() if recording not in num_frames]
+    short = [name for name, recording in labeled.items() if num_frames.get(recording, least) < least]
     if absent:
         log.warning(
-            "%s: %d of %d clips have a text and no pictures in %s, '%s' first; they are left out",
-            *(data.path, len(absent), len(labelled), crops, absent[0]),
+            "%s: %d of %d clips have a text and no video frames in %s, '%s' first; they are left out",
+            *(data.path, len(absent), len(labeled), crops, absent[0]),
         )
     if short:
         log.warning(
-            "%s: %d of %d clips have fewer than the %d pictures that the first convolution sees at once, '%s' first; "
+            "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees at once, '%s' first; "
             "they are left out",
-            *(data.path, len(short), len(labelled), least, short[0]),
+            *(data.path, len(short), len(labeled), least, short[0]),
         )
     left = {*absent, *short}
-    return [name for name in labelled if name not in left]
+    return [name for name in labeled if name not in left]
 
 
 def save_input(exp: Path, kind: str, width: int) -> None:
-    """Write down what a lip reader is shown: which kind, and how wide its states are (0: pictures)."""
+    """Write down what a lip reader is shown: which kind, and how wide its states are (0: video frames)."""
     write_yaml(exp / INPUT_FILE, {"kind": kind, "width": width})
 
 
 def load_width(exp: Path) -> int:
-    """Read how wide the states are that a lip reader is shown; 0: pictures."""
+    """Read how wide the states are that a lip reader is shown; 0: video frames."""
     width: int = checked(read_yaml(exp / INPUT_FILE).get("width"), int, f"{exp / INPUT_FILE}: width")
     return width
 
 
 def width_of(crops: Path) -> int:
-    """How wide the states of an archive folder are; 0 for crops, which are pictures.
+    """How wide the states of an archive folder are; 0 for crops, which are video frames.
 
     Raises:
         LipsoundError: it has no index, or its entries are neither.

@@ -1,8 +1,8 @@
-"""Which word is being said at each moment, where a corpus knows: a second thing to learn beside sound or text.
+"""Which word is being said at each moment, where a corpus knows: a second thing to learn beside audio or text.
 
-A distance between mels tells a network how the sound differs, not which difference decides what was said; a text does
-not tell when. Naming the word at each picture or frame does. It needs the table `word_times` in the training data dir,
-and nothing when the model speaks or listens.
+A distance between mels tells a network how the audio differs, not which difference decides what was said; a text does
+not tell when. Naming the word at each video frame or frame does. It needs the table `word_times` in the training data
+dir, and nothing when the model speaks or listens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.timing import FRAME_RATE
 
-WORDS_FILE = "words.txt"  # of an experiment that learnt to name words: the vocabulary
+WORDS_FILE = "words.txt"  # of an experiment that learned to name words: the vocabulary
 UNKNOWN = -100  # what cross entropy leaves out
 
 
@@ -37,8 +37,8 @@ def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
     table = data.table("word_times")
     if not table:
         raise LipsoundError(
-            f"{data.path}: has no word_times, which word_weight {weight:g} asks for; prepare it "
-            "from a corpus with alignments, or set word_weight: 0"
+            f"{data.path}: has no word_times, which word_loss_weight {weight:g} asks for; prepare it "
+            "from a corpus with alignments, or set word_loss_weight: 0"
         )
     found = {}
     for name, times in table.items():
@@ -82,7 +82,7 @@ class WordTimes:
         }
 
     def at(self, name: str, places: np.ndarray) -> np.ndarray:
-        """Classes (T,) int64 at `places` (T,) of a clip, in pictures; UNKNOWN for a clip without times."""
+        """Classes (T,) int64 at `places` (T,) of a clip, in video frames; UNKNOWN for a clip without times."""
         return self.during(name, (places + 0.5) / FRAME_RATE)
 
     def during(self, name: str, seconds: np.ndarray) -> np.ndarray:

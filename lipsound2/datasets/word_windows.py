@@ -1,4 +1,4 @@
-"""Words for the task *classify*: windows of pictures around a word, each with its class."""
+"""Words for the task *classify*: windows of video frames around a word, each with its class."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import parse_words
 from lipsound2.datasets.audio_to_text import padded
 from lipsound2.datasets.augment import AugmentConfig, augment
-from lipsound2.datasets.batch import Movable
-from lipsound2.datasets.crop_cache import Pictures
-from lipsound2.datasets.video_to_text import with_pictures
+from lipsound2.datasets.batch import TensorBatch
+from lipsound2.datasets.crop_cache import Frames
+from lipsound2.datasets.video_to_text import with_frames
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import FRAME_RATE
 
 
 @dataclass
 class Window:
-    """One word: pictures (T, H, W) uint8 or states (T, D) float32, (T,) float32 1 where it is said, and its class."""
+    """One word: video frames (T, H, W) uint8 or states (T, D) float32, (T,) float32 1 where it is said, and its
+    class."""
 
     id: str
-    pictures: np.ndarray
+    frames: np.ndarray
     inside: np.ndarray
     label: int
 
 
 @dataclass
-class WindowBatch(Movable):
+class WindowBatch(TensorBatch):
     """Windows padded with zeros to the longest.
 
     Attributes:
         ids: names, in batch order.
         video: (B, T, H, W) uint8, or states (B, T, D) float32.
-        lengths: (B,) int64 pictures of each.
+        lengths: (B,) int64 video frames of each.
         inside: (B, T) float32, 1 where the word is said.
         labels: (B,) int64.
     """
@@ -53,38 +54,38 @@ class WindowBatch(Movable):
     @classmethod
     def of(cls, samples: list[Window]) -> WindowBatch:
         """Pad windows to the longest."""
-        video, lengths = padded([sample.pictures for sample in samples])
+        video, lengths = padded([sample.frames for sample in samples])
         inside, _ = padded([sample.inside for sample in samples])
         labels = torch.tensor([sample.label for sample in samples])
         return cls([sample.id for sample in samples], video, lengths, inside, labels)
 
     @property
-    def frames(self) -> int:
-        """Pictures in the batch, padding not counted."""
+    def num_frames(self) -> int:
+        """Video frames in the batch, padding not counted."""
         return int(self.lengths.sum())
 
 
 class WordWindows:
-    """The words of a data dir whose pictures are there.
+    """The words of a data dir whose video frames are there.
 
     A clip is a recording of its own, as LRW's, or a place in one (`segments`, as `lipsound2 words` writes them). The
-    window is centred on the word where its time is known, else on the clip; at the ends of a recording the first or
-    last picture stands still.
+    window is centerd on the word where its time is known, else on the clip; at the ends of a recording the first or
+    last video frame stands still.
 
     Args:
         data: data dir whose `text` is one word a clip.
         crops: archive folder of crops, or of a trunk's states.
         classes: word -> its number.
-        window: pictures.
+        window: video frames.
         augmentation: what is done to training samples.
         keep: gigabytes of decoded crops that are kept for the next epoch.
 
     Attributes:
         ids: clip ids.
-        lengths: pictures of each window.
+        lengths: video frames of each window.
 
     Raises:
-        LipsoundError: none of the clips has pictures, or a word is not among the classes.
+        LipsoundError: none of the clips has video frames, or a word is not among the classes.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class WordWindows:
         keep: float = 0.0,
     ) -> None:
         archive = Archive(crops)
-        frames = archive.frames()
+        num_frames = archive.num_frames()
         segments = data.table("segments")
         spans = {name: _segment(segments[name]) if segments else (name, 0.0, 0.0) for name in data.ids}
         named = {name: spans[name][0] for name in data.ids if name in data.text}  # a clip without a text names no word
-        self.ids = with_pictures(named, frames, data, crops)
+        self.ids = with_frames(named, num_frames, data, crops)
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data)} clips has pictures in {crops}; run stage 1 on a data dir that "
+                f"{data.path}: none of its {len(data)} clips has video frames in {crops}; run stage 1 on a data dir that "
                 "holds their recordings"
             )
         unknown = sorted({data.text[name] for name in self.ids} - classes.keys())
@@ -119,11 +120,11 @@ class WordWindows:
             recording, start, end = spans[name]
             if not segments:
                 said = parse_words(times[name]) if name in times else []
-                start, end = (said[0][0], said[-1][1]) if said else (0.0, frames[name] / FRAME_RATE)
+                start, end = (said[0][0], said[-1][1]) if said else (0.0, num_frames[name] / FRAME_RATE)
             self._spans[name] = recording, start * FRAME_RATE, end * FRAME_RATE
         self.lengths = [window] * len(self.ids)
         self._labels = {name: classes[data.text[name]] for name in self.ids}
-        self._pictures, self._window, self._augmentation = Pictures(archive, keep), window, augmentation
+        self._frames, self._window, self._augmentation = Frames(archive, keep), window, augmentation
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,18 +133,18 @@ class WordWindows:
         """One word; with `rng` augmented for training, without it as it is."""
         name = self.ids[index]
         recording, start, end = self._spans[name]
-        pictures = self._pictures[recording]
+        frames = self._frames[recording]
         length = self._window
         first = round((start + end - length) / 2)
         places = first + np.arange(length)
-        pictures = pictures[np.clip(places, 0, len(pictures) - 1)]
+        frames = frames[np.clip(places, 0, len(frames) - 1)]
         moments = places + 0.5
         if rng is not None:
             nothing = np.zeros((length, 1), np.float32)
-            pictures, _, within = augment(pictures, nothing, 1.0, self._augmentation, rng)
+            frames, _, within = augment(frames, nothing, 1.0, self._augmentation, rng)
             moments = first + within + 0.5
         inside = ((start <= moments) & (moments < end)).astype(np.float32)
-        return Window(name, pictures, inside, self._labels[name])
+        return Window(name, frames, inside, self._labels[name])
 
 
 def _segment(row: str) -> tuple[str, float, float]:

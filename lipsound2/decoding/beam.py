@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lipsound2.decoding.arpa import END, START, UNKNOWN, LanguageModel
-from lipsound2.decoding.ctc import Graph, Spoken, through
+from lipsound2.decoding.ctc import Graph, Spoken, viterbi
 from lipsound2.decoding.ngram import SPACE
 from lipsound2.errors import LipsoundError
 from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
@@ -180,20 +180,20 @@ def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: flo
     """The right fusion for a model: over characters when all it knows are single characters.
 
     Raises:
-        LipsoundError: the model was built for other tokens than the recogniser writes.
+        LipsoundError: the model was built for other tokens than the recognizer writes.
     """
     known = {word for word in model.vocabulary if word not in (START, END, UNKNOWN)}
     over_characters = bool(known) and all(len(word) == 1 for word in known) and SPACE in known
     if over_characters and not isinstance(tokenizer, Characters):
-        raise LipsoundError(f"{where}: a model over characters, the recogniser writes pieces; build one over words")
+        raise LipsoundError(f"{where}: a model over characters, the recognizer writes pieces; build one over words")
     if over_characters:
         assert isinstance(tokenizer, Characters)
         fitting = {SPACE if c == " " else c for c in tokenizer.characters} & known
         if not fitting:
-            raise LipsoundError(f"{where}: none of its characters is one of the recogniser's; another language?")
+            raise LipsoundError(f"{where}: none of its characters is one of the recognizer's; another language?")
         return CharacterModel(model, tokenizer, weight, bonus)
     if not any(UNKNOWN_TOKEN not in tokenizer.encode(word) for word in sorted(known)[:1000]):
-        raise LipsoundError(f"{where}: none of its words can be written by the recogniser; another language?")
+        raise LipsoundError(f"{where}: none of its words can be written by the recognizer; another language?")
     return WordModel(model, tokenizer, weight, bonus)
 
 
@@ -264,6 +264,6 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
     return sorted(scored, key=lambda pair: pair[1], reverse=True)
 
 
-def placed(tokens: Sequence[int], log_probs: np.ndarray) -> list[Spoken]:
+def forced_align(tokens: Sequence[int], log_probs: np.ndarray) -> list[Spoken]:
     """When each token of a text is said: its most probable path."""
-    return through(Graph.line(tokens), log_probs)[0] if tokens else []
+    return viterbi(Graph.linear(tokens), log_probs)[0] if tokens else []

@@ -86,10 +86,10 @@ def hypothesis(tokens: Sequence[Spoken], tokenizer: Tokenizer, seconds: float, s
     return Hypothesis(" ".join(word.text for word in words), words, score)
 
 
-def place_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
+def align_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
     """The same text, its words where a network that names the word at each state hears them.
 
-    CTC is free to say a token anywhere between its neighbours, and a whole word is a single token of it.
+    CTC is free to say a token anywhere between its neighbors, and a whole word is a single token of it.
 
     Args:
         what: a hypothesis; one with other words, or with more of them than there are states, stays as it is.
@@ -101,12 +101,12 @@ def place_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], secon
     said = what.text.split()
     if not said or 2 * len(said) > len(named) or any(word not in classes for word in said):
         return what
-    path, _ = through(Graph.line([classes[word] for word in said]), named)
-    placed = [
+    path, _ = viterbi(Graph.linear([classes[word] for word in said]), named)
+    forced_align = [
         Word(word, found.start * seconds, found.end * seconds, found.confidence)
         for word, found in zip(said, path, strict=True)
     ]
-    return Hypothesis(what.text, placed, what.score)
+    return Hypothesis(what.text, forced_align, what.score)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Graph:
 
     @classmethod
     def of(cls, grammar: Grammar, tokenizer: Tokenizer) -> Graph:
-        """Spell a grammar. Words that the recogniser was never taught are left out, and told.
+        """Spell a grammar. Words that the recognizer was never taught are left out, and told.
 
         Raises:
             LipsoundError: the tokenizer can spell no word of a place.
@@ -140,19 +140,19 @@ class Graph:
             unknown += [word for word, tokens in spelled.items() if UNKNOWN in tokens]
             if not slots[-1]:
                 raise LipsoundError(
-                    f"grammar {grammar.name}: this recogniser can spell none of {' | '.join(words)}; "
+                    f"grammar {grammar.name}: this recognizer can spell none of {' | '.join(words)}; "
                     "it was not trained for it"
                 )
         if unknown:
             log.warning(
-                "grammar %s: left out, as this recogniser was never taught them: %s",
+                "grammar %s: left out, as this recognizer was never taught them: %s",
                 grammar.name,
                 ", ".join(dict.fromkeys(unknown)),
             )
         return cls._of_spelled(slots)
 
     @classmethod
-    def line(cls, tokens: Sequence[int]) -> Graph:
+    def linear(cls, tokens: Sequence[int]) -> Graph:
         """One text alone; to find where its tokens lie."""
         return cls._of_spelled([[tokens]])
 
@@ -170,7 +170,7 @@ class Graph:
                     into = reached if number == 0 else [len(tokens) - 1]
                     blank = len(tokens)
                     tokens += [BLANK, token]
-                    # Equal neighbours need the blank between them.
+                    # Equal neighbors need the blank between them.
                     direct = [state for state in into if tokens[state] != token]
                     before += [[blank, *into], [blank + 1, blank, *direct]]
                     begins += [place == 0 and number == 0] * 2
@@ -189,7 +189,7 @@ class Graph:
         return cls(np.array(tokens), table, np.array(begins), last)
 
 
-def through(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
+def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
     """The most probable path through a grammar (Viterbi).
 
     Args:
@@ -200,7 +200,7 @@ def through(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
         Its tokens and its log-probability.
 
     Raises:
-        LipsoundError: the sound is too short for any sentence.
+        LipsoundError: the audio is too short for any sentence.
     """
     frames, count = len(log_probs), len(graph.tokens)
     emitted = log_probs[:, graph.tokens]
@@ -220,5 +220,5 @@ def through(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
     for frame in range(frames - 1, -1, -1):
         states[frame] = state
         state = int(graph.before[state, choices[frame, state]])
-    # Two equal tokens with no blank between are never neighbours on a path, so that joining runs is right.
+    # Two equal tokens with no blank between are never neighbors on a path, so that joining runs is right.
     return spoken(graph.tokens[states], log_probs), float(last.max())

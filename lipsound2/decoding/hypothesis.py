@@ -1,4 +1,4 @@
-"""What a recogniser heard: words with their times."""
+"""What a recognizer heard: words with their times."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Word:
 
     Attributes:
         text: as it is written.
-        start: seconds from the beginning of the sound.
+        start: seconds from the beginning of the audio.
         end: likewise.
-        confidence: in [0, 1], as the recogniser sees it; recognisers differ in what they mean by it.
+        confidence: in [0, 1], as the recognizer sees it; recognizers differ in what they mean by it.
     """
 
     text: str
@@ -36,11 +36,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What was said, according to one recogniser.
+    """What was said, according to one recognizer.
 
     Attributes:
         text: words with blanks between; empty when nothing was heard.
-        words: the same with times, where the recogniser knows them.
+        words: the same with times, where the recognizer knows them.
         score: natural log-probability or another score of which higher is better; compare within one clip only.
     """
 

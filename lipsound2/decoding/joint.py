@@ -28,7 +28,7 @@ _BEHIND = 10.0  # ... are behind it by more than this
 # The decoder: (B,) int64 last tokens of B texts, (B,) which text of the call before each of them goes on from, and what
 # that call returned -> (B, boundary + 1) log-probabilities of what follows, the boundary last (the text ends), and
 # something to go on from. The first call has the boundary for a token, and None to go on from.
-Follow = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
+DecoderScorer = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _Ended:
 
 
 def joint_search(
-    follow: Follow,
+    decode_step: DecoderScorer,
     log_probs: Tensor,
     *,
     beam: int = 8,
@@ -91,7 +91,7 @@ def joint_search(
     CTC says at most one token a frame, so a text of as many tokens as frames ends there, and no score is asked for it.
 
     Args:
-        follow: the decoder; see `Follow`. It is asked, and all else computed, where `log_probs` lies.
+        decode_step: the decoder; see `DecoderScorer`. It is asked, and all else computed, where `log_probs` lies.
         log_probs: (T, V) CTC's log-probabilities, token 0 the blank.
         beam: texts that are kept.
         ctc_weight: share of CTC in the score, 0 to 1.
@@ -113,7 +113,7 @@ def joint_search(
     texts = _Texts([()], rows + boundary, log_probs.new_zeros(1), silent[None], [fusion.start()])
     ended = _Ended([], -float("inf"), {})
     for step in range(frames):
-        follows, memory = follow(texts.last, rows, memory)
+        follows, memory = decode_step(texts.last, rows, memory)
         named = follows.topk(most).indices
         follows = (1 - ctc_weight) * follows.to(log_probs)
         begun = _begun(texts, heard, named)

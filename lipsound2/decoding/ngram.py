@@ -29,7 +29,7 @@ from lipsound2.data.texts import read_lines
 from lipsound2.decoding.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
 from lipsound2.errors import LipsoundError
 from lipsound2.outputs import Output
-from lipsound2.text.normalize import normalise
+from lipsound2.text.normalize import normalize
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def ngram(
         unit: what a token is; with 'characters', the blank between words is the token '|'.
         prune: for each order, up to which count n-grams are left out, the last number for all orders above; 0,0,1
             leaves out what was seen once, from trigrams on. The numbers begin with 0 and do not fall.
-        language: normalise the text first, as recognisers of this language (en, zh) learn theirs.
+        language: normalize the text first, as recognizers of this language (en, zh) learn theirs.
 
     Raises:
         LipsoundError: no such text, none in it, not UTF-8, reserved words in it, or an order or prune that cannot be.
@@ -92,14 +92,14 @@ def read_sentences(path: Path, unit: Unit = "words", language: str = "") -> Iter
     Args:
         path: a file with one sentence a line; or a data dir, or its table `text`, whose ids are no words.
         unit: what a token is.
-        language: sentences are normalised as recognisers of this language learn them; empty: not at all.
+        language: sentences are normalized as recognizers of this language learn them; empty: not at all.
 
     Raises:
         LipsoundError: no such text, none in it, not UTF-8, or words in it that the model needs for itself.
     """
     found = False
     for where, line in _lines(path):
-        line = normalise(line, language) if language else line
+        line = normalize(line, language) if language else line
         words = line.split()
         if not words:
             continue

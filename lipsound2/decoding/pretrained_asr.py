@@ -1,10 +1,10 @@
-"""Ready-made recognisers, which nobody here trained, behind the interface that ours have too.
+"""Ready-made recognizers, which nobody here trained, behind the interface that ours have too.
 
     pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it listens for its sentences alone
     torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
     whisper:base                             OpenAI's Whisper, fetched on first use
 
-Packages and weights are loaded when a recogniser is asked for, never before.
+Packages and weights are loaded when a recognizer is asked for, never before.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from lipsound2.text.tokenizer import UNKNOWN, Characters
 from lipsound2.timing import SAMPLE_RATE
 
 
-class Listener(Protocol):
-    """Something that hears words in sounds.
+class SpeechRecognizer(Protocol):
+    """Something that hears words in audio.
 
     Attributes:
         name: what it was asked for by.
@@ -32,8 +32,8 @@ class Listener(Protocol):
 
     name: str
 
-    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each of some sounds, (samples,) float32 at 16 kHz."""
+    def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each of some audio, (samples,) float32 at 16 kHz."""
 
 
 class PocketSphinx:
@@ -73,14 +73,14 @@ class PocketSphinx:
         if unknown:
             raise LipsoundError(f"{self.name}: words its dictionary does not know: {', '.join(unknown)}")
 
-    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each sound."""
-        return [self._hear(sound) for sound in sounds]
+    def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each audio."""
+        return [self._hear(waveform) for waveform in audio]
 
-    def _hear(self, sound: np.ndarray) -> Hypothesis:
+    def _hear(self, waveform: np.ndarray) -> Hypothesis:
         decoder = self._decoder
         decoder.start_utt()
-        samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+        samples = np.clip(np.rint(waveform * 32767), -32768, 32767).astype(np.int16)
         decoder.process_raw(samples.tobytes(), full_utt=True)
         decoder.end_utt()
         best = decoder.hyp()
@@ -99,7 +99,7 @@ class PocketSphinx:
 
 
 class Bundle:
-    """A CTC recogniser among torchaudio's bundles.
+    """A CTC recognizer among torchaudio's bundles.
 
     Args:
         rest: name of the bundle.
@@ -116,17 +116,17 @@ class Bundle:
         self._model = fetched(bundle.get_model, f"--asr {self.name}", "torchaudio's weights", place).eval()
         self._tokenizer = tokenizer_of(bundle.get_labels())
 
-    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each sound, by greedy decoding."""
+    def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each audio, by greedy decoding."""
         import torch
 
         found = []
-        for sound in sounds:
+        for waveform in audio:
             with torch.inference_mode():
-                scores = self._model(torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None])[0][0]
+                scores = self._model(torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None])[0][0]
             # Their second label is a token of ours already; nothing is unknown to them.
             log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
-            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(sound) / SAMPLE_RATE / len(log_probs)))
+            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(waveform) / SAMPLE_RATE / len(log_probs)))
         return found
 
 
@@ -151,12 +151,12 @@ class Whisper:
         place = "~/.cache/whisper of a machine that has them"
         self._model = fetched(lambda: whisper.load_model(size), f"--asr {self.name}", "Whisper's weights", place)
 
-    def hear(self, sounds: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each sound."""
-        return [self._hear(sound) for sound in sounds]
+    def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each audio."""
+        return [self._hear(waveform) for waveform in audio]
 
-    def _hear(self, sound: np.ndarray) -> Hypothesis:
-        told = self._model.transcribe(np.asarray(sound, np.float32), word_timestamps=True, fp16=False)
+    def _hear(self, waveform: np.ndarray) -> Hypothesis:
+        told = self._model.transcribe(np.asarray(waveform, np.float32), word_timestamps=True, fp16=False)
         words = [
             Word(word["word"].strip(), float(word["start"]), float(word["end"]), float(word["probability"]))
             for segment in told["segments"]
@@ -184,30 +184,32 @@ def fetched(load: Any, asked: str, what: str, place: str) -> Any:
         raise LipsoundError(f"{asked}: {what} cannot be had ({error}); offline, copy them from {place}") from error
 
 
-READY_MADE: dict[str, Callable[[str], Listener]] = {
+PRETRAINED_ASR: dict[str, Callable[[str], SpeechRecognizer]] = {
     "pocketsphinx": PocketSphinx,
     "torchaudio": Bundle,
     "whisper": Whisper,
 }
 
 
-def hear_all(listener: Listener, sounds: Iterable[tuple[str, np.ndarray]], batch: int = 16) -> dict[str, Hypothesis]:
-    """What is said in many sounds, some at a time.
+def recognize_all(
+    recognizer: SpeechRecognizer, audio: Iterable[tuple[str, np.ndarray]], batch: int = 16
+) -> dict[str, Hypothesis]:
+    """What is said in many audio, some at a time.
 
     Args:
-        listener: who hears.
-        sounds: (id, (samples,) float32).
+        recognizer: who hears.
+        audio: (id, (samples,) float32).
         batch: how many at once.
     """
     found: dict[str, Hypothesis] = {}
     waiting: list[tuple[str, np.ndarray]] = []
 
     def flush() -> None:
-        heard = listener.hear([sound for _, sound in waiting])
+        heard = recognizer.recognize([waveform for _, waveform in waiting])
         found.update({name: what for (name, _), what in zip(waiting, heard, strict=True)})
         waiting.clear()
 
-    for pair in sounds:
+    for pair in audio:
         waiting.append(pair)
         if len(waiting) == batch:
             flush()

@@ -15,7 +15,7 @@ _BEAM = 16  # hypotheses that are kept, where there is something to search for
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How a recognizer of ours searches for words; ready-made recognizers have ways of their own.
+    """How a recognizer of ours searches for words; pretrained recognizers have ways of their own.
 
     Attributes:
         grammar: recognize the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).

@@ -1,1 +1,1 @@
-"""What a lip model learns to predict of the sound, and what a network makes of a clip."""
+"""What a lip model learns to predict of the audio, and what a network makes of a clip."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from lipsound2.audio.augment import DistortConfig
@@ -55,12 +55,12 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
             out / CARD,
             f"# {out.resolve().name}\n\nKnows: the encoder of {file.name}, whatever it was trained on\n\n"
             f"* Made by: `lipsound2 convert-pase {file.name} {out.name}`\n{origin}\n"
-            "* Licence: the file's own; PASE+ is published under the MIT licence (github.com/santi-pdp/pase)\n",
+            "* License: the file's own; PASE+ is published under the MIT license (github.com/santi-pdp/pase)\n",
         )
         write_yaml(out / CONFIG, {"task": task.name, **task.config()})
         tensors = {f"encoder.{name}": tensor.contiguous() for name, tensor in state.items()}
         notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
-        write_bytes(out / WEIGHTS, serialise(tensors, notes))
+        write_bytes(out / WEIGHTS, serialize(tensors, notes))
     (out / ".lock").unlink()
     print(f"{out}: {len(state)} tensors; use it with: lipsound2 targets DIR DUMP --target pase:{out}")
 

@@ -1,4 +1,5 @@
-"""What a lip model may learn to predict from pictures alone: features of the sound, one vector a picture, by name.
+"""What a lip model may learn to predict from video frames alone: features of the audio, one vector a video frame, by
+name.
 
     logmel                     the `fine` mel, 80 bands
     mfcc                       13 cepstral coefficients with both orders of slopes, 39
@@ -7,9 +8,9 @@
     hubert:HUBERT_BASE:9       a layer of one of torchaudio's bundles (the last one without a number)
     wav2vec2:WAV2VEC2_BASE:9, wavlm:WAVLM_BASE:9   the same
 
-All of them are averaged over the time of a picture (4 frames at 100 a second, 2 at 50), the log-mel too: stacking
+All of them are averaged over the time of a video frame (4 frames at 100 a second, 2 at 50), the log-mel too: stacking
 would keep more of it, but then a comparison would be about that. Averaging, and not taking every fourth, keeps the time
-of a vector in the middle of its picture.
+of a vector in the middle of its video frame.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ _CONTROL_SEED = 0
 
 @dataclass(frozen=True)
 class Representation:
-    """Features of sound, made ready to be computed.
+    """Features of audio, made ready to be computed.
 
     Attributes:
         name: what it was asked for by, without the folders of this machine.
-        compute: sound (L,) float32, L a multiple of 640, -> (T, D): T a multiple of the pictures.
+        compute: audio (L,) float32, L a multiple of 640, -> (T, D): T a multiple of the video frames.
         facts: what tells it from another of this name: the sum of its weights' file.
     """
 
@@ -50,31 +51,31 @@ class Representation:
     compute: Callable[[Tensor], Tensor]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, sound: np.ndarray) -> np.ndarray:
-        """Features of a sound.
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """Features of audio.
 
         Args:
-            sound: (L,) float32 in [-1, 1] at 16 kHz; what is left of the last whole picture is not looked at.
+            waveform: (L,) float32 in [-1, 1] at 16 kHz; what is left of the last whole video frame is not looked at.
 
         Returns:
             (L // 640, D) float32.
 
         Raises:
-            ClipFailure: `too-short`: less than a picture's sound; `not-finite`: NaN or infinite samples.
+            ClipFailure: `too-short`: less than a video frame's audio; `not-finite`: NaN or infinite samples.
         """
-        pictures = len(sound) // SAMPLES_PER_FRAME
-        if not pictures:
-            raise ClipFailure("too-short", f"{len(sound)} samples of sound, at least {SAMPLES_PER_FRAME} wanted")
-        if not np.isfinite(sound).all():
-            raise ClipFailure("not-finite", f"{np.count_nonzero(~np.isfinite(sound))} samples are no numbers")
-        whole = np.ascontiguousarray(sound[: pictures * SAMPLES_PER_FRAME], np.float32)
+        frames = len(waveform) // SAMPLES_PER_FRAME
+        if not frames:
+            raise ClipFailure("too-short", f"{len(waveform)} samples of audio, at least {SAMPLES_PER_FRAME} wanted")
+        if not np.isfinite(waveform).all():
+            raise ClipFailure("not-finite", f"{np.count_nonzero(~np.isfinite(waveform))} samples are no numbers")
+        whole = np.ascontiguousarray(waveform[: frames * SAMPLES_PER_FRAME], np.float32)
         with torch.inference_mode():
             features = self.compute(torch.from_numpy(whole))
-            if len(features) % pictures:
+            if len(features) % frames:
                 raise LipsoundError(
-                    f"{self.name}: {len(features)} frames for {pictures} pictures, wanted as many for each"
+                    f"{self.name}: {len(features)} frames for {frames} video frames, wanted as many for each"
                 )
-            return features.unflatten(0, (pictures, -1)).mean(1).numpy()
+            return features.unflatten(0, (frames, -1)).mean(1).numpy()
 
 
 def representation(name: str) -> Representation:
@@ -93,12 +94,12 @@ def representation(name: str) -> Representation:
 
 def _logmel(rest: str) -> Representation:
     _nothing("logmel", rest)
-    return Representation("logmel", lambda sound: mel_spectrogram(sound, MELS["fine"]))
+    return Representation("logmel", lambda waveform: mel_spectrogram(waveform, MELS["fine"]))
 
 
 def _mfcc(rest: str) -> Representation:
     _nothing("mfcc", rest)
-    return Representation("mfcc", lambda sound: deltas(cepstrum(sound[None], window=400, order=13))[0])
+    return Representation("mfcc", lambda waveform: deltas(cepstrum(waveform[None], window=400, order=13))[0])
 
 
 def _nothing(kind: str, rest: str) -> None:
@@ -136,14 +137,14 @@ def random_encoder() -> PaseEncoder:
 
 
 def _hears(encoder: PaseEncoder) -> Callable[[Tensor], Tensor]:
-    return lambda sound: encoder(sound[None, None])[0].T
+    return lambda waveform: encoder(waveform[None, None])[0].T
 
 
 def _bundle(kind: str, rest: str) -> Representation:
-    """Features of a transformer that learnt from sound alone, 50 a second.
+    """Features of a transformer that learned from audio alone, 50 a second.
 
     Its convolutions look at 400 samples and go on by 320: with 40 samples of silence at each end, two of its frames lie
-    exactly in a picture.
+    exactly in a video frame.
     """
     asked = f"--target {kind}:{rest}"
     which, _, layer = rest.partition(":")
@@ -155,12 +156,12 @@ def _bundle(kind: str, rest: str) -> Representation:
     if layer and not (layer.isdecimal() and int(layer)):
         raise LipsoundError(f"{asked}: expected the number of a layer after the bundle, found '{layer}'")
     if bundle.sample_rate != SAMPLE_RATE:
-        raise LipsoundError(f"{asked}: hears {bundle.sample_rate} samples a second, our sounds have {SAMPLE_RATE}")
+        raise LipsoundError(f"{asked}: hears {bundle.sample_rate} samples a second, our audio have {SAMPLE_RATE}")
     place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
     network = fetched(bundle.get_model, asked, "torchaudio's weights", place).eval()
 
-    def compute(sound: Tensor) -> Tensor:
-        layers, _ = network.extract_features(F.pad(sound, (40, 40))[None], num_layers=int(layer) if layer else None)
+    def compute(waveform: Tensor) -> Tensor:
+        layers, _ = network.extract_features(F.pad(waveform, (40, 40))[None], num_layers=int(layer) if layer else None)
         return layers[-1][0]
 
     return Representation(f"{kind}:{rest}", compute)

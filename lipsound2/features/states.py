@@ -1,4 +1,5 @@
-"""The verb `features`: what a trained network makes of the lips, a vector a picture, for whatever is built on it."""
+"""The verb `features`: what a trained network makes of the lips, a vector a video frame, for whatever is built on
+it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name
-from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
@@ -44,7 +45,8 @@ def features(
     max_failures: Share = 0.05,
     shard_size: AtLeast1 = 100,
 ) -> None:
-    """Write the states of a network for every clip: DUMP/features-NAME, a Kaldi archive of (pictures, width) matrices.
+    """Write the states of a network for every clip: DUMP/features-NAME, a Kaldi archive of (video frames, width)
+    matrices.
 
     Its kind can stand for the crops in a config (`input: features-NAME`): what is behind a frozen trunk is then trained
     without computing the trunk again. Clips are shown as they are, not augmented.
@@ -65,7 +67,7 @@ def features(
     kind = f"features-{name or path.resolve().name}"
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
-    make = MakeFeatures(path, dump, kind, layer, ngpu)
+    make = FeatureFactory(path, dump, kind, layer, ngpu)
     # Loaded here as well: an experiment without such a layer is refused before any worker starts.
     crops = dump / make.load()[2]
     archive = Archive(crops)
@@ -90,7 +92,7 @@ def features(
 
 
 @dataclass(frozen=True)
-class MakeFeatures:
+class FeatureFactory:
     """Makes the worker that shows clips to the network; picklable.
 
     Attributes:
@@ -128,13 +130,13 @@ class MakeFeatures:
     def __call__(self) -> Worker:
         """The worker: id -> states."""
         network, device, crops = self.load()
-        pictures = Pictures(Archive(self.dump / crops))
+        frames = Frames(Archive(self.dump / crops))
 
         @torch.no_grad()
         def work(name: str) -> dict[str, np.ndarray | str | int]:
-            clip = torch.from_numpy(np.ascontiguousarray(pictures[name]))[None].to(device)
+            clip = torch.from_numpy(np.ascontiguousarray(frames[name]))[None].to(device)
             if not clip.shape[1]:
-                raise ClipFailure("empty", "no picture")
+                raise ClipFailure("empty", "no video frame")
             states = network(clip, torch.tensor([clip.shape[1]], device=device))
             states = states[0] if isinstance(states, tuple) else states
             return {self.kind: states[0].float().cpu().numpy()}

@@ -1,4 +1,4 @@
-"""The verb `targets`: sound in a dump -> what a lip model learns to predict, one vector a picture."""
+"""The verb `targets`: audio in a dump -> what a lip model learns to predict, one vector a video frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.statistics import moments, sums
-from lipsound2.audio.usable import check_sound
+from lipsound2.audio.usable import check_audio
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name
@@ -41,10 +41,10 @@ def targets(
     max_failures: Share = 0.05,
     shard_size: AtLeast1 = 100,
 ) -> None:
-    """Make the features of every clip's sound that a lip model is to predict, one vector a picture.
+    """Make the features of every clip's audio that a lip model is to predict, one vector a video frame.
 
-    Leaves DUMP/targets-<name>: matrices (pictures, D), every dimension with mean 0 and variance 1 over the clips of
-    --train; their former mean and spread stand in its kind.yaml, with what the features are. Sound is read from
+    Leaves DUMP/targets-<name>: matrices (video frames, D), every dimension with mean 0 and variance 1 over the clips of
+    --train; their former mean and spread stand in its kind.yaml, with what the features are. Audio is read from
     DUMP/sound (lipsound2 mel).
 
     Args:
@@ -54,7 +54,7 @@ def targets(
             a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9, wav2vec2:WAV2VEC2_BASE:9 or
             wavlm:WAVLM_BASE:9 (a layer of torchaudio's bundle).
         name: of the kind, after targets-; as a rule the features' own, such as pase or pase-random.
-        train: data dir whose clips the features are normalised on; as a rule DIR itself.
+        train: data dir whose clips the features are normalized on; as a rule DIR itself.
         surveyed: how many of its clips that is at most, evenly spread; their features are computed twice.
         compress: store matrices as Kaldi's compressed ones, a byte a value.
         nj: worker processes.
@@ -65,12 +65,12 @@ def targets(
     kind = f"targets-{name or default_name(target)}"
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
-    sounds = Archive(dump / "sound")
-    ids = with_sound(DataDir(dir), sounds)
-    learnt = with_sound(DataDir(train), sounds) if train else ids
+    audio = Archive(dump / "sound")
+    ids = with_audio(DataDir(dir), audio)
+    learned = with_audio(DataDir(train), audio) if train else ids
     if surveyed < 1:
         raise LipsoundError(f"--surveyed: expected 1 or more clips, found {surveyed}")
-    chosen = [learnt[index] for index in np.unique(np.linspace(0, len(learnt) - 1, surveyed).round().astype(int))]
+    chosen = [learned[index] for index in np.unique(np.linspace(0, len(learned) - 1, surveyed).round().astype(int))]
     made = representation(target)
     content: dict[str, Any] = {"kind": "targets", "target": made.name, **made.facts}
     shared: dict[str, Any] = {
@@ -83,18 +83,18 @@ def targets(
     }
     survey = kind.replace("targets-", "survey-", 1)
     dump_clips(
-        dump, {survey: content | {"kind": "survey"}}, chosen, MakeSums(dump, target, survey), step=survey, **shared
+        dump, {survey: content | {"kind": "survey"}}, chosen, SumFactory(dump, target, survey), step=survey, **shared
     )
     mean, std = statistics_of(Archive(dump / survey))
     content |= {
         "rate": FRAME_RATE,
         "dims": len(mean),
-        "normalised_on": f"{len(chosen)} clips of {(train or dir).resolve().name}",
+        "normalized_on": f"{len(chosen)} clips of {(train or dir).resolve().name}",
         "compress": compress,
         "mean": mean.tolist(),
         "std": std.tolist(),
     }
-    found = dump_clips(dump, {kind: content}, ids, MakeTargets(dump, target, kind, mean, std), step=kind, **shared)
+    found = dump_clips(dump, {kind: content}, ids, TargetFactory(dump, target, kind, mean, std), step=kind, **shared)
     if not found.done:
         log.info("%s is there already: skipped", dump / kind)
 
@@ -104,16 +104,16 @@ def default_name(target: str) -> str:
     return "pase-random" if target == "pase:random" else target.partition(":")[0]
 
 
-def with_sound(data: DataDir, sounds: Archive) -> list[str]:
-    """The clips of a data dir that have sound, sorted.
+def with_audio(data: DataDir, audio: Archive) -> list[str]:
+    """The clips of a data dir that have audio, sorted.
 
     Raises:
         LipsoundError: none.
     """
-    ids = sorted(name for name in data.ids if name in sounds)
+    ids = sorted(name for name in data.ids if name in audio)
     if not ids:
         raise LipsoundError(
-            f"{data.path}: none of its {len(data.ids)} clips has a sound in {sounds.path.parent}; run: lipsound2 mel"
+            f"{data.path}: none of its {len(data.ids)} clips has audio in {audio.path.parent}; run: lipsound2 mel"
         )
     return ids
 
@@ -131,7 +131,7 @@ def statistics_of(survey: Archive) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class MakeSums:
+class SumFactory:
     """Makes the worker that adds features up; picklable.
 
     Attributes:
@@ -145,7 +145,7 @@ class MakeSums:
     kind: str
 
     def __call__(self) -> Worker:
-        """The worker: id -> sums (2, D + 1) over the clip's pictures."""
+        """The worker: id -> sums (2, D + 1) over the clip's video frames."""
         archive, made = Archive(self.dump / "sound"), representation(self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
@@ -156,8 +156,8 @@ class MakeSums:
 
 
 @dataclass(frozen=True)
-class MakeTargets:
-    """Makes the worker that computes features and normalises them; picklable.
+class TargetFactory:
+    """Makes the worker that computes features and normalizes them; picklable.
 
     Attributes:
         dump: folder of the archives.
@@ -174,7 +174,7 @@ class MakeTargets:
     std: np.ndarray
 
     def __call__(self) -> Worker:
-        """The worker: id -> features (pictures, D), and their sums as the mel's."""
+        """The worker: id -> features (video frames, D), and their sums as the mel's."""
         archive, made = Archive(self.dump / "sound"), representation(self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
@@ -186,6 +186,6 @@ class MakeTargets:
 
 def _features(archive: Archive, made: Representation, name: str) -> np.ndarray:
     # Clip by clip: three seconds keep a core busy, and in a batch the longest would pad the others.
-    sound = decode_flac(archive[name])
-    check_sound(sound, SAMPLE_RATE)  # it may have been stored by another hand
-    return made(sound)
+    waveform = decode_flac(archive[name])
+    check_audio(waveform, SAMPLE_RATE)  # it may have been stored by another hand
+    return made(waveform)

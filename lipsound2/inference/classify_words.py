@@ -15,7 +15,7 @@ from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import ACCURACY, DETAILS, TEXT
 from lipsound2.files import folder_lock, write_text
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.tasks.classify import TOP, Classify, accuracy, places
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
     loaded = experiment.load(path, device, task=Classify)
     task, network, words = loaded.task, loaded.model, loaded.assets.words
     kind = dump / task.settings.input
-    stamp = Stamp(out, "decode", {"asr": exp}, [dir, kind, path / packs.WEIGHTS], MADE)
-    if stamp.fresh():
+    stamp = Fingerprint(out, "decode", {"asr": exp}, [dir, kind, path / packs.WEIGHTS], MADE)
+    if stamp.up_to_date():
         print(f"{out}: done already with these inputs and options; skipped")
         return
     clips = task.windows(DataDir(dir), dump, words)

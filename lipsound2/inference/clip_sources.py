@@ -12,8 +12,8 @@ import numpy as np
 from lipsound2.audio.io import decode_flac
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import SOUND
-from lipsound2.datasets.crop_cache import Pictures
+from lipsound2.datasets.audio_to_text import AUDIO
+from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.fingerprint import digest
 from lipsound2.jobs.shards import hash_of
@@ -40,12 +40,12 @@ class DumpSource:
     def open(self) -> Callable[[str], np.ndarray]:
         """See `ClipSource`."""
         archive = Archive(self.folder)
-        frames = Pictures(archive)
+        frames = Frames(archive)
 
         def read(name: str) -> np.ndarray:
             if name not in archive:
                 raise ClipFailure("missing", f"{name} is not in {self.folder}")
-            return decode_flac(archive[name]) if self.folder.name == SOUND else frames[name]
+            return decode_flac(archive[name]) if self.folder.name == AUDIO else frames[name]
 
         return read
 

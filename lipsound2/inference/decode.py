@@ -15,17 +15,17 @@ from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.audio_to_text import SOUND
+from lipsound2.datasets.audio_to_text import AUDIO
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
-from lipsound2.decoding.pretrained_asr import Listener, hear_all
+from lipsound2.decoding.pretrained_asr import SpeechRecognizer, recognize_all
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.classify_words import read_words
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
-from lipsound2.inference.recognizer_names import check_listener, is_own
-from lipsound2.inference.recognizers import files_of, listener
+from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.inference.recognizers import files_of, recognizer
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.outputs import OutputFolder
 
@@ -51,7 +51,7 @@ def decode(
     it is given the files of DIR/wav.scp; `synthesize` writes such data dirs, one a system, into its OUT/data.
 
     Args:
-        asr: experiment or pack of the task recognise or classify, or a ready-made one: pocketsphinx:grid,
+        asr: experiment or pack of the task recognize or classify, or a ready-made one: pocketsphinx:grid,
             whisper:base, ...
         dir: data dir of the clips.
         out: folder to write.
@@ -92,13 +92,13 @@ def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
     """
     words = _reads_words(asr)
     if not words:
-        check_listener(asr, lips=dump is not None)
+        check_recognizer(asr, lips=dump is not None)
     elif search != SearchOptions(lm_weight=search.lm_weight):
         raise LipsoundError(
             f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "
             "--ctc-weight"
         )
-    if dump is None and (words or input_of(asr) != SOUND):
+    if dump is None and (words or input_of(asr) != AUDIO):
         raise LipsoundError(f"{asr}: reads lips, not audio; give the dump that holds their crops: --dump")
 
 
@@ -109,7 +109,7 @@ def _reads_words(asr: str) -> bool:
 
 def input_of(asr: str) -> str:
     """The feature type that a recognizer is given: that of an experiment as its config says it, else the audio."""
-    return str(read_yaml(packs.find(asr) / packs.CONFIG).get("input", SOUND)) if is_own(asr) else SOUND
+    return str(read_yaml(packs.find(asr) / packs.CONFIG).get("input", AUDIO)) if is_own(asr) else AUDIO
 
 
 def decode_clips(
@@ -121,7 +121,7 @@ def decode_clips(
     marks: Mapping[str, str],
     origin: Mapping[str, Any],
     spread: Mapping[str, Any],
-    load: Callable[[int], Listener] | None = None,
+    load: Callable[[int], SpeechRecognizer] | None = None,
 ) -> None:
     """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are there already of the same inputs.
 
@@ -144,8 +144,8 @@ def decode_clips(
         "search": {**numbers, "bonus": search.word_bonus, "ctc_weight": search.ctc_weight},
         **marks,
     }
-    stamp = Stamp(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
-    if stamp.fresh():
+    stamp = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
+    if stamp.up_to_date():
         print(f"{out}: done already with these inputs and options; skipped")
         return
     # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
@@ -170,7 +170,7 @@ def decode_clips(
 Decoded = tuple[dict[str, Hypothesis], list[str]]
 
 
-def decoder(chosen: Listener, source: ClipSource) -> Callable[[Sequence[str]], Decoded]:
+def decoder(chosen: SpeechRecognizer, source: ClipSource) -> Callable[[Sequence[str]], Decoded]:
     """What tells the text of some clips together, and which of them cannot be read, and why."""
     read = source.open()
 
@@ -182,7 +182,7 @@ def decoder(chosen: Listener, source: ClipSource) -> Callable[[Sequence[str]], D
                 clips.append((name, read(name)))
             except ClipFailure as failure:
                 unreadable.append(f"{name}: {failure}")
-        return hear_all(chosen, clips), unreadable
+        return recognize_all(chosen, clips), unreadable
 
     return work
 
@@ -192,7 +192,7 @@ class RecognizerFactory:
     """Makes a recognizer; picklable.
 
     Attributes:
-        asr: see `recognizers.listener`.
+        asr: see `recognizers.recognizer`.
         search: likewise.
         ngpu: likewise.
         lips: likewise.
@@ -203,9 +203,9 @@ class RecognizerFactory:
     ngpu: int = 0
     lips: bool = False
 
-    def load(self, ngpu: int) -> Listener:
+    def load(self, ngpu: int) -> SpeechRecognizer:
         """Load it, onto a GPU or none."""
-        return listener(self.asr, self.search, ngpu, lips=self.lips)
+        return recognizer(self.asr, self.search, ngpu, lips=self.lips)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.vocode import Vocode
 from lipsound2.video.align import REGIONS
 
-# Pictures, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as
+# Video frames, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as
 # another, or as the first.
 _SHOWN = 30
 CHECKED = {LIPS: (5, 40, 101), VOCODER: (3, 200, 801)}
@@ -77,7 +77,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
 
 
 class WholeClip(nn.Module):
-    """The parallel model as it is exported: pictures (1, T, side, side) uint8 to natural features (1, S, D)."""
+    """The parallel model as it is exported: video frames (1, T, side, side) uint8 to natural features (1, S, D)."""
 
     def __init__(self, model: Parallel) -> None:
         super().__init__()
@@ -93,17 +93,17 @@ class Lengths:
     """Makes clips for the exporter and for the comparison: arbitrary ones, the same on every call.
 
     Args:
-        shape: of a picture, or of a mel frame.
-        pictures: uint8 pictures; otherwise float32 log-mels.
+        shape: of a video frame, or of a mel frame.
+        frames: uint8 video frames; otherwise float32 log-mels.
     """
 
-    def __init__(self, shape: Sequence[int], pictures: bool) -> None:
-        self._shape, self._pictures = shape, pictures
+    def __init__(self, shape: Sequence[int], frames: bool) -> None:
+        self._shape, self._frames = shape, frames
 
     def __call__(self, length: int) -> np.ndarray:
         """(length, ...)."""
         rng = np.random.default_rng(length)
-        if self._pictures:
+        if self._frames:
             return rng.integers(0, 256, (length, *self._shape), np.uint8)
         return rng.normal(-4, 2, (length, *self._shape)).astype(np.float32)
 
@@ -139,7 +139,7 @@ def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
         mean=tuple(model.target_mean.tolist()),
         std=tuple(model.target_std.tolist()),
     )
-    return WholeClip(model).eval(), note, Lengths((side, side), pictures=True)
+    return WholeClip(model).eval(), note, Lengths((side, side), frames=True)
 
 
 def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
@@ -147,8 +147,8 @@ def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
     if not isinstance(model, HifiGan | Vocos):
         raise _refused(loaded, "it draws its noise while it speaks")
     fold_norms(model)
-    note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(mel), reach=model.reach)
-    return model, note, Lengths((mel.bands,), pictures=False)
+    note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(mel), receptive_field=model.receptive_field)
+    return model, note, Lengths((mel.bands,), frames=False)
 
 
 def _refused(loaded: Experiment[AnyTask], why: str) -> LipsoundError:

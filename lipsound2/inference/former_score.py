@@ -13,10 +13,10 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.decoding.hypothesis import DETAILS, TEXT
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.recognizer_names import check_listener, is_own
+from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.jobs.shards import hash_of
 from lipsound2.metrics import bootstrap
-from lipsound2.metrics.audio_sources import REAL, Sounds, choose_ids, find_systems, wav_of
+from lipsound2.metrics.audio_sources import REAL, AudioSource, choose_ids, find_systems, wav_of
 from lipsound2.metrics.score import score as score_speech
 from lipsound2.metrics.score_text import FOLDER, References, score_systems, score_text, with_text
 from lipsound2.metrics.unseen import Speakers, about
@@ -45,7 +45,7 @@ def score(
     """Score speech, recognize it, and count the words: a call of before. Write decode and score-text instead.
 
     Args:
-        ref: the true sounds, see score; for a HYP of decode, the data dir with the transcripts.
+        ref: the ground truth, see score; for a HYP of decode, the data dir with the transcripts.
         hyp: the speech, see score; or a folder that decode wrote.
         out: folder for the scores and text/; without it, HYP/scores.
         ids: see score.
@@ -65,13 +65,13 @@ def score(
     if (hyp / DETAILS).is_file():
         if asr or metrics:
             raise LipsoundError(
-                f"{hyp}: is what a recogniser heard already; leave out --asr and --metrics, or give a folder of sounds"
+                f"{hyp}: is what a recognizer heard already; leave out --asr and --metrics, or give a folder of audio"
             )
         log.warning("score of recognized texts: write instead: lipsound2 score-text %s %s --out %s", ref, hyp, out)
         score_text(ref, hyp, out=out, language=language, speakers=speakers)
         return
     for name in asr:
-        check_listener(name)
+        check_recognizer(name)
     told = DataDir(text) if text is not None else None
     if text is not None:
         texts = out / FOLDER / label(asr[0], _search_of(asr[0], search))
@@ -86,7 +86,7 @@ def score(
     )
     if told is None:
         return
-    reference, systems = Sounds(ref), find_systems(hyp)
+    reference, systems = AudioSource(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     references = _references(told, names, utt2spk, which, speakers, language)
     for name in asr:
@@ -115,7 +115,7 @@ def _references(
 def _recognize(
     asr: str,
     search: SearchOptions,
-    reference: Sounds,
+    reference: AudioSource,
     systems: dict[str, Path],
     references: References,
     out: Path,

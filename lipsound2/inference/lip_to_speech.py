@@ -11,7 +11,7 @@ from lipsound2.inference.windows import Windows
 from lipsound2.tasks.regress import Regress
 
 
-class TrainedVoice:
+class TorchLipToSpeech:
     """Crops to speech; see `speak.Voice`.
 
     Args:
@@ -41,12 +41,12 @@ def windows_of(loaded: Experiment[Regress], total: int) -> Windows:
     def speak(window: np.ndarray) -> np.ndarray:
         piece = torch.from_numpy(window)[None].to(device)
         result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))
-        mel: np.ndarray = result.features[0, : int(result.frames[0])].float().cpu().numpy()
+        mel: np.ndarray = result.features[0, : int(result.feature_lengths[0])].float().cpu().numpy()
         return mel
 
     return Windows(total, assets.ratio, assets.mel.bands, speak)
 
 
-def generate_long(loaded: Experiment[Regress], pictures: np.ndarray) -> np.ndarray:
+def generate_long(loaded: Experiment[Regress], frames: np.ndarray) -> np.ndarray:
     """Natural mel (S, bands) of crops (T, H, W) of any length that are all there."""
-    return windows_of(loaded, len(pictures)).whole(pictures)
+    return windows_of(loaded, len(frames)).whole(frames)

@@ -14,7 +14,7 @@ from torch import Tensor
 from lipsound2 import experiment, packs
 from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
-from lipsound2.decoding.joint import Follow
+from lipsound2.decoding.joint import DecoderScorer
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.speech_encoder import TextDecoder
@@ -25,17 +25,17 @@ from lipsound2.text.tokenizer import UNKNOWN, Tokenizer
 def language_model(
     lm: Path, tokenizer: Tokenizer, weight: float, bonus: float, device: torch.device | str = "cpu"
 ) -> Fusion:
-    """A language model beside a recogniser.
+    """A language model beside a recognizer.
 
     Args:
         lm: ARPA file, or an experiment or pack of the task *language*.
-        tokenizer: the recogniser's.
+        tokenizer: the recognizer's.
         weight: of its log-probabilities.
         bonus: added for every word; for every token, when the model is a network or one of characters.
         device: where a network goes.
 
     Raises:
-        LipsoundError: there is none, or it was made for other tokens than the recogniser writes.
+        LipsoundError: there is none, or it was made for other tokens than the recognizer writes.
     """
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
@@ -43,8 +43,8 @@ def language_model(
     theirs = loaded.assets.tokenizer
     if _tokens(theirs) != _tokens(tokenizer):
         raise LipsoundError(
-            f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recogniser; train it with the "
-            "recogniser's experiment as its key 'tokens'"
+            f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recognizer; train it with the "
+            "recognizer's experiment as its key 'tokens'"
         )
     return NetworkModel(loaded.model, weight, bonus)
 
@@ -82,7 +82,7 @@ class _Ahead:
 
 
 class NetworkModel(Fusion):
-    """A language model over the recogniser's own tokens.
+    """A language model over the recognizer's own tokens.
 
     Args:
         network: in evaluation mode.
@@ -133,7 +133,7 @@ class NetworkModel(Fusion):
             state.past, state.follows = torch.cat([state.past, own[row]], 3), follows[row]
 
 
-def follower(decoder: TextDecoder, states: Tensor) -> Follow:
+def decoder_scorer(decoder: TextDecoder, states: Tensor) -> DecoderScorer:
     """A decoder in joint search.
 
     Args:
@@ -143,8 +143,8 @@ def follower(decoder: TextDecoder, states: Tensor) -> Follow:
     seen, nothing = decoder.begin(states)
 
     @torch.no_grad()
-    def follow(tokens: Tensor, rows: Tensor, past: Any) -> tuple[Tensor, Any]:
+    def decode_step(tokens: Tensor, rows: Tensor, past: Any) -> tuple[Tensor, Any]:
         scores, past = decoder.step(tokens, seen, nothing if past is None else past[rows])
         return scores.float().log_softmax(-1), past
 
-    return follow
+    return decode_step

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lipsound2.audio.griffin_lim_numpy import mel_to_sound, rounds_of
+from lipsound2.audio.griffin_lim_numpy import mel_to_waveform, rounds_of
 from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
@@ -33,10 +33,10 @@ class Note:
         mel: keys of the `MelConfig` that comes out, or goes in.
         region: of a lip-to-speech model: kind of its crops.
         side: likewise: their side in pixels.
-        ratio: likewise: mel frames a picture.
+        ratio: likewise: mel frames per video frame.
         mean: likewise: the training set's mean of every band, natural logarithm. What comes out is natural already.
         std: likewise: its spread.
-        reach: of a vocoder: mel frames a sample depends on, to either side.
+        receptive_field: of a vocoder: mel frames a sample depends on, to either side.
         difference: largest difference from torch found when it was exported.
     """
 
@@ -49,7 +49,7 @@ class Note:
     ratio: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    reach: int = 0
+    receptive_field: int = 0
     difference: float = 0.0
 
 
@@ -107,12 +107,12 @@ class Exported:
         found: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})[0][0]
         return found
 
-    def generate(self, pictures: np.ndarray) -> np.ndarray:
+    def generate(self, frames: np.ndarray) -> np.ndarray:
         """Of a lip-to-speech model: natural mel (S, bands) of crops (T, side, side) uint8 of any length."""
         side = self.note.side
-        if pictures.shape[1:] != (side, side) or not len(pictures):
-            raise LipsoundError(f"{self.path}: looks at pictures of {side} x {side}, found {pictures.shape}")
-        return self.windows(len(pictures)).whole(pictures)
+        if frames.shape[1:] != (side, side) or not len(frames):
+            raise LipsoundError(f"{self.path}: looks at video frames of {side} x {side}, found {frames.shape}")
+        return self.windows(len(frames)).whole(frames)
 
     def windows(self, total: int) -> Windows:
         """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other."""
@@ -120,11 +120,11 @@ class Exported:
 
     @property
     def pieces(self) -> PieceSpeaker:
-        """Of a vocoder: sound of a mel that comes bit by bit."""
-        return PieceSpeaker(self.mel, lambda mel, first, said, kept: self(mel), self.note.reach)
+        """Of a vocoder: audio of a mel that comes bit by bit."""
+        return PieceSpeaker(self.mel, lambda mel, first, said, kept: self(mel), self.note.receptive_field)
 
 
-class OnnxVoice:
+class OnnxLipToSpeech:
     """Crops to speech; see `speak.Voice`.
 
     Args:
@@ -160,7 +160,7 @@ class OnnxVoice:
         if exported is None:
 
             def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
-                return mel_to_sound(mel, self.mel, rounds, said, kept)
+                return mel_to_waveform(mel, self.mel, rounds, said, kept)
 
             return PieceSpeaker(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
         same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-LONGEST = 30.0  # seconds a recogniser is given at once
-FAMILIAR = 10.0  # seconds one that learnt from sentences is used to
+LONGEST = 30.0  # seconds a recognizer is given at once
+FAMILIAR = 10.0  # seconds one that learned from sentences is used to
 SHORTEST = 2.0  # seconds between two cuts, at least
-LEVELS = 100  # levels of sound a second
+LEVELS = 100  # levels of audio a second
 _PAUSE = 0.12  # seconds that are a pause
 _END = 0.5  # seconds between two sentences
 _SMOOTH = 0.06  # seconds of the mean over levels
@@ -17,7 +17,7 @@ _QUIET = 0.25  # of the way from the quietest tenth of levels to the loudest
 
 
 def levels_of(blocks: Iterable[np.ndarray], rate: int) -> np.ndarray:
-    """How loud sound is, in dB, `LEVELS` times a second.
+    """How loud audio is, in dB, `LEVELS` times a second.
 
     Args:
         blocks: of it, (n,) float, one behind the other.
@@ -26,11 +26,11 @@ def levels_of(blocks: Iterable[np.ndarray], rate: int) -> np.ndarray:
     size = rate // LEVELS
     found, rest = [], np.zeros(0, np.float32)
     for block in blocks:
-        sound = np.concatenate([rest, block])
-        whole = len(sound) // size
-        frames = sound[: whole * size].reshape(whole, size).astype(np.float64)
+        waveform = np.concatenate([rest, block])
+        whole = len(waveform) // size
+        frames = waveform[: whole * size].reshape(whole, size).astype(np.float64)
         found.append(np.sqrt(frames.var(1)))
-        rest = sound[whole * size :]
+        rest = waveform[whole * size :]
     strength = np.concatenate(found) if found else np.zeros(0)
     return 20 * np.log10(strength + 1e-5)
 

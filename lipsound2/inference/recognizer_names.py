@@ -1,4 +1,4 @@
-"""Which recogniser a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
+"""Which recognizer a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 from lipsound2 import packs
 from lipsound2.arguments import near
-from lipsound2.decoding.pretrained_asr import READY_MADE
+from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.errors import LipsoundError
 
 
 def is_own(name: str) -> bool:
-    """Whether a recogniser's name is that of an experiment or pack, not of a ready-made one."""
-    return name.partition(":")[0] not in READY_MADE or Path(name).exists()
+    """Whether a recognizer's name is that of an experiment or pack, not of a ready-made one."""
+    return name.partition(":")[0] not in PRETRAINED_ASR or Path(name).exists()
 
 
-def check_listener(name: str, *, lips: bool = False) -> None:
-    """Make sure that there is a recogniser of this name.
+def check_recognizer(name: str, *, lips: bool = False) -> None:
+    """Make sure that there is a recognizer of this name.
 
     Args:
         name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
@@ -26,12 +26,12 @@ def check_listener(name: str, *, lips: bool = False) -> None:
         LipsoundError: there is none.
     """
     kind, colon, _ = name.partition(":")
-    known = ", ".join(f"{each}:" for each in READY_MADE)
+    known = ", ".join(f"{each}:" for each in PRETRAINED_ASR)
     if colon and is_own(name) and not Path(name).exists():
-        raise LipsoundError(f"--asr {name}: no recogniser '{kind}:', known: {known}{near(kind, READY_MADE)}")
+        raise LipsoundError(f"--asr {name}: no recognizer '{kind}:', known: {known}{near(kind, PRETRAINED_ASR)}")
     if is_own(name):
         try:
             packs.find(name)
         except LipsoundError as error:
             raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
-        packs.check_task(name, "recognise")
+        packs.check_task(name, "recognize")

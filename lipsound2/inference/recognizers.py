@@ -1,4 +1,4 @@
-"""Recognisers by name: our own, ears or eyes on lips, and ready-made ones."""
+"""Recognizers by name: our own, ears or eyes on lips, and ready-made ones."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment, packs
-from lipsound2.datasets.audio_to_text import SOUND, features_of, padded
-from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, placed, search
-from lipsound2.decoding.ctc import Graph, greedy, hypothesis, place_words, through
+from lipsound2.datasets.audio_to_text import AUDIO, features_of, padded
+from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, search
+from lipsound2.decoding.ctc import Graph, align_words, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import grammar as find_grammar
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.joint import joint_search
-from lipsound2.decoding.pretrained_asr import READY_MADE, Listener
+from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
-from lipsound2.inference.lm_fusion import follower, language_model
-from lipsound2.inference.recognizer_names import check_listener, is_own
-from lipsound2.tasks.recognize import Recognise
+from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.tasks.recognize import Recognize
 from lipsound2.timing import FRAME_RATE
 
 
-class OwnListener:
-    """An experiment, or a pack, of the task *recognise*: ears, or eyes on lips.
+class TrainedRecognizer:
+    """An experiment, or a pack, of the task *recognize*: ears, or eyes on lips.
 
     Args:
         name: its folder, or the name of one that ships.
@@ -37,7 +37,7 @@ class OwnListener:
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
-        loaded = experiment.load(name, self._device, task=Recognise)
+        loaded = experiment.load(name, self._device, task=Recognize)
         self.knows = loaded.knows
         self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
         self._search = options
@@ -57,9 +57,9 @@ class OwnListener:
             self._model = language_model(lm, self._assets.tokenizer, options.lm_weight, bonus, self._device)
 
     @torch.no_grad()
-    def hear(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each sound; lips are given as pictures (T, H, W) uint8 or the states of their trunk."""
-        features, lengths = padded([*clips] if self._task.sees else [features_of(sound) for sound in clips])
+    def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """What is said in each audio; lips are given as video frames (T, H, W) uint8 or the states of their trunk."""
+        features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
         heard = self._network(features.to(self._device), lengths.to(self._device))
         seconds: float = self._network.stride / self._task.rate / FRAME_RATE
         found = [
@@ -70,7 +70,7 @@ class OwnListener:
             return found
         named = heard.words.float().log_softmax(-1).cpu().numpy()
         return [
-            place_words(what, named[row, :length], self._assets.words, seconds)
+            align_words(what, named[row, :length], self._assets.words, seconds)
             for row, (what, length) in enumerate(zip(found, heard.lengths.tolist(), strict=True))
         ]
 
@@ -78,26 +78,28 @@ class OwnListener:
         tokenizer = self._assets.tokenizer
         log_probs = heard.cpu().numpy()
         if self._graph is not None:
-            tokens, score = through(self._graph, log_probs)
+            tokens, score = viterbi(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
         if self._search.ctc_weight < 1:
             assert self._network.decoder is not None
             said, score = joint_search(
-                follower(self._network.decoder, states),
+                decoder_scorer(self._network.decoder, states),
                 heard,
                 beam=self._search.width,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
             )
-            return hypothesis(placed(said, log_probs), tokenizer, seconds, score)
+            return hypothesis(forced_align(said, log_probs), tokenizer, seconds, score)
         if self._search.width > 1 or not isinstance(self._model, NoModel):
             found, score = search(log_probs, self._model, self._search.width)[0]
-            return hypothesis(placed(found, log_probs), tokenizer, seconds, score)
+            return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
         return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
 
 
-def listener(name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0, *, lips: bool = False) -> Listener:
-    """A recogniser by name: an experiment or pack of the task *recognise*, one that ships, or a ready-made one.
+def recognizer(
+    name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0, *, lips: bool = False
+) -> SpeechRecognizer:
+    """A recognizer by name: an experiment or pack of the task *recognize*, one that ships, or a ready-made one.
 
     Args:
         name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
@@ -107,20 +109,20 @@ def listener(name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0, 
 
     Raises:
         LipsoundError: there is none of this name, its package is missing, its weights cannot be had, or it reads lips
-            where sound is to be heard.
+            where audio is to be heard.
     """
-    check_listener(name, lips=lips)
+    check_recognizer(name, lips=lips)
     if is_own(name):
-        own = OwnListener(name, options, ngpu)
-        if own.input != SOUND and not lips:
-            raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recogniser of sound")
+        own = TrainedRecognizer(name, options, ngpu)
+        if own.input != AUDIO and not lips:
+            raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recognizer of audio")
         return own
     kind, _, rest = name.partition(":")
     if options.lm is not None or (options.grammar and not rest):
-        raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognisers (pocketsphinx:grid has one)")
+        raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognizers (pocketsphinx:grid has one)")
     if options.word_bonus or options.ctc_weight < 1:
-        raise LipsoundError(f"--asr {name}: --word-bonus and --ctc-weight are for our own recognisers; leave them out")
-    return READY_MADE[kind](rest)
+        raise LipsoundError(f"--asr {name}: --word-bonus and --ctc-weight are for our own recognizers; leave them out")
+    return PRETRAINED_ASR[kind](rest)
 
 
 def files_of(name: str, options: SearchOptions) -> list[Path]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lipsound2.inference.speaker import Said, Speaker, Voice
 
 DEFAULT_MODEL = "grid-s1-parallel"
-_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that take pictures with AAC under them
+_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that take video frames with AAC under them
 
 
 def speak(
@@ -33,25 +33,25 @@ def speak(
     vocoder: str = "griffin-lim",
     onnx: tuple[Path, ...] = (),
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
-    choose: Literal["largest", "left", "right", "center"] = "largest",
+    face: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: AtLeast0 = 0,
 ) -> int:
     """Speak silent clips: any number, length, frame rate and rotation.
 
     Args:
-        clips: video files with a talking face, and folders that are searched for some; their own sound, if any, is not
+        clips: video files with a talking face, and folders that are searched for some; their own audio, if any, is not
             listened to.
-        output: of one clip: sound file to write, 16 kHz mono; its suffix says which kind: .wav, .flac, .ogg or .mp3.
+        output: of one clip: audio file to write, 16 kHz mono; its suffix says which kind: .wav, .flac, .ogg or .mp3.
         output_dir: of one clip or many: folder to write into, under the names of the clips.
-        format: with --output-dir: kind of its sound files.
+        format: with --output-dir: kind of its audio files.
         model: experiment or pack, or the name of a model that ships with the toolkit.
-        video: also write this video file: the clip's pictures with the speech laid under them. With --output-dir: the
-            folder of these, as .mp4.
+        video: also write this video file: the clip's video frames with the speech laid under them. With --output-dir:
+            the folder of these, as .mp4.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
         onnx: what lipsound2 export wrote, instead of a model: the file of a lip-to-speech model, after a comma that of
             a vocoder if there is one; or the folder of both. Torch is not needed then.
         detector: what finds faces.
-        choose: which face when there are several.
+        face: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
     if onnx and (model != DEFAULT_MODEL or ngpu):
@@ -62,7 +62,7 @@ def speak(
     from lipsound2.inference.speaker import Speaker
 
     voice = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
-    speaker = Speaker(voice, detector=detector, choose=choose)
+    speaker = Speaker(voice, detector=detector, face=face)
     if output is not None:
         _one(speaker, found[0], output, video)
         return 0
@@ -73,10 +73,10 @@ def speak(
 
     def work(clip: Clip) -> str:
         nonlocal seconds
-        sound = clip.out(folder, f".{format}")
-        said = speak_to(speaker, clip.path, sound, None if video is None else clip.out(video, ".mp4"))
+        waveform = clip.out(folder, f".{format}")
+        said = speak_to(speaker, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
         seconds += said.seconds
-        return f"{sound}: {said.seconds:.2f} s, {said.report}"
+        return f"{waveform}: {said.seconds:.2f} s, {said.report}"
 
     status = each_clip(found, work, "speak")
     spent += time.perf_counter()
@@ -98,7 +98,7 @@ def _find(
     if (output is None) == (output_dir is None):
         wanted = "either -o FILE or --output-dir DIR" if output else "-o speech.wav, or --output-dir DIR for many clips"
         raise UsageError(f"it is not said where the speech goes; give {wanted}")
-    from lipsound2.video.check import check_pictures
+    from lipsound2.video.check import check_frames
 
     if output is not None:
         if len(given) > 1 or given[0].is_dir():
@@ -106,28 +106,28 @@ def _find(
             raise LipsoundError(
                 f"{given[0]}: -o {output} is one file, for one clip, found {what}; give --output-dir DIR"
             )
-        check_pictures(given[0])
-        from lipsound2.audio.writing import sound_suffixes
+        check_frames(given[0])
+        from lipsound2.audio.writing import audio_suffixes
 
         if str(output) == "-":
             raise LipsoundError(
                 "-o -: speech is not written to standard output; give the name of a file, such as x.wav"
             )
-        check_file(output, given, sound_suffixes())
+        check_file(output, given, audio_suffixes())
         if video is not None:
             check_file(video, given, _PLAYED)
             check_apart([output, video])
         return [Clip(given[0], given[0].stem)]
-    from lipsound2.audio.writing import sound_suffixes
+    from lipsound2.audio.writing import audio_suffixes
     from lipsound2.data.folders import VIDEO_SUFFIXES
 
     found = find_clips(given, VIDEO_SUFFIXES)
     folders = [(folder, ending) for folder, ending in ((output_dir, suffix), (video, ".mp4")) if folder is not None]
-    if suffix not in sound_suffixes():
-        raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(sound_suffixes())} only")
+    if suffix not in audio_suffixes():
+        raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(audio_suffixes())} only")
     check_results(found, folders)
     if len(found) == 1:
-        check_pictures(found[0].path)
+        check_frames(found[0].path)
     return found
 
 
@@ -139,20 +139,20 @@ def _one(speaker: Speaker, clip: Clip, output: Path, video: Path | None) -> None
     except ClipFailure as failure:
         raise LipsoundError(told_of(clip.path, failure)) from failure
     spent = time.perf_counter() - started
-    print(f"picture  {said.report}")
+    print(f"video frame  {said.report}")
     print(f"model    {speaker.voice.name}: {speaker.voice.knows}")
     shares = ", ".join(f"{step} {took:.2f} s" for step, took in said.spent.items())
     print(f"speed    {spent / said.seconds:.2f} s per second of clip ({shares})")
-    print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the picture: {video}" if video else ""))
+    print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the video frame: {video}" if video else ""))
 
 
 def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = None) -> Said:
-    """Speak one clip into a sound file, and under its pictures.
+    """Speak one clip into an audio file, and under its video frames.
 
     Args:
         speaker: who speaks.
         clip: video file.
-        output: sound file to write; its suffix is one of `writing.sound_suffixes`.
+        output: audio file to write; its suffix is one of `writing.audio_suffixes`.
         video: video file to write, or none.
 
     Raises:
@@ -185,13 +185,13 @@ def _check_names(model: str, vocoder: str) -> None:
 
 def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
     from lipsound2 import experiment
-    from lipsound2.inference.lip_to_speech import TrainedVoice
+    from lipsound2.inference.lip_to_speech import TorchLipToSpeech
     from lipsound2.tasks.regress import Regress
 
-    return TrainedVoice(experiment.load(model, experiment.device_for(ngpu), task=Regress), vocoder)
+    return TorchLipToSpeech(experiment.load(model, experiment.device_for(ngpu), task=Regress), vocoder)
 
 
 def _exported(files: tuple[Path, ...], vocoder: str) -> Voice:
-    from lipsound2.inference.onnx import OnnxVoice
+    from lipsound2.inference.onnx import OnnxLipToSpeech
 
-    return OnnxVoice(files, vocoder)
+    return OnnxLipToSpeech(files, vocoder)

@@ -19,9 +19,9 @@ from lipsound2.inference.windows import Pieces, PieceSpeaker, Windows
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper, Report
 
-BUDGET = 1 << 27  # bytes of memory for pictures; a clip that needs more is decoded twice
+BUDGET = 1 << 27  # bytes of memory for video frames; a clip that needs more is decoded twice
 Detect = Literal["mediapipe", "dlib"]
-Choose = Literal["largest", "left", "right", "center"]
+FaceChoice = Literal["largest", "left", "right", "center"]
 Take = Callable[[np.ndarray], object]
 
 
@@ -32,7 +32,7 @@ class Voice(Protocol):
         name: of the model.
         knows: voices and words it knows.
         region: kind of the crops it looks at, such as mouth.
-        mel: what it says before it is sound.
+        mel: what it says before it is audio.
         pieces: its vocoder.
     """
 
@@ -55,7 +55,7 @@ class Said:
 
     Attributes:
         report: what the model saw.
-        start: time of the first picture on the clip's own clock, seconds.
+        start: time of the first video frame on the clip's own clock, seconds.
         seconds: of the clip.
         spent: crops, model, vocoder -> seconds they took.
     """
@@ -72,12 +72,12 @@ class Speaker:
     Args:
         voice: who speaks.
         detector: what finds faces.
-        choose: which face when there are several.
+        face: which face when there are several.
     """
 
-    def __init__(self, voice: Voice, *, detector: Detect = "mediapipe", choose: Choose = "largest") -> None:
+    def __init__(self, voice: Voice, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
         self.voice = voice
-        self._cropper = Cropper((voice.region,), detector=detector, choose=choose, budget=BUDGET)
+        self._cropper = Cropper((voice.region,), detector=detector, which_face=face, budget=BUDGET)
 
     def __call__(self, clip: Path, take: Take) -> Said:
         """Speak one clip.
@@ -85,7 +85,7 @@ class Speaker:
         Args:
             clip: video file, of any length.
             take: is given the speech as it comes, (samples,) float32 at the rate of the voice's mel; together they are
-                as long as the picture.
+                as long as the video frame.
 
         Raises:
             ClipFailure: why this clip cannot be spoken; what was given to `take` before is of no use then.
@@ -101,7 +101,7 @@ class Speaker:
         (said,) = saying
         spent = {"crops": time.perf_counter() - started - said.model - said.vocoder}
         spent |= {"model": said.model, "vocoder": said.vocoder}
-        return Said(crops.report, crops.timeline.start, crops.report.frames / FRAME_RATE, spent)
+        return Said(crops.report, crops.timeline.start, crops.report.num_frames / FRAME_RATE, spent)
 
 
 class _Saying:
@@ -119,21 +119,21 @@ class _Saying:
 
     def __init__(self, voice: Voice, total: int, take: Take) -> None:
         self._windows = voice.windows(total)
-        self._pieces = Pieces(voice.pieces, self._windows.frames)
+        self._pieces = Pieces(voice.pieces, self._windows.num_frames)
         self._take = take
         self._bar = tqdm(total=total, desc="speak", unit="picture", disable=None, leave=False, delay=5)
         self.model = self.vocoder = 0.0
 
-    def add(self, picture: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         """The next crop."""
         started = time.perf_counter()
-        mel = self._windows.add(picture)
+        mel = self._windows.add(frame)
         shown = time.perf_counter()
         self.model += shown - started
         if len(mel):
-            sound = self._pieces.add(mel)
+            waveform = self._pieces.add(mel)
             self.vocoder += time.perf_counter() - shown
-            self._take(sound)
+            self._take(waveform)
         self._bar.update()
 
     def whole(self) -> np.ndarray:

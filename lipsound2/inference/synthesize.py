@@ -30,7 +30,7 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.array_store import Shelf
 from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
@@ -42,12 +42,12 @@ from lipsound2.report.images import attention_image
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import MEAN_FILE
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.encode import decode, frames_in, pictures_in
+from lipsound2.video.encode import count_frames, decode, iter_frames
 
 log = logging.getLogger(__name__)
 
 CONTROLS = ("real_mel", "mismatched", "mean_mel")
-_WHOLE = 750  # pictures, half a minute: what is longer is shown to the model in windows, as `speak` does
+_WHOLE = 750  # video frames, half a minute: what is longer is shown to the model in windows, as `speak` does
 
 
 def synthesize(
@@ -62,7 +62,7 @@ def synthesize(
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention pictures.
+    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention video frames.
 
     OUT/data/<system> is a data dir of that system's speech, for `decode`; OUT/data is that of the generated speech.
 
@@ -86,8 +86,8 @@ def synthesize(
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
     # Attention is of some models only: it is noted where it is, and not missed where it is not.
-    stamp = Stamp(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
-    if stamp.fresh():
+    stamp = Fingerprint(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
+    if stamp.up_to_date():
         systems = ("generated", *controls)
         if not all((out / "data" / system / "utt2spk").exists() for system in systems):  # of an earlier version
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
@@ -101,9 +101,9 @@ def synthesize(
         stamp.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
-        spoken, speed = _write_mels(model, MakeGenerator(exp, dump, ngpu), data, controls, spread)
+        spoken, speed = _write_mels(model, GeneratorFactory(exp, dump, ngpu), data, controls, spread)
         wanted = [(system, name) for system, names in spoken.items() for name in names]
-        for _ in each(MakeSpeaker(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread):
+        for _ in each(SpeakerFactory(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread):
             continue  # a speaker writes what it speaks
         write_data(data, spoken, out)
         write_yaml(
@@ -125,7 +125,7 @@ def synthesize(
 
 def _write_mels(
     model: Experiment[Regress],
-    generator: MakeGenerator,
+    generator: GeneratorFactory,
     data: DataDir,
     controls: Iterable[str],
     spread: Mapping[str, Any],
@@ -133,7 +133,7 @@ def _write_mels(
     """Write OUT/mels/<system>, (S, bands) of every clip; what attention there is, too.
 
     Returns:
-        The clips of every system, sorted, and the seconds of computing a second of picture took.
+        The clips of every system, sorted, and the seconds of computing a second of video frame took.
     """
     dump, kinds = generator.dump, model.task.settings
     crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
@@ -143,7 +143,7 @@ def _write_mels(
     if len(ids) < len(data.ids):
         log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
     pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
-    frames = crops.frames()
+    frames = crops.num_frames()
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
     whole = [name for name in shown if frames[name] <= _WHOLE]
     dealt = [*batches(whole), *batches(shown[len(whole) :], 1)]
@@ -202,7 +202,7 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MakeGenerator:
+class GeneratorFactory:
     """Makes what turns clips into mels; picklable.
 
     Attributes:
@@ -224,7 +224,7 @@ class MakeGenerator:
         def say(names: Sequence[str]) -> Said:
             started = time.perf_counter()
             streams = [crops[name] for name in names]
-            if len(names) == 1 and frames_in(streams[0]) > _WHOLE:
+            if len(names) == 1 and count_frames(streams[0]) > _WHOLE:
                 mel = _mel_in_windows(model, streams[0])
                 return Said({names[0]: mel}, {}, time.perf_counter() - started)
             clips = [decode(stream) for stream in streams]
@@ -235,7 +235,7 @@ class MakeGenerator:
             result = model.model.generate(video.to(device), lengths.to(device))
             mels, alignments = {}, {}
             for row, name in enumerate(names):
-                frames = int(result.frames[row])
+                frames = int(result.feature_lengths[row])
                 mels[name] = result.features[row, :frames].float().cpu().numpy()
                 if result.alignment is not None:
                     # A step says one mel frame or several; what lies beyond the clip is padding.
@@ -248,17 +248,17 @@ class MakeGenerator:
 
 def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarray:
     """Mel (S, bands) of crops that are decoded as they are looked at."""
-    windows = windows_of(model, frames_in(stream))
-    mel, come = np.empty((windows.frames, model.assets.mel.bands), np.float32), 0
-    for picture in pictures_in(stream):
-        part = windows.add(picture)
+    windows = windows_of(model, count_frames(stream))
+    mel, come = np.empty((windows.num_frames, model.assets.mel.bands), np.float32), 0
+    for frame in iter_frames(stream):
+        part = windows.add(frame)
         mel[come : come + len(part)] = part
         come += len(part)
     return mel
 
 
 @dataclass(frozen=True)
-class MakeSpeaker:
+class SpeakerFactory:
     """Makes what vocodes stored mels into OUT/<system>/<id>.wav; picklable.
 
     Attributes:
@@ -281,8 +281,8 @@ class MakeSpeaker:
         def speak(wanted: Sequence[tuple[str, str]]) -> None:
             for system, name in wanted:
                 with Spool(self.mel.sample_rate) as spool:
-                    for sound in vocoder.pieces.in_pieces(open_archive(system)[name]):
-                        spool.add(sound)
+                    for waveform in vocoder.pieces.in_pieces(open_archive(system)[name]):
+                        spool.add(waveform)
                     spool.write(self.out / system / f"{name}.wav")
 
         return speak
@@ -316,7 +316,7 @@ def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
     """For each clip another one of the same speaker, to be shown to the model instead.
 
     The data dir's table `mismatched` when it has one, else a fixed derangement: each speaker's clips, in order of id,
-    turned by half their number, so that neighbours in name (and so in words) are not paired.
+    turned by half their number, so that neighbors in name (and so in words) are not paired.
     """
     table = data.path / "mismatched"
     if table.exists():
@@ -339,7 +339,7 @@ def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:
 
 
 def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
-    """An archive, and a PNG a clip: attention over pictures (upwards) for every decoder step (to the right)."""
+    """An archive, and a PNG a clip: attention over video frames (upwards) for every decoder step (to the right)."""
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
         for name in sorted(alignments):
             archive.write(name, alignments[name])

@@ -1,4 +1,4 @@
-"""The verb `transcribe`: what is said in sounds, or by the lips in silent videos.
+"""The verb `transcribe`: what is said in audio, or by the lips in silent videos.
 
 Clips and outputs are looked at before anything is loaded.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lipsound2.decoding.hypothesis import Hypothesis, Word
 
 DEFAULT_ASR = "grid-s1-asr"
-_SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
+_AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _SRT = ".srt"
 _LINE = 7  # words in a subtitle at most
 
@@ -33,45 +33,45 @@ def transcribe(
     model: str = DEFAULT_MODEL,
     asr: str = DEFAULT_ASR,
     search: SearchOptions = DEFAULT_SEARCH,
-    sound: bool = False,
+    audio: bool = False,
     json: bool = False,
     srt: Path | None = None,
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
-    choose: Literal["largest", "left", "right", "center"] = "largest",
+    face: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: AtLeast0 = 0,
 ) -> int:
-    """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in sound files.
+    """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in audio files.
 
     Clips may be of any length: long ones are cut in pauses, and where the scene changes. Of one clip its words are
     printed, of several a line each, behind the name of the clip.
 
     Args:
-        media: videos with a talking face, sound files, and folders that are searched for these.
+        media: videos with a talking face, audio files, and folders that are searched for these.
         output_dir: also write NAME.txt for every clip into this folder, with --json NAME.json instead.
         model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships; or what
-            reads them: one of the task recognise whose input is crops (then nothing is heard).
-        asr: what listens: experiment or pack of the task recognise, the name of one that ships, or pocketsphinx:grid,
+            reads them: one of the task recognize whose input is crops (then nothing is heard).
+        asr: what listens: experiment or pack of the task recognize, the name of one that ships, or pocketsphinx:grid,
             whisper:NAME, ...
-        sound: listen to the video's own sound instead of reading lips.
+        audio: listen to the video's own audio instead of reading lips.
         json: print words with times and confidences as JSON; of several clips, a line each with the clip's name.
         srt: also write subtitles to this file; of several clips, to NAME.srt in this folder.
         detector: what finds faces.
-        choose: which face when there are several.
+        face: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
-    from lipsound2.video.check import has_pictures
+    from lipsound2.video.check import has_frames
 
     many = len(media) > 1 or media[0].is_dir()
     found = _find(media, many, output_dir, ".json" if json else ".txt", srt)
     kinds = set()
     for clip in found:
         try:
-            kinds.add("lips" if not sound and has_pictures(clip.path) else "sound")
+            kinds.add("lips" if not audio and has_frames(clip.path) else "sound")
         except LipsoundError:
             if not many:
                 raise  # of many, each has its turn to be told
     model = model if "lips" in kinds else ""
-    _check_names(model, asr, sounds="sound" in kinds)
+    _check_names(model, asr, audio="sound" in kinds)
     from lipsound2.decoding.hypothesis import to_json
     from lipsound2.inference.each_clip import each_clip
     from lipsound2.inference.transcriber import Transcriber
@@ -79,15 +79,15 @@ def transcribe(
     heard = Transcriber(
         model,
         asr,
-        sounds="sound" in kinds,
+        audio="sound" in kinds,
         search=search,
         detector=detector,
-        choose=choose,
+        face=face,
         ngpu=ngpu,
     )
 
     def work(clip: Clip) -> str:
-        what = heard.lips(clip.path) if not sound and has_pictures(clip.path) else heard.sound(clip.path)
+        what = heard.lips(clip.path) if not audio and has_frames(clip.path) else heard.audio(clip.path)
         told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
         if srt is not None:
             write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))
@@ -105,34 +105,34 @@ def transcribe(
     return 0
 
 
-def _check_names(model: str, asr: str, *, sounds: bool) -> None:
+def _check_names(model: str, asr: str, *, audio: bool) -> None:
     """Make sure that who reads, speaks and listens is there, before torch is loaded.
 
     Args:
         model: see `transcriber.Transcriber`.
         asr: likewise.
-        sounds: likewise.
+        audio: likewise.
 
     Raises:
         LipsoundError: one is not, or is for something else.
     """
-    from lipsound2.inference.recognizer_names import check_listener
+    from lipsound2.inference.recognizer_names import check_recognizer
     from lipsound2.packs import check_task, task_of
 
     task = task_of(model) if model else ""
     if task == "classify":
         raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
-    if model and task != "recognise":
+    if model and task != "recognize":
         check_task(model, "regress")
-    if sounds or task != "recognise":
-        check_listener(asr)
+    if audio or task != "recognize":
+        check_recognizer(asr)
 
 
 def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:
     """The clips, after a look at all that is to be written."""
     from lipsound2.data.folders import VIDEO_SUFFIXES
 
-    found = find_clips(given, (*VIDEO_SUFFIXES, *_SOUNDS)) if many else [Clip(given[0], given[0].stem)]
+    found = find_clips(given, (*VIDEO_SUFFIXES, *_AUDIO)) if many else [Clip(given[0], given[0].stem)]
     if srt is not None and many and srt.suffix.lower() == _SRT and not srt.is_dir():
         raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
     if srt is not None and not many:

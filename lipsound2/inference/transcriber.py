@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2 import experiment, packs
-from lipsound2.audio.usable import check_sound, hearable
+from lipsound2.audio.usable import check_audio, hearable
 from lipsound2.audio.writing import Spool
 from lipsound2.decoding.hypothesis import Hypothesis
-from lipsound2.decoding.pretrained_asr import Listener
+from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.inference.lip_to_speech import TrainedVoice
+from lipsound2.inference.lip_to_speech import TorchLipToSpeech
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
-from lipsound2.inference.recognizers import OwnListener, listener
-from lipsound2.inference.speaker import BUDGET, Choose, Detect, Speaker
+from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
+from lipsound2.inference.speaker import BUDGET, Detect, FaceChoice, Speaker
 from lipsound2.metrics.speech import to_rate
 from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
@@ -34,12 +34,12 @@ class Transcriber:
     """Writes down what is said: loaded once, called for each clip.
 
     Args:
-        model: what speaks for lips, or reads them; empty: there are only sounds.
+        model: what speaks for lips, or reads them; empty: there are only audio.
         asr: what listens.
-        sounds: there are sounds to listen to, whatever reads lips.
+        audio: there are audio to listen to, whatever reads lips.
         search: how a recognizer of ours searches for words.
         detector: what finds faces.
-        choose: which face when there are several.
+        face: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
 
     Raises:
@@ -51,30 +51,30 @@ class Transcriber:
         model: str,
         asr: str,
         *,
-        sounds: bool = True,
+        audio: bool = True,
         search: SearchOptions = DEFAULT_SEARCH,
         detector: Detect = "mediapipe",
-        choose: Choose = "largest",
+        face: FaceChoice = "largest",
         ngpu: int = 0,
     ) -> None:
         task = packs.task_of(model) if model else ""
-        self._reader: OwnListener | None = None
-        self._ears: Listener | None = None
+        self._reader: TrainedRecognizer | None = None
+        self._recognizer: SpeechRecognizer | None = None
         self._speaker: Speaker | None = None
-        if task == "recognise":
+        if task == "recognize":
             self._reader = _reader(model, search, ngpu)
-            self._cropper = Cropper((self._reader.input,), detector=detector, choose=choose, budget=BUDGET)
-        if sounds or self._reader is None:
-            self._ears = listener(asr, search, ngpu)
-            if isinstance(self._ears, OwnListener):
-                log.info("%s knows: %s", asr, self._ears.knows)
+            self._cropper = Cropper((self._reader.input,), detector=detector, which_face=face, budget=BUDGET)
+        if audio or self._reader is None:
+            self._recognizer = recognizer(asr, search, ngpu)
+            if isinstance(self._recognizer, TrainedRecognizer):
+                log.info("%s knows: %s", asr, self._recognizer.knows)
         if model and self._reader is None:
             loaded = experiment.load(model, experiment.device_for(ngpu), task=Regress)
             log.info("%s knows: %s", loaded.path.name, loaded.knows)
-            self._speaker = Speaker(TrainedVoice(loaded), detector=detector, choose=choose)
+            self._speaker = Speaker(TorchLipToSpeech(loaded), detector=detector, face=face)
 
-    def sound(self, media: Path) -> Hypothesis:
-        """What is said in the sound of a file.
+    def audio(self, media: Path) -> Hypothesis:
+        """What is said in the audio of a file.
 
         Raises:
             ClipFailure: there is none, or nothing can be heard in it.
@@ -95,7 +95,7 @@ class Transcriber:
             taken: list[_Reading] = []
 
             def store(shape: tuple[int, int, int]) -> _Reading:
-                taken.append(_Reading(shape[0], lambda crops: reader.hear([crops])[0]))
+                taken.append(_Reading(shape[0], lambda crops: reader.recognize([crops])[0]))
                 return taken[0]
 
             log.info("%s: %s", media, self._cropper(media, store=store).report)
@@ -110,26 +110,26 @@ class Transcriber:
             return self._hear(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
 
     def _hear(
-        self, levels: np.ndarray, rate: int, sound: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
+        self, levels: np.ndarray, rate: int, audio: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
     ) -> Hypothesis:
         """What is said, stretch by stretch.
 
         Args:
-            levels: of the sound.
-            rate: of the sound.
-            sound: first sample, end -> samples.
+            levels: of the audio.
+            rate: of the audio.
+            audio: first sample, end -> samples.
             scenes: levels at which another scene begins.
         """
-        assert self._ears is not None
+        assert self._recognizer is not None
         found: list[tuple[float, Hypothesis]] = []
-        cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._ears, OwnListener))
+        cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._recognizer, TrainedRecognizer))
         for number, (first, end) in enumerate(cuts):
             begin = first * rate // LEVELS
             # What is left over behind the last whole level belongs to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
-            heard = np.asarray(to_rate(sound(begin, stop), rate, SAMPLE_RATE), np.float32)
+            heard = np.asarray(to_rate(audio(begin, stop), rate, SAMPLE_RATE), np.float32)
             if len(cuts) == 1 or _anything(heard):
-                found.append((begin / rate, self._ears.hear([heard])[0]))
+                found.append((begin / rate, self._recognizer.recognize([heard])[0]))
         return joined(found)
 
 
@@ -152,13 +152,13 @@ class _Reading:
         self._begin = 0
         self.found: list[tuple[float, Hypothesis]] = []
 
-    def add(self, picture: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         """The next crop."""
         if len(self._crops) > int(LONGEST * FRAME_RATE):
             self._say(self._next_cut())
         if self._crops:
-            self._moves += differences([thumbnail(self._crops[-1]), thumbnail(picture)]).tolist()
-        self._crops.append(picture)
+            self._moves += differences([thumbnail(self._crops[-1]), thumbnail(frame)]).tolist()
+        self._crops.append(frame)
 
     def whole(self) -> np.ndarray:
         """The end of the clip; nothing of the crops is kept."""
@@ -194,22 +194,22 @@ def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
     return Hypothesis(text, words, sum((what.score for _, what in found), 0.0))
 
 
-def _anything(sound: np.ndarray) -> bool:
+def _anything(audio: np.ndarray) -> bool:
     """Whether there is something to hear in a stretch."""
     try:
-        check_sound(sound, SAMPLE_RATE)
+        check_audio(audio, SAMPLE_RATE)
     except ClipFailure:
         return False
     return True
 
 
-def _reader(model: str, search: SearchOptions, ngpu: int) -> OwnListener:
-    who = listener(model, search, ngpu, lips=True)
-    assert isinstance(who, OwnListener)
+def _reader(model: str, search: SearchOptions, ngpu: int) -> TrainedRecognizer:
+    who = recognizer(model, search, ngpu, lips=True)
+    assert isinstance(who, TrainedRecognizer)
     log.info("%s knows: %s", model, who.knows)
     if who.input not in REGIONS:
         raise LipsoundError(
-            f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recogniser of sound is given as "
+            f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recognizer of audio is given as "
             "--asr, what reads the states of another network's trunk is asked by lipsound2 decode"
         )
     return who

@@ -1,4 +1,4 @@
-"""Vocoders by name: what turns a log-mel-spectrogram of any length into sound."""
+"""Vocoders by name: what turns a log-mel-spectrogram of any length into audio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lipsound2 import experiment, packs
-from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.griffin_lim_numpy import rounds_of
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.inference.vocoder_names import folder_of
@@ -27,11 +27,11 @@ Vocoder = Callable[[Tensor], Tensor]
 @dataclass(frozen=True)
 class FoundVocoder:
     """A vocoder that was found by its name. Called with a mel (S, bands), or (B, S, bands), natural logarithm, it gives
-    the sound (S * hop,), or (B, S * hop), all at once.
+    the audio (S * hop,), or (B, S * hop), all at once.
 
     Attributes:
         config: the mel it speaks.
-        speak: mels that can be spoken -> sound.
+        speak: mels that can be spoken -> audio.
         pieces: the same vocoder for one clip of any length, whose mel comes bit by bit.
     """
 
@@ -40,7 +40,7 @@ class FoundVocoder:
     pieces: PieceSpeaker
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Sound of a mel.
+        """Audio of a mel.
 
         Raises:
             LipsoundError: it has no frames, another number of bands, or values that are no numbers.
@@ -63,11 +63,11 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     """
     rounds = rounds_of(name)
     if rounds is not None:
-        speak = functools.partial(mel_to_sound, config=config, iterations=rounds)
+        speak = functools.partial(mel_to_waveform, config=config, iterations=rounds)
 
         def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
-            sound: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
-            return sound
+            waveform: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
+            return waveform
 
         return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
     folder = folder_of(name)
@@ -79,11 +79,11 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
 
     @torch.inference_mode()
     def stretch(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
-        sound: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
-        return sound
+        waveform: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
+        return waveform
 
     return FoundVocoder(
-        config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, model.reach)
+        config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, model.receptive_field)
     )
 
 
@@ -95,7 +95,7 @@ def inputs(name: str) -> list[Path]:
 
 @torch.inference_mode()
 def speak_long(model: MelVocoder, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
-    """Sound of mels by a network, piece by piece: each piece sees all that its own samples depend on.
+    """Audio of mels by a network, piece by piece: each piece sees all that its own samples depend on.
 
     Args:
         model: in evaluation mode.
@@ -108,8 +108,8 @@ def speak_long(model: MelVocoder, config: MelConfig, mel: Tensor, chunk: int = 0
     """
     device, hop, frames = next(model.parameters()).device, config.hop, mel.shape[-2]
     flat = mel.reshape(-1, frames, mel.shape[-1]).float()
-    sound = torch.empty(len(flat), frames * hop)
-    for spoken, seen, own in chunks(frames, model.reach, chunk):
+    waveform = torch.empty(len(flat), frames * hop)
+    for spoken, seen, own in chunks(frames, model.receptive_field, chunk):
         piece = model(flat[:, seen].to(device), seen.start)
-        sound[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
-    return sound.reshape(*mel.shape[:-2], frames * hop)
+        waveform[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
+    return waveform.reshape(*mel.shape[:-2], frames * hop)

@@ -10,8 +10,8 @@ import numpy as np
 
 from lipsound2.audio.mel_settings import MelConfig, check_spoken
 
-WINDOW = 100  # pictures a lip model sees at once: training clips are shorter, memory stays bounded
-OVERLAP = 25  # pictures two windows share; their mels are cross-faded there
+WINDOW = 100  # video frames a lip model sees at once: training clips are shorter, memory stays bounded
+OVERLAP = 25  # video frames two windows share; their mels are cross-faded there
 # Mel frames a vocoder speaks at once, besides what it looks at beyond them: memory stays bounded at any length.
 CHUNK = 800
 # What Griffin-Lim speaks at once: 20 s of the finer mel, and what it looks at beyond: half a second.
@@ -25,8 +25,8 @@ class Windows:
     window and the mel of those that overlap.
 
     Args:
-        total: pictures that will come.
-        ratio: mel frames a picture.
+        total: video frames that will come.
+        ratio: mel frames per video frame.
         bands: of the mel.
         speak: crops of a window (T, H, W) uint8 -> its mel (frames, bands).
     """
@@ -34,40 +34,42 @@ class Windows:
     def __init__(self, total: int, ratio: float, bands: int, speak: Callable[[np.ndarray], np.ndarray]) -> None:
         self._total, self._ratio, self._speak = total, ratio, speak
         self._starts = window_starts(total)
-        self._pictures: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._frames: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._come = self._given = 0
         self._mel = np.zeros((0, bands), np.float32)  # from the first frame that was not given away yet
         self._weight = np.zeros((0, 1), np.float32)
 
-    def add(self, picture: np.ndarray) -> np.ndarray:
-        """The next picture (H, W); natural mel (S, bands) float32 of the frames that are ready by it, often none."""
-        self._pictures.append(picture)
+    def add(self, frame: np.ndarray) -> np.ndarray:
+        """The next video frame (H, W); natural mel (S, bands) float32 of the frames that are ready by it, often
+        none."""
+        self._frames.append(frame)
         self._come += 1
         start = self._starts[0]
         if self._come < min(start + WINDOW, self._total):
             return self._mel[:0]
         self._starts.pop(0)
-        following = round(self._starts[0] * self._ratio) if self._starts else self.frames
-        self._place(start, self._speak(np.stack(self._pictures)), following)
+        following = round(self._starts[0] * self._ratio) if self._starts else self.num_frames
+        self._place(start, self._speak(np.stack(self._frames)), following)
         ready = following - self._given
         mel = self._mel[:ready] / np.maximum(self._weight[:ready], 1e-6)
         self._mel, self._weight = self._mel[ready:], self._weight[ready:]
         self._given = following
         return mel
 
-    def whole(self, pictures: np.ndarray) -> np.ndarray:
+    def whole(self, frames: np.ndarray) -> np.ndarray:
         """Natural mel (S, bands) of all the crops (T, H, W) at once."""
-        return np.concatenate([self.add(picture) for picture in pictures])
+        return np.concatenate([self.add(frame) for frame in frames])
 
     @property
-    def frames(self) -> int:
-        """Mel frames that all of the pictures make."""
+    def num_frames(self) -> int:
+        """Mel frames that all of the video frames make."""
         return int(self._total * self._ratio)
 
     def _place(self, start: int, part: np.ndarray, following: int) -> None:
-        """Add the mel of the window that begins at picture `start`; what lies before frame `following` is asked for."""
+        """Add the mel of the window that begins at video frame `start`; what lies before frame `following` is asked
+        for."""
         first = round(start * self._ratio)
-        part = part[: self.frames - first]
+        part = part[: self.num_frames - first]
         fade = _fade(len(part), round(OVERLAP * self._ratio), start > 0, start + WINDOW < self._total)
         at = slice(first - self._given, first - self._given + len(part))
         missing = max(0, at.stop - len(self._mel), following - self._given - len(self._mel))
@@ -78,14 +80,14 @@ class Windows:
 
 
 def window_starts(total: int) -> list[int]:
-    """First pictures of the windows that cover `total` pictures; the last one ends with the clip."""
+    """First video frames of the windows that cover `total` video frames; the last one ends with the clip."""
     if total <= WINDOW:
         return [0]
     return [*range(0, total - WINDOW, WINDOW - OVERLAP), total - WINDOW]
 
 
 def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
-    """(length, 1) weights that rise over `overlap` frames where a neighbour is, and never reach 0."""
+    """(length, 1) weights that rise over `overlap` frames where a neighbor is, and never reach 0."""
     fade = np.ones(length, np.float32)
     ramp = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
     if left:
@@ -98,22 +100,22 @@ def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
 Piece = tuple[slice, slice, slice]
 
 
-def chunks(frames: int, reach: int, chunk: int = 0) -> Iterator[Piece]:
+def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Piece]:
     """The pieces in which a vocoder speaks a mel, each seeing all that its own samples depend on.
 
     Args:
-        frames: of the mel.
-        reach: frames a sample depends on, to either side.
+        num_frames: mel frames of the mel.
+        receptive_field: frames a sample depends on, to either side.
         chunk: frames of a piece; 0: `CHUNK`.
 
     Yields:
         Frames that are spoken, frames that are looked at, and the former as counted within the latter.
     """
     chunk = chunk or CHUNK
-    for begin in range(0, frames, chunk):
-        end = min(begin + chunk, frames)
-        first = max(0, begin - reach)
-        yield slice(begin, end), slice(first, min(end + reach, frames)), slice(begin - first, end - first)
+    for begin in range(0, num_frames, chunk):
+        end = min(begin + chunk, num_frames)
+        first = max(0, begin - receptive_field)
+        yield slice(begin, end), slice(first, min(end + receptive_field, num_frames)), slice(begin - first, end - first)
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,15 @@ class PieceSpeaker:
     Attributes:
         mel: it speaks.
         speak: mel (S, bands) of a stretch, place of its first frame in the clip, its first samples where the piece
-            before spoke them already, how many of these have to stay -> sound (S * hop,) float32. What sounds the same
+            before spoke them already, how many of these have to stay -> audio (S * hop,) float32. What sounds the same
             whatever it said before needs no such samples.
-        reach: frames a sample depends on, to either side.
+        receptive_field: frames a sample depends on, to either side.
         chunk: frames that are spoken at once; 0: `CHUNK`.
     """
 
     mel: MelConfig
     speak: Callable[[np.ndarray, int, np.ndarray, int], np.ndarray]
-    reach: int
+    receptive_field: int
     chunk: int = 0
 
     def whole(self, mel: np.ndarray) -> np.ndarray:
@@ -147,41 +149,41 @@ class PieceSpeaker:
 
 
 class Pieces:
-    """The sound of a mel of any length that comes bit by bit. Held is the mel of one piece.
+    """The audio of a mel of any length that comes bit by bit. Held is the mel of one piece.
 
     Args:
         speaker: the vocoder.
-        frames: that will come.
+        num_frames: mel frames that will come.
     """
 
-    def __init__(self, speaker: PieceSpeaker, frames: int) -> None:
+    def __init__(self, speaker: PieceSpeaker, num_frames: int) -> None:
         self._speaker = speaker
-        self._todo = deque(chunks(frames, speaker.reach, speaker.chunk))
+        self._todo = deque(chunks(num_frames, speaker.receptive_field, speaker.chunk))
         self._mel = np.zeros((0, speaker.mel.bands), np.float32)
         self._first = 0  # frame `_mel` begins with
         self._said = np.zeros(0, np.float32)  # what was spoken of it already
         self._kept = 0  # how many of these samples were given away
 
     def add(self, mel: np.ndarray) -> np.ndarray:
-        """The next frames (n, bands); sound (samples,) float32 of the frames that can be spoken by them, often none.
+        """The next frames (n, bands); audio (samples,) float32 of the frames that can be spoken by them, often none.
 
         Raises:
             LipsoundError: values that are no numbers, or another number of bands.
         """
         check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self._speaker.mel)
         self._mel = np.concatenate([self._mel, np.asarray(mel, np.float32)])
-        sounds = [self._said[:0]]
+        audio = [self._said[:0]]
         while self._todo and self._todo[0][1].stop <= self._first + len(self._mel):
-            sounds.append(self._say(*self._todo.popleft()))
-        return np.concatenate(sounds)
+            audio.append(self._say(*self._todo.popleft()))
+        return np.concatenate(audio)
 
     def _say(self, spoken: slice, seen: slice, own: slice) -> np.ndarray:
         hop = self._speaker.mel.hop
-        frames = self._mel[: seen.stop - self._first]
-        sound = self._speaker.speak(frames, seen.start, self._said, self._kept)
+        mel = self._mel[: seen.stop - self._first]
+        waveform = self._speaker.speak(mel, seen.start, self._said, self._kept)
         if self._todo:
             following = self._todo[0][1].start
-            self._said = sound[(following - seen.start) * hop :]
+            self._said = waveform[(following - seen.start) * hop :]
             self._kept = (spoken.stop - following) * hop
             self._mel, self._first = self._mel[following - self._first :], following
-        return sound[own.start * hop : own.stop * hop]
+        return waveform[own.start * hop : own.stop * hop]

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class ShardPart:
+class ShardTask:
     """Shards for one job, which works as the local launcher does.
 
     Attributes:
@@ -69,7 +69,7 @@ def batches(items: Sequence[Item], size: int = 16) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def settle(launcher: str, where: Path, step: str, plan: str, **kind: Any) -> Array | None:
+def reconcile(launcher: str, where: Path, step: str, plan: str, **kind: Any) -> Array | None:
     """Wait for, or cancel, what the jobs of an earlier run still do to a step; its lock must be held.
 
     Args:
@@ -101,7 +101,7 @@ def compute_shards(
     """Compute shards as an array of `nj` jobs.
 
     Args:
-        array: from `settle`.
+        array: from `reconcile`.
         shards: those that have to be computed.
         make_worker: see `jobs.dump_clips`.
         nj: jobs.
@@ -113,14 +113,14 @@ def compute_shards(
     for shard in shards:  # one that is whole and asked for again must not look done to its job
         for kind in shard.kinds:
             shard.path(kind, ".done").unlink(missing_ok=True)
-    # Dealt out one by one: neighbours in name are alike in length, and every job gets its share.
+    # Dealt out one by one: neighbors in name are alike in length, and every job gets its share.
     count = min(nj, len(shards))
     if count:
-        array.run([ShardPart(make_worker, tuple(shards[number::count]), timeout) for number in range(count)])
+        array.run([ShardTask(make_worker, tuple(shards[number::count]), timeout) for number in range(count)])
 
 
 @dataclass(frozen=True)
-class BatchPart(Generic[Item, Result]):
+class BatchTask(Generic[Item, Result]):
     """Batches for one job, whose results lie in files until they are collected.
 
     Attributes:
@@ -184,7 +184,7 @@ def each(
         LipsoundError: from the worker, or see `Array.run`.
     """
     plan = hash_of(made_of, batches, nj)
-    array = settle(launcher, where, step, plan, threaded=True, ngpu=ngpu)
+    array = reconcile(launcher, where, step, plan, threaded=True, ngpu=ngpu)
     if array is None:
         worker = make_worker()
         return (worker(batch) for batch in _shown(batches, step))
@@ -194,7 +194,7 @@ def each(
     count = min(nj, len(left))
     if count:
         dealt = [list(left)[start::count] for start in range(count)]
-        array.run([BatchPart(make_worker, {number: left[number] for number in part}, results) for part in dealt])
+        array.run([BatchTask(make_worker, {number: left[number] for number in part}, results) for part in dealt])
     return _collect(results, len(batches))
 
 

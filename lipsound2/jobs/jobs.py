@@ -24,7 +24,7 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sweep, turn, write_text
 from lipsound2.fingerprint import SIZES, changed, note_sizes
-from lipsound2.jobs.batch_map import compute_shards, settle
+from lipsound2.jobs.batch_map import compute_shards, reconcile
 from lipsound2.jobs.shards import FRAMES, MACHINE, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
 from lipsound2.jobs.slurm.array import Array
 from lipsound2.jobs.workers import Workers
@@ -74,14 +74,14 @@ def dump_clips(
     launcher: str = "local",
     max_failures: float = 0.05,
     timeout: float | None = None,
-    frames: Callable[[str, np.ndarray], int] = rows_of,
+    num_frames: Callable[[str, np.ndarray], int] = rows_of,
 ) -> Summary:
     """Bring `DUMP/<kind>/` up to date for a set of clips; what is whole already is not computed again.
 
     A worker returns for one clip a mapping with
 
     * ``<kind>``: the entry of `feats.scp`, one for every kind of the step;
-    * ``<kind>/frames``: its length for `utt2num_frames` (or `frames` finds it);
+    * ``<kind>/frames``: its length for `utt2num_frames` (or `num_frames` finds it);
     * ``<kind>/<table>.tsv``: a row, without the id, for the text table of this name;
     * ``<kind>/<name>``: an array for a second archive, indexed by `<name>.scp`.
 
@@ -105,7 +105,7 @@ def dump_clips(
         launcher: where workers run: `local`, or `slurm`: `nj` jobs of an array, with a worker for each of their cores.
         max_failures: share of clips that may fail.
         timeout: seconds one clip may take; None for any.
-        frames: (kind, array) -> length of an entry, where the worker does not say it; picklable.
+        num_frames: (kind, array) -> length of an entry, where the worker does not say it; picklable.
 
     Returns:
         Numbers of clips.
@@ -124,8 +124,8 @@ def dump_clips(
         raise LipsoundError(f"{step}: nj and shard_size must be at least 1, found {nj} and {shard_size}")
     dump = Path(dump)
     with folder_lock(dump / ".locks" / step, f"step {step}"):
-        shards = _shards(dump, kinds, ids, fingerprint, inputs, shard_size, frames)
-        array = settle(launcher, dump, step, hash_of([shard.hashes for shard in shards], nj))
+        shards = _shards(dump, kinds, ids, fingerprint, inputs, shard_size, num_frames)
+        array = reconcile(launcher, dump, step, hash_of([shard.hashes for shard in shards], nj))
         plan = _plan(dump, step, shards)
         todo = plan.missing
         if todo or not all(_is_whole(dump, kind, shards) for kind in kinds):
@@ -165,7 +165,7 @@ def _shards(
     fingerprint: Mapping[str, Any],
     inputs: Mapping[str, str | Sequence[str]],
     size: int,
-    frames: Callable[[str, np.ndarray], int],
+    num_frames: Callable[[str, np.ndarray], int],
 ) -> list[Shard]:
     """The sorted ids in runs, each with the hash of what goes in."""
     names = sorted(ids)
@@ -174,7 +174,7 @@ def _shards(
         part = tuple(names[start : start + size])
         sources = [_state(inputs.get(name, ())) for name in part]
         hashes = {kind: hash_of(part, sources, fingerprint, kind, content) for kind, content in kinds.items()}
-        shards.append(Shard(dump, number, part, kinds, hashes, frames))
+        shards.append(Shard(dump, number, part, kinds, hashes, num_frames))
     return shards
 
 

@@ -65,7 +65,7 @@ class Shard:
         ids: its clips, sorted.
         kinds: kind -> the content of its kind.yaml; a key `compress` says how its float matrices are stored.
         hashes: kind -> hash of what goes in.
-        frames: (kind, array) -> length of the entry; need not be given where the worker says it.
+        num_frames: (kind, array) -> length of the entry; need not be given where the worker says it.
     """
 
     dump: Path
@@ -73,7 +73,7 @@ class Shard:
     ids: tuple[str, ...]
     kinds: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
-    frames: Callable[[str, np.ndarray], int] = field(default=rows_of)
+    num_frames: Callable[[str, np.ndarray], int] = field(default=rows_of)
 
     def path(self, kind: str, suffix: str) -> Path:
         """A file of this shard, such as its `.ark`."""
@@ -235,8 +235,8 @@ def _verdict(name: str, error: Exception) -> Failure:
 
 def describe(error: BaseException) -> str:
     """Type, message and the file and line where an exception was raised, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" [{Path(frames[-1].filename).name}:{frames[-1].lineno}]" if frames else ""
+    num_frames = traceback.extract_tb(error.__traceback__)
+    where = f" [{Path(num_frames[-1].filename).name}:{num_frames[-1].lineno}]" if num_frames else ""
     return _one_line(f"{type(error).__name__}: {error}{where}")
 
 
@@ -284,7 +284,7 @@ class _Output:
             array = result[kind]
             assert isinstance(array, np.ndarray)
             told = result.get(f"{kind}/frames")
-            length = self._shard.frames(kind, array) if told is None else told
+            length = self._shard.num_frames(kind, array) if told is None else told
             self._table(kind, FRAMES)[name] = str(int(length))
 
     def rows(self, kind: str) -> dict[str, dict[str, str]]:

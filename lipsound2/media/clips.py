@@ -103,7 +103,7 @@ def told_of(path: Path, failure: Exception) -> str:
 def check_results(clips: Sequence[Clip], places: Iterable[tuple[Path, str]]) -> None:
     """Look at all that is to be written into folders, before any work.
 
-    What lies beside a clip under its name is often the user's own: its true sound, what is said in it.
+    What lies beside a clip under its name is often the user's own: its ground truth, what is said in it.
 
     Args:
         clips: all of a call.
@@ -143,10 +143,10 @@ def check_is_file(path: Path) -> None:
         raise LipsoundError(f"{path}: is a link to '{path.readlink()}', which is not there")
     if _ADDRESS.match(str(path)):
         raise LipsoundError(f"{path}: looks like an address; clips are files of this machine: download it first")
-    raise LipsoundError(f"{path}: no such file{_neighbour(path)}")
+    raise LipsoundError(f"{path}: no such file{_neighbor(path)}")
 
 
-def _neighbour(path: Path) -> str:
+def _neighbor(path: Path) -> str:
     """A hint at a file whose name is nearly this one."""
     try:
         names = [each.name for each in path.parent.iterdir()]

@@ -61,9 +61,9 @@ class Media:
     _unread: bool = False  # a recording begins behind them
 
     def packets(self) -> Iterator[av.Packet]:
-        """Packets of all pictures and sounds, in the file's order and on one clock; an empty one ends each track.
+        """Packets of all frames and audio, in the file's order and on one clock; an empty one ends each track.
 
-        Whoever reads the pictures and whoever reads the sound sees the same packets, and so the same clock.
+        Whoever reads the frames and whoever reads the audio sees the same packets, and so the same clock.
 
         Raises:
             ClipFailure: `unreadable`: the clock leaves more out than can be filled.
@@ -156,7 +156,7 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
 
 
 def cover(stream: av.stream.Stream) -> bool:
-    """Whether a track is a picture on the cover, a thumbnail or a still: no film."""
+    """Whether a track is a frame on the cover, a thumbnail or a still: no film."""
     kinds = av.stream.Disposition
     return bool(stream.disposition & (kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image))
 

@@ -47,7 +47,7 @@ class Tracks:
 
 def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks:
     """The tracks of one kind, the best first: default ones before others, the film's own before those beside it, then
-    large pictures or many channels and high rates before small ones, then in the file's order."""
+    large frames or many channels and high rates before small ones, then in the file's order."""
     found = Tracks(kind)
     streams = [each for each in container.streams if each.type == kind and not cover(each)]
     found.words.update((each.index, _words(container, each)) for each in streams)

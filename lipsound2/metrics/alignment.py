@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipsound2.errors import require
-from lipsound2.text.normalize import Normalisation
+from lipsound2.text.normalize import Normalization
 
 NOTHING = "<eps>"  # the other side of a word that was deleted or inserted; no normalized word looks like it
 
@@ -83,7 +83,7 @@ class TextRow:
         return [pair for pair in self.alignment if pair[0] != NOTHING]
 
 
-def align(references: Mapping[str, str], hypotheses: Mapping[str, str], rules: Normalisation) -> list[TextRow]:
+def align(references: Mapping[str, str], hypotheses: Mapping[str, str], rules: Normalization) -> list[TextRow]:
     """Align every clip.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where the sounds that are compared lie, and which clips are to be scored."""
+"""Where the audio that are compared lie, and which clips are to be scored."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SYSTEMS = {
 }
 
 
-class Sounds:
-    """True sounds by clip id, 16 kHz: an archive kind such as `DUMP/sound` (FLAC), or a folder of `<id>.wav`.
+class AudioSource:
+    """ground truth by clip id, 16 kHz: an archive kind such as `DUMP/waveform` (FLAC), or a folder of `<id>.wav`.
 
     Picklable, so that every worker opens its own files.
 
@@ -53,7 +53,7 @@ class Sounds:
             self.ids = wav_ids(self.path)
         if not self.ids:
             raise LipsoundError(
-                f"{self.path}: no true sounds there; expected the sound kind of a dump (feats.scp) or <id>.wav files"
+                f"{self.path}: no ground truth there; expected the audio kind of a dump (feats.scp) or <id>.wav files"
             )
         self._known = frozenset(self.ids)
 
@@ -66,7 +66,7 @@ class Sounds:
         return name in self._known
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """(N,) float32 sound of a clip; ClipFailure when it cannot be read."""
+        """(N,) float32 audio of a clip; ClipFailure when it cannot be read."""
         if name not in self._known:
             raise ClipFailure("no-reference", f"{name} is not in {self.path}")
         if self._archive is None:
@@ -77,7 +77,7 @@ class Sounds:
 
 
 def read_wav(path: Path | str) -> np.ndarray:
-    """(N,) float32 mono sound at 16 kHz of a wav file.
+    """(N,) float32 mono audio at 16 kHz of a wav file.
 
     Raises:
         ClipFailure: `missing` or `unreadable`.
@@ -91,10 +91,10 @@ def read_wav(path: Path | str) -> np.ndarray:
     try:
         header = soundfile.info(path)
         check_rate(path, header.samplerate, header.channels)
-        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        waveform, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise ClipFailure("unreadable", f"{path}: {error}") from error
-    return to_rate(sound.mean(axis=1), rate).astype(np.float32)
+    return to_rate(waveform.mean(axis=1), rate).astype(np.float32)
 
 
 def wav_ids(folder: Path) -> list[str]:
@@ -110,7 +110,7 @@ def wav_of(folder: Path, name: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def tell_one_sided(reference: Sounds, systems: Mapping[str, Path], names: Collection[str]) -> None:
+def tell_one_sided(reference: AudioSource, systems: Mapping[str, Path], names: Collection[str]) -> None:
     """Tell which clips only one side has: they are not scored, or count as missing."""
     wanted = frozenset(names)
     told = []
@@ -121,7 +121,7 @@ def tell_one_sided(reference: Sounds, systems: Mapping[str, Path], names: Collec
         if missing := wanted - spoken:
             told.append(f"{folder}: {len(missing)} of {len(wanted)} clips are missing, '{min(missing)}' first")
     if unknown := wanted - frozenset(reference.ids):
-        told.append(f"{reference.path}: {len(unknown)} clips have no true sound, '{min(unknown)}' first")
+        told.append(f"{reference.path}: {len(unknown)} clips have no ground truth, '{min(unknown)}' first")
     if not reference.is_archive:
         deeper = [path for folder in reference.path.iterdir() if folder.is_dir() for path in folder.iterdir()]
         if below := [path for path in deeper if path.suffix in _WAV]:
@@ -173,11 +173,11 @@ def locate(path: str | Path | None, near: Path) -> Path | None:
 
 
 def choose_ids(
-    reference: Sounds, hyp: Path, systems: dict[str, Path], ids: Path | None
+    reference: AudioSource, hyp: Path, systems: dict[str, Path], ids: Path | None
 ) -> tuple[list[str], dict[str, str], str]:
     """Which clips are scored, their speakers, and the sentence that says who decided.
 
-    A data dir that is given or that synthesis noted decides; else a folder of true sounds; else, as a dump holds more
+    A data dir that is given or that synthesis noted decides; else a folder of ground truth; else, as a dump holds more
     than one set, the clips that any of the systems speaks.
     """
     from lipsound2.data.datadir import DataDir

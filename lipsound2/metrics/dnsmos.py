@@ -1,4 +1,4 @@
-"""DNSMOS: what listeners would say of speech, as Microsoft's networks predict it (Reddy et al., 2021 and 2022).
+"""DNSMOS: what recognizers would say of speech, as Microsoft's networks predict it (Reddy et al., 2021 and 2022).
 
 The package speechmos (MIT) carries the networks. Its own code imports librosa, with it a compiler, for one
 spectrogram; that spectrogram is computed here instead, and everything else as there. The two agree to 1e-6.
@@ -20,7 +20,7 @@ from lipsound2.timing import SAMPLE_RATE
 _WINDOW = int(9.01 * SAMPLE_RATE)  # samples the networks hear at once
 _POINTS, _HOP, _BANDS = 321, 160, 120  # of the spectrogram
 _RANGE_DB = 80.0  # below its loudest point a spectrogram is flat
-# Rows: signal, background, overall. From what the network says to the scale of the listeners, by powers from 2 down.
+# Rows: signal, background, overall. From what the network says to the scale of the recognizers, by powers from 2 down.
 _SCALE = np.array(
     [
         [-0.08397278, 1.22083953, 0.0052439],
@@ -66,9 +66,9 @@ def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
             yield window
 
 
-def spectrogram(sound: np.ndarray) -> np.ndarray:
-    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of sound (N,); frames are centred."""
-    padded = np.pad(sound, _POINTS // 2)
+def spectrogram(waveform: np.ndarray) -> np.ndarray:
+    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of audio (N,); frames are centerd."""
+    padded = np.pad(waveform, _POINTS // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _POINTS)[::_HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_POINTS) / _POINTS)
     power = np.abs(np.fft.rfft(frames * hann)) ** 2

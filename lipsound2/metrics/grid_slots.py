@@ -28,7 +28,7 @@ RULE = f"""\
 GRID's slots, where every reference is one of its sentences: share of the clips in which the slot's word was \
 substituted or deleted; an inserted word shifts no slot and belongs to none. A guess drawn uniformly in each slot has \
 a WER of {100 * CHANCE:.0f} %."""
-_OLD_NAMES = {"colour": "color"}  # of summaries written before the names were American
+_OLD_NAMES = {"color": "color"}  # of summaries written before the names were American
 
 
 @dataclass(frozen=True)

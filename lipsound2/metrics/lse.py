@@ -1,11 +1,11 @@
 """LSE-C and LSE-D: whether lips and speech belong together, as SyncNet finds (Prajwal et al., 2020, section 4.1).
 
-The published rule: windows of five pictures and of the sound beside them become vectors; their distances are averaged
-over the clip for shifts of -15 to 15 pictures. LSE-D is the smallest of these means, LSE-C how far it lies below their
-median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
+The published rule: windows of five video frames and of the audio beside them become vectors; their distances are
+averaged over the clip for shifts of -15 to 15 video frames. LSE-D is the smallest of these means, LSE-C how far it lies
+below their median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
 
 Of our own are the face boxes: they come from the landmarks in the dump, not from the S3FD detector. So values are to be
-compared within a table, with those of the true sound and of the mismatched control, and not with other people's.
+compared within a table, with those of the ground truth and of the mismatched control, and not with other people's.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
 from lipsound2.metrics.requested import Request, Scorer
-from lipsound2.metrics.syncnet import CEPSTRA, FRAMES, PICTURES, SIDE, SyncNet
+from lipsound2.metrics.syncnet import AUDIO_FRAMES, CEPSTRA, SIDE, VIDEO_FRAMES, SyncNet
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from lipsound2.video.decode import Source
 
-SHIFTS = 15  # pictures to either side
+SHIFTS = 15  # video frames to either side
 _MARGIN = 0.4  # of the box, at its sides and below
-_SMOOTH = 13  # pictures of the median filter on the box
-_GREY = 110  # beyond the picture's edge
+_SMOOTH = 13  # video frames of the median filter on the box
+_GRAY = 110  # beyond the video frame's edge
 _AT_ONCE = 25  # windows
 _FILTERS, _POINTS, _WINDOW, _STEP, _LIFTER = 26, 512, 400, 160, 22
 
@@ -46,7 +46,7 @@ def scorer(request: Request) -> Scorer:
     if request.data is None or request.landmarks is None or not (request.landmarks / INDEX).exists():
         raise LipsoundError(
             "--metrics lse: looks at the clips' videos; it wants their data dir (--ids, or noted by synthesis) and, as "
-            "REF, the sound kind of a dump that holds landmarks too (lipsound2 crop)"
+            "REF, the audio kind of a dump that holds landmarks too (lipsound2 crop)"
         )
     network, videos, landmarks = load(Path(request.argument)), DataDir(request.data).video, Archive(request.landmarks)
     last: dict[str, Tensor] = {}  # all systems of a clip share its video
@@ -60,9 +60,9 @@ def scorer(request: Request) -> Scorer:
             last[id] = look(network, Path(videos[id]), np.asarray(landmarks[id]))
         seen = last[id]
         # The last window is not used, as published.
-        count = min(len(seen) - 1, len(speech) // SAMPLES_PER_FRAME - PICTURES)
+        count = min(len(seen) - 1, len(speech) // SAMPLES_PER_FRAME - VIDEO_FRAMES)
         if count < 1:
-            raise ClipFailure("too-short", f"less than {PICTURES + 1} pictures")
+            raise ClipFailure("too-short", f"less than {VIDEO_FRAMES + 1} video frames")
         confidence, distance = lip_sync_error(seen[:count], listen(network, speech, count))
         return {"lse_c": confidence, "lse_d": distance}
 
@@ -104,12 +104,12 @@ def lip_sync_error(seen: Tensor, heard: Tensor) -> tuple[float, float]:
 def look(network: SyncNet, video: Path, landmarks: np.ndarray) -> Tensor:
     """Vectors (T - 4, 1024) of a clip's faces."""
     faces = np.stack(list(cut_faces(video, landmarks)))
-    if len(faces) < PICTURES:
-        raise ClipFailure("too-short", f"{len(faces)} pictures")
-    pictures = torch.from_numpy(faces).permute(3, 0, 1, 2)
+    if len(faces) < VIDEO_FRAMES:
+        raise ClipFailure("too-short", f"{len(faces)} video frames")
+    frames = torch.from_numpy(faces).permute(3, 0, 1, 2)
     parts = [
-        network.see(pictures[:, first : first + _AT_ONCE + PICTURES - 1].float())
-        for first in range(0, len(faces) - PICTURES + 1, _AT_ONCE)
+        network.see(frames[:, first : first + _AT_ONCE + VIDEO_FRAMES - 1].float())
+        for first in range(0, len(faces) - VIDEO_FRAMES + 1, _AT_ONCE)
     ]
     return torch.cat(parts)
 
@@ -122,7 +122,7 @@ def cut_faces(video: Path, landmarks: np.ndarray) -> Iterator[np.ndarray]:
         landmarks: (T, 137) of the dump.
 
     Raises:
-        ClipFailure: the video cannot be read, or has another number of pictures.
+        ClipFailure: the video cannot be read, or has another number of video frames.
     """
     points = landmarks[:, :136].reshape(-1, 68, 2)
     low, high = points.min(1), points.max(1)
@@ -132,40 +132,40 @@ def cut_faces(video: Path, landmarks: np.ndarray) -> Iterator[np.ndarray]:
     half = median_filter((high - low).max(1) / 2, _SMOOTH, mode="nearest")
     across, down = (median_filter((low[:, axis] + high[:, axis]) / 2, _SMOOTH, mode="nearest") for axis in (0, 1))
     count = 0
-    for count, picture in enumerate(Source(video), start=1):
+    for count, frame in enumerate(Source(video), start=1):
         if count > len(points):
             break
         size, x, y = half[count - 1], across[count - 1], down[count - 1]
         edge = int(size * (1 + 2 * _MARGIN)) + 1
         x, y = x + edge, y + edge
         padded = cv2.copyMakeBorder(
-            picture.rgb()[..., ::-1], edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(_GREY,) * 3
+            frame.rgb()[..., ::-1], edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(_GRAY,) * 3
         )
         top, bottom = int(y - size), int(y + size * (1 + 2 * _MARGIN))
         left, right = int(x - size * (1 + _MARGIN)), int(x + size * (1 + _MARGIN))
         face = padded[max(top, 0) : bottom, max(left, 0) : right]
         if not face.size:
-            raise ClipFailure("landmarks", f"{video}: picture {count} has its face outside of the picture")
+            raise ClipFailure("landmarks", f"{video}: video frame {count} has its face outside of the video frame")
         yield cv2.resize(face, (SIDE, SIDE))
     if count != len(points):
-        raise ClipFailure("landmarks", f"{video}: {len(points)} pictures have landmarks, found {count} or more")
+        raise ClipFailure("landmarks", f"{video}: {len(points)} video frames have landmarks, found {count} or more")
 
 
 def listen(network: SyncNet, speech: np.ndarray, count: int) -> Tensor:
     """Vectors (count, 1024) of the windows of speech (N,)."""
     cepstra = torch.from_numpy(mfcc(speech).T.astype(np.float32))
-    windows = [cepstra[:, 4 * index : 4 * index + FRAMES] for index in range(count)]
+    windows = [cepstra[:, 4 * index : 4 * index + AUDIO_FRAMES] for index in range(count)]
     return network.hear(torch.stack(windows)[:, None])
 
 
 def mfcc(speech: np.ndarray) -> np.ndarray:
     """(frames, 13) of speech (N,) in [-1, 1], 16 kHz: python_speech_features' defaults on 16-bit samples."""
-    sound = np.clip(np.round(speech * 32768), -32768, 32767)
-    sound = np.append(sound[:1], sound[1:] - 0.97 * sound[:-1])
-    count = 1 + max(0, -(-(len(sound) - _WINDOW) // _STEP))
-    sound = np.pad(sound, (0, max(0, (count - 1) * _STEP + _WINDOW - len(sound))))
-    frames = np.lib.stride_tricks.sliding_window_view(sound, _WINDOW)[::_STEP][:count]
-    power = np.abs(np.fft.rfft(frames, _POINTS)) ** 2 / _POINTS
+    waveform = np.clip(np.round(speech * 32768), -32768, 32767)
+    waveform = np.append(waveform[:1], waveform[1:] - 0.97 * waveform[:-1])
+    count = 1 + max(0, -(-(len(waveform) - _WINDOW) // _STEP))
+    waveform = np.pad(waveform, (0, max(0, (count - 1) * _STEP + _WINDOW - len(waveform))))
+    audio_frames = np.lib.stride_tricks.sliding_window_view(waveform, _WINDOW)[::_STEP][:count]
+    power = np.abs(np.fft.rfft(audio_frames, _POINTS)) ** 2 / _POINTS
     least = np.finfo(float).eps
     energy, bands = power.sum(1), power @ _filters().T
     found = dct(np.log(np.where(bands == 0, least, bands)), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
@@ -178,7 +178,7 @@ def _filters() -> np.ndarray:
     """(26, 257) triangles between whole bins, which lie evenly on O'Shaughnessy's mel scale."""
     mels = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), _FILTERS + 2)
     edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)[:, None]
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    low, center, high = edges[:-2], edges[1:-1], edges[2:]
     bins = np.arange(_POINTS // 2 + 1)
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return np.where((low <= bins) & (bins < centre), rising, np.where((centre <= bins) & (bins < high), falling, 0.0))
+    rising, falling = (bins - low) / (center - low), (high - bins) / (high - center)
+    return np.where((low <= bins) & (bins < center), rising, np.where((center <= bins) & (bins < high), falling, 0.0))

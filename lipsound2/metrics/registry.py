@@ -94,14 +94,14 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "stoi": Family(
         {"stoi": Metric("STOI", 0, 1, digits=3), "estoi": Metric("ESTOI", 0, 1, digits=3)},
-        "STOI and ESTOI: pystoi on the 16 kHz sound (which it resamples to 10 kHz itself).",
+        "STOI and ESTOI: pystoi on the 16 kHz audio (which it resamples to 10 kHz itself).",
         packages={"pystoi": "metrics"},
         reference=True,
     ),
     "pesq": Family(
         {"pesq_nb": Metric("PESQ nb", 1, 4.55), "pesq_wb": Metric("PESQ wb", 1, 4.64)},
-        "PESQ nb: both sounds resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. "
-        "PESQ wb: the 16 kHz sound, P.862.2.",
+        "PESQ nb: both audio resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. "
+        "PESQ wb: the 16 kHz audio, P.862.2.",
         packages={"pesq": "metrics"},
         reference=True,
     ),
@@ -124,8 +124,8 @@ FAMILIES: Mapping[str, Family] = {
             "lse_c": Metric("LSE-C", 0, 10, bounded=False),
             "lse_d": Metric("LSE-D", 0, 15, higher_is_better=False, bounded=False),
         },
-        "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 pictures, mean over "
-        "clips; faces are cut by our own landmarks, so compare within this table, with the true sound and the "
+        "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 video frames, mean over "
+        "clips; faces are cut by our own landmarks, so compare within this table, with the ground truth and the "
         "mismatched control; a clip it cannot be computed on is left out and counted.",
         scorer="lipsound2.metrics.lse:scorer",
         argument="WEIGHTS",
@@ -168,9 +168,9 @@ METRICS: Mapping[str, Metric] = {name: one for family in FAMILIES.values() for n
 PRIMARY = "estoi"  # ranks clips, and decides whether lips are read
 
 _AUDIO_RULE = """\
-Sound: 16 kHz, mono; a file with another rate is resampled (polyphase, Kaiser window), channels are averaged.
+Audio: 16 kHz, mono; a file with another rate is resampled (polyphase, Kaiser window), channels are averaged.
 Length: speech is cut, or filled up with zeros, to the length of its reference; no time shift is searched for. \
-A difference of more than one picture (640 samples) is counted."""
+A difference of more than one video frame (640 samples) is counted."""
 _FAILURES_RULE = """\
 Failures: speech that is missing, unreadable or silent, and a clip a metric cannot be computed on, get the floor of \
 that metric (STOI 0, ESTOI 0, PESQ 1) and are counted; no clip is left out of a mean."""

@@ -1,4 +1,4 @@
-"""The verb `score`: every clip of every system against its true sound, with intervals, controls and verdict."""
+"""The verb `score`: every clip of every system against its ground truth, with intervals, controls and verdict."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tqdm import tqdm
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.jobs.batch_map import batches, each
 from lipsound2.jobs.pool import unordered
 from lipsound2.metrics import bootstrap
 from lipsound2.metrics.audio_sources import (
     REAL,
-    Sounds,
+    AudioSource,
     choose_ids,
     find_systems,
     locate,
@@ -32,7 +32,7 @@ from lipsound2.metrics.audio_sources import (
 from lipsound2.metrics.registry import STANDARD, STANDARD_FAMILIES, rule
 from lipsound2.metrics.requested import Request, compute, names_of, requested, require_packages, versions
 from lipsound2.metrics.speech import ClipScores, measure
-from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarise, to_json, write_clips
+from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarize, to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.outputs import OutputFolder
 
@@ -52,14 +52,14 @@ def score(
     seed: AtLeast0 = bootstrap.SEED,
     speakers: Speakers = "auto",
 ) -> None:
-    """Score speech against the true sound: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
+    """Score speech against the ground truth: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
 
     Means carry 95 % intervals. A clip that cannot be scored gets the floor of the metric and is counted,
     never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
     Words are counted by `decode` and `score-text`.
 
     Args:
-        ref: the true sounds: the sound kind of a dump, or a folder of <id>.wav.
+        ref: the ground truth: the audio kind of a dump, or a folder of <id>.wav.
         hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
@@ -74,14 +74,14 @@ def score(
             people like them if none of them is in a data dir train... beside that of the clips.
 
     Raises:
-        LipsoundError: no speech, no true sounds, none of the clips spoken, or a further metric cannot be had.
+        LipsoundError: no speech, no ground truth, none of the clips spoken, or a further metric cannot be had.
     """
     require_packages(STANDARD_FAMILIES)
     for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
         if found < least:
             raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
     out = out or hyp / "scores"
-    reference, systems = Sounds(ref), find_systems(hyp)
+    reference, systems = AudioSource(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     tell_one_sided(reference, systems, names)
     data = ids or locate(read_origin(hyp).get("data"), hyp)
@@ -89,7 +89,7 @@ def score(
     requests = requested(metrics, data, ref.parent / "landmarks" if reference.is_archive else None)
     rules = rule(names_of(requests))
     measured_with = versions([*STANDARD_FAMILIES, *(request.family for request in requests)])
-    stamp = Stamp(
+    stamp = Fingerprint(
         out,
         "score",
         {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
@@ -99,7 +99,7 @@ def score(
         ],
         [CLIPS, SUMMARY, TABLE],
     )
-    if stamp.fresh():
+    if stamp.up_to_date():
         print((out / TABLE).read_text(encoding="utf-8"))
         print(f"{out}: done already with these inputs and options; skipped")
         return
@@ -109,7 +109,7 @@ def score(
         else:
             parts = batches(names)
             spread = each(
-                MakeScorer(reference, systems, requests),
+                ScorerFactory(reference, systems, requests),
                 parts,
                 where=out,
                 step="score",
@@ -124,7 +124,7 @@ def score(
         spoken = [row for row in rows if row.system in systems]
         if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
-        summary = summarise(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
+        summary = summarize(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
         write_clips(out / CLIPS, rows)
         content = {
             **to_json(summary),
@@ -148,7 +148,7 @@ def _blind(requests: Sequence[Request]) -> list[Request]:
 
 
 def _scores(
-    reference: Sounds, systems: Mapping[str, Path], requests: tuple[Request, ...], names: Sequence[str], nj: int
+    reference: AudioSource, systems: Mapping[str, Path], requests: tuple[Request, ...], names: Sequence[str], nj: int
 ) -> dict[str, dict[str, ClipScores]]:
     """Scores by clip and system."""
     clip = functools.partial(score_clip, reference, dict(systems), requests)
@@ -157,16 +157,16 @@ def _scores(
 
 
 @dataclass(frozen=True)
-class MakeScorer:
+class ScorerFactory:
     """Makes what scores batches of clips; picklable.
 
     Attributes:
-        reference: the true sounds.
+        reference: the ground truth.
         systems: system -> folder of its speech.
         requests: further metrics.
     """
 
-    reference: Sounds
+    reference: AudioSource
     systems: Mapping[str, Path]
     requests: tuple[Request, ...] = ()
 
@@ -184,7 +184,7 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
 
 
 def score_clip(
-    reference: Sounds, systems: Mapping[str, Path], requests: Sequence[Request], name: str
+    reference: AudioSource, systems: Mapping[str, Path], requests: Sequence[Request], name: str
 ) -> tuple[str, dict[str, ClipScores]]:
     """Scores of one clip by system; what cannot be read is at the floor, with the reason.
 

@@ -12,7 +12,7 @@ from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes, write_text
-from lipsound2.fingerprint import Stamp
+from lipsound2.fingerprint import Fingerprint
 from lipsound2.metrics.audio_sources import REAL, SYSTEMS
 from lipsound2.metrics.score import SUMMARY, TABLE
 from lipsound2.metrics.unseen import Speakers, about
@@ -120,8 +120,8 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
     made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
     # The stamp has the name of the verb that once did this, so that what it scored is not scored again.
-    stamp = Stamp(folder, "score", options, [references.table, *systems.values()], made)
-    if stamp.fresh():
+    stamp = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
+    if stamp.up_to_date():
         print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
         print(f"{folder}: done already with these inputs and options; skipped")
         return

@@ -22,7 +22,7 @@ from lipsound2.metrics.registry import METRICS, STANDARD
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 NARROW_RATE = 8_000
-_STEP = 2.0**-15  # of 16-bit sound; what is nowhere louder is silence
+_STEP = 2.0**-15  # of 16-bit audio; what is nowhere louder is silence
 _PYSTOI_TOO_SHORT = 1e-5  # what pystoi returns, exactly, for less than 30 frames of speech
 
 
@@ -55,7 +55,7 @@ class ClipScores:
 
     @property
     def mismatched_length(self) -> bool:
-        """Whether the lengths differ by more than one picture."""
+        """Whether the lengths differ by more than one video frame."""
         return abs(self.difference) > SAMPLES_PER_FRAME
 
 
@@ -63,12 +63,12 @@ def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = 
     """Score one clip by the rule.
 
     Args:
-        reference: (N,) float, the true sound, 16 kHz.
+        reference: (N,) float, the ground truth, 16 kHz.
         speech: (M,) float, what is scored, 16 kHz; cut or zero-padded to N.
         metrics: names out of `STANDARD`.
 
     Returns:
-        One value a metric. Never raises for what the sounds hold: a metric that cannot be computed is at its floor,
+        One value a metric. Never raises for what the audio hold: a metric that cannot be computed is at its floor,
         with the reason (`silent-reference`, `silent`, `not-finite`, `too-short`, `no-utterance`).
     """
     difference = len(speech) - len(reference)
@@ -102,17 +102,17 @@ def pesq(reference: np.ndarray, speech: np.ndarray, band: Literal["nb", "wb"] = 
     return measure(reference, speech, (name,)).values[name]
 
 
-def fit(sound: np.ndarray, samples: int) -> np.ndarray:
-    """`sound` (M,) cut or zero-padded to (samples,)."""
-    return np.pad(sound[:samples], (0, max(0, samples - len(sound))))
+def fit(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """`waveform` (M,) cut or zero-padded to (samples,)."""
+    return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
 
 
-def to_rate(sound: np.ndarray, rate: int, wanted: int = SAMPLE_RATE) -> np.ndarray:
-    """`sound` (N,) resampled by a rational, zero-phase polyphase filter."""
+def to_rate(waveform: np.ndarray, rate: int, wanted: int = SAMPLE_RATE) -> np.ndarray:
+    """`waveform` (N,) resampled by a rational, zero-phase polyphase filter."""
     if rate == wanted:
-        return sound
+        return waveform
     divisor = int(np.gcd(rate, wanted))
-    return resample_poly(sound, wanted // divisor, rate // divisor)
+    return resample_poly(waveform, wanted // divisor, rate // divisor)
 
 
 class _Pair:
@@ -127,14 +127,14 @@ class _Pair:
         return to_rate(reference, SAMPLE_RATE, NARROW_RATE), to_rate(speech, SAMPLE_RATE, NARROW_RATE)
 
 
-def usable(sound: np.ndarray, silent: str) -> np.ndarray:
-    """`sound` (N,) as float64; ClipFailure `not-finite`, or `silent` where there is nothing to hear."""
-    sound = np.asarray(sound, np.float64)
-    if not np.isfinite(sound).all():
+def usable(waveform: np.ndarray, silent: str) -> np.ndarray:
+    """`waveform` (N,) as float64; ClipFailure `not-finite`, or `silent` where there is nothing to hear."""
+    waveform = np.asarray(waveform, np.float64)
+    if not np.isfinite(waveform).all():
         raise ClipFailure("not-finite")
-    if sound.size == 0 or np.abs(sound).max() < _STEP:
+    if waveform.size == 0 or np.abs(waveform).max() < _STEP:
         raise ClipFailure(silent)
-    return sound
+    return waveform
 
 
 def _stoi(pair: _Pair, extended: bool) -> float:
@@ -157,9 +157,9 @@ def _stoi(pair: _Pair, extended: bool) -> float:
 
 def _pesq(pair: _Pair, band: str) -> float:
     package = require("pesq", "metrics")
-    rate, sounds = (NARROW_RATE, pair.narrow) if band == "nb" else (SAMPLE_RATE, pair.wide)
+    rate, audio = (NARROW_RATE, pair.narrow) if band == "nb" else (SAMPLE_RATE, pair.wide)
     try:
-        value = float(package.pesq(rate, *sounds, band))
+        value = float(package.pesq(rate, *audio, band))
     except package.NoUtterancesError as error:
         raise ClipFailure("no-utterance", str(error)) from error
     except package.BufferTooShortError as error:
@@ -173,7 +173,7 @@ def _pesq(pair: _Pair, band: str) -> float:
 def _fixed_noise() -> Iterator[None]:
     """Make pystoi repeatable, and keep it from touching the caller's random numbers.
 
-    It adds noise of 1e-16 from numpy's global generator before it normalises; under exact zeros that noise is all
+    It adds noise of 1e-16 from numpy's global generator before it normalizes; under exact zeros that noise is all
     there is.
     """
     state = np.random.get_state()

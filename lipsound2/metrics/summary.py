@@ -76,7 +76,7 @@ class System:
         scores: metric -> mean and interval; without those that nobody asked for or that suit no clip.
         failed: clips with a metric at its floor.
         failures: `reason` or `metric: reason` -> clips.
-        mismatched_lengths: clips whose length is off by more than one picture.
+        mismatched_lengths: clips whose length is off by more than one video frame.
     """
 
     clips: int
@@ -95,7 +95,7 @@ class Summary:
     verdict: Verdict
 
 
-def summarise(
+def summarize(
     rows: Sequence[Row],
     utt2spk: Mapping[str, str],
     *,
@@ -129,10 +129,10 @@ def summarise(
                 for column, score in enumerate(scores)
             }
         speakers[speaker] = entry
-    return Summary(systems, speakers, judge(by_system, who, resamples=resamples, seed=seed))
+    return Summary(systems, speakers, lip_reading_verdict(by_system, who, resamples=resamples, seed=seed))
 
 
-def judge(
+def lip_reading_verdict(
     by_system: Mapping[str, Sequence[Row]],
     speakers: Mapping[str, str] | None = None,
     *,

@@ -2,15 +2,16 @@
 together.
 
 Layers carry the names of the published weights (`syncnet_v2.model`), and their sizes. Time is only looked at by the
-first layer of the lips' half, so a whole clip goes through it at once and gives what its windows of five pictures give.
+first layer of the lips' half, so a whole clip goes through it at once and gives what its windows of five video frames
+give.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-PICTURES, SIDE = 5, 224  # of a window
-CEPSTRA, FRAMES = 13, 20  # of the speech beside it
+VIDEO_FRAMES, SIDE = 5, 224  # of a window
+CEPSTRA, AUDIO_FRAMES = 13, 20  # of the speech beside it
 DIMS = 1024
 
 
@@ -44,7 +45,7 @@ class SyncNet(nn.Module):
             *_heard(256, 512, (5, 4), padding=0),
         )
         self.netcnnlip = nn.Sequential(
-            *(*_seen(3, 96, (PICTURES, 7, 7), 2, 0), nn.MaxPool3d((1, 3, 3), (1, 2, 2))),
+            *(*_seen(3, 96, (VIDEO_FRAMES, 7, 7), 2, 0), nn.MaxPool3d((1, 3, 3), (1, 2, 2))),
             *(*_seen(96, 256, (1, 5, 5), 2, 1), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))),
             *(*_seen(256, 256, (1, 3, 3), 1, 1), *_seen(256, 256, (1, 3, 3), 1, 1)),
             *(*_seen(256, 256, (1, 3, 3), 1, 1), nn.MaxPool3d((1, 3, 3), (1, 2, 2))),
@@ -57,7 +58,7 @@ class SyncNet(nn.Module):
         found: Tensor = self.netfcaud(self.netcnnaud(cepstra).flatten(1))
         return found
 
-    def see(self, pictures: Tensor) -> Tensor:
-        """Vectors (T - 4, 1024) of the windows of pictures (3, T, 224, 224): blue, green, red, 0 to 255."""
-        found: Tensor = self.netfclip(self.netcnnlip(pictures[None])[0, :, :, 0, 0].T)
+    def see(self, frames: Tensor) -> Tensor:
+        """Vectors (T - 4, 1024) of the windows of video frames (3, T, 224, 224): blue, green, red, 0 to 255."""
+        found: Tensor = self.netfclip(self.netcnnlip(frames[None])[0, :, :, 0, 0].T)
         return found

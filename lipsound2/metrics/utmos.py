@@ -1,4 +1,4 @@
-"""UTMOS (Saeki et al., 2022): how natural speech sounds, as the "strong learner" of VoiceMOS 2022 predicts it.
+"""UTMOS (Saeki et al., 2022): how natural speech audio, as the "strong learner" of VoiceMOS 2022 predicts it.
 
 Network and weights are those of tarepan/SpeechMOS (MIT), which torch.hub fetches from GitHub: its code is run here, so
 it is fetched only where somebody asks for this score, at a fixed version.

@@ -17,7 +17,7 @@ from lipsound2.metrics import rates
 from lipsound2.metrics.alignment import NOTHING, Counts, TextRow, align
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.sentence_tables import TABLES
-from lipsound2.text.normalize import Normalisation, normalisation
+from lipsound2.text.normalize import Normalization, normalization
 
 PAIRS = 50  # confused pairs that are kept, of substitutions, of deletions, and of insertions each
 
@@ -62,7 +62,7 @@ class TextSummary:
 
     Attributes:
         language: of the texts.
-        normalisation: version of the normalisation.
+        normalization: version of the normalization.
         total: over all clips.
         rates: `wer` (where there are words), `cer`, `ser` with their intervals, as fractions.
         speakers: speaker -> his or her clips.
@@ -71,7 +71,7 @@ class TextSummary:
     """
 
     language: str
-    normalisation: str
+    normalization: str
     total: Tally
     rates: dict[str, Interval]
     speakers: dict[str, Tally]
@@ -95,20 +95,20 @@ def score_texts(
     *,
     unseen: bool = False,
 ) -> TextScores:
-    """Score recognised texts by `wer_summary.TEXT_RULE`.
+    """Score recognized texts by `wer_summary.TEXT_RULE`.
 
     Args:
         references: id -> what was said.
-        hypotheses: id -> what was recognised; a clip that is not there counts as an empty text, and is counted.
+        hypotheses: id -> what was recognized; a clip that is not there counts as an empty text, and is counted.
         utt2spk: id -> speaker, of every reference.
         language: `en` or `zh`.
         unseen: the intervals are about speakers like these, not about more clips of these.
 
     Raises:
-        LipsoundError: no references, references that are empty once normalised, hypotheses without a reference, clips
-            without a speaker, a language without a normalisation; jiwer is not installed.
+        LipsoundError: no references, references that are empty once normalized, hypotheses without a reference, clips
+            without a speaker, a language without a normalization; jiwer is not installed.
     """
-    rules = normalisation(language)
+    rules = normalization(language)
     rows = align(_checked(references, hypotheses, utt2spk, rules), hypotheses, rules)
     speakers: dict[str, list[TextRow]] = {}
     for row in rows:
@@ -120,7 +120,7 @@ def score_texts(
     further = {name: table.measure(rows, who) for name, table in TABLES.items()}
     summary = TextSummary(
         language=language,
-        normalisation=rules.version,
+        normalization=rules.version,
         total=total,
         rates={name: intervals[name] for name in total.rates},
         speakers={speaker: _tally(speakers[speaker]) for speaker in sorted(speakers)},
@@ -143,11 +143,11 @@ def difference(first: TextScores, second: TextScores, utt2spk: Mapping[str, str]
         that more clips of these speakers (with `utt2spk`: more speakers) would not take away.
 
     Raises:
-        LipsoundError: the systems were not scored on the same references, or not by the same normalisation.
+        LipsoundError: the systems were not scored on the same references, or not by the same normalization.
     """
-    versions = (first.summary.normalisation, second.summary.normalisation)
+    versions = (first.summary.normalization, second.summary.normalization)
     if versions[0] != versions[1]:
-        raise LipsoundError(f"scores by the normalisations {versions[0]} and {versions[1]} cannot be compared")
+        raise LipsoundError(f"scores by the normalizations {versions[0]} and {versions[1]} cannot be compared")
     texts = [{row.id: row.reference for row in scores.rows} for scores in (first, second)]
     if texts[0] != texts[1]:
         differing = [key for key in texts[0].keys() | texts[1].keys() if texts[0].get(key) != texts[1].get(key)]
@@ -173,9 +173,9 @@ def confusions(rows: Iterable[TextRow], most: int = PAIRS) -> list[Confusion]:
 
 
 def _checked(
-    references: Mapping[str, str], hypotheses: Mapping[str, str], utt2spk: Mapping[str, str], rules: Normalisation
+    references: Mapping[str, str], hypotheses: Mapping[str, str], utt2spk: Mapping[str, str], rules: Normalization
 ) -> dict[str, str]:
-    """The references, normalised and sorted by id, when all can be scored."""
+    """The references, normalized and sorted by id, when all can be scored."""
     if not references:
         raise LipsoundError("there are no reference texts to score against")
     if unknown := hypotheses.keys() - references.keys():
@@ -185,7 +185,7 @@ def _checked(
     texts = {key: rules.apply(references[key]) for key in sorted(references)}
     if empty := [key for key, text in texts.items() if not text]:
         raise LipsoundError(
-            f"these reference texts are empty once normalised ({rules.version}): {_some(empty)}; "
+            f"these reference texts are empty once normalized ({rules.version}): {_some(empty)}; "
             "give them a text or leave the clips out"
         )
     return texts

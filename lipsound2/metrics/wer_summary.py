@@ -23,7 +23,7 @@ from lipsound2.metrics.registry import TEXT, judging
 from lipsound2.metrics.sentence_tables import TABLES
 from lipsound2.metrics.summary import AGAIN, check_interval, check_name, markdown
 from lipsound2.metrics.wer import Confusion, Tally, TextSummary
-from lipsound2.text.normalize import NORMALISATIONS
+from lipsound2.text.normalize import NORMALIZATIONS
 
 SHOWN = 10  # confused pairs in a table
 RULE_HEADING = "How it was scored:"
@@ -34,9 +34,9 @@ _WANTED = "expected a summary of text scores"
 
 _RATES_RULE = "\n".join(family.rule for family in judging("text"))
 TEXT_RULE = f"""\
-Normalisation, of references and hypotheses alike, English ({NORMALISATIONS["en"].version}): \
-{NORMALISATIONS["en"].rule}.
-Mandarin ({NORMALISATIONS["zh"].version}): {NORMALISATIONS["zh"].rule}.
+Normalization, of references and hypotheses alike, English ({NORMALIZATIONS["en"].version}): \
+{NORMALIZATIONS["en"].rule}.
+Mandarin ({NORMALIZATIONS["zh"].version}): {NORMALIZATIONS["zh"].rule}.
 {_RATES_RULE}
 Missing texts: a clip without a hypothesis counts as an empty one, all of its words deleted, and is counted; no clip \
 is left out. An empty reference is refused.
@@ -52,8 +52,8 @@ class TextLine:
 
     Attributes:
         id: of the clip.
-        reference: normalised, never empty.
-        hypothesis: normalised; empty when nothing was recognised.
+        reference: normalized, never empty.
+        hypothesis: normalized; empty when nothing was recognized.
         errors: in words, or in characters for a language without words.
         units: words or characters of the reference.
         by_word: whether they are words.
@@ -109,11 +109,11 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
         systems: name -> summary, in the order of the rows.
         which: what clips these are, for the caption.
     """
-    versions = ", ".join(sorted({one.normalisation for one in systems.values()}))
+    versions = ", ".join(sorted({one.normalization for one in systems.values()}))
     rule = "\n".join(f"- {line}" for line in TEXT_RULE.splitlines())
     parts = [
         table(systems),
-        f"Rates in per cent with 95 % intervals over {which}; normalisation {versions}.",
+        f"Rates in per cent with 95 % intervals over {which}; normalization {versions}.",
     ]
     parts += further_tables(systems)
     if pairs := confusion_table(systems):
@@ -129,7 +129,7 @@ def without_rule(text: str) -> str:
 def write_clips(path: Path | str, rows: Sequence[TextRow]) -> None:
     """`clips.tsv`: a line a clip; the last column is `words`, or `characters` for a language without words.
 
-    Texts are the normalised ones, so that the line explains its errors.
+    Texts are the normalized ones, so that the line explains its errors.
     """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
@@ -199,7 +199,7 @@ def to_json(summary: TextSummary) -> dict[str, Any]:
     """The summary as plain data; rates are fractions, rounded to five digits."""
     return {
         "language": summary.language,
-        "normalisation": summary.normalisation,
+        "normalization": summary.normalization,
         **{name: rate.rounded() for name, rate in summary.rates.items()},
         "total": asdict(summary.total),
         "speakers": {speaker: asdict(tally) for speaker, tally in summary.speakers.items()},
@@ -217,7 +217,7 @@ class _Entry:
     """A system as `to_json` writes it, but for its rates."""
 
     language: str
-    normalisation: str
+    normalization: str
     total: Tally
     speakers: Mapping[str, Tally]
     confusions: list[tuple[str, str, int]]
@@ -241,7 +241,7 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
         check_interval(rate, f"{where}: {name[:40]}")
     return TextSummary(
         language=found.language,
-        normalisation=found.normalisation,
+        normalization=found.normalization,
         total=found.total,
         rates=rates,
         speakers=dict(found.speakers),

@@ -1,4 +1,4 @@
-"""LipSound2 (Qu, Weber and Wermter, 2021, arXiv 2112.04748): face pictures to mel-spectrogram, with attention.
+"""LipSound2 (Qu, Weber and Wermter, 2021, arXiv 2112.04748): face video frames to mel-spectrogram, with attention.
 
 Face encoder -> attention decoder -> postnet, layer for layer as in the paper's Table I; 22.05 million parameters. What
 the paper leaves open is a key of `LipSound2Config`, with its choice explained there.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.face_encoder import FaceEncoder
-from lipsound2.models.modules.regressor import FrameRegressor, Generated, Prediction, mask, sharpen
+from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
 from lipsound2.models.tacotron.attention import LocationAttention, energy_bias
 from lipsound2.models.tacotron.decoder import Decoder, Postnet, Prenet
 
@@ -25,20 +25,20 @@ class LipSound2Config:
     """Sizes of LipSound2; the defaults are the paper's, or the choice made where the paper says nothing.
 
     Attributes:
-        face_size: side of the grey square that is looked at: all of a face crop, or the middle of larger pictures.
+        face_size: side of the gray square that is looked at: all of a face crop, or the middle of larger video frames.
         encoder_channels: of the three 3D convolutions.
         encoder_lstm: units per direction of the two BiLSTM layers. The paper's "128" may mean either; per direction
             gives the 22 million parameters.
         encoder_dropout: in the encoder; the paper has dropout there but gives no rate.
-        visual_period: append a white picture to every clip, which shows the decoder where to stop.
+        visual_period: append a white video frame to every clip, which shows the decoder where to stop.
         attention_lstm: units.
         attention_width: of query, memory and location features.
         location_channels: of the location convolution.
         location_kernel: its taps.
-        attention_prior_sigma: spread, in pictures, of a prior around the picture each step belongs to; it keeps
+        attention_prior_sigma: spread, in video frames, of a prior around the video frame each step belongs to; it keeps
             attention from staying blurred. 0: none, as in the paper.
         attention_prior_until: share of training over which that prior fades to nothing; 0: it stays.
-        attention_window: pictures to either side of that picture that may be looked at; 0: all.
+        attention_window: video frames to either side of that video frame that may be looked at; 0: all.
         prenet: widths of its layers.
         prenet_dropout: its rate; Tacotron 2's, the paper gives none.
         prenet_always: drop also when speaking, as Tacotron 2 does.
@@ -49,10 +49,10 @@ class LipSound2Config:
         postnet_layers: how many.
         postnet_kernel: their taps.
         postnet_dropout: Tacotron 2's.
-        stop: a clip's output ends when its pictures do (`length`), or where attention comes to rest on the visual
+        stop: a clip's output ends when its video frames do (`length`), or where attention comes to rest on the visual
             period (`period`, the paper's way).
-        contrast: see `regressor.sharpen`; for speaking alone.
-        peaks: likewise.
+        postfilter_gain: see `regressor.postfilter`; for speaking alone.
+        postfilter_sharpness: likewise.
         max_steps: decoder steps at most with `stop: period`.
         cuda_graph: on a GPU, record the attention loop of a training step and replay it.
     """
@@ -80,8 +80,8 @@ class LipSound2Config:
     postnet_kernel: int = 5
     postnet_dropout: float = 0.5
     stop: Literal["length", "period"] = "length"
-    contrast: float = 1.0
-    peaks: float = 0.0
+    postfilter_gain: float = 1.0
+    postfilter_sharpness: float = 0.0
     max_steps: int = 1000
     cuda_graph: bool = False
 
@@ -103,14 +103,14 @@ class LipSound2Config:
             raise LipsoundError(f"reduction: expected 1 or more, found {self.reduction}")
 
 
-class LipSound2(FrameRegressor):
+class LipSound2(FeatureRegressor):
     """Face encoder, attention decoder and postnet.
 
     Args:
         config: sizes.
         dims: feature dimensions D.
-        ratio: feature frames a picture.
-        words: classes of words named at each picture, silence included; 0: none.
+        ratio: feature frames per video frame.
+        words: classes of words named at each video frame, silence included; 0: none.
     """
 
     progress: Tensor
@@ -126,7 +126,7 @@ class LipSound2(FrameRegressor):
             config.visual_period,
         )
         states = self.encoder.outputs
-        self.name_word = torch.nn.Linear(states, words) if words else None
+        self.word_head = torch.nn.Linear(states, words) if words else None
         self.decoder = Decoder(
             states,
             dims,
@@ -153,25 +153,25 @@ class LipSound2(FrameRegressor):
     def forward(
         self,
         video: Tensor,
-        frames: Tensor,
+        video_lengths: Tensor,
         target: Tensor | None = None,
-        target_frames: Tensor | None = None,
+        feature_lengths: Tensor | None = None,
         *,
-        feedback: float = 0.0,
+        scheduled_sampling: float = 0.0,
         progress: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Prediction:
-        """Predict each frame from the pictures and the true frame before it (teacher forcing).
+        """Predict each frame from the video frames and the true frame before it (teacher forcing).
 
-        With `feedback`, scheduled sampling in two passes: the decoder's own teacher-forced output first, without
-        gradients; then each step is fed either the true frame or that.
+        With `scheduled_sampling`, scheduled sampling in two passes: the decoder's own teacher-forced output first,
+        without gradients; then each step is fed either the true frame or that.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least face_size.
-            frames: (B,) int64, valid pictures.
-            target: (B, S, D) normalised features.
-            target_frames: (B,) int64, valid feature frames; None: as many as belong to `frames`.
-            feedback: share of steps, in training, fed the decoder's own output; 0 to 1.
+            video_lengths: (B,) int64, valid video frames.
+            target: (B, S, D) normalized features.
+            feature_lengths: (B,) int64, valid feature frames; None: as many as belong to `video_lengths`.
+            scheduled_sampling: share of steps, in training, fed the decoder's own output; 0 to 1.
             progress: share of training that is done.
             generator: chooses those steps; None: torch's own.
 
@@ -179,24 +179,24 @@ class LipSound2(FrameRegressor):
             (B, S, D) after and before the postnet, zero where padded, and the alignment (B, ceil(S / reduction), P).
 
         Raises:
-            LipsoundError: without a target, or pictures that are too small.
+            LipsoundError: without a target, or video frames that are too small.
         """
         if target is None:
             raise LipsoundError("LipSound2.forward: needs a target to be fed; without one use generate()")
         S, r = target.shape[1], self.config.reduction
-        valid = mask(self.target_frames(frames) if target_frames is None else target_frames, S)
+        valid = mask(self.feature_lengths_of(video_lengths) if feature_lengths is None else feature_lengths, S)
         if self.training:
             self.progress.fill_(progress)
-        states, bias, _ = self._encode(video, frames, math.ceil(S / r))
+        states, bias, _ = self._encode(video, video_lengths, math.ceil(S / r))
         target = torch.nn.functional.pad(target * valid[..., None], (0, 0, 0, -S % r))
         fed = self.decoder.previous(target)
-        if self.training and feedback > 0:
+        if self.training and scheduled_sampling > 0:
             with torch.no_grad():
                 own = self.decoder.previous(self.decoder(states, bias, fed).features)
             choice = torch.rand(
                 fed.shape[:2], generator=generator, device=generator.device if generator else fed.device
             )
-            fed = torch.where(choice.to(fed.device)[..., None] < feedback, own.to(fed.dtype), fed)
+            fed = torch.where(choice.to(fed.device)[..., None] < scheduled_sampling, own.to(fed.dtype), fed)
         decoded = self.decoder(states, bias, fed)
         before = decoded.features[:, :S] * valid[..., None]
         return Prediction(
@@ -204,20 +204,20 @@ class LipSound2(FrameRegressor):
         )
 
     @torch.no_grad()
-    def generate(self, video: Tensor, frames: Tensor) -> Generated:
+    def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
         """Speak: the decoder is fed its own output. Call it in eval mode.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least face_size.
-            frames: (B,) int64, valid pictures.
+            video_lengths: (B,) int64, valid video frames.
 
         Returns:
             Natural features (B, S, D), the frames of each clip, and the alignment (B, steps, P).
         """
         r, by_period = self.config.reduction, self.config.stop == "period"
-        lengths = self.target_frames(frames)
+        lengths = self.feature_lengths_of(video_lengths)
         steps = self.config.max_steps if by_period else math.ceil(int(lengths.max()) / r)
-        states, bias, places = self._encode(video, frames, steps)
+        states, bias, places = self._encode(video, video_lengths, steps)
         with torch.autocast(video.device.type, enabled=False):
             decoded, ends = self.decoder.speak(states.float(), bias, places - 1 if by_period else None)
             if by_period:
@@ -226,24 +226,24 @@ class LipSound2(FrameRegressor):
             valid = mask(lengths, features.shape[1])
             before = features * valid[..., None]
             features = before + self.postnet(before, valid)
-            features = sharpen(features, self.config.contrast, self.config.peaks)
+            features = postfilter(features, self.config.postfilter_gain, self.config.postfilter_sharpness)
         words = self._words(states, video.shape[1])
-        return Generated(self.denormalise(features), lengths, decoded.alignment, words)
+        return Generated(self.denormalize(features), lengths, decoded.alignment, words)
 
-    def _words(self, states: Tensor, pictures: int) -> Tensor | None:
-        """Scores (B, pictures, words), without the state of the visual period."""
-        return self.name_word(states[:, :pictures]) if self.name_word else None
+    def _words(self, states: Tensor, frames: int) -> Tensor | None:
+        """Scores (B, video frames, words), without the state of the visual period."""
+        return self.word_head(states[:, :frames]) if self.word_head else None
 
-    def _encode(self, video: Tensor, frames: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _encode(self, video: Tensor, video_lengths: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Encoder states, the bias of the energies, and how many states belong to each clip."""
         size = self.config.face_size
         H, W = video.shape[2:]
         if min(H, W) < size:
             raise LipsoundError(
-                f"LipSound2: found pictures of {W}x{H}, wanted {size}x{size} or more; set 'face_size' or 'input'"
+                f"LipSound2: found video frames of {W}x{H}, wanted {size}x{size} or more; set 'face_size' or 'input'"
             )
         top, left = (H - size) // 2, (W - size) // 2
-        states, places = self.encoder(video[:, :, top : top + size, left : left + size], frames)
+        states, places = self.encoder(video[:, :, top : top + size, left : left + size], video_lengths)
         until = self.config.attention_prior_until
         bias = energy_bias(
             places,

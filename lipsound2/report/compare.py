@@ -1,6 +1,6 @@
-"""The verb `compare`: one score of several experiments over the number of clips they learnt from, as table and plot.
+"""The verb `compare`: one score of several experiments over the number of clips they learned from, as table and plot.
 
-Experiments of one series that learnt from as many clips are seeds of one point: their mean is shown, and each of them.
+Experiments of one series that learned from as many clips are seeds of one point: their mean is shown, and each of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Points = Mapping[str, Mapping[int, Sequence[float]]]
 
 
 def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = PRIMARY) -> None:
-    """Compare experiments that differ in how they began or what they learnt from: OUT.md, OUT.png.
+    """Compare experiments that differ in how they began or what they learned from: OUT.md, OUT.png.
 
     `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes exp/both.md and exp/both.png;
     `lipsound2 compare exp/a exp/b` shows the table of two experiments and writes nothing.
@@ -41,7 +41,7 @@ def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score
         out: the two files, without a suffix; or the last of several experiments that are only shown.
         set: the set that was scored.
         score: a metric of the registry. Of speech: its name alone, such as estoi. Of text or of single words: with a
-            recogniser or a way of decoding, such as wer:NAME or top1:NAME.
+            recognizer or a way of decoding, such as wer:NAME or top1:NAME.
     """
     if (out / "versions.yaml").exists() and not any("=" in entry for entry in experiments):
         shown = _gather(_named([*experiments, str(out)]), set, score)
@@ -85,7 +85,7 @@ def _gather(entries: Sequence[str], name: str, score: str) -> Points:
 
 
 def _clips(exp: Path) -> int:
-    """How many clips an experiment learnt from."""
+    """How many clips an experiment learned from."""
     path = exp / "versions.yaml"
     clips = next((run.get("clips") for run in read_runs(path)), None)
     if not clips or clips < 0:

@@ -19,7 +19,7 @@ from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep, write_text
-from lipsound2.metrics.audio_sources import REAL, SYSTEMS, Sounds, locate, read_origin, read_wav, wav_ids, wav_of
+from lipsound2.metrics.audio_sources import REAL, SYSTEMS, AudioSource, locate, read_origin, read_wav, wav_ids, wav_of
 from lipsound2.metrics.registry import PRIMARY
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -181,7 +181,7 @@ def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
     last = len(ranked) - 1
     places = sorted({round(place) for place in np.linspace(0, last, min(clips, len(ranked)))} | {last // 2})
     while len(places) > clips and len(places) > 3:
-        # The median was added: of its neighbours the nearer one goes.
+        # The median was added: of its neighbors the nearer one goes.
         places.remove(min((place for place in places[1:-1] if place != last // 2), key=lambda p: abs(p - last // 2)))
     words = {0: "best", last // 2: "median", last: "worst"}
     return [(ranked[place], f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
@@ -202,9 +202,9 @@ class _Material:
         self._mels = {system: self._archive(wav / "mels", system) for system in SYSTEMS}
         self._attention = self._archive(wav, "alignments")
 
-    def _ground_truth(self) -> Sounds | None:
+    def _ground_truth(self) -> AudioSource | None:
         folder = None if self._dump is None else self._dump / "sound"
-        return Sounds(folder) if folder is not None and (folder / INDEX).exists() else None
+        return AudioSource(folder) if folder is not None and (folder / INDEX).exists() else None
 
     @staticmethod
     def _archive(folder: Path | None, kind: str | None) -> Archive | None:

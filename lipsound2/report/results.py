@@ -53,9 +53,9 @@ WORD_TABLE = MarkedTable(
         f"{100 * grid_slots.CHANCE:.0f} %.",
     },
     renamed={
-        "recogniser": "recognizer",
-        "colour slot %": _SLOTS["color"],
-        "WER % of true sound / true mel / another sentence / mean mel": _WORD_CONTROLS,
+        "recognizer": "recognizer",
+        "color slot %": _SLOTS["color"],
+        "WER % of ground truth / true mel / another sentence / mean mel": _WORD_CONTROLS,
     },
 )
 

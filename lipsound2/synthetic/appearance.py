@@ -17,7 +17,7 @@ import numpy as np
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
-Colour = tuple[float, float, float]  # red, green, blue
+Color = tuple[float, float, float]  # red, green, blue
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,25 @@ class Look:
 
     Args:
         mirror: left and right exchanged.
-        height: of the face, as a share of the picture's height.
+        height: of the face, as a share of the frame's height.
         slim: height over width, relative to the portrait.
-        shift: of the face from the middle, as a share of the picture's height (right, down).
+        shift: of the face from the middle, as a share of the frame's height (right, down).
         skin, hair, light: factors of red, green, blue.
         suit: hue of the suit, turned by so many degrees.
         beard: 0 none to 1 dark.
-        background: colours at the top and the bottom, 0 to 255; None is the portrait's own.
+        background: colors at the top and the bottom, 0 to 255; None is the portrait's own.
     """
 
     mirror: bool = False
     height: float = 0.53
     slim: float = 1.0
     shift: tuple[float, float] = (0.0, 0.07)
-    skin: Colour = (1.0, 1.0, 1.0)
-    hair: Colour = (1.0, 1.0, 1.0)
-    light: Colour = (1.0, 1.0, 1.0)
+    skin: Color = (1.0, 1.0, 1.0)
+    hair: Color = (1.0, 1.0, 1.0)
+    light: Color = (1.0, 1.0, 1.0)
     suit: float = 0.0
     beard: float = 0.0
-    background: tuple[Colour, Colour] | None = None
+    background: tuple[Color, Color] | None = None
 
 
 LOOKS: tuple[Look, ...] = (
@@ -77,28 +77,28 @@ def look(index: int) -> Look:
         height=float(draw.uniform(0.48, 0.6)),
         slim=float(draw.uniform(0.9, 1.08)),
         shift=(float(draw.uniform(-0.06, 0.06)), float(draw.uniform(0.05, 0.1))),
-        skin=_colour(skin),
-        hair=_colour(hair),
-        light=_colour(light),
+        skin=_color(skin),
+        hair=_color(hair),
+        light=_color(light),
         suit=float(draw.uniform(0, 360)),
         beard=float(draw.choice([0.0, 0.0, draw.uniform(0.2, 0.6)])),
-        background=(_colour(wall), _colour(np.clip(wall + draw.uniform(-45, 35), 15, 235))),
+        background=(_color(wall), _color(np.clip(wall + draw.uniform(-45, 35), 15, 235))),
     )
 
 
-def _colour(values: np.ndarray) -> Colour:
+def _color(values: np.ndarray) -> Color:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A look at one picture size.
+    """A look at one frame size.
 
     Args:
         person: (H + 2 margin, W + 2 margin, 4) uint8, RGB already multiplied by the coverage in channel 3.
         background: (H, W, 3) uint8 RGB.
         points: named points (n, 2) float64 in pixels of `person`, by rising x where they are a curve.
-        margin: pixels of `person` beyond each edge of the picture.
+        margin: pixels of `person` beyond each edge of the frame.
     """
 
     person: np.ndarray
@@ -109,7 +109,7 @@ class Layers:
 
 @functools.cache
 def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The picture (512, 512, 3) uint8 RGB, and the points in it."""
+    """The frame (512, 512, 3) uint8 RGB, and the points in it."""
     package = importlib.util.find_spec("skimage")
     folders = package.submodule_search_locations if package else None
     path = Path(folders[0]) / "data" / "astronaut.png" if folders else None
@@ -118,40 +118,40 @@ def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
             "the portrait of the package 'scikit-image' is missing; run: tools/install.sh --extras mini"
         )
     notes = read_yaml(Path(__file__).with_name("portrait.yaml"))
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
     size = notes.pop("size")
-    if picture is None or list(picture.shape[:2]) != size:
-        found = "no readable picture" if picture is None else list(picture.shape[:2])
-        raise LipsoundError(f"{path}: expected a picture of {size}, found {found}; install scikit-image anew")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), {
+    if frame is None or list(frame.shape[:2]) != size:
+        found = "no readable frame" if frame is None else list(frame.shape[:2])
+        raise LipsoundError(f"{path}: expected a frame of {size}, found {found}; install scikit-image anew")
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), {
         name: np.array(points, dtype=np.float64) for name, points in notes.items()
     }
 
 
 def layers(style: Look, width: int, height: int) -> Layers:
-    """Prepare a look for pictures of a size.
+    """Prepare a look for frames of a size.
 
     Args:
         style: the look.
-        width, height: of the pictures, in pixels.
+        width, height: of the frames, in pixels.
     """
-    picture, points = _portrait()
-    person = np.dstack([_styled(picture, points, style), _mask(points["outline"], 1.2) * 255])
+    frame, points = _portrait()
+    person = np.dstack([_styled(frame, points, style), _mask(points["outline"], 1.2) * 255])
     margin = round(0.08 * height)
     affine = _placement(points, style, width, height, margin)
     size = (width + 2 * margin, height + 2 * margin)
-    placed = cv2.warpAffine(person, affine, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    placed = np.clip(placed, 0, 255)
-    placed[..., :3] *= (placed[..., 3:] / 255).astype(np.float32)
+    forced_align = cv2.warpAffine(person, affine, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    forced_align = np.clip(forced_align, 0, 255)
+    forced_align[..., :3] *= (forced_align[..., 3:] / 255).astype(np.float32)
     if style.background is None:
-        behind = _without_person(picture, points)
+        behind = _without_person(frame, points)
         behind = cv2.warpAffine(behind, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         background = behind[margin:-margin, margin:-margin]
     else:
         background = _wall(style.background, width, height)
     moved = {name: _sorted(curve @ affine[:, :2].T + affine[:, 2]) for name, curve in points.items()}
     return Layers(
-        person=(placed + 0.5).astype(np.uint8),
+        person=(forced_align + 0.5).astype(np.uint8),
         background=np.clip(background * style.light + 0.5, 0, 255).astype(np.uint8),
         points=moved,
         margin=margin,
@@ -184,7 +184,7 @@ def _mask(polygon: np.ndarray, feather: float) -> np.ndarray:
     return cv2.GaussianBlur(canvas, (0, 0), feather)
 
 
-def _styled(picture: np.ndarray, points: dict[str, np.ndarray], style: Look) -> np.ndarray:
+def _styled(frame: np.ndarray, points: dict[str, np.ndarray], style: Look) -> np.ndarray:
     """The portrait with skin, hair, suit, beard and light of a look: (512, 512, 3) float32."""
     rows, columns = np.mgrid[:512, :512].astype(np.float32)
     oval = points["oval"]
@@ -193,8 +193,8 @@ def _styled(picture: np.ndarray, points: dict[str, np.ndarray], style: Look) -> 
     # Ears show below the hair, the neck below the face.
     hair = np.clip(_mask(points["outline"], 1.0) - face, 0, 1) * np.clip((126 - rows) / 6, 0, 1)
     suit = np.clip((rows - 182) / 8, 0, 1) * np.clip(np.abs(columns - 222) / 40, 0, 1)
-    image = picture.astype(np.float32)
-    turned = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL)
+    image = frame.astype(np.float32)
+    turned = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV_FULL)
     turned[..., 0] += np.uint8(round(style.suit / 360 * 256) % 256)
     image += suit[..., None] * (cv2.cvtColor(turned, cv2.COLOR_HSV2RGB_FULL) - image)
     image *= 1 + hair[..., None] * (np.array(style.hair, np.float32) - 1)
@@ -216,19 +216,19 @@ def _beard(points: dict[str, np.ndarray], face: np.ndarray, rows: np.ndarray) ->
     return cv2.GaussianBlur(grown, (0, 0), 1.5) * np.clip(cv2.GaussianBlur(grain, (0, 0), 0.7), 0, 1.2)
 
 
-def _without_person(picture: np.ndarray, points: dict[str, np.ndarray]) -> np.ndarray:
+def _without_person(frame: np.ndarray, points: dict[str, np.ndarray]) -> np.ndarray:
     """The portrait's backdrop, grown softly into the place of the person: (512, 512, 3) float32."""
     free = 1 - np.clip(_mask(points["outline"], 4.0) * 4, 0, 1)
     free[200:] = 0  # below the shoulders there is more suit than the outline holds
-    image = picture.astype(np.float32)
+    image = frame.astype(np.float32)
     weight = cv2.GaussianBlur(free, (0, 0), 30) + 1e-4
     filled = cv2.GaussianBlur(image * free[..., None], (0, 0), 30) / weight[..., None]
     return image * free[..., None] + filled * (1 - free[..., None])
 
 
-def _wall(colours: tuple[Colour, Colour], width: int, height: int) -> np.ndarray:
-    """A wall of two colours that run into each other, a little cloudy: (height, width, 3) float32."""
+def _wall(colors: tuple[Color, Color], width: int, height: int) -> np.ndarray:
+    """A wall of two colors that run into each other, a little cloudy: (height, width, 3) float32."""
     slope = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    wall = (1 - slope) * np.array(colours[0], np.float32) + slope * np.array(colours[1], np.float32)
+    wall = (1 - slope) * np.array(colors[0], np.float32) + slope * np.array(colors[1], np.float32)
     clouds = np.random.default_rng(7).normal(0, 1, (9, 12)).astype(np.float32)
     return wall + 6 * cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]

@@ -1,7 +1,7 @@
-"""From sound to the shape of a mouth, as one sees it: opening, width, teeth, tongue.
+"""From audio to the shape of a mouth, as one sees it: opening, width, teeth, tongue.
 
 Opening follows the energy and the first formant, width and rounding follow the second, teeth the share of high
-frequencies. Formants are the centres of gravity of a linear-prediction envelope in two bands: they move continuously
+frequencies. Formants are the centers of gravity of a linear-prediction envelope in two bands: they move continuously
 and need no tracking.
 """
 
@@ -23,7 +23,7 @@ _SILENCE, _LOUD = -36.0, -5.0  # dB below the loudest moment: mouth shut, mouth 
 
 @dataclass(frozen=True)
 class Articulation:
-    """The mouth at each picture, all (pictures,) float32.
+    """The mouth at each frame, all (frames,) float32.
 
     Args:
         opening: between the lips, 0 shut to 1 wide open.
@@ -53,17 +53,17 @@ class Measures:
     hiss: np.ndarray
 
 
-def measure(sound: np.ndarray, rate: int) -> Measures:
-    """Energy, formants and hiss of a sound.
+def measure(waveform: np.ndarray, rate: int) -> Measures:
+    """Energy, formants and hiss of audio.
 
     Args:
-        sound: (samples,) float in [-1, 1].
+        waveform: (samples,) float in [-1, 1].
         rate: samples a second.
 
     Returns:
-        One value per 10 ms; step k is centred on k x 10 ms.
+        One value per 10 ms; step k is centerd on k x 10 ms.
     """
-    low = resample_poly(np.asarray(sound, dtype=np.float64), _RATE, rate)
+    low = resample_poly(np.asarray(waveform, dtype=np.float64), _RATE, rate)
     power = np.abs(np.fft.rfft(_frames(low), 2 * _POINTS, axis=1)) ** 2
     frequencies = np.linspace(0, _RATE / 2, _POINTS + 1)
     # Prediction fits the loud harmonics of the voice alone unless the spectrum is tilted up first.
@@ -73,22 +73,22 @@ def measure(sound: np.ndarray, rate: int) -> Measures:
     energy = 10 * np.log10(voiced + 1e-12)
     return Measures(
         energy=energy - energy.max(),
-        f1=_centre(envelope, frequencies, _F1_BAND),
-        f2=_centre(envelope, frequencies, _F2_BAND),
+        f1=_center(envelope, frequencies, _F1_BAND),
+        f2=_center(envelope, frequencies, _F2_BAND),
         hiss=hissing / (power[:, frequencies > 100].sum(1) + 1e-9),
     )
 
 
-def articulate(sound: np.ndarray, rate: int, pictures: int, fps: float = FRAME_RATE) -> Articulation:
-    """The mouth that makes this sound.
+def articulate(waveform: np.ndarray, rate: int, frames: int, fps: float = FRAME_RATE) -> Articulation:
+    """The mouth that makes this audio.
 
     Args:
-        sound: (samples,) float in [-1, 1].
+        waveform: (samples,) float in [-1, 1].
         rate: samples a second.
-        pictures: how many.
-        fps: pictures a second; picture i shows the moment (i + 1/2) / fps, as a shutter would.
+        frames: how many.
+        fps: frames a second; frame i shows the moment (i + 1/2) / fps, as a shutter would.
     """
-    heard = measure(sound, rate)
+    heard = measure(waveform, rate)
     energy = np.clip((heard.energy - _SILENCE) / (_LOUD - _SILENCE), 0, 1)
     height = np.clip((heard.f1 - 330) / 370, 0, 1)
     front = np.clip((heard.f2 - 1650) / 650, -1, 1)
@@ -101,22 +101,22 @@ def articulate(sound: np.ndarray, rate: int, pictures: int, fps: float = FRAME_R
         "tongue": (0.5 + 0.5 * front) * (1 - 0.5 * height),
         "energy": energy,
     }
-    centres = (np.arange(pictures) + 0.5) / fps * _RATE / _HOP
+    centers = (np.arange(frames) + 0.5) / fps * _RATE / _HOP
     steps = np.arange(len(energy))
-    blur = 0.35 * _RATE / _HOP / fps  # what moves within a picture is blurred, and a lip is not faster than that
+    blur = 0.35 * _RATE / _HOP / fps  # what moves within a frame is blurred, and a lip is not faster than that
     return Articulation(
         **{
-            name: np.interp(centres, steps, gaussian_filter1d(curve, blur, mode="nearest")).astype(np.float32)
+            name: np.interp(centers, steps, gaussian_filter1d(curve, blur, mode="nearest")).astype(np.float32)
             for name, curve in curves.items()
         }
     )
 
 
-def _frames(sound: np.ndarray) -> np.ndarray:
-    """Windowed frames (steps, _WINDOW), centred on multiples of the hop."""
-    padded = np.pad(sound, (_WINDOW // 2, _WINDOW))
+def _frames(waveform: np.ndarray) -> np.ndarray:
+    """Windowed frames (steps, _WINDOW), centerd on multiples of the hop."""
+    padded = np.pad(waveform, (_WINDOW // 2, _WINDOW))
     views = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
-    return views[: len(sound) // _HOP + 1] * get_window("hamming", _WINDOW)
+    return views[: len(waveform) // _HOP + 1] * get_window("hamming", _WINDOW)
 
 
 def _envelope(power: np.ndarray) -> np.ndarray:
@@ -129,8 +129,8 @@ def _envelope(power: np.ndarray) -> np.ndarray:
     return 1 / (np.abs(inverse) ** 2 + 1e-9)
 
 
-def _centre(envelope: np.ndarray, frequencies: np.ndarray, band: tuple[float, float]) -> np.ndarray:
-    """Centre of gravity in Hz of each envelope within a band."""
+def _center(envelope: np.ndarray, frequencies: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+    """Center of gravity in Hz of each envelope within a band."""
     inside = (frequencies >= band[0]) & (frequencies <= band[1])
     weights = envelope[:, inside] ** 1.5  # the peak counts, its skirts hardly
     return (weights * frequencies[inside]).sum(1) / weights.sum(1)

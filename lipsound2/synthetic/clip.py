@@ -1,4 +1,4 @@
-"""Pictures and sound into an ordinary video file, the same bytes every time."""
+"""Frames and audio into an ordinary video file, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class ClipFormat:
 
     Args:
         width, height: in pixels, even.
-        fps: pictures a second.
-        sample_rate: samples of sound a second.
+        fps: frames a second.
+        sample_rate: samples of audio a second.
         video_codec, audio_codec: names of FFmpeg encoders.
-        quality: constant rate factor of the picture, lower is better.
+        quality: constant rate factor of the frame, lower is better.
         suffix: of the file; it chooses the container.
     """
 
@@ -39,13 +39,13 @@ class ClipFormat:
     suffix: str = ".mp4"
 
 
-def write_clip(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray | None, form: ClipFormat) -> None:
+def write_clip(path: Path, frames: Iterable[np.ndarray], waveform: np.ndarray | None, form: ClipFormat) -> None:
     """Write one clip, whole or not at all.
 
     Args:
         path: ends in the format's suffix.
-        pictures: (H, W, 3) uint8 RGB each.
-        sound: (samples,) float32 in [-1, 1] at the format's rate; None: a silent clip.
+        frames: (H, W, 3) uint8 RGB each.
+        waveform: (samples,) float32 in [-1, 1] at the format's rate; None: a silent clip.
         form: size, rates, codecs.
     """
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
@@ -59,29 +59,29 @@ def write_clip(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray | N
         else:
             video.codec_context.qmin = video.codec_context.qmax = max(1, form.quality // 6)
         audio = None
-        if sound is not None:
+        if waveform is not None:
             audio = cast(av.AudioStream, container.add_stream(form.audio_codec, rate=form.sample_rate, layout="mono"))
             audio.codec_context.flags |= Flags.bitexact
         video.codec_context.flags |= Flags.bitexact
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = index, 1 / rate
-            container.mux(video.encode(frame))
+        for index, frame in enumerate(frames):
+            av_frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            av_frame.pts, av_frame.time_base = index, 1 / rate
+            container.mux(video.encode(av_frame))
         container.mux(video.encode(None))
-        if audio is not None and sound is not None:
-            block = av.AudioFrame.from_ndarray(_pcm(sound)[None], format="s16", layout="mono")
+        if audio is not None and waveform is not None:
+            block = av.AudioFrame.from_ndarray(_pcm(waveform)[None], format="s16", layout="mono")
             block.sample_rate, block.pts, block.time_base = form.sample_rate, 0, Fraction(1, form.sample_rate)
             for resampled in _fitting(audio, block):
                 container.mux(audio.encode(resampled))
             container.mux(audio.encode(None))
 
 
-def _pcm(sound: np.ndarray) -> np.ndarray:
-    return (np.clip(sound, -1, 1) * 32767).round().astype(np.int16)
+def _pcm(waveform: np.ndarray) -> np.ndarray:
+    return (np.clip(waveform, -1, 1) * 32767).round().astype(np.int16)
 
 
 def _fitting(stream: av.AudioStream, block: av.AudioFrame) -> list[av.AudioFrame]:
-    """The sound in frames of the format and length the encoder takes."""
+    """The audio in frames of the format and length the encoder takes."""
     context = stream.codec_context
     converter = av.AudioResampler(context.format, context.layout, context.rate, frame_size=context.frame_size or 1024)
     return [*converter.resample(block), *converter.resample(None)]

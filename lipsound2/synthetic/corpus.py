@@ -1,7 +1,7 @@
 """A corpus of generated talking faces in GRID's own folder layout, file names and sentence grammar.
 
-`root/s1/bbaf2n.mp4` and `root/align/s1/bbaf2n.align`, 3 s at 360x288 and 25 pictures a second with mono sound of
-44.1 kHz. The sound is an offline synthesiser's, the picture a real portrait whose mouth is moved by that sound, so that
+`root/s1/bbaf2n.mp4` and `root/align/s1/bbaf2n.align`, 3 s at 360x288 and 25 frames a second with mono audio of
+44.1 kHz. The audio is an offline synthesizer's, the frame a real portrait whose mouth is moved by that audio, so that
 lips can be read from it. Every clip is a function of its name, speaker and the seed.
 """
 
@@ -169,8 +169,8 @@ def make_clip(root: Path, recipe: Recipe, speaker: str, name: str) -> None:
     form = recipe.form
     rng = np.random.default_rng([recipe.seed, index, 2, int.from_bytes(name.encode())])
     speak = functools.partial(say, words_of(name) or [], recipe.voices[index])
-    sound, times = record(speak, SECONDS, form.sample_rate, rng)
+    waveform, times = record(speak, SECONDS, form.sample_rate, rng)
     words = [(start, min(end, _END), word) for start, end, word in times]
     video, align = _paths(root, speaker, name, form)
     write_text(align, format_align([(0.0, words[0][0], "sil"), *words, (words[-1][1], _END, "sil")]))
-    film(video, sound, recipe.looks[index], form, rng)
+    film(video, waveform, recipe.looks[index], form, rng)

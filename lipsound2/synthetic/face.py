@@ -19,12 +19,12 @@ _SWAY, _TURN, _LEAN = 0.016, 1.6, 0.014  # of the face's height; degrees; relati
 
 @dataclass(frozen=True)
 class Motion:
-    """What a head does beside talking, at each picture.
+    """What a head does beside talking, at each frame.
 
     Args:
-        sway: (pictures, 2) shift right and down, in heights of the picture.
-        roll: (pictures,) degrees.
-        size: (pictures,) factor, near 1.
+        sway: (frames, 2) shift right and down, in heights of the frame.
+        roll: (frames,) degrees.
+        size: (frames,) factor, near 1.
     """
 
     sway: np.ndarray
@@ -34,13 +34,13 @@ class Motion:
 
 def motion(articulation: Articulation, rng: np.random.Generator, fps: float = FRAME_RATE) -> Motion:
     """Draw head movements, and a nod that follows the voice."""
-    pictures = len(articulation)
+    frames = len(articulation)
 
     def wander(columns: int, seconds: float) -> np.ndarray:
-        """Smooth noise of unit size (pictures, columns)."""
+        """Smooth noise of unit size (frames, columns)."""
         blur = seconds * fps
-        long = rng.normal(size=(pictures + int(8 * blur), columns))
-        smooth = gaussian_filter1d(long, blur, axis=0)[int(4 * blur) :][:pictures]
+        long = rng.normal(size=(frames + int(8 * blur), columns))
+        smooth = gaussian_filter1d(long, blur, axis=0)[int(4 * blur) :][:frames]
         return smooth * np.sqrt(2 * blur * np.sqrt(np.pi))
 
     slow = wander(4, 0.45)
@@ -51,11 +51,11 @@ def motion(articulation: Articulation, rng: np.random.Generator, fps: float = FR
 
 
 class TalkingFace:
-    """Draws the pictures of one speaker. Making one takes a moment, a picture some milliseconds.
+    """Draws the frames of one speaker. Making one takes a moment, a frame some milliseconds.
 
     Args:
         look: of the speaker.
-        width, height: of the pictures in pixels.
+        width, height: of the frames in pixels.
     """
 
     def __init__(self, look: Look, width: int = 360, height: int = 288) -> None:
@@ -65,7 +65,7 @@ class TalkingFace:
         self._mouth = Mouth(points, look.light)
         self._pivot = points["chin"][0] + np.array([0.0, 0.25 * np.ptp(points["oval"][:, 1])])
 
-    def pictures(self, articulation: Articulation, moves: Motion) -> Iterator[np.ndarray]:
+    def frames(self, articulation: Articulation, moves: Motion) -> Iterator[np.ndarray]:
         """Yield (height, width, 3) uint8 RGB, one for each step of the articulation."""
         still = self._layers.person
         layer = still.copy()

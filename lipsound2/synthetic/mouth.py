@@ -1,6 +1,6 @@
 """The moving parts of a face: lips, jaw, and what shows between the lips.
 
-A part is a backward map: for every pixel of a small window, where in the still portrait its colour comes from. Both
+A part is a backward map: for every pixel of a small window, where in the still portrait its color comes from. Both
 lips follow curves that open and close, jaw and chin go down with the lower lip, and what shows between is drawn.
 Lengths are in units of half the mouth's width, from its middle, x to the right (u) and y down (v).
 """
@@ -67,7 +67,7 @@ class Mouth:
     def apply(
         self, layer: np.ndarray, still: np.ndarray, opening: float, width: float, teeth: float, tongue: float
     ) -> None:
-        """Paint the mouth into `layer` (H, W, 4) uint8, colours taken from `still`. Arguments as in `Articulation`."""
+        """Paint the mouth into `layer` (H, W, 4) uint8, colors taken from `still`. Arguments as in `Articulation`."""
         gap = _GAP * opening + 0.1 * teeth
         stretch = 1 + (_SPREAD if width > 0 else _ROUND) * width
         u = self._u * (1 + (1 / stretch - 1) * self._near)
@@ -113,17 +113,17 @@ class Mouth:
         teeth: float,
         tongue: float,
     ) -> np.ndarray:
-        """Colours (n, 3) of n pixels between the lips: dark, then tongue, then both rows of teeth."""
+        """Colors (n, 3) of n pixels between the lips: dark, then tongue, then both rows of teeth."""
         shade = (1 - 0.55 * u * u)[:, None]
-        colour = _DARK * (0.6 + 0.4 * shade)
+        color = _DARK * (0.6 + 0.4 * shade)
         hump = bottom - (0.14 + 0.45 * tongue) * gap * np.sqrt(np.clip(1 - (u / 0.85) ** 2, 0, 1))
-        colour = colour + (_TONGUE * shade - colour) * (self._coverage(v - hump) * 0.9)[:, None]
+        color = color + (_TONGUE * shade - color) * (self._coverage(v - hump) * 0.9)[:, None]
         # Upper teeth hang from the skull, below the resting lip; rounded lips stand in front of them.
         edge = lip + (0.25 + 0.17 * min(width, 0.0)) * np.sqrt(np.clip(1 - (u / 1.15) ** 2, 0, 1))
         edge = edge + teeth * (np.minimum(edge, (top + bottom) / 2) - edge)
         second = edge + 0.03 + 0.6 * gap * (1 - teeth)
         grooves = 0.95 + 0.05 * np.cos(2 * np.pi * u / 0.23)
         white = _TEETH * (shade * (grooves * (0.8 + 0.2 * _smooth((v - top) / 0.1)))[:, None])
-        colour = colour + (white - colour) * self._coverage(edge - v)[:, None]
-        colour = colour + (white * 0.85 - colour) * self._coverage(v - second)[:, None]
-        return np.clip(colour * self._light, 0, 255)
+        color = color + (white - color) * self._coverage(edge - v)[:, None]
+        color = color + (white * 0.85 - color) * self._coverage(v - second)[:, None]
+        return np.clip(color * self._light, 0, 255)

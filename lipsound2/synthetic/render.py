@@ -1,4 +1,4 @@
-"""A person says something: its sound between two pauses, and the face that goes with a sound, as an ordinary clip."""
+"""A person says something: its audio between two pauses, and the face that goes with audio, as an ordinary clip."""
 
 from __future__ import annotations
 
@@ -32,43 +32,43 @@ def record(
         rng: chooses the pause before it, and the room's noise.
 
     Returns:
-        The sound (round(seconds * rate),) float32, and start and end in seconds of each word.
+        The audio (round(seconds * rate),) float32, and start and end in seconds of each word.
     """
     lead = rng.uniform(*_LEAD)
     room = seconds - lead - _TRAIL
     spoken = speak(1.0)
-    if len(spoken.sound) / spoken.rate > room:
-        spoken = speak(1.03 * len(spoken.sound) / spoken.rate / room)
-    sound = rng.normal(scale=_NOISE, size=round(seconds * rate))
+    if len(spoken.waveform) / spoken.rate > room:
+        spoken = speak(1.03 * len(spoken.waveform) / spoken.rate / room)
+    waveform = rng.normal(scale=_NOISE, size=round(seconds * rate))
     speech = _at_rate(spoken, rate)[: round(room * rate)]
     start = round(lead * rate)
-    sound[start : start + len(speech)] += speech
-    return sound.astype(np.float32), [(lead + a, lead + b, word) for a, b, word in spoken.words]
+    waveform[start : start + len(speech)] += speech
+    return waveform.astype(np.float32), [(lead + a, lead + b, word) for a, b, word in spoken.words]
 
 
 def film(
-    path: Path, sound: np.ndarray, number: int, form: ClipFormat, rng: np.random.Generator, *, silent: bool = False
+    path: Path, waveform: np.ndarray, number: int, form: ClipFormat, rng: np.random.Generator, *, silent: bool = False
 ) -> None:
-    """Write a clip of a face whose mouth is moved by a sound.
+    """Write a clip of a face whose mouth is moved by audio.
 
     Args:
         path: of the clip, with the format's suffix.
-        sound: (samples,) float32 in [-1, 1] at the format's rate; the clip is as long.
+        waveform: (samples,) float32 in [-1, 1] at the format's rate; the clip is as long.
         number: of the look.
         form: size, rates and codecs.
         rng: moves the head.
-        silent: leave the sound out of the file.
+        silent: leave the audio out of the file.
     """
-    articulation = articulate(sound, form.sample_rate, round(len(sound) / form.sample_rate * form.fps), form.fps)
-    pictures = _face(number, form.width, form.height).pictures(articulation, motion(articulation, rng, form.fps))
-    write_clip(path, pictures, None if silent else sound, form)
+    articulation = articulate(waveform, form.sample_rate, round(len(waveform) / form.sample_rate * form.fps), form.fps)
+    frames = _face(number, form.width, form.height).frames(articulation, motion(articulation, rng, form.fps))
+    write_clip(path, frames, None if silent else waveform, form)
 
 
 def _at_rate(spoken: Spoken, rate: int) -> np.ndarray:
     """The speech at another rate and a fixed loudness, never clipped."""
-    sound = resample_poly(spoken.sound.astype(np.float64), rate, spoken.rate)
-    sound *= _LEVEL / np.sqrt((sound**2).mean())
-    return sound / max(1.0, np.abs(sound).max() / 0.95)
+    waveform = resample_poly(spoken.waveform.astype(np.float64), rate, spoken.rate)
+    waveform *= _LEVEL / np.sqrt((waveform**2).mean())
+    return waveform / max(1.0, np.abs(waveform).max() / 0.95)
 
 
 @functools.lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ import numpy as np
 
 from lipsound2.errors import LipsoundError, require
 
-_SYNCHRONOUS, _PHONEME_EVENTS = 2, 1  # of espeak_Initialize: a call ends when all sound went to the callback
+_SYNCHRONOUS, _PHONEME_EVENTS = 2, 1  # of espeak_Initialize: a call ends when all audio went to the callback
 _TEXT, _UTF8_PHONEMES = 1, 0x101  # position by character; UTF-8, [[...]] holds phonemes
 _END, _WORD, _PHONEME = 0, 1, 7  # types of events
 _RATE, _PITCH, _RANGE = 1, 3, 4  # parameters
@@ -53,9 +53,9 @@ VOICES: tuple[Voice, ...] = (
 
 @dataclass(frozen=True)
 class Spoken:
-    """A spoken sentence: sound (samples,) float32 in [-1, 1], and start, end in seconds of each word."""
+    """A spoken sentence: audio (samples,) float32 in [-1, 1], and start, end in seconds of each word."""
 
-    sound: np.ndarray
+    waveform: np.ndarray
     rate: int
     words: list[tuple[float, float, str]]
 
@@ -109,7 +109,7 @@ class _Library:
         _ctypes.dlclose(self._library._handle)
 
     def _take(self, samples: Any, count: int, events: Any) -> int:
-        """Called by the library with a piece of sound and what happens in it."""
+        """Called by the library with a piece of audio and what happens in it."""
         if samples and count > 0:
             self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0
@@ -147,9 +147,9 @@ def say(words: Sequence[str], voice: Voice, pace: float = 1.0) -> Spoken:
         library.speak(" ".join(_SPELLED.get(word, word) for word in words), voice, pace)
     if len(library.words) != len(words):
         raise LipsoundError(f"espeak-ng spoke {len(library.words)} words of '{' '.join(words)}'")
-    sound = np.concatenate(library.pieces).astype(np.float32) / 32768
+    waveform = np.concatenate(library.pieces).astype(np.float32) / 32768
     pauses = [start for start, name in library.phonemes if name.startswith(b"_") and start > library.words[-1]]
-    edges = [*library.words, pauses[0] if pauses else len(sound)]
+    edges = [*library.words, pauses[0] if pauses else len(waveform)]
     rate = library.rate
     times = [(edges[i] / rate, edges[i + 1] / rate, word) for i, word in enumerate(words)]
-    return Spoken(sound[: edges[-1] + rate // 20], rate, times)
+    return Spoken(waveform[: edges[-1] + rate // 20], rate, times)

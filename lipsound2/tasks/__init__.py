@@ -16,7 +16,7 @@ from lipsound2.train_config import FREE, TrainConfig
 
 TASKS: dict[str, str] = {
     "regress": "lipsound2.tasks.regress:Regress",
-    "recognise": "lipsound2.tasks.recognize:Recognise",
+    "recognize": "lipsound2.tasks.recognize:Recognize",
     "classify": "lipsound2.tasks.classify:Classify",
     "language": "lipsound2.tasks.language:Language",
     "pase": "lipsound2.tasks.pase:PaseTask",

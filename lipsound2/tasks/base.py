@@ -31,8 +31,8 @@ class Dataset(Protocol):
 
     Attributes:
         ids: clip ids.
-        lengths: pictures of each clip as `get` returns it in training (after a random crop, say); they share out the
-            batches.
+        lengths: video frames of each clip as `get` returns it in training (after a random crop, say); they share out
+            the batches.
     """
 
     @property
@@ -55,13 +55,13 @@ class Batch(Protocol):
 
     Attributes:
         ids: clip ids.
-        frames: pictures in all, without padding; what "frames/s" counts.
+        num_frames: video frames in all, without padding; what "frames/s" counts.
     """
 
     ids: list[str]
 
     @property
-    def frames(self) -> int: ...
+    def num_frames(self) -> int: ...
 
     def to(self, device: torch.device) -> Self:
         """The same batch on `device`."""
@@ -96,14 +96,14 @@ class Loss:
         weight: what the sum is to be divided by, such as the number of valid mel values. The trainer adds up both over
             accumulation and processes and divides once, so an update is the mean over all of its frames.
         parts: means of the loss' terms, for the log.
-        critic: () float32, the same sum for the critic of an `Adversarial` task; None: it learns nothing from this
-            batch.
+        discriminator: () float32, the same sum for the discriminator of an `Adversarial` task; None: it learns nothing
+            from this batch.
     """
 
     total: Tensor
     weight: float
     parts: dict[str, float] = field(default_factory=dict)
-    critic: Tensor | None = None
+    discriminator: Tensor | None = None
 
 
 @dataclass
@@ -113,15 +113,15 @@ class Evaluation:
     Attributes:
         score: higher is better; it picks checkpoints and ends training.
         numbers: anything worth a column of `curves.tsv`.
-        pictures: name -> (H, W, 3) uint8, for TensorBoard.
-        sounds: name -> (samples,) float32 in [-1, 1], for TensorBoard.
-        sample_rate: of the sounds, in Hz.
+        images: name -> (H, W, 3) uint8, for TensorBoard.
+        audio: name -> (samples,) float32 in [-1, 1], for TensorBoard.
+        sample_rate: of the audio, in Hz.
     """
 
     score: float
     numbers: dict[str, float] = field(default_factory=dict)
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
-    sounds: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    audio: dict[str, np.ndarray] = field(default_factory=dict)
     sample_rate: int = SAMPLE_RATE
 
 
@@ -212,24 +212,26 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
 
 @dataclass(frozen=True)
 class Adversarial(Task[AssetsT, ModelT, DatasetT, BatchT]):
-    """A task whose network may learn against a second one, a critic.
+    """A task whose network may learn against a second one, a discriminator.
 
-    The critic exists in training and in checkpoints alone. Each of the two has an optimiser of its own, with the same
-    options. Both losses come from one pass over a batch and both networks move at the end of the update, so that
+    The discriminator exists in training and in checkpoints alone. Each of the two has an optimizer of its own, with the
+    same options. Both losses come from one pass over a batch and both networks move at the end of the update, so that
     accumulating batches and sharing them among processes mean the same for both. (HiFi-GAN's own
-    training moves the critics first and shows the network the moved ones.)
+    training moves the discriminators first and shows the network the moved ones.)
     """
 
     @abstractmethod
-    def critic(self) -> nn.Module | None:
+    def discriminator(self) -> nn.Module | None:
         """The second network with fresh weights. None: there is none, only `loss` is used."""
 
     @abstractmethod
-    def duel(self, model: ModelT, critic: Any, batch: BatchT, assets: AssetsT, progress: float) -> Loss:
+    def adversarial_loss(
+        self, model: ModelT, discriminator: Any, batch: BatchT, assets: AssetsT, progress: float
+    ) -> Loss:
         """Both losses of one batch; stands in for `loss`.
 
-        The trainer takes the gradient of `Loss.total` with respect to the model alone, and that of `Loss.critic` with
-        respect to the critic alone, so nothing needs to be detached.
+        The trainer takes the gradient of `Loss.total` with respect to the model alone, and that of `Loss.discriminator`
+        with respect to the discriminator alone, so nothing needs to be detached.
         """
 
 

@@ -17,7 +17,7 @@ from lipsound2.datasets.video_to_text import INPUT_FILE, load_width, save_input,
 from lipsound2.datasets.word_alignment import WORDS_FILE, load_words, save_words
 from lipsound2.datasets.word_windows import Window, WindowBatch, WordWindows
 from lipsound2.errors import LipsoundError
-from lipsound2.models.asr.word_classifier import WordReader, WordReaderConfig
+from lipsound2.models.asr.word_classifier import WordClassifier, WordClassifierConfig
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
 TOP = 5
@@ -30,23 +30,23 @@ class ClassifyConfig:
 
     Attributes:
         input: kind of the crops, or of the states of a frozen trunk.
-        window: pictures that are looked at, centred on the word; LRW's clips have 29.
+        window: video frames that are looked at, centerd on the word; LRW's clips have 29.
         mixup: two clips of a batch are mixed in shares drawn from Beta(mixup, mixup); 0: never. The group's word-level
             recipe has .4.
         smoothing: label smoothing.
-        keep_decoded: gigabytes of decoded crops each process that loads keeps for the next epoch.
+        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch.
     """
 
     input: str = "mouth"
     window: int = 29
     mixup: float = 0.4
     smoothing: float = 0.0
-    keep_decoded: float = 0.0
+    cache_gb: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a window without a picture."""
+        """Refuse a window without a video frame."""
         if self.window < 1:
-            raise LipsoundError(f"window: expected 1 picture or more, found {self.window}")
+            raise LipsoundError(f"window: expected 1 video frame or more, found {self.window}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ClassifyAssets:
 
     Attributes:
         words: the classes.
-        width: of the states that are shown; 0: pictures.
+        width: of the states that are shown; 0: video frames.
     """
 
     words: tuple[str, ...]
@@ -63,22 +63,22 @@ class ClassifyAssets:
 
 
 @dataclass(frozen=True)
-class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
+class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
     """Words of a closed list: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "classify"
-    free: ClassVar[frozenset[str]] = frozenset({"keep_decoded"})
+    free: ClassVar[frozenset[str]] = frozenset({"cache_gb"})
     files: ClassVar[tuple[str, ...]] = (INPUT_FILE, WORDS_FILE)
     use: ClassVar[str] = "lipsound2 decode {} DIR OUT --dump DUMP"
 
     settings: ClassifyConfig
-    network: WordReaderConfig
+    network: WordClassifierConfig
     augmentation: AugmentConfig
 
     def __post_init__(self) -> None:
         """Refuse augmentation that cuts words."""
-        if self.augmentation.augment_window or self.augmentation.augment_splice:
-            raise LipsoundError("augment_window, augment_splice: a word is looked at whole ('window'); set both to 0")
+        if self.augmentation.crop_frames or self.augmentation.augment_cutmix:
+            raise LipsoundError("crop_frames, augment_cutmix: a word is looked at whole ('window'); set both to 0")
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
@@ -102,11 +102,11 @@ class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
         """The words of a data dir."""
         classes = {word: number for number, word in enumerate(words)}
         settings, kind = self.settings, dump / self.settings.input
-        return WordWindows(data, kind, classes, settings.window, self.augmentation, settings.keep_decoded)
+        return WordWindows(data, kind, classes, settings.window, self.augmentation, settings.cache_gb)
 
-    def build(self, assets: ClassifyAssets) -> WordReader:
+    def build(self, assets: ClassifyAssets) -> WordClassifier:
         """The network with fresh weights."""
-        return WordReader(self.network, len(assets.words), assets.width)
+        return WordClassifier(self.network, len(assets.words), assets.width)
 
     def save(self, assets: ClassifyAssets, exp: Path) -> None:
         """Write the classes, and what the network is shown."""
@@ -120,7 +120,7 @@ class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
     def describe(self, assets: ClassifyAssets) -> dict[str, str]:
         """What goes in and what comes out."""
         return {
-            "Input": f"`{self.settings.input}`, {self.settings.window} pictures around a word, 25 a second",
+            "Input": f"`{self.settings.input}`, {self.settings.window} video frames around a word, 25 a second",
             "Output": f"one of {len(assets.words)} words",
         }
 
@@ -128,7 +128,7 @@ class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
         """Pad windows to the longest."""
         return WindowBatch.of(samples)
 
-    def loss(self, model: WordReader, batch: WindowBatch, assets: ClassifyAssets, progress: float) -> Loss:
+    def loss(self, model: WordClassifier, batch: WindowBatch, assets: ClassifyAssets, progress: float) -> Loss:
         """Summed cross entropy; in training of two clips at once, each for its share (Zhang et al., "mixup", 2018)."""
         video, inside, labels = batch.video, batch.inside, batch.labels
         other, share = labels, 1.0
@@ -148,7 +148,7 @@ class Classify(Task[ClassifyAssets, WordReader, WordWindows, WindowBatch]):
         return Loss(total, float(len(labels)), {"word": float(total.detach()) / len(labels)})
 
     def evaluate(
-        self, model: WordReader, valid: WordWindows, assets: ClassifyAssets, device: torch.device | str
+        self, model: WordClassifier, valid: WordWindows, assets: ClassifyAssets, device: torch.device | str
     ) -> Evaluation:
         """Top-1 and top-5 accuracy, and the loss."""
         total = 0.0

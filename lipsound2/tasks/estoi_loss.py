@@ -1,9 +1,9 @@
 """Extended STOI (Jensen and Taal, 2016) as a loss on log-mels.
 
 A distance between log-mels is smallest for the middle of everything the lips leave open: right on average, blurred in
-time and across bands. What listeners lose in blurred speech is what extended STOI measures: over a third of a second,
+time and across bands. What recognizers lose in blurred speech is what extended STOI measures: over a third of a second,
 how well the pattern of third-octave envelopes correlates with the true one, each moment weighing the same. The loss
-follows the measure on the energies the mel bands already give; no sound is made.
+follows the measure on the energies the mel bands already give; no audio is made.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from lipsound2.audio.mel import MelConfig, mel_filters
 from lipsound2.models.modules.regressor import mask
 
 _BANDS = 15
-_LOWEST = 150.0  # Hz, centre of the first third-octave band
+_LOWEST = 150.0  # Hz, center of the first third-octave band
 _SEGMENT = 0.384  # seconds
 _STEP = 0.04  # seconds between the segments that are compared
 _DYNAMIC = 40.0  # dB below the loudest frame count as silence
 _SPEECH = 0.05  # a segment counts when so much of it is speech: onsets and ends weigh as much as the middle
 
 
-def estoi_loss(prediction: Tensor, target: Tensor, frames: Tensor, config: MelConfig) -> Tensor:
+def estoi_loss(prediction: Tensor, target: Tensor, feature_lengths: Tensor, config: MelConfig) -> Tensor:
     """One minus the correlation of spectro-temporal envelopes.
 
     Args:
         prediction: (B, S, bands) natural log-mel.
         target: (B, S, bands) the true one.
-        frames: (B,) int64, valid frames; segments that hold padding do not count.
+        feature_lengths: (B,) int64, valid frames; segments that hold padding do not count.
         config: the mel.
 
     Returns:
@@ -47,15 +47,15 @@ def estoi_loss(prediction: Tensor, target: Tensor, frames: Tensor, config: MelCo
         # The small constant keeps the root's slope finite in silence.
         heard, true = ((2 * mel.float()).exp() @ weights + 1e-8 for mel in (prediction, target))
     level = 10 * true.sum(-1).log10()
-    speech = (level > level.amax(1, keepdim=True) - _DYNAMIC) & mask(frames, target.shape[1])
+    speech = (level > level.amax(1, keepdim=True) - _DYNAMIC) & mask(feature_lengths, target.shape[1])
     counts = (speech.float().unfold(1, length, step).mean(-1) > _SPEECH).float()
-    ends = torch.arange(counts.shape[1], device=frames.device) * step + length
-    counts = counts * (ends[None, :] <= frames[:, None])
-    likeness = (_normalise(heard.sqrt(), length, step) * _normalise(true.sqrt(), length, step)).sum((-2, -1)) / length
+    ends = torch.arange(counts.shape[1], device=feature_lengths.device) * step + length
+    counts = counts * (ends[None, :] <= feature_lengths[:, None])
+    likeness = (_normalize(heard.sqrt(), length, step) * _normalize(true.sqrt(), length, step)).sum((-2, -1)) / length
     return ((1 - likeness) * counts).sum(1) / counts.sum(1).clamp_min(1)
 
 
-def _normalise(envelopes: Tensor, length: int, step: int) -> Tensor:
+def _normalize(envelopes: Tensor, length: int, step: int) -> Tensor:
     """(B, S, 15) to segments (B, K, 15, length): each band, then each moment, brought to mean 0 and norm 1."""
     x = envelopes.unfold(1, length, step)
     for axis in (-1, -2):
@@ -67,9 +67,9 @@ def _normalise(envelopes: Tensor, length: int, step: int) -> Tensor:
 @functools.lru_cache(maxsize=8)
 def _bands(config: MelConfig, device: torch.device) -> Tensor:
     """(bands, 15): the share of each mel filter that lies in each third-octave band, in sum 1 for each of the 15."""
-    centres = _LOWEST * 2.0 ** (np.arange(_BANDS) / 3)
+    centers = _LOWEST * 2.0 ** (np.arange(_BANDS) / 3)
     hertz = np.linspace(0, config.sample_rate / 2, config.bins)
-    inside = (hertz >= centres[:, None] * 2 ** (-1 / 6)) & (hertz < centres[:, None] * 2 ** (1 / 6))
+    inside = (hertz >= centers[:, None] * 2 ** (-1 / 6)) & (hertz < centers[:, None] * 2 ** (1 / 6))
     filters = mel_filters(config)
     shares = (filters / filters.sum(1, keepdims=True)) @ inside.T
     return torch.from_numpy(shares / shares.sum(0)).float().to(device)

@@ -1,7 +1,7 @@
-"""Task *language*: what sentences are made of, for a language model beside a recogniser's search.
+"""Task *language*: what sentences are made of, for a language model beside a recognizer's search.
 
 It learns from the texts of a data dir and, where there is one, from a file of sentences, in the tokens of the
-recogniser it will stand beside. Checkpoints are chosen by perplexity.
+recognizer it will stand beside. Checkpoints are chosen by perplexity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lipsound2.datasets.sentences import Sentence, Sentences, TextBatch
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.modules.regressor import mask
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
-from lipsound2.text.normalize import normalise
+from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import FILES, MADE_OF_TEXTS, Tokenizer, made_or_read
 from lipsound2.text.tokenizer import load as load_tokens
 
@@ -31,13 +31,13 @@ _EVALUATED = 64  # sentences at once
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """Keys of this task in a config. Where others count pictures (`batch_pictures`), this one counts tokens.
+    """Keys of this task in a config. Where others count video frames (`batch_frames`), this one counts tokens.
 
     Attributes:
-        text: file of one sentence a line, learnt beside the texts of the training data dir; empty: none.
-        language: of the texts; decides how they are normalised.
+        text: file of one sentence a line, learned beside the texts of the training data dir; empty: none.
+        language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), the file of a tokenizer (`lipsound2 tokens`), or
-            an experiment or pack that has one: the recogniser's.
+            an experiment or pack that has one: the recognizer's.
     """
 
     text: str = ""
@@ -70,24 +70,24 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sentences, LanguageAssets]:
         """Training and validation sentences; the tokenizer is made, or read, first."""
-        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._learnt(train)))
+        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._learned(train)))
         training, validation = (
             Sentences(((name, tokenizer.encode(text)) for name, text in texts), str(data.path))
-            for texts, data in ((self._learnt(train), train), (self._texts(valid), valid))
+            for texts, data in ((self._learned(train), train), (self._texts(valid), valid))
         )
         return Prepared(training, validation, LanguageAssets(tokenizer))
 
-    def _learnt(self, train: DataDir) -> Iterator[tuple[str, str]]:
+    def _learned(self, train: DataDir) -> Iterator[tuple[str, str]]:
         """Ids and texts to learn from; lines of the file are numbered."""
         yield from self._texts(train)
         if not self.settings.text:
             return
         path = Path(self.settings.text)
         for number, line in read_lines(path):
-            yield f"{path.name}:{number}", normalise(line, self.settings.language)
+            yield f"{path.name}:{number}", normalize(line, self.settings.language)
 
     def _texts(self, data: DataDir) -> Iterator[tuple[str, str]]:
-        return ((name, normalise(text, self.settings.language)) for name, text in data.text.items())
+        return ((name, normalize(text, self.settings.language)) for name, text in data.text.items())
 
     def build(self, assets: LanguageAssets) -> TransformerLM:
         """The network with fresh weights."""
@@ -116,7 +116,7 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
         targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.lengths[:, None], end)
         valid = mask(batch.lengths + 1, targets.shape[1])
         total = F.cross_entropy(model(prefixes)[valid].float(), targets[valid], reduction="sum")
-        return Loss(total, float(batch.frames))
+        return Loss(total, float(batch.num_frames))
 
     def evaluate(
         self, model: TransformerLM, valid: Sentences, assets: LanguageAssets, device: torch.device | str

@@ -1,6 +1,6 @@
-"""Task *pase*: an encoder of sound learnt without labels, PASE+'s, by workers that find known features in its own.
+"""Task *pase*: an encoder of audio learned without labels, PASE+'s, by workers that find known features in its own.
 
-The published weights come from fifty hours of LibriSpeech; what is trained here on other sound is "PASE+ trained here
+The published weights come from fifty hours of LibriSpeech; what is trained here on other audio is "PASE+ trained here
 on" that corpus, and not the published one. Checkpoints are chosen by the mean of the workers' losses.
 """
 
@@ -18,13 +18,13 @@ from lipsound2.audio.acoustics import FEATURES, acoustic
 from lipsound2.audio.augment import DistortConfig
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_stretches import Sounds, Stretch, Stretches
+from lipsound2.datasets.audio_stretches import AudioStretches, Stretch, Stretches
 from lipsound2.errors import LipsoundError
 from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
-_SURVEYED = 200  # stretches of sound that statistics are taken of: 40,000 frames of two seconds each
+_SURVEYED = 200  # stretches of audio that statistics are taken of: 40,000 frames of two seconds each
 _EVALUATED = 16  # at once
 
 
@@ -33,15 +33,15 @@ class PaseConfig:
     """Keys of this task in a config.
 
     Attributes:
-        pictures: length of a stretch of sound, in pictures of 40 ms; PASE+ has 50.
+        chunk_frames: length of a stretch of audio, in video frames of 40 ms; PASE+ has 50.
     """
 
-    pictures: int = 50
+    chunk_frames: int = 50
 
     def __post_init__(self) -> None:
         """Refuse stretches the longest window does not fit in."""
-        if self.pictures < 4:
-            raise LipsoundError(f"pictures: expected 4 (160 ms) or more, found {self.pictures}")
+        if self.chunk_frames < 4:
+            raise LipsoundError(f"chunk_frames: expected 4 (160 ms) or more, found {self.chunk_frames}")
 
 
 Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -60,8 +60,8 @@ class PaseAssets:
 
 
 @dataclass(frozen=True)
-class PaseTask(Task[PaseAssets, Pase, Sounds, Stretches]):
-    """Sound to features: data, network, loss and evaluation. See `tasks.base.Task`."""
+class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
+    """Audio to features: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "pase"
     use: ClassVar[str] = "lipsound2 targets DIR DUMP --target pase:{}"
@@ -75,21 +75,23 @@ class PaseTask(Task[PaseAssets, Pase, Sounds, Stretches]):
         """The archive that is read."""
         return [dump / "sound"]
 
-    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sounds, PaseAssets]:
-        """Training and validation sounds; takes the statistics of what the workers are to find."""
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioStretches, PaseAssets]:
+        """Training and validation audio; takes the statistics of what the workers are to find."""
         if not self.workers.predict:
             raise LipsoundError("predict: names no worker, so there is nothing to learn from")
-        training, validation = (Sounds(data, dump, self.settings.pictures, self.distortions) for data in (train, valid))
+        training, validation = (
+            AudioStretches(data, dump, self.settings.chunk_frames, self.distortions) for data in (train, valid)
+        )
         return Prepared(training, validation, PaseAssets(self._survey(training)))
 
-    def _survey(self, sounds: Sounds) -> Statistics:
+    def _survey(self, audio: AudioStretches) -> Statistics:
         """Mean and standard deviation of each feature, over stretches spread evenly over the training set."""
         total: dict[str, Any] = dict.fromkeys((name for name in self.workers.predict if name in FEATURES), 0.0)
         rng = np.random.default_rng(0)
-        for index in np.linspace(0, len(sounds) - 1, min(_SURVEYED, len(sounds))).round().astype(int):
-            _, sound, _ = sounds.get(int(index), rng)
+        for index in np.linspace(0, len(audio) - 1, min(_SURVEYED, len(audio))).round().astype(int):
+            _, waveform, _ = audio.get(int(index), rng)
             for name in total:
-                total[name] = total[name] + sums(acoustic(name, torch.from_numpy(sound)[None])[0].numpy())
+                total[name] = total[name] + sums(acoustic(name, torch.from_numpy(waveform)[None])[0].numpy())
         return {name: moments(each) for name, each in total.items()}
 
     def build(self, assets: PaseAssets) -> Pase:
@@ -114,18 +116,20 @@ class PaseTask(Task[PaseAssets, Pase, Sounds, Stretches]):
         return Stretches.of(samples)
 
     def loss(self, model: Pase, batch: Stretches, assets: PaseAssets, progress: float) -> Loss:
-        """The mean of the workers' losses, as many times as there are pictures; every worker counts the same."""
-        losses = model(batch.heard, batch.sound)
-        weight = float(batch.frames)
+        """The mean of the workers' losses, as many times as there are video frames; every worker counts the same."""
+        losses = model(batch.heard, batch.waveform)
+        weight = float(batch.num_frames)
         total = torch.stack(list(losses.values())).mean() * weight
         return Loss(total, weight, {name: float(loss.detach()) for name, loss in losses.items()})
 
-    def evaluate(self, model: Pase, valid: Sounds, assets: PaseAssets, device: torch.device | str) -> Evaluation:
-        """Every worker's mean loss on undistorted sound; the score is minus their mean."""
+    def evaluate(
+        self, model: Pase, valid: AudioStretches, assets: PaseAssets, device: torch.device | str
+    ) -> Evaluation:
+        """Every worker's mean loss on undistorted audio; the score is minus their mean."""
         totals: dict[str, float] = {}
         for start in range(0, len(valid), _EVALUATED):
             indices = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in indices]).to(device)
-            for name, loss in model(batch.heard, batch.sound).items():
+            for name, loss in model(batch.heard, batch.waveform).items():
                 totals[name] = totals.get(name, 0.0) + float(loss) * len(indices) / len(valid)
         return Evaluation(-float(np.mean(list(totals.values()))), totals)

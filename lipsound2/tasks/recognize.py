@@ -1,6 +1,6 @@
-"""Task *recognise*: sound, or lips -> tokens, by CTC and, when the model has a decoder, by attention beside it.
+"""Task *recognize*: audio, or lips -> tokens, by CTC and, when the model has a decoder, by attention beside it.
 
-LipSound2 reads lips by ear: what it says is heard by a recogniser that was trained on real speech and fine-tuned, at a
+LipSound2 reads lips by ear: what it says is heard by a recognizer that was trained on real speech and fine-tuned, at a
 tenth of the learning rate, on generated speech. LiRA's sentences are read from the lips directly, by a model on top of
 its trunk. Checkpoints are chosen by word errors of greedy decoding.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import SOUND, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
+from lipsound2.datasets.audio_to_text import AUDIO, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_text import INPUT_FILE, LipUtterances, load_width, save_input, width_of
 from lipsound2.datasets.word_alignment import (
@@ -32,12 +32,12 @@ from lipsound2.datasets.word_alignment import (
 )
 from lipsound2.decoding.ctc import greedy
 from lipsound2.errors import LipsoundError, require
-from lipsound2.models.asr.recognizer import Heard, Recogniser
+from lipsound2.models.asr.recognizer import Recognizer, RecognizerOutput
 from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import mask
 from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
-from lipsound2.text.normalize import normalisation, normalise
+from lipsound2.text.normalize import normalization, normalize
 from lipsound2.text.tokenizer import FILES as TOKEN_FILES
 from lipsound2.text.tokenizer import Tokenizer, made_or_read, report_unknown
 from lipsound2.text.tokenizer import load as load_tokens
@@ -47,47 +47,47 @@ Clips = Utterances | LipUtterances
 
 
 @dataclass(frozen=True)
-class RecogniseConfig:
+class RecognizeConfig:
     """Keys of this task in a config.
 
     Attributes:
         model: which network: `jasper` and `conformer` hear, `lips` sees.
         input: kind of what it is given: `sound`; or for lips crops, such as `mouth`, or the states of a frozen trunk.
-        language: of the texts; decides how they are normalised.
+        language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
-        word_weight: weight of naming the word said at each state, for corpora with `word_times`; 0: not used. There are
-            some ten states to a word, each as heavy as a token at 1.
+        word_loss_weight: weight of naming the word said at each state, for corpora with `word_times`; 0: not used.
+            There are some ten states to a word, each as heavy as a token at 1.
         smoothing: label smoothing of the decoder's loss.
-        keep_decoded: gigabytes of decoded crops each process that loads keeps for the next epoch.
+        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch.
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
     """
 
     model: str = "conformer"
-    input: str = SOUND
+    input: str = AUDIO
     language: str = "en"
     tokens: str = "characters"
     ctc_weight: float = 0.3
-    word_weight: float = 0.0
+    word_loss_weight: float = 0.0
     smoothing: float = 0.1
-    keep_decoded: float = 0.0
+    cache_gb: float = 0.0
     valid_clips: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a model for ears that is shown pictures, and the other way round."""
-        sees = find_model("recognise", self.model).reads == "video"
-        if sees != (self.input != SOUND):
+        """Refuse a model for ears that is shown video frames, and the other way round."""
+        sees = find_model("recognize", self.model).reads == "video"
+        if sees != (self.input != AUDIO):
             wanted = "crops such as 'mouth', or states of a trunk" if sees else "'sound'"
             raise LipsoundError(f"model: {self.model} takes {wanted}, found input: {self.input}")
 
 
 @dataclass(frozen=True)
-class RecogniseAssets:
+class RecognizeAssets:
     """What a training set adds.
 
     Attributes:
         tokenizer: texts to tokens and back.
-        width: of the features, or of the states of a trunk that are shown; 0: pictures.
+        width: of the features, or of the states of a trunk that are shown; 0: video frames.
         words: that are named at each state; none where words are not named.
     """
 
@@ -97,15 +97,15 @@ class RecogniseAssets:
 
 
 @dataclass(frozen=True)
-class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
-    """Sounds to texts: data, network, loss and evaluation. See `tasks.base.Task`."""
+class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
+    """Audio to texts: data, network, loss and evaluation. See `tasks.base.Task`."""
 
-    name: ClassVar[str] = "recognise"
-    free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "keep_decoded"})
+    name: ClassVar[str] = "recognize"
+    free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "cache_gb"})
     files: ClassVar[tuple[str, ...]] = (*TOKEN_FILES, WORDS_FILE, INPUT_FILE)
     use: ClassVar[str] = "lipsound2 transcribe CLIP --asr {}"
 
-    settings: RecogniseConfig
+    settings: RecognizeConfig
     network: object
     augmentation: SpeechConfig | AugmentConfig
 
@@ -113,7 +113,7 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
     def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
         """The dataclasses that own this task's keys; `model:` picks two of them."""
         settings, network, _ = super().options(values, where)
-        reads = find_model(cls.name, values.get("model", RecogniseConfig.model), where).reads
+        reads = find_model(cls.name, values.get("model", RecognizeConfig.model), where).reads
         return [settings, network, AugmentConfig if reads == "video" else SpeechConfig]
 
     def inputs(self, dump: Path) -> list[Path]:
@@ -123,25 +123,25 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
     @property
     def sees(self) -> bool:
         """Whether it reads lips, and does not hear."""
-        return self.settings.input != SOUND
+        return self.settings.input != AUDIO
 
     @property
     def rate(self) -> int:
-        """Frames of what it is given in a picture's time."""
+        """Frames of what it is given in a video frame's time."""
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
-    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecogniseAssets]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
         """Training and validation utterances; the tokenizer is made, or read, first."""
-        learnt, checked = self._texts(train), self._texts(valid)
-        tokenizer = made_or_read(self.settings.tokens, learnt.values())
-        for data, texts in ((train, learnt), (valid, checked)):
+        learned, checked = self._texts(train), self._texts(valid)
+        tokenizer = made_or_read(self.settings.tokens, learned.values())
+        for data, texts in ((train, learned), (valid, checked)):
             report_unknown(tokenizer, texts, str(data.path))
-        times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
+        times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         width = width_of(dump / self.settings.input) if self.sees else SPEECH.bands
-        assets = RecogniseAssets(tokenizer, width, vocabulary(times[0]))
+        assets = RecognizeAssets(tokenizer, width, vocabulary(times[0]))
         training, validation = (
             self._clips(data, dump, texts, rows, assets, training)
-            for data, texts, rows, training in ((train, learnt, times[0], True), (valid, checked, times[1], False))
+            for data, texts, rows, training in ((train, learned, times[0], True), (valid, checked, times[1], False))
         )
         return Prepared(training, validation, assets)
 
@@ -151,21 +151,21 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
         dump: Path,
         texts: dict[str, str],
         rows: Mapping[str, Rows],
-        assets: RecogniseAssets,
+        assets: RecognizeAssets,
         training: bool,
     ) -> Clips:
         given, kind, encode = self.augmentation, dump / self.settings.input, assets.tokenizer.encode
         words = WordTimes(rows, assets.words)
         if isinstance(given, SpeechConfig):
             return Utterances(data, kind, encode, given, texts, training, words)
-        # The first convolution needs so many pictures; states of a trunk have it behind them.
+        # The first convolution needs so many video frames; states of a trunk have it behind them.
         least = self.network.trunk_context if isinstance(self.network, TrunkConfig) and not assets.width else 1
-        return LipUtterances(data, kind, encode, given, texts, training, words, self.settings.keep_decoded, least)
+        return LipUtterances(data, kind, encode, given, texts, training, words, self.settings.cache_gb, least)
 
     def _texts(self, data: DataDir) -> dict[str, str]:
         if not data.text:
-            raise LipsoundError(f"{data.path}: has no 'text', which a recogniser learns from")
-        texts = {name: normalise(text, self.settings.language) for name, text in data.text.items()}
+            raise LipsoundError(f"{data.path}: has no 'text', which a recognizer learns from")
+        texts = {name: normalize(text, self.settings.language) for name, text in data.text.items()}
         empty = [name for name, text in texts.items() if not text]
         if empty:
             raise LipsoundError(
@@ -173,26 +173,26 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
             )
         return texts
 
-    def build(self, assets: RecogniseAssets) -> Recogniser:
+    def build(self, assets: RecognizeAssets) -> Recognizer:
         """The network with fresh weights."""
         words = len(assets.words) + 1 if assets.words else 0
         encoder = find_model(self.name, self.settings.model).network_class()(self.network, assets.width)
-        return Recogniser(encoder, self.network, len(assets.tokenizer), words)
+        return Recognizer(encoder, self.network, len(assets.tokenizer), words)
 
-    def save(self, assets: RecogniseAssets, exp: Path) -> None:
+    def save(self, assets: RecognizeAssets, exp: Path) -> None:
         """Write the tokenizer, the words that are named, and what a lip reader is shown."""
         assets.tokenizer.save(exp / assets.tokenizer.file)
         save_words(exp, assets.words)
         if self.sees:
             save_input(exp, self.settings.input, assets.width)
 
-    def restore(self, exp: Path) -> RecogniseAssets:
+    def restore(self, exp: Path) -> RecognizeAssets:
         """Read what `save` wrote."""
-        return RecogniseAssets(load_tokens(exp), load_width(exp) if self.sees else SPEECH.bands, load_words(exp))
+        return RecognizeAssets(load_tokens(exp), load_width(exp) if self.sees else SPEECH.bands, load_words(exp))
 
-    def describe(self, assets: RecogniseAssets) -> dict[str, str]:
+    def describe(self, assets: RecognizeAssets) -> dict[str, str]:
         """What goes in and what comes out."""
-        seen = f"`{self.settings.input}`, 25 pictures a second, a sentence at a time"
+        seen = f"`{self.settings.input}`, 25 frames a second, a sentence at a time"
         return {
             "Input": seen if self.sees else f"sound, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
             "Output": f"text in '{self.settings.language}', {len(assets.tokenizer)} tokens",
@@ -202,9 +202,9 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
         """Pad utterances to the longest."""
         return UtteranceBatch.of(samples, self.rate)
 
-    def loss(self, model: Recogniser, batch: UtteranceBatch, assets: RecogniseAssets, progress: float) -> Loss:
+    def loss(self, model: Recognizer, batch: UtteranceBatch, assets: RecognizeAssets, progress: float) -> Loss:
         """Sum over the utterances of the batch, each weighing as many as it has tokens."""
-        heard: Heard = model(batch.features, batch.lengths)
+        heard: RecognizerOutput = model(batch.features, batch.lengths)
         parts = {"ctc": ctc_loss(heard, batch)}
         if model.decoder is not None:
             share = self.settings.ctc_weight
@@ -214,11 +214,11 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
         if heard.words is not None:
             at = batch.words[:, model.stride // 2 :: model.stride]  # in the middle of each state
             wrong = F.cross_entropy(heard.words[:, : at.shape[1]].flatten(0, 1).float(), at.flatten(), reduction="sum")
-            parts["word"] = self.settings.word_weight * wrong
+            parts["word"] = self.settings.word_loss_weight * wrong
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
-    def _decoder_loss(self, model: Recogniser, heard: Heard, batch: UtteranceBatch) -> Tensor:
+    def _decoder_loss(self, model: Recognizer, heard: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
         """Summed cross entropy of each token, and of the end, after the true tokens before it."""
         assert model.decoder is not None
         end, lengths = model.decoder.boundary, batch.token_lengths + 1
@@ -231,7 +231,7 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
         )
 
     def evaluate(
-        self, model: Recogniser, valid: Clips, assets: RecogniseAssets, device: torch.device | str
+        self, model: Recognizer, valid: Clips, assets: RecognizeAssets, device: torch.device | str
     ) -> Evaluation:
         """Word and character errors of greedy decoding, and the loss."""
         jiwer = require("jiwer", "metrics")
@@ -244,17 +244,17 @@ class Recognise(Task[RecogniseAssets, Recogniser, Clips, UtteranceBatch]):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]]).to(device)
             loss = self.loss(model, batch, assets, 1.0)
             total, weight = total + float(loss.total), weight + loss.weight
-            heard: Heard = model(batch.features, batch.lengths)
+            heard: RecognizerOutput = model(batch.features, batch.lengths)
             for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True):
                 hypotheses.append(assets.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
             references += batch.texts
         words, characters = (float(rate(references, hypotheses)) for rate in (jiwer.wer, jiwer.cer))
-        chosen_rate = words if normalisation(self.settings.language).unit == "word" else characters
+        chosen_rate = words if normalization(self.settings.language).unit == "word" else characters
         numbers = {"wer": words, "cer": characters, "valid_loss": total / max(weight, 1)}
         return Evaluation(1 - chosen_rate, numbers)
 
 
-def ctc_loss(heard: Heard, batch: UtteranceBatch) -> Tensor:
+def ctc_loss(heard: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
     """Summed CTC loss; an utterance with more tokens than states can hold has none."""
     each = F.ctc_loss(
         heard.log_probs.transpose(0, 1),

@@ -1,7 +1,8 @@
-"""Task *regress*: silent pictures -> frame-aligned features.
+"""Task *regress*: silent video frames -> frame-aligned features.
 
-Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames a picture); LiRA's pretext is the same
-task with picture-rate features. The number checkpoints are chosen by is the ESTOI of **free-running** validation
+Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames per video frame); LiRA's pretext is the
+same task with video frame-rate features. The number checkpoints are chosen by is the ESTOI of **free-running**
+validation
 speech: LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting. Features that are no mel cannot
 be heard: theirs is the distance, LiRA's own loss.
 """
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.statistics import statistics
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
@@ -25,11 +26,11 @@ from lipsound2.datasets.video_to_features import STATISTICS, Batch, CropsAndFeat
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
 from lipsound2.metrics.speech import estoi, stoi
 from lipsound2.models.modules.lip_trunk import TrunkConfig
-from lipsound2.models.modules.regressor import FrameRegressor, Prediction, mask
+from lipsound2.models.modules.regressor import FeatureRegressor, Prediction, mask
 from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.tasks.estoi_loss import estoi_loss
-from lipsound2.tasks.images import grey, side_by_side
+from lipsound2.tasks.images import gray, side_by_side
 from lipsound2.tasks.regress_assets import ASSET_FILES, Features, RegressAssets, read_target
 
 
@@ -41,13 +42,14 @@ class RegressConfig:
         model: which network.
         input: kind of the crops the network sees.
         target: kind of the features it predicts.
-        loss: distance on normalised features.
-        delta_weight: weight of the same distance on differences of neighbouring frames; keeps onsets sharp.
+        loss: distance on normalized features.
+        delta_weight: weight of the same distance on differences of neighboring frames; keeps onsets sharp.
         estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
-        word_weight: weight of naming the word said at each picture, for corpora with `word_times`; 0: not used.
-        feedback: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
-        feedback_start: share of training after which feedback starts to rise, linearly to its end.
-        keep_decoded: gigabytes of decoded crops each process that loads keeps for the next epoch; decoding is half the
+        word_loss_weight: weight of naming the word said at each video frame, for corpora with `word_times`; 0: not
+            used.
+        scheduled_sampling: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
+        scheduled_sampling_start: share of training after which feedback starts to rise, linearly to its end.
+        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch; decoding is half the
             cost of a sample. 800 GRID clips of mouths are 0.55, of faces 0.75; with `workers: 1` they are held once.
         valid_clips: validation clips that are spoken and scored at each evaluation, evenly spread.
         valid_iterations: Griffin-Lim iterations of that; fewer than in synthesis, the order of models is the same.
@@ -59,21 +61,21 @@ class RegressConfig:
     loss: Literal["l1", "mse"] = "l1"
     delta_weight: float = 0.0
     estoi_weight: float = 0.0
-    word_weight: float = 0.0
-    feedback: float = 0.0
-    feedback_start: float = 0.3
-    keep_decoded: float = 0.0
+    word_loss_weight: float = 0.0
+    scheduled_sampling: float = 0.0
+    scheduled_sampling_start: float = 0.3
+    cache_gb: float = 0.0
     valid_clips: int = 50
     valid_iterations: int = 16
 
 
 @dataclass(frozen=True)
-class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
-    """Pictures to features: data, network, loss and evaluation. See `tasks.base.Task`."""
+class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
+    """Video frames to features: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "regress"
     free: ClassVar[frozenset[str]] = frozenset(
-        {"contrast", "peaks", "prenet_always", "keep_decoded", "valid_clips", "valid_iterations"}
+        {"contrast", "peaks", "prenet_always", "cache_gb", "valid_clips", "valid_iterations"}
     )
     files: ClassVar[tuple[str, ...]] = ASSET_FILES
     use: ClassVar[str] = "lipsound2 speak CLIP -o OUT.wav --model {}"
@@ -92,7 +94,7 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
         if self.settings.estoi_weight:
             _ = assets.mel  # told now, and not at the first update
         audio = None if isinstance(assets.target, Features) else dump / "sound"
-        times = [word_times(data, self.settings.word_weight) for data in (train, valid)]
+        times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
         training, validation = (
             CropsAndFeatures(
@@ -102,7 +104,7 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
                 assets.ratio,
                 self.augmentation,
                 training=training,
-                keep=self.settings.keep_decoded if training else 0.0,
+                keep=self.settings.cache_gb if training else 0.0,
                 words=WordTimes(rows, assets.words),
                 least=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
                 audio=None if training else audio,
@@ -115,11 +117,11 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
         known = replace(assets, statistics=(mean, std), mean_by_time=mean_by_time(training, mean))
         return Prepared(training, validation, known)
 
-    def build(self, assets: RegressAssets) -> FrameRegressor:
+    def build(self, assets: RegressAssets) -> FeatureRegressor:
         """The network, with the statistics of the training set in its buffers."""
         words = len(assets.words) + 1 if assets.words else 0
         make = find_model(self.name, self.settings.model).network_class()
-        network: FrameRegressor = make(self.network, dims=assets.dims, ratio=assets.ratio, words=words)
+        network: FeatureRegressor = make(self.network, dims=assets.dims, ratio=assets.ratio, words=words)
         if assets.statistics is not None:
             mean, std = assets.statistics
             network.target_mean.copy_(torch.from_numpy(mean))
@@ -138,8 +140,8 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
         """What goes in and what comes out."""
         target = assets.target
         return {
-            "Input": f"`{self.settings.input}` crops, 25 pictures a second",
-            "Output": f"{target.dims} features '{target.name}' a picture"
+            "Input": f"`{self.settings.input}` crops, 25 frames a second",
+            "Output": f"{target.dims} features '{target.name}' a video frame"
             if isinstance(target, Features)
             else f"`{target.name}` mel, {target.sample_rate} Hz",
         }
@@ -148,7 +150,7 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
         """Pad clips to the longest."""
         return Batch.of(samples)
 
-    def loss(self, model: FrameRegressor, batch: Batch, assets: RegressAssets, progress: float) -> Loss:
+    def loss(self, model: FeatureRegressor, batch: Batch, assets: RegressAssets, progress: float) -> Loss:
         """Masked sum over the values of the batch.
 
         Args:
@@ -157,13 +159,13 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
             assets: of the training.
             progress: share of training that is done, 0 to 1.
         """
-        target = model.normalise(batch.target)
+        target = model.normalize(batch.target)
         prediction: Prediction = model(
             batch.video,
             batch.lengths,
             target,
             batch.target_lengths,
-            feedback=self.feedback(progress),
+            scheduled_sampling=self.scheduled_sampling(progress),
             progress=progress,
         )
         valid = mask(batch.target_lengths, target.shape[1])
@@ -176,20 +178,22 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
             deltas = self.distance(prediction.features.diff(dim=1), target.diff(dim=1), both)
             parts["delta"] = self.settings.delta_weight * deltas
         if self.settings.estoi_weight:
-            spoken = model.denormalise(prediction.features.float())
+            spoken = model.denormalize(prediction.features.float())
             unlike = estoi_loss(spoken, batch.target, batch.target_lengths, assets.mel)
             parts["estoi"] = self.settings.estoi_weight * (unlike * batch.target_lengths).sum() * target.shape[2]
         if prediction.words is not None:
             wrong = F.cross_entropy(prediction.words.flatten(0, 1).float(), batch.words.flatten(), reduction="sum")
-            # A picture stands for all values of its frames.
-            parts["word"] = self.settings.word_weight * wrong * model.ratio * target.shape[2]
+            # A video frame stands for all values of its frames.
+            parts["word"] = self.settings.word_loss_weight * wrong * model.ratio * target.shape[2]
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
-    def feedback(self, progress: float) -> float:
+    def scheduled_sampling(self, progress: float) -> float:
         """Share of own output fed back at this point of training."""
-        rise = (progress - self.settings.feedback_start) / max(1e-9, 1 - self.settings.feedback_start)
-        return self.settings.feedback * min(1.0, max(0.0, rise))
+        rise = (progress - self.settings.scheduled_sampling_start) / max(
+            1e-9, 1 - self.settings.scheduled_sampling_start
+        )
+        return self.settings.scheduled_sampling * min(1.0, max(0.0, rise))
 
     def distance(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Sum of the configured distance over valid frames, in float32 whatever the autocast type."""
@@ -198,46 +202,46 @@ class Regress(Task[RegressAssets, FrameRegressor, CropsAndFeatures, Batch]):
         return (each * valid[..., None]).sum()
 
     def evaluate(
-        self, model: FrameRegressor, valid: CropsAndFeatures, assets: RegressAssets, device: torch.device | str
+        self, model: FeatureRegressor, valid: CropsAndFeatures, assets: RegressAssets, device: torch.device | str
     ) -> Evaluation:
-        """Speak validation clips freely and score them against the real sound; measure features that are no sound."""
+        """Speak validation clips freely and score them against the real audio; measure features that are no audio."""
         if isinstance(assets.target, Features):
             return self._measure(model, valid, device)
         mel = assets.target
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
-        named = np.zeros(2)  # pictures with a word, and those where it was named right
-        pictures: dict[str, np.ndarray] = {}
-        sounds: dict[str, np.ndarray] = {}
+        named = np.zeros(2)  # video frames with a word, and those where it was named right
+        images: dict[str, np.ndarray] = {}
+        waveforms: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
             spoken = model.generate(batch.video.to(device), batch.lengths.to(device))
-            features, frames = spoken.features.float().cpu(), spoken.frames.cpu()
-            waves = mel_to_sound(features, mel, iterations=self.settings.valid_iterations, frames=frames)
+            features, lengths = spoken.features.float().cpu(), spoken.feature_lengths.cpu()
+            waves = mel_to_waveform(features, mel, iterations=self.settings.valid_iterations, frames=lengths)
             if spoken.words is not None:
                 said = batch.words > 0
                 named += int(said.sum()), int((spoken.words.argmax(-1).cpu() == batch.words)[said].sum())
             inside = mask(batch.target_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
-                wave = waves[row, : int(frames[row]) * mel.hop].numpy()
+                wave = waves[row, : int(lengths[row]) * mel.hop].numpy()
                 real = valid.waveform(name)
                 error = (features[row, : batch.target.shape[1]] - batch.target[row]).abs()
                 rows.append(
                     (estoi(real, wave), stoi(real, wave), float((error * inside[row]).sum() / inside[row].sum()))
                 )
-                if len(sounds) < 2:
-                    sounds[name] = wave
-                    mels = (batch.target[row, : int(frames[row])], features[row, : int(frames[row])])
-                    pictures[name] = side_by_side(*(each.numpy() for each in mels))
+                if len(waveforms) < 2:
+                    waveforms[name] = wave
+                    mels = (batch.target[row, : int(lengths[row])], features[row, : int(lengths[row])])
+                    images[name] = side_by_side(*(each.numpy() for each in mels))
                     if spoken.alignment is not None:
-                        pictures[f"{name} attention"] = grey(spoken.alignment[row].float().cpu().numpy().T)
+                        images[f"{name} attention"] = gray(spoken.alignment[row].float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / mel.bands}
         if named[0]:
-            numbers["words_named"] = float(named[1] / named[0])
-        return Evaluation(numbers["estoi"], numbers, pictures, sounds, mel.sample_rate)
+            numbers["word_accuracy"] = float(named[1] / named[0])
+        return Evaluation(numbers["estoi"], numbers, images, waveforms, mel.sample_rate)
 
-    def _measure(self, model: FrameRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
+    def _measure(self, model: FeatureRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
         """L1 of all validation clips, and the share of the features' variance that is explained."""
         away = squared = varied = count = 0.0
         for start in range(0, len(valid), 16):

@@ -23,11 +23,11 @@ ASSET_FILES = (TARGET_FILE, MEAN_FILE, WORDS_FILE)
 
 @dataclass(frozen=True)
 class Features:
-    """A target that is no mel: features at the rate of the pictures, dumped by the verb `targets`.
+    """A target that is no mel: features at the rate of the video frames, dumped by the verb `targets`.
 
     Attributes:
         name: of the kind.
-        dims: numbers a picture.
+        dims: numbers a video frame.
     """
 
     name: str
@@ -55,7 +55,7 @@ class RegressAssets:
 
     Attributes:
         target: what is predicted.
-        words: that are named at each picture; none where words are not named.
+        words: that are named at each video frame; none where words are not named.
         mean_by_time: (S, D) float32 mean of the training clips' mels at each time, the control `mean_mel`; None where
             the target is no mel.
         statistics: (D,) float32 mean and standard deviation of the training set; None where the target is normalized
@@ -87,7 +87,7 @@ class RegressAssets:
 
     @property
     def ratio(self) -> float:
-        """Feature frames a picture."""
+        """Feature feature frames per video frame."""
         return 1.0 if isinstance(self.target, Features) else self.target.sample_rate / self.target.hop / FRAME_RATE
 
     def save(self, exp: Path) -> None:

@@ -1,6 +1,6 @@
 """Texts as they are compared and learned: one written form for each sentence, by language.
 
-An error rate says as much about this step as about the recogniser: "25" against "twenty five" is one substitution and
+An error rate says as much about this step as about the recognizer: "25" against "twenty five" is one substitution and
 one insertion, or nothing. So the steps are written down here, have a version, and every score carries that version.
 A step that changes gets a new version, even when only few texts change by it.
 
@@ -21,7 +21,7 @@ Unit = Literal["word", "character"]
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """How texts of one language are written before they are compared.
 
     Attributes:
@@ -37,12 +37,12 @@ class Normalisation:
     apply: Callable[[str], str]
 
     def units(self, text: str) -> list[str]:
-        """The words or characters of a normalised text."""
+        """The words or characters of a normalized text."""
         return text.split() if self.unit == "word" else list(text)
 
 
-def normalisation(language: str) -> Normalisation:
-    """The normalisation of a language.
+def normalization(language: str) -> Normalization:
+    """The normalization of a language.
 
     Args:
         language: `en` or `zh`.
@@ -51,20 +51,20 @@ def normalisation(language: str) -> Normalisation:
         LipsoundError: a language without one.
     """
     try:
-        return NORMALISATIONS[language]
+        return NORMALIZATIONS[language]
     except KeyError:
         raise LipsoundError(
-            f"texts of the language '{language}' cannot be normalised; known are {', '.join(NORMALISATIONS)}"
+            f"texts of the language '{language}' cannot be normalized; known are {', '.join(NORMALIZATIONS)}"
         ) from None
 
 
-def normalise(text: str, language: str) -> str:
+def normalize(text: str, language: str) -> str:
     """`text` as it is compared in `language`; empty when there is nothing to be said in it.
 
     Raises:
-        LipsoundError: a language without a normalisation.
+        LipsoundError: a language without a normalization.
     """
-    return normalisation(language).apply(text)
+    return normalization(language).apply(text)
 
 
 _TO_NINETEEN = (
@@ -196,8 +196,8 @@ def _mandarin(text: str) -> str:
     return unicodedata.normalize("NFKC", _only(_folded(text), "", categories=("Nd", "Nl")))
 
 
-NORMALISATIONS: Mapping[str, Normalisation] = {
-    "en": Normalisation(
+NORMALIZATIONS: Mapping[str, Normalization] = {
+    "en": Normalization(
         version="en-1",
         unit="word",
         rule="Unicode NFKC, lower case; apostrophes straight, and kept between letters only; numbers in words, without "
@@ -205,7 +205,7 @@ NORMALISATIONS: Mapping[str, Normalisation] = {
         "all that is neither letter nor accent is a blank; blanks joined",
         apply=_english,
     ),
-    "zh": Normalisation(
+    "zh": Normalization(
         version="zh-1",
         unit="character",
         rule="Unicode NFKC, Latin letters in lower case; punctuation, symbols and blanks removed; digits stay digits, "

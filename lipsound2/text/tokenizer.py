@@ -1,4 +1,4 @@
-"""Text as numbers for a recogniser: characters, pieces of words, or whole words (sentencepiece).
+"""Text as numbers for a recognizer: characters, pieces of words, or whole words (sentencepiece).
 
 Token 0 is CTC's blank and token 1 stands for whatever the tokenizer does not know, so that an unknown character is an
 error that is counted, not one that vanishes. What a tokenizer is made of travels with the experiment as one file.
@@ -253,7 +253,7 @@ def tokens(
     kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
     size: AtLeast1 = 1000,
 ) -> None:
-    """Make the tokenizer of a recogniser from the transcripts of a data dir.
+    """Make the tokenizer of a recognizer from the transcripts of a data dir.
 
     Args:
         dir: data dir with `text`; use the training set.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from lipsound2.errors import LipsoundError
@@ -75,7 +75,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str,
             order, and equal weights shall be equal files).
     """
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
-    write_bytes(path, serialise(tensors, metadata={"lipsound2": json.dumps(facts, sort_keys=True)}))
+    write_bytes(path, serialize(tensors, metadata={"lipsound2": json.dumps(facts, sort_keys=True)}))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

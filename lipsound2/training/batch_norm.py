@@ -1,8 +1,8 @@
 """Batch norm over several processes.
 
-Each process normalises by the statistics of its own batch, as data parallelism usually does: two processes then make
+Each process normalizes by the statistics of its own batch, as data parallelism usually does: two processes then make
 the update of one that accumulates the same two batches, and not of one that sees them as a single batch. Two things are
-done about it. After every update the running statistics, which evaluation and use normalise by, are averaged over the
+done about it. After every update the running statistics, which evaluation and use normalize by, are averaged over the
 processes. And with `sync_batch_norm` the batch's own statistics are those of all processes' batches together.
 """
 
@@ -24,7 +24,7 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
     return [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]
 
 
-def synchronised(model: nn.Module) -> nn.Module:
+def synchronized(model: nn.Module) -> nn.Module:
     """The network with every batch norm taking its statistics over all processes; weights keep their names.
 
     All processes have to show it equally many batches.
@@ -35,7 +35,7 @@ def synchronised(model: nn.Module) -> nn.Module:
         elif isinstance(module, _BatchNorm):
             setattr(model, name, _adopt(_Synced, module))
         else:
-            synchronised(module)
+            synchronized(module)
     return model
 
 
@@ -50,7 +50,7 @@ class _Synced(_BatchNorm):
     """`nn.BatchNorm1d`, `2d` or `3d` whose batch is that of all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) normalised."""
+        """(N, C, ...) normalized."""
         if not self.training:
             return super().forward(x)
         assert self.num_batches_tracked is not None
@@ -58,7 +58,7 @@ class _Synced(_BatchNorm):
         assert self.running_var is not None
         self.num_batches_tracked.add_(1)
         # Without a momentum the running statistics are the plain average of all batches so far.
-        return _normalise(x, self, 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum)
+        return _normalize(x, self, 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum)
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Any number of axes: the one that this stands for has settled it."""
@@ -67,11 +67,11 @@ class _Synced(_BatchNorm):
 class _SyncedMasked(MaskedBatchNorm):
     """`MaskedBatchNorm` whose batch is that of all processes."""
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        return _normalise(x, self, self.momentum) if self.training else super()._normalise(x)
+    def _normalize(self, x: Tensor) -> Tensor:
+        return _normalize(x, self, self.momentum) if self.training else super()._normalize(x)
 
 
-def _normalise(x: Tensor, norm: Any, momentum: float) -> Tensor:
+def _normalize(x: Tensor, norm: Any, momentum: float) -> Tensor:
     """(N, C, ...) by the statistics of all processes, which the running ones take in."""
     values = x.float()
     axes = [axis for axis in range(x.ndim) if axis != 1]
@@ -79,12 +79,12 @@ def _normalise(x: Tensor, norm: Any, momentum: float) -> Tensor:
     count = values.new_tensor([values.numel() / x.shape[1]])
     totals = _Sum.apply(torch.cat([values.sum(axes), count]))
     count, mean = totals[-1], totals[:-1] / totals[-1]
-    centred = values - mean.view(shape)
-    variance = _Sum.apply(centred.square().sum(axes)) / count
+    centerd = values - mean.view(shape)
+    variance = _Sum.apply(centerd.square().sum(axes)) / count
     with torch.no_grad():
         norm.running_mean.lerp_(mean, momentum)
         norm.running_var.lerp_(variance * count / (count - 1).clamp_min(1), momentum)
-    result = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    result = centerd * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.weight is not None:
         result = result * norm.weight.view(shape) + norm.bias.view(shape)
     return result.to(x.dtype)

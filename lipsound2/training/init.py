@@ -72,25 +72,27 @@ def _checkpoint(source: Path) -> dict[str, Any] | None:
     return checkpoint.read(source) if source.is_file() else None
 
 
-def initialise_critic(critic: nn.Module, source: Path) -> None:
-    """Take the critic of an adversarial training over; where `source` has none that fits, it begins afresh.
+def initialize_discriminator(discriminator: nn.Module, source: Path) -> None:
+    """Take the discriminator of an adversarial training over; where `source` has none that fits, it begins afresh.
 
-    A network that has learnt, against a critic that has not, is led astray for as long as the critic takes to learn.
+    A network that has learned, against a discriminator that has not, is led astray for as long as the discriminator
+    takes to learn.
     """
     state = _checkpoint(source) if source.suffix != ".safetensors" else None
     found = state.get("critic") if state else None
-    own = critic.state_dict()
+    own = discriminator.state_dict()
     if not found or {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in found["model"].items()}:
         log.warning(
-            "--init %s: has no critic that fits, which only checkpoints hold; it begins with fresh weights", source
+            "--init %s: has no discriminator that fits, which only checkpoints hold; it begins with fresh weights",
+            source,
         )
         return
-    critic.load_state_dict(found["model"])
-    log.info("critic from the checkpoint of update %d of %s", state["update"] if state else 0, source)
+    discriminator.load_state_dict(found["model"])
+    log.info("discriminator from the checkpoint of update %d of %s", state["update"] if state else 0, source)
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, source: Path, only: Sequence[str] = ()) -> Loaded:
+def initialize(model: nn.Module, source: Path, only: Sequence[str] = ()) -> Loaded:
     """Copy every tensor of `source` that has the name and shape of one of the network's, buffers included.
 
     Args:

@@ -122,7 +122,7 @@ class Batches:
         if _is_death(error):
             raise LipsoundError(
                 f"a process that loads clips ended by itself ({' '.join(str(error).split())}); if memory ran out, set "
-                "fewer 'workers' or less 'batch_pictures'; the same command goes on from the last checkpoint"
+                "fewer 'workers' or less 'batch_frames'; the same command goes on from the last checkpoint"
             ) from error
 
 

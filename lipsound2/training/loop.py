@@ -23,11 +23,11 @@ from lipsound2.tasks.base import Adversarial, AnyTask, Batch, Evaluation, Loss, 
 from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
-from lipsound2.training.batch_norm import running_statistics, synchronised
+from lipsound2.training.batch_norm import running_statistics, synchronized
 from lipsound2.training.distributed import World
 from lipsound2.training.loader import Batches
 from lipsound2.training.monitor import Monitor, UpdateFacts
-from lipsound2.training.optimizer import Player, RunningAverage, learning_rate
+from lipsound2.training.optimizer import OptimizedModel, RunningAverage, learning_rate
 from lipsound2.training.precision import autocast
 from lipsound2.training.sampler import Stream, Updates
 from lipsound2.training.stop import StopAsked, StopSwitch
@@ -76,7 +76,7 @@ class Sums:
 
     loss: float = 0.0
     weight: float = 0.0
-    frames: int = 0
+    num_frames: int = 0
     waited: float = 0.0
     ids: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
@@ -85,9 +85,13 @@ class Sums:
     def add(self, batch: Batch, loss: Loss) -> None:
         """Take in one batch and its loss."""
         total = float(loss.total.detach())
-        if loss.critic is not None and not math.isfinite(float(loss.critic.detach())):
+        if loss.discriminator is not None and not math.isfinite(float(loss.discriminator.detach())):
             total = math.nan
-        self.loss, self.weight, self.frames = self.loss + total, self.weight + loss.weight, self.frames + batch.frames
+        self.loss, self.weight, self.num_frames = (
+            self.loss + total,
+            self.weight + loss.weight,
+            self.num_frames + batch.num_frames,
+        )
         self.ids += batch.ids
         if not math.isfinite(total):
             self.suspects += batch.ids
@@ -110,7 +114,7 @@ class Loop:
         world: this process among those of the training.
         exp: the experiment's folder.
         switch: says when to stop early.
-        critic: the second network of an `Adversarial` task, on its device.
+        discriminator: the second network of an `Adversarial` task, on its device.
     """
 
     def __init__(
@@ -122,19 +126,19 @@ class Loop:
         world: World,
         exp: Path,
         switch: StopSwitch,
-        critic: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
     ) -> None:
         self.config, self.task, self.model, self.world, self.exp, self.switch = config, task, model, world, exp, switch
         self.train_clips, self.valid_clips, self.assets = data
         if config.sync_batch_norm and world.size > 1:
-            for network in (model, critic):
+            for network in (model, discriminator):
                 if network is not None:
-                    synchronised(network)
+                    synchronized(network)
         self.state = State()
         self.updates = Updates(self.train_clips.lengths, config, world.size)
-        self.learner = Player(model, config)
-        self.critic = Player(critic, config) if critic is not None else None
-        self.players = [self.learner, self.critic] if self.critic else [self.learner]
+        self.generator = OptimizedModel(model, config)
+        self.discriminator = OptimizedModel(discriminator, config) if discriminator is not None else None
+        self.optimized = [self.generator, self.discriminator] if self.discriminator else [self.generator]
         self.average = RunningAverage(model, config.ema) if config.ema else None
         # The loss is a sum over some 10^5 values: a scale of 1 is already what 2^17 would be for a mean.
         self.scaler = torch.amp.GradScaler(world.device.type, init_scale=1.0, enabled=config.precision == "fp16")
@@ -203,8 +207,8 @@ class Loop:
         state, world = self.state, self.world
         epoch, position, progress = state.epoch, state.position, self.progress
         lr = learning_rate(self.config, state.update, progress)
-        for player in self.players:
-            player.begin(lr)
+        for one in self.optimized:
+            one.begin(lr)
         own = Sums()
         for _ in self.updates.share(epoch, position, world.rank):
             begun = time.monotonic()
@@ -212,7 +216,9 @@ class Loop:
             own.waited += time.monotonic() - begun
             own.add(batch, self._backward(batch, progress))
         late = world.first and time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
-        loss, weight, frames, stop, save = world.total([own.loss, own.weight, own.frames, self.switch.signal > 0, late])
+        loss, weight, num_frames, stop, save = world.total(
+            [own.loss, own.weight, own.num_frames, self.switch.signal > 0, late]
+        )
         self._stop, self._late = stop > 0, save > 0
         loss /= weight or 1.0
         norm, others = self._move(weight) if math.isfinite(loss) else (math.nan, math.nan)
@@ -221,34 +227,38 @@ class Loop:
         if not math.isfinite(loss) or not (math.isfinite(norm + others) or scaled):
             self._not_a_number(own, loss, norm + others)
         if world.size > 1:
-            for player in self.players:
-                world.average(running_statistics(player.model))
+            for one in self.optimized:
+                world.average(running_statistics(one.model))
         state.update += 1
         if self.average:
             self.average.update(self.model, state.update)
         self._advance(loss)
         if monitor:
             parts = own.means()
-            facts = UpdateFacts(state.update, epoch + 1, self.progress, loss, parts, lr, norm, int(frames), own.waited)
+            facts = UpdateFacts(
+                state.update, epoch + 1, self.progress, loss, parts, lr, norm, int(num_frames), own.waited
+            )
             monitor.updated(facts, position + 1, len(self.updates.epoch(epoch)))
 
     def _backward(self, batch: Batch, progress: float) -> Loss:
         """Add the gradient of one batch's loss sum to what is there; each player's with respect to itself alone."""
         device, task = self.world.device, self.task
         with autocast(self.config.precision, device):
-            if self.critic is None:
+            if self.discriminator is None:
                 loss = task.loss(self.model, batch.to(device), self.assets, progress)
             else:
                 assert isinstance(task, Adversarial)
-                loss = task.duel(self.model, self.critic.model, batch.to(device), self.assets, progress)
-        if self.critic is not None and loss.critic is not None:
-            self.scaler.scale(loss.critic).backward(inputs=self.critic.parameters, retain_graph=True)
-        self.scaler.scale(loss.total).backward(inputs=self.learner.parameters if self.critic else None)
+                loss = task.adversarial_loss(
+                    self.model, self.discriminator.model, batch.to(device), self.assets, progress
+                )
+        if self.discriminator is not None and loss.discriminator is not None:
+            self.scaler.scale(loss.discriminator).backward(inputs=self.discriminator.parameters, retain_graph=True)
+        self.scaler.scale(loss.total).backward(inputs=self.generator.parameters if self.discriminator else None)
         return loss
 
     def _move(self, weight: float) -> tuple[float, float]:
-        """Step with what the batches left; returns the norm of the network's gradient, and of its critic's."""
-        norm, *others = [player.move(weight, self.world, self.scaler) for player in self.players]
+        """Step with what the batches left; returns the norm of the network's gradient, and of its discriminator's."""
+        norm, *others = [one.move(weight, self.world, self.scaler) for one in self.optimized]
         self.scaler.update()
         return norm, sum(others)
 
@@ -320,9 +330,9 @@ class Loop:
             "table": to_rows(state.table),
             "batches": self.config.accumulate * self.world.size,
             "clips": self._clips(),
-            **self.learner.state(),
+            **self.generator.state(),
             "average": self.average.model.state_dict() if self.average else None,
-            "critic": self.critic.state() if self.critic else None,
+            "critic": self.discriminator.state() if self.discriminator else None,
             "scaler": self.scaler.state_dict(),
             "random": states,
         }
@@ -354,9 +364,9 @@ class Loop:
         self.state = State(**{name: content[name] for name in names})
         self.state.table = [Evaluated(**row) for row in content["table"]]
         try:
-            self.learner.restore(content)
-            if self.critic:
-                self.critic.restore(content["critic"])
+            self.generator.restore(content)
+            if self.discriminator:
+                self.discriminator.restore(content["critic"])
         except RuntimeError as error:  # what torch says lists every tensor
             raise LipsoundError(
                 f"{self.exp}: its newest checkpoint holds other tensors than this version's network of the "

@@ -39,7 +39,7 @@ class UpdateFacts:
         parts: means of the loss' terms.
         lr: learning rate.
         norm: of the gradient, before clipping.
-        frames: pictures in the update.
+        num_frames: video frames in the update.
         waited: seconds spent waiting for clips.
     """
 
@@ -50,7 +50,7 @@ class UpdateFacts:
     parts: Mapping[str, float]
     lr: float
     norm: float
-    frames: int
+    num_frames: int
     waited: float
 
 
@@ -61,13 +61,13 @@ class _Tally:
     begun: float = field(default_factory=time.monotonic)
     updates: int = 0
     loss: float = 0.0
-    frames: int = 0
+    num_frames: int = 0
     waited: float = 0.0
 
     def add(self, facts: UpdateFacts) -> None:
         self.updates += 1
         self.loss += facts.loss
-        self.frames += facts.frames
+        self.num_frames += facts.num_frames
         self.waited += facts.waited
 
     @property
@@ -124,7 +124,7 @@ class Monitor:
         tally.add(facts)
         self._updates += 1
         hours = self.hours_left(facts.progress)
-        speed = tally.frames / tally.seconds
+        speed = tally.num_frames / tally.seconds
         self._advance_bar(facts, position, updates, f"{facts.loss:.4f}, {speed:.0f} frames/s, {hours:.2f} h to the end")
         if facts.update % self._log_every == 0:
             loss, waiting = tally.loss / tally.updates, tally.waited / tally.seconds
@@ -162,7 +162,7 @@ class Monitor:
             log.info("after the first epoch of this run: %.2f hours to the end", hours)
 
     def evaluated(self, row: Mapping[str, float], evaluation: Evaluation) -> None:
-        """Add a row to the curves, and to TensorBoard with pictures and sounds.
+        """Add a row to the curves, and to TensorBoard with video frames and audio.
 
         Args:
             row: columns of `curves.tsv`, with `update`.
@@ -173,10 +173,10 @@ class Monitor:
         self._record.note(update, "running")
         self._write_events(update, {f"valid/{name}": value for name, value in row.items() if name != "update"})
         if self._events is not None:
-            for name, picture in evaluation.pictures.items():
-                self._events.add_image(name, picture, update, dataformats="HWC")
-            for name, sound in evaluation.sounds.items():
-                self._events.add_audio(name, np.clip(sound, -1, 1)[None], update, evaluation.sample_rate)
+            for name, image in evaluation.images.items():
+                self._events.add_image(name, image, update, dataformats="HWC")
+            for name, waveform in evaluation.audio.items():
+                self._events.add_audio(name, np.clip(waveform, -1, 1)[None], update, evaluation.sample_rate)
             self._events.flush()
         self._tally = _Tally()
 
@@ -234,7 +234,8 @@ class Curves:
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that may have been cut or damaged: no more than a picture of the training is lost with it."""
+    """The rows of a table that may have been cut or damaged: no more than a video frame of the training is lost with
+    it."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     header = lines[0].split("\t")
     cells = [line.split("\t") for line in lines[1:] if line]

@@ -16,7 +16,7 @@ from lipsound2.training.muon import Muon
 from lipsound2.training.precision import DTYPES
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW or Muon, with weight decay on matrices and kernels only (not on biases and scales).
 
     Muon is for what is called `weight` and has two axes or more. Tables of biases are AdamW's, and so are the gates of
@@ -30,7 +30,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
             continue
         if parameter.ndim < 2:
             spared.append(parameter)
-        elif config.optimiser == "muon" and name.split(".")[-1] == "weight":
+        elif config.optimizer == "muon" and name.split(".")[-1] == "weight":
             turned.append(parameter)
         else:
             decayed.append(parameter)
@@ -62,35 +62,35 @@ def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
     return rise * (config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Give every group of parameters the same learning rate."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = value
 
 
-class Player:
-    """A network that learns, with the optimiser that moves it.
+class OptimizedModel:
+    """A network that learns, with the optimizer that moves it.
 
     Args:
         model: on its device.
-        config: the optimiser's options, its precision settled.
+        config: the optimizer's options, its precision settled.
 
     Attributes:
         model: the network.
         parameters: those that learn.
-        optimiser: of these parameters.
+        optimizer: of these parameters.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model = model
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = make_optimiser(model, config)
+        self.optimizer = make_optimizer(model, config)
         self._largest = config.clip_grad or math.inf
 
     def begin(self, lr: float) -> None:
         """Make ready for the gradients of an update."""
-        set_learning_rate(self.optimiser, lr)
-        self.optimiser.zero_grad(set_to_none=True)
+        set_learning_rate(self.optimizer, lr)
+        self.optimizer.zero_grad(set_to_none=True)
         self.model.train()
 
     def move(self, weight: float, world: World, scaler: torch.amp.GradScaler) -> float:
@@ -104,21 +104,21 @@ class Player:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
             return 0.0
-        scaler.unscale_(self.optimiser)
+        scaler.unscale_(self.optimizer)
         torch._foreach_mul_(gradients, 1 / (weight or 1.0))
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self._largest))
         if math.isfinite(norm) or scaler.is_enabled():
-            scaler.step(self.optimiser)
+            scaler.step(self.optimizer)
         return norm
 
     def state(self) -> dict[str, Any]:
-        """Weights and the optimiser's memory, for a checkpoint."""
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        """Weights and the optimizer's memory, for a checkpoint."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 class RunningAverage:

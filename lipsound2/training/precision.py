@@ -21,11 +21,11 @@ from lipsound2.training.distributed import World
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-SETTLED: tuple[Precision, ...] = ("fp32", "bf16")  # what `auto` becomes
+RESOLVED: tuple[Precision, ...] = ("fp32", "bf16")  # what `auto` becomes
 _SIDE, _TURNS = 384, 5  # of the matrices that are timed: a few milliseconds in all where bfloat16 is native
 
 
-def settled(run: RunConfig, world: World) -> RunConfig:
+def resolved(run: RunConfig, world: World) -> RunConfig:
     """The config with `precision: auto` as process 0's device multiplies fastest, the same on every process."""
     if run.train.precision != "auto":
         _warn(run.train.precision, world.device)

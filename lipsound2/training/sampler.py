@@ -29,9 +29,9 @@ class Updates:
     """The updates of every epoch: length-bucketed batches, shuffled, without loss or repetition.
 
     Args:
-        lengths: pictures of each clip.
-        config: `seed`, `batch_pictures`, `batch_size`, `accumulate` and `sync_batch_norm` count.
-        world: processes that share an update. With synchronised batch norm all of them need equally many batches: what
+        lengths: video frames of each clip.
+        config: `seed`, `batch_frames`, `batch_size`, `accumulate` and `sync_batch_norm` count.
+        world: processes that share an update. With synchronized batch norm all of them need equally many batches: what
             does not go round is left out, in each epoch another part.
 
     Raises:
@@ -54,7 +54,7 @@ class Updates:
                 if len(batches) < self.world:
                     raise LipsoundError(
                         f"sync_batch_norm: {len(batches)} batches an epoch for {self.world} processes, wanted one for "
-                        "each; make batches smaller (batch_size, batch_pictures) or use fewer processes"
+                        "each; make batches smaller (batch_size, batch_frames) or use fewer processes"
                     )
                 batches = batches[: len(batches) - len(batches) % self.world]
             step = self.config.accumulate * self.world
@@ -77,7 +77,7 @@ class Updates:
         longest = 0
         for position in order.tolist():
             longest = max(longest, int(self.lengths[position]))
-            full = longest * (len(batch) + 1) > self.config.batch_pictures
+            full = longest * (len(batch) + 1) > self.config.batch_frames
             if batch and (full or len(batch) == self.config.batch_size):
                 batches.append(batch)
                 batch, longest = [], int(self.lengths[position])

@@ -18,7 +18,7 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again, sweep
 from lipsound2.fingerprint import NAME as STAMP
-from lipsound2.fingerprint import Stamp, note_sizes_again
+from lipsound2.fingerprint import Fingerprint, note_sizes_again
 from lipsound2.jobs.slurm import training as slurm
 from lipsound2.outputs import OutputFolder
 from lipsound2.packs import CARD, CONFIG
@@ -29,11 +29,11 @@ from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
 from lipsound2.training.distributed import World
-from lipsound2.training.init import initialise, initialise_critic
+from lipsound2.training.init import initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import LOG, Monitor, open_log
-from lipsound2.training.precision import SETTLED, settled, with_precision
+from lipsound2.training.precision import RESOLVED, resolved, with_precision
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
@@ -61,7 +61,7 @@ def train(
         valid: data dir of the clips that pick the best weights.
         dump: folder of crops and features.
         exp: folder of the experiment, to make or to go on with.
-        init: experiment, pack, weights or checkpoint to begin from; optimiser and schedule are fresh.
+        init: experiment, pack, weights or checkpoint to begin from; optimizer and schedule are fresh.
         override: keys of the config with other values, such as "max_epochs: 12, lr: 1e-4".
         ngpu: number of GPUs, on each node with slurm; 0: the CPU.
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
@@ -70,8 +70,8 @@ def train(
     asked = load_config(config, override)
     inputs = [train, valid, *asked.task.inputs(dump)]
     run = pinned(asked, exp, inputs)
-    if stamp_of(run, exp, inputs).same():
-        adopt(run, exp)
+    if fingerprint_of(run, exp, inputs).same():
+        adopt_config(run, exp)
     if is_trained(run, exp, inputs):
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
         return 0
@@ -94,33 +94,33 @@ def train(
     for mark, what in (("utt2spk", "a data dir"), (CARD, "a pack")):
         if (exp / mark).exists() and not (exp / checkpoint.FOLDER).exists():
             raise LipsoundError(f"{exp}: is {what}, which would be lost; choose another folder for --exp")
-    with distributed.join(ngpu) as world, own(exp, world):
+    with distributed.join(ngpu) as world, experiment_lock(exp, world):
         log.info("training %s as %s says; reading the clips of %s", exp, config, train)
-        run = settled(run, world)
+        run = resolved(run, world)
         prepare_torch(run, world)
         data = run.task.prepare(DataDir(train), DataDir(valid), dump)
         loop = begin_or_resume(run, data, world, exp, init, switch)
-        stamp = stamp_of(run, exp, inputs)
+        stamp = fingerprint_of(run, exp, inputs)
         with switch.listen(), write_down(run, loop, exp, given, stamp) as monitor:
             ended = loop.run(monitor)
             if ended and world.first:
                 finish(loop, exp)
                 stamp.write()
-        status = 0 if ended else farewell(switch, loop)
+        status = 0 if ended else log_stop(switch, loop)
     if distributed.launched():
         distributed.leave(status)
     return status
 
 
-def stamp_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Stamp:
+def fingerprint_of(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> Fingerprint:
     """The mark of a training that has ended: of everything that its weights depend on."""
     options = {key: value for key, value in run.mapping().items() if key not in run.free}
-    return Stamp(exp, "train", options, inputs, [MODEL], [CONFIG, *run.task.files])
+    return Fingerprint(exp, "train", options, inputs, [MODEL], [CONFIG, *run.task.files])
 
 
 def is_trained(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> bool:
     """Whether there is nothing left to do."""
-    return stamp_of(run, exp, inputs).fresh()
+    return fingerprint_of(run, exp, inputs).up_to_date()
 
 
 def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
@@ -176,11 +176,11 @@ def pinned(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> RunConfig:
         return with_precision(run, begun.train.precision)
     if not (exp / STAMP).exists():
         return run
-    perhaps = [with_precision(run, precision) for precision in SETTLED]
-    return next((each for each in perhaps if stamp_of(each, exp, inputs).same()), run)
+    perhaps = [with_precision(run, precision) for precision in RESOLVED]
+    return next((each for each in perhaps if fingerprint_of(each, exp, inputs).same()), run)
 
 
-def adopt(run: RunConfig, exp: Path) -> None:
+def adopt_config(run: RunConfig, exp: Path) -> None:
     """Write a trained experiment's config again where it is damaged, or keys were changed that matter for use alone."""
     before = begun_with(exp)
     if before is not None and before.mapping() == run.mapping():
@@ -199,7 +199,7 @@ def _grew(before: int, now: int) -> bool:
 
 
 @contextlib.contextmanager
-def own(exp: Path, world: World) -> Iterator[None]:
+def experiment_lock(exp: Path, world: World) -> Iterator[None]:
     """Hold the experiment's folder and write its log, on process 0; the others are silent but for errors.
 
     What is warned of holds for all of them, and is told once.
@@ -244,15 +244,15 @@ def begin_or_resume(
     if world.first:
         world.wait()
     model = run.task.build(data.assets)
-    critic = run.task.critic() if isinstance(run.task, Adversarial) else None
+    discriminator = run.task.discriminator() if isinstance(run.task, Adversarial) else None
     if init is not None and content is None:
-        initialise(model, init, run.train.init_only)
-        if critic is not None:
-            initialise_critic(critic, init)
+        initialize(model, init, run.train.init_only)
+        if discriminator is not None:
+            initialize_discriminator(discriminator, init)
     # From here on every process draws numbers of its own.
     torch.manual_seed(run.train.seed + world.rank)
-    critic = critic.to(world.device) if critic is not None else None
-    loop = Loop(run.train, run.task, model.to(world.device), data, world, exp, switch, critic)
+    discriminator = discriminator.to(world.device) if discriminator is not None else None
+    loop = Loop(run.train, run.task, model.to(world.device), data, world, exp, switch, discriminator)
     if content is not None:
         loop.restore(content)
         log.info("going on after update %d (epoch %d)", loop.state.update, loop.state.epoch + 1)
@@ -260,7 +260,9 @@ def begin_or_resume(
 
 
 @contextlib.contextmanager
-def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], stamp: Stamp) -> Iterator[Monitor | None]:
+def write_down(
+    run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], stamp: Fingerprint
+) -> Iterator[Monitor | None]:
     """The experiment's files around a training: config, versions, curves, events. None but on process 0."""
     if not loop.world.first:
         yield None
@@ -269,7 +271,7 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
     write_yaml(exp / CONFIG, run.mapping())
     run.task.save(loop.assets, exp)
     record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
-    introduce(loop)
+    log_summary(loop)
     state, options = "failed", run.train
     try:
         with Monitor(
@@ -286,9 +288,9 @@ def write_down(run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], sta
         record.note(loop.state.update, state)
 
 
-def introduce(loop: Loop) -> None:
+def log_summary(loop: Loop) -> None:
     """Say what is trained, on how much, where, and for how long."""
-    config, parameters = loop.config, sum(parameter.numel() for parameter in loop.learner.parameters)
+    config, parameters = loop.config, sum(parameter.numel() for parameter in loop.generator.parameters)
     limits = [f"{config.max_epochs} epochs"] if config.max_epochs else []
     limits += [f"{config.max_updates} updates"] if config.max_updates else []
     log.info(
@@ -322,7 +324,7 @@ def finish(loop: Loop, exp: Path) -> None:
     write_average(exp, rows, exp / MODEL)
 
 
-def farewell(switch: StopSwitch, loop: Loop) -> int:
+def log_stop(switch: StopSwitch, loop: Loop) -> int:
     """Say how to go on after a stop; returns the exit status."""
     log.info("stopped after update %d, checkpoint written; the same command goes on from here", loop.state.update)
     return switch.status or 128 + signal.SIGTERM

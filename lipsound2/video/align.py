@@ -1,6 +1,6 @@
-"""From landmarks to crops: a similarity transform per picture, steady in time, and the pixels under it.
+"""From landmarks to crops: a similarity transform per frame, steady in time, and the pixels under it.
 
-A picture's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time, so
+A frame's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time, so
 that the crop follows the head and not the jaw: what moves inside the crop is the mouth.
 
 `mouth`: aligned to the mean face (rotation and scale removed, as in the front-end of LiRA's group, arXiv 2102.06657),
@@ -21,10 +21,10 @@ from lipsound2.video.scenes import Scene
 
 STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
 MOUTH = np.arange(48, 68)
-_LEANING = np.radians(60)  # a head leans less; more, and the picture is turned, or somebody lies down
+_LEANING = np.radians(60)  # a head leans less; more, and the frame is turned, or somebody lies down
 _UPPER_LIP = np.arange(49, 54)  # of the mouth, what the jaw moves least
-POSE_WINDOW = 9  # pictures of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
-_BLOCK = 4096  # pictures of which all landmarks are looked at together
+POSE_WINDOW = 9  # frames of the Hann window over the stable points: 0.36 s in all, 0.18 s at half height
+_BLOCK = 4096  # frames of which all landmarks are looked at together
 REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
 
 
@@ -35,13 +35,13 @@ class Region:
     Attributes:
         size: S, side of the crop in pixels.
         scale: pixels of the crop per distance between the outer eye corners.
-        centre: point of the mean face in the middle of the crop.
+        center: point of the mean face in the middle of the crop.
         upright: do not rotate with the head, unless it lies on its side or stands on its top: by quarter turns then.
     """
 
     size: int
     scale: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
     upright: bool
 
 
@@ -71,8 +71,8 @@ def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     source = _complex(MEAN_FACE[STABLE])
     target = _complex(points[:, STABLE])
     source_middle, target_middle = source.mean(), target.mean(-1)
-    centred = source - source_middle
-    turn = ((target - target_middle[:, None]) * centred.conj()).sum(-1) / (abs(centred) ** 2).sum()
+    centerd = source - source_middle
+    turn = ((target - target_middle[:, None]) * centerd.conj()).sum(-1) / (abs(centerd) ** 2).sum()
     return turn, target_middle - turn * source_middle
 
 
@@ -91,8 +91,8 @@ def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: b
 
     Args:
         values: (T, ...) real or complex.
-        window: pictures, odd; the weight falls to 0 just outside it.
-        scenes: runs of pictures without a cut.
+        window: frames, odd; the weight falls to 0 just outside it.
+        scenes: runs of frames without a cut.
         slope: fit a straight line under the window instead, so that steady motion is kept up to a scene's ends.
     """
     kernel = np.hanning(window + 2)[1:-1]
@@ -104,7 +104,7 @@ def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: b
         padded[half : half + length] = values[first:end].reshape(length, -1)
         inside = np.zeros((length + 2 * half, 1))
         inside[half : half + length] = 1
-        # Moments of the window: of the weights, and of the values, about the picture in its middle.
+        # Moments of the window: of the weights, and of the values, about the frame in its middle.
         s0, s1, s2, y0, y1 = (np.zeros((length, 1), padded.dtype) for _ in range(5))
         for place, weight in enumerate(kernel):
             x = place - half
@@ -121,30 +121,30 @@ def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: b
 
 
 def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> np.ndarray:
-    """Affine maps from crop pixels to picture pixels.
+    """Affine maps from crop pixels to frame pixels.
 
     Args:
         points: (T, 68, 2) landmarks.
         region: what to cut out.
-        scenes: runs of pictures without a cut.
+        scenes: runs of frames without a cut.
 
     Returns:
-        (T, 2, 3) float64: picture = matrix @ (u, v, 1).
+        (T, 2, 3) float64: frame = matrix @ (u, v, 1).
     """
     raw_turn, raw_shift = fit(points)
     turn = smooth(raw_turn, POSE_WINDOW, scenes, slope=True)
     shift = smooth(raw_shift, POSE_WINDOW, scenes, slope=True)
-    centre = complex(*region.centre)
+    center = complex(*region.center)
     if region.upright:
-        turned_centre = turn * centre
+        turned_center = turn * center
         turn = smooth(abs(raw_turn), REST_WINDOW, scenes).astype(complex)
         for first, end in scenes:
             turn[first:end] *= 1j ** quarter_turns(raw_turn[first:end])
-        middle = shift + turned_centre
+        middle = shift + turned_center
     else:
         # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
         lip, mouth = (_inside(points, part, raw_turn, raw_shift) for part in (_UPPER_LIP, MOUTH))
-        place = smooth(lip, REST_WINDOW, scenes) + centre - _complex(MEAN_FACE[_UPPER_LIP]).mean()
+        place = smooth(lip, REST_WINDOW, scenes) + center - _complex(MEAN_FACE[_UPPER_LIP]).mean()
         # Half the way to the middle of the mouth as seen: lips may be thick, but the jaw may be open in all key frames.
         for first, end in scenes:
             place[first:end] += (mouth[first:end].mean() - place[first:end].mean()) / 2
@@ -157,7 +157,7 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
 
 
 def _inside(points: np.ndarray, part: np.ndarray, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Mean (T,) complex of some landmarks as seen in the mean face; some pictures at a time, whatever the length."""
+    """Mean (T,) complex of some landmarks as seen in the mean face; some frames at a time, whatever the length."""
     found = [
         (
             (_complex(points[at : at + _BLOCK, part]) - shift[at : at + _BLOCK, None]) / turn[at : at + _BLOCK, None]
@@ -167,37 +167,37 @@ def _inside(points: np.ndarray, part: np.ndarray, turn: np.ndarray, shift: np.nd
     return np.concatenate(found)
 
 
-def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """The pixels under a crop.
 
-    Enlarging is cubic. Before shrinking, the part of the picture that is needed is reduced by area averages, so that
+    Enlarging is cubic. Before shrinking, the part of the frame that is needed is reduced by area averages, so that
     fine texture does not alias.
 
     Args:
-        picture: (H, W) uint8.
-        matrix: (2, 3), crop pixel -> picture pixel.
+        frame: (H, W) uint8.
+        matrix: (2, 3), crop pixel -> frame pixel.
         size: S.
 
     Returns:
-        (S, S) uint8; outside the picture its edge is repeated.
+        (S, S) uint8; outside the frame its edge is repeated.
     """
-    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))  # picture pixels per crop pixel
+    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))  # frame pixels per crop pixel
     if step > 1.25:
         corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]], float)
         margin = 2 * step
         x0, y0 = np.floor(np.maximum(corners.min(1) - margin, 0)).astype(int)
         x1, y1 = np.ceil(corners.max(1) + margin).astype(int)
-        part = picture[y0:y1, x0:x1]
+        part = frame[y0:y1, x0:x1]
         if part.size:
             width, height = max(1, round(part.shape[1] / step)), max(1, round(part.shape[0] / step))
             ratio = np.array([width / part.shape[1], height / part.shape[0]])
-            picture = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            frame = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
             matrix = matrix.copy()
-            # Pixel centres: x' + 1/2 = (x - x0 + 1/2) * ratio.
+            # Pixel centers: x' + 1/2 = (x - x0 + 1/2) * ratio.
             matrix[:, 2] = (matrix[:, 2] - (x0, y0) + 0.5) * ratio - 0.5
             matrix[:, :2] *= ratio[:, None]
     return cv2.warpAffine(
-        picture,
+        frame,
         matrix,
         (size, size),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,

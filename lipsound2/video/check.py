@@ -10,36 +10,36 @@ from lipsound2.media.opening import opened, shown
 from lipsound2.media.tracks import Tracks, tracks
 
 
-def has_pictures(media: Path) -> bool:
-    """Whether a file has a video track (a cover picture is none).
+def has_frames(media: Path) -> bool:
+    """Whether a file has a video track (a cover frame is none).
 
     Raises:
-        LipsoundError: it is no file, or neither sound nor video.
+        LipsoundError: it is no file, or neither audio nor video.
     """
-    return bool(_pictures(media).words)
+    return bool(_frames(media).words)
 
 
-def check_pictures(media: Path) -> None:
+def check_frames(media: Path) -> None:
     """Make sure that a file has a video track that can be decoded.
 
     Raises:
-        LipsoundError: see `has_pictures`; or it has sound alone, or pictures of an unknown codec.
+        LipsoundError: see `has_frames`; or it has audio alone, or frames of an unknown codec.
     """
-    found = _pictures(media)
+    found = _frames(media)
     if not found.words:
-        raise LipsoundError(f"{media}: no-video: holds sound, but no pictures; a video of a talking face is wanted")
+        raise LipsoundError(f"{media}: no-video: holds audio, but no frames; a video of a talking face is wanted")
     if not found.known:
         raise LipsoundError(f"{media}: unreadable: {found.unknown()}")
 
 
-def _pictures(media: Path) -> Tracks:
+def _frames(media: Path) -> Tracks:
     check_is_file(media)
     try:
         with opened(media) as file:
-            pictures, sounds = (tracks(file.container, kind) for kind in ("video", "audio"))
+            frames, audio = (tracks(file.container, kind) for kind in ("video", "audio"))
     except ClipFailure as failure:
         why = failure.detail.removeprefix(f"{shown(media)}: ")
-        raise LipsoundError(f"{media}: {failure.reason}: {why}; expected a video or a sound file") from failure
-    if not pictures.words and not sounds.words:
-        raise LipsoundError(f"{media}: holds neither pictures nor sound")
-    return pictures
+        raise LipsoundError(f"{media}: {failure.reason}: {why}; expected a video or an audio file") from failure
+    if not frames.words and not audio.words:
+        raise LipsoundError(f"{media}: holds neither frames nor audio")
+    return frames

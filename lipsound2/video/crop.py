@@ -18,19 +18,19 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep
 from lipsound2.fingerprint import NAME as STAMP
-from lipsound2.fingerprint import SIZES, Stamp
+from lipsound2.fingerprint import SIZES, Fingerprint
 from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
-from lipsound2.video.encode import CODEC, CRF, Encoder, frames_in
+from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
 from lipsound2.video.portrait import write_portrait
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
-FACES = "faces"  # in the dump: of each clip with several faces, a picture that shows which was taken
-LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every picture, and whether a face was found
+FACES = "faces"  # in the dump: of each clip with several faces, a frame that shows which was taken
+LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every frame, and whether a face was found
 _VERSION = 6  # raised when the same options give other crops
 
 
@@ -42,9 +42,9 @@ def crop(
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     dlib_landmarks: Path | None = None,
     landmarks: Path | None = None,
-    every: AtLeast1 = EVERY,
-    choose: Literal["largest", "left", "right", "center"] = "largest",
-    least: Share = 0.3,
+    detect_interval: AtLeast1 = EVERY,
+    face: Literal["largest", "left", "right", "center"] = "largest",
+    min_face_ratio: Share = 0.3,
     codec: str = CODEC,
     crf: Annotated[float, Within(0, 51)] = CRF,
     nj: AtLeast1 = 2,
@@ -65,9 +65,9 @@ def crop(
         detector: what finds faces: mediapipe or dlib.
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
         landmarks: folder of a landmarks archive made elsewhere; nothing is detected then.
-        every: look at every k-th picture at least; between, landmarks are interpolated.
-        choose: which face when there are several.
-        least: share of a clip's pictures that must have a face.
+        detect_interval: look at every k-th frame at least; between, landmarks are interpolated.
+        face: which face when there are several.
+        min_face_ratio: share of a clip's frames that must have a face.
         codec: H.264 encoder of ffmpeg's.
         crf: its constant rate factor; 6 more is about half the bytes.
         nj: worker processes.
@@ -78,9 +78,9 @@ def crop(
     """
     data = DataDir(dir)
     _check(data, regions)
-    options: dict[str, Any] = {"detector": "none", "least": least}  # with landmarks nothing else matters
+    options: dict[str, Any] = {"detector": "none", "least": min_face_ratio}  # with landmarks nothing else matters
     if landmarks is None:
-        options |= {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": every, "choose": choose}
+        options |= {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": detect_interval, "choose": face}
     coding = {"codec": codec, "crf": crf}
     videos = Lookup(Path(dir) / "video.scp")
     marks = _Marks(dump, options, coding, [videos.path, *([landmarks / "feats.scp"] if landmarks else [])])
@@ -93,7 +93,7 @@ def crop(
         work = _Work(videos, cut, options, coding, landmarks, None, None if landmarks else dump / FACES)
     else:
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(cut))
-        work = _Work(videos, cut, {"detector": "none", "least": least}, coding, dump / LANDMARKS, dump)
+        work = _Work(videos, cut, {"detector": "none", "least": min_face_ratio}, coding, dump / LANDMARKS, dump)
     sweep(dump / FACES)
     marks.clear(kinds)
     dump_clips(
@@ -109,7 +109,7 @@ def crop(
         launcher=launcher,
         max_failures=max_failures,
         timeout=timeout,
-        frames=_frames,
+        num_frames=_frames,
     )
     marks.write(kinds)
     return 0
@@ -171,15 +171,15 @@ class _Marks:
 
     def _done(self, kind: str) -> bool:
         # What an earlier version left without noting sizes is looked at again.
-        return (self.dump / kind / SIZES).exists() and self._stamp(kind).fresh()
+        return (self.dump / kind / SIZES).exists() and self._stamp(kind).up_to_date()
 
-    def _stamp(self, kind: str) -> Stamp:
+    def _stamp(self, kind: str) -> Fingerprint:
         if kind != LANDMARKS:
-            return Stamp(self.dump / kind, "crop", {**self.coding, "version": _VERSION}, [self.dump / LANDMARKS])
+            return Fingerprint(self.dump / kind, "crop", {**self.coding, "version": _VERSION}, [self.dump / LANDMARKS])
         # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
         failed = sorted(failure.id for failure in self._failures())
         options = {**self.options, "version": _VERSION, "failed": failed}
-        return Stamp(self.dump / kind, "crop", options, self.sources)
+        return Fingerprint(self.dump / kind, "crop", options, self.sources)
 
     def _failures(self) -> list[Failure]:
         rows = read_failures(self.dump)
@@ -187,7 +187,7 @@ class _Marks:
 
 
 def _frames(kind: str, array: np.ndarray) -> int:
-    return len(array) if kind == LANDMARKS else frames_in(array)
+    return len(array) if kind == LANDMARKS else count_frames(array)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class _Work:
         coding: of the encoder.
         landmarks: archive to take the landmarks from, instead of detecting.
         verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
-        faces: folder of pictures of the clips with several faces; None: nobody looks for faces.
+        faces: folder of frames of the clips with several faces; None: nobody looks for faces.
     """
 
     videos: Lookup
@@ -243,5 +243,5 @@ class _Work:
 
 def _timeline_row(crops: Crops) -> str:
     line = crops.timeline
-    detected = crops.report.frames - crops.report.missing
-    return f"{line.start:.6f}\t{line.frames}\t{line.fps:.4f}\t{line.width}\t{line.height}\t{detected}"
+    detected = crops.report.num_frames - crops.report.missing
+    return f"{line.start:.6f}\t{line.num_frames}\t{line.fps:.4f}\t{line.width}\t{line.height}\t{detected}"

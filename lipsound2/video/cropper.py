@@ -16,17 +16,17 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
 from lipsound2.video.decode import Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
-from lipsound2.video.frame import Pixels, Still, to_full_range
-from lipsound2.video.frame_buffer import BUDGET, Reel
+from lipsound2.video.frame import ArrayFrame, Frame, to_full_range
+from lipsound2.video.frame_buffer import BUDGET, FrameBuffer
 from lipsound2.video.mouth import STILL, Movement, hardly_moves, outside
 from lipsound2.video.portrait import portrait
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
-from lipsound2.video.stabilize import steady
+from lipsound2.video.stabilize import stabilize
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 from lipsound2.video.view import AS_IS, View, other_views, upside_down
 
-SHORTEST = 5  # pictures
-EVERY = 25  # pictures between two key frames, at most
+SHORTEST = 5  # frames
+EVERY = 25  # frames between two key frames, at most
 _TRIED = 3  # parts of a long clip without a face, in which other views are looked at
 _WATCHED = "mouth"  # the region that must move
 
@@ -36,18 +36,18 @@ class Report:
     """What happened to one clip.
 
     Attributes:
-        frames: T, pictures on the 25 fps grid.
+        num_frames: T, frames on the 25 fps grid.
         missing: those without a face; their landmarks are filled from around.
-        outside: those with a face whose mouth lies outside of the picture.
+        outside: those with a face whose mouth lies outside of the frame.
         faces: most faces seen at once.
         box: x0, y0, x1, y1 around the face that was taken, pixels, median over time.
-        scenes: runs of pictures without a cut.
-        looked: pictures the detector saw.
-        damaged: packets and pictures that ffmpeg found broken.
+        scenes: runs of frames without a cut.
+        looked: frames the detector saw.
+        damaged: packets and frames that ffmpeg found broken.
         notes: what was converted.
     """
 
-    frames: int
+    num_frames: int
     missing: int
     outside: int
     faces: int
@@ -58,16 +58,16 @@ class Report:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = [f"{self.frames} pictures", *self.notes, f"{self.missing} without a face"]
+        parts = [f"{self.num_frames} frames", *self.notes, f"{self.missing} without a face"]
         if self.outside:
-            parts.append(f"{self.outside} with the mouth outside of the picture")
+            parts.append(f"{self.outside} with the mouth outside of the frame")
         if self.faces > 1:
             parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
         if len(self.scenes) > 1:
             first, end = max(self.scenes, key=lambda scene: scene[1] - scene[0])
             parts.append(f"{len(self.scenes)} scenes, the longest {first / FRAME_RATE:.2f}-{end / FRAME_RATE:.2f} s")
         if self.damaged:
-            parts.append(f"{self.damaged} damaged packets or pictures")
+            parts.append(f"{self.damaged} damaged packets or frames")
         return ", ".join(parts)
 
 
@@ -76,13 +76,13 @@ class Crops:
     """What a clip became.
 
     Attributes:
-        landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in pixels of the upright source picture,
+        landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in pixels of the upright source frame,
             then a flag: 1 detected, .5 interpolated, 0 filled.
         regions: name -> (T, S, S) uint8, full-range luma, or what else `store` made of these.
         timeline: the 25 fps grid.
         report: what happened.
-        portrait: where there were several faces: a small picture (H, W, 3) uint8 RGB with a box about each, the one
-            that was taken in another colour; None: a single face, or landmarks that were given.
+        portrait: where there were several faces: a small frame (H, W, 3) uint8 RGB with a box about each, the one
+            that was taken in another color; None: a single face, or landmarks that were given.
     """
 
     landmarks: np.ndarray
@@ -95,7 +95,7 @@ class Crops:
 class Store(Protocol):
     """Takes crops (S, S) uint8 one after the other, and gives what they became together."""
 
-    def add(self, picture: np.ndarray) -> None: ...
+    def add(self, frame: np.ndarray) -> None: ...
     def whole(self) -> np.ndarray: ...
 
 
@@ -107,17 +107,17 @@ class Stack:
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._pictures = np.empty(shape, np.uint8)
+        self._frames = np.empty(shape, np.uint8)
         self._count = 0
 
-    def add(self, picture: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         """The next one."""
-        self._pictures[self._count] = picture
+        self._frames[self._count] = frame
         self._count += 1
 
     def whole(self) -> np.ndarray:
         """All of them, (T, S, S) uint8."""
-        return self._pictures
+        return self._frames
 
 
 class Cropper:
@@ -126,11 +126,11 @@ class Cropper:
     Args:
         regions: names out of `align.REGIONS`; none for landmarks only.
         detector: `mediapipe`, `dlib`, or `none` when landmarks are always given.
-        every: distance of key frames, pictures.
-        choose: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`.
-        least: share of pictures that must have a face.
+        detect_interval: distance of key frames, frames.
+        which_face: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`.
+        min_face_ratio: share of frames that must have a face.
         dlib_landmarks: a 68-point or 5-point model file for dlib.
-        budget: bytes of memory for pictures; a longer clip is decoded twice.
+        budget: bytes of memory for frames; a longer clip is decoded twice.
 
     Raises:
         LipsoundError: an unknown region, detector or choice; the detector's package is not installed.
@@ -141,28 +141,28 @@ class Cropper:
         regions: Sequence[str] = ("face", "mouth"),
         detector: str = "mediapipe",
         *,
-        every: int = EVERY,
-        choose: str = "largest",
-        least: float = 0.3,
+        detect_interval: int = EVERY,
+        which_face: str = "largest",
+        min_face_ratio: float = 0.3,
         dlib_landmarks: Path | None = None,
         budget: int = BUDGET,
     ) -> None:
         for name in regions:
             if name not in REGIONS:
                 raise LipsoundError(f"unknown region '{name}'; one of: {', '.join(REGIONS)}")
-        if choose not in CHOICES:
-            raise LipsoundError(f"unknown choice of face '{choose}'; one of: {', '.join(CHOICES)}")
-        if every < 1:
-            raise LipsoundError(f"key frames every {every} pictures: at least 1 is wanted")
-        if not 0 <= least <= 1:
-            raise LipsoundError(f"--least is a share of the pictures, from 0 to 1, found {least:g}")
+        if which_face not in CHOICES:
+            raise LipsoundError(f"unknown choice of face '{which_face}'; one of: {', '.join(CHOICES)}")
+        if detect_interval < 1:
+            raise LipsoundError(f"key frames every {detect_interval} frames: at least 1 is wanted")
+        if not 0 <= min_face_ratio <= 1:
+            raise LipsoundError(f"--least is a share of the frames, from 0 to 1, found {min_face_ratio:g}")
         self.regions = tuple(regions)
-        self.every = every
-        self.choose = choose
-        self.least = least
+        self.detect_interval = detect_interval
+        self.which_face = which_face
+        self.min_face_ratio = min_face_ratio
         cv2.setNumThreads(1)  # clips are shared out over processes
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
-        self._reel = Reel(budget)
+        self._reel = FrameBuffer(budget)
         self._view = AS_IS
 
     def __call__(
@@ -174,7 +174,7 @@ class Cropper:
         """Crop one clip.
 
         Args:
-            clip: video file, or pictures (T, H, W, 3) RGB or (T, H, W) full-range grey, uint8, at 25 fps.
+            clip: video file, or frames (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8, at 25 fps.
             landmarks: (T, 137), given instead of detected.
             store: (T, S, S) -> what takes the crops of a region; its `whole()` stands in `Crops.regions`.
 
@@ -182,10 +182,10 @@ class Cropper:
             ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `mouth-outside`,
                 `still-mouth`, `landmarks`.
         """
-        parts: Iterable[Sequence[Still]]
+        parts: Iterable[Sequence[Frame]]
         source: Source | None = None
         if isinstance(clip, np.ndarray):
-            parts = [[Pixels(frame) for frame in clip]]
+            parts = [[ArrayFrame(frame) for frame in clip]]
         else:
             source = Source(Path(clip))
             parts = self._reel.parts(source)
@@ -196,36 +196,36 @@ class Cropper:
         self._view = AS_IS
         steps: list[np.ndarray] = []
         tracks: list[Track] = []
-        pictures: Sequence[Still] = []
+        frames: Sequence[Frame] = []
         last: list[np.ndarray] = []
-        frames = 0
+        num_frames = 0
         shown: np.ndarray | None = None
-        for pictures in parts:
-            small = [thumbnail(picture.luma()) for picture in pictures]
+        for frames in parts:
+            small = [thumbnail(frame.luma()) for frame in frames]
             steps.append(differences([*last, *small]))
             if landmarks is None:
                 scenes = find_scenes(steps[-1][len(last) :])
-                tracks.append(self._track(pictures, scenes, tracks))
+                tracks.append(self._track(frames, scenes, tracks))
                 if tracks[-1].faces > max([1, *(part.faces for part in tracks[:-1])]):
-                    shown = portrait(pictures, tracks[-1])
-            last, frames = small[-1:], frames + len(small)
-        if frames < SHORTEST:
+                    shown = portrait(frames, tracks[-1])
+            last, num_frames = small[-1:], num_frames + len(small)
+        if num_frames < SHORTEST:
             raise ClipFailure(
-                "too-short", f"{frames} pictures at {FRAME_RATE:g} a second, at least {SHORTEST} are needed"
+                "too-short", f"{num_frames} frames at {FRAME_RATE:g} a second, at least {SHORTEST} are needed"
             )
         scenes = find_scenes(np.concatenate(steps))
-        tracked = join(tracks) if landmarks is None else _given(landmarks, frames)
+        tracked = join(tracks) if landmarks is None else _given(landmarks, num_frames)
         tracks.clear()  # of a long clip they take as much as what was made of them
-        size = pictures[0].size
+        size = frames[0].size
         self._check_faces(tracked.flags, size, source.notes if source else ())
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
         names = sorted({*self.regions, _WATCHED})
         matrices = {name: transforms(tracked.points, REGIONS[name], scenes) for name in names}
         lost = outside(matrices[_WATCHED], size) & (tracked.flags != FILLED)
         self._check_mouths(tracked.flags, lost, size)
-        held: Iterable[Still] = pictures
-        if source is not None and len(pictures) < frames:
-            pictures, held = [], self._reel.again(source)  # let go of those that are here
+        held: Iterable[Frame] = frames
+        if source is not None and len(frames) < num_frames:
+            frames, held = [], self._reel.again(source)  # let go of those that are here
         regions, movement = self._cut(held, matrices, scenes, store)
         if landmarks is None and movement is not None and movement < STILL:
             raise ClipFailure(
@@ -234,10 +234,10 @@ class Cropper:
                 "mask, or a face that does not speak",
             )
         width, height = size
-        timeline = Timeline(0.0, frames, FRAME_RATE, width, height) if source is None else source.timeline
+        timeline = Timeline(0.0, num_frames, FRAME_RATE, width, height) if source is None else source.timeline
         assert timeline is not None
         report = Report(
-            frames=frames,
+            num_frames=num_frames,
             missing=int((tracked.flags == FILLED).sum()),
             outside=int(lost.sum()),
             faces=tracked.faces,
@@ -247,31 +247,31 @@ class Cropper:
             damaged=source.damaged if source else 0,
             notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view, movement)),
         )
-        flat = np.concatenate([tracked.points.reshape(frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
+        flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
         return Crops(flat, regions, timeline, report, shown)
 
-    def _track(self, pictures: Sequence[Still], scenes: Sequence[Scene], parts: Sequence[Track]) -> Track:
-        """Follow the face through a part of a clip; where it hides, in another view of the pictures.
+    def _track(self, frames: Sequence[Frame], scenes: Sequence[Scene], parts: Sequence[Track]) -> Track:
+        """Follow the face through a part of a clip; where it hides, in another view of the frames.
 
         Args:
-            pictures: of the part.
-            scenes: runs of pictures without a cut.
+            frames: of the part.
+            scenes: runs of frames without a cut.
             parts: those before.
         """
         assert self._detector is not None
-        tracked, certainty = self._follow(pictures, scenes, parts[-1].last if parts else None, self._view)
+        tracked, certainty = self._follow(frames, scenes, parts[-1].last if parts else None, self._view)
         looked = tracked.looked
         views: list[View] = []
         if (tracked.flags != FILLED).any():
-            if self._view == AS_IS and upside_down(self._detector, pictures, certainty):
+            if self._view == AS_IS and upside_down(self._detector, frames, certainty):
                 views = [View(2)]
         elif len(parts) < _TRIED and not any((part.flags != FILLED).any() for part in parts):
-            views = other_views(self._detector, pictures, self.choose)
+            views = other_views(self._detector, frames, self.which_face)
         elif self._view != AS_IS:
             views = [AS_IS]
         for view in views:
             self._detector.reset()  # it follows what it saw in the other view
-            again, _ = self._follow(pictures, scenes, None, view)
+            again, _ = self._follow(frames, scenes, None, view)
             looked += again.looked
             if (again.flags != FILLED).any():
                 tracked, self._view = again, view
@@ -280,7 +280,7 @@ class Cropper:
         return tracked
 
     def _follow(
-        self, pictures: Sequence[Still], scenes: Sequence[Scene], before: Face | None, view: View
+        self, frames: Sequence[Frame], scenes: Sequence[Scene], before: Face | None, view: View
     ) -> tuple[Track, dict[int, float]]:
         """Follow the face in one view; also how sure the detector was of it where it had a quick look."""
         detector = self._detector
@@ -289,24 +289,24 @@ class Cropper:
 
         @functools.cache
         def count(index: int) -> int:
-            sure = detector.glance(view.rgb(pictures[index]))
+            sure = detector.glance(view.rgb(frames[index]))
             certainty[index] = max(sure, default=0.0)
             return len(sure)
 
         @functools.cache
         def look(index: int, alone: bool) -> list[Face]:
-            rgb = view.rgb(pictures[index])
-            return [view.back(face, pictures[index], rgb) for face in detector.detect(rgb, alone=alone)]
+            rgb = view.rgb(frames[index])
+            return [view.back(face, frames[index], rgb) for face in detector.detect(rgb, alone=alone)]
 
-        def follow(also: Sequence[int] = ()) -> Track:
-            return track(count, look, scenes, self.every, self.choose, pictures[0].size, before, also)
+        def decode_step(also: Sequence[int] = ()) -> Track:
+            return track(count, look, scenes, self.detect_interval, self.which_face, frames[0].size, before, also)
 
-        tracked = follow()
+        tracked = decode_step()
         if detector.coarse:
             tracked.points = smooth(tracked.points, REST_WINDOW, scenes)
-        elif doubtful := steady(pictures, tracked, scenes):
-            tracked = follow(doubtful)
-            steady(pictures, tracked, scenes)
+        elif doubtful := stabilize(frames, tracked, scenes):
+            tracked = decode_step(doubtful)
+            stabilize(frames, tracked, scenes)
         return tracked, certainty
 
     def _check_faces(self, flags: np.ndarray, size: tuple[int, int], notes: Sequence[str]) -> None:
@@ -314,10 +314,10 @@ class Cropper:
         # The face may be in what was not looked at: another track, what is joined behind.
         found = "".join(f" ({note})" for note in notes)
         if share == 0:
-            raise ClipFailure("no-face", f"no face in {len(flags)} pictures of {size[0]}x{size[1]}{found}")
-        if share < self.least:
+            raise ClipFailure("no-face", f"no face in {len(flags)} frames of {size[0]}x{size[1]}{found}")
+        if share < self.min_face_ratio:
             raise ClipFailure(
-                "no-face", f"a face in {share:.0%} of the pictures, at least {self.least:.0%} are wanted{found}"
+                "no-face", f"a face in {share:.0%} of the frames, at least {self.min_face_ratio:.0%} are wanted{found}"
             )
 
     def _check_mouths(self, flags: np.ndarray, lost: np.ndarray, size: tuple[int, int]) -> None:
@@ -325,13 +325,13 @@ class Cropper:
         if 2 * lost.sum() > faces:
             raise ClipFailure(
                 "mouth-outside",
-                f"the mouth lies outside of the picture ({size[0]}x{size[1]}) in {lost.sum()} of {faces} pictures with "
+                f"the mouth lies outside of the frame ({size[0]}x{size[1]}) in {lost.sum()} of {faces} frames with "
                 "a face, at most half are allowed",
             )
 
     def _cut(
         self,
-        pictures: Iterable[Still],
+        frames: Iterable[Frame],
         matrices: Mapping[str, np.ndarray],
         scenes: Sequence[Scene],
         store: Callable[[tuple[int, int, int]], Store],
@@ -343,11 +343,11 @@ class Cropper:
         crops = {name: store((len(matrices[name]), sizes[name], sizes[name])) for name in self.regions}
         movement = Movement()
         begins = {first for first, _ in scenes}
-        for index, picture in enumerate(pictures):
-            luma = picture.luma()
+        for index, frame in enumerate(frames):
+            luma = frame.luma()
             for name, size in sizes.items():
-                # Levels are stretched in the crop, not in the whole picture: a tenth of the work.
-                crop = to_full_range(warp(luma, matrices[name][index], size), picture.full_range)
+                # Levels are stretched in the crop, not in the whole frame: a tenth of the work.
+                crop = to_full_range(warp(luma, matrices[name][index], size), frame.full_range)
                 if name in crops:
                     crops[name].add(crop)
                 if name == _WATCHED:
@@ -355,12 +355,12 @@ class Cropper:
         return {name: each.whole() for name, each in crops.items()}, movement.most()
 
 
-def _given(landmarks: np.ndarray, frames: int) -> Track:
-    if landmarks.shape != (frames, 137):
+def _given(landmarks: np.ndarray, num_frames: int) -> Track:
+    if landmarks.shape != (num_frames, 137):
         raise ClipFailure(
-            "landmarks", f"expected ({frames}, 137) for the pictures of the clip, found {landmarks.shape}"
+            "landmarks", f"expected ({num_frames}, 137) for the frames of the clip, found {landmarks.shape}"
         )
-    return Track(landmarks[:, :136].reshape(frames, 68, 2).astype(np.float32), landmarks[:, 136].astype(np.float32))
+    return Track(landmarks[:, :136].reshape(num_frames, 68, 2).astype(np.float32), landmarks[:, 136].astype(np.float32))
 
 
 def _box(tracked: Track) -> tuple[int, int, int, int]:

@@ -1,8 +1,8 @@
-"""Any video file as pictures on a 25 fps grid, by time stamps and upright.
+"""Any video file as frames on a 25 fps grid, by time stamps and upright.
 
-Frame i of the grid is the source frame nearest to t0 + i / 25, t0 being the time stamp of the first picture. Of a
-source of more than 40 pictures a second it is the one nearest to the middle of these 40 ms, t0 + (i + 1/2) / 25.
-Pictures stay YUV, as the decoder left them: crops need the luma plane only, the detector needs RGB on few of them.
+Frame i of the grid is the source frame nearest to t0 + i / 25, t0 being the time stamp of the first frame. Of a
+source of more than 40 frames a second it is the one nearest to the middle of these 40 ms, t0 + (i + 1/2) / 25.
+Frames stay YUV, as the decoder left them: crops need the luma plane only, the detector needs RGB on few of them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lipsound2.media.clock import LONGEST_PAUSE
 from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import tracks
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.frame import Picture
+from lipsound2.video.frame import VideoFrame
 from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
-_FAST = 40.0  # pictures a second; faster sources give the picture in the middle of each 1/25 s
-_GREY = ("gray", "ya8", "ya16", "mono")
+_FAST = 40.0  # frames a second; faster sources give the frame in the middle of each 1/25 s
+_GRAY = ("gray", "ya8", "ya16", "mono")
 _LOG_LINES = 4  # of ffmpeg's that a verdict quotes
 _THIN = 8.0  # a pixel that is said to be so many times as wide as high, or the reverse, is a damaged header
 
@@ -38,15 +38,15 @@ class Timeline:
     """The 25 fps grid a clip was decoded on.
 
     Attributes:
-        start: time stamp of the first picture, seconds.
-        frames: T, pictures on the grid: round(duration x 25).
-        fps: mean rate of the source, pictures a second.
-        width: of the upright picture with square pixels.
+        start: time stamp of the first frame, seconds.
+        num_frames: T, frames on the grid: round(duration x 25).
+        fps: mean rate of the source, frames a second.
+        width: of the upright frame with square pixels.
         height: likewise.
     """
 
     start: float
-    frames: int
+    num_frames: int
     fps: float
     width: int
     height: int
@@ -54,43 +54,47 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture in the decoder's memory, which holds up the decoder's reuse of it: copy and drop it."""
+    """A frame in the decoder's memory, which holds up the decoder's reuse of it: copy and drop it."""
 
-    frame: av.VideoFrame
+    av_frame: av.VideoFrame
     orientation: Orientation
     aspect: float  # width of a pixel / its height
     reformatter: VideoReformatter
 
     @property
     def full_range(self) -> bool:
-        """Whether black is 0 and white 255; else they are 16 and 235. Grey ones that do not say are full."""
-        name, said = self.frame.format.name, self.frame.color_range
+        """Whether black is 0 and white 255; else they are 16 and 235. Gray ones that do not say are full."""
+        name, said = self.av_frame.format.name, self.av_frame.color_range
         return (
-            said == ColorRange.JPEG or name.startswith("yuvj") or (said != ColorRange.MPEG and name.startswith(_GREY))
+            said == ColorRange.JPEG or name.startswith("yuvj") or (said != ColorRange.MPEG and name.startswith(_GRAY))
         )
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of the array `copy` fills: (H * 3 / 2, W), square pixels, even sides."""
-        return max(2, self.frame.height & ~1) * 3 // 2, max(2, self._width & ~1)
+        return max(2, self.av_frame.height & ~1) * 3 // 2, max(2, self._width & ~1)
 
     @property
     def _width(self) -> int:
-        return max(2, round(self.frame.width * self.aspect))
+        return max(2, round(self.av_frame.width * self.aspect))
 
-    def copy(self, out: np.ndarray) -> Picture:
-        """The picture in memory of one's own.
+    def copy(self, out: np.ndarray) -> VideoFrame:
+        """The frame in memory of one's own.
 
         Args:
             out: uint8 of `shape`, filled with the planes Y, U, V one below the other (I420).
         """
         rows, width = out.shape
         height = rows * 2 // 3
-        frame = self.frame
-        if frame.format.name not in ("yuv420p", "yuvj420p") or self._width != frame.width or height > frame.height:
+        av_frame = self.av_frame
+        if (
+            av_frame.format.name not in ("yuv420p", "yuvj420p")
+            or self._width != av_frame.width
+            or height > av_frame.height
+        ):
             levels = ColorRange.JPEG if self.full_range else ColorRange.MPEG
-            frame = self.reformatter.reformat(
-                frame,
+            av_frame = self.reformatter.reformat(
+                av_frame,
                 width=width,
                 height=height,
                 format="yuv420p",
@@ -101,17 +105,17 @@ class Decoded:
         flat = out.reshape(-1)
         at = 0
         for plane, w, h in zip(
-            frame.planes, (width, width // 2, width // 2), (height, *[height // 2] * 2), strict=True
+            av_frame.planes, (width, width // 2, width // 2), (height, *[height // 2] * 2), strict=True
         ):
             rows_of_plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             flat[at : at + w * h].reshape(h, w)[:] = rows_of_plane[:h, :w]
             at += w * h
-        return Picture(out, self.full_range, self.orientation)
+        return VideoFrame(out, self.full_range, self.orientation)
 
     def rgb(self) -> np.ndarray:
-        """The picture, upright, in colour: (H, W, 3) uint8."""
+        """The frame, upright, in color: (H, W, 3) uint8."""
         converted = self.reformatter.reformat(
-            self.frame,
+            self.av_frame,
             width=self._width,
             format="rgb24",
             src_color_range=ColorRange.JPEG if self.full_range else ColorRange.MPEG,
@@ -123,21 +127,21 @@ class Decoded:
 
 @dataclass
 class Source:
-    """Pictures of one file, read as a stream: on the grid, or as they come (`timed`).
+    """Frames of one file, read as a stream: on the grid, or as they come (`timed`).
 
     Iterating decodes from the start and yields one `Decoded` per grid frame (the same object again where the source is
     slower). `timeline` and the counts stand when the iteration has ended.
 
     Attributes:
         path: the file.
-        rate: of the grid, pictures a second.
+        rate: of the grid, frames a second.
         timeline: the grid, after an iteration.
-        decoded: source pictures.
-        damaged: packets the decoder refused and pictures it marked as corrupt.
+        decoded: source frames.
+        damaged: packets the decoder refused and frames it marked as corrupt.
         interlaced: whether fields were woven into frames (they are deinterlaced then).
-        orientation: what made the pictures upright.
-        fps: mean rate that the file says it has, or `rate`; known once the first picture is.
-        left_out: pictures whose time stamp is not after the one before.
+        orientation: what made the frames upright.
+        fps: mean rate that the file says it has, or `rate`; known once the first frame is.
+        left_out: frames whose time stamp is not after the one before.
         notes: what else was found: further tracks, clocks that start anew.
         log: what ffmpeg had to say, each line once.
     """
@@ -164,7 +168,7 @@ class Source:
         return ClipFailure(reason, f"{shown(self.path)}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
 
     def timed(self) -> Generator[tuple[float, float, Decoded], None, None]:
-        """Source pictures with time stamp and length in seconds, times increasing.
+        """Source frames with time stamp and length in seconds, times increasing.
 
         Raises:
             ClipFailure: `unreadable`, or `no-video`.
@@ -178,10 +182,10 @@ class Source:
             count = yield from self._track(number)
             number += 1
         if not self.decoded:
-            raise self.failure("unreadable", "no picture could be decoded")
+            raise self.failure("unreadable", "no frame could be decoded")
 
     def _track(self, number: int) -> Generator[tuple[float, float, Decoded], None, int]:
-        """The pictures of one track, counted in order of preference; returns how many there are."""
+        """The frames of one track, counted in order of preference; returns how many there are."""
         with opened(self.path, self.log) as media:
             found = tracks(media.container, "video")
             if not found.words:
@@ -201,17 +205,17 @@ class Source:
             aspect = aspect if 1 / _THIN <= aspect <= _THIN else 1.0
             last = -math.inf
             reformatter = VideoReformatter()
-            for frame in self._deinterlaced(self._frames(media, stream)):
-                clock = float(frame.time_base) if frame.time_base else 0.0
-                time = frame.pts * clock if frame.pts is not None else max(0.0, last + step)
+            for av_frame in self._deinterlaced(self._av_frames(media, stream)):
+                clock = float(av_frame.time_base) if av_frame.time_base else 0.0
+                time = av_frame.pts * clock if av_frame.pts is not None else max(0.0, last + step)
                 if time <= last:
                     self.left_out += 1  # a repeated or backward time stamp of a damaged stream
                     continue
                 if last > -math.inf and time - last > LONGEST_PAUSE:
                     raise self.failure("unreadable", f"time stamps jump from {last:.2f} s to {time:.2f} s")
                 self.decoded += 1
-                self.orientation = orientation_of(frame)
-                yield time, frame.duration * clock or step, Decoded(frame, self.orientation, aspect, reformatter)
+                self.orientation = orientation_of(av_frame)
+                yield time, av_frame.duration * clock or step, Decoded(av_frame, self.orientation, aspect, reformatter)
                 last = time
             self.notes = [found.told(stream)] if len(found.words) > 1 else []
             if media.clock.anew:
@@ -220,43 +224,43 @@ class Source:
             if media.behind:
                 self.notes.append(media.behind)
             if self.left_out:
-                self.notes.append(f"{self.left_out} pictures out of time left out")
+                self.notes.append(f"{self.left_out} frames out of time left out")
             return len(found.known)
 
-    def _frames(self, media: Media, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    def _av_frames(self, media: Media, stream: VideoStream) -> Iterator[av.VideoFrame]:
         for packet in media.packets():
             if packet.stream is not stream:
                 continue
             with media.words:
                 try:
-                    frames = stream.decode(packet)
+                    av_frames = stream.decode(packet)
                 except av.FFmpegError as error:
                     if machine_trouble(error):
                         raise
                     self.damaged += 1
                     self.log += [line for line in [str(error.strerror)] if line not in self.log]
                     continue
-            for frame in frames:
-                self.damaged += bool(frame.is_corrupt)
-                yield frame
+            for av_frame in av_frames:
+                self.damaged += bool(av_frame.is_corrupt)
+                yield av_frame
         self.damaged += bool(media.broken)
 
-    def _deinterlaced(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    def _deinterlaced(self, av_frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Frames with woven fields through yadif, the others as they are."""
         graph: av.filter.Graph | None = None
         made_for: tuple[int, int, str] | None = None
-        for frame in frames:
-            if graph is None and not frame.interlaced_frame:
-                yield frame
+        for av_frame in av_frames:
+            if graph is None and not av_frame.interlaced_frame:
+                yield av_frame
                 continue
             self.interlaced = True
-            kind = (frame.width, frame.height, frame.format.name)
+            kind = (av_frame.width, av_frame.height, av_frame.format.name)
             if graph is None or kind != made_for:
                 if graph is not None:
                     graph.vpush(None)
                     yield from _pull(graph)
-                graph, made_for = _yadif(frame), kind
-            graph.vpush(frame)
+                graph, made_for = _yadif(av_frame), kind
+            graph.vpush(av_frame)
             yield from _pull(graph)
         if graph is not None:
             graph.vpush(None)
@@ -266,16 +270,16 @@ class Source:
         start = end = before = 0.0
         emitted = 0
         held: Decoded | None = None
-        for time, length, picture in timed:
+        for time, length, frame in timed:
             if held is None:
                 start = time
             else:
-                # Every point of the grid that is nearer to the held picture than to this one.
+                # Every point of the grid that is nearer to the held frame than to this one.
                 aim = start + (self._middle if time - before < 1.2 / _FAST else 0.0)
                 while aim + emitted / self.rate <= (before + time) / 2 + 1e-9:
                     yield held
                     emitted += 1
-            held, before, end = picture, time, time + length
+            held, before, end = frame, time, time + length
         assert held is not None  # `timed` says so itself
         while emitted < max(1, round((end - start) * self.rate)):
             yield held
@@ -287,35 +291,35 @@ class Source:
 
 
 def read_video(path: Path | str) -> tuple[np.ndarray, Timeline]:
-    """Decode a whole clip, at 25 pictures a second.
+    """Decode a whole clip, at 25 frames a second.
 
     Args:
         path: any file ffmpeg reads.
 
     Returns:
-        Pictures (T, H, W, 3) uint8 RGB, upright, and their timeline.
+        Frames (T, H, W, 3) uint8 RGB, upright, and their timeline.
 
     Raises:
         ClipFailure: `unreadable`, `no-video`, or `size-changes`.
     """
     source = Source(Path(path))
-    pictures = [picture.rgb() for picture in source]
+    frames = [frame.rgb() for frame in source]
     assert source.timeline is not None
-    sizes = {picture.shape for picture in pictures}
+    sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
-        raise source.failure("size-changes", f"pictures of different sizes: {sorted(sizes)}")
-    return np.stack(pictures), source.timeline
+        raise source.failure("size-changes", f"frames of different sizes: {sorted(sizes)}")
+    return np.stack(frames), source.timeline
 
 
-def _yadif(frame: av.VideoFrame) -> av.filter.Graph:
-    """What makes whole pictures of woven fields, for frames like this one."""
+def _yadif(av_frame: av.VideoFrame) -> av.filter.Graph:
+    """What makes whole frames of woven fields, for frames like this one."""
     graph = av.filter.Graph()
     graph.link_nodes(
         graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base or Fraction(1, 90_000),
+            width=av_frame.width,
+            height=av_frame.height,
+            format=av_frame.format,
+            time_base=av_frame.time_base or Fraction(1, 90_000),
         ),
         graph.add("yadif", "mode=send_frame:deint=interlaced"),
         graph.add("buffersink"),

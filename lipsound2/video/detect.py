@@ -1,4 +1,4 @@
-"""Faces in one picture, behind one small interface: mediapipe's face mesh or dlib.
+"""Faces in one frame, behind one small interface: mediapipe's face mesh or dlib.
 
 A detector lives as long as its worker; `reset()` forgets the face it follows, so that a clip's result does not depend
 on which clip came before.
@@ -44,7 +44,7 @@ _MEDIAPIPE_NOISE = (
     "All log messages before absl::InitializeLog()",
     "inference_feedback_manager.cc",
 )
-# Outer and inner corner of the eye on the picture's right, of that on its left, base of the nose.
+# Outer and inner corner of the eye on the frame's right, of that on its left, base of the nose.
 _FIVE = np.array([45, 42, 36, 39, 33])
 # Where dlib's box lies about a face, measured against mediapipe on ten speakers of GRID: distance of the outer eye
 # corners and height of the eye line, in sides of the box.
@@ -54,7 +54,7 @@ _EYE_LINE = 0.265
 
 @dataclass(frozen=True)
 class Face:
-    """One face in one picture.
+    """One face in one frame.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
@@ -72,7 +72,7 @@ class Face:
         return self.box[2] - self.box[0]
 
     def moved(self, scale: float, shift: tuple[float, float] = (0.0, 0.0)) -> Face:
-        """The face in a picture that is `scale` times as large and begins at -`shift`."""
+        """The face in a frame that is `scale` times as large and begins at -`shift`."""
         x0, y0, x1, y1 = self.box
         (x, y) = shift
         box = (scale * x0 + x, scale * y0 + y, scale * x1 + x, scale * y1 + y)
@@ -80,10 +80,10 @@ class Face:
 
 
 class Detector(Protocol):
-    """What finds faces. Pictures are (H, W, 3) uint8 RGB.
+    """What finds faces. Frames are (H, W, 3) uint8 RGB.
 
     Attributes:
-        coarse: the points jump from picture to picture and have to be averaged over seconds.
+        coarse: the points jump from frame to frame and have to be averaged over seconds.
     """
 
     coarse: bool
@@ -92,7 +92,7 @@ class Detector(Protocol):
         """How sure it is of each face, 0 to 1: a quick look, before a scene is followed."""
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
-        """All faces in a picture; `alone`: there is one in this scene, so that following it is enough."""
+        """All faces in a frame; `alone`: there is one in this scene, so that following it is enough."""
 
     def reset(self) -> None:
         """Forget the clip seen so far."""
@@ -101,7 +101,7 @@ class Detector(Protocol):
 class MediapipeDetector:
     """mediapipe's face mesh; its models come in the wheel (Apache-2.0).
 
-    Small faces (below about a tenth of the picture) are found by its long-range detector and meshed in a cut-out.
+    Small faces (below about a tenth of the frame) are found by its long-range detector and meshed in a cut-out.
     """
 
     coarse = False
@@ -118,7 +118,7 @@ class MediapipeDetector:
             self._near = solutions.face_detection.FaceDetection(_CONFIDENCE, model_selection=0)
             self._far = solutions.face_detection.FaceDetection(_CONFIDENCE, model_selection=1)
             for graph in (self._one.graph, self._all.graph, self._still, self._near, self._far):
-                graph.process(_BLANK)  # what a graph has to say it says on its first picture
+                graph.process(_BLANK)  # what a graph has to say it says on its first frame
 
     def glance(self, rgb: np.ndarray) -> list[float]:
         """See `Detector.glance`."""
@@ -149,10 +149,10 @@ class MediapipeDetector:
 
 
 class _Follower:
-    """A mesh graph that looks for a face where it was in the picture before.
+    """A mesh graph that looks for a face where it was in the frame before.
 
     Where it had to search, or the face moved far, its points are up to 2 % of the face width off: they depend on the
-    window the mesh is laid into. It is given the picture once more then, so that the window fits.
+    window the mesh is laid into. It is given the frame once more then, so that the window fits.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -172,7 +172,7 @@ class _Follower:
         return faces
 
     def reset(self) -> None:
-        # A blank picture loses all faces: the same end as making a new graph, in a tenth of the time.
+        # A blank frame loses all faces: the same end as making a new graph, in a tenth of the time.
         if self._used and self.graph.process(_BLANK).multi_face_landmarks:
             self.graph.reset()
         self._used = False
@@ -241,7 +241,7 @@ class DlibDetector:
                 raise LipsoundError(f"{landmarks}: not a dlib landmark model ({error})") from error
 
     def detect(self, rgb: np.ndarray, *, alone: bool = False) -> list[Face]:
-        """See `Detector.detect`. Faces below 80 pixels are found by a second look at the doubled picture."""
+        """See `Detector.detect`. Faces below 80 pixels are found by a second look at the doubled frame."""
         boxes, scores = self._boxes(rgb)
         return [self._face(rgb, box, score) for box, score in zip(boxes, scores, strict=True)]
 
@@ -276,10 +276,10 @@ def _mean_face_on(five: np.ndarray) -> np.ndarray:
     """The mean face under the similarity that fits dlib's five points best: (68, 2)."""
     source = MEAN_FACE[_FIVE].astype(float) @ [1, 1j]
     target = five.astype(float) @ [1, 1j]
-    centred = source - source.mean()
-    turn = ((target - target.mean()) * centred.conj()).sum() / (abs(centred) ** 2).sum()
-    placed = turn * (MEAN_FACE.astype(float) @ [1, 1j] - source.mean()) + target.mean()
-    return np.stack([placed.real, placed.imag], -1).astype(np.float32)
+    centerd = source - source.mean()
+    turn = ((target - target.mean()) * centerd.conj()).sum() / (abs(centerd) ** 2).sum()
+    forced_align = turn * (MEAN_FACE.astype(float) @ [1, 1j] - source.mean()) + target.mean()
+    return np.stack([forced_align.real, forced_align.imag], -1).astype(np.float32)
 
 
 def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:

@@ -1,7 +1,7 @@
 """A crop as a small byte vector: an H.264 stream of full-range luma, and back.
 
 The stream is raw (Annex B): no container, hence no dates or random ids, and the same bytes on every run. Only luma is
-coded, in full range: a grey picture that is pushed through an RGB conversion loses 10 dB.
+coded, in full range: a gray frame that is pushed through an RGB conversion loses 10 dB.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from lipsound2.timing import FRAME_RATE
 
 CODEC = "libx264"
 CRF = 20.5
-# mbtree reads past its rows when the picture is few blocks wide: the bytes then differ from run to run. Three B-frames
-# between two others whatever the picture shows: a tenth smaller at equal PSNR, and faster, than choosing their number.
+# mbtree reads past its rows when the frame is few blocks wide: the bytes then differ from run to run. Three B-frames
+# between two others whatever the frame shows: a tenth smaller at equal PSNR, and faster, than choosing their number.
 _OPTIONS = {
     "preset": "veryfast",
     "tune": "psnr",
     "x264-params": "mbtree=0:b-adapt=0:bframes=3:scenecut=0:weightp=0:rc-lookahead=0:cabac=0",
 }
-_SLICES = (1, 5)  # NAL unit types of coded pictures
+_SLICES = (1, 5)  # NAL unit types of coded frames
 _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
 class Encoder:
-    """Compresses grey pictures as they come: what is kept of a clip of two hours is its stream, some 40 MB.
+    """Compresses gray frames as they come: what is kept of a clip of two hours is its stream, some 40 MB.
 
     Args:
         shape: (T, H, W) of the clip; H and W even.
@@ -62,36 +62,36 @@ class Encoder:
         context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}
         self._context, self._codec = context, codec
         self._packets: list[bytes] = []
-        self._pictures = 0
+        self._frames = 0
 
-    def add(self, picture: np.ndarray) -> None:
-        """The next picture, (H, W) uint8, full-range luma.
+    def add(self, frame: np.ndarray) -> None:
+        """The next frame, (H, W) uint8, full-range luma.
 
         Raises:
             LipsoundError: the encoder refuses it.
         """
-        frame = _grey_frame(picture, self._context.pix_fmt or "gray")
-        frame.pts = self._pictures
-        self._pictures += 1
-        self._encode(frame)
+        av_frame = _gray_frame(frame, self._context.pix_fmt or "gray")
+        av_frame.pts = self._frames
+        self._frames += 1
+        self._encode(av_frame)
 
     def whole(self) -> np.ndarray:
-        """The stream (bytes,) uint8 of all pictures; none can be added after."""
+        """The stream (bytes,) uint8 of all frames; none can be added after."""
         self._encode(None)
         return _without_signature(np.frombuffer(b"".join(self._packets), np.uint8))
 
-    def _encode(self, frame: av.VideoFrame | None) -> None:
+    def _encode(self, av_frame: av.VideoFrame | None) -> None:
         try:
-            self._packets += map(bytes, self._context.encode(frame))
+            self._packets += map(bytes, self._context.encode(av_frame))
         except av.FFmpegError as error:
             size = (self._context.height, self._context.width)
-            raise LipsoundError(f"the encoder '{self._codec}' refuses {size} pictures: {error.strerror}") from error
+            raise LipsoundError(f"the encoder '{self._codec}' refuses {size} frames: {error.strerror}") from error
 
 
 def encode(
     frames: np.ndarray, *, codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
 ) -> np.ndarray:
-    """Compress grey pictures.
+    """Compress gray frames.
 
     Args:
         frames: (T, H, W) uint8, full-range luma; H and W even.
@@ -103,11 +103,11 @@ def encode(
         The stream, (bytes,) uint8.
 
     Raises:
-        LipsoundError: this build of ffmpeg has no such encoder, or it refuses the pictures.
+        LipsoundError: this build of ffmpeg has no such encoder, or it refuses the frames.
     """
     encoder = Encoder(frames.shape, codec, crf, options)
-    for picture in frames:
-        encoder.add(picture)
+    for frame in frames:
+        encoder.add(frame)
     return encoder.whole()
 
 
@@ -123,37 +123,37 @@ def decode(vector: np.ndarray) -> np.ndarray:
     Raises:
         ClipFailure: `damaged-crop`, the bytes are not a whole H.264 stream.
     """
-    frames = [*_frames(vector)]
-    height, width = frames[0].height, frames[0].width
-    clip = np.empty((len(frames), height, width), np.uint8)
-    for picture, frame in zip(clip, frames, strict=True):
-        picture[:] = _plane(frame, 0)[:height, :width]
+    av_frames = [*_av_frames(vector)]
+    height, width = av_frames[0].height, av_frames[0].width
+    clip = np.empty((len(av_frames), height, width), np.uint8)
+    for frame, av_frame in zip(clip, av_frames, strict=True):
+        frame[:] = _plane(av_frame, 0)[:height, :width]
     return clip
 
 
-def pictures_in(vector: np.ndarray) -> Iterator[np.ndarray]:
-    """As `decode`, one picture (H, W) after the other: what is held does not grow with the clip."""
-    for frame in _frames(vector):
-        yield _plane(frame, 0)[: frame.height, : frame.width].copy()
+def iter_frames(vector: np.ndarray) -> Iterator[np.ndarray]:
+    """As `decode`, one frame (H, W) after the other: what is held does not grow with the clip."""
+    for av_frame in _av_frames(vector):
+        yield _plane(av_frame, 0)[: av_frame.height, : av_frame.width].copy()
 
 
-def _frames(vector: np.ndarray) -> Iterator[av.VideoFrame]:
+def _av_frames(vector: np.ndarray) -> Iterator[av.VideoFrame]:
     context = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
     context.thread_count = 1
     come = 0
     try:
         for packet in [*context.parse(vector.tobytes()), *context.parse(None), None]:
-            for frame in context.decode(packet):
+            for av_frame in context.decode(packet):
                 come += 1
-                yield frame
+                yield av_frame
     except av.FFmpegError as error:
         raise ClipFailure("damaged-crop", f"{len(vector)} bytes are no H.264 stream: {error.strerror}") from error
-    if come != frames_in(vector) or not come:
-        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {come} of {frames_in(vector)} pictures decoded")
+    if come != count_frames(vector) or not come:
+        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {come} of {count_frames(vector)} frames decoded")
 
 
-def frames_in(vector: np.ndarray) -> int:
-    """Pictures in a stream, counted without decoding: units of coded slices, one a picture as `encode` makes them."""
+def count_frames(vector: np.ndarray) -> int:
+    """Frames in a stream, counted without decoding: units of coded slices, one a frame as `encode` makes them."""
     return int(np.isin(vector[_units(vector)] & 31, _SLICES).sum())
 
 
@@ -171,23 +171,23 @@ def _without_signature(vector: np.ndarray) -> np.ndarray:
     return np.concatenate(kept)
 
 
-def _grey_frame(picture: np.ndarray, pix_fmt: str) -> av.VideoFrame:
-    """A frame whose luma is `picture` and whose colour, if it has any, is constant grey."""
-    height, width = picture.shape
-    frame = av.VideoFrame(width, height, pix_fmt)
-    frame.color_range = ColorRange.JPEG
-    for number in range(len(frame.planes)):
-        plane = _plane(frame, number)
+def _gray_frame(frame: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+    """A av_frame whose luma is `frame` and whose color, if it has any, is constant gray."""
+    height, width = frame.shape
+    av_frame = av.VideoFrame(width, height, pix_fmt)
+    av_frame.color_range = ColorRange.JPEG
+    for number in range(len(av_frame.planes)):
+        plane = _plane(av_frame, number)
         if number == 0:
-            plane[:height, :width] = picture
+            plane[:height, :width] = frame
         else:
             plane[:] = 128
-    return frame
+    return av_frame
 
 
-def _plane(frame: av.VideoFrame, number: int) -> np.ndarray:
+def _plane(av_frame: av.VideoFrame, number: int) -> np.ndarray:
     """A plane's memory, with the bytes that pad its lines."""
-    plane = frame.planes[number]
+    plane = av_frame.planes[number]
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
 
 

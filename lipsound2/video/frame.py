@@ -1,4 +1,4 @@
-"""One picture of a clip: planes as the decoder left them, converted only as far as somebody asks."""
+"""One frame of a clip: planes as the decoder left them, converted only as far as somebody asks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lipsound2.video.upright import UPRIGHT, Orientation
 
 _TO_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 _TO_TELEVISION = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
-_TO_TELEVISION_COLOUR = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
+_TO_TELEVISION_COLOR = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
 
 
-class Still(Protocol):
-    """What the cropper asks of a picture."""
+class Frame(Protocol):
+    """What the cropper asks of a frame."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -30,16 +30,16 @@ class Still(Protocol):
         """The luma plane, upright: (H, W) uint8."""
 
     def rgb(self, longest: int) -> np.ndarray:
-        """In colour, upright, reduced by a whole factor until no side is longer than `longest`: (h, w, 3) uint8."""
+        """In color, upright, reduced by a whole factor until no side is longer than `longest`: (h, w, 3) uint8."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture.
+class VideoFrame:
+    """A decoded frame.
 
     Attributes:
         planes: (H * 3 / 2, W) uint8, the planes Y, U, V one below the other (I420).
-        full_range: see `Still`.
+        full_range: see `Frame`.
         orientation: what makes it upright.
     """
 
@@ -49,12 +49,12 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """See `Still`."""
+        """See `Frame`."""
         height, width = self.planes.shape[0] * 2 // 3, self.planes.shape[1]
         return (height, width) if self.orientation.lying else (width, height)
 
     def luma(self) -> np.ndarray:
-        """See `Still`."""
+        """See `Frame`."""
         return self.orientation.apply(self.planes[: self.planes.shape[0] * 2 // 3])
 
     def television(self) -> list[np.ndarray]:
@@ -69,12 +69,12 @@ class Picture:
             flat[area * 5 // 4 :].reshape(height // 2, width // 2),
         ]
         if self.full_range:
-            tables = (_TO_TELEVISION, _TO_TELEVISION_COLOUR, _TO_TELEVISION_COLOUR)
+            tables = (_TO_TELEVISION, _TO_TELEVISION_COLOR, _TO_TELEVISION_COLOR)
             planes = [cv2.LUT(plane, table) for plane, table in zip(planes, tables, strict=True)]
         return [self.orientation.apply(plane) for plane in planes]
 
     def rgb(self, longest: int) -> np.ndarray:
-        """See `Still`."""
+        """See `Frame`."""
         rows, width = self.planes.shape
         height = rows * 2 // 3
         factor = _factor(max(width, height), longest)
@@ -86,8 +86,8 @@ class Picture:
             parts = [
                 cv2.resize(flat[:area].reshape(height, width), (w, h), interpolation=cv2.INTER_AREA),
                 *(
-                    cv2.resize(colour.reshape(height // 2, width // 2), (w // 2, h // 2), interpolation=cv2.INTER_AREA)
-                    for colour in (flat[area : area * 5 // 4], flat[area * 5 // 4 :])
+                    cv2.resize(color.reshape(height // 2, width // 2), (w // 2, h // 2), interpolation=cv2.INTER_AREA)
+                    for color in (flat[area : area * 5 // 4], flat[area * 5 // 4 :])
                 ),
             ]
             planes = np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
@@ -98,11 +98,11 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """A picture that was decoded elsewhere.
+class ArrayFrame:
+    """A frame that was decoded elsewhere.
 
     Attributes:
-        pixels: (H, W, 3) RGB or (H, W) grey, uint8.
+        pixels: (H, W, 3) RGB or (H, W) gray, uint8.
     """
 
     pixels: np.ndarray
@@ -110,15 +110,15 @@ class Pixels:
 
     @property
     def size(self) -> tuple[int, int]:
-        """See `Still`."""
+        """See `Frame`."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def luma(self) -> np.ndarray:
-        """See `Still`."""
+        """See `Frame`."""
         return self.pixels if self.pixels.ndim == 2 else cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)
 
     def rgb(self, longest: int) -> np.ndarray:
-        """See `Still`."""
+        """See `Frame`."""
         pixels = self.pixels if self.pixels.ndim == 3 else cv2.cvtColor(self.pixels, cv2.COLOR_GRAY2RGB)
         factor = _factor(max(self.size), longest)
         small = (self.size[0] // factor, self.size[1] // factor)
@@ -126,7 +126,7 @@ class Pixels:
 
 
 def to_full_range(luma: np.ndarray, full_range: bool) -> np.ndarray:
-    """Stretch television levels (16-235) to 0-255; a full-range picture is returned as it is."""
+    """Stretch television levels (16-235) to 0-255; a full-range frame is returned as it is."""
     return luma if full_range else cv2.LUT(np.ascontiguousarray(luma), _TO_FULL_RANGE)
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a clip within a budget of memory, for a reader that wants to go to and fro.
+"""The frames of a clip within a budget of memory, for a reader that wants to go to and fro.
 
 A clip that fits is decoded once. A longer one comes in parts, each of which can be gone through to and fro, and is
 decoded a second time when its crops are cut. The memory is kept from clip to clip: fresh pages cost as much as decoding
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from lipsound2.video.decode import Decoded, Source
-from lipsound2.video.frame import Picture
+from lipsound2.video.frame import VideoFrame
 
 BUDGET = 1 << 30  # bytes: 69 seconds of 720x576, 14 seconds of 1920x1080
 
 
-class Reel:
-    """Holds pictures.
+class FrameBuffer:
+    """Holds frames.
 
     Args:
         budget: bytes.
@@ -28,13 +28,13 @@ class Reel:
         self._budget = budget
         self._memory = np.empty(0, np.uint8)
 
-    def parts(self, source: Source) -> Iterator[list[Picture]]:
-        """The clip in runs of pictures; a run is overwritten by the next one.
+    def parts(self, source: Source) -> Iterator[list[VideoFrame]]:
+        """The clip in runs of frames; a run is overwritten by the next one.
 
         Raises:
-            ClipFailure: the file cannot be read, or its pictures change their size.
+            ClipFailure: the file cannot be read, or its frames change their size.
         """
-        pictures: list[Picture] = []
+        frames: list[VideoFrame] = []
         room = 0
         shape = (0, 0)
         last: Decoded | None = None
@@ -43,16 +43,16 @@ class Reel:
                 shape = decoded.shape
                 room = max(64, self._budget // (shape[0] * shape[1]))
             if decoded.shape != shape:
-                raise source.failure("size-changes", f"pictures change from {shape[::-1]} to {decoded.shape[::-1]}")
-            if len(pictures) == room:
-                yield pictures
-                pictures, last = [], None
-            pictures.append(pictures[-1] if decoded is last else decoded.copy(self._slots(shape, room)[len(pictures)]))
+                raise source.failure("size-changes", f"frames change from {shape[::-1]} to {decoded.shape[::-1]}")
+            if len(frames) == room:
+                yield frames
+                frames, last = [], None
+            frames.append(frames[-1] if decoded is last else decoded.copy(self._slots(shape, room)[len(frames)]))
             last = decoded
-        yield pictures
+        yield frames
 
-    def again(self, source: Source) -> Iterator[Picture]:
-        """Decode once more, one picture at a time. A long clip's memory is given back: much is held beside it."""
+    def again(self, source: Source) -> Iterator[VideoFrame]:
+        """Decode once more, one frame at a time. A long clip's memory is given back: much is held beside it."""
         self._memory = np.empty(0, np.uint8)
         memory = np.empty((0, 0), np.uint8)
         for decoded in source:
@@ -61,7 +61,7 @@ class Reel:
             yield decoded.copy(memory)
 
     def _slots(self, shape: tuple[int, int], room: int) -> np.ndarray:
-        """Memory for the `room` pictures of a part. What no picture was put into costs nothing."""
+        """Memory for the `room` frames of a part. What no frame was put into costs nothing."""
         size = room * shape[0] * shape[1]
         if len(self._memory) < size:
             self._memory = np.empty(size, np.uint8)

@@ -1,7 +1,7 @@
-"""Verdicts about what is cropped: whether the mouth lies in the picture, and whether it moves at all.
+"""Verdicts about what is cropped: whether the mouth lies in the frame, and whether it moves at all.
 
 A photo held before the camera, a mask, a face that listens: a model makes speech of each, and none of it was said. What
-moves in a mouth is what is left of a short run of pictures when all that a rigid thing can do is taken off: shifts,
+moves in a mouth is what is left of a short run of frames when all that a rigid thing can do is taken off: shifts,
 turns, zooms and tilts, and changes of light.
 """
 
@@ -24,26 +24,26 @@ photo .011 at most, zoomed into .037, moved by hand .059, in a camera's noise .0
 _HARDLY = 0.09  # what is below is told: a man who signs and does not speak has .088
 _PARTED = 0.035  # eye distances by which lips part in speech: in dense looks at 105 clips of GRID .05 at least
 _LOOKS = 12  # before lips are said not to part
-_MOST_FILLED = 0.25  # of the pictures may lack a face then
+_MOST_FILLED = 0.25  # of the frames may lack a face then
 _EYE_CORNERS = (36, 45)
 _UPPER, _LOWER = np.array([61, 62, 63]), np.array([67, 66, 65])  # the inner edges of the lips
 _MARGIN = 16  # pixels of the crop left out on each side: lips and chin remain
 _SIDE = 24  # pixels at which mouths are compared
-_RUN = 12  # pictures
+_RUN = 12  # frames
 _BLOCK = 6  # runs: three seconds
 _SHARE = 75  # per cent of the runs of a block that may be stiller: speech pauses
-_GREY = 4.0  # levels added to the contrast, so that the noise of a blank wall is no movement
-_INSIDE = 0.6  # of lips and chin in the crop that lie in the picture: less is no mouth
-_TOGETHER = 1024  # pictures whose mouths are looked for together: 6 MB
+_GRAY = 4.0  # levels added to the contrast, so that the noise of a blank wall is no movement
+_INSIDE = 0.6  # of lips and chin in the crop that lie in the frame: less is no mouth
+_TOGETHER = 1024  # frames whose mouths are looked for together: 6 MB
 _GRID = np.arange(_MARGIN + 1.5, REGIONS["mouth"].size - _MARGIN, 4)
 
 
 def outside(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where the mouth that is cropped lies outside of the picture.
+    """Where the mouth that is cropped lies outside of the frame.
 
     Args:
-        matrices: (T, 2, 3), pixel of the mouth's crop -> pixel of the picture.
-        size: width and height of the picture.
+        matrices: (T, 2, 3), pixel of the mouth's crop -> pixel of the frame.
+        size: width and height of the frame.
 
     Returns:
         (T,) bool.
@@ -63,7 +63,7 @@ def hardly_moves(points: np.ndarray, flags: np.ndarray, movement: float | None) 
 
     Args:
         points: (T, 68, 2) landmarks.
-        flags: (T,) what is known of each picture, as in `track`.
+        flags: (T,) what is known of each frame, as in `track`.
         movement: as `Movement.most` has it.
     """
     if movement is not None and movement < _HARDLY:
@@ -77,7 +77,7 @@ def hardly_moves(points: np.ndarray, flags: np.ndarray, movement: float | None) 
 
 
 class Movement:
-    """How much a mouth moves, crop by crop; a few pictures are kept at a time."""
+    """How much a mouth moves, crop by crop; a few frames are kept at a time."""
 
     def __init__(self) -> None:
         self._run: list[np.ndarray] = []
@@ -109,17 +109,17 @@ class Movement:
 
 
 def _change(run: np.ndarray) -> float:
-    """What no rigid motion and no light explains in pictures (T, S, S), as a share of their contrast."""
+    """What no rigid motion and no light explains in frames (T, S, S), as a share of their contrast."""
     mean = run.mean(0, dtype=np.float64)
     explained = np.stack([*_rigid(mean), np.ones_like(mean), mean]).reshape(8, -1)
     basis, _ = np.linalg.qr(explained.T)
-    pictures = run.reshape(len(run), -1).astype(np.float64)
-    left = pictures - (pictures @ basis) @ basis.T
-    return float(np.sqrt((left**2).mean()) / (mean.std() + _GREY))
+    frames = run.reshape(len(run), -1).astype(np.float64)
+    left = frames - (frames @ basis) @ basis.T
+    return float(np.sqrt((left**2).mean()) / (mean.std() + _GRAY))
 
 
 def _rigid(mean: np.ndarray) -> Iterator[np.ndarray]:
-    """How a picture changes when it is shifted, turned, stretched and sheared a little."""
+    """How a frame changes when it is shifted, turned, stretched and sheared a little."""
     down, right = np.gradient(mean)
     v, u = np.mgrid[: len(mean), : len(mean)] / len(mean) - 0.5
     for slope in (right, down):

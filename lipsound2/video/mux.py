@@ -1,7 +1,7 @@
-"""Lay speech under the pictures of a clip.
+"""Lay speech under the frames of a clip.
 
-Pictures in codecs that players read are copied untouched. Others, and those whose copy does not show what the clip
-shows, are encoded again, as the one decoder gives them: upright, of square pixels, whole pictures, at their own times.
+Frames in codecs that players read are copied untouched. Others, and those whose copy does not show what the clip
+shows, are encoded again, as the one decoder gives them: upright, of square pixels, whole frames, at their own times.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ from lipsound2.video.frame import to_full_range
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9"})
 _CLOCK = Fraction(1, 90_000)
 _STEP = 1.0  # seconds of speech that are encoded at once
-_LATE = 0.06  # seconds after the sound's beginning by which the first picture has to be there
-_SHORT = 0.25  # seconds by which the pictures may end beside the sound
-_ALIKE = 12.0  # levels by which a picture may differ on average, after it was encoded again
-_UNKNOWN = 2  # ffmpeg's number for colours that nothing is said about
-_BT601 = 6  # its number for the matrix that colours without one are converted by
+_LATE = 0.06  # seconds after the audio's beginning by which the first frame has to be there
+_SHORT = 0.25  # seconds by which the frames may end beside the audio
+_ALIKE = 12.0  # levels by which a frame may differ on average, after it was encoded again
+_UNKNOWN = 2  # ffmpeg's number for colors that nothing is said about
+_BT601 = 6  # its number for the matrix that colors without one are converted by
 
 
 class _Unfit(Exception):  # noqa: N818 - not an error: another way is taken
     """Copied packets would not show what the clip shows."""
 
 
-def lay_under(clip: Path, sound: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
-    """Write `out`: the pictures of `clip` with `sound` under them.
+def lay_under(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
+    """Write `out`: the frames of `clip` with `waveform` under them.
 
-    The file is looked at before it gets its name: it begins with the clip's first picture and is as long as the sound.
+    The file is looked at before it gets its name: it begins with the clip's first frame and is as long as the audio.
 
     Args:
         clip: video file.
-        sound: gives blocks (samples,) float32 in [-1, 1], one behind the other, whenever it is called; the first
+        waveform: gives blocks (samples,) float32 in [-1, 1], one behind the other, whenever it is called; the first
             sample belongs to `start`.
-        rate: of the sound, in Hz.
-        start: time of the clip's first picture, in seconds of its own clock.
+        rate: of the audio, in Hz.
+        start: time of the clip's first frame, in seconds of its own clock.
         out: video file to write; its suffix chooses the container.
 
     Raises:
-        LipsoundError: the container takes no such pictures, or cannot be written.
+        LipsoundError: the container takes no such frames, or cannot be written.
     """
     with atomic_path(out) as temporary:
         try:
             try:
-                _write(temporary, clip, sound, rate, start, copy=True)
+                _write(temporary, clip, waveform, rate, start, copy=True)
             except (_Unfit, av.FFmpegError, ValueError) as error:
                 if isinstance(error, av.FFmpegError) and machine_trouble(error):
                     raise
-                _write(temporary, clip, sound, rate, start, copy=False)
+                _write(temporary, clip, waveform, rate, start, copy=False)
         except (_Unfit, ClipFailure, av.FFmpegError, ValueError) as error:
             if machine_trouble(error):
                 raise
@@ -75,28 +75,28 @@ def lay_under(clip: Path, sound: Callable[[], Iterable[np.ndarray]], rate: int, 
 
 
 def _write(
-    temporary: Path, clip: Path, sound: Callable[[], Iterable[np.ndarray]], rate: int, start: float, *, copy: bool
+    temporary: Path, clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, *, copy: bool
 ) -> None:
     # Given as an open file: a name with a colon or a percent sign would mean something to ffmpeg.
     with temporary.open("wb") as file, av.open(file, "w") as target:
         assert isinstance(target, OutputContainer)
-        speech = _Speech(sound, rate)
+        speech = _Speech(waveform, rate)
         (_copy if copy else _encode)(clip, target, speech, start)
     _look(temporary, clip, speech.seconds)
 
 
 class _Speech:
-    """The sound of a file that is being written, in step with its pictures.
+    """The audio of a file that is being written, in step with its frames.
 
     Args:
-        sound: gives blocks of samples.
+        waveform: gives blocks of samples.
         rate: of them, in Hz.
     """
 
-    def __init__(self, sound: Callable[[], Iterable[np.ndarray]], rate: int) -> None:
+    def __init__(self, waveform: Callable[[], Iterable[np.ndarray]], rate: int) -> None:
         step = round(_STEP * rate)
         self._rest: Iterator[np.ndarray] = (
-            np.asarray(block[at : at + step], np.float32) for block in sound() for at in range(0, len(block), step)
+            np.asarray(block[at : at + step], np.float32) for block in waveform() for at in range(0, len(block), step)
         )
         self._rate = rate
         self._spoken = 0
@@ -109,7 +109,7 @@ class _Speech:
         return self._spoken / self._rate
 
     def join(self, target: OutputContainer) -> None:
-        """Take part in a file, whose pictures have joined before."""
+        """Take part in a file, whose frames have joined before."""
         self._target, self._stream = target, target.add_stream("aac", rate=self._rate, layout="mono")
 
     def until(self, seconds: float) -> None:
@@ -120,25 +120,25 @@ class _Speech:
             block = next(self._rest, None)
             if block is None:
                 break
-            frame = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._spoken, Fraction(1, self._rate)
-            self._target.mux(self._stream.encode(frame))
+            av_frame = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
+            av_frame.sample_rate, av_frame.pts, av_frame.time_base = self._rate, self._spoken, Fraction(1, self._rate)
+            self._target.mux(self._stream.encode(av_frame))
             self._spoken += len(block)
         if math.isinf(seconds):
             self._target.mux(self._stream.encode(None))
 
 
 def _copy(clip: Path, target: OutputContainer, speech: _Speech, start: float) -> None:
-    """Packets as they are, from the first key frame on; times such that the sound's beginning is 0."""
+    """Packets as they are, from the first key frame on; times such that the audio's beginning is 0."""
     stamps = _stamps(clip)
     with opened(clip) as media:
-        pictures = tracks(media.container, "video").known[0]
-        assert isinstance(pictures, VideoStream)
-        stream = target.add_stream_from_template(pictures)
+        frames = tracks(media.container, "video").known[0]
+        assert isinstance(frames, VideoStream)
+        stream = target.add_stream_from_template(frames)
         speech.join(target)
-        base = pictures.time_base or _CLOCK
+        base = frames.time_base or _CLOCK
         offset = round(start / base)
-        packets = (packet for packet in media.packets() if packet.stream is pictures and packet.size)
+        packets = (packet for packet in media.packets() if packet.stream is frames and packet.size)
         whole = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
         for packet, (pts, dts) in zip(whole, stamps, strict=True):
             packet.stream, packet.pts, packet.dts = stream, pts - offset, dts - offset
@@ -151,7 +151,7 @@ def _stamps(clip: Path) -> list[tuple[int, int]]:
     """Times of presentation and of decoding of the packets that are copied, in ticks of the track's clock.
 
     Matroska keeps no times of decoding. Where one is missing, all are made: the times of presentation in their order,
-    moved to the front until every picture is decoded before it is shown.
+    moved to the front until every frame is decoded before it is shown.
 
     Raises:
         _Unfit: other codecs, no times, or recordings that were joined.
@@ -178,7 +178,7 @@ def _stamps(clip: Path) -> list[tuple[int, int]]:
 
 
 def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) -> None:
-    """Pictures as the decoder gives them, at the source's own times."""
+    """Frames as the decoder gives them, at the source's own times."""
     stream: VideoStream | None = None
     memory = np.empty((0, 0), np.uint8)
     source = Source(clip)
@@ -190,12 +190,12 @@ def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) 
             stream = _video_stream(target, decoded, planes[0].shape, source.fps)
             speech.join(target)
         if planes[0].shape != (stream.height, stream.width):
-            raise source.failure("size-changes", "pictures of different sizes")
-        frame = _frame(planes)
-        frame.pts, frame.time_base = round((time - start) / _CLOCK), _CLOCK
-        frame.duration = round(length / _CLOCK)
+            raise source.failure("size-changes", "frames of different sizes")
+        av_frame = _av_frame(planes)
+        av_frame.pts, av_frame.time_base = round((time - start) / _CLOCK), _CLOCK
+        av_frame.duration = round(length / _CLOCK)
         speech.until(time - start)
-        target.mux(stream.encode(frame))
+        target.mux(stream.encode(av_frame))
     assert stream is not None
     target.mux(stream.encode(None))
     speech.until(math.inf)
@@ -210,26 +210,26 @@ def _video_stream(target: OutputContainer, first: Decoded, shape: tuple[int, ...
     context = stream.codec_context
     context.time_base = _CLOCK
     context.color_range = ColorRange.MPEG
-    if first.frame.format.is_rgb:
+    if first.av_frame.format.is_rgb:
         context.colorspace = _BT601
-    elif first.frame.colorspace != _UNKNOWN:
-        context.colorspace = first.frame.colorspace
-        context.color_primaries, context.color_trc = first.frame.color_primaries, first.frame.color_trc
+    elif first.av_frame.colorspace != _UNKNOWN:
+        context.colorspace = first.av_frame.colorspace
+        context.color_primaries, context.color_trc = first.av_frame.color_primaries, first.av_frame.color_trc
     return stream
 
 
-def _frame(planes: Sequence[np.ndarray]) -> av.VideoFrame:
+def _av_frame(planes: Sequence[np.ndarray]) -> av.VideoFrame:
     height, width = planes[0].shape
-    frame = av.VideoFrame(width, height, "yuv420p")
-    frame.color_range = ColorRange.MPEG
-    for plane, values in zip(frame.planes, planes, strict=True):
+    av_frame = av.VideoFrame(width, height, "yuv420p")
+    av_frame.color_range = ColorRange.MPEG
+    for plane, values in zip(av_frame.planes, planes, strict=True):
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         rows[: values.shape[0], : values.shape[1]] = values
-    return frame
+    return av_frame
 
 
 def _look(made: Path, clip: Path, seconds: float) -> None:
-    """See that a file shows the clip's first picture at its beginning, and lasts as long as its sound.
+    """See that a file shows the clip's first frame at its beginning, and lasts as long as its audio.
 
     Raises:
         _Unfit: it does not.
@@ -237,8 +237,8 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
     try:
         (time, first), (_, wanted) = _first(made), _first(clip)
         with opened(made) as media:
-            film, sound = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
-            ends = {stream.index: 0.0 for stream in (*film, *sound)}
+            film, waveform = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
+            ends = {stream.index: 0.0 for stream in (*film, *waveform)}
             for packet in media.packets():
                 if packet.size and packet.pts is not None and packet.stream_index in ends:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -246,21 +246,21 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
     except ClipFailure as failure:
         raise _Unfit(failure.detail) from failure
     if time > _LATE:
-        raise _Unfit(f"the first picture comes after {time:.2f} s")
+        raise _Unfit(f"the first frame comes after {time:.2f} s")
     if first.shape != wanted.shape:
-        raise _Unfit(f"pictures of {first.shape[::-1]} became {wanted.shape[::-1]}")
+        raise _Unfit(f"frames of {first.shape[::-1]} became {wanted.shape[::-1]}")
     if np.abs(first.astype(np.float32) - wanted).mean() > _ALIKE:
-        raise _Unfit("the first picture is another one")
+        raise _Unfit("the first frame is another one")
     for stream, end in ends.items():
         if abs(end - seconds) > _SHORT:
             raise _Unfit(f"stream {stream} lasts {end:.2f} s, expected {seconds:.2f} s")
     if len(ends) < 2:
-        raise _Unfit("pictures or sound are missing")
+        raise _Unfit("frames or audio are missing")
 
 
 def _first(path: Path) -> tuple[float, np.ndarray]:
-    """Time and full-range luma, upright, of the first picture of a file."""
-    with contextlib.closing(Source(path).timed()) as pictures:
-        time, _, decoded = next(pictures)
-        picture = decoded.copy(np.empty(decoded.shape, np.uint8))
-        return time, to_full_range(picture.luma(), picture.full_range)
+    """Time and full-range luma, upright, of the first frame of a file."""
+    with contextlib.closing(Source(path).timed()) as frames:
+        time, _, decoded = next(frames)
+        frame = decoded.copy(np.empty(decoded.shape, np.uint8))
+        return time, to_full_range(frame.luma(), frame.full_range)

@@ -1,4 +1,4 @@
-"""Which of several faces was taken: a small picture that shows it."""
+"""Which of several faces was taken: a small frame that shows it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
-from lipsound2.video.frame import Still
+from lipsound2.video.frame import Frame
 from lipsound2.video.track import FILLED, Track
 
 _WIDTH = 320  # pixels at most
-_TAKEN, _OTHERS = (60, 230, 60), (190, 190, 190)  # green; grey
+_TAKEN, _OTHERS = (60, 230, 60), (190, 190, 190)  # green; gray
 
 
-def portrait(pictures: Sequence[Still], tracked: Track) -> np.ndarray | None:
-    """The look that saw most faces, a box about each: green about the one that is followed, grey about the others.
+def portrait(frames: Sequence[Frame], tracked: Track) -> np.ndarray | None:
+    """The look that saw most faces, a box about each: green about the one that is followed, gray about the others.
 
     Returns:
         (H, W, 3) uint8 RGB; None where no look saw a face.
@@ -26,11 +26,11 @@ def portrait(pictures: Sequence[Still], tracked: Track) -> np.ndarray | None:
     if tracked.group is None:
         return None
     index, faces = tracked.group
-    picture = pictures[index]
-    rgb = picture.rgb(2 * _WIDTH)
+    frame = frames[index]
+    rgb = frame.rgb(2 * _WIDTH)
     scale = min(1.0, _WIDTH / rgb.shape[1])
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb.copy()
-    ratio = small.shape[1] / picture.size[0]
+    ratio = small.shape[1] / frame.size[0]
     taken = tracked.points[index]
     own = [*taken.min(0), *taken.max(0)] if tracked.flags[index] != FILLED else None
     for face in faces:
@@ -44,13 +44,13 @@ def portrait(pictures: Sequence[Still], tracked: Track) -> np.ndarray | None:
 
 
 def write_portrait(path: Path, shown: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8 RGB as PNG."""
+    """Write a frame (H, W, 3) uint8 RGB as PNG."""
     done, encoded = cv2.imencode(".png", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
     if not done:
         raise LipsoundError(f"{path}: OpenCV cannot write PNG")
     write_bytes(path, encoded.tobytes())
 
 
-def _box(picture: np.ndarray, box: Sequence[float], ratio: float, colour: tuple[int, int, int], thick: int) -> None:
+def _box(frame: np.ndarray, box: Sequence[float], ratio: float, color: tuple[int, int, int], thick: int) -> None:
     x0, y0, x1, y1 = (round(float(edge) * ratio) for edge in box)
-    cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick)
+    cv2.rectangle(frame, (x0, y0), (x1, y1), color, thick)

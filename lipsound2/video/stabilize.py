@@ -1,4 +1,4 @@
-"""The head between key frames: the picture itself says how far it is off the straight line.
+"""The head between key frames: the frame itself says how far it is off the straight line.
 
 Between two key frames the tracker puts landmarks on a straight line through time. Here a patch around eyes and nose is
 compared with those of the two key frames, and Lucas-Kanade steps (inverse compositional; Baker and Matthews 2004,
@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from lipsound2.video.align import fit
-from lipsound2.video.frame import Still
+from lipsound2.video.frame import Frame
 from lipsound2.video.scenes import Scene
 from lipsound2.video.track import DETECTED, INTERPOLATED, Track
 
 _WIDTH, _HEIGHT, _SCALE = 48, 32, 32.0  # of the patch, pixels; pixels a unit of the mean face
 _MIDDLE = 0.05j  # of the patch, a little below the eyes
-_STRIDE = 2  # pictures; those between take the mean of their neighbours
+_STRIDE = 2  # frames; those between take the mean of their neighbors
 _STEPS = 3  # at most
 _SETTLED = 0.03  # units; a smaller step is the last
 _FARTHEST = 0.3  # units; a longer way is no head's, or not this one's
@@ -81,30 +81,30 @@ class _Patch:
         return float(self.flat @ other) / spread if spread else 1.0
 
 
-def steady(pictures: Sequence[Still], tracked: Track, scenes: Sequence[Scene]) -> list[int]:
+def stabilize(frames: Sequence[Frame], tracked: Track, scenes: Sequence[Scene]) -> list[int]:
     """Move the interpolated landmarks of a track with the head, in place.
 
     Args:
-        pictures: those the track was made on.
+        frames: those the track was made on.
         tracked: its points between key frames are moved by a similarity each.
-        scenes: runs of pictures without a cut.
+        scenes: runs of frames without a cut.
 
     Returns:
-        Pictures that look like neither key frame around them: something is in the way, or the head turned far. Their
+        Frames that look like neither key frame around them: something is in the way, or the head turned far. Their
         landmarks stay on the straight line.
     """
     doubtful: list[int] = []
     turn, shift = fit(tracked.points)
     for first, end in scenes:
         keys = first + np.flatnonzero(tracked.flags[first:end] == DETECTED)
-        patches = {key: _Patch.of(pictures[key].luma(), turn[key], shift[key]) for key in map(int, keys)}
+        patches = {key: _Patch.of(frames[key].luma(), turn[key], shift[key]) for key in map(int, keys)}
         for a, b in itertools.pairwise(patches):
             between = slice(a + 1, b)
             if b - a < 2 or (tracked.flags[between] != INTERPOLATED).any():
                 continue
             seen: dict[int, tuple[complex, complex]] = {a: _STILL, b: _STILL}
             for i in range(a + _STRIDE, b, _STRIDE):
-                way = _way(pictures[i].luma(), turn[i], shift[i], patches[a], patches[b], (i - a) / (b - a))
+                way = _way(frames[i].luma(), turn[i], shift[i], patches[a], patches[b], (i - a) / (b - a))
                 if way is None:
                     doubtful.append(i)
                 else:
@@ -136,21 +136,21 @@ def _way(
 
 
 def _lines(first: int, end: int, at: Sequence[int], *values: np.ndarray) -> list[np.ndarray]:
-    """Complex values known at some pictures, for every picture in first..end."""
+    """Complex values known at some frames, for every frame in first..end."""
     every = np.arange(first, end)
     return [np.interp(every, at, value.real) + 1j * np.interp(every, at, value.imag) for value in values]
 
 
 def _move(points: np.ndarray, turn: np.ndarray, shift: np.ndarray, grown: np.ndarray, moved: np.ndarray) -> None:
     """Apply z -> grown * z + moved to landmarks (T, 68, 2), z being their place in the mean face."""
-    placed = points[..., 0] + 1j * points[..., 1].astype(np.complex128)
-    face = (placed - shift[:, None]) / turn[:, None]
-    placed = turn[:, None] * (grown[:, None] * face + moved[:, None]) + shift[:, None]
-    points[..., 0], points[..., 1] = placed.real, placed.imag
+    forced_align = points[..., 0] + 1j * points[..., 1].astype(np.complex128)
+    face = (forced_align - shift[:, None]) / turn[:, None]
+    forced_align = turn[:, None] * (grown[:, None] * face + moved[:, None]) + shift[:, None]
+    points[..., 0], points[..., 1] = forced_align.real, forced_align.imag
 
 
 def _cut(luma: np.ndarray, turn: complex, shift: complex) -> np.ndarray:
-    """The patch of a picture in which the mean face lies at turn * z + shift: (_HEIGHT, _WIDTH) float32."""
+    """The patch of a frame in which the mean face lies at turn * z + shift: (_HEIGHT, _WIDTH) float32."""
     # Large faces are sampled more densely and averaged, so that fine texture does not alias.
     dense = int(np.clip(round(abs(turn) / _SCALE / 1.5), 1, 6))
     step = turn / (_SCALE * dense)

@@ -1,7 +1,7 @@
 """One face through a clip: key frames, bisection where they disagree, interpolation between, gaps filled and flagged.
 
-The detector looks at every k-th picture of a scene. Where two neighbouring key frames disagree, or one of them has no
-face, the picture half way between is looked at too, and so on. Between key frames the points are interpolated. Nothing
+The detector looks at every k-th frame of a scene. Where two neighboring key frames disagree, or one of them has no
+face, the frame half way between is looked at too, and so on. Between key frames the points are interpolated. Nothing
 is interpolated across a cut.
 """
 
@@ -32,15 +32,15 @@ Look = Callable[[int, bool], list[Face]]
 
 @dataclass
 class Track:
-    """A face through a run of pictures.
+    """A face through a run of frames.
 
     Attributes:
         points: (T, 68, 2) float32, pixels; zeros in scenes without any face.
         flags: (T,) float32: 1 detected, .5 interpolated between two key frames, 0 no face: filled from around.
         faces: most faces seen at once.
-        looked: pictures the detector saw.
+        looked: frames the detector saw.
         last: the last sighting.
-        group: picture number and faces of a look that saw most of them; None: no look saw any.
+        group: frame number and faces of a look that saw most of them; None: no look saw any.
     """
 
     points: np.ndarray
@@ -72,7 +72,7 @@ class _Trail:
 
 @dataclass
 class _Memory:
-    """The detector's view of a clip, each picture looked at once."""
+    """The detector's view of a clip, each frame looked at once."""
 
     count: Count
     look: Look
@@ -97,14 +97,14 @@ def track(
     """Follow one face.
 
     Args:
-        count: picture number -> how many faces are about, roughly.
-        look: (picture number, only one face is about) -> faces, in the pixels the points are wanted in.
-        scenes: runs of pictures without a cut, from 0 to T.
+        count: frame number -> how many faces are about, roughly.
+        look: (frame number, only one face is about) -> faces, in the pixels the points are wanted in.
+        scenes: runs of frames without a cut, from 0 to T.
         every: k, distance of key frames.
         choose: which face when there are several, one of `CHOICES`.
-        size: width and height of the picture.
-        before: the face that was followed just before picture 0, which is preferred then.
-        also: further pictures to make key frames.
+        size: width and height of the frame.
+        before: the face that was followed just before frame 0, which is preferred then.
+        also: further frames to make key frames.
     """
     total = scenes[-1][1]
     result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
@@ -126,13 +126,13 @@ def track(
 
 
 def join(parts: Sequence[Track]) -> Track:
-    """The parts of a clip as one. Scenes without any face take the points of the nearest picture that has them."""
+    """The parts of a clip as one. Scenes without any face take the points of the nearest frame that has them."""
     points = np.concatenate([part.points for part in parts])
     flags = np.concatenate([part.flags for part in parts])
-    placed = points.any((1, 2))
-    if not placed.all() and placed.any():
-        known = np.flatnonzero(placed)
-        empty = np.flatnonzero(~placed)
+    forced_align = points.any((1, 2))
+    if not forced_align.all() and forced_align.any():
+        known = np.flatnonzero(forced_align)
+        empty = np.flatnonzero(~forced_align)
         right = known[np.clip(np.searchsorted(known, empty), 0, len(known) - 1)]
         left = known[np.clip(np.searchsorted(known, empty) - 1, 0, len(known) - 1)]
         points[empty] = points[np.where(abs(empty - left) <= abs(right - empty), left, right)]
@@ -140,7 +140,7 @@ def join(parts: Sequence[Track]) -> Track:
 
 
 def _evenly(first: int, end: int, every: int) -> list[int]:
-    """First and last picture of a scene, and as few between, evenly, that no two are farther apart than `every`."""
+    """First and last frame of a scene, and as few between, evenly, that no two are farther apart than `every`."""
     return [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
 
 
@@ -180,7 +180,7 @@ def _link(trails: list[_Trail], index: int, faces: list[Face]) -> None:
 
 
 def _merit(trail: _Trail, choose: str, size: tuple[int, int], before: Face | None) -> float:
-    """What the chosen trail has most of. `largest`: width of the face x pictures it is in / how restless it is."""
+    """What the chosen trail has most of. `largest`: width of the face x frames it is in / how restless it is."""
     faces = list(trail.seen.values())
     known = _FAMILIAR if before is not None and overlap(before, trail.first) > _LINKED else 0.0
     middles = np.array([((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2) for f in faces])
@@ -224,7 +224,7 @@ def _nearest(faces: list[Face], places: Sequence[np.ndarray]) -> Face | None:
 
 
 def _fill(seen: dict[int, Face], missed: np.ndarray, first: int, end: int, result: Track) -> None:
-    """Points and flags of every picture of a scene from the sightings in it."""
+    """Points and flags of every frame of a scene from the sightings in it."""
     numbers = np.array(sorted(seen))
     known = np.stack([seen[int(i)].points for i in numbers]).reshape(len(numbers), -1)
     at = np.arange(first, end)

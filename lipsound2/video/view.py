@@ -1,7 +1,7 @@
-"""How the detector is shown a picture, where the picture as it is would hide the face: turned, or a part at full size.
+"""How the detector is shown a frame, where the frame as it is would hide the face: turned, or a part at full size.
 
-Most clips are seen `AS_IS`. A phone held upside down without a tag, or a face that is lost when a large picture is
-reduced, is looked for once more before a clip is given up. Whatever was shown, landmarks are of the picture as it is.
+Most clips are seen `AS_IS`. A phone held upside down without a tag, or a face that is lost when a large frame is
+reduced, is looked for once more before a clip is given up. Whatever was shown, landmarks are of the frame as it is.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lipsound2.video.detect import Detector, Face
-from lipsound2.video.frame import Still
+from lipsound2.video.frame import Frame
 
-DETECTION_SIDE = 800  # pixels; faces are looked for in a picture no longer than this
-_LOOKS = 3  # pictures in which another view is tried
+DETECTION_SIDE = 800  # pixels; faces are looked for in a frame no longer than this
+_LOOKS = 3  # frames in which another view is tried
 _DOUBT = 0.85  # a face standing upright is seen with more certainty than this, unless it is small
 _SURER = 0.1  # by which a turned face must be seen with more certainty
 _SURE = (
@@ -38,32 +38,32 @@ class View:
     turns: int = 0
     window: tuple[int, int, int, int] | None = None
 
-    def rgb(self, picture: Still) -> np.ndarray:
-        """What the detector sees of a picture: (h, w, 3) uint8."""
+    def rgb(self, frame: Frame) -> np.ndarray:
+        """What the detector sees of a frame: (h, w, 3) uint8."""
         if self.window is None:
-            return turned(picture.rgb(DETECTION_SIDE), self.turns)
+            return turned(frame.rgb(DETECTION_SIDE), self.turns)
         x0, y0, x1, y1 = self.window
-        return np.ascontiguousarray(turned(picture.rgb(max(picture.size))[y0:y1, x0:x1], self.turns))
+        return np.ascontiguousarray(turned(frame.rgb(max(frame.size))[y0:y1, x0:x1], self.turns))
 
-    def back(self, face: Face, picture: Still, rgb: np.ndarray) -> Face:
-        """A face found in what was shown, in the pixels of the picture."""
+    def back(self, face: Face, frame: Frame, rgb: np.ndarray) -> Face:
+        """A face found in what was shown, in the pixels of the frame."""
         height, width = rgb.shape[:2]
         upright = _turned_back(face, self.turns, width, height)
         if self.window is not None:
             return upright.moved(1.0, (self.window[0], self.window[1]))
-        return upright.moved(picture.size[0] / (height if self.turns % 2 else width))
+        return upright.moved(frame.size[0] / (height if self.turns % 2 else width))
 
 
 AS_IS = View()
 
 
 def turned(rgb: np.ndarray, turns: int) -> np.ndarray:
-    """A picture by so many quarter turns counter-clockwise."""
+    """A frame by so many quarter turns counter-clockwise."""
     return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
 def _turned_back(face: Face, turns: int, width: int, height: int) -> Face:
-    """A face found in a turned picture of that size, in the picture before it was turned."""
+    """A face found in a turned frame of that size, in the frame before it was turned."""
     back: dict[int, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
         0: lambda at: (at[..., 0], at[..., 1]),
         1: lambda at: (height - at[..., 1], at[..., 0]),
@@ -75,19 +75,19 @@ def _turned_back(face: Face, turns: int, width: int, height: int) -> Face:
     return replace(face, points=points, box=(min(xs), min(ys), max(xs), max(ys)))
 
 
-def upside_down(detector: Detector, pictures: Sequence[Still], certainty: dict[int, float]) -> bool:
+def upside_down(detector: Detector, frames: Sequence[Frame], certainty: dict[int, float]) -> bool:
     """Whether a face that was seen stands on its head: turned, it is seen with more certainty.
 
     Args:
         detector: what looks.
-        pictures: of the clip.
-        certainty: picture number -> how sure the detector was of a face there, as it is.
+        frames: of the clip.
+        certainty: frame number -> how sure the detector was of a face there, as it is.
     """
     doubtful = {index: sure for index, sure in certainty.items() if sure < _DOUBT}
     if 2 * len(doubtful) <= len(certainty):
         return False
     tried = sorted(doubtful)[:: -(-len(doubtful) // _LOOKS)]
-    sure = [_surest(detector, View(2).rgb(pictures[index])) for index in tried]
+    sure = [_surest(detector, View(2).rgb(frames[index])) for index in tried]
     return _surer(sure, [doubtful[index] for index in tried])
 
 
@@ -96,24 +96,24 @@ def _surer(turned_over: Sequence[float], as_is: Sequence[float]) -> bool:
     return bool(np.median(turned_over) > _SURE and np.median(np.subtract(turned_over, as_is)) > _SURER)
 
 
-def other_views(detector: Detector, pictures: Sequence[Still], choose: str) -> list[View]:
-    """Views that show a face where the picture as it is shows none, those first that show more.
+def other_views(detector: Detector, frames: Sequence[Frame], choose: str) -> list[View]:
+    """Views that show a face where the frame as it is shows none, those first that show more.
 
     Args:
         detector: what looks.
-        pictures: of the clip, without a face so far.
+        frames: of the clip, without a face so far.
         choose: which of several small faces, one of `track.CHOICES`.
     """
-    tried = [pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, _LOOKS + 2).round().astype(int))[1:-1]]
-    tried = tried or list(pictures[:1])
+    tried = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, _LOOKS + 2).round().astype(int))[1:-1]]
+    tried = tried or list(frames[:1])
     sure = {
-        turns: float(np.median([_surest(detector, turned(picture.rgb(DETECTION_SIDE), turns)) for picture in tried]))
+        turns: float(np.median([_surest(detector, turned(frame.rgb(DETECTION_SIDE), turns)) for frame in tried]))
         for turns in (2, 1, 3)
     }
     views = [View(turns) for turns in sorted(sure, key=lambda turns: -sure[turns]) if sure[turns] > _SURE]
     if window := _small_face(detector, tried, choose):
         as_is, over = View(0, window), View(2, window)
-        turned_over, upright = ([_surest(detector, view.rgb(picture)) for picture in tried] for view in (over, as_is))
+        turned_over, upright = ([_surest(detector, view.rgb(frame)) for frame in tried] for view in (over, as_is))
         views.append(over if _surer(turned_over, upright) else as_is)
     return views
 
@@ -122,15 +122,15 @@ def _surest(detector: Detector, rgb: np.ndarray) -> float:
     return max(detector.glance(rgb), default=0.0)
 
 
-def _small_face(detector: Detector, pictures: Sequence[Still], choose: str) -> tuple[int, int, int, int] | None:
-    """A window about a face that only squares of the full picture show; None where they show none."""
-    width, height = pictures[0].size
+def _small_face(detector: Detector, frames: Sequence[Frame], choose: str) -> tuple[int, int, int, int] | None:
+    """A window about a face that only squares of the full frame show; None where they show none."""
+    width, height = frames[0].size
     side = max(_TILE, -(-max(width, height) // _TILES_ACROSS))
     if side >= max(width, height):
         return None
     found: list[Face] = []
-    for picture in pictures:
-        rgb = picture.rgb(max(width, height))
+    for frame in frames:
+        rgb = frame.rgb(max(width, height))
         detector.reset()  # squares are no film
         faces = [
             face.moved(1.0, (x, y))
@@ -141,7 +141,7 @@ def _small_face(detector: Detector, pictures: Sequence[Still], choose: str) -> t
         if faces:
             found.append(max(faces, key=lambda face: _merit(face, choose, width)))
     detector.reset()
-    if 2 * len(found) <= len(pictures):
+    if 2 * len(found) <= len(frames):
         return None
     wide = _AROUND * float(np.median([face.width for face in found]))
     x0, y0 = (min(face.box[i] for face in found) - wide for i in (0, 1))
@@ -160,6 +160,6 @@ def _merit(face: Face, choose: str, width: int) -> float:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where squares begin that overlap by a quarter at least and cover a side of the picture."""
+    """Where squares begin that overlap by a quarter at least and cover a side of the frame."""
     last = max(0, length - side)
     return [int(at) for at in np.unique(np.linspace(0, last, 1 + -(-last // (side * 3 // 4))).round())]

@@ -10,7 +10,7 @@ update instead: a trial on a machine without a GPU.
 
 Waiting places are counted as operations on tensors of the device: each is a synchronization on a GPU. There torch's
 own counter (`set_sync_debug_mode`) is asked too; its number stands behind the sign +. Without a GPU they are no
-measure: the optimiser's step numbers, which lie on the CPU everywhere, count too.
+measure: the optimizer's step numbers, which lie on the CPU everywhere, count too.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
-from lipsound2.training.optimizer import Player
+from lipsound2.training.optimizer import OptimizedModel
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("precision", "parameters", "clips", "frames/s", "peak GiB", "waits", "GPU idle", "loss")
-PICTURES, CLIPS = 75, 12
+FRAMES, CLIPS = 75, 12
 WAITS = re.compile(r"aten::(_local_scalar_dense|nonzero|is_nonzero|masked_select|equal|unique\w*)$")
 
 
 def make_dump(folder: Path) -> None:
     """A data dir and a dump of noisy clips with every kind that a configuration of `egs/` names."""
     rng = np.random.default_rng(0)
-    lengths = {f"s{1 + n % 2}-{n:02}": PICTURES for n in range(CLIPS)}
-    sounds = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in lengths.items()}
+    lengths = {f"s{1 + n % 2}-{n:02}": FRAMES for n in range(CLIPS)}
+    audio = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in lengths.items()}
 
     def kind(name: str, entries: Mapping[str, np.ndarray], frames: Mapping[str, int], meta: dict[str, Any]) -> None:
         with ArchiveWriter(folder / name / "feats.ark", folder / name / "feats.scp") as archive:
@@ -71,10 +71,10 @@ def make_dump(folder: Path) -> None:
     for name, size in (("mouth", 96), ("face", 112)):
         clips = {id: encode(rng.integers(0, 256, (count, size, size), np.uint8)) for id, count in lengths.items()}
         kind(name, clips, lengths, {"size": size})
-    samples = {id: len(sound) for id, sound in sounds.items()}
-    kind("sound", {id: encode_flac(sound) for id, sound in sounds.items()}, samples, {"coding": "flac"})
+    samples = {id: len(waveform) for id, waveform in audio.items()}
+    kind("sound", {id: encode_flac(waveform) for id, waveform in audio.items()}, samples, {"coding": "flac"})
     for config in MELS.values():
-        mels = {id: mel_spectrogram(torch.from_numpy(sound), config).numpy() for id, sound in sounds.items()}
+        mels = {id: mel_spectrogram(torch.from_numpy(waveform), config).numpy() for id, waveform in audio.items()}
         kind(f"mel-{config.name}", mels, {id: len(mel) for id, mel in mels.items()}, to_mapping(config))
         with ArchiveWriter(folder / f"mel-{config.name}/cmvn.ark", folder / f"mel-{config.name}/cmvn.scp") as archive:
             for id in sorted(mels):
@@ -117,16 +117,16 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     """One row of the table."""
     device = torch.device("cuda" if ngpu else "cpu")
     world = World(0, 1, device)
-    run = precision.settled(load_config(path), world)
+    run = precision.resolved(load_config(path), world)
     data = DataDir(folder / ("words" if run.task.name == "classify" else "data"))
     dataset, _, assets = run.task.prepare(data, data, folder)
-    clips = batch or run.train.batch_size or max(1, run.train.batch_pictures // dataset.lengths[0])
+    clips = batch or run.train.batch_size or max(1, run.train.batch_frames // dataset.lengths[0])
     torch.manual_seed(0)
     model = run.task.build(assets).to(device)
-    rival = run.task.critic() if isinstance(run.task, Adversarial) else None
-    critic = Player(rival.to(device), run.train) if rival is not None else None
-    player = Player(model, run.train)
-    players = [player, *([critic] if critic else [])]
+    rival = run.task.discriminator() if isinstance(run.task, Adversarial) else None
+    discriminator = OptimizedModel(rival.to(device), run.train) if rival is not None else None
+    player = OptimizedModel(model, run.train)
+    players = [player, *([discriminator] if discriminator else [])]
     scaler = torch.amp.GradScaler(device.type, enabled=run.train.precision == "fp16")
     rng = np.random.default_rng(0)
     drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
@@ -137,13 +137,13 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
         for each in players:
             each.begin(run.train.lr)
         with precision.autocast(run.train.precision, device):
-            if critic:
-                loss = run.task.duel(player.model, critic.model, here, assets, 0.5)
+            if discriminator:
+                loss = run.task.adversarial_loss(player.model, discriminator.model, here, assets, 0.5)
             else:
                 loss = run.task.loss(player.model, here, assets, 0.5)
-        if critic and loss.critic is not None:
-            scaler.scale(loss.critic).backward(inputs=critic.parameters, retain_graph=True)
-        scaler.scale(loss.total).backward(inputs=player.parameters if critic else None)
+        if discriminator and loss.discriminator is not None:
+            scaler.scale(loss.discriminator).backward(inputs=discriminator.parameters, retain_graph=True)
+        scaler.scale(loss.total).backward(inputs=player.parameters if discriminator else None)
         for each in players:
             each.move(loss.weight, world, scaler)
         scaler.update()
@@ -163,7 +163,7 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
         raise ArithmeticError(f"losses {losses}")
     parameters = sum(parameter.numel() for parameter in player.parameters)
     told = f"{sum(waits.values())}{f'+{counted}' if ngpu else ''} " + " ".join(f"{n}x{c}" for n, c in waits.items())
-    cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{here.frames / seconds:.0f}"]
+    cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{here.num_frames / seconds:.0f}"]
     cells += [f"{memory / 2**30:.2f}", told, "-" if idle is None else f"{100 * idle:.0f} %", f"{losses[-1]:.3f}"]
     return f"| {path.parents[1].name}/{path.stem} | {' | '.join(cells)} |"
 

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_crop.py [CLIPS] [--speaker s1 ...] [--runs 5] [--number 6]
 
-Core time is the CPU time of the process, all threads together. `decode alone` only asks PyAV for the pictures: the
-limit. `every frame` is the same code with a key frame at every picture. Distances are between the landmarks of the two,
-in % of the face width. Jitter is how far the corners of the mouth, found in every picture, move from one picture to the
-next inside the mouth crop while nobody speaks yet (the first 0.4 s).
+Core time is the CPU time of the process, all threads together. `decode alone` only asks PyAV for the video frames: the
+limit. `every frame` is the same code with a key frame at every video frame. Distances are between the landmarks of the
+two, in % of the face width. Jitter is how far the corners of the mouth, found in every video frame, move from one video
+frame to the next inside the mouth crop while nobody speaks yet (the first 0.4 s).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lipsound2.video.cropper import EVERY, Cropper
 from lipsound2.video.encode import encode
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "grid"
-QUIET = 10  # pictures at the start of a GRID clip without speech
+QUIET = 10  # video frames at the start of a GRID clip without speech
 
 
 def decode_alone(clips: Sequence[Path]) -> int:
-    """Pictures that PyAV hands over, not looked at."""
+    """Video frames that PyAV hands over, not looked at."""
     frames = 0
     for clip in clips:
         with av.open(str(clip)) as container:
@@ -47,8 +47,8 @@ def with_cropper(cropper: Cropper, *, stored: bool = False) -> Callable[[Sequenc
             crops = cropper(clip)
             frames += len(crops.landmarks)
             if stored:
-                for pictures in crops.regions.values():
-                    encode(pictures)
+                for video_frames in crops.regions.values():
+                    encode(video_frames)
         return frames
 
     return work
@@ -68,7 +68,7 @@ def speeds(works: dict[str, Callable[[Sequence[Path]], int]], clips: Sequence[Pa
 
 def distances(clips: Sequence[Path], sparse: Cropper, dense: Cropper) -> None:
     """Print how far the landmarks between key frames are from those of every frame, and the jitter."""
-    stable, mouth, centre, jitter = [], [], [], []
+    stable, mouth, center, jitter = [], [], [], []
     for clip in clips:
         ours, theirs = sparse(clip), dense(clip)
         a, b = (crops.landmarks[:, :136].reshape(-1, 68, 2) for crops in (ours, theirs))
@@ -78,17 +78,17 @@ def distances(clips: Sequence[Path], sparse: Cropper, dense: Cropper) -> None:
         matrices = transforms(a, REGIONS["mouth"], ours.report.scenes)
         reference = transforms(b, REGIONS["mouth"], ours.report.scenes)
         middle = np.array([47.5, 47.5, 1])
-        centre.append(np.linalg.norm(matrices @ middle - reference @ middle, axis=1) * percent)
+        center.append(np.linalg.norm(matrices @ middle - reference @ middle, axis=1) * percent)
         corners = b[:QUIET, [48, 54]] - matrices[:QUIET, None, :, 2]
         inside = np.einsum("tij,tkj->tki", np.linalg.inv(matrices[:QUIET, :, :2]), corners)
         jitter.append(np.linalg.norm(np.diff(inside, axis=0), axis=2).mean())
-    for name, values in (("alignment points", stable), ("middle of the mouth", mouth), ("middle of the crop", centre)):
+    for name, values in (("alignment points", stable), ("middle of the mouth", mouth), ("middle of the crop", center)):
         joined = np.concatenate(values)
         print(f"  {name:<20} mean {joined.mean():.2f} %   95 % below {np.percentile(joined, 95):.2f} %   (aim: 2 %)")
     print(
-        f"  jitter of the mouth's corners in the crop: {np.mean(jitter):.2f} pixels of 96 a picture, the detector's own"
+        f"  jitter of the mouth's corners in the crop: {np.mean(jitter):.2f} pixels of 96 a video frame, the detector's own"
     )
-    print("  noise in single pictures included")
+    print("  noise in single video frames included")
 
 
 def main() -> None:
@@ -100,8 +100,8 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=6, help="clips a speaker")
     parser.add_argument("--every", type=int, default=EVERY)
     options = parser.parse_args()
-    dense = Cropper(("mouth",), every=1)
-    one, both = Cropper(("mouth",), every=options.every), Cropper(every=options.every)
+    dense = Cropper(("mouth",), detect_interval=1)
+    one, both = Cropper(("mouth",), every=options.every), Cropper(detect_interval=options.every)
     for speaker in options.speaker:
         clips = sorted(path for path in (options.clips / speaker).iterdir() if path.suffix in (".mp4", ".mpg"))
         clips = clips[: options.number]

@@ -1,10 +1,10 @@
-"""The crop codec on real crops: bytes a picture, PSNR, decoding and encoding in pictures/s per core.
+"""The crop codec on real crops: bytes a video frame, PSNR, decoding and encoding in pictures/s per core.
 
     python tests/benchmarks/bench_crop_codec.py [CLIPS] [--clips 2] [--runs 5]
 
-Ours beside the same encoder with its stock settings, beside the usual way of grey video (limited range through a colour
-conversion), and beside pictures that are merely deflated. Aim: 250 bytes a picture or less at 42 dB or more, and 15,000
-pictures/s per core or more in decoding.
+Ours beside the same encoder with its stock settings, beside the usual way of gray video (limited range through a color
+conversion), and beside video frames that are merely deflated. Aim: 250 bytes a video frame or less at 42 dB or more,
+and 15,000 pictures/s per core or more in decoding.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def stock(clip: np.ndarray) -> np.ndarray:
 
 
 def through_rgb(clip: np.ndarray) -> np.ndarray:
-    """Grey pictures as most programs store them: to RGB, to limited-range YUV."""
+    """Gray video frames as most programs store them: to RGB, to limited-range YUV."""
     context = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
     context.height, context.width = clip.shape[1:]
     context.pix_fmt, context.framerate, context.thread_count = "yuv420p", Fraction(25), 1
     context.options = {"crf": "20"}
     packets: list[bytes] = []
-    for index, picture in enumerate(clip):
-        frame = av.VideoFrame.from_ndarray(np.repeat(picture[..., None], 3, -1), "rgb24").reformat(format="yuv420p")
+    for index, video_frame in enumerate(clip):
+        frame = av.VideoFrame.from_ndarray(np.repeat(video_frame[..., None], 3, -1), "rgb24").reformat(format="yuv420p")
         frame.pts = index
         packets += map(bytes, context.encode(frame))
     return np.frombuffer(b"".join([*packets, *map(bytes, context.encode(None))]), np.uint8)
 
 
-def grey_of_rgb(vector: np.ndarray) -> np.ndarray:
+def gray_of_rgb(vector: np.ndarray) -> np.ndarray:
     """And how they are read back."""
     context = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
     context.thread_count = 1
@@ -58,7 +58,7 @@ def grey_of_rgb(vector: np.ndarray) -> np.ndarray:
 
 
 def deflate(clip: np.ndarray) -> np.ndarray:
-    """Differences from picture to picture, deflated: without loss."""
+    """Differences from video frame to video frame, deflated: without loss."""
     first = np.concatenate([clip[:1], np.diff(clip, axis=0)])
     return np.frombuffer(np.uint32(clip.shape).tobytes() + zlib.compress(first.tobytes(), 6), np.uint8)
 
@@ -72,7 +72,7 @@ def inflate(vector: np.ndarray) -> np.ndarray:
 CODECS: dict[str, Codec] = {
     "ours": (encode, decode),
     "stock settings": (stock, decode),
-    "through RGB": (through_rgb, grey_of_rgb),
+    "through RGB": (through_rgb, gray_of_rgb),
     "deflated": (deflate, inflate),
 }
 
@@ -95,7 +95,7 @@ def measure(name: str, clips: list[np.ndarray], runs: int) -> str:
         rates.append(frames / statistics.median(taken))
     size = sum(map(len, vectors)) / frames
     return (
-        f"  {name:<16} {size:7.0f} bytes a picture   {np.mean(quality):6.2f} dB (worst clip {min(quality):.2f})   "
+        f"  {name:<16} {size:7.0f} bytes a video frame   {np.mean(quality):6.2f} dB (worst clip {min(quality):.2f})   "
         f"encode {rates[0]:6.0f}/s   decode {rates[1]:6.0f}/s"
     )
 
@@ -112,8 +112,8 @@ def main() -> None:
     speakers = sorted(path for path in options.clips.iterdir() if path.is_dir() and path.name.startswith("s"))
     for speaker in speakers:
         for path in sorted(speaker.glob("*.mp4"))[: options.number]:
-            for name, pictures in cropper(path).regions.items():
-                crops[name].append(pictures)
+            for name, video_frames in cropper(path).regions.items():
+                crops[name].append(video_frames)
     for name, clips in crops.items():
         print(f"{name}: {len(clips)} clips of {len(speakers)} speakers, {clips[0].shape[1]}x{clips[0].shape[2]}")
         for codec in CODECS:

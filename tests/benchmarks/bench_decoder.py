@@ -112,7 +112,7 @@ def main() -> None:
     torch.manual_seed(0)
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
     device, dims, E = torch.device(options.device), 80, 256
-    B, P, r = options.batch, options.pictures + 1, options.reduction
+    B, P, r = options.batch, options.frames + 1, options.reduction
     T = -(-options.frames // r)
     decoder = Decoder(E, dims, r, LocationAttention(E, options.width), Prenet(dims), options.width, options.width)
     decoder.cuda_graph = options.cuda_graph
@@ -120,7 +120,7 @@ def main() -> None:
     plain = PlainDecoder(decoder)
     states = torch.randn(B, P, E, device=device, requires_grad=True)
     fed = torch.randn(T, B, dims, device=device)
-    bias = energy_bias(torch.full((B,), P, device=device), P, T, options.pictures / T).expand(T, B, P)
+    bias = energy_bias(torch.full((B,), P, device=device), P, T, options.frames / T).expand(T, B, P)
     weight = torch.randn(B, T, dims * r, device=device)
 
     def ours_trained() -> None:
@@ -141,7 +141,7 @@ def main() -> None:
     with torch.no_grad():
         taught = decoder(states, bias, fed).features.flatten(1) - plain(states, bias, fed).flatten(1)
     said = decoder.speak(states, bias)[0].features.flatten(1) - plain.speak(states, bias).flatten(1)
-    print(f"batch {B}, {options.pictures} pictures, {T} steps of {r}, LSTM {options.width}, {device}")
+    print(f"batch {B}, {options.video_frames} video frames, {T} steps of {r}, LSTM {options.width}, {device}")
     print(f"largest difference: taught {float(taught.abs().max()):.1e}, spoken {float(said.abs().max()):.1e}")
     print(f"largest relative difference of a gradient, over {len(pairs)} parameters: {worst:.1e}")
     plain.train()

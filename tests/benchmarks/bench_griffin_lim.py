@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2.audio.griffin_lim import griffin_lim, mel_to_sound
-from lipsound2.audio.io import read_sound
+from lipsound2.audio.griffin_lim import griffin_lim, mel_to_waveform
+from lipsound2.audio.io import load_audio
 from lipsound2.audio.mel import MELS, MelConfig, magnitude_spectrogram, mel_filters, mel_spectrogram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,19 +37,19 @@ class PlainTorch:
         self.sizes = {"n_fft": config.n_fft, "hop_length": config.hop, "win_length": config.window}
         self.window = torch.hann_window(config.window)
 
-    def analyse(self, sound: Tensor) -> Tensor:
-        return torch.stft(sound, window=self.window, return_complex=True, pad_mode="reflect", **self.sizes)
+    def analyze(self, waveform: Tensor) -> Tensor:
+        return torch.stft(waveform, window=self.window, return_complex=True, pad_mode="reflect", **self.sizes)
 
-    def magnitude(self, sound: Tensor) -> Tensor:
-        return self.analyse(sound).abs()
+    def magnitude(self, waveform: Tensor) -> Tensor:
+        return self.analyze(waveform).abs()
 
     def __call__(self, magnitude: Tensor, rounds: int, samples: int) -> Tensor:
         mix = 0.99 / 1.99
         angles = torch.polar(torch.ones_like(magnitude), torch.rand_like(magnitude) * 2 * torch.pi)
         before: Tensor | float = 0.0
         for _ in range(rounds):
-            sound = torch.istft(magnitude * angles, window=self.window, length=samples, **self.sizes)
-            rebuilt = self.analyse(sound)
+            waveform = torch.istft(magnitude * angles, window=self.window, length=samples, **self.sizes)
+            rebuilt = self.analyze(waveform)
             angles = rebuilt - mix * before
             angles = angles / (angles.abs() + 1e-16)
             before = rebuilt
@@ -69,8 +69,8 @@ class Librosa(PlainTorch):
 
     def __call__(self, magnitude: Tensor, rounds: int, samples: int) -> Tensor:
         sizes = dict(self.sizes)
-        sound = self.griffinlim(magnitude.numpy(), n_iter=rounds, length=samples, random_state=0, **sizes)
-        return torch.from_numpy(sound)
+        waveform = self.griffinlim(magnitude.numpy(), n_iter=rounds, length=samples, random_state=0, **sizes)
+        return torch.from_numpy(waveform)
 
 
 class Ours:
@@ -81,8 +81,8 @@ class Ours:
     def __init__(self, config: MelConfig) -> None:
         self.config = config
 
-    def magnitude(self, sound: Tensor) -> Tensor:
-        return magnitude_spectrogram(sound, self.config)
+    def magnitude(self, waveform: Tensor) -> Tensor:
+        return magnitude_spectrogram(waveform, self.config)
 
     def __call__(self, magnitude: Tensor, rounds: int, samples: int) -> Tensor:
         return griffin_lim(magnitude, self.config, iterations=rounds)
@@ -94,16 +94,16 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def convergence(method: PlainTorch | Ours, sound: Tensor, rounds: int) -> float:
-    target = method.magnitude(sound)
-    made = method(target, rounds, sound.shape[-1])
+def convergence(method: PlainTorch | Ours, waveform: Tensor, rounds: int) -> float:
+    target = method.magnitude(waveform)
+    made = method(target, rounds, waveform.shape[-1])
     return float((method.magnitude(made) - target).norm() / target.norm())
 
 
-def compare_speed(methods: list[PlainTorch | Ours], sound: Tensor, repeats: int = 9) -> dict[str, float]:
+def compare_speed(methods: list[PlainTorch | Ours], waveform: Tensor, repeats: int = 9) -> dict[str, float]:
     """Milliseconds a round: the slope between 4 and 20 rounds, so that what happens once does not count."""
-    targets = [method.magnitude(sound) for method in methods]
-    samples = sound.shape[-1]
+    targets = [method.magnitude(waveform) for method in methods]
+    samples = waveform.shape[-1]
     slopes: dict[str, list[float]] = {method.name: [] for method in methods}
     for _ in range(repeats):
         for method, target in zip(methods, targets, strict=True):
@@ -113,19 +113,19 @@ def compare_speed(methods: list[PlainTorch | Ours], sound: Tensor, repeats: int 
     return {name: statistics.median(values) for name, values in slopes.items()}
 
 
-def compare_convergence(ours: Ours, peers: list[PlainTorch], sounds: list[Tensor]) -> None:
+def compare_convergence(ours: Ours, peers: list[PlainTorch], audio: list[Tensor]) -> None:
     print("equal convergence on real magnitudes (mean of the clips; time of one clip, all of it, medians)")
-    curve = {n: np.mean([convergence(ours, s, n) for s in sounds]) for n in (*range(2, 33, 2), 40, 48, 60)}
+    curve = {n: np.mean([convergence(ours, s, n) for s in audio]) for n in (*range(2, 33, 2), 40, 48, 60)}
     for peer in peers:
         for rounds in (32, 60):
-            reached = np.mean([convergence(peer, s, rounds) for s in sounds])
+            reached = np.mean([convergence(peer, s, rounds) for s in audio])
             enough = next((n for n, value in curve.items() if value <= reached), 0)
             if not enough:
                 print(f"  {peer.name} {rounds} rounds: {reached:.4f}; ours stays above it (60 rounds: {curve[60]:.4f})")
                 continue
             times: dict[str, list[float]] = {"peer": [], "ours": []}
-            for sound in sounds:
-                samples, mine, theirs = sound.shape[-1], ours.magnitude(sound), peer.magnitude(sound)
+            for waveform in audio:
+                samples, mine, theirs = waveform.shape[-1], ours.magnitude(waveform), peer.magnitude(waveform)
                 times["peer"].append(seconds_of(lambda p=peer, t=theirs, r=rounds, s=samples: p(t, r, s)))
                 times["ours"].append(seconds_of(lambda t=mine, r=enough, s=samples: ours(t, r, s)))
             one, other = (statistics.median(times[key]) * 1e3 for key in ("peer", "ours"))
@@ -135,15 +135,15 @@ def compare_convergence(ours: Ours, peers: list[PlainTorch], sounds: list[Tensor
             )
 
 
-def compare_speech(config: MelConfig, sounds: list[Tensor]) -> None:
+def compare_speech(config: MelConfig, audio: list[Tensor]) -> None:
     from pystoi import stoi
 
     def scores(made: list[Tensor]) -> tuple[float, float]:
-        pairs = [(s[: len(m)].numpy(), m.numpy()) for s, m in zip(sounds, made, strict=True)]
+        pairs = [(s[: len(m)].numpy(), m.numpy()) for s, m in zip(audio, made, strict=True)]
         return tuple(float(np.mean([stoi(s, m, 16000, extended=e) for s, m in pairs])) for e in (False, True))
 
     peer, inverse = PlainTorch(config), torch.from_numpy(np.linalg.pinv(mel_filters(config))).float()
-    mels = [mel_spectrogram(sound, config) for sound in sounds]
+    mels = [mel_spectrogram(waveform, config) for waveform in audio]
     print(f"speech from real mels, '{config.name}': STOI / ESTOI, milliseconds a clip")
     for rounds in (8, 16, 32, 60):
         made, spent = [], []
@@ -161,7 +161,7 @@ def compare_speech(config: MelConfig, sounds: list[Tensor]) -> None:
             made, spent = [], []
             for mel in mels:
                 start = time.process_time()
-                made.append(mel_to_sound(mel, config, iterations=rounds, refine=refine))
+                made.append(mel_to_waveform(mel, config, iterations=rounds, refine=refine))
                 spent.append(time.process_time() - start)
             label = "ours" if refine else "ours, fixed magnitudes"
             line += "; {} {:.3f} / {:.3f} {:4.0f} ms".format(label, *scores(made), 1e3 * statistics.median(spent))
@@ -178,21 +178,21 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     files = sorted(path for path in options.clips.iterdir() if path.is_file())
-    sounds = [torch.from_numpy(read_sound(path)) for path in files[:: max(1, len(files) // options.count)]]
-    sounds = [sound[: len(sound) // 1280 * 1280] for sound in sounds[: options.count]]
-    print(f"{len(sounds)} clips of {len(sounds[0]) / 16000:.1f} s, {options.threads} thread(s)")
+    audio = [torch.from_numpy(load_audio(path)) for path in files[:: max(1, len(files) // options.count)]]
+    audio = [waveform[: len(waveform) // 1280 * 1280] for waveform in audio[: options.count]]
+    print(f"{len(audio)} clips of {len(audio[0]) / 16000:.1f} s, {options.threads} thread(s)")
     for config in MELS.values():
         ours, peers = Ours(config), [PlainTorch(config)]
         try:
             peers.append(Librosa(config))
         except ImportError:
             print("librosa is not installed: its rows are left out")
-        speed = compare_speed([ours, *peers], sounds[0])
+        speed = compare_speed([ours, *peers], audio[0])
         print(f"{config.name}: milliseconds a round, one clip: " + ", ".join(f"{k} {v:.2f}" for k, v in speed.items()))
         for peer in peers:
             print(f"  {speed[peer.name] / speed[ours.name]:.2f} times {peer.name}")
-        compare_convergence(ours, peers, sounds)
-        compare_speech(config, sounds)
+        compare_convergence(ours, peers, audio)
+        compare_speech(config, audio)
 
 
 if __name__ == "__main__":

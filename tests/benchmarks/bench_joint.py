@@ -29,13 +29,13 @@ def measure(classes: int, beam: int, frames: int, device: str) -> tuple[float, f
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     steps = 0
 
-    def follow(last: torch.Tensor, rows: torch.Tensor, memory: None) -> tuple[torch.Tensor, None]:
+    def decode_step(last: torch.Tensor, rows: torch.Tensor, memory: None) -> tuple[torch.Tensor, None]:
         nonlocal steps
         steps += 1
         return table[last % 64], None
 
     begin = time.process_time()
-    joint_search(follow, log_probs, beam=beam)
+    joint_search(decode_step, log_probs, beam=beam)
     seconds = time.process_time() - begin
     return seconds / steps, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_pase.py [--seconds 3] [--rounds 7] [--threads 1]
 
 Milliseconds of processor time, because other work on the machine does not count in it; the two take turns, medians. The
-real-time factor is processor time over the length of the sound. The sinc layer and the recurrence are timed alone too,
+real-time factor is processor time over the length of the audio. The sinc layer and the recurrence are timed alone too,
 beside the plain convolution and beside blocks of time; an update is that of egs/grid/conf/pase.yaml on noise.
 """
 
@@ -27,7 +27,7 @@ from lipsound2.models.pase.qrnn import recurrence
 from lipsound2.tasks import load_config
 from lipsound2.tasks.pase import PaseAssets
 from lipsound2.training.distributed import World
-from lipsound2.training.precision import autocast, settled
+from lipsound2.training.precision import autocast, resolved
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -53,20 +53,20 @@ def encoder(seconds: float, rounds: int) -> None:
     ours = PaseEncoder(PaseEncoderConfig()).eval()
     ours.load_state_dict(translate(weights, Path("random weights")))
     sinc = ours.blocks[0].conv
-    sound = 0.1 * torch.randn(1, 1, int(100 * seconds) * 160)
+    waveform = 0.1 * torch.randn(1, 1, int(100 * seconds) * 160)
     keep, new = torch.rand(1, int(100 * seconds), 512), torch.randn(1, int(100 * seconds), 512)
     with torch.inference_mode():
-        apart = (ours(sound) - plain(weights, sound)).abs().max()
-        whole = taking_turns(rounds, ours=lambda: ours(sound), published=lambda: plain(weights, sound))
+        apart = (ours(waveform) - plain(weights, waveform)).abs().max()
+        whole = taking_turns(rounds, ours=lambda: ours(waveform), published=lambda: plain(weights, waveform))
         kernels = sinc.kernels()[:, None]
         parts = taking_turns(
             rounds,
-            fourier=lambda: sinc(sound[:, 0]),
-            convolution=lambda: F.conv1d(F.pad(sound, (125, 125), mode="reflect"), kernels),
+            fourier=lambda: sinc(waveform[:, 0]),
+            convolution=lambda: F.conv1d(F.pad(waveform, (125, 125), mode="reflect"), kernels),
             loop=lambda: recurrence(keep, new, 1),
             blocks=lambda: recurrence(keep, new, 17),
         )
-    print(f"encoder, {seconds:g} s of sound, largest difference {apart:.1e}")
+    print(f"encoder, {seconds:g} s of audio, largest difference {apart:.1e}")
     for name, milliseconds in whole.items():
         print(f"  {name:<12} {milliseconds:8.1f} ms   real-time factor {milliseconds / 1e3 / seconds:.3f}")
     for name, milliseconds in parts.items():
@@ -75,25 +75,25 @@ def encoder(seconds: float, rounds: int) -> None:
 
 def update(rounds: int) -> None:
     """An update of the recipe, forward and backward and AdamW."""
-    run = settled(load_config(ROOT / "egs/grid/conf/pase.yaml"), World(0, 1, torch.device("cpu")))
+    run = resolved(load_config(ROOT / "egs/grid/conf/pase.yaml"), World(0, 1, torch.device("cpu")))
     assets = PaseAssets()
     model = run.task.build(assets).train()
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
-    pictures = run.task.settings.pictures
-    count = run.train.batch_pictures // pictures
-    sound = 0.1 * torch.randn(count, pictures * 640)
-    batch = Stretches([str(n) for n in range(count)], sound, sound)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    frames = run.task.settings.frames
+    count = run.train.batch_frames // frames
+    waveform = 0.1 * torch.randn(count, frames * 640)
+    batch = Stretches([str(n) for n in range(count)], waveform, waveform)
 
     def once() -> None:
         with autocast(run.train.precision, torch.device("cpu")):
             loss = run.task.loss(model, batch, assets, 0.0)
         (loss.total / loss.weight).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     milliseconds = taking_turns(rounds, update=once)["update"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"update, {count} x {pictures / 25:g} s: {milliseconds:.0f} ms; at most {peak:.2f} GiB resident")
+    print(f"update, {count} x {frames / 25:g} s: {milliseconds:.0f} ms; at most {peak:.2f} GiB resident")
 
 
 def main() -> None:

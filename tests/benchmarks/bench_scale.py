@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_scale.py [--clips 1100000] [--speakers 6000] [--folder DIR] [--only STEP,...]
 
-Videos are empty files (links to a few), crops have 8 pictures and features 8 bands, so that 1.1 million take some 4 GB;
-their lengths in the tables are those of real clips. The folder is made once and used again when it is given.
+Videos are empty files (links to a few), crops have 8 video frames and features 8 bands, so that 1.1 million take some 4
+GB; their lengths in the tables are those of real clips. The folder is made once and used again when it is given.
 
 Each step runs in a process of its own. Printed are processor seconds (the process and those it started), wall seconds,
 and the most memory that any of its processes held, Python and its packages included; `sort` reads and sorts the same
@@ -46,7 +46,7 @@ from lipsound2.training.sampler import Stream, Updates
 from lipsound2.video.encode import encode
 
 LINKS = 10_000  # to one empty file; file systems allow some 65,000
-PICTURES, SIDE = 8, 16
+FRAMES, SIDE = 8, 16
 MEL = MelConfig(name="tiny", bands=8)
 TRAIN = TrainConfig()
 
@@ -120,15 +120,15 @@ class Corpus:
 
 
 def make_worker() -> Callable[[str], dict[str, Any]]:
-    """What stands for a clip: pictures and features that are always the same, lengths that differ."""
+    """What stands for a clip: video frames and features that are always the same, lengths that differ."""
     rng = np.random.default_rng(0)
-    crop = encode(rng.integers(0, 255, (PICTURES, SIDE, SIDE), np.uint8))
-    mel = rng.normal(size=(PICTURES * 4, MEL.bands)).astype(np.float32)
+    crop = encode(rng.integers(0, 255, (FRAMES, SIDE, SIDE), np.uint8))
+    mel = rng.normal(size=(FRAMES * 4, MEL.bands)).astype(np.float32)
     entry = {"mouth": crop, "mel-tiny": mel, "mel-tiny/cmvn": sums(mel), "sound": np.zeros(8, np.uint8)}
 
     def work(name: str) -> dict[str, Any]:
-        pictures = 100 + hash_of_name(name) % 250
-        return {**entry, "mouth/frames": pictures, "mel-tiny/frames": 4 * pictures, "sound/frames": 640 * pictures}
+        frames = 100 + hash_of_name(name) % 250
+        return {**entry, "mouth/frames": frames, "mel-tiny/frames": 4 * frames, "sound/frames": 640 * frames}
 
     return work
 

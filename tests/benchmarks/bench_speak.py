@@ -63,13 +63,13 @@ def main() -> None:
     seconds = 0.0
     for run in range(options.runs + 1):
         moments = [time.perf_counter()]
-        pictures = cropper(options.clip).regions[region]
+        frames = cropper(options.clip).regions[region]
         moments.append(time.perf_counter())
-        mel = generate_long(loaded, pictures)
+        mel = generate_long(loaded, frames)
         moments.append(time.perf_counter())
         say(torch.from_numpy(mel))
         moments.append(time.perf_counter())
-        seconds = len(pictures) / 25
+        seconds = len(frames) / 25
         if run:  # the first one warms up
             for part, first, last in zip(parts, moments, moments[1:], strict=False):
                 parts[part].append((last - first) / seconds)

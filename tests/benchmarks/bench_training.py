@@ -2,11 +2,11 @@
 
     python tests/benchmarks/bench_training.py egs/grid/conf/*.yaml --train DATA/train --dump DUMP [--steps 7] [--ngpu 1]
 
-Each configuration, of lips or of recognisers (conf/asr_*.yaml; 40 ms of sound count as a picture, with conf/lm.yaml a
-token), runs in a process of its own, so that the peak memory is its own, and with its own optimiser. bf16 and fp32 take
-turns on the same batches; `auto` names the one that `precision: auto` settles on here. Medians over the steps after a
-warm-up; pictures/s and loading are of what `auto` chose. Loading is timed in one process without augmentation's
-workers: "x step" says how many times the pictures a second one loading process delivers exceed what the step takes.
+Each configuration, of lips or of recognizers (conf/asr_*.yaml; 40 ms of audio count as a video frame, with conf/lm.yaml
+a token), runs in a process of its own, so that the peak memory is its own, and with its own optimizer. bf16 and fp32
+take turns on the same batches; `auto` names the one that `precision: auto` settles on here. Medians over the steps
+after a warm-up; pictures/s and loading are of what `auto` chose. Loading is timed in one process without augmentation's
+workers: "x step" says how many times the frames a second one loading process delivers exceed what the step takes.
 
 A processor without avx512 is emulated by ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 in the environment.
 """
@@ -32,7 +32,7 @@ from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Batch
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
-from lipsound2.training.optimizer import Player
+from lipsound2.training.optimizer import OptimizedModel
 
 WARM_UP = 2
 COLUMNS = ("parameters", "clips", "auto", "auto s", "bf16 s", "fp32 s", "pictures/s", "peak GiB", "loading/s", "x step")
@@ -43,9 +43,9 @@ class Contender:
     """One precision, with a network of its own, and what its steps took."""
 
     name: precision.Precision
-    player: Player
+    player: OptimizedModel
     processor: list[float] = field(default_factory=list)  # seconds a step
-    wall: list[float] = field(default_factory=list)  # seconds a picture
+    wall: list[float] = field(default_factory=list)  # seconds a video frame
 
     def step(self, run: RunConfig, batch: Batch, assets: object, world: World) -> None:
         """One update, timed from moving the batch to the new weights."""
@@ -58,7 +58,7 @@ class Contender:
         if world.device.type == "cuda":
             torch.cuda.synchronize()
         self.processor.append(time.process_time() - processor)
-        self.wall.append((time.perf_counter() - wall) / batch.frames)
+        self.wall.append((time.perf_counter() - wall) / batch.num_frames)
 
 
 def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str:
@@ -71,14 +71,14 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
 
     def contender(name: precision.Precision) -> Contender:
         model = run.task.build(assets).to(world.device)
-        return Contender(name, Player(model, replace(run.train, precision=name)))
+        return Contender(name, OptimizedModel(model, replace(run.train, precision=name)))
 
     contenders = {name: contender(name) for name in ("bf16", "fp32")}
     loading: list[float] = []
     for seed in range(steps + WARM_UP):
         begun = time.perf_counter()
         batch = batches(seed)
-        loading.append((time.perf_counter() - begun) / batch.frames)
+        loading.append((time.perf_counter() - begun) / batch.num_frames)
         for each in contenders.values():
             each.step(run, batch, assets, world)
     auto = contenders[precision.best(world.device)]
@@ -94,7 +94,7 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
 
 def _batches(run: RunConfig, dataset) -> Callable[[int], Batch]:
     """seed -> a batch of the configured size of clips drawn by chance."""
-    clips = run.train.batch_size or max(1, run.train.batch_pictures // dataset.lengths[0])
+    clips = run.train.batch_size or max(1, run.train.batch_frames // dataset.lengths[0])
 
     def draw(seed: int) -> Batch:
         rng = np.random.default_rng(seed)

@@ -3,13 +3,13 @@
     python tests/benchmarks/bench_trunk.py [--batch 16] [--pictures 25] [--rounds 5] [--threads 1] [--config conf.yaml]
     python tests/benchmarks/bench_trunk.py --ngpu 1 --batch 64 --pictures 75 [--peak 990]
 
-Pictures a second of processor time, because other work on the machine does not count in it; on a GPU, of wall time, in
-bfloat16. The two take turns, medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the same
-written out, behind a stem of the sizes of ours; it computes padded pictures like all others. Forward is in evaluation
-mode, forward and backward in training mode; padded: every second clip is half as long, and only pictures that belong to
-clips are counted. Operations are those of matrix products and convolutions; with --peak, the card's in TFLOP/s, their
-share of it is told. With --config (one of task recognise or classify, of `mouth`) sizes are that config's, and a
-training step of it is timed.
+Video frames a second of processor time, because other work on the machine does not count in it; on a GPU, of wall time,
+in bfloat16. The two take turns, medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the
+same written out, behind a stem of the sizes of ours; it computes padded video frames like all others. Forward is in
+evaluation mode, forward and backward in training mode; padded: every second clip is half as long, and only video frames
+that belong to clips are counted. Operations are those of matrix products and convolutions; with --peak, the card's in
+TFLOP/s, their share of it is told. With --config (one of task recognize or classify, of `mouth`) sizes are that
+config's, and a training step of it is timed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from lipsound2.datasets.audio_to_text import UtteranceBatch
 from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.datasets.word_windows import WindowBatch
-from lipsound2.models.asr.recognizer import Recogniser
+from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.models.modules.lip_encoder import LipEncoder
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.tasks import load_config
 from lipsound2.tasks.classify import ClassifyAssets
 from lipsound2.training.distributed import World
-from lipsound2.training.optimizer import make_optimiser
-from lipsound2.training.precision import autocast, settled
+from lipsound2.training.optimizer import make_optimizer
+from lipsound2.training.precision import autocast, resolved
 
 TOKENS = WORDS = 50
 
@@ -62,7 +62,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainTrunk(nn.Module):
-    """Conv3D, batch norm, ReLU, 3D pool, then the residual stages on every picture of the batch, padded or not."""
+    """Conv3D, batch norm, ReLU, 3D pool, then the residual stages on every video frame of the batch, padded or not."""
 
     def __init__(self, config: TrunkConfig, stages: nn.Module) -> None:
         super().__init__()
@@ -73,13 +73,13 @@ class PlainTrunk(nn.Module):
         self.stages = stages
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Float32 (B, T, H, W), already normalised, to (B, T, outputs)."""
+        """Float32 (B, T, H, W), already normalized, to (B, T, outputs)."""
         x = F.relu(self.norm(self.conv(pixels[:, None])))
         if self.pool:
             x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
         x = x.transpose(1, 2)
-        batch, pictures = x.shape[:2]
-        return self.stages(x.reshape(-1, *x.shape[2:])).mean((2, 3)).view(batch, pictures, -1)
+        batch, frames = x.shape[:2]
+        return self.stages(x.reshape(-1, *x.shape[2:])).mean((2, 3)).view(batch, frames, -1)
 
 
 def plain_stages(config: TrunkConfig) -> tuple[nn.Module, str]:
@@ -125,15 +125,15 @@ def operations(function: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: str, peak: float) -> None:
+def trunks(config: TrunkConfig, batch: int, frames: int, rounds: int, device: str, peak: float) -> None:
     """The table of both trunks."""
     ours = LipTrunk(config).to(device)
     stages, author = plain_stages(config)
     plain = PlainTrunk(config, stages).to(device)
-    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8, device=device)
-    same = torch.full((batch,), pictures, device=device)
+    video = torch.randint(0, 256, (batch, frames, 96, 96), dtype=torch.uint8, device=device)
+    same = torch.full((batch,), frames, device=device)
     halved = same.clone()
-    halved[1::2] = pictures // 2
+    halved[1::2] = frames // 2
 
     def passes(run: Callable[[], Tensor], network: nn.Module, learning: bool) -> Callable[[], None]:
         def once() -> None:
@@ -146,7 +146,7 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: 
 
         return once
 
-    print(f"{batch} clips of {pictures} pictures; pictures a second; beside ResNet-18 {author}")
+    print(f"{batch} clips of {frames} video frames; frames a second; beside ResNet-18 {author}")
     print("| | ours | plain | times | ours, padded | plain, padded | times |\n|---|---|---|---|---|---|---|")
     rates = []
     for learning, title in ((False, "forward"), (True, "forward and backward")):
@@ -170,33 +170,33 @@ def trunks(config: TrunkConfig, batch: int, pictures: int, rounds: int, device: 
     print(f"ours, TFLOP/s: {', '.join(rates)}")
 
 
-def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> None:
-    """A training step of a lip reader's config on noise: pictures a second, seconds, peak memory."""
-    run = settled(load_config(path), World(0, 1, torch.device(device)))
+def step(path: Path, batch: int, frames: int, rounds: int, device: str) -> None:
+    """A training step of a lip reader's config on noise: frames a second, seconds, peak memory."""
+    run = resolved(load_config(path), World(0, 1, torch.device(device)))
     task, assets = run.task, None
     ids = [str(number) for number in range(batch)]
-    video = torch.randint(0, 256, (batch, pictures, 96, 96), dtype=torch.uint8)
-    lengths = torch.full((batch,), pictures)
+    video = torch.randint(0, 256, (batch, frames, 96, 96), dtype=torch.uint8)
+    lengths = torch.full((batch,), frames)
     if task.name == "classify":
         assets = ClassifyAssets(tuple(map(str, range(WORDS))), 0)
-        clips = WindowBatch(ids, video, lengths, torch.ones(batch, pictures), torch.randint(0, WORDS, (batch,)))
+        clips = WindowBatch(ids, video, lengths, torch.ones(batch, frames), torch.randint(0, WORDS, (batch,)))
         model = task.build(assets)
     else:
-        said = max(1, pictures // 12)
+        said = max(1, frames // 12)
         tokens, counts = torch.randint(2, TOKENS, (batch, said)), torch.full((batch,), said)
-        words = torch.full((batch, pictures), UNKNOWN)
+        words = torch.full((batch, frames), UNKNOWN)
         clips = UtteranceBatch(ids, video, lengths, tokens, counts, ids, words, 1)
-        model = Recogniser(LipEncoder(task.network), task.network, TOKENS)
+        model = Recognizer(LipEncoder(task.network), task.network, TOKENS)
     model.to(device).train()
     clips = clips.to(device)
-    optimiser = make_optimiser(model, run.train)
+    optimizer = make_optimizer(model, run.train)
 
     def once() -> None:
         with autocast(run.train.precision, torch.device(device)):
             loss = task.loss(model, clips, assets, 0.5)
         (loss.total / loss.weight).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     seconds = taking_turns(rounds, device, step=once)["step"]
     if device == "cpu":
@@ -204,7 +204,7 @@ def step(path: Path, batch: int, pictures: int, rounds: int, device: str) -> Non
     else:
         most = torch.cuda.max_memory_allocated() / 2**30
     print(
-        f"{path.stem}: a step takes {seconds:.2f} s, {batch * pictures / seconds:.0f} pictures a second; "
+        f"{path.stem}: a step takes {seconds:.2f} s, {batch * frames / seconds:.0f} frames a second; "
         f"at most {most:.2f} GiB, the trunks above included"
     )
 
@@ -224,9 +224,9 @@ def main() -> None:
     torch.manual_seed(0)
     config = load_config(arguments.config).task.network if arguments.config else TrunkConfig()
     device = "cuda" if arguments.ngpu else "cpu"
-    trunks(config, arguments.batch, arguments.pictures, arguments.rounds, device, arguments.peak)
+    trunks(config, arguments.batch, arguments.frames, arguments.rounds, device, arguments.peak)
     if arguments.config:
-        step(arguments.config, arguments.batch, arguments.pictures, arguments.rounds, device)
+        step(arguments.config, arguments.batch, arguments.frames, arguments.rounds, device)
 
 
 if __name__ == "__main__":

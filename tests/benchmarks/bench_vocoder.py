@@ -7,8 +7,8 @@ With the extra onnx the networks run on onnxruntime too.
 
 Real-time factor: processor time a second of speech, every vocoder in turn, medians; processor time, because other work
 on the machine does not count in it (on a GPU: wall time, and Griffin-Lim stays on the CPU). How fast a network is does
-not depend on what it has learnt, so weights are fresh. A training step, critics included, runs in a process of its own,
-so that the peak memory is its own; before `adversarial_start` it costs what "without critics" says.
+not depend on what it has learned, so weights are fresh. A training step, discriminators included, runs in a process of
+its own, so that the peak memory is its own; before `adversarial_start` it costs what "without discriminators" says.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipsound2.audio.griffin_lim import mel_to_sound
-from lipsound2.audio.griffin_lim_numpy import mel_to_sound as plain_mel_to_sound
+from lipsound2.audio.griffin_lim import mel_to_waveform
+from lipsound2.audio.griffin_lim_numpy import mel_to_waveform as plain_mel_to_audio
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
@@ -40,8 +40,8 @@ from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
 from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
 from lipsound2.tasks import load_config
 from lipsound2.training.distributed import World
-from lipsound2.training.optimizer import Player
-from lipsound2.training.precision import autocast, settled
+from lipsound2.training.optimizer import OptimizedModel
+from lipsound2.training.precision import autocast, resolved
 
 NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {
     "HiFi-GAN V1": lambda mel: HifiGan(HifiGanConfig(), mel),
@@ -68,17 +68,17 @@ def librosa_griffin_lim(config: MelConfig) -> Vocoder:
 
 def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) -> Vocoder:
     """The network on onnxruntime, as `speak --onnx` runs it."""
-    note = Note(VOCODER, "bench", "nothing", to_mapping(config), reach=int(model.reach))
+    note = Note(VOCODER, "bench", "nothing", to_mapping(config), receptive_field=int(model.receptive_field))
     path = folder / "vocoder.onnx"
-    write(translate(model, Lengths((config.bands,), pictures=False)(30)), path, note)
+    write(translate(model, Lengths((config.bands,), frames=False)(30)), path, note)
     network = Exported(path, threads)
     return lambda mel: torch.from_numpy(network.pieces.whole(mel.numpy()))
 
 
 def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]:
     """All of them, for one mel."""
-    found: dict[str, Vocoder] = {"Griffin-Lim 60": lambda mel: mel_to_sound(mel, config, iterations=60)}
-    found["Griffin-Lim 60 without torch"] = lambda mel: torch.from_numpy(plain_mel_to_sound(mel.numpy(), config, 60))
+    found: dict[str, Vocoder] = {"Griffin-Lim 60": lambda mel: mel_to_waveform(mel, config, iterations=60)}
+    found["Griffin-Lim 60 without torch"] = lambda mel: torch.from_numpy(plain_mel_to_audio(mel.numpy(), config, 60))
     try:
         found["librosa, 60 rounds"] = librosa_griffin_lim(config)
     except ImportError:
@@ -113,12 +113,14 @@ def compare_speed(seconds: float, repeats: int, device: str, threads: int) -> No
 
 
 def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str) -> str:
-    """One row: a step with critics, one without, and the memory."""
-    run = settled(load_config(config), World(0, 1, torch.device(device)))
+    """One row: a step with discriminators, one without, and the memory."""
+    run = resolved(load_config(config), World(0, 1, torch.device(device)))
     data = DataDir(train)
     clips, _, assets = run.task.prepare(data, data, dump)
-    players = [
-        Player(network.to(device), run.train) for network in (run.task.build(assets), run.task.critic()) if network
+    optimized = [
+        OptimizedModel(network.to(device), run.train)
+        for network in (run.task.build(assets), run.task.discriminator())
+        if network
     ]
     world, scaler = World(0, 1, torch.device(device)), torch.amp.GradScaler(device, enabled=False)
     clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
@@ -128,17 +130,17 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
         batch = run.task.collate([clips.get(index % len(clips), rng) for index in range(run.train.batch_size)])
         batch = batch.to(device)
         begun = clock()
-        for player in players:
-            player.begin(run.train.lr)
-        networks = [player.model for player in players]
+        for one in optimized:
+            one.begin(run.train.lr)
+        networks = [one.model for one in optimized]
         with autocast(run.train.precision, torch.device(device)):
-            task = run.task.duel if len(players) == 2 else run.task.loss
+            task = run.task.adversarial_loss if len(optimized) == 2 else run.task.loss
             loss = task(*networks, batch, assets, progress)
-        if loss.critic is not None:
-            loss.critic.backward(inputs=players[1].parameters, retain_graph=True)
-        loss.total.backward(inputs=players[0].parameters)
-        for player in players:
-            player.move(loss.weight, world, scaler)
+        if loss.discriminator is not None:
+            loss.discriminator.backward(inputs=optimized[1].parameters, retain_graph=True)
+        loss.total.backward(inputs=optimized[0].parameters)
+        for one in optimized:
+            one.move(loss.weight, world, scaler)
         if device == "cuda":
             torch.cuda.synchronize()
         return clock() - begun
@@ -152,14 +154,14 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
         if device == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
-    sizes = " + ".join(f"{sum(p.numel() for p in player.parameters) / 1e6:.2f}" for player in players)
+    sizes = " + ".join(f"{sum(p.numel() for p in one.parameters) / 1e6:.2f}" for one in optimized)
     return f"| {config.stem} | {sizes} M | {run.train.batch_size} | {whole:.2f} | {alone} | {own / 2**30:.2f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="*", type=Path, help="training configurations to time a step of")
-    parser.add_argument("--train", type=Path, help="data dir of the sounds to train on")
+    parser.add_argument("--train", type=Path, help="data dir of the audio to train on")
     parser.add_argument("--dump", type=Path)
     parser.add_argument("--seconds", type=float, default=3.0, help="of speech")
     parser.add_argument("--repeats", type=int, default=5)
@@ -178,7 +180,7 @@ def main() -> None:
         print(measure_step(options.configs[0], options.train, options.dump, options.repeats, device), flush=True)
         return
     print(
-        "| config | parameters | segments | seconds a step | without critics | peak GiB |\n|---|---|---|---|---|---|",
+        "| config | parameters | segments | seconds a step | without discriminators | peak GiB |\n|---|---|---|---|---|---|",
         flush=True,
     )
     rest = ["--train", options.train, "--dump", options.dump, "--repeats", options.repeats]

@@ -82,7 +82,7 @@ COMMANDS: dict[str, Arguments] = {
     "score": lambda at: [at.material / "dump/sound", at.material / "wav", "--out", at.out, "--nj", 1],
     "report": lambda at: [at.folder / "exp", "--publish", at.folder / "RESULTS.md"],
     "average": lambda at: [at.folder / "exp", "--last", 1],
-    "pack": lambda at: [at.material / "voice", at.out, "--knows", "a", "--corpus", "b", "--licence", "c"],
+    "pack": lambda at: [at.material / "voice", at.out, "--knows", "a", "--corpus", "b", "--license", "c"],
     "speak": lambda at: [at.material / "clip.mp4", "-o", at.out.with_suffix(".wav"), "--vocoder", "griffin-lim:1"],
 }
 # Verbs that write one file, which may have stood there before.
@@ -383,7 +383,7 @@ def make(*arguments: object) -> None:
 
 
 def make_material(folder: Path, heavy: bool) -> Path:
-    """A corpus of a few made-up clips, its data dirs, two small experiments; for heavy verbs crops, sounds, scores."""
+    """A corpus of a few made-up clips, its data dirs, two small experiments; for heavy verbs crops, audio, scores."""
     import torch
     from safetensors.torch import save_file
 
@@ -415,13 +415,13 @@ def make_material(folder: Path, heavy: bool) -> Path:
     content = {"update": 1, "table": [vars(row)], "average": None, "model": {"w": torch.ones(2)}}
     checkpoint.save(folder / "exp/checkpoints", content)
     if heavy:
-        make_sounds(folder)
+        make_audio(folder)
     subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
     return folder
 
 
-def make_sounds(folder: Path) -> None:
-    """Crops with and without sounds beside them, speech and its scores, a clip."""
+def make_audio(folder: Path) -> None:
+    """Crops with and without audio beside them, speech and its scores, a clip."""
     from lipsound2.audio.io import decode_flac, write_wav
     from lipsound2.data.archive import Archive
     from lipsound2.data.datadir import DataDir
@@ -430,9 +430,9 @@ def make_sounds(folder: Path) -> None:
     make("crop", data.path, folder / "crops", "--regions", "mouth", "--nj", 1)
     shutil.copytree(folder / "crops", folder / "dump")
     make("mel", data.path, folder / "dump", "--nj", 1)
-    sounds = Archive(folder / "dump/sound")
+    audio = Archive(folder / "dump/sound")
     for name in data.ids:
-        write_wav(folder / "wav/generated" / f"{name}.wav", decode_flac(sounds[name]))
+        write_wav(folder / "wav/generated" / f"{name}.wav", decode_flac(audio[name]))
     shutil.copy(next(iter(data.video.values())), folder / "clip.mp4")
     make("score", folder / "dump/sound", folder / "wav", "--out", folder / "exp/scores/test", "--nj", 1)
 

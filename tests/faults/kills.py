@@ -47,7 +47,7 @@ VARIES_TOO = (".sizes", ".stamp.json", "update-*.pt")  # of folders that hold su
 CONFIG = {
     **{"task": "regress", "model": "parallel", "input": "mouth", "target": "mel-fine", "crop": 64, "size": 32},
     **{"trunk_widths": [8, 8, 8], "trunk_blocks": 1, "trunk_pool": False, "width": 16, "layers": 1, "heads": 2},
-    **{"frame_width": 16, "frame_layers": 1, "max_epochs": 3, "batch_size": 2, "workers": 1, "valid_clips": 1},
+    **{"mel_width": 16, "mel_layers": 1, "max_epochs": 3, "batch_size": 2, "workers": 1, "valid_clips": 1},
     **{"keep_best": 2, "valid_every": 1, "checkpoint_minutes": 0.0002, "tensorboard": False, "precision": "fp32"},
 }
 SETS = "data/mini"
@@ -61,7 +61,7 @@ STAGES = {
     "synthesize": f"synthesize exp {SETS}/test exp/wav/test --dump dump --vocoder griffin-lim:4",
     "score": "score dump/sound exp/wav/test --out exp/scores/test --resamples 50 --nj 2",
     "report": "report exp",
-    "pack": "pack exp pack --knows nobody --corpus mini --licence none",
+    "pack": "pack exp pack --knows nobody --corpus mini --license none",
 }
 START = 3.0  # seconds that a command takes to import torch, about
 ALLOWED = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}

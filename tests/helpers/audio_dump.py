@@ -1,4 +1,4 @@
-"""A dump of sounds and its data dir, for tests that need nothing else."""
+"""A dump of audio and its data dir, for tests that need nothing else."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:
     return (level * buzz + 0.002 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 
-def write_sounds(dump: Path, sounds: Mapping[str, np.ndarray]) -> DataDir:
+def write_audio(dump: Path, audio: Mapping[str, np.ndarray]) -> DataDir:
     """Write DUMP/sound, and a data dir of these clips beside the dump."""
     folder = dump / "sound"
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
-        for name, sound in sounds.items():
-            archive.write(name, encode_flac(sound))
-    write_table(folder / "utt2num_frames", {name: str(len(sound)) for name, sound in sounds.items()})
+        for name, waveform in audio.items():
+            archive.write(name, encode_flac(waveform))
+    write_table(folder / "utt2num_frames", {name: str(len(waveform)) for name, waveform in audio.items()})
     write_yaml(folder / "kind.yaml", {"kind": "sound"})
-    return DataDir.write(dump.parent / "data", utt2spk=dict.fromkeys(sounds, "s1"))
+    return DataDir.write(dump.parent / "data", utt2spk=dict.fromkeys(audio, "s1"))

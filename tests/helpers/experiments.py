@@ -11,7 +11,7 @@ import torch
 import yaml
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from lipsound2.audio.griffin_lim import mel_to_sound
+from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.io import encode_flac, write_wav
 from lipsound2.audio.mel import mel_config, mel_spectrogram
 from lipsound2.data.archive import ArchiveWriter
@@ -20,42 +20,42 @@ from lipsound2.metrics.wer import score_texts
 from lipsound2.metrics.wer_summary import write_clips, write_summary
 from lipsound2.video.encode import encode
 
-RATE, PICTURES, SIZE = 16000, 50, 112
+RATE, FRAMES, SIZE = 16000, 50, 112
 MEL = mel_config("fine")
 
 
 @dataclass
 class Clip:
-    """One clip: (N,) float32 sound, (T, S, S) uint8 face crops, transcript."""
+    """One clip: (N,) float32 audio, (T, S, S) uint8 face crops, transcript."""
 
-    sound: np.ndarray
+    waveform: np.ndarray
     crops: np.ndarray
     text: str
 
 
 def synthetic_clips(count: int = 4, seed: int = 0) -> dict[str, Clip]:
-    """Two voices of buzzing syllables, with a mouth that opens as they sound."""
+    """Two voices of buzzing syllables, with a mouth that opens as they audio."""
     clips = {}
     for index in range(count):
         random = np.random.default_rng([seed, index])
-        samples = PICTURES * RATE // 25
+        samples = FRAMES * RATE // 25
         time = np.arange(samples) / RATE
         syllables = np.repeat(random.uniform(0.05, 1, 10), samples // 10)
         loudness = gaussian_filter1d(syllables, 400) * np.sin(np.pi * np.clip(time / 0.1, 0, 0.5)) ** 2
         vowels = gaussian_filter1d(np.repeat(random.uniform(300, 2500, (2, 10)), samples // 10, axis=1), 300, axis=1)
         pitch = np.cumsum((110 + 60 * (index % 2)) * (1 + 0.05 * np.sin(2 * np.pi * 2 * time))) / RATE
-        sound = np.zeros(samples)
+        waveform = np.zeros(samples)
         for harmonic in range(1, 40):
             frequency = harmonic * (110 + 60 * (index % 2))
             gain = sum(np.exp(-(((frequency - vowel) / 250) ** 2)) for vowel in vowels) + 0.02
-            sound += gain * np.sin(2 * np.pi * harmonic * pitch)
-        sound = 0.3 * loudness * sound / np.abs(sound).max() + random.normal(0, 1e-4, samples)
+            waveform += gain * np.sin(2 * np.pi * harmonic * pitch)
+        waveform = 0.3 * loudness * waveform / np.abs(waveform).max() + random.normal(0, 1e-4, samples)
         grid = np.mgrid[:SIZE, :SIZE] - SIZE / 2
         opening = 3 + 25 * loudness[320 :: RATE // 25, None, None]
         inside = ((grid[0] - 20) / opening) ** 2 + (grid[1] / 28) ** 2 < 1
         head = (grid[0] / 54) ** 2 + (grid[1] / 44) ** 2 < 1
         crops = np.where(inside, 30, np.where(head, 190, 90)).astype(np.uint8)
-        clips[f"s{1 + index % 2}-clip{index}"] = Clip(sound.astype(np.float32), crops, f"sentence number {index}")
+        clips[f"s{1 + index % 2}-clip{index}"] = Clip(waveform.astype(np.float32), crops, f"sentence number {index}")
     return clips
 
 
@@ -70,7 +70,7 @@ def make_experiment(root: Path, clips: dict[str, Clip], *, attention: bool = Tru
         video={name: f"{name}.mp4" for name in ids},
     )
     torch.set_num_threads(1)
-    mels = {name: mel_spectrogram(torch.from_numpy(clips[name].sound), MEL).numpy() for name in ids}
+    mels = {name: mel_spectrogram(torch.from_numpy(clips[name].waveform), MEL).numpy() for name in ids}
     frames = max(map(len, mels.values()))
     padded = [np.pad(mel, ((0, frames - len(mel)), (0, 0)), constant_values=np.log(MEL.floor)) for mel in mels.values()]
     noise = np.random.default_rng(0)
@@ -85,15 +85,15 @@ def make_experiment(root: Path, clips: dict[str, Clip], *, attention: bool = Tru
         "mismatched": {name: _fit(spoken[other], len(mels[name])) for name, other in turned.items()},
         "mean_mel": {name: np.mean(padded, axis=0)[: len(mels[name])].astype(np.float32) for name in ids},
     }
-    _archive(dump / "sound", {name: encode_flac(clips[name].sound) for name in ids})
+    _archive(dump / "sound", {name: encode_flac(clips[name].waveform) for name in ids})
     _archive(dump / "face", {name: encode(clips[name].crops) for name in ids})
     _archive(dump / "mel-fine", mels)
     wav = exp / "wav" / "test"
     for system, features in systems.items():
         _archive(wav / "mels" / system, features)
         for name, mel in features.items():
-            sound = mel_to_sound(torch.from_numpy(mel), MEL, iterations=iterations)
-            write_wav(wav / system / f"{name}.wav", sound.numpy())
+            waveform = mel_to_waveform(torch.from_numpy(mel), MEL, iterations=iterations)
+            write_wav(wav / system / f"{name}.wav", waveform.numpy())
     if attention:
         _archive(wav / "alignments", {name: _alignment(len(clips[name].crops)) for name in ids})
     _yaml(
@@ -133,7 +133,7 @@ def write_records(exp: Path) -> None:
 def write_texts(
     folder: Path, references: dict[str, str], heard: dict[str, dict[str, str]], language: str = "en"
 ) -> None:
-    """What scoring leaves of a recogniser: `references` by clip, and by system what it heard in each clip."""
+    """What scoring leaves of a recognizer: `references` by clip, and by system what it heard in each clip."""
     speakers = {name: name.partition("-")[0] for name in references}
     scores = {system: score_texts(references, texts, speakers, language) for system, texts in heard.items()}
     write_summary(folder / "summary.json", {system: each.summary for system, each in scores.items()})
@@ -148,12 +148,12 @@ def write_heard(exp: Path, names: Sequence[str], references: dict[str, str], tex
         write_texts(exp / "scores/test/text" / name, references, {"heard": texts})
 
 
-def make_recogniser(root: Path, clips: dict[str, Clip]) -> Path:
-    """An experiment of the task *recognise* below `root`, with its dump, but without what it recognised."""
+def make_recognizer(root: Path, clips: dict[str, Clip]) -> Path:
+    """An experiment of the task *recognize* below `root`, with its dump, but without what it recognized."""
     exp = root / "exp" / "tiny_asr"
-    _archive(root / "dump" / "sound", {name: encode_flac(clip.sound) for name, clip in clips.items()})
+    _archive(root / "dump" / "sound", {name: encode_flac(clip.waveform) for name, clip in clips.items()})
     write_records(exp)
-    _yaml(exp / "config.yaml", {"task": "recognise", "model": "conformer", "language": "en"})
+    _yaml(exp / "config.yaml", {"task": "recognize", "model": "conformer", "language": "en"})
     record = yaml.safe_load((exp / "versions.yaml").read_text())
     record["runs"][0] |= {"command": "lipsound2 train conf/asr.yaml --exp exp/tiny_asr"}
     _yaml(exp / "versions.yaml", record)
@@ -168,8 +168,8 @@ def _fit(mel: np.ndarray, frames: int) -> np.ndarray:
     return np.pad(mel[:frames], ((0, max(0, frames - len(mel))), (0, 0)), mode="edge")
 
 
-def _alignment(pictures: int) -> np.ndarray:
-    steps = np.arange(pictures)
+def _alignment(video_frames: int) -> np.ndarray:
+    steps = np.arange(video_frames)
     weights = np.exp(-0.5 * ((steps[:, None] - steps) / 2.5) ** 2)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 

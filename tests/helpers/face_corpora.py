@@ -1,4 +1,4 @@
-"""Tiny corpora of talking faces in the layouts of the large ones: real speech and pictures, names and formats."""
+"""Tiny corpora of talking faces in the layouts of the large ones: real speech and video frames, names and formats."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def talking_clip(
         look: whose face.
         form: size, rates and codecs.
         seconds: length; None: as long as it takes.
-        wav: also write the sound beside it, .wav, .flac or .m4a.
-        silent: leave the sound out of the video; None: when it is beside it.
+        wav: also write the audio beside it, .wav, .flac or .m4a.
+        silent: leave the audio out of the video; None: when it is beside it.
         seed: of pauses and movements.
 
     Returns:
@@ -53,34 +53,34 @@ def talking_clip(
     rng = np.random.default_rng([seed, len(words)])
     speak = functools.partial(_apart, words, voice)
     usual = speak(1.0)
-    sound, times = record(speak, seconds or len(usual.sound) / usual.rate + 0.8, form.sample_rate, rng)
+    waveform, times = record(speak, seconds or len(usual.waveform) / usual.rate + 0.8, form.sample_rate, rng)
     path.parent.mkdir(parents=True, exist_ok=True)
     if wav is not None:
-        write_sound(wav, sound, form.sample_rate)
-    film(path, sound, look, form, rng, silent=wav is not None if silent is None else silent)
+        write_audio(wav, waveform, form.sample_rate)
+    film(path, waveform, look, form, rng, silent=wav is not None if silent is None else silent)
     return times
 
 
 def _apart(words: Sequence[str], voice: Voice, pace: float) -> Spoken:
     """Words said one by one."""
     parts = [say([word], voice, pace) for word in words]
-    ends = np.cumsum([len(part.sound) for part in parts]) / parts[0].rate
+    ends = np.cumsum([len(part.waveform) for part in parts]) / parts[0].rate
     times = [
-        (float(end - len(part.sound) / part.rate), float(end), word)
+        (float(end - len(part.waveform) / part.rate), float(end), word)
         for part, end, word in zip(parts, ends, words, strict=True)
     ]
-    return Spoken(np.concatenate([part.sound for part in parts]), parts[0].rate, times)
+    return Spoken(np.concatenate([part.waveform for part in parts]), parts[0].rate, times)
 
 
-def write_sound(path: Path, sound: np.ndarray, rate: int) -> None:
-    """Write a sound file: AAC for .m4a, PCM for others."""
+def write_audio(path: Path, waveform: np.ndarray, rate: int) -> None:
+    """Write an audio file: AAC for .m4a, PCM for others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix != ".m4a":
-        soundfile.write(path, sound, rate)
+        soundfile.write(path, waveform, rate)
         return
     with av.open(str(path), "w", format="ipod") as container:
         stream = cast(av.AudioStream, container.add_stream("aac", rate=rate, layout="mono"))
-        frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(waveform[None].astype(np.float32), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = rate, 0
         fifo = av.AudioFifo()
         fifo.write(frame)
@@ -118,7 +118,7 @@ TCD_CLIPS = {
 
 
 def make_tcd_timit(root: Path, form: ClipFormat = SMALL, speakers: Sequence[str] = tuple(TCD_CLIPS)) -> Path:
-    """ROOT/TCD-TIMIT with some speakers, sound beside the clips of volunteers, and a list of sentences; returns it."""
+    """ROOT/TCD-TIMIT with some speakers, audio beside the clips of volunteers, and a list of sentences; returns it."""
     top = root / "TCD-TIMIT"
     for number, speaker in enumerate(speakers):
         for name in TCD_CLIPS[speaker]:

@@ -33,7 +33,7 @@ class Workshop:
         for folder in ("lipsound2", *folders):
             shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
 
-    def follow(self, before: str) -> None:
+    def decode_step(self, before: str) -> None:
         """Do what the page says: write its files, put its entry before a line of the file that it goes into."""
         for name, text in self.files.items():
             path = self.root / name

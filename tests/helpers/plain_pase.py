@@ -39,7 +39,7 @@ def published_weights() -> dict[str, Tensor]:
     return state | norm("norm_out", 256)
 
 
-def plain(state: dict[str, Tensor], sound: Tensor) -> Tensor:
+def plain(state: dict[str, Tensor], waveform: Tensor) -> Tensor:
     """The published forward pass on its own tensors, every step as it stands there; (B, 1, L) -> (B, 256, T)."""
     strides = (1, 10, 2, 1, 2, 1, 2, 2)
 
@@ -54,7 +54,7 @@ def plain(state: dict[str, Tensor], sound: Tensor) -> Tensor:
     left = (torch.sin(high @ times) - torch.sin(low @ times)) / (times / 2) * window
     band = high - low
     filters = torch.cat([left, 2 * band, left.flip(1)], dim=1) / (2 * band)
-    h, skips = sound, []
+    h, skips = waveform, []
     for block, stride in enumerate(strides):
         weight = state[f"blocks.{block}.conv.weight"] if block else filters[:, None]
         taps = weight.shape[2]

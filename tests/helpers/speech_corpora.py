@@ -55,7 +55,7 @@ class Layout:
         return layout
 
     def write(self, root: Path) -> None:
-        """Lay the tree out: sounds are a tone, text files have their lines."""
+        """Lay the tree out: audio are a tone, text files have their lines."""
         for name, lines in self.files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,9 +80,9 @@ def row_shape(row: str) -> str:
 def speak(words: list[str], voice: Voice, path: Path) -> None:
     """Write one utterance, 16 kHz."""
     spoken = [say([word.lower()], voice) for word in words]
-    sound = np.concatenate([part.sound for part in spoken])
+    waveform = np.concatenate([part.waveform for part in spoken])
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, resample_poly(sound, RATE, spoken[0].rate).clip(-1, 1), RATE)
+    soundfile.write(path, resample_poly(waveform, RATE, spoken[0].rate).clip(-1, 1), RATE)
 
 
 def make_librispeech(root: Path) -> Path:

@@ -56,7 +56,7 @@ class ToyBatch:
     lengths: Tensor
 
     @property
-    def frames(self) -> int:
+    def num_frames(self) -> int:
         return int(self.lengths.sum())
 
     def to(self, device: torch.device) -> ToyBatch:
@@ -159,8 +159,8 @@ class Toy(Task[ToyAssets, ToyModel, ToyClips, ToyBatch]):
         batch = self.collate([valid.get(index, None) for index in range(len(valid.ids))]).to(device)
         loss = self.loss(model, batch, assets, 1.0)
         error = float(loss.total) / loss.weight
-        picture = np.zeros((8, 8, 3), np.uint8)
-        return Evaluation(-error, {"error": error}, {"picture": picture}, {"sound": np.zeros(160, np.float32)})
+        frame = np.zeros((8, 8, 3), np.uint8)
+        return Evaluation(-error, {"error": error}, {"picture": frame}, {"sound": np.zeros(160, np.float32)})
 
 
 def write_data(folder: Path, train: int, valid: int) -> None:

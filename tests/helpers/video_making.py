@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
-CLOCK = 90_000  # ticks a second; exact for 25, 30, 29.97 and 50 pictures a second
+CLOCK = 90_000  # ticks a second; exact for 25, 30, 29.97 and 50 frames a second
 
 
 def write_clip(
@@ -25,7 +25,8 @@ def write_clip(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write pictures (H, W, 3) RGB or (H, W) luma levels, with their times in seconds; `turned`: degrees clockwise."""
+    """Write video frames (H, W, 3) RGB or (H, W) luma levels, with their times in seconds; `turned`: degrees
+    clockwise."""
     with av.open(str(path), "w") as container:
         rate = Fraction(1 / float(np.median(np.diff(times)))).limit_denominator(1001)
         stream = container.add_stream(codec, rate=rate)
@@ -37,8 +38,8 @@ def write_clip(
         )
         if interlaced:
             stream.options = {**stream.options, "flags": "+ildct+ilme", "x264-params": "tff=1"}
-        for picture, time in zip(frames, times, strict=True):
-            frame = _frame(picture, stream.pix_fmt)
+        for video_frame, time in zip(frames, times, strict=True):
+            frame = _frame(video_frame, stream.pix_fmt)
             frame.pts, frame.time_base = round(time * CLOCK), Fraction(1, CLOCK)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -47,12 +48,12 @@ def write_clip(
     return path
 
 
-def _frame(picture: np.ndarray, pix_fmt: str) -> av.VideoFrame:
-    if picture.ndim == 3:
-        return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24").reformat(format=pix_fmt)
-    height, width = picture.shape
+def _frame(video_frame: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+    if video_frame.ndim == 3:
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(video_frame), "rgb24").reformat(format=pix_fmt)
+    height, width = video_frame.shape
     planes = np.full((height * 3 // 2, width), 128, np.uint8)
-    planes[:height] = picture
+    planes[:height] = video_frame
     frame = av.VideoFrame.from_ndarray(planes, pix_fmt)
     if pix_fmt == "yuvj420p":
         frame.color_range = ColorRange.JPEG
@@ -70,10 +71,10 @@ def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
 
 
 def levels(numbers: Sequence[int], size: tuple[int, int] = (64, 96)) -> list[np.ndarray]:
-    """Pictures whose level tells their number: 20 + number, the number being below 200."""
+    """Video frames whose level tells their number: 20 + number, the number being below 200."""
     return [np.full(size, 20 + number, np.uint8) for number in numbers]
 
 
 def numbers_of(lumas: Sequence[np.ndarray]) -> list[int]:
-    """The numbers of pictures that `levels` made, after any coding."""
+    """The numbers of video frames that `levels` made, after any coding."""
     return [round(float(np.median(luma))) - 20 for luma in lumas]

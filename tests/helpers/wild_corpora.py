@@ -40,12 +40,12 @@ def write_tree(layout: Layout, root: Path) -> Path:
 
 
 def said(number: int, count: int = 2) -> list[str]:
-    """Some words; neighbours begin with others."""
+    """Some words; neighbors begin with others."""
     return [WORDS[(3 * number + place) % len(WORDS)] for place in range(count)]
 
 
 def make_voxceleb2(root: Path) -> Path:
-    """ROOT/VoxCeleb2: sound in the mp4, but for two speakers, whose sound lies beside a silent mp4; returns it."""
+    """ROOT/VoxCeleb2: audio in the mp4, but for two speakers, whose audio lies beside a silent mp4; returns it."""
     top = root / "VoxCeleb2"
     number = 0
     for (part, speaker, video), clips in SPEAKERS.items():

@@ -11,5 +11,5 @@ export LIPSOUND2_SBATCH_MEL=""                      # stage 2: likewise
 export LIPSOUND2_SBATCH_TRAIN="--nodes=1"           # stage 3: on so many nodes
 export LIPSOUND2_SBATCH_GENERATE=""                 # stage 4: the model
 export LIPSOUND2_SBATCH_VOCODE=""                   # stage 4: Griffin-Lim
-export LIPSOUND2_SBATCH_HEAR=""                     # stage 5: recognisers that listen to speech
+export LIPSOUND2_SBATCH_HEAR=""                     # stage 5: recognizers that listen to speech
 export LIPSOUND2_SBATCH_SCORE=""                    # stage 5: STOI, ESTOI, PESQ

@@ -36,7 +36,7 @@ if stage 1 "video -> landmarks, face and mouth crops"; then
   lipsound2 crop data/all dump --nj "$nj" --launcher "$launcher"
 fi
 
-if stage 2 "sound aligned to the picture, mel-spectrograms"; then
+if stage 2 "sound aligned to the frame, mel-spectrograms"; then
   lipsound2 mel data/all dump --nj "$nj" --launcher "$launcher"
 fi
 

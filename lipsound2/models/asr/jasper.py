@@ -1,4 +1,4 @@
-"""Jasper (Li et al., 2019): a recogniser of nothing but convolutions over time, with dense residual connections.
+"""Jasper (Li et al., 2019): a recognizer of nothing but convolutions over time, with dense residual connections.
 
 Jasper DR B x R: a strided convolution, B blocks of R convolutions each, three more convolutions. The input of a block
 is the sum of the outputs of all blocks before it, each through a 1x1 convolution of its own (the "dense residual").
@@ -121,9 +121,9 @@ class Jasper(nn.Module):
         self.deep = Layer(config.last[0], config.last[1], 1)
         self.width = config.last[1]
 
-    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, bands), zero where padded, and (B,) to states (B, ceil(S / 2), width) and their (B,) numbers."""
-        lengths = (frames + 1) // 2
+        lengths = (feature_lengths + 1) // 2
         x = features.transpose(1, 2)
         valid = mask(lengths, (x.shape[2] + 1) // 2)
 

@@ -1,4 +1,4 @@
-"""What every model of the task *recognise* is: frames in, scores of tokens out, by CTC and maybe by a decoder."""
+"""What every model of the task *recognize* is: frames in, scores of tokens out, by CTC and maybe by a decoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
 
 @dataclass
-class Heard:
+class RecognizerOutput:
     """States of a batch and CTC's view of them.
 
     Attributes:
@@ -46,7 +46,7 @@ class Heard:
     words: Tensor | None = None
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """An encoder with a CTC head, and a text decoder when its config asks for one.
 
     Args:
@@ -70,8 +70,9 @@ class Recogniser(nn.Module):
         """Feature frames a state."""
         return self.encoder.stride
 
-    def forward(self, features: Tensor, frames: Tensor) -> Heard:
-        """(B, S, bands) features or (B, T, H, W) uint8 pictures, zero where padded, and (B,) int64 their numbers."""
-        states, lengths = self.encoder(features, frames)
+    def forward(self, features: Tensor, feature_lengths: Tensor) -> RecognizerOutput:
+        """(B, S, bands) features or (B, T, H, W) uint8 video frames, zero where padded, and (B,) int64 their
+        numbers."""
+        states, lengths = self.encoder(features, feature_lengths)
         words = None if self.words is None else self.words(states)
-        return Heard(states, lengths, self.ctc(states).float().log_softmax(-1), words)
+        return RecognizerOutput(states, lengths, self.ctc(states).float().log_softmax(-1), words)

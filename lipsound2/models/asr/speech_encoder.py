@@ -1,4 +1,4 @@
-"""The Conformer recogniser's encoder: a quarter of the frames, then Conformer blocks (Gulati et al., 2020)."""
+"""The Conformer recognizer's encoder: a quarter of the frames, then Conformer blocks (Gulati et al., 2020)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lipsound2.models.modules.transformer import Transformer, sinusoids
 
 @dataclass
 class SpeechConformerConfig:
-    """Sizes of the Conformer recogniser; the defaults are Gulati et al.'s "S", near enough.
+    """Sizes of the Conformer recognizer; the defaults are Gulati et al.'s "S", near enough.
 
     Attributes:
         width: channels.
         layers: blocks of the encoder.
         heads: attention heads, of encoder and decoder.
         kernel: taps of its convolutions, odd.
-        reach: largest distance told apart by attention, in states.
+        max_relative_position: largest distance told apart by attention, in states.
         channels: of the two convolutions that leave a quarter of the frames.
         dropout: everywhere.
         decoder_layers: layers of the Transformer decoder; 0: CTC alone.
@@ -32,7 +32,7 @@ class SpeechConformerConfig:
     layers: int = 16
     heads: int = 4
     kernel: int = 31
-    reach: int = 64
+    max_relative_position: int = 64
     channels: int = 64
     dropout: float = 0.1
     decoder_layers: int = 3
@@ -64,13 +64,13 @@ class SpeechConformer(nn.Module):
             config.layers,
             config.heads,
             kernel=config.kernel,
-            reach=config.reach,
+            max_relative_position=config.max_relative_position,
             dropout=config.dropout,
         )
 
-    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, bands), zero where padded, and (B,) to states (B, ceil(S / 4), width) and their (B,) numbers."""
-        x, lengths = features[:, None], frames
+        x, lengths = features[:, None], feature_lengths
         for conv in (self.first, self.second):
             lengths = (lengths + 1) // 2
             x = F.relu(conv(x))

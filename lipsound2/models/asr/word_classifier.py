@@ -17,7 +17,7 @@ from lipsound2.models.modules.regressor import mask
 
 
 @dataclass
-class WordReaderConfig(TrunkConfig):
+class WordClassifierConfig(TrunkConfig):
     """Sizes of the word reader; the defaults are the papers'.
 
     Attributes:
@@ -25,7 +25,7 @@ class WordReaderConfig(TrunkConfig):
         branch: channels of each branch.
         layers: blocks; the distance between taps doubles from one to the next.
         dropout: behind each convolution.
-        boundaries: a further input tells at which pictures the word is said.
+        boundaries: a further input tells at which video frames the word is said.
         all_shortcuts: a 1x1 convolution in the shortcut of every block, as the published code has it; without: only
             where the number of channels changes.
     """
@@ -39,9 +39,9 @@ class WordReaderConfig(TrunkConfig):
 
 
 class Branches(nn.Module):
-    """Convolutions of several lengths over the same pictures, side by side."""
+    """Convolutions of several lengths over the same video frames, side by side."""
 
-    def __init__(self, inputs: int, config: WordReaderConfig, dilation: int) -> None:
+    def __init__(self, inputs: int, config: WordClassifierConfig, dilation: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
             nn.Conv1d(inputs, config.branch, taps, padding=taps // 2 * dilation, dilation=dilation)
@@ -62,7 +62,7 @@ class Branches(nn.Module):
 class Block(nn.Module):
     """Twice all branches, and a shortcut."""
 
-    def __init__(self, inputs: int, config: WordReaderConfig, dilation: int) -> None:
+    def __init__(self, inputs: int, config: WordClassifierConfig, dilation: int) -> None:
         super().__init__()
         width = config.branch * len(config.kernels)
         self.first = Branches(inputs, config, dilation)
@@ -76,16 +76,16 @@ class Block(nn.Module):
         return F.silu(branch + self.shortcut(x)) * valid[:, None]
 
 
-class WordReader(nn.Module):
-    """Pictures to scores of words.
+class WordClassifier(nn.Module):
+    """Video frames to scores of words.
 
     Args:
         config: sizes.
         classes: number of words.
-        inputs: width of a trunk's states that come instead of pictures; 0: pictures come, and there is a trunk.
+        inputs: width of a trunk's states that come instead of video frames; 0: video frames come, and there is a trunk.
     """
 
-    def __init__(self, config: WordReaderConfig, classes: int, inputs: int = 0) -> None:
+    def __init__(self, config: WordClassifierConfig, classes: int, inputs: int = 0) -> None:
         super().__init__()
         self.config = config
         self.trunk = None if inputs else LipTrunk(config)
@@ -96,23 +96,23 @@ class WordReader(nn.Module):
         )
         self.leave = nn.Linear(width, classes)
 
-    def forward(self, video: Tensor, frames: Tensor, inside: Tensor) -> Tensor:
+    def forward(self, video: Tensor, video_lengths: Tensor, inside: Tensor) -> Tensor:
         """Score each word.
 
         Args:
-            video: (B, T, H, W) pictures, uint8 or (mixed) float32 of the same range, or states (B, T, inputs).
-            frames: (B,) int64, valid pictures.
+            video: (B, T, H, W) video frames, uint8 or (mixed) float32 of the same range, or states (B, T, inputs).
+            video_lengths: (B,) int64, valid video frames.
             inside: (B, T) float32, 1 where the word is said; looked at when the config says `boundaries`.
 
         Returns:
             (B, classes), before the softmax.
         """
-        valid = mask(frames, video.shape[1])
-        x = video if self.trunk is None else self.trunk(video, frames)
+        valid = mask(video_lengths, video.shape[1])
+        x = video if self.trunk is None else self.trunk(video, video_lengths)
         if self.config.boundaries:
             x = torch.cat([x, inside[:, :, None].to(x.dtype)], dim=2)
         x = (x * valid[:, :, None]).transpose(1, 2)
         for block in self.blocks:
             x = block(x, valid)
-        scores: Tensor = self.leave(x.sum(2) / frames[:, None])
+        scores: Tensor = self.leave(x.sum(2) / video_lengths[:, None])
         return scores

@@ -1,4 +1,4 @@
-"""Conformer blocks (Gulati et al., 2020) with learnt biases for relative positions and no batch statistics."""
+"""Conformer blocks (Gulati et al., 2020) with learned biases for relative positions and no batch statistics."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class FeedForward(nn.Sequential):
 
 
 class RelativeAttention(nn.Module):
-    """Self-attention whose scores carry a learnt bias per head and distance.
+    """Self-attention whose scores carry a learned bias per head and distance.
 
-    Absolute place is never shown: in short clips it would be learnt instead of the lips. Distances beyond `reach`
-    share one bias.
+    Absolute place is never shown: in short clips it would be learned instead of the lips. Distances beyond
+    `max_relative_position` share one bias.
     """
 
-    def __init__(self, width: int, heads: int, reach: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, max_relative_position: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.reach, self.dropout = heads, reach, dropout
+        self.heads, self.max_relative_position, self.dropout = heads, max_relative_position, dropout
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
-        self.bias = nn.Parameter(torch.zeros(heads, 2 * reach + 1))
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * max_relative_position + 1))
         self.join = nn.Linear(width, width)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -41,7 +41,9 @@ class RelativeAttention(nn.Module):
         B, T, width = x.shape
         query, key, value = self.project(self.norm(x)).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         place = torch.arange(T, device=x.device)
-        distance = (place[None, :] - place[:, None]).clamp(-self.reach, self.reach) + self.reach
+        distance = (place[None, :] - place[:, None]).clamp(
+            -self.max_relative_position, self.max_relative_position
+        ) + self.max_relative_position
         scores = self.bias[:, distance].masked_fill(~valid[:, None, None, :], -torch.inf)
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=scores.to(query.dtype), dropout_p=self.dropout if self.training else 0.0
@@ -75,12 +77,19 @@ class ConformerBlock(nn.Module):
     """Half feed-forward, attention, convolution, half feed-forward, norm; `drop_path` drops whole branches."""
 
     def __init__(
-        self, width: int, heads: int, expansion: int, kernel: int, reach: int, dropout: float, drop_path: float
+        self,
+        width: int,
+        heads: int,
+        expansion: int,
+        kernel: int,
+        max_relative_position: int,
+        dropout: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.first = FeedForward(width, expansion, dropout)
-        self.attention = RelativeAttention(width, heads, reach, dropout)
+        self.attention = RelativeAttention(width, heads, max_relative_position, dropout)
         self.convolution = Convolution(width, kernel, dropout)
         self.second = FeedForward(width, expansion, dropout)
         self.norm = nn.LayerNorm(width)
@@ -110,7 +119,7 @@ class Conformer(nn.Module):
         heads: attention heads.
         expansion: of the feed-forward modules.
         kernel: taps of the depthwise convolution, odd.
-        reach: largest distance told apart by attention, in positions.
+        max_relative_position: largest distance told apart by attention, in positions.
         dropout: inside all modules.
         drop_path: probability that a clip skips a branch in the last block; rises linearly from the first.
     """
@@ -122,13 +131,15 @@ class Conformer(nn.Module):
         heads: int = 4,
         expansion: int = 4,
         kernel: int = 15,
-        reach: int = 32,
+        max_relative_position: int = 32,
         dropout: float = 0.1,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            ConformerBlock(width, heads, expansion, kernel, reach, dropout, drop_path * (i + 1) / layers)
+            ConformerBlock(
+                width, heads, expansion, kernel, max_relative_position, dropout, drop_path * (i + 1) / layers
+            )
             for i in range(layers)
         )
 

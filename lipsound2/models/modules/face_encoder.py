@@ -12,13 +12,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from lipsound2.models.modules.layers import MaskedBatchNorm, run_lstm, xavier
 from lipsound2.models.modules.regressor import mask
 
-# Mean and spread of grey aligned faces of GRID, 0-1 scale, published with VCA-GAN; the paper does not say its own.
+# Mean and spread of gray aligned faces of GRID, 0-1 scale, published with VCA-GAN; the paper does not say its own.
 FACE_MEAN, FACE_STD = 0.4136, 0.1700
 STRIDES = (2, 2, 1)
 
 
 class FaceBlock(nn.Module):
-    """Conv3D -> batch norm -> ReLU -> max-pool -> dropout. Looks two pictures back and two ahead.
+    """Conv3D -> batch norm -> ReLU -> max-pool -> dropout. Looks two video frames back and two ahead.
 
     Args:
         inputs: channels in.
@@ -43,14 +43,14 @@ class FaceBlock(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """Face pictures to one state each.
+    """Face video frames to one state each.
 
     Args:
         channels: of the three convolutions.
         width: BiLSTM units per direction.
         dropout: in the blocks and between the LSTM layers.
-        size: side of the pictures.
-        visual_period: append one white picture after the last of each clip, by which the decoder can tell the end.
+        size: side of the video frames.
+        visual_period: append one white video frame after the last of each clip, by which the decoder can tell the end.
     """
 
     def __init__(
@@ -74,37 +74,37 @@ class FaceEncoder(nn.Module):
             channels[-1] * size * size, width, num_layers=2, dropout=dropout, bidirectional=True, batch_first=True
         )
 
-    def forward(self, video: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, video: Tensor, video_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode.
 
         Args:
             video: uint8 (B, T, size, size).
-            frames: (B,) int64, valid pictures.
+            video_lengths: (B,) int64, valid video frames.
 
         Returns:
             States (B, P, 2 * width), zero where padded, and how many belong to each clip, (B,); with the visual
-            period P = T + 1 and each clip has one more than pictures.
+            period P = T + 1 and each clip has one more than video frames.
         """
         if self.visual_period:
-            video, frames = with_period(video, frames)
+            video, video_lengths = with_period(video, video_lengths)
         x = ((video.float() / 255 - FACE_MEAN) / FACE_STD)[:, None]
-        if bool(torch.all(frames == video.shape[1])):
+        if bool(torch.all(video_lengths == video.shape[1])):
             for block in self.blocks:
                 x = block(x, None)
-            return run_lstm(self.lstm, x.transpose(1, 2).flatten(2)), frames
+            return run_lstm(self.lstm, x.transpose(1, 2).flatten(2)), video_lengths
         # Beyond the end of each clip lie zeros, as they would if it were alone.
-        valid = mask(frames, video.shape[1])
+        valid = mask(video_lengths, video.shape[1])
         x = x * valid[:, None, :, None, None]
         for block in self.blocks:
             x = block(x, valid)
         x = x.transpose(1, 2).flatten(2)
-        sequence = pack_padded_sequence(x, frames.cpu(), batch_first=True, enforce_sorted=False)
+        sequence = pack_padded_sequence(x, video_lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(run_lstm(self.lstm, sequence), batch_first=True, total_length=x.shape[1])
-        return states, frames
+        return states, video_lengths
 
 
-def with_period(video: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Append a picture of 255 after the last valid one of each clip: (B, T, H, W) to (B, T + 1, H, W)."""
+def with_period(video: Tensor, video_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Append a video frame of 255 after the last valid one of each clip: (B, T, H, W) to (B, T + 1, H, W)."""
     video = torch.cat([video, torch.zeros_like(video[:, :1])], dim=1)
-    video[torch.arange(len(video), device=video.device), frames] = 255
-    return video, frames + 1
+    video[torch.arange(len(video), device=video.device), video_lengths] = 255
+    return video, video_lengths + 1

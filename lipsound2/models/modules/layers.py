@@ -33,7 +33,7 @@ class MaskedBatchNorm(nn.Module):
         self.momentum, self.eps = 0.1, 1e-5  # torch's
 
     def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Normalise.
+        """Normalize.
 
         Args:
             x: (B, C, T, ...).
@@ -43,14 +43,14 @@ class MaskedBatchNorm(nn.Module):
             (B, C, T, ...), in training zero where padded.
         """
         if valid is None or not self.training:
-            return self._normalise(x)
+            return self._normalize(x)
         rows = valid.flatten().nonzero()[:, 0]
         x = x.transpose(1, 2)
-        normalised = self._normalise(x.flatten(0, 1).index_select(0, rows))
-        y = torch.zeros_like(x.flatten(0, 1), dtype=normalised.dtype).index_copy(0, rows, normalised)
+        normalized = self._normalize(x.flatten(0, 1).index_select(0, rows))
+        y = torch.zeros_like(x.flatten(0, 1), dtype=normalized.dtype).index_copy(0, rows, normalized)
         return y.view(x.shape).transpose(1, 2)
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )

@@ -1,8 +1,8 @@
-"""Mouths to states, one a picture: LiRA's conv3D + ResNet trunk, then a Conformer.
+"""Mouths to states, one a video frame: LiRA's conv3D + ResNet trunk, then a Conformer.
 
 What LiRA passes on is `trunk` alone (Ma et al., Interspeech 2021, the authors' figure); whatever is built on it keeps
-that name, so that weights find their place. Without pictures, from states of a frozen trunk that were dumped once, the
-rest is trained by itself.
+that name, so that weights find their place. Without video frames, from states of a frozen trunk that were dumped once,
+the rest is trained by itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class LipEncoderConfig(TrunkConfig):
         layers: Conformer blocks.
         heads: attention heads.
         expansion: of its feed-forward modules.
-        kernel: taps of its convolutions, in pictures.
-        reach: largest distance told apart by attention, in pictures.
+        kernel: taps of its convolutions, in video frames.
+        max_relative_position: largest distance told apart by attention, in video frames.
         dropout: everywhere behind the trunk.
         drop_path: share of skipped branches in the last Conformer block.
     """
@@ -37,21 +37,22 @@ class LipEncoderConfig(TrunkConfig):
     heads: int = 4
     expansion: int = 8
     kernel: int = 31
-    reach: int = 64
+    max_relative_position: int = 64
     dropout: float = 0.1
     drop_path: float = 0.0
 
 
 class LipEncoder(nn.Module):
-    """Pictures, or the states a trunk made of them, to states.
+    """Video frames, or the states a trunk made of them, to states.
 
     Args:
         config: sizes.
-        inputs: width of the trunk's states that come instead of pictures; 0: pictures come, and there is a trunk.
+        inputs: width of the trunk's states that come instead of video frames; 0: video frames come, and there is a
+            trunk.
 
     Attributes:
         width: of the states.
-        stride: pictures a state.
+        stride: video frames a state.
     """
 
     stride = 1
@@ -70,12 +71,13 @@ class LipEncoder(nn.Module):
             config.heads,
             config.expansion,
             config.kernel,
-            config.reach,
+            config.max_relative_position,
             config.dropout,
             config.drop_path,
         )
 
-    def forward(self, video: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Uint8 (B, T, H, W), or (B, T, inputs), and (B,) int64 pictures to states (B, T, width) and their numbers."""
-        seen = video if self.trunk is None else self.trunk(video, frames)
-        return self.conformer(self.enter(seen), mask(frames, video.shape[1])), frames
+    def forward(self, video: Tensor, video_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Uint8 (B, T, H, W), or (B, T, inputs), and (B,) int64 video frames to states (B, T, width) and their
+        numbers."""
+        seen = video if self.trunk is None else self.trunk(video, video_lengths)
+        return self.conformer(self.enter(seen), mask(video_lengths, video.shape[1])), video_lengths

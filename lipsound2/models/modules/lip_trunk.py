@@ -1,9 +1,9 @@
-"""The visual front-end of LiRA and its kin: one 3D convolution, then a residual network on every picture.
+"""The visual front-end of LiRA and its kin: one 3D convolution, then a residual network on every video frame.
 
-The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 pictures, pooled stem) is the conv3D + ResNet-18
-of the papers; narrower widths on smaller pictures make the same code trainable on two CPU cores. Padded pictures are
-dropped before the first convolution: they cost nothing and no batch statistic ever sees them, so a clip's result does
-not depend on its batch mates.
+The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 video frames, pooled stem) is the conv3D +
+ResNet-18 of the papers; narrower widths on smaller video frames make the same code trainable on two CPU cores. Padded
+video frames are dropped before the first convolution: they cost nothing and no batch statistic ever sees them, so a
+clip's result does not depend on its batch mates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Shortcut(nn.Sequential):
 
     What is left out is left out first: it is the same as a convolution with that stride, faster, and spares oneDNN's
     backward pass of 1x1 convolutions with a stride, which in torch 2.13 writes out of bounds on CPUs when the number of
-    pictures changes from call to call (8 channels, two threads).
+    video frames changes from call to call (8 channels, two threads).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -78,12 +78,12 @@ class TrunkConfig:
     """Sizes of the trunk; the defaults are the papers'.
 
     Attributes:
-        crop: side of the central square of each picture that is looked at.
+        crop: side of the central square of each video frame that is looked at.
         size: side it is resized to.
-        trunk_widths: channels of the residual stages; every stage after the first halves the picture.
+        trunk_widths: channels of the residual stages; every stage after the first halves the video frame.
         trunk_blocks: residual blocks a stage.
         trunk_pool: max-pool the stem's output, as ResNet-18 does.
-        trunk_context: pictures the stem's 3D convolution sees at once, odd.
+        trunk_context: video frames the stem's 3D convolution sees at once, odd.
         trunk_grid: the last feature map is averaged to grid x grid places, which are kept apart; 1: the papers' average
             pool.
         trunk_frozen: weights and batch statistics stay as they begin.
@@ -100,7 +100,7 @@ class TrunkConfig:
 
 
 class LipTrunk(nn.Module):
-    """Grey pictures to one vector each.
+    """Gray video frames to one vector each.
 
     Args:
         config: sizes.
@@ -138,14 +138,14 @@ class LipTrunk(nn.Module):
         x = video[:, :, top : top + crop, left : left + crop].float()
         if size != crop:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        # Mean and spread of grey mouths, 0-1 scale: LRW's, used by all of the family.
+        # Mean and spread of gray mouths, 0-1 scale: LRW's, used by all of the family.
         return (x / 255 - 0.421) / 0.165
 
     def _stem(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
-        """The 3D convolution: (B, T, size, size) to (N, widths[0], h, w), of the valid pictures, channels last.
+        """The 3D convolution: (B, T, size, size) to (N, widths[0], h, w), of the valid video frames, channels last.
 
-        It sees one channel, so a picture and its neighbours can be the channels of a 2D convolution instead,
-        which is up to twice as fast on CPUs and is asked of the pictures that are there alone.
+        It sees one channel, so a video frame and its neighbors can be the channels of a 2D convolution instead,
+        which is up to twice as fast on CPUs and is asked of the video frames that are there alone.
         """
         context = self.config.trunk_context
         seen = F.pad(pixels, (0, 0, 0, 0, context // 2, context // 2)).unfold(1, context, 1)
@@ -153,18 +153,18 @@ class LipTrunk(nn.Module):
         weight = self.stem.weight[:, 0].contiguous(memory_format=torch.channels_last)
         return F.conv2d(seen, weight, None, self.stem.stride[1:], self.stem.padding[1:])
 
-    def forward(self, video: Tensor, frames: Tensor) -> Tensor:
-        """Encode each picture with its neighbours.
+    def forward(self, video: Tensor, video_lengths: Tensor) -> Tensor:
+        """Encode each video frame with its neighbors.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least `crop`.
-            frames: (B,) int64, valid pictures of each clip.
+            video_lengths: (B,) int64, valid video frames of each clip.
 
         Returns:
             (B, T, outputs); zero where padded.
         """
         B, T = video.shape[:2]
-        valid = mask(frames, T)
+        valid = mask(video_lengths, T)
         # An exported graph is always shown one whole clip, and has no place for a choice that depends on values.
         padded = not torch.onnx.is_in_onnx_export() and not bool(valid.all())
         x = self.pixels(video)

@@ -66,7 +66,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, attention to states where there are some, feed-forward; each on a normalised copy.
+    """Self-attention, attention to states where there are some, feed-forward; each on a normalized copy.
 
     Args:
         width: channels; four times as many in the feed-forward part.

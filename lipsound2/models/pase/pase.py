@@ -1,4 +1,4 @@
-"""The PASE+ encoder (Ravanelli et al., 2020), as its published weights want it: sound to 256 features, 100 a second.
+"""The PASE+ encoder (Ravanelli et al., 2020), as its published weights want it: audio to 256 features, 100 a second.
 
 The layers are those of github.com/santi-pdp/pase, `pase/models/frontend.py` (`WaveFe` with `cfg/frontend/PASE+.cfg`);
 it needs none of that code's packages.
@@ -45,7 +45,7 @@ class Block(nn.Module):
     """Convolution, batch norm, PReLU.
 
     Args:
-        inputs: channels that come in; 0: sound, and a sinc convolution.
+        inputs: channels that come in; 0: audio, and a sinc convolution.
         channels: channels that go out.
         kernel: taps.
         stride: steps.
@@ -57,18 +57,18 @@ class Block(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
         self.act = nn.PReLU(channels, init=0.0)
         even = stride > 1 or kernel % 2 == 0
-        self.reach = (kernel // 2 - 1 if even else kernel // 2, kernel // 2) if inputs else (0, 0)
+        self.max_relative_position = (kernel // 2 - 1 if even else kernel // 2, kernel // 2) if inputs else (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, T') of (B, inputs, T), or of sound (B, T)."""
-        if any(self.reach):
-            x = F.pad(x, self.reach, mode="reflect")
+        """(B, channels, T') of (B, inputs, T), or of audio (B, T)."""
+        if any(self.max_relative_position):
+            x = F.pad(x, self.max_relative_position, mode="reflect")
         found: Tensor = self.act(self.norm(self.conv(x)))
         return found
 
 
 class PaseEncoder(nn.Module):
-    """Sound to features.
+    """Audio to features.
 
     Args:
         config: sizes.
@@ -86,12 +86,12 @@ class PaseEncoder(nn.Module):
         self.project = nn.Conv1d(config.units, config.dims, 1)
         self.norm = nn.BatchNorm1d(config.dims, affine=False)
 
-    def forward(self, sound: Tensor) -> Tensor:
-        """Features of sounds of one length. Padding would be heard: sounds of another length go by themselves.
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features of audio of one length. Padding would be heard: audio of another length go by themselves.
 
         Args:
-            sound: (B, 1, L) float32 in [-1, 1] at 16 kHz; L a multiple of 160, or the skips do not lie quite where the
-                features do.
+            waveform: (B, 1, L) float32 in [-1, 1] at 16 kHz; L a multiple of 160, or the skips do not lie quite where
+                the features do.
 
         Returns:
             (B, dims, T): T = L / 160.
@@ -99,11 +99,11 @@ class PaseEncoder(nn.Module):
         Raises:
             LipsoundError: fewer samples than the kernels need.
         """
-        if sound.shape[-1] < SHORTEST:
+        if waveform.shape[-1] < SHORTEST:
             raise LipsoundError(
-                f"a sound of {sound.shape[-1]} samples is too short for PASE+, whose kernels need {SHORTEST}"
+                f"audio of {waveform.shape[-1]} samples is too short for PASE+, whose kernels need {SHORTEST}"
             )
-        found, skips = sound[:, 0], []
+        found, skips = waveform[:, 0], []
         for block in self.blocks:
             found = block(found)
             skips.append(found)

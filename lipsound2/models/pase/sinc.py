@@ -1,4 +1,4 @@
-"""Convolution with band-pass filters whose two edges are learnt (SincNet, Ravanelli and Bengio, 2018)."""
+"""Convolution with band-pass filters whose two edges are learned (SincNet, Ravanelli and Bengio, 2018)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _POINTS = 2048  # of the Fourier transforms; 1024 and 4096 were slower
 
 
 class SincConv(nn.Module):
-    """A bank of band-pass filters over sound, at every sample, with reflected ends.
+    """A bank of band-pass filters over audio, at every sample, with reflected ends.
 
-    A filter of 251 taps is long enough for the Fourier transform to pay: sound is cut into overlapping blocks, and
+    A filter of 251 taps is long enough for the Fourier transform to pay: audio is cut into overlapping blocks, and
     every block is multiplied with the spectra of the filters (overlap-save). That is the plain convolution up to
     float32's rounding, in a quarter of its time on a CPU.
 
@@ -51,18 +51,18 @@ class SincConv(nn.Module):
         left = angles / (self.times / 2) * self.window / (2 * band)
         return torch.cat([left, torch.ones_like(band), left.flip(1)], dim=1)
 
-    def forward(self, sound: Tensor) -> Tensor:
-        """Filtered sound (B, filters, L) of sound (B, L), L at least taps // 2 + 1."""
-        reach = self.taps // 2
-        step = _POINTS - 2 * reach
-        length = sound.shape[-1]
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Filtered audio (B, filters, L) of audio (B, L), L at least taps // 2 + 1."""
+        max_relative_position = self.taps // 2
+        step = _POINTS - 2 * max_relative_position
+        length = waveform.shape[-1]
         blocks = -(-length // step)
-        padded = F.pad(sound.float()[:, None], (reach, reach), mode="reflect")[:, 0]
+        padded = F.pad(waveform.float()[:, None], (max_relative_position, max_relative_position), mode="reflect")[:, 0]
         frames = F.pad(padded, (0, blocks * step - length)).unfold(1, _POINTS, step)
         # Symmetric filters need no turning round between correlation and convolution.
         spectra = torch.fft.rfft(self.kernels().float(), n=_POINTS)
         found = torch.fft.irfft(torch.fft.rfft(frames)[:, None] * spectra[:, None], n=_POINTS)
-        return found[..., 2 * reach :].flatten(2)[..., :length]
+        return found[..., 2 * max_relative_position :].flatten(2)[..., :length]
 
 
 def _mel_spaced(low: float, high: float, points: int) -> Tensor:

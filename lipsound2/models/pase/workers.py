@@ -1,4 +1,4 @@
-"""What PASE+ is trained with: workers that find known features of the sound in the encoder's (Pascual et al., 2019).
+"""What PASE+ is trained with: workers that find known features of the audio in the encoder's (Pascual et al., 2019).
 
 A worker is small on purpose, so that the work is the encoder's. Their sizes are those of the published
 `cfg/workers/workers+.cfg`, except where `PaseWorkersConfig` says otherwise.
@@ -26,8 +26,8 @@ class PaseWorkersConfig:
     """Which workers there are, and their sizes.
 
     Attributes:
-        predict: the workers: features of `audio.acoustics`, `waveform` (the sound itself), `local` and `global`
-            (whether two frames, two means over time, are of the same sound). None: an encoder that is only used.
+        predict: the workers: features of `audio.acoustics`, `waveform` (the audio itself), `local` and `global`
+            (whether two frames, two means over time, are of the same audio). None: an encoder that is only used.
         context: frames each worker tells of the features, its own in the middle; odd.
         worker_width: hidden units of a worker.
         decoder_channels: of the three layers from features to waveform.
@@ -50,11 +50,11 @@ class PaseWorkersConfig:
 
 
 class Regressor(nn.Module):
-    """Finds features of the sound, and those of the frames around; mean squared error on normalised features.
+    """Finds features of the audio, and those of the frames around; mean squared error on normalized features.
 
     Args:
         dims: of the encoder's features.
-        outputs: of the sound's.
+        outputs: of the audio's.
         config: sizes.
     """
 
@@ -74,7 +74,7 @@ class Regressor(nn.Module):
         )
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
-        """Mean squared error () of encoder features (B, T, dims) against features (B, T, outputs) of the sound."""
+        """Mean squared error () of encoder features (B, T, dims) against features (B, T, outputs) of the audio."""
         normal = ((target - self.mean) / self.std).transpose(1, 2)
         around = F.pad(normal, (self.context // 2,) * 2, mode="replicate").unfold(2, self.context, 1)
         found = self.layers(features.flatten(0, 1)).float().view(*target.shape, self.context)
@@ -82,7 +82,7 @@ class Regressor(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Finds the sound itself; mean absolute error.
+    """Finds the audio itself; mean absolute error.
 
     Args:
         dims: of the encoder's features.
@@ -98,13 +98,13 @@ class Decoder(nn.Module):
             dims = width
         self.layers = nn.Sequential(*layers, nn.Conv1d(dims, 64, 1), nn.PReLU(64, init=0.0), nn.Conv1d(64, 1, 1))
 
-    def forward(self, features: Tensor, sound: Tensor) -> Tensor:
-        """Mean absolute error () of encoder features (B, T, dims) against sound (B, L), L = 160 T."""
-        return F.l1_loss(self.layers(features.transpose(1, 2))[:, 0].float(), sound)
+    def forward(self, features: Tensor, waveform: Tensor) -> Tensor:
+        """Mean absolute error () of encoder features (B, T, dims) against audio (B, L), L = 160 T."""
+        return F.l1_loss(self.layers(features.transpose(1, 2))[:, 0].float(), waveform)
 
 
-class Judge(nn.Module):
-    """Tells whether two vectors are of the same sound (Ravanelli and Bengio, 2019); binary cross entropy.
+class Discriminator(nn.Module):
+    """Tells whether two vectors are of the same audio (Ravanelli and Bengio, 2019); binary cross entropy.
 
     Args:
         dims: of the vectors.
@@ -140,17 +140,17 @@ class Pase(nn.Module):
             elif name == "waveform":
                 self.workers[name] = Decoder(encoder.dims, config.decoder_channels)
             else:
-                self.workers[name] = Judge(encoder.dims, config.worker_width)
+                self.workers[name] = Discriminator(encoder.dims, config.worker_width)
 
-    def forward(self, heard: Tensor, sound: Tensor) -> dict[str, Tensor]:
+    def forward(self, heard: Tensor, waveform: Tensor) -> dict[str, Tensor]:
         """The loss of each worker.
 
-        Which frames and which sounds the judges compare is drawn from torch's global generator. The other sound is the
-        next one of the batch, where the published code reads a third stretch of sound and encodes it.
+        Which frames and which audio the judges compare is drawn from torch's global generator. The other audio is the
+        next one of the batch, where the published code reads a third stretch of audio and encodes it.
 
         Args:
-            heard: (B, L) sound as the encoder hears it.
-            sound: (B, L) the same, clean.
+            heard: (B, L) audio as the encoder hears it.
+            waveform: (B, L) the same, clean.
 
         Returns:
             Name of the worker -> ().
@@ -159,11 +159,11 @@ class Pase(nn.Module):
         losses = {}
         for name, worker in self.workers.items():
             if name in FEATURES:
-                with torch.autocast(sound.device.type, enabled=False):  # half precision is no measure of a target
-                    target = acoustic(name, sound)
+                with torch.autocast(waveform.device.type, enabled=False):  # half precision is no measure of a target
+                    target = acoustic(name, waveform)
                 losses[name] = worker(features, target)
             elif name == "waveform":
-                losses[name] = worker(features, sound)
+                losses[name] = worker(features, waveform)
             elif name == "local":
                 orders = torch.randperm(features.shape[1]), torch.randperm(features.shape[1])
                 same, other = (features[:, order.to(features.device)] for order in orders)

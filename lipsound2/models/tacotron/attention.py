@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lipsound2.models.modules.layers import xavier
 from lipsound2.models.modules.regressor import mask
-from lipsound2.models.tacotron.attention_loop import LoopWeights, Scene
+from lipsound2.models.tacotron.attention_loop import AttentionMemory, LoopWeights
 
 HIDDEN = -1e9  # energy of a place one must not look at; finite, so that a row of nothing else is no NaN
 
@@ -32,9 +32,9 @@ class LocationAttention(nn.Module):
         self.energy = nn.Linear(width, 1, bias=False)
         self.apply(xavier)
 
-    def scene(self, states: Tensor, bias: Tensor) -> Scene:
+    def remember(self, states: Tensor, bias: Tensor) -> AttentionMemory:
         """What the loop looks at: (B, P, E) states and the (T, B, P) bias of the energies."""
-        return Scene(states, self.memory(states), bias)
+        return AttentionMemory(states, self.memory(states), bias)
 
     def weights(self, recurrent: Tensor) -> LoopWeights:
         """The loop's weights. Nothing lies between location convolution and layer, so they are joined into one."""
@@ -43,37 +43,37 @@ class LocationAttention(nn.Module):
 
 
 def energy_bias(
-    frames: Tensor,
+    memory_lengths: Tensor,
     positions: int,
     steps: int,
-    pictures_per_step: float,
+    frames_per_step: float,
     sigma: float = 0.0,
     strength: float = 1.0,
     window: int = 0,
 ) -> Tensor:
     """What is known beforehand of where a decoder step looks.
 
-    Unlike in text-to-speech, each mel frame's picture is known exactly. A prior centred on it spares the attention the
-    search for the diagonal, in which it may otherwise stay lost.
+    Unlike in text-to-speech, each mel frame's video frame is known exactly. A prior centerd on it spares the attention
+    the search for the diagonal, in which it may otherwise stay lost.
 
     Args:
-        frames: (B,) encoder states that belong to each clip; the others are hidden.
+        memory_lengths: (B,) encoder states that belong to each clip; the others are hidden.
         positions: P, encoder states.
         steps: T, decoder steps.
-        pictures_per_step: reduction / ratio.
-        sigma: spread of the prior in pictures; 0: none.
+        frames_per_step: reduction / ratio.
+        sigma: spread of the prior in video frames; 0: none.
         strength: of the prior, 1 to 0; it shrinks the inverse variance.
-        window: pictures to either side of the step's own that may be looked at; 0: all.
+        window: video frames to either side of the step's own that may be looked at; 0: all.
 
     Returns:
         (T, B, P), to be added to the energies.
     """
-    step = torch.arange(steps, device=frames.device)
-    centre = (step + 0.5) * pictures_per_step - 0.5
-    distance = torch.arange(positions, device=frames.device) - centre[:, None]
+    step = torch.arange(steps, device=memory_lengths.device)
+    center = (step + 0.5) * frames_per_step - 0.5
+    distance = torch.arange(positions, device=memory_lengths.device) - center[:, None]
     bias = torch.zeros_like(distance)
     if sigma:
         bias = bias - strength * distance.square() / (2 * sigma**2)
     if window:
         bias = bias.masked_fill(distance.abs() > window, HIDDEN)
-    return bias[:, None].masked_fill(~mask(frames, positions), HIDDEN)
+    return bias[:, None].masked_fill(~mask(memory_lengths, positions), HIDDEN)

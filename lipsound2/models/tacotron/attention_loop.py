@@ -41,7 +41,7 @@ class LoopWeights(NamedTuple):
     energy: Tensor
 
 
-class Scene(NamedTuple):
+class AttentionMemory(NamedTuple):
     """What the loop looks at.
 
     Attributes:
@@ -55,7 +55,7 @@ class Scene(NamedTuple):
     bias: Tensor
 
 
-class Trajectory(NamedTuple):
+class LoopState(NamedTuple):
     """The loop's state before step 0 and after every step, and what the backward pass needs of each step.
 
     Attributes:
@@ -73,12 +73,12 @@ class Trajectory(NamedTuple):
     features: Tensor
 
 
-def start(weights: LoopWeights, scene: Scene, steps: int, keep: bool) -> Trajectory:
+def start(weights: LoopWeights, memory: AttentionMemory, steps: int, keep: bool) -> LoopState:
     """The state before the first step: zeros. `keep` what a backward pass needs, or not."""
-    B, P, E = scene.states.shape
+    B, P, E = memory.states.shape
     A, H = weights.query.shape
-    zeros, kept = scene.states.new_zeros, steps if keep else 1
-    return Trajectory(
+    zeros, kept = memory.states.new_zeros, steps if keep else 1
+    return LoopState(
         outputs=zeros(steps + 1, B, H + E),
         cells=zeros(steps + 1, B, H),
         past=zeros(steps + 1, B, 2, P + weights.filters.shape[2] - 1),
@@ -88,25 +88,25 @@ def start(weights: LoopWeights, scene: Scene, steps: int, keep: bool) -> Traject
 
 
 def advance(
-    trajectory: Trajectory,
+    state: LoopState,
     t: int,
     gates: Tensor,
     recurrent: Callable[[Tensor], Tensor],
     weights: LoopWeights,
-    scene: Scene,
+    memory: AttentionMemory,
 ) -> None:
     """Step t: from state t of the trajectory to state t + 1, in place.
 
     Args:
-        trajectory: written to at t + 1.
+        state: written to at t + 1.
         t: the step.
         gates: (B, 4H) share of this step's input in the gates.
         recurrent: `packed(weights.recurrent, B)`.
         weights: parameters.
-        scene: what is looked at.
+        memory: what is looked at.
     """
-    outputs, cells, past, kept_gates, kept_features = trajectory
-    B, P, A = scene.keys.shape
+    outputs, cells, past, kept_gates, kept_features = state
+    B, P, A = memory.keys.shape
     H = cells.shape[2]
     activations = torch.add(gates, recurrent(outputs[t]), out=kept_gates[t % len(kept_gates)])
     activations[:, : 2 * H].sigmoid_()
@@ -117,14 +117,14 @@ def advance(
     hidden = torch.mul(leave, torch.tanh(cells[t + 1]), out=outputs[t + 1, :, :H])
 
     query = F.linear(hidden, weights.query)
-    features = torch.add(scene.keys, query[:, None], out=kept_features[t % len(kept_features)])
+    features = torch.add(memory.keys, query[:, None], out=kept_features[t % len(kept_features)])
     features.view(B * P, A).addmm_(windows(past[t], P), weights.filters.flatten(1).t()).tanh_()
     energies = torch.mv(features.view(B * P, A), weights.energy).view(B, P)
-    attention = torch.softmax(energies + scene.bias[t], dim=1)
+    attention = torch.softmax(energies + memory.bias[t], dim=1)
     here = middle(past, P)
     here[t + 1, :, 0] = attention
     torch.add(here[t, :, 1], attention, out=here[t + 1, :, 1])
-    outputs[t + 1, :, H:] = torch.bmm(attention[:, None], scene.states)[:, 0]
+    outputs[t + 1, :, H:] = torch.bmm(attention[:, None], memory.states)[:, 0]
 
 
 def windows(past: Tensor, positions: int) -> Tensor:
@@ -137,43 +137,43 @@ def middle(past: Tensor, positions: int) -> Tensor:
     return past.narrow(-1, (past.shape[-1] - positions) // 2, positions)
 
 
-def run(gates: Tensor, weights: LoopWeights, scene: Scene, keep: bool) -> Trajectory:
+def run(gates: Tensor, weights: LoopWeights, memory: AttentionMemory, keep: bool) -> LoopState:
     """All steps of (T, B, 4H) `gates`."""
-    trajectory = start(weights, scene, len(gates), keep)
+    state = start(weights, memory, len(gates), keep)
     recurrent = packed(weights.recurrent, gates.shape[1])
     for t in range(len(gates)):
-        advance(trajectory, t, gates[t], recurrent, weights, scene)
-    return trajectory
+        advance(state, t, gates[t], recurrent, weights, memory)
+    return state
 
 
-def results(trajectory: Trajectory) -> tuple[Tensor, Tensor]:
+def results(state: LoopState) -> tuple[Tensor, Tensor]:
     """Hidden state and context (T, B, H + E), and attention weights (T, B, P), of every step."""
-    return trajectory.outputs[1:], middle(trajectory.past, trajectory.features.shape[2])[1:, :, 0]
+    return state.outputs[1:], middle(state.past, state.features.shape[2])[1:, :, 0]
 
 
 def run_back(
-    trajectory: Trajectory, weights: LoopWeights, scene: Scene, d_outputs: Tensor, d_alignment: Tensor
+    state: LoopState, weights: LoopWeights, memory: AttentionMemory, d_outputs: Tensor, d_alignment: Tensor
 ) -> tuple[Tensor, LoopWeights, Tensor, Tensor]:
     """Gradients of `run`, from those of its outputs.
 
     Args:
-        trajectory: of `run` with `keep`.
+        state: of `run` with `keep`.
         weights: parameters.
-        scene: what was looked at.
+        memory: what was looked at.
         d_outputs: (T, B, H + E).
         d_alignment: (T, B, P).
 
     Returns:
         Gradients of the gates' input, the parameters, the encoder states and the keys.
     """
-    outputs, cells, past, gates, features = trajectory
+    outputs, cells, past, gates, features = state
     T, B, P, A = features.shape
     H = cells.shape[2]
     alignment = middle(past, P)[1:, :, 0]
     recurrent = packed(weights.recurrent.t(), B)
     d_gates = torch.empty_like(gates)
     d_query, d_context = gates.new_empty(T, B, A), gates.new_empty(T, B, outputs.shape[2] - H)
-    d_keys, d_energy = torch.zeros_like(scene.keys), torch.zeros_like(weights.energy)
+    d_keys, d_energy = torch.zeros_like(memory.keys), torch.zeros_like(weights.energy)
     d_filters = torch.zeros_like(weights.filters)
     # Gradients that flow from step t + 1 back into step t.
     d_output, d_cell = torch.zeros_like(outputs[0]), torch.zeros_like(cells[0])
@@ -182,7 +182,7 @@ def run_back(
     for t in reversed(range(T)):
         d_output = d_output + d_outputs[t]
         d_hidden, d_context[t] = d_output[:, :H], d_output[:, H:]
-        d_attention = torch.bmm(scene.states, d_context[t][:, :, None])[:, :, 0] + d_last + d_sum + d_alignment[t]
+        d_attention = torch.bmm(memory.states, d_context[t][:, :, None])[:, :, 0] + d_last + d_sum + d_alignment[t]
         d_energies = alignment[t] * (d_attention - (alignment[t] * d_attention).sum(1, keepdim=True))
         d_energy.addmv_(features[t].view(B * P, A).t(), d_energies.view(B * P))
         d_features = d_energies[:, :, None] * weights.energy * (1 - features[t].square())
@@ -216,14 +216,14 @@ def run_back(
 
 def _forward(*tensors: Tensor) -> tuple[Tensor, ...]:
     """`run` for tensors alone: gates, weights, scene; to a trajectory."""
-    return run(tensors[0], LoopWeights(*tensors[1:5]), Scene(*tensors[5:8]), keep=True)
+    return run(tensors[0], LoopWeights(*tensors[1:5]), AttentionMemory(*tensors[5:8]), keep=True)
 
 
 def _backward(*tensors: Tensor) -> tuple[Tensor, ...]:
     """`run_back` for tensors alone: gradients of the results, trajectory, weights, scene; to gradients."""
     d_outputs, d_alignment = tensors[:2]
-    trajectory, weights, scene = Trajectory(*tensors[2:7]), LoopWeights(*tensors[7:11]), Scene(*tensors[11:14])
-    d_gates, d_weights, d_states, d_keys = run_back(trajectory, weights, scene, d_outputs, d_alignment)
+    state, weights, memory = LoopState(*tensors[2:7]), LoopWeights(*tensors[7:11]), AttentionMemory(*tensors[11:14])
+    d_gates, d_weights, d_states, d_keys = run_back(state, weights, memory, d_outputs, d_alignment)
     return d_gates, *d_weights, d_states, d_keys
 
 
@@ -233,10 +233,10 @@ _replay_forward, _replay_backward = Replay(_forward), Replay(_backward)
 class _Loop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, recorded: bool, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        trajectory = Trajectory(*(_replay_forward if recorded else _forward)(*tensors))
-        ctx.save_for_backward(*trajectory, *tensors[1:])
+        state = LoopState(*(_replay_forward if recorded else _forward)(*tensors))
+        ctx.save_for_backward(*state, *tensors[1:])
         ctx.recorded = recorded
-        return results(trajectory)
+        return results(state)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -246,7 +246,7 @@ class _Loop(torch.autograd.Function):
 
 @torch.compiler.disable  # it would be unrolled into one graph of hundreds of steps
 def attention_loop(
-    gates: Tensor, weights: LoopWeights, scene: Scene, cuda_graph: bool = False
+    gates: Tensor, weights: LoopWeights, memory: AttentionMemory, cuda_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Run all steps, differentiably.
 
@@ -255,7 +255,7 @@ def attention_loop(
     Args:
         gates: (T, B, 4H) input's share in the gates of each step.
         weights: parameters.
-        scene: encoder states, keys and bias; no gradient goes to the bias.
+        memory: encoder states, keys and bias; no gradient goes to the bias.
         cuda_graph: on a GPU, record the loop once per set of shapes and replay it; batches should be of few shapes.
 
     Returns:
@@ -263,9 +263,9 @@ def attention_loop(
     """
     wide = gates.dtype if gates.dtype == torch.float64 else torch.float32
     gates, weights = gates.to(wide), LoopWeights(*(tensor.to(wide) for tensor in weights))
-    scene = Scene(*(tensor.to(wide) for tensor in scene))
+    memory = AttentionMemory(*(tensor.to(wide) for tensor in memory))
     with torch.autocast(gates.device.type, enabled=False):
         if not torch.is_grad_enabled():
-            return results(run(gates, weights, scene, keep=False))
-        outputs, alignment = _Loop.apply(cuda_graph and gates.is_cuda, gates, *weights, *scene)
+            return results(run(gates, weights, memory, keep=False))
+        outputs, alignment = _Loop.apply(cuda_graph and gates.is_cuda, gates, *weights, *memory)
     return outputs, alignment

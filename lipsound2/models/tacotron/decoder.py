@@ -118,14 +118,14 @@ class Decoder(nn.Module):
         Args:
             states: (B, P, E) encoder states.
             bias: (T, B, P), see `attention.energy_bias`.
-            fed: (T, B, D) normalised frame fed at each step.
+            fed: (T, B, D) normalized frame fed at each step.
         """
         prenet = self.prenet(fed, None if self.training else self.prenet.keeps(len(fed), fed))
         enter, recurrent, gate_bias = self._gate_weights()
         outputs, alignment = loop.attention_loop(
             F.linear(prenet, enter, gate_bias),
             self.attention.weights(recurrent),
-            self.attention.scene(states, bias),
+            self.attention.remember(states, bias),
             self.cuda_graph,
         )
         H = self.attention_lstm.hidden_size
@@ -156,9 +156,9 @@ class Decoder(nn.Module):
         enter, recurrent, gate_bias = self._gate_weights()
         of_prenet, of_recurrent = packed(enter, B), packed(recurrent, B)
         of_input, of_hidden = packed(input_weight, B), packed(hidden_weight, B)
-        weights, scene = self.attention.weights(recurrent), self.attention.scene(states, bias)
-        trajectory = loop.start(weights, scene, T, keep=False)
-        _, alignment = loop.results(trajectory)
+        weights, memory = self.attention.weights(recurrent), self.attention.remember(states, bias)
+        state = loop.start(weights, memory, T, keep=False)
+        _, alignment = loop.results(state)
         keeps = self.prenet.keeps(T, states)
         fed, hidden = states.new_zeros(B, self.dims), states.new_zeros(B, self.decoder_lstm.hidden_size)
         cell = torch.zeros_like(hidden)
@@ -166,8 +166,8 @@ class Decoder(nn.Module):
         frames: list[Tensor] = []
         for t in range(T):
             prenet = self.prenet(fed, keeps and [keep[t] for keep in keeps])
-            loop.advance(trajectory, t, of_prenet(prenet) + gate_bias, of_recurrent, weights, scene)
-            outputs = trajectory.outputs[t + 1]
+            loop.advance(state, t, of_prenet(prenet) + gate_bias, of_recurrent, weights, memory)
+            outputs = state.outputs[t + 1]
             hidden, cell = lstm_cell(of_input(outputs) + of_hidden(hidden) + decoder_bias, cell)
             frames.append(self.projection(torch.cat([hidden, outputs[:, H:]], dim=1)))
             fed = frames[-1][:, -self.dims :]

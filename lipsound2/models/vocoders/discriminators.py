@@ -1,4 +1,4 @@
-"""The critics of HiFi-GAN (Kong, Kim and Bae, 2020): networks that learn to tell true sound from spoken."""
+"""The discriminators of HiFi-GAN (Kong, Kim and Bae, 2020): networks that learn to tell ground truth from spoken."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ _SLOPE = 0.1  # of the leaky ReLUs
 
 
 @dataclass(frozen=True)
-class CriticConfig:
-    """Keys that every network trained against critics has in a config.
+class DiscriminatorConfig:
+    """Keys that every network trained against discriminators has in a config.
 
     Attributes:
-        critic_width: channels of the critics, as a share of the published ones: 1, 0.5, 0.25 or 0.125. The critics are
-            70.7 M parameters against HiFi-GAN V2's 0.9, and cost accordingly.
+        discriminator_width: channels of the discriminators, as a share of the published ones: 1, 0.5, 0.25 or 0.125.
+            The discriminators are 70.7 M parameters against HiFi-GAN V2's 0.9, and cost accordingly.
     """
 
-    critic_width: float = 1.0
+    discriminator_width: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse widths that cannot be built, by name."""
-        if self.critic_width not in (1.0, 0.5, 0.25, 0.125):
-            raise LipsoundError(f"critic_width: expected 1, 0.5, 0.25 or 0.125, found {self.critic_width:g}")
+        if self.discriminator_width not in (1.0, 0.5, 0.25, 0.125):
+            raise LipsoundError(
+                f"discriminator_width: expected 1, 0.5, 0.25 or 0.125, found {self.discriminator_width:g}"
+            )
 
 
-# What a critic finds: its verdict for every place, and behind it the features of every layer.
-Opinion = tuple[Tensor, list[Tensor]]
+# What a discriminator finds: its verdict for every place, and behind it the features of every layer.
+DiscriminatorOutput = tuple[Tensor, list[Tensor]]
 
 
-class Critics(nn.Module):
-    """The published eight: five that fold the sound by a period, three that hear it at a rate each.
+class Discriminators(nn.Module):
+    """The published eight: five that fold the audio by a period, three that hear it at a rate each.
 
     Args:
         width: channels, as a share of the published ones.
@@ -44,22 +46,24 @@ class Critics(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        self.periods = nn.ModuleList(PeriodCritic(period, width) for period in (2, 3, 5, 7, 11))
-        # Spectral norm for the sound as it is, weight norm for the smoothed ones.
-        self.scales = nn.ModuleList(ScaleCritic(norm, width) for norm in (spectral_norm, weight_norm, weight_norm))
+        self.periods = nn.ModuleList(PeriodDiscriminator(period, width) for period in (2, 3, 5, 7, 11))
+        # Spectral norm for the audio as it is, weight norm for the smoothed ones.
+        self.scales = nn.ModuleList(
+            ScaleDiscriminator(norm, width) for norm in (spectral_norm, weight_norm, weight_norm)
+        )
 
-    def forward(self, sound: Tensor) -> list[Opinion]:
-        """What each critic finds in sound (B, samples)."""
-        found = [critic(sound) for critic in self.periods]
-        heard = sound[:, None]
-        for level, critic in enumerate(self.scales):
+    def forward(self, waveform: Tensor) -> list[DiscriminatorOutput]:
+        """What each discriminator finds in audio (B, samples)."""
+        found = [discriminator(waveform) for discriminator in self.periods]
+        heard = waveform[:, None]
+        for level, discriminator in enumerate(self.scales):
             heard = F.avg_pool1d(heard, 4, 2, padding=2) if level else heard
-            found.append(critic(heard))
+            found.append(discriminator(heard))
         return found
 
 
-class PeriodCritic(nn.Module):
-    """Looks at every `period`-th sample: sound in rows of that length, convolved along the columns."""
+class PeriodDiscriminator(nn.Module):
+    """Looks at every `period`-th sample: audio in rows of that length, convolved along the columns."""
 
     def __init__(self, period: int, width: float) -> None:
         super().__init__()
@@ -71,15 +75,15 @@ class PeriodCritic(nn.Module):
         )
         self.verdict = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
-    def forward(self, sound: Tensor) -> Opinion:
-        """Verdicts and features of sound (B, samples)."""
-        missing = -sound.shape[1] % self.period
-        padded = F.pad(sound[:, None], (0, missing), mode="reflect")
-        return _judge(padded.unflatten(2, (-1, self.period)), self.layers, self.verdict)
+    def forward(self, waveform: Tensor) -> DiscriminatorOutput:
+        """Verdicts and features of audio (B, samples)."""
+        missing = -waveform.shape[1] % self.period
+        padded = F.pad(waveform[:, None], (0, missing), mode="reflect")
+        return _score(padded.unflatten(2, (-1, self.period)), self.layers, self.verdict)
 
 
-class ScaleCritic(nn.Module):
-    """Hears the sound at one rate, through long grouped convolutions."""
+class ScaleDiscriminator(nn.Module):
+    """Hears the audio at one rate, through long grouped convolutions."""
 
     def __init__(self, norm: Callable[[nn.Module], nn.Module], width: float) -> None:
         super().__init__()
@@ -100,12 +104,12 @@ class ScaleCritic(nn.Module):
         )
         self.verdict = norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
 
-    def forward(self, heard: Tensor) -> Opinion:
-        """Verdicts and features of sound (B, 1, samples)."""
-        return _judge(heard, self.layers, self.verdict)
+    def forward(self, heard: Tensor) -> DiscriminatorOutput:
+        """Verdicts and features of audio (B, 1, samples)."""
+        return _score(heard, self.layers, self.verdict)
 
 
-def _judge(hidden: Tensor, layers: nn.ModuleList, verdict: nn.Module) -> Opinion:
+def _score(hidden: Tensor, layers: nn.ModuleList, verdict: nn.Module) -> DiscriminatorOutput:
     features = []
     for layer in layers:
         hidden = F.leaky_relu(layer(hidden), _SLOPE)

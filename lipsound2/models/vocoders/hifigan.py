@@ -1,4 +1,4 @@
-"""HiFi-GAN (Kong, Kim and Bae, 2020): a mel-spectrogram -> sound.
+"""HiFi-GAN (Kong, Kim and Bae, 2020): a mel-spectrogram -> audio.
 
 Three sizes are published. V1 and V2 have residual blocks of *pairs*, a dilated convolution and a plain one, with 512
 and 128 channels; V3 has *single* dilated convolutions, larger steps of the rate and 256 channels. The steps multiply
@@ -19,7 +19,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from lipsound2.audio.mel import MelConfig
 from lipsound2.errors import LipsoundError
-from lipsound2.models.vocoders.discriminators import CriticConfig
+from lipsound2.models.vocoders.discriminators import DiscriminatorConfig
 from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 _SLOPE = 0.1  # of the leaky ReLUs, but for the last one
@@ -62,7 +62,7 @@ BLOCKS = {
 
 
 @dataclass(frozen=True)
-class HifiGanConfig(CriticConfig):
+class HifiGanConfig(DiscriminatorConfig):
     """Keys of the network in a config.
 
     Attributes:
@@ -88,7 +88,7 @@ class HifiGan(MelVocoder):
         mel: what it speaks.
 
     Attributes:
-        reach: mel frames that a sample depends on, to either side.
+        receptive_field: mel frames that a sample depends on, to either side.
 
     Raises:
         LipsoundError: no steps are known for the mel's hop.
@@ -115,10 +115,10 @@ class HifiGan(MelVocoder):
         for layer in [*self.steps, *self.blocks.modules(), self.last]:
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 layer.weight = nn.init.normal_(torch.empty_like(layer.weight), 0.0, _SPREAD)
-        self.reach = _reach(steps, blocks)
+        self.receptive_field = _receptive_field(steps, blocks)
 
     def forward(self, mel: Tensor, first: int = 0) -> Tensor:
-        """Sound of mels.
+        """Audio of mels.
 
         Args:
             mel: (B, S, bands) natural logarithm.
@@ -131,8 +131,8 @@ class HifiGan(MelVocoder):
         for step, blocks in zip(self.steps, self.blocks, strict=True):
             raised = step(F.leaky_relu(hidden, _SLOPE))
             hidden = blocks(raised)
-        sound: Tensor = self.last(F.leaky_relu(hidden, _LAST_SLOPE))[:, 0, 0].tanh()
-        return sound
+        waveform: Tensor = self.last(F.leaky_relu(hidden, _LAST_SLOPE))[:, 0, 0].tanh()
+        return waveform
 
 
 class SideBySide(nn.Module):
@@ -160,8 +160,10 @@ class Residual(nn.Module):
         super().__init__()
 
         def layer(dilation: int) -> nn.Module:
-            reach = kernel // 2 * dilation
-            return weight_norm(nn.Conv2d(width, width, (1, kernel), padding=(0, reach), dilation=(1, dilation)))
+            receptive_field = kernel // 2 * dilation
+            return weight_norm(
+                nn.Conv2d(width, width, (1, kernel), padding=(0, receptive_field), dilation=(1, dilation))
+            )
 
         self.dilated = nn.ModuleList(layer(dilation) for dilation in dilations)
         self.plain = nn.ModuleList(layer(1) for _ in (dilations if pairs else ()))
@@ -176,7 +178,7 @@ class Residual(nn.Module):
         return hidden
 
 
-def _reach(steps: tuple[tuple[int, int], ...], blocks: Blocks) -> int:
+def _receptive_field(steps: tuple[tuple[int, int], ...], blocks: Blocks) -> int:
     """Mel frames to either side that a sample depends on: the half-widths of all layers, each at its own rate."""
     samples, frames = 1, 3.0  # samples a frame so far; the first layer's frames
     inside = max(
@@ -191,7 +193,7 @@ def _reach(steps: tuple[tuple[int, int], ...], blocks: Blocks) -> int:
 
 
 def fold_norms(model: nn.Module) -> None:
-    """Replace every normalised weight by its value: the same function, faster; it is not meant to learn any more."""
+    """Replace every normalized weight by its value: the same function, faster; it is not meant to learn any more."""
     for module in model.modules():
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight")

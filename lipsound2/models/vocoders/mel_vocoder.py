@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class MelVocoder(nn.Module, ABC):
     """Base of vocoders, made from their config and the `MelConfig` they speak.
 
-    One whose config is a `CriticConfig` learns against discriminators; any other one has a loss of its own.
+    One whose config is a `DiscriminatorConfig` learns against discriminators; any other one has a loss of its own.
 
     Attributes:
-        reach: mel frames that a sample depends on, to either side.
+        receptive_field: mel frames that a sample depends on, to either side.
     """
 
-    reach: int
+    receptive_field: int
 
     @abstractmethod
     def forward(self, mel: Tensor, first: int = 0) -> Tensor:

@@ -1,9 +1,9 @@
-"""Vocos (Siuzdak, 2024): a mel-spectrogram -> magnitudes and phases -> sound, by one inverse Fourier transform.
+"""Vocos (Siuzdak, 2024): a mel-spectrogram -> magnitudes and phases -> audio, by one inverse Fourier transform.
 
 All of the network works at the rate of the mel, a hundred times a second, where HiFi-GAN's last layers work at that of
-the sound: it speaks in a fraction of the time and, what matters here, two CPU cores can train it within the hour. It
+the audio: it speaks in a fraction of the time and, what matters here, two CPU cores can train it within the hour. It
 differs from the paper in one thing: the network predicts how far the magnitudes lie from a smooth spectrum with the
-given mel, which is where they would have to be learnt to lie otherwise.
+given mel, which is where they would have to be learned to lie otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lipsound2.audio.mel import MelConfig, mel_filters
 from lipsound2.errors import LipsoundError
-from lipsound2.models.vocoders.discriminators import CriticConfig
+from lipsound2.models.vocoders.discriminators import DiscriminatorConfig
 from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 _KERNEL = 7
@@ -26,8 +26,9 @@ _LOUDEST = 1e2  # as in the paper: an exponential may not run away
 
 
 @dataclass(frozen=True)
-class VocosConfig(CriticConfig):
-    """Keys of the network in a config. Its critics are HiFi-GAN's: the paper's second kind, of spectra, is left out.
+class VocosConfig(DiscriminatorConfig):
+    """Keys of the network in a config. Its discriminators are HiFi-GAN's: the paper's second kind, of spectra, is left
+    out.
 
     Attributes:
         width: channels; 512 in the paper.
@@ -54,7 +55,7 @@ class Vocos(MelVocoder):
         mel: what it speaks.
 
     Attributes:
-        reach: mel frames that a sample depends on, to either side.
+        receptive_field: mel frames that a sample depends on, to either side.
     """
 
     smooth: Tensor
@@ -64,20 +65,20 @@ class Vocos(MelVocoder):
 
     def __init__(self, config: VocosConfig, mel: MelConfig) -> None:
         super().__init__()
-        self.hop, self.overlap, self.cut = mel.hop, -(-mel.window // mel.hop), mel.reach
+        self.hop, self.overlap, self.cut = mel.hop, -(-mel.window // mel.hop), mel.overhang
         self.enter = nn.Conv1d(mel.bands, config.width, _KERNEL, padding=_KERNEL // 2)
         self.norm = nn.LayerNorm(config.width)
         self.blocks = nn.ModuleList(
             Block(config.width, config.expansion, 1 / config.layers) for _ in range(config.layers)
         )
         self.leave = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, 2 * mel.bins))
-        self.reach = _KERNEL // 2 * (config.layers + 1) + self.overlap
+        self.receptive_field = _KERNEL // 2 * (config.layers + 1) + self.overlap
         # All of these follow from the mel: no weights.
         for name, values in {"smooth": _smooth(mel), **_transform(mel), "window": _window(mel)}.items():
             self.register_buffer(name, torch.from_numpy(values).float(), persistent=False)
 
     def forward(self, mel: Tensor, first: int = 0) -> Tensor:
-        """Sound of mels.
+        """Audio of mels.
 
         Args:
             mel: (B, S, bands) natural logarithm.
@@ -94,8 +95,8 @@ class Vocos(MelVocoder):
         magnitude = (expected * louder.clamp_max(10.0).exp()).clamp_max(_LOUDEST)
         frames = (magnitude * phase.cos()) @ self.cosines + (magnitude * phase.sin()) @ self.sines
         weight = self._overlap_add(self.window.square().expand(1, mel.shape[1], -1))
-        sound = self._overlap_add(frames * self.window) / weight.clamp_min(1e-8)
-        return sound[:, self.cut : self.cut + mel.shape[1] * self.hop]
+        waveform = self._overlap_add(frames * self.window) / weight.clamp_min(1e-8)
+        return waveform[:, self.cut : self.cut + mel.shape[1] * self.hop]
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """Frames (B, S, overlap * hop), each a hop behind the one before, in sum: (B, (S + overlap - 1) * hop)."""
@@ -141,7 +142,7 @@ def _window(mel: MelConfig) -> np.ndarray:
 
 
 def _transform(mel: MelConfig) -> dict[str, np.ndarray]:
-    """The inverse Fourier transform of real sound as two matrices (bins, overlap * hop), of which a mel's frame needs
+    """The inverse Fourier transform of real audio as two matrices (bins, overlap * hop), of which a mel's frame needs
     the window alone. Phases count from the window's middle: a frame of zero phases is a click there, never two halves
     at the ends.
     """

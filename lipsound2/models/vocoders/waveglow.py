@@ -1,7 +1,7 @@
 """WaveGlow (Prenger, Valle and Catanzaro, 2019): the flow that LipSound2 speaks through.
 
-Sound is cut into groups of eight samples and turned, step by step and without loss, into noise; a mel-spectrogram
-tells each step how. Backwards, noise becomes sound. Sizes are those of the authors' released configuration: 12 flows,
+Audio is cut into groups of eight samples and turned, step by step and without loss, into noise; a mel-spectrogram
+tells each step how. Backwards, noise becomes audio. Sizes are those of the authors' released configuration: 12 flows,
 two channels leave after every fourth, 8 layers of 256 channels.
 """
 
@@ -28,14 +28,14 @@ class WaveGlowConfig:
     """Keys of the network in a config.
 
     Attributes:
-        flows: steps between sound and noise.
+        flows: steps between audio and noise.
         group: samples that make one column.
         early_every: after so many flows, `early_size` channels are noise enough and leave.
         early_size: see above.
         layers: of each step's network; each looks twice as far as the one before.
         channels: of these layers.
         sigma: spread of the noise that training wants.
-        speech_sigma: spread of the noise speech is made of; below `sigma`, because the rarest noise sounds worst.
+        speech_sigma: spread of the noise speech is made of; below `sigma`, because the rarest noise audio worst.
     """
 
     flows: int = 12
@@ -67,7 +67,7 @@ class WaveGlow(MelVocoder):
         mel: what it speaks.
 
     Attributes:
-        reach: mel frames that a sample depends on, to either side.
+        receptive_field: mel frames that a sample depends on, to either side.
 
     Raises:
         LipsoundError: the mel's hop is no multiple of a group.
@@ -83,10 +83,10 @@ class WaveGlow(MelVocoder):
         self.mixers = nn.ModuleList(Mixer(width) for width in widths)
         self.couplings = nn.ModuleList(Coupling(width, mel.bands * config.group, config) for width in widths)
         columns = config.flows * (_KERNEL // 2) * (2**config.layers - 1)
-        self.reach = math.ceil(columns * config.group / mel.hop) + _UPSAMPLED_OVER
+        self.receptive_field = math.ceil(columns * config.group / mel.hop) + _UPSAMPLED_OVER
 
     def forward(self, mel: Tensor, first: int = 0) -> Tensor:
-        """Sound of mels, out of the same noise every time.
+        """Audio of mels, out of the same noise every time.
 
         Args:
             mel: (B, S, bands) natural logarithm.
@@ -97,27 +97,27 @@ class WaveGlow(MelVocoder):
         """
         noise = noise_of(first, mel.shape[1], self.hop) * self.config.speech_sigma
         columns = noise.to(mel).unflatten(0, (-1, self.config.group)).T
-        return self.synthesise(columns.expand(len(mel), -1, -1), mel)
+        return self.synthesize(columns.expand(len(mel), -1, -1), mel)
 
     def loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
         """See `MelVocoder`; minus the logarithm of the waveform's likelihood."""
-        noise, volume = self.analyse(waveform, mel)
+        noise, volume = self.analyze(waveform, mel)
         return flow_loss(noise, volume, self.config.sigma)
 
-    def analyse(self, sound: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Sound to noise.
+    def analyze(self, audio: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio to noise.
 
         Args:
-            sound: (B, S * hop).
+            audio: (B, S * hop).
             mel: (B, S, bands) natural logarithm.
 
         Returns:
             Noise (B, group, S * hop / group), and () the logarithm of the determinant of the whole change, summed over
             the batch.
         """
-        columns, told = sound.unflatten(1, (-1, self.config.group)).transpose(1, 2), self._told(mel)
+        columns, told = audio.unflatten(1, (-1, self.config.group)).transpose(1, 2), self._told(mel)
         leaving: list[Tensor] = []
-        volume = sound.new_zeros(())
+        volume = audio.new_zeros(())
         for flow, (mixer, coupling) in enumerate(zip(self.mixers, self.couplings, strict=True)):
             if self._leaves(flow):
                 leaving.append(columns[:, : self.config.early_size])
@@ -131,8 +131,8 @@ class WaveGlow(MelVocoder):
             )
         return torch.cat([*leaving, columns], dim=1), volume
 
-    def synthesise(self, noise: Tensor, mel: Tensor) -> Tensor:
-        """The inverse of `analyse`: noise (B, group, S * hop / group) and mel (B, S, bands) to sound (B, S * hop)."""
+    def synthesize(self, noise: Tensor, mel: Tensor) -> Tensor:
+        """The inverse of `analyze`: noise (B, group, S * hop / group) and mel (B, S, bands) to audio (B, S * hop)."""
         told, rest = self._told(mel), noise
         count = sum(map(self._leaves, range(self.config.flows)))
         *leaving, columns = rest.split(
@@ -204,7 +204,7 @@ class Coupling(nn.Module):
 
 
 def flow_loss(noise: Tensor, volume: Tensor, sigma: float) -> Tensor:
-    """() negative logarithm of the likelihood of sound, but for a constant: summed over all samples (paper, eq. 3)."""
+    """() negative logarithm of the likelihood of audio, but for a constant: summed over all samples (paper, eq. 3)."""
     return noise.square().sum() / (2 * sigma**2) - volume
 
 
