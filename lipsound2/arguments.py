@@ -95,7 +95,11 @@ class Ranged:
 # Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
 RENAMED: dict[str, dict[str, str]] = {
     "download": {"address": "url"},
+    "crop": {"every": "detect-interval", "choose": "face", "least": "min-face-ratio"},
+    "pack": {"licence": "license"},
     "score": {"also": "metrics"},
+    "speak": {"choose": "face"},
+    "transcribe": {"choose": "face", "sound": "audio"},
 }
 
 

@@ -15,6 +15,7 @@ from lipsound2.data.json_text import parse_json
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
+from lipsound2.old_names import tensors_of_today
 from lipsound2.packs import CARD, CONFIG, WEIGHTS, check_task, find
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
@@ -102,7 +103,7 @@ def load(
             notes = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
     except SafetensorError as error:
         raise LipsoundError(f"{weights}: cannot be read ({error}); copy it again or train again") from error
-    wanted = model.state_dict()
+    state, wanted = tensors_of_today(state), model.state_dict()
     wrong = sorted({*wanted, *state} - ({*wanted} & {*state})) + [
         key for key in wanted if key in state and wanted[key].shape != state[key].shape
     ]

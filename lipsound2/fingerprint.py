@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lipsound2.files import sha256, sweep, write_bytes, write_text
+from lipsound2.old_names import options_of_today
 
 NAME = ".stamp.json"
 SIZES = ".sizes"  # no part of a folder's digest: it says nothing that the stamp or the files do not
@@ -104,6 +105,16 @@ def changed(folder: Path, begin: str = "") -> str:
     return ""
 
 
+def _by_todays_names(text: bytes) -> str:
+    """What a mark of an earlier version would say today; the empty text where it is none."""
+    try:
+        content = json.loads(text)
+        content["options"] = options_of_today(content["options"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # damaged: it marks nothing
+        return ""
+    return json.dumps(content, indent=1)
+
+
 class Fingerprint:
     """The mark of one finished output.
 
@@ -142,7 +153,10 @@ class Fingerprint:
 
     def same(self) -> bool:
         """Whether the mark tells of exactly these inputs and options; what it stands for may be damaged."""
-        return self.path.exists() and self.path.read_bytes() == self.text.encode("utf-8")
+        if not self.path.exists():
+            return False
+        found = self.path.read_bytes()
+        return found == self.text.encode("utf-8") or _by_todays_names(found) == self.text
 
     def up_to_date(self) -> bool:
         """Whether the output is made from exactly these inputs and options, and its files are as they were left.

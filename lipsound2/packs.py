@@ -7,6 +7,7 @@ from pathlib import Path
 import lipsound2
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.old_names import value_of_today
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
@@ -35,7 +36,7 @@ def task_of(name: Path | str) -> str:
     Raises:
         LipsoundError: there is none of this name.
     """
-    return str(read_yaml(find(name) / CONFIG).get("task", ""))
+    return str(value_of_today("task", read_yaml(find(name) / CONFIG).get("task", "")))
 
 
 def check_task(name: Path | str, task: str) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.segment import AudioFactory, cuts_of
 from lipsound2.audio.statistics import sums
@@ -61,22 +62,23 @@ def mel(
     # What lies where in the file; that the file is the same one is told by its size and time of change.
     places = hash_of([[name, cut.start, cut.frames] for name, cut in sorted(cuts.items())])
     shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
+    folder = audio_kind(dump)
     audio = dump_clips(
         dump,
-        {"sound": {"kind": "sound", "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
+        {folder: {"kind": folder, "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
         sorted(cuts),
-        AudioFactory(Path(dir), dump, SAMPLE_RATE),
-        step="sound",
+        AudioFactory(Path(dir), dump, SAMPLE_RATE, folder),
+        step=folder,
         fingerprint={"places": places, "rate": SAMPLE_RATE},
         inputs={name: cut.path for name, cut in cuts.items()},
         **shared,
     )
-    whole = Archive(dump / "sound").ids
+    whole = Archive(dump / folder).ids
     if not whole:
-        raise LipsoundError(f"{dump / 'waveform'}: no clip has usable audio; see {dump / 'failures.tsv'}")
+        raise LipsoundError(f"{dump / folder}: no clip has usable audio; see {dump / 'failures.tsv'}")
     if mel == "none":
         if not audio.done:
-            log.info("%s is there already: skipped", dump / "sound")
+            log.info("%s is there already: skipped", dump / folder)
         return
     config = mel_config(mel)
     kind = f"mel-{config.name}"
@@ -84,14 +86,14 @@ def mel(
         dump,
         {kind: to_mapping(config)},
         whole,
-        MelFactory(dump / "sound", config),
+        MelFactory(dump / folder, config),
         step=kind,
         fingerprint={"places": places, "mel": to_mapping(config)},
         inputs={name: cuts[name].path for name in whole},
         **shared,
     )
     if audio.done + mels.done == 0:
-        log.info("%s and %s are there already: skipped", dump / "sound", dump / kind)
+        log.info("%s and %s are there already: skipped", dump / folder, dump / kind)
 
 
 @dataclass(frozen=True)

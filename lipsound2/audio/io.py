@@ -75,8 +75,8 @@ def load_span(
     if track.torn and start is not None:
         raise ClipFailure(
             "unreadable",
-            f"{shown(path)}: the clock of the audio starts anew where that of the video frames goes on, or the other way "
-            "round: how they lie to each other is not known",
+            f"{shown(path)}: the clock of the audio starts anew where that of the video goes on, or the other way round: "
+            "how they lie to each other is not known",
         )
     begin, source_rate, end = track.begin, track.rate, track.end
     start = begin if start is None else start

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.audio.io import encode_flac, load_span
+from lipsound2.audio.kind import AUDIO
 from lipsound2.audio.usable import check_audio
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
@@ -106,11 +107,13 @@ class AudioFactory:
         data: folder of the data dir.
         dump: folder with the time lines of its clips.
         rate: samples per second.
+        kind: what the audio is called in the dump.
     """
 
     data: Path
     dump: Path
     rate: int
+    kind: str = AUDIO
 
     def __call__(self) -> Worker:
         """The worker: id -> FLAC stream."""
@@ -118,7 +121,7 @@ class AudioFactory:
 
     def _work(self, name: str) -> dict[str, np.ndarray | str | int]:
         waveform = cut_audio(self._find(name), self.rate)
-        return {"sound": encode_flac(waveform, self.rate), "sound/frames": len(waveform)}
+        return {self.kind: encode_flac(waveform, self.rate), f"{self.kind}/frames": len(waveform)}
 
     def _find(self, name: str) -> Cut:
         """As `cuts_of` has it."""

@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, frames_of, mel_spectrogram, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.archive import Archive
@@ -110,7 +111,7 @@ class AudioSegments:
     """
 
     def __init__(self, data: DataDir, dump: Path, mel: MelConfig, config: SegmentConfig) -> None:
-        self._audio, self._mel, self._config = Archive(dump / "sound"), mel, config
+        self._audio, self._mel, self._config = Archive(dump / audio_kind(dump)), mel, config
         self._segment = frames_of(config.segment, mel)
         if self._segment * mel.hop < mel.shortest:
             raise LipsoundError(
@@ -124,7 +125,7 @@ class AudioSegments:
             if samples.get(name, 0) >= mel.shortest and (not self._given or any(name in kind for kind in self._given))
         ]
         if not self.ids:
-            places = " and ".join([str(dump / "sound"), *config.mels])
+            places = " and ".join([str(dump / audio_kind(dump)), *config.mels])
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips is in {places}; run stage 2 (and, for 'mels', "
                 "lipsound2 synthesize) on the data dir that holds them"

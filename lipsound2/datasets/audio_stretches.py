@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lipsound2.audio.augment import DistortConfig, distort, scale
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import TensorBatch
@@ -64,7 +65,7 @@ class AudioStretches:
     """
 
     def __init__(self, data: DataDir, dump: Path, frames: int, distortions: DistortConfig) -> None:
-        self._audio = Archive(dump / "sound")
+        self._audio = Archive(dump / audio_kind(dump))
         self.ids = [name for name in data.ids if name in self._audio]
         if not self.ids:
             raise LipsoundError(

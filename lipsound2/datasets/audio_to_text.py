@@ -22,7 +22,6 @@ from lipsound2.timing import SAMPLES_PER_FRAME
 
 # What a recognizer looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
-AUDIO = "sound"  # the kind it is heard from
 
 
 @dataclass
@@ -180,7 +179,7 @@ def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return batch, lengths
 
 
-def features_of(waveform: np.ndarray, name: str = "sound") -> np.ndarray:
+def features_of(waveform: np.ndarray, name: str = "the audio") -> np.ndarray:
     """Log-mels (S, bands) float32, every band with mean 0 and variance 1 over the utterance.
 
     Normalizing each utterance by itself takes out level and channel, which is where generated speech differs most from

@@ -105,8 +105,8 @@ class WordWindows:
         self.ids = with_frames(named, num_frames, data, crops)
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data)} clips has video frames in {crops}; run stage 1 on a data dir that "
-                "holds their recordings"
+                f"{data.path}: none of its {len(data)} clips has video frames in {crops}; run stage 1 on a data dir "
+                "that holds their recordings"
             )
         unknown = sorted({data.text[name] for name in self.ids} - classes.keys())
         if unknown:

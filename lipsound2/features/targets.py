@@ -11,6 +11,7 @@ import numpy as np
 
 from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.audio.usable import check_audio
 from lipsound2.data.archive import Archive
@@ -21,6 +22,7 @@ from lipsound2.features.representations import Representation, representation
 from lipsound2.fingerprint import digest
 from lipsound2.jobs.jobs import dump_clips
 from lipsound2.jobs.shards import Worker
+from lipsound2.old_names import NORMALIZED_ON
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 
@@ -65,7 +67,7 @@ def targets(
     kind = f"targets-{name or default_name(target)}"
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
-    audio = Archive(dump / "sound")
+    audio = Archive(dump / audio_kind(dump))
     ids = with_audio(DataDir(dir), audio)
     learned = with_audio(DataDir(train), audio) if train else ids
     if surveyed < 1:
@@ -74,7 +76,7 @@ def targets(
     made = representation(target)
     content: dict[str, Any] = {"kind": "targets", "target": made.name, **made.facts}
     shared: dict[str, Any] = {
-        "fingerprint": {"sound": digest(dump / "sound")},
+        "fingerprint": {audio_kind(dump): digest(dump / audio_kind(dump))},
         "inputs": {},
         "nj": nj,
         "launcher": launcher,
@@ -89,7 +91,7 @@ def targets(
     content |= {
         "rate": FRAME_RATE,
         "dims": len(mean),
-        "normalized_on": f"{len(chosen)} clips of {(train or dir).resolve().name}",
+        NORMALIZED_ON: f"{len(chosen)} clips of {(train or dir).resolve().name}",
         "compress": compress,
         "mean": mean.tolist(),
         "std": std.tolist(),
@@ -146,7 +148,7 @@ class SumFactory:
 
     def __call__(self) -> Worker:
         """The worker: id -> sums (2, D + 1) over the clip's video frames."""
-        archive, made = Archive(self.dump / "sound"), representation(self.target)
+        archive, made = Archive(self.dump / audio_kind(self.dump)), representation(self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
             features = _features(archive, made, name)
@@ -175,7 +177,7 @@ class TargetFactory:
 
     def __call__(self) -> Worker:
         """The worker: id -> features (video frames, D), and their sums as the mel's."""
-        archive, made = Archive(self.dump / "sound"), representation(self.target)
+        archive, made = Archive(self.dump / audio_kind(self.dump)), representation(self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
             features = (_features(archive, made, name) - self.mean) / self.std

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import AUDIO
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import AUDIO
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.fingerprint import digest

@@ -12,10 +12,10 @@ import numpy as np
 
 from lipsound2 import packs
 from lipsound2.arguments import AtLeast0, AtLeast1
+from lipsound2.audio.kind import AUDIO
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.audio_to_text import AUDIO
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer, recognize_all
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
@@ -27,6 +27,7 @@ from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.recognizers import files_of, recognizer
 from lipsound2.jobs.batch_map import batches, each
+from lipsound2.old_names import value_of_today
 from lipsound2.outputs import OutputFolder
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ def _reads_words(asr: str) -> bool:
 
 def input_of(asr: str) -> str:
     """The feature type that a recognizer is given: that of an experiment as its config says it, else the audio."""
-    return str(read_yaml(packs.find(asr) / packs.CONFIG).get("input", AUDIO)) if is_own(asr) else AUDIO
+    if not is_own(asr):
+        return AUDIO
+    return str(value_of_today("input", read_yaml(packs.find(asr) / packs.CONFIG).get("input", AUDIO)))
 
 
 def decode_clips(

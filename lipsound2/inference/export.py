@@ -69,7 +69,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
             )
         write(program, temporary, replace(note, difference=max(differences)))
     told = ", ".join(f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True))
-    what = "pictures" if note.kind == LIPS else "mel frames"
+    what = "video frames" if note.kind == LIPS else "mel frames"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {told})")
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"

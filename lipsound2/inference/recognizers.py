@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment, packs
-from lipsound2.datasets.audio_to_text import AUDIO, features_of, padded
+from lipsound2.audio.kind import AUDIO
+from lipsound2.datasets.audio_to_text import features_of, padded
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, search
 from lipsound2.decoding.ctc import Graph, align_words, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import grammar as find_grammar

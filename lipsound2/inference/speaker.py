@@ -121,7 +121,7 @@ class _Saying:
         self._windows = voice.windows(total)
         self._pieces = Pieces(voice.pieces, self._windows.num_frames)
         self._take = take
-        self._bar = tqdm(total=total, desc="speak", unit="picture", disable=None, leave=False, delay=5)
+        self._bar = tqdm(total=total, desc="speak", unit="frame", disable=None, leave=False, delay=5)
         self.model = self.vocoder = 0.0
 
     def add(self, frame: np.ndarray) -> None:

@@ -66,12 +66,12 @@ def transcribe(
     kinds = set()
     for clip in found:
         try:
-            kinds.add("lips" if not audio and has_frames(clip.path) else "sound")
+            kinds.add("lips" if not audio and has_frames(clip.path) else "audio")
         except LipsoundError:
             if not many:
                 raise  # of many, each has its turn to be told
     model = model if "lips" in kinds else ""
-    _check_names(model, asr, audio="sound" in kinds)
+    _check_names(model, asr, audio="audio" in kinds)
     from lipsound2.decoding.hypothesis import to_json
     from lipsound2.inference.each_clip import each_clip
     from lipsound2.inference.transcriber import Transcriber
@@ -79,7 +79,7 @@ def transcribe(
     heard = Transcriber(
         model,
         asr,
-        audio="sound" in kinds,
+        audio="audio" in kinds,
         search=search,
         detector=detector,
         face=face,

@@ -15,7 +15,7 @@ from lipsound2.media.opening import cover
 
 # Tracks beside the film's own: comments, descriptions for the blind, mixes for the deaf.
 _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
-_KINDS = {"video": "picture", "audio": "sound"}
+_KINDS = {"video": "video", "audio": "audio"}
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ FAMILIES: Mapping[str, Family] = {
             "lse_c": Metric("LSE-C", 0, 10, bounded=False),
             "lse_d": Metric("LSE-D", 0, 15, higher_is_better=False, bounded=False),
         },
-        "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 video frames, mean over "
-        "clips; faces are cut by our own landmarks, so compare within this table, with the ground truth and the "
+        "LSE-C (high is good), LSE-D (low is good): SyncNet with published weights, shifts of 15 video frames, mean "
+        "over clips; faces are cut by our own landmarks, so compare within this table, with the ground truth and the "
         "mismatched control; a clip it cannot be computed on is left out and counted.",
         scorer="lipsound2.metrics.lse:scorer",
         argument="WEIGHTS",

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lipsound2.arguments import AtLeast0
+from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.numerals import real
@@ -203,7 +204,7 @@ class _Material:
         self._attention = self._archive(wav, "alignments")
 
     def _ground_truth(self) -> AudioSource | None:
-        folder = None if self._dump is None else self._dump / "sound"
+        folder = None if self._dump is None else self._dump / audio_kind(self._dump)
         return AudioSource(folder) if folder is not None and (folder / INDEX).exists() else None
 
     @staticmethod

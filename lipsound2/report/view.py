@@ -142,4 +142,4 @@ class Report:
     @property
     def recognizes(self) -> bool:
         """Whether the experiment is a recognizer."""
-        return self.config.get("task") in ("recognize", "recognize")
+        return self.config.get("task") == "recognize"

@@ -11,6 +11,7 @@ from typing import Any
 from lipsound2.config import build, to_mapping
 from lipsound2.data.yaml_files import parse_flow, read_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.old_names import config_of_today
 from lipsound2.tasks.base import AnyTask
 from lipsound2.train_config import FREE, TrainConfig
 
@@ -71,7 +72,9 @@ def load_config(path: Path | str, override: str = "") -> RunConfig:
     Raises:
         LipsoundError: no such file, no `task:`, an unknown key, or a value of another type.
     """
-    values = read_yaml(path) | parse_flow(override, "--override")
+    values = config_of_today(read_yaml(path), str(path)) | config_of_today(
+        parse_flow(override, "--override"), "--override"
+    )
     where = f"{path} with --override" if override else str(path)
     if "task" not in values:
         raise LipsoundError(f"{where}: the key 'task' is missing; one of: {', '.join(TASKS)}")

@@ -16,6 +16,7 @@ import torch
 
 from lipsound2.audio.acoustics import FEATURES, acoustic
 from lipsound2.audio.augment import DistortConfig
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.audio_stretches import AudioStretches, Stretch, Stretches
@@ -73,7 +74,7 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archive that is read."""
-        return [dump / "sound"]
+        return [dump / audio_kind(dump)]
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioStretches, PaseAssets]:
         """Training and validation audio; takes the statistics of what the workers are to find."""

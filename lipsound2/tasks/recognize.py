@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.audio.kind import AUDIO, kind_folder
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import AUDIO, SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
+from lipsound2.datasets.audio_to_text import SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_text import INPUT_FILE, LipUtterances, load_width, save_input, width_of
 from lipsound2.datasets.word_alignment import (
@@ -52,7 +53,7 @@ class RecognizeConfig:
 
     Attributes:
         model: which network: `jasper` and `conformer` hear, `lips` sees.
-        input: kind of what it is given: `sound`; or for lips crops, such as `mouth`, or the states of a frozen trunk.
+        input: kind of what it is given: `audio`; or for lips crops, such as `mouth`, or the states of a frozen trunk.
         language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
@@ -77,7 +78,7 @@ class RecognizeConfig:
         """Refuse a model for ears that is shown video frames, and the other way round."""
         sees = find_model("recognize", self.model).reads == "video"
         if sees != (self.input != AUDIO):
-            wanted = "crops such as 'mouth', or states of a trunk" if sees else "'sound'"
+            wanted = "crops such as 'mouth', or states of a trunk" if sees else "'audio'"
             raise LipsoundError(f"model: {self.model} takes {wanted}, found input: {self.input}")
 
 
@@ -118,7 +119,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
-        return [dump / self.settings.input]
+        return [kind_folder(dump, self.settings.input)]
 
     @property
     def sees(self) -> bool:
@@ -137,7 +138,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         for data, texts in ((train, learned), (valid, checked)):
             report_unknown(tokenizer, texts, str(data.path))
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
-        width = width_of(dump / self.settings.input) if self.sees else SPEECH.bands
+        width = width_of(kind_folder(dump, self.settings.input)) if self.sees else SPEECH.bands
         assets = RecognizeAssets(tokenizer, width, vocabulary(times[0]))
         training, validation = (
             self._clips(data, dump, texts, rows, assets, training)
@@ -154,7 +155,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         assets: RecognizeAssets,
         training: bool,
     ) -> Clips:
-        given, kind, encode = self.augmentation, dump / self.settings.input, assets.tokenizer.encode
+        given, kind, encode = self.augmentation, kind_folder(dump, self.settings.input), assets.tokenizer.encode
         words = WordTimes(rows, assets.words)
         if isinstance(given, SpeechConfig):
             return Utterances(data, kind, encode, given, texts, training, words)
@@ -194,7 +195,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         """What goes in and what comes out."""
         seen = f"`{self.settings.input}`, 25 frames a second, a sentence at a time"
         return {
-            "Input": seen if self.sees else f"sound, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
+            "Input": seen if self.sees else f"audio, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
             "Output": f"text in '{self.settings.language}', {len(assets.tokenizer)} tokens",
         }
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.audio.griffin_lim import mel_to_waveform
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import statistics
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
@@ -93,7 +94,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         assets = RegressAssets(read_target(dump / self.settings.target))
         if self.settings.estoi_weight:
             _ = assets.mel  # told now, and not at the first update
-        audio = None if isinstance(assets.target, Features) else dump / "sound"
+        audio = None if isinstance(assets.target, Features) else dump / audio_kind(dump)
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
         training, validation = (

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.config import from_mapping, to_mapping
 from lipsound2.data.datadir import DataDir
@@ -89,7 +90,7 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The audio, and the generated mels."""
-        return [dump / "sound", *map(Path, self.segments.mels)]
+        return [dump / audio_kind(dump), *map(Path, self.segments.mels)]
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioSegments, VocodeAssets]:
         """Training and validation audio."""
@@ -152,7 +153,9 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
         told = {name: float(part.detach()) for name, part in parts.items()}
         if against is None:
             return Loss(total * weight, weight, told)
-        return Loss(total * weight, weight, told | {"critic": float(against.detach())}, discriminator=against * weight)
+        return Loss(
+            total * weight, weight, told | {"discriminator": float(against.detach())}, discriminator=against * weight
+        )
 
     def evaluate(
         self, model: MelVocoder, valid: AudioSegments, assets: VocodeAssets, device: torch.device | str

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.files import write_bytes
+from lipsound2.old_names import checkpoint_of_today
 from lipsound2.training.distributed import World
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def read(path: Path) -> dict[str, Any] | None:
             f"{path}: checkpoint format {state['format']}, this version writes {FORMAT}; finish the training with the "
             "version that began it, or start another with --init"
         )
-    return state
+    return checkpoint_of_today(state)
 
 
 def random_states(world: World) -> list[Tensor]:

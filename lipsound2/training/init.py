@@ -79,7 +79,7 @@ def initialize_discriminator(discriminator: nn.Module, source: Path) -> None:
     takes to learn.
     """
     state = _checkpoint(source) if source.suffix != ".safetensors" else None
-    found = state.get("critic") if state else None
+    found = state.get("discriminator") if state else None
     own = discriminator.state_dict()
     if not found or {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in found["model"].items()}:
         log.warning(

@@ -332,7 +332,7 @@ class Loop:
             "clips": self._clips(),
             **self.generator.state(),
             "average": self.average.model.state_dict() if self.average else None,
-            "critic": self.discriminator.state() if self.discriminator else None,
+            "discriminator": self.discriminator.state() if self.discriminator else None,
             "scaler": self.scaler.state_dict(),
             "random": states,
         }
@@ -366,7 +366,7 @@ class Loop:
         try:
             self.generator.restore(content)
             if self.discriminator:
-                self.discriminator.restore(content["critic"])
+                self.discriminator.restore(content["discriminator"])
         except RuntimeError as error:  # what torch says lists every tensor
             raise LipsoundError(
                 f"{self.exp}: its newest checkpoint holds other tensors than this version's network of the "

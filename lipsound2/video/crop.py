@@ -31,6 +31,8 @@ __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
 FACES = "faces"  # in the dump: of each clip with several faces, a frame that shows which was taken
 LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every frame, and whether a face was found
+# What crops are marked with, and hashed, are the names these options had when the first dumps were made.
+_MARKED_AS = {"min_face_ratio": "least", "detect_interval": "every", "which_face": "choose"}
 _VERSION = 6  # raised when the same options give other crops
 
 
@@ -78,12 +80,14 @@ def crop(
     """
     data = DataDir(dir)
     _check(data, regions)
-    options: dict[str, Any] = {"detector": "none", "least": min_face_ratio}  # with landmarks nothing else matters
+    options: dict[str, Any] = {"detector": "none", "min_face_ratio": min_face_ratio}  # all that matters with landmarks
     if landmarks is None:
-        options |= {"detector": detector, "dlib_landmarks": dlib_landmarks, "every": detect_interval, "choose": face}
+        options |= {"detector": detector, "dlib_landmarks": dlib_landmarks}
+        options |= {"detect_interval": detect_interval, "which_face": face}
+    marked = {_MARKED_AS.get(name, name): value for name, value in options.items()}
     coding = {"codec": codec, "crf": crf}
     videos = Lookup(Path(dir) / "video.scp")
-    marks = _Marks(dump, options, coding, [videos.path, *([landmarks / "feats.scp"] if landmarks else [])])
+    marks = _Marks(dump, marked, coding, [videos.path, *([landmarks / "feats.scp"] if landmarks else [])])
     kinds = marks.missing(regions)
     cut = [kind for kind in kinds if kind != LANDMARKS]
     if not kinds:
@@ -93,7 +97,9 @@ def crop(
         work = _Work(videos, cut, options, coding, landmarks, None, None if landmarks else dump / FACES)
     else:
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(cut))
-        work = _Work(videos, cut, {"detector": "none", "least": min_face_ratio}, coding, dump / LANDMARKS, dump)
+        work = _Work(
+            videos, cut, {"detector": "none", "min_face_ratio": min_face_ratio}, coding, dump / LANDMARKS, dump
+        )
     sweep(dump / FACES)
     marks.clear(kinds)
     dump_clips(
@@ -102,7 +108,7 @@ def crop(
         sorted(data.video),
         work,
         step="crop",
-        fingerprint={**options, **coding, "landmarks": str(landmarks), "version": _VERSION},
+        fingerprint={**marked, **coding, "landmarks": str(landmarks), "version": _VERSION},
         inputs=data.video,
         nj=nj,
         shard_size=shard_size,

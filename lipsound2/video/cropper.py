@@ -155,7 +155,7 @@ class Cropper:
         if detect_interval < 1:
             raise LipsoundError(f"key frames every {detect_interval} frames: at least 1 is wanted")
         if not 0 <= min_face_ratio <= 1:
-            raise LipsoundError(f"--least is a share of the frames, from 0 to 1, found {min_face_ratio:g}")
+            raise LipsoundError(f"--min-face-ratio is a share of the frames, from 0 to 1, found {min_face_ratio:g}")
         self.regions = tuple(regions)
         self.detect_interval = detect_interval
         self.which_face = which_face

@@ -86,7 +86,7 @@ def distances(clips: Sequence[Path], sparse: Cropper, dense: Cropper) -> None:
         joined = np.concatenate(values)
         print(f"  {name:<20} mean {joined.mean():.2f} %   95 % below {np.percentile(joined, 95):.2f} %   (aim: 2 %)")
     print(
-        f"  jitter of the mouth's corners in the crop: {np.mean(jitter):.2f} pixels of 96 a video frame, the detector's own"
+        f"  jitter of the mouth's corners in the crop: {np.mean(jitter):.2f} pixels of 96 a frame, the detector's own"
     )
     print("  noise in single video frames included")
 

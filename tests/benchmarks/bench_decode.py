@@ -23,9 +23,10 @@ import torch
 
 from lipsound2 import experiment
 from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import AUDIO
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import AUDIO, features_of
+from lipsound2.datasets.audio_to_text import features_of
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.ngram import estimate

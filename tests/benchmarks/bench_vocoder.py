@@ -180,7 +180,8 @@ def main() -> None:
         print(measure_step(options.configs[0], options.train, options.dump, options.repeats, device), flush=True)
         return
     print(
-        "| config | parameters | segments | seconds a step | without discriminators | peak GiB |\n|---|---|---|---|---|---|",
+        "| config | parameters | segments | seconds a step | without discriminators | peak GiB |\n"
+        "|---|---|---|---|---|---|",
         flush=True,
     )
     rest = ["--train", options.train, "--dump", options.dump, "--repeats", options.repeats]

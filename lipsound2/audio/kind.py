@@ -1,0 +1,19 @@
+"""The kind of a dump that holds the audio of its clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipsound2.old_names import AUDIO_KIND
+
+AUDIO = "audio"
+
+
+def audio_kind(dump: Path) -> str:
+    """Name of the folder of a dump's audio: `audio`, or what earlier versions called it in a dump they made."""
+    return AUDIO_KIND if (dump / AUDIO_KIND).is_dir() and not (dump / AUDIO).exists() else AUDIO
+
+
+def kind_folder(dump: Path, kind: str) -> Path:
+    """Folder of a kind, the audio's by either of its names."""
+    return dump / (audio_kind(dump) if kind == AUDIO else kind)

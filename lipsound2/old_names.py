@@ -1,0 +1,106 @@
+"""Names that earlier versions wrote into files, and what they are called today.
+
+Configs, stamps and checkpoints of before are read with these tables; nothing is written by an old name. Options of
+verbs have a table of their own (`arguments.RENAMED`). `docs/renames.tsv` lists all renames, for people.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from lipsound2.errors import LipsoundError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Keys of configs.
+CONFIG_KEYS: dict[str, str] = {
+    "optimiser": "optimizer",
+    "batch_pictures": "batch_frames",
+    "feedback": "scheduled_sampling",
+    "feedback_start": "scheduled_sampling_start",
+    "keep_decoded": "cache_gb",
+    "augment_window": "crop_frames",
+    "augment_focus": "crop_loud_prob",
+    "augment_splice": "augment_cutmix",
+    "augment_turn": "augment_rotate",
+    "augment_light": "augment_brightness",
+    "augment_freeze": "augment_time_mask",
+    "augment_freeze_size": "augment_time_mask_size",
+    "word_weight": "word_loss_weight",
+    "contrast": "postfilter_gain",
+    "peaks": "postfilter_sharpness",
+    "reach": "max_relative_position",
+    "critic_width": "discriminator_width",
+    "frame_width": "mel_width",
+    "frame_layers": "mel_layers",
+    "pictures": "chunk_frames",
+}
+# Values of a key.
+CONFIG_VALUES: dict[str, dict[str, str]] = {"task": {"recognise": "recognize"}, "input": {"sound": "audio"}}
+# Keys of a checkpoint, at any depth above the tensors.
+CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discriminator"}
+
+# First names of tensors of a network.
+TENSORS: dict[str, str] = {"name_word.": "word_head."}
+# The kind of a dump that holds its audio, in dumps of earlier versions.
+AUDIO_KIND = "sound"
+# A key of kind.yaml in dumps of every version: it is part of what their shards are known by, so it stays.
+NORMALIZED_ON = "normalised_on"
+
+
+def config_of_today(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A config's mapping by today's names; what has an old one is told in one line.
+
+    Raises:
+        LipsoundError: a key stands there by both of its names.
+    """
+    renamed, told = {}, []
+    for key, value in values.items():
+        name = CONFIG_KEYS.get(key, key)
+        if name in renamed or (name != key and name in values):
+            raise LipsoundError(f"{where}: '{key}' is the old name of '{name}', and both are there; remove one of them")
+        today = value_of_today(name, value)
+        if name != key:
+            told.append(f"{key} (today {name})")
+        elif today != value:
+            told.append(f"{key}: {value} (today {today})")
+        renamed[name] = today
+    if told:
+        log.info("%s: old names are read: %s", where, ", ".join(told))
+    return renamed
+
+
+def value_of_today(key: str, value: Any) -> Any:
+    """A value that a config of an earlier version has for a key, by today's name."""
+    return CONFIG_VALUES.get(key, {}).get(value, value) if isinstance(value, str) else value
+
+
+def options_of_today(options: Mapping[str, str]) -> dict[str, str]:
+    """Options of a stamp that an earlier version wrote, by today's names and in their order."""
+    return dict(sorted((CONFIG_KEYS.get(key, key), value_of_today(key, value)) for key, value in options.items()))
+
+
+def checkpoint_of_today(state: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:
+    """A checkpoint's content by today's names."""
+    renamed: dict[str, Any] = {}
+    for key, value in state.items():
+        name = CHECKPOINT_KEYS.get(key, key)
+        if name in ("model", "average") and isinstance(value, dict):
+            value = tensors_of_today(value)
+        elif name == "discriminator" and depth > 1 and isinstance(value, dict):
+            value = checkpoint_of_today(value, depth - 1)
+        renamed[name] = value
+    return renamed
+
+
+def tensors_of_today(state: Mapping[str, T]) -> dict[str, T]:
+    """A network's tensors by today's names."""
+    renamed = {}
+    for key, tensor in state.items():
+        begin = next((old for old in TENSORS if key.startswith(old)), "")
+        renamed[TENSORS.get(begin, "") + key.removeprefix(begin)] = tensor
+    return renamed

@@ -1,0 +1,91 @@
+"""What earlier versions wrote is read: keys of configs, stamps, checkpoints and tensors by their old names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from lipsound2.arguments import RENAMED
+from lipsound2.errors import LipsoundError
+from lipsound2.fingerprint import Fingerprint
+from lipsound2.old_names import CONFIG_KEYS, checkpoint_of_today, config_of_today
+from lipsound2.tasks import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+# A config as recipes had it at the commit before the renames.
+OLD = """task: regress
+model: parallel
+input: mouth
+target: mel-fine
+augment_window: 40
+augment_light: 0.2
+augment_turn: 4
+word_weight: 0.05
+keep_decoded: 1
+reach: 64
+contrast: 1.1
+peaks: 1.2
+batch_pictures: 1500
+optimiser: muon
+"""
+
+
+def test_an_old_config_means_what_it_meant(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "old.yaml").write_text(OLD)
+    new = OLD
+    for old, today in CONFIG_KEYS.items():
+        new = new.replace(f"\n{old}:", f"\n{today}:")
+    (tmp_path / "new.yaml").write_text(new)
+    caplog.set_level(logging.INFO)
+    read = load_config(tmp_path / "old.yaml").mapping()
+    told = [record.message for record in caplog.records]
+    assert len(told) == 1
+    assert "batch_pictures (today batch_frames)" in told[0]
+    caplog.clear()
+    assert read == load_config(tmp_path / "new.yaml").mapping()
+    assert not caplog.records
+
+
+def test_a_renamed_task_is_found_by_its_old_name() -> None:
+    assert config_of_today({"task": "recognise", "tokens": "words"}, "a.yaml") == {
+        "task": "recognize",
+        "tokens": "words",
+    }
+
+
+def test_a_key_by_both_names_is_refused() -> None:
+    with pytest.raises(LipsoundError, match=r"a.yaml: 'optimiser' is the old name of 'optimizer', and both are there"):
+        config_of_today({"optimizer": "adamw", "optimiser": "muon"}, "a.yaml")
+
+
+def test_a_stamp_of_before_is_up_to_date(tmp_path: Path) -> None:
+    mark = Fingerprint(tmp_path, "train", {"optimizer": "muon", "batch_frames": 800, "task": "recognize"}, [])
+    old = json.loads(mark.text)
+    old["options"] = {"batch_pictures": "800", "optimiser": "muon", "task": "recognise"}
+    (tmp_path / ".stamp.json").write_text(json.dumps(old, indent=1))
+    assert mark.up_to_date()
+    old["options"]["optimiser"] = "adamw"
+    (tmp_path / ".stamp.json").write_text(json.dumps(old, indent=1))
+    assert not mark.up_to_date()
+
+
+def test_a_checkpoint_of_before_has_todays_keys() -> None:
+    state = {"model": {"optimiser": 1}, "optimiser": {"lr": 1}, "critic": {"model": {}, "optimiser": {"critic": 2}}}
+    assert checkpoint_of_today(state) == {
+        "model": {"optimiser": 1},  # tensors of a network keep their names here
+        "optimizer": {"lr": 1},
+        "discriminator": {"model": {}, "optimizer": {"critic": 2}},
+    }
+
+
+def test_every_rename_of_keys_and_options_is_listed() -> None:
+    rows = [line.split("\t") for line in (ROOT / "docs/renames.tsv").read_text().splitlines()[1:]]
+    listed = {(what, old, new) for what, old, new in rows}
+    assert {("config key", old, new) for old, new in CONFIG_KEYS.items()} <= listed
+    options = {
+        ("option", f"{verb} {old}", f"{verb} {new}") for verb, names in RENAMED.items() for old, new in names.items()
+    }
+    assert options <= listed

@@ -1,0 +1,58 @@
+"""The words of the field: private ones that were given up do not come back, in package, recipes or pages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# What may name them: the tables that read old files, the list of renames, results as they were published.
+EXEMPT = re.compile(
+    r"lipsound2/old_names\.py|lipsound2/pretrained/.*|docs/renames\.tsv|docs/results/.*|egs/\w+/RESULTS\.md|CHANGELOG\.md"
+    r"|tests/test_(words|old_names)\.py|utils/old_options\.sh"
+)
+BRITISH = (
+    r"\w*(optimis|recognis|normalis|initialis|synchronis|summaris|synthesise|quantis|serialis|tokenis)\w*"
+    r"|\w*(colour|centre|grey|licence|neighbour|behaviour|labelled|learnt)\w*"
+)
+PRIVATE = {
+    "British spelling": BRITISH,
+    "a picture is a (video) frame, or an image on a page": r"[A-Za-z_]*[Pp]ictures?\b(?<!per_picture)",
+    "a critic is a discriminator": r"\w*[Cc]ritics?\b",
+    "who listens is a recognizer": r"\w*[Ll]isteners?\b",
+    "an ear is a metric": r"\b[Ee]ars?\b",
+    "true sound is ground truth": r"\b([Tt]rue|[Rr]eal) sounds?\b",
+    "sound is audio, or a waveform": r"\b([a-z]+_)?sounds?(_[a-z]+)?\b(?! (like|the same|alike|natural|as)\b)",
+    "old keys of configs": r"\b(batch_pictures|keep_decoded|word_weight)\b"
+    r"|\baugment_(window|focus|splice|turn|light|freeze)\b",
+}
+
+
+def texts() -> list[tuple[str, str]]:
+    """Name and content of every tracked text file of package, recipes, tools and pages."""
+    listed = subprocess.run(
+        ["git", "ls-files", "lipsound2", "egs", "utils", "tools", "docs", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    kept = [
+        name for name in listed if not EXEMPT.fullmatch(name) and not re.search(r"\.(png|npz|safetensors|tsv)$", name)
+    ]
+    return [(name, (ROOT / name).read_text(encoding="utf-8")) for name in kept]
+
+
+@pytest.mark.parametrize("why", PRIVATE)
+def test_words_that_were_given_up_stay_away(why: str) -> None:
+    pattern = re.compile(PRIVATE[why])
+    found = [
+        f"{name}:{number}: {match.group(0)}"
+        for name, text in texts()
+        for number, line in enumerate(text.split("\n"), start=1)
+        if (match := pattern.search(line))
+    ]
+    assert not found, f"{why}: {len(found)} lines, such as {found[:8]}"
