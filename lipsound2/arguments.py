@@ -92,17 +92,6 @@ class Ranged:
         return value
 
 
-# Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
-RENAMED: dict[str, dict[str, str]] = {
-    "download": {"address": "url"},
-    "crop": {"every": "detect-interval", "choose": "face", "least": "min-face-ratio"},
-    "pack": {"licence": "license"},
-    "score": {"also": "metrics"},
-    "speak": {"choose": "face"},
-    "transcribe": {"choose": "face", "sound": "audio"},
-}
-
-
 def by_todays_names(words: Sequence[str], renamed: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """A command line whose options have their names of today.
 

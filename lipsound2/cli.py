@@ -24,7 +24,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import lipsound2
 from lipsound2.arguments import (
-    RENAMED,
     Choices,
     Parser,
     Ranged,
@@ -37,6 +36,7 @@ from lipsound2.arguments import (
 )
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.gpus import check_gpus
+from lipsound2.old_names import OPTIONS
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals_answered():
             function = former(verb, arguments[1:]) or load(verb)
-            words, notices = by_todays_names(arguments[1:], RENAMED.get(verb, {}))
+            words, notices = by_todays_names(arguments[1:], OPTIONS.get(verb, {}))
             for notice in notices:
                 print(f"lipsound2 {verb}: {notice}", file=sys.stderr)
             options = vars(verb_parser(verb, function).parse_args(words))

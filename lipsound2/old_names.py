@@ -1,7 +1,7 @@
 """Names that earlier versions wrote into files, and what they are called today.
 
-Configs, stamps and checkpoints of before are read with these tables; nothing is written by an old name. Options of
-verbs have a table of their own (`arguments.RENAMED`). `docs/renames.tsv` lists all renames, for people.
+Options, configs, stamps and checkpoints of before are read with these tables; nothing is written by an old name.
+`docs/renames.tsv` lists all renames, for people.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ CONFIG_VALUES: dict[str, dict[str, str]] = {"task": {"recognise": "recognize"}, 
 # Keys of a checkpoint, at any depth above the tensors.
 CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discriminator"}
 
+# Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
+OPTIONS: dict[str, dict[str, str]] = {
+    "download": {"address": "url"},
+    "crop": {"every": "detect-interval", "choose": "face", "least": "min-face-ratio"},
+    "pack": {"licence": "license"},
+    "score": {"also": "metrics"},
+    "speak": {"choose": "face"},
+    "transcribe": {"choose": "face", "sound": "audio"},
+}
 # First names of tensors of a network.
 TENSORS: dict[str, str] = {"name_word.": "word_head."}
 # The kind of a dump that holds its audio, in dumps of earlier versions.

@@ -10,10 +10,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "subset": ("lipsound2.corpora.folds:subset", "data dir -> some of its clips, balanced over speakers or classes"),
     "combine": ("lipsound2.corpora.folds:combine", "data dirs -> one"),
     "crop": ("lipsound2.video.crop:crop", "video -> landmarks and crops"),
-    "mel": ("lipsound2.audio.dump:mel", "sound, aligned to the video frame, and its mel"),
+    "mel": ("lipsound2.audio.dump:mel", "audio, aligned to the video, and its mel"),
     "targets": (
         "lipsound2.features.targets:targets",
-        "sound -> what lips learn to predict: PASE+, MFCC, HuBERT, ...",
+        "audio -> acoustic targets of lips: PASE+, MFCC, HuBERT, ...",
     ),
     "convert-pase": ("lipsound2.features.convert:convert_pase", "the published PASE+ weights -> a pack"),
     "words": ("lipsound2.corpora.word_clips:words", "data dir with word times -> data dir of single words"),
@@ -31,7 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("lipsound2.report.report:report", "experiment -> report.html"),
     "compare": ("lipsound2.report.compare:compare", "a score of several experiments -> table and plot"),
     "speak": ("lipsound2.inference.speak:speak", "any clip -> speech"),
-    "transcribe": ("lipsound2.inference.transcribe:transcribe", "sound, or lips in a video -> text"),
+    "transcribe": ("lipsound2.inference.transcribe:transcribe", "audio, or lips in a video -> text"),
     "export": (
         "lipsound2.inference.export:export",
         "parallel model or vocoder -> ONNX, speech without torch",

@@ -157,8 +157,8 @@ def test_files_without_usable_audio(tmp_path: Path) -> None:
         "absent.wav": "unreadable",
         "zero.wav": "unreadable",
         "text.wav": "unreadable",
-        "empty.wav": "no-sound",
-        "mute.mkv": "no-sound",
+        "empty.wav": "no-audio",
+        "mute.mkv": "no-audio",
     }.items():
         with pytest.raises(ClipFailure) as caught:
             load_audio(tmp_path / name)

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 import lipsound2
-from lipsound2 import arguments, cli
+from lipsound2 import cli, old_names
 from lipsound2.arguments import Within
 from lipsound2.errors import ClipFailure, LipsoundError
 
@@ -135,7 +135,7 @@ def failing(error, monkeypatch, capsys):
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory is left"),
         (MemoryError(), "no memory is left"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "no memory is left"),
-        (ClipFailure("no-sound", "a.mp4: no audio stream"), "no-audio: a.mp4: no audio stream"),
+        (ClipFailure("no-audio", "a.mp4: no audio stream"), "no-audio: a.mp4: no audio stream"),
         (PermissionError(errno.EACCES, "Permission denied", "/nowhere/at/all"), "cannot open /nowhere/at/all: perm"),
         (LipsoundError("a\x1b[31m b\nc"), r"a\x1b[31m b\nc"),
     ],
@@ -218,8 +218,11 @@ def test_fault_G5_every_number_has_a_range_that_is_looked_at_before_any_work(ver
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["crop", "d", "o", "--least", "2"], "--least: found '2', wanted a number from 0 to 1"),
-        (["crop", "d", "o", "--every", "0"], "--every: found '0', wanted a whole number of at least 1"),
+        (["crop", "d", "o", "--min-face-ratio", "2"], "--min-face-ratio: found '2', wanted a number from 0 to 1"),
+        (
+            ["crop", "d", "o", "--detect-interval", "0"],
+            "--detect-interval: found '0', wanted a whole number of at least 1",
+        ),
         (["crop", "d", "o", "--crf", "52"], "--crf: found '52', wanted a number from 0 to 51"),
         (["mel", "d", "o", "--max-failures", "5"], "--max-failures: found '5', wanted a number from 0 to 1"),
         (["targets", "d", "o", "--nj", "0"], "--nj: found '0', wanted a whole number of at least 1"),
@@ -232,7 +235,9 @@ def test_fault_G5_a_number_out_of_range_is_one_line(words, wanted, capsys):
     assert wanted in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["crop", "d", "o", "--least", "nan"], ["mel", "d", "o", "--max-failures", "inf"]])
+@pytest.mark.parametrize(
+    "words", [["crop", "d", "o", "--min-face-ratio", "nan"], ["mel", "d", "o", "--max-failures", "inf"]]
+)
 def test_fault_G5_a_number_that_is_none_is_refused(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(words)
@@ -268,7 +273,7 @@ def test_fault_E12_the_package_says_what_there_is():
 
 def test_an_option_is_read_by_the_name_it_had(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Old commands and recipes run; one line says what the option is called now."""
-    monkeypatch.setitem(arguments.RENAMED, "toy", {"old-name": "new-name", "gone": "kept"})
+    monkeypatch.setitem(old_names.OPTIONS, "toy", {"old-name": "new-name", "gone": "kept"})
     given = []
 
     def toy(place: Path, *, new_name: str = "", kept: bool = True) -> None:
@@ -289,7 +294,7 @@ def test_an_option_is_read_by_the_name_it_had(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_renamed_options_are_options_today():
-    for verb, names in arguments.RENAMED.items():
+    for verb, names in old_names.OPTIONS.items():
         flags = set(cli.verb_parser(verb, cli.load(verb))._option_string_actions)
         assert {f"--{name}" for name in names.values()} <= flags
         assert not {f"--{name}" for name in names} & flags

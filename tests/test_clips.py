@@ -235,7 +235,7 @@ def test_fault_D4_real_clips_are_spoken_in_one_call(grid, tmp_path, capsys):
     for clip in (one, two):
         assert soundfile.info(out / f"{clip.stem}.flac").frames == 48000
         assert (out / "seen" / f"{clip.stem}.mp4").stat().st_size > 1000
-    assert main(["transcribe", str(one), str(two), "--sound", "--output-dir", str(out), "--srt", str(out)]) == 0
+    assert main(["transcribe", str(one), str(two), "--audio", "--output-dir", str(out), "--srt", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{one}\t")
     assert len((out / f"{two.stem}.txt").read_text().split()) == 6

@@ -234,11 +234,11 @@ def test_a_shard_where_all_fail(tmp_path: Path) -> None:
 
 def test_rows_of_other_steps_are_kept(tmp_path: Path) -> None:
     (tmp_path / "dump").mkdir()
-    (tmp_path / "dump" / "failures.tsv").write_text("s0-c03\tmel\tno-sound\t\ns9-x\tcrop\told\t\n")
+    (tmp_path / "dump" / "failures.tsv").write_text("s0-c03\tmel\tno-audio\t\ns9-x\tcrop\told\t\n")
     run(tmp_path / "dump", Maker(tmp_path / "log", {"s0-c03": "no-face"}))
     assert read_failures(tmp_path / "dump") == [
         ("s0-c03", "crop", "no-face", "0 of 75 frames"),
-        ("s0-c03", "mel", "no-sound", ""),
+        ("s0-c03", "mel", "no-audio", ""),
     ]
 
 

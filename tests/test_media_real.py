@@ -35,7 +35,7 @@ def test_fault_A7_real_clips_are_read_as_they_are(media: Path, name: str) -> Non
     assert line.fps == pytest.approx(fps, rel=2e-3)
     assert not source.damaged
     if seconds is None:
-        with pytest.raises(ClipFailure, match="no-sound"):
+        with pytest.raises(ClipFailure, match="no-audio"):
             load_span(media / name)
     else:
         span = load_span(media / name, start=line.start, seconds=frames / 25)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lipsound2.arguments import RENAMED
 from lipsound2.errors import LipsoundError
 from lipsound2.fingerprint import Fingerprint
-from lipsound2.old_names import CONFIG_KEYS, checkpoint_of_today, config_of_today
+from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today
 from lipsound2.tasks import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +85,6 @@ def test_every_rename_of_keys_and_options_is_listed() -> None:
     listed = {(what, old, new) for what, old, new in rows}
     assert {("config key", old, new) for old, new in CONFIG_KEYS.items()} <= listed
     options = {
-        ("option", f"{verb} {old}", f"{verb} {new}") for verb, names in RENAMED.items() for old, new in names.items()
+        ("option", f"{verb} {old}", f"{verb} {new}") for verb, names in OPTIONS.items() for old, new in names.items()
     }
     assert options <= listed

@@ -201,7 +201,7 @@ def test_librispeech_with_wrong_and_missing_files(generated, tmp_path, capsys):
     (top / "test-other" / "1" / "2" / "1-2.trans.txt").write_bytes(b"1-2-0000 CAF\xe9\n")
     found = librispeech.scan(top)
     assert reasons(found) == {
-        "no-sound-file": 1,
+        "no-audio-file": 1,
         "empty-file": 1,
         "no-transcript": 4,
         "other-name": 1,
@@ -265,7 +265,7 @@ def test_aishell2_with_wrong_and_missing_files(generated, tmp_path):
     append(folder / "trans.txt", "IC0001W0010\t一\n")
     shutil.copytree(root / "AISHELL-2" / "iOS" / "dev", root / "AISHELL-2" / "iOS" / "extra")
     found = aishell.scan(root)
-    assert reasons(found) == {"no-sound-file": 2, "other-name": 1}
+    assert reasons(found) == {"no-audio-file": 2, "other-name": 1}
     assert any("extra is left out: wanted a folder called test, dev, data, train" in note for note in found.notes)
     (folder / "wav.scp").unlink()
     with pytest.raises(LipsoundError, match=r"data: trans\.txt is there, wav\.scp is not"):

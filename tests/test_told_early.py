@@ -110,6 +110,6 @@ def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wan
 
 
 def test_fault_D5_who_listens_is_looked_up_before_speech_is_scored(tmp_path, capsys):
-    words = ["score", str(tmp_path / "no-sound"), str(tmp_path / "no-speech"), "--text", str(tmp_path)]
+    words = ["score", str(tmp_path / "no-audio"), str(tmp_path / "no-speech"), "--text", str(tmp_path)]
     assert cli.main([*words, "--asr", "pocketsphinks:grid"]) == 1
     assert "no recognizer 'pocketsphinks:'" in capsys.readouterr().err

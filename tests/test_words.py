@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What may name them: the tables that read old files, the list of renames, results as they were published.
 EXEMPT = re.compile(
     r"lipsound2/old_names\.py|lipsound2/pretrained/.*|docs/renames\.tsv|docs/results/.*|egs/\w+/RESULTS\.md|CHANGELOG\.md"
-    r"|tests/test_(words|old_names)\.py|utils/old_options\.sh"
+    r"|tests/test_(words|old_names)\.py|utils/parse_options\.sh|docs/glossary\.md"
 )
 BRITISH = (
     r"\w*(optimis|recognis|normalis|initialis|synchronis|summaris|synthesise|quantis|serialis|tokenis)\w*"
@@ -22,10 +22,10 @@ PRIVATE = {
     "British spelling": BRITISH,
     "a picture is a (video) frame, or an image on a page": r"[A-Za-z_]*[Pp]ictures?\b(?<!per_picture)",
     "a critic is a discriminator": r"\w*[Cc]ritics?\b",
-    "who listens is a recognizer": r"\w*[Ll]isteners?\b",
+    "who listens is a recognizer": r"(?<!Event)\b\w*(?<!Event)[Ll]isteners?\b",
     "an ear is a metric": r"\b[Ee]ars?\b",
     "true sound is ground truth": r"\b([Tt]rue|[Rr]eal) sounds?\b",
-    "sound is audio, or a waveform": r"\b([a-z]+_)?sounds?(_[a-z]+)?\b(?! (like|the same|alike|natural|as)\b)",
+    "sound is audio, or a waveform": r"(?<!`)\b([a-z]+_)?sounds?(_[a-z]+)?\b(?! (like|the same|alike|natural|as)\b)",
     "old keys of configs": r"\b(batch_pictures|keep_decoded|word_weight)\b"
     r"|\baugment_(window|focus|splice|turn|light|freeze)\b",
 }

@@ -79,10 +79,10 @@ checks() { # OUT: CUDA tests, three updates of every config at full size, a comp
   done
   step resumed grep "going on after update 2" "$work/compiled/train.log"
   [ "$small" ] || step fp16 "${learn[@]}" --exp "$work/fp16" --override "precision: fp16, max_updates: 3, $override"
-  step decoder "$python" "$bench/bench_decoder.py" ${small:+--batch 2 --pictures 5 --frames 12 --width 32 --repeats 1} \
+  step decoder "$python" "$bench/bench_decoder.py" ${small:+--batch 2 --video-frames 5 --frames 12 --width 32 --repeats 1} \
     --device "$([ "$small" ] && echo cpu || echo cuda)"
   step trunk "$python" "$bench/bench_trunk.py" --ngpu "$ngpu" --config "$root/egs/lrs2/conf/lira_sentence_supervised.yaml" \
-    --batch "$([ "$small" ] && echo 1 || echo 64)" --pictures "$([ "$small" ] && echo 5 || echo 75)" ${small:+--rounds 1}
+    --batch "$([ "$small" ] && echo 1 || echo 64)" --frames "$([ "$small" ] && echo 5 || echo 75)" ${small:+--rounds 1}
   # The long ones come last: what time is left for.
   read -r -a configs <<< "${CONFIGS:-}"
   step configs "$python" "$bench/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --batch "${BATCH:-0}" --dump "$work/dump"

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.data.datadir import DataDir, read_table, write_table
 from lipsound2.files import atomic_path
@@ -64,7 +65,7 @@ def main() -> None:
             shutil.copytree(part.path, top / "data" / options.protocol / name)
         copy_kind(dump / settings.input, top / "dump" / settings.input, both)
         copy_kind(dump / settings.target, top / "dump" / settings.target, both, compress=True)
-        copy_kind(dump / "sound", top / "dump" / "sound", sets["valid"].ids)
+        copy_kind(dump / audio_kind(dump), top / "dump" / audio_kind(dump), sets["valid"].ids)
         with atomic_path(options.out) as temporary, tarfile.open(temporary, "w") as archive:
             for child in sorted(top.iterdir()):
                 archive.add(child, child.name)

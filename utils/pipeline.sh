@@ -98,10 +98,10 @@ needs_sets() {
 # needs_dump: ends where the dump has not what the config learns from, and says which stage makes it.
 needs_dump() {
   local kind
-  for kind in "${input:-sound}" $goal; do
+  for kind in "${input:-audio}" $goal; do
     case $kind in
       face | mouth) needs 1 "$dump/$kind/feats.scp" ;;
-      audio) needs 2 "$dump/sound/feats.scp" ;;
+      audio) [ -f "$dump/sound/feats.scp" ] || needs 2 "$dump/audio/feats.scp" ;; # sound: of earlier versions
       mel-* | targets-* | features-*) needs 2 "$dump/$kind/feats.scp" ;;
     esac
   done
@@ -223,7 +223,7 @@ if stage 5 "scores, verdict, report"; then
       lipsound2 score-text "$data/$set" "$exp/text/$set"/*/ --out "$exp/scores/$set" --language "$language"
       continue
     fi
-    lipsound2 score "$dump/sound" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"
+    lipsound2 score "$dump/audio" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"
     part=$(spoken_part "$set")
     if [ -n "$asr" ] && [ ! -f "$part/text" ]; then
       echo "$part has no texts: no words are counted"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lip reading by ear on GRID, LipSound2's second half: lips -> speech -> a recognizer that knows how such speech audio.
+# The cascade on GRID, LipSound2's second half: lips to speech, then a recognizer that knows such speech.
 # It learns from ground truth first, then, at a tenth of the learning rate, from speech that was generated for the training
 # set. Twice: plainly, and two-fold, each half spoken by a model that was trained on the other. The first knows its
 # training clips by heart, so that they audio better than anything it will ever say of others.

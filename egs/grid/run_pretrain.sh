@@ -71,7 +71,7 @@ for run in $runs; do
     lipsound2 train "$config" --train "$few" --valid "$data/valid" --dump dump --exp "$exp" --ngpu "$ngpu" \
       --launcher "$launcher" "${from[@]}" --override "$with"
     lipsound2 synthesize "$exp" "$data/test" "$exp/wav/test" --dump dump --ngpu "$ngpu" --nj "$nj" --launcher "$launcher"
-    lipsound2 score dump/sound "$exp/wav/test" --out "$exp/scores/test" --nj "$nj" --launcher "$launcher"
+    lipsound2 score dump/audio "$exp/wav/test" --out "$exp/scores/test" --nj "$nj" --launcher "$launcher"
     compared+=${compared:+,}$mode=$exp
   done
 done

@@ -48,7 +48,7 @@ for name in griffin-lim "$voice" "${voice}_tuned" "${voice}_blurred"; do
   out=$speech/voices/$(basename "$name")
   lipsound2 synthesize "$speech" "$data/test" "$out" --dump dump --vocoder "$name" --controls real_mel --ngpu "$ngpu" \
     --nj "$nj" --launcher "$launcher"
-  lipsound2 score dump/sound "$out" --nj "$nj" --launcher "$launcher" \
+  lipsound2 score dump/audio "$out" --nj "$nj" --launcher "$launcher" \
     ${metrics:+--metrics "$metrics"}
   count_words "$asr" "$out" "$data/test" "$out/text" "$out/scores"
 done

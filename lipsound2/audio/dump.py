@@ -41,7 +41,7 @@ def mel(
 ) -> None:
     """Cut the audio of every clip to its video frames and make its mel-spectrogram.
 
-    Leaves DUMP/sound (16 kHz mono FLAC, exactly 640 samples a video frame) and DUMP/mel-<name> (natural logarithm, with
+    Leaves DUMP/audio (16 kHz mono FLAC, exactly 640 samples a video frame) and DUMP/mel-<name> (natural logarithm, with
     sums for the statistics of any set of clips). Audio that is there already is used again, so another mel costs no
     decoding. Clips with a video frame need the time line that `lipsound2 crop` leaves; a data dir of audio alone uses
     all of each audio.

@@ -75,14 +75,14 @@ def load_span(
     if track.torn and start is not None:
         raise ClipFailure(
             "unreadable",
-            f"{shown(path)}: the clock of the audio starts anew where that of the video goes on, or the other way round: "
-            "how they lie to each other is not known",
+            f"{shown(path)}: the clock of the audio starts anew where that of the video goes on, or the other way "
+            "round: how they lie to each other is not known",
         )
     begin, source_rate, end = track.begin, track.rate, track.end
     start = begin if start is None else start
     samples = round((end - start if seconds is None else seconds) * rate)
     if samples <= 0:
-        raise ClipFailure("no-sound", f"{shown(path)}: the audio ends at {end:.3f} s, wanted from {start:.3f} s on")
+        raise ClipFailure("no-audio", f"{shown(path)}: the audio ends at {end:.3f} s, wanted from {start:.3f} s on")
     stop = start + samples / rate
     return Span(
         _resample(track.samples, round((start - begin) * source_rate), source_rate, samples, rate),

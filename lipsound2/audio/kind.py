@@ -14,6 +14,11 @@ def audio_kind(dump: Path) -> str:
     return AUDIO_KIND if (dump / AUDIO_KIND).is_dir() and not (dump / AUDIO).exists() else AUDIO
 
 
+def ground_truth(folder: Path) -> Path:
+    """The audio of a dump by the name it has there; any other folder as it is."""
+    return folder.parent / audio_kind(folder.parent) if folder.name == AUDIO else folder
+
+
 def kind_folder(dump: Path, kind: str) -> Path:
     """Folder of a kind, the audio's by either of its names."""
     return dump / (audio_kind(dump) if kind == AUDIO else kind)

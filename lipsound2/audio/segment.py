@@ -148,6 +148,6 @@ def cut_audio(cut: Cut, rate: int) -> np.ndarray:
         (span.missing_inside, "has holes of {:.2f} s"),
     ):
         if missing > MISSING_SECONDS:
-            raise ClipFailure("short-sound", f"the audio {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
+            raise ClipFailure("short-audio", f"the audio {what.format(missing)}, at most {MISSING_SECONDS} s wanted")
     check_audio(span.waveform, rate)
     return span.waveform

@@ -163,7 +163,7 @@ def check_rate(path: Path | str, rate: int, channels: int) -> None:
 
 def _some(found: Tracks, path: Path | str) -> None:
     if not found.words:
-        raise ClipFailure("no-sound", f"{shown(path)}: no audio track")
+        raise ClipFailure("no-audio", f"{shown(path)}: no audio track")
     if not found.known:
         raise ClipFailure("unreadable", f"{shown(path)}: {found.unknown()}")
 
@@ -189,7 +189,7 @@ def _read(media: Media, stream: AudioStream) -> AudioTrack:
     if not len(decoded.samples):
         if decoded.damaged:
             raise ClipFailure("unreadable", f"{path}: none of its {decoded.damaged} packets of audio can be decoded")
-        raise ClipFailure("no-sound", f"{path}: the audio track is empty")
+        raise ClipFailure("no-audio", f"{path}: the audio track is empty")
     if decoded.damaged:
         log.warning("%s: %d packets of audio are damaged and were passed over", path, decoded.damaged)
     if media.behind:

@@ -115,7 +115,7 @@ def _read_second(found: Recordings, folder: Path, root: Path) -> None:
         try:
             audio[name] = AudioFile(path, path.stat().st_size, path.parent.name)
         except OSError as error:
-            found.problems.append(Problem(name, path, "no-sound-file", f"in wav.scp, but: {error.strerror}"))
+            found.problems.append(Problem(name, path, "no-audio-file", f"in wav.scp, but: {error.strerror}"))
     found.join(f"aishell2-{_SETS[folder.name]}", texts, audio, folder / "trans.txt")
     found.without_audio(texts.keys() - listed.keys(), folder / "trans.txt")
 

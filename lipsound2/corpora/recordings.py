@@ -176,7 +176,7 @@ class Recordings:
     def without_audio(self, names: Collection[str], source: Path) -> None:
         """Tell ids that have a transcript and no audio."""
         for name in sorted(names):
-            self.problems.append(Problem(name, source, "no-sound-file", "a transcript, but no audio file of this name"))
+            self.problems.append(Problem(name, source, "no-audio-file", "a transcript, but no audio file of this name"))
 
 
 def _fits_table(path: str) -> bool:

@@ -106,8 +106,8 @@ def with_frames(
         )
     if short:
         log.warning(
-            "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees at once, '%s' first; they "
-            " are left out",
+            "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees, '%s' first; "
+            "they are left out",
             *(data.path, len(short), len(labeled), least, short[0]),
         )
     left = {*absent, *short}

@@ -47,7 +47,7 @@ def targets(
 
     Leaves DUMP/targets-<name>: matrices (video frames, D), every dimension with mean 0 and variance 1 over the clips of
     --train; their former mean and spread stand in its kind.yaml, with what the features are. Audio is read from
-    DUMP/sound (lipsound2 mel).
+    DUMP/audio (lipsound2 mel).
 
     Args:
         dir: data dir of the clips.

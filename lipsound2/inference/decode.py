@@ -56,7 +56,7 @@ def decode(
             whisper:base, ...
         dir: data dir of the clips.
         out: folder to write.
-        dump: folder whose features are read, `sound` or a lip reader's crops; without it, the files of DIR/wav.scp.
+        dump: folder whose features are read, `audio` or a lip reader's crops; without it, the files of DIR/wav.scp.
         ngpu: GPUs to use: 0 or 1.
         nj: jobs, with slurm.
         launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.

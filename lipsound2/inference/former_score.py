@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lipsound2.arguments import AtLeast0, AtLeast1
+from lipsound2.audio.kind import ground_truth
 from lipsound2.data.datadir import DataDir
 from lipsound2.decoding.hypothesis import DETAILS, TEXT
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
@@ -86,7 +87,7 @@ def score(
     )
     if told is None:
         return
-    reference, systems = AudioSource(ref), find_systems(hyp)
+    reference, systems = AudioSource(ground_truth(ref)), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     references = _references(told, names, utt2spk, which, speakers, language)
     for name in asr:

@@ -1,4 +1,4 @@
-"""Recognizers by name: our own, ears or eyes on lips, and ready-made ones."""
+"""Recognizers by name: trained ones, of audio or of lips, and pretrained ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lipsound2.timing import FRAME_RATE
 
 
 class TrainedRecognizer:
-    """An experiment, or a pack, of the task *recognize*: ears, or eyes on lips.
+    """An experiment, or a pack, of the task *recognize*: of audio, or of lips.
 
     Args:
         name: its folder, or the name of one that ships.

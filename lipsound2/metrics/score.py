@@ -12,6 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from lipsound2.arguments import AtLeast0, AtLeast1
+from lipsound2.audio.kind import ground_truth
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Fingerprint
@@ -80,7 +81,7 @@ def score(
     for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
         if found < least:
             raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
-    out = out or hyp / "scores"
+    out, ref = out or hyp / "scores", ground_truth(ref)
     reference, systems = AudioSource(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
     tell_one_sided(reference, systems, names)

@@ -190,7 +190,7 @@ def _styled(frame: np.ndarray, points: dict[str, np.ndarray], style: Look) -> np
     oval = points["oval"]
     face = _mask(np.concatenate([points["fringe"], oval[oval[:, 1] > 100]]), 1.5)
     above_collar = np.clip((194 - rows) / 8, 0, 1)
-    # Ears show below the hair, the neck below the face.
+    # The sides of the head show below the hair, the neck below the face.
     hair = np.clip(_mask(points["outline"], 1.0) - face, 0, 1) * np.clip((126 - rows) / 6, 0, 1)
     suit = np.clip((rows - 182) / 8, 0, 1) * np.clip(np.abs(columns - 222) / 40, 0, 1)
     image = frame.astype(np.float32)

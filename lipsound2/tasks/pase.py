@@ -110,7 +110,7 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
 
     def describe(self, assets: PaseAssets) -> dict[str, str]:
         """What goes in and what comes out."""
-        return {"Input": "sound, 16 kHz", "Output": f"{self.encoder.dims} features, 100 a second"}
+        return {"Input": "audio, 16 kHz", "Output": f"{self.encoder.dims} features, 100 a second"}
 
     def collate(self, samples: list[Stretch]) -> Stretches:
         """Put stretches together; all have one length."""

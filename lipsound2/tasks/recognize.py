@@ -1,6 +1,6 @@
 """Task *recognize*: audio, or lips -> tokens, by CTC and, when the model has a decoder, by attention beside it.
 
-LipSound2 reads lips by ear: what it says is heard by a recognizer that was trained on real speech and fine-tuned, at a
+LipSound2 reads lips by a cascade: lip-to-speech, then a recognizer that was trained on real speech and fine-tuned, at a
 tenth of the learning rate, on generated speech. LiRA's sentences are read from the lips directly, by a model on top of
 its trunk. Checkpoints are chosen by word errors of greedy decoding.
 """
@@ -75,7 +75,7 @@ class RecognizeConfig:
     valid_clips: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a model for ears that is shown video frames, and the other way round."""
+        """Refuse a model of audio that is given video frames, and the other way round."""
         sees = find_model("recognize", self.model).reads == "video"
         if sees != (self.input != AUDIO):
             wanted = "crops such as 'mouth', or states of a trunk" if sees else "'audio'"

@@ -108,7 +108,7 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
 
     def describe(self, assets: VocodeAssets) -> dict[str, str]:
         """What goes in and what comes out."""
-        return {"Input": f"`{assets.mel.name}` mel", "Output": f"sound, {assets.mel.sample_rate} Hz"}
+        return {"Input": f"`{assets.mel.name}` mel", "Output": f"audio, {assets.mel.sample_rate} Hz"}
 
     def collate(self, samples: list[Segment]) -> AudioBatch:
         """Stack segments, which are equally long."""

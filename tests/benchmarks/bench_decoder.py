@@ -99,8 +99,8 @@ def timed(
 def main() -> None:
     """Compare and time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in {"batch": 16, "pictures": 75, "frames": 188, "reduction": 1, "width": 1024}.items():
-        parser.add_argument(f"--{option}", type=int, default=default)
+    for option, default in {"batch": 16, "video_frames": 75, "frames": 188, "reduction": 1, "width": 1024}.items():
+        parser.add_argument(f"--{option.replace('_', '-')}", type=int, default=default)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a busy machine, one thread")
@@ -112,7 +112,7 @@ def main() -> None:
     torch.manual_seed(0)
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
     device, dims, E = torch.device(options.device), 80, 256
-    B, P, r = options.batch, options.frames + 1, options.reduction
+    B, P, r = options.batch, options.video_frames + 1, options.reduction
     T = -(-options.frames // r)
     decoder = Decoder(E, dims, r, LocationAttention(E, options.width), Prenet(dims), options.width, options.width)
     decoder.cuda_graph = options.cuda_graph
@@ -120,7 +120,7 @@ def main() -> None:
     plain = PlainDecoder(decoder)
     states = torch.randn(B, P, E, device=device, requires_grad=True)
     fed = torch.randn(T, B, dims, device=device)
-    bias = energy_bias(torch.full((B,), P, device=device), P, T, options.frames / T).expand(T, B, P)
+    bias = energy_bias(torch.full((B,), P, device=device), P, T, options.video_frames / T).expand(T, B, P)
     weight = torch.randn(B, T, dims * r, device=device)
 
     def ours_trained() -> None:

@@ -1,7 +1,7 @@
 """The trunk of lips beside a plainly written conv3D + ResNet-18 of the same sizes; a training step of a lip reader.
 
-    python tests/benchmarks/bench_trunk.py [--batch 16] [--pictures 25] [--rounds 5] [--threads 1] [--config conf.yaml]
-    python tests/benchmarks/bench_trunk.py --ngpu 1 --batch 64 --pictures 75 [--peak 990]
+    python tests/benchmarks/bench_trunk.py [--batch 16] [--frames 25] [--rounds 5] [--threads 1] [--config conf.yaml]
+    python tests/benchmarks/bench_trunk.py --ngpu 1 --batch 64 --frames 75 [--peak 990]
 
 Video frames a second of processor time, because other work on the machine does not count in it; on a GPU, of wall time,
 in bfloat16. The two take turns, medians. The plain one is torchvision's ResNet-18 where torchvision imports, else the
@@ -213,7 +213,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--pictures", type=int, default=25)
+    parser.add_argument("--frames", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", type=Path)

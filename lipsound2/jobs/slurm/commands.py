@@ -68,7 +68,7 @@ def options(step: str) -> list[str]:
     """The user's options of sbatch for a step: those for all, then its own, which win.
 
     Args:
-        step: `crop`, `sound`, `mel-fine`, `train`, ...: `LIPSOUND2_SBATCH_MEL` serves every step `mel-...`.
+        step: `crop`, `audio`, `mel-fine`, `train`, ...: `LIPSOUND2_SBATCH_MEL` serves every step `mel-...`.
     """
     found: list[str] = []
     for name in (OPTIONS, f"{OPTIONS}_{step.partition('-')[0].upper()}"):
