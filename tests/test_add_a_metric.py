@@ -19,7 +19,7 @@ def test_the_page_adds_a_metric(tmp_path: Path):
     assert [*workshop.files] == ["lipsound2/metrics/si_sdr.py"]
     assert [*workshop.entries] == ["lipsound2/metrics/registry.py"]
     workshop.decode_step(before='    "wer": Family(\n')
-    audio = synthetic_clips(1)["s1-clip0"].audio.astype(np.float64)
+    audio = synthetic_clips(1)["s1-clip0"].waveform.astype(np.float64)
     noise = np.random.default_rng(0).normal(size=len(audio))
     noise -= audio * (noise @ audio) / (audio @ audio)  # a tenth of the reference's energy, and at right angles to it
     noise *= np.sqrt((audio @ audio) / (noise @ noise) / 10)

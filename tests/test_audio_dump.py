@@ -54,7 +54,7 @@ def test_fault_A14_a_damaged_time_line_is_not_gone_on_with(corpus: Path, left: b
     (dump / "landmarks" / "timeline.tsv").write_bytes(left)
     with pytest.raises(LipsoundError, match=r"timeline.tsv: has another size .*; run lipsound2 crop DIR .*dump again$"):
         mel(corpus / "data", dump)
-    assert not (dump / "sound").exists()
+    assert not (dump / "audio").exists()
 
 
 def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -66,7 +66,7 @@ def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixt
     mel(corpus / "data", dump, nj=1)
     assert "1 clips have no time line" in caplog.text
 
-    audio, mels = Archive(dump / "sound"), Archive(dump / "mel-fine")
+    audio, mels = Archive(dump / "audio"), Archive(dump / "mel-fine")
     assert audio.num_frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
     assert mels.num_frames() == {"s1-clip0": 88, "s1-clip1": 100}
     assert mels.meta == to_mapping(MELS["fine"])
@@ -82,13 +82,13 @@ def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixt
     with pytest.raises(LipsoundError, match="no statistics of the clip 's1-clip2'"):
         statistics(dump / "mel-fine", ["s1-clip2"])
 
-    kept = {p.name: p.stat().st_mtime_ns for p in (dump / "sound" / "shards").iterdir()}
+    kept = {p.name: p.stat().st_mtime_ns for p in (dump / "audio" / "shards").iterdir()}
     caplog.clear()
     mel(corpus / "data", dump, nj=1)
     assert "are there already: skipped" in caplog.text
     mel(corpus / "data", dump, mel="paper", nj=1)  # another mel of the same audio
     assert Archive(dump / "mel-paper").num_frames() == {"s1-clip0": 55, "s1-clip1": 62}
-    assert kept == {p.name: p.stat().st_mtime_ns for p in (dump / "sound" / "shards").iterdir()}
+    assert kept == {p.name: p.stat().st_mtime_ns for p in (dump / "audio" / "shards").iterdir()}
 
 
 def test_clips_of_audio_alone_and_a_silent_one(corpus: Path) -> None:
@@ -96,18 +96,18 @@ def test_clips_of_audio_alone_and_a_silent_one(corpus: Path) -> None:
     with pytest.raises(LipsoundError, match="1 of 3 clips failed"):
         mel(corpus / "sounds", dump, nj=1)
     mel(corpus / "sounds", dump, nj=1, max_failures=0.4)
-    assert Archive(dump / "sound").num_frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
+    assert Archive(dump / "audio").num_frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
     assert Archive(dump / "mel-fine").ids == ["s1-clip0", "s1-clip1"]
-    assert "s1-clip2\tsound\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
+    assert "s1-clip2\taudio\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
 
 
 def test_audio_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     """All that a recognizer reads; a mel can be made of it later."""
     caplog.set_level(logging.INFO)
     mel(corpus / "sounds", corpus / "dump", mel="none", nj=1, max_failures=0.5)
-    assert [path.parent.name for path in (corpus / "dump").glob("*/feats.scp")] == ["sound"]
+    assert [path.parent.name for path in (corpus / "dump").glob("*/feats.scp")] == ["audio"]
     mel(corpus / "sounds", corpus / "dump", mel="none", nj=1, max_failures=0.5)
-    assert "sound is there already: skipped" in caplog.text
+    assert "audio is there already: skipped" in caplog.text
     mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.5)
     assert len(Archive(corpus / "dump" / "mel-fine").ids) == 2
 
@@ -131,16 +131,16 @@ def test_verdicts(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ClipFailure, match=detail) as caught:
             cut_audio(cut, 16000)
-        assert caught.value.reason == "short-sound"
+        assert caught.value.reason == "short-audio"
 
 
 def test_a_audio_too_short_for_a_frame(tmp_path: Path) -> None:
     from lipsound2.data.archive import ArchiveWriter
 
-    with ArchiveWriter(tmp_path / "sound" / "a.ark", tmp_path / "sound" / "feats.scp") as writer:
+    with ArchiveWriter(tmp_path / "audio" / "a.ark", tmp_path / "audio" / "feats.scp") as writer:
         writer.write("a", encode_flac(np.full(300, 0.1, np.float32)))
     with pytest.raises(ClipFailure, match="too-short: 300 samples of audio, at least 385 wanted"):
-        MelFactory(tmp_path / "sound", MELS["paper"])()("a")
+        MelFactory(tmp_path / "audio", MELS["paper"])()("a")
 
 
 def test_sums_have_kaldis_layout() -> None:
@@ -186,4 +186,4 @@ def test_fault_A10_dither_is_no_audio_to_the_stage(corpus: Path) -> None:
     soundfile.write(corpus / "clip 1.wav", dither, 44100)
     mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.7)
     assert Archive(corpus / "dump" / "mel-fine").ids == ["s1-clip0"]
-    assert "s1-clip1\tsound\tsilent\t1.00 s of audio, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()
+    assert "s1-clip1\taudio\tsilent\t1.00 s of audio, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()

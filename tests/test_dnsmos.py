@@ -70,7 +70,7 @@ def exp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in (wav / system).iterdir():
             path.unlink()
         (wav / system).rmdir()
-    score(root / "dump/sound", wav, out=exp / "scores/test", metrics=("dnsmos",), nj=1, resamples=200)
+    score(root / "dump/audio", wav, out=exp / "scores/test", metrics=("dnsmos",), nj=1, resamples=200)
     return exp
 
 
@@ -100,7 +100,7 @@ def test_it_stands_in_every_file_and_beside_the_true_audio(exp: Path, capsys: py
 
 def test_without_it_nothing_of_it_stands_anywhere(exp: Path, tmp_path: Path) -> None:
     root = exp.parent.parent
-    score(root / "dump/sound", exp / "wav/test", out=tmp_path / "plain", nj=1, resamples=200)
+    score(root / "dump/audio", exp / "wav/test", out=tmp_path / "plain", nj=1, resamples=200)
     for name in ("clips.tsv", "summary.json", "table.md"):
         text = (tmp_path / "plain" / name).read_text()
         assert "dnsmos" not in text.lower()

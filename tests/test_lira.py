@@ -162,7 +162,7 @@ def test_fault_B4_the_lrw_configs_have_the_published_size(name):
 def test_fault_B8_the_lrw_configs_have_no_time_mask(name):
     """As the group's code of June 2021: a random crop and mirror images, and nothing else."""
     run = load_config(ROOT / f"egs/lrw/conf/{name}.yaml").task
-    changed = {key: value for key, value in run.config().items() if key.startswith("augment_")}
+    changed = {key: value for key, value in run.config().items() if key.startswith(("augment_", "crop_"))}
     plain = {**to_mapping(AugmentConfig()), "augment_shift": changed["augment_shift"]}
     assert {key: changed[key] for key in plain} == {**plain, "augment_flip": changed["augment_flip"]}
     masked = load_config(ROOT / f"egs/lrw/conf/{name}.yaml", "augment_time_mask: 1.0, augment_time_mask_size: 15").task
@@ -198,8 +198,8 @@ def test_sentences_from_lips(data, pretext, tmp_path, caplog):
     with pytest.raises(LipsoundError, match=r"reads lips \('mouth'\) and cannot hear"):
         recognizer(str(tmp_path / "exp"))
     with pytest.raises(LipsoundError, match=r"model: lips takes crops .* found input: audio"):
-        load_config(config(tmp_path, "lira_sentence_supervised", input="sound"))
-    with pytest.raises(LipsoundError, match=r"model: conformer takes 'sound', found input: mouth"):
+        load_config(config(tmp_path, "lira_sentence_supervised", input="audio"))
+    with pytest.raises(LipsoundError, match=r"model: conformer takes 'audio', found input: mouth"):
         load_config(ROOT / "egs/grid/conf/asr_conformer.yaml", "input: mouth")
 
 
@@ -317,5 +317,5 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
     with pytest.raises(LipsoundError, match="reads single words, whose times it is told: lipsound2 decode"):
         transcribe(clip, model=str(tmp_path / "single"))
-    with pytest.raises(LipsoundError, match="reads 'sound', not face or mouth crops; a recognizer of audio is given"):
+    with pytest.raises(LipsoundError, match="reads 'audio', not face or mouth crops; a recognizer of audio is given"):
         transcribe(clip, model="grid-s1-asr")

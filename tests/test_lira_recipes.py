@@ -194,9 +194,7 @@ def test_labels_without_frames_and_clips_too_short_are_told(odd, caplog):
     assert training.ids == ["s1-a"]
     assert "1 of 3 clips have a text and no video frames in" in caplog.text
     assert "'s1-c' first; they are left out" in caplog.text
-    assert (
-        "1 of 3 clips have fewer than the 5 video frames that the first convolution sees at once, 's1-b'" in caplog.text
-    )
+    assert "1 of 3 clips have fewer than the 5 video frames that the first convolution sees, 's1-b'" in caplog.text
     caplog.clear()
     words = load_config(ROOT / "egs/lrw/conf/lira_word_supervised.yaml").task
     assert words.prepare(data, data, dump)[0].ids == ["s1-a", "s1-b"]  # its last video frame stands still

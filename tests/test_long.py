@@ -29,6 +29,7 @@ from lipsound2.inference.array_store import Shelf
 from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
 from lipsound2.models.parallel import Parallel
+from lipsound2.tasks.regress import Regress
 from lipsound2.video import mouth
 from lipsound2.video.encode import decode, encode, iter_frames
 
@@ -163,7 +164,7 @@ def test_fault_D2_long_audio_is_listened_to_without_being_held(tmp_path: Path, m
     monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Ears())
     monkeypatch.setattr(tape, "_HELD", 1 << 20)
     ears = transcriber.Transcriber("", "ears")
-    held = peak_of(lambda: ears.waveform(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
+    held = peak_of(lambda: ears.audio(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
     assert np.array_equal(np.concatenate(heard), whole)
     assert all(each.flags.writeable for each in heard)
     assert held < 9e6, held  # decoded it takes 10.6 MB, and was held thrice
@@ -219,7 +220,7 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
     assert max(most) == WINDOW
     assert lengths[short] in most
 
-    loaded = experiment.load("grid-s1-parallel", torch.device("cpu"), "regress")
+    loaded = experiment.load("grid-s1-parallel", torch.device("cpu"), task=Regress)
     mels = Archive(tmp_path / "out/mels/generated")
     assert np.array_equal(mels[long], generate_long(loaded, decode(streams[long])))
     whole = loaded.model.generate(torch.from_numpy(decode(streams[short]))[None], torch.tensor([lengths[short]]))

@@ -80,6 +80,6 @@ def test_fault_A14_scores_are_made_again(root: Path, capsys: pytest.CaptureFixtu
     out = root / "scores"
 
     def make() -> None:
-        score(root / "dump/sound", root / "exp/tiny_parallel/wav/test", out=out, nj=1, resamples=50)
+        score(root / "dump/audio", root / "exp/tiny_parallel/wav/test", out=out, nj=1, resamples=50)
 
     all_made_again(out, make, ["clips.tsv", "summary.json", "table.md"], capsys)

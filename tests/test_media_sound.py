@@ -194,12 +194,12 @@ def test_what_ffmpeg_says_is_of_the_file_that_it_reads(tmp_path: Path) -> None:
     assert av.logging.get_level() is None
 
 
-def test_fault_C2_a_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
+def test_fault_C2_an_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     path = film(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))
     assert len(list(Source(path))) == 50  # the frames do not mind
     assert 31_000 < len(load_audio(path)) < 4 * 16_000
-    with pytest.raises(ClipFailure, match="short-sound"):
+    with pytest.raises(ClipFailure, match="short-audio"):
         cut_audio(Cut(str(path), 0.0, 50), 16000)
     # Many jumps, each of them short enough to be a pause.
     path = tmp_path / "steps.mkv"

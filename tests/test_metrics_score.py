@@ -37,7 +37,7 @@ def root(original: Path, tmp_path: Path) -> Path:
 
 def run(root: Path, **options: object) -> dict:
     wav, out = root / "exp/tiny_parallel/wav/test", root / "exp/tiny_parallel/scores/test"
-    score(root / "dump/sound", wav, out=out, **{"nj": 1, "resamples": 500, **options})
+    score(root / "dump/audio", wav, out=out, **{"nj": 1, "resamples": 500, **options})
     return json.loads((out / "summary.json").read_text())
 
 
@@ -134,7 +134,7 @@ def test_one_folder_of_speech_against_a_folder_of_audio(root: Path, capsys: pyte
 @pytest.mark.parametrize("broken", ["ref", "hyp", "ids"])
 def test_wrong_folders_are_one_clear_line(root: Path, tmp_path: Path, broken: str) -> None:
     (tmp_path / "empty").mkdir()
-    paths = {"ref": root / "dump/sound", "hyp": root / "exp/tiny_parallel/wav/test", "ids": None}
+    paths = {"ref": root / "dump/audio", "hyp": root / "exp/tiny_parallel/wav/test", "ids": None}
     if broken == "ids":
         paths["ids"] = tmp_path / "other"
         DataDir.write(tmp_path / "other", utt2spk={"x-1": "x"})

@@ -16,6 +16,7 @@ from lipsound2.outputs import check_apart, check_file, check_folder
 
 # What each verb writes; `speak`, `transcribe` and `compare` look at theirs themselves, `validate` writes nothing.
 WRITTEN = {
+    "score-text": {"out"},
     "generate": {"root"},
     "download": {"root"},
     "prepare": {"data"},

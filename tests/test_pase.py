@@ -348,10 +348,10 @@ def test_what_cannot_be_learned_is_one_line(data, tmp_path):
         PaseWorkersConfig(context=4)
     with pytest.raises(LipsoundError, match="decoder_channels: expected 3 numbers"):
         PaseWorkersConfig(decoder_channels=(1,))
-    with pytest.raises(LipsoundError, match="video frames: expected 4"):
-        load_config(tiny(tmp_path, frames=1))
+    with pytest.raises(LipsoundError, match="chunk_frames: expected 4"):
+        load_config(tiny(tmp_path, chunk_frames=1))
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
-    with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*dump/sound"):
+    with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*dump/audio"):
         load_config(tiny(tmp_path)).task.prepare(DataDir(tmp_path / "others"), data, tmp_path / "dump")
     empty = write_audio(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
     with pytest.raises(LipsoundError, match=r"s1-0: unreadable: .*; run stage 2 again"):

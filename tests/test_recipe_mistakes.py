@@ -210,7 +210,7 @@ def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
 def test_fault_D5_scores_look_for_speech_before_a_recognizer_is_trained(fresh: Recipes) -> None:
     for recipe, protocol in (("grid", "4speakers"), ("cmlr", "official"), ("tcd_timit", "lipspeakers")):
         stages(fresh.egs / recipe, *(f"data/{protocol}/{name}/utt2spk" for name in ("train", "valid", "test")))
-        stages(fresh.egs / recipe, "dump/sound/feats.scp", f"data/{protocol}/train/text")
+        stages(fresh.egs / recipe, "dump/audio/feats.scp", f"data/{protocol}/train/text")
         assert "stage 3 makes it" in fresh.run(recipe, "--stage", "5").stderr
         assert fresh.called() == []
         stages(fresh.egs / recipe, f"exp/{protocol}_parallel/model.safetensors")
@@ -269,7 +269,7 @@ def test_fault_A17_stage_0_writes_where_data_says(fresh: Recipes, recipe: str) -
 def test_fault_A17_stage_0_leaves_sets_of_another_making_alone(fresh: Recipes) -> None:
     stages(fresh.egs / "grid", *(f"mine/{name}/utt2spk" for name in ("train", "valid", "test")))
     assert "--data mine holds sets already" in fresh.refused("grid", "--data", "mine")
-    stages(fresh.egs / "grid", "dump/sound/feats.scp")
+    stages(fresh.egs / "grid", "dump/audio/feats.scp")
     asked = ("--config", "conf/asr_conformer.yaml", "--stage", "3", "--stop-stage", "3")
     assert fresh.run("grid", "--data", "mine", *asked).returncode == 0
     assert "--train mine/train --valid mine/valid" in fresh.called()[0]
@@ -343,7 +343,7 @@ def test_each_recognizer_decodes_the_ground_truth_and_every_system_once(fresh: R
     done = fresh.run("mini", "--stage", "5", "--asr", "pocketsphinx:grid,grid-s1-asr", "--nj", "1", "--grammar", "grid")
     assert (done.returncode, done.stderr) == (0, "")
     scored, *called, _ = fresh.called()
-    assert scored == "score dump/sound exp/mini/wav/test --out exp/mini/scores/test --nj 1 --launcher local"
+    assert scored == "score dump/audio exp/mini/wav/test --out exp/mini/scores/test --nj 1 --launcher local"
     wanted = []
     for folder, name, grammar in (
         ("pocketsphinx-grid", "pocketsphinx:grid", ""),

@@ -34,12 +34,12 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
     folder = tmp_path_factory.mktemp("recognize")
     rng = np.random.default_rng(0)
     samples = {"s1-a": 16000, "s1-b": 12800, "s1-c": 9600}
-    (folder / "sound").mkdir()
-    with ArchiveWriter(folder / "sound" / "feats.ark", folder / "sound" / "feats.scp") as archive:
+    (folder / "audio").mkdir()
+    with ArchiveWriter(folder / "audio" / "feats.ark", folder / "audio" / "feats.scp") as archive:
         for name, count in samples.items():
             archive.write(name, encode_flac((0.1 * rng.standard_normal(count)).astype(np.float32)))
-    write_table(folder / "sound" / "utt2num_frames", {name: str(count) for name, count in samples.items()})
-    write_yaml(folder / "sound" / "kind.yaml", {"coding": "flac"})
+    write_table(folder / "audio" / "utt2num_frames", {name: str(count) for name, count in samples.items()})
+    write_yaml(folder / "audio" / "kind.yaml", {"coding": "flac"})
     times = dict.fromkeys(TEXTS, "0.1 0.3 bin 0.3 0.5 now")
     return DataDir.write(folder / "data", utt2spk=dict.fromkeys(TEXTS, "s1"), text=TEXTS, word_times=times), folder
 

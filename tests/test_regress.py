@@ -49,7 +49,7 @@ def data(tmp_path_factory) -> tuple[DataDir, Path]:
         }
         write_kind(folder / kind, {name: encode(clip) for name, clip in clips.items()}, LENGTHS, {"size": size})
     write_kind(
-        folder / "sound", {name: encode_flac(waveform) for name, waveform in audio.items()}, LENGTHS, {"coding": "flac"}
+        folder / "audio", {name: encode_flac(waveform) for name, waveform in audio.items()}, LENGTHS, {"coding": "flac"}
     )
     for config in MELS.values():
         mels = {name: mel_spectrogram(torch.from_numpy(waveform), config).numpy() for name, waveform in audio.items()}
@@ -211,7 +211,7 @@ def test_evaluation_speaks_and_scores(data, tmp_path):
     evaluation = task.evaluate(task.build(assets).eval(), validation, assets, "cpu")
     assert evaluation.score == evaluation.numbers["estoi"]
     assert set(evaluation.audio) == {"s1-a", "s1-c"}
-    assert all(frame.dtype == np.uint8 and frame.shape[2] == 3 for frame in evaluation.frames.values())
+    assert all(frame.dtype == np.uint8 and frame.shape[2] == 3 for frame in evaluation.images.values())
 
 
 def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):

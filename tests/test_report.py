@@ -87,7 +87,7 @@ HEARD = {
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("experiment")
     exp = make_experiment(root, synthetic_clips(4))
-    score(root / "dump/sound", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=500)
+    score(root / "dump/audio", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=500)
     return root
 
 
@@ -183,7 +183,7 @@ def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:
 
 
 def test_damaged_crops_and_audio_are_left_out(exp: Path) -> None:
-    for kind in ("face", "sound"):
+    for kind in ("face", "audio"):
         folder = exp.parents[1] / "dump" / kind
         entries = {name: np.array(entry) for name, entry in Archive(folder).items()}
         entries["s1-clip0"] = np.zeros(50, np.uint8)

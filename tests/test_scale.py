@@ -189,7 +189,7 @@ def test_ids_with_blanks_or_twice_are_refused_before_anything_is_written(tmp_pat
 
 def test_a_clip_gone_from_the_data_dir_is_a_verdict(tmp_path: Path) -> None:
     write_table(tmp_path / "video.scp", {"s1-a": "a.mp4"})
-    options = {"detector": "none", "least": 0.3}
+    options = {"detector": "none", "min_face_ratio": 0.3}
     work = _Work(Lookup(tmp_path / "video.scp"), ("face",), options, {}, None, None)()
     with pytest.raises(ClipFailure, match=r"s1-b is no longer in .*video\.scp"):
         work("s1-b")

@@ -246,5 +246,7 @@ def test_what_gpu_check_gives_the_benchmarks_is_known_to_them():
     assert {name for name, _ in told} == {"bench_configs.py", "bench_decoder.py", "bench_vocoder.py", "bench_trunk.py"}
     for name, options in told:
         source = (ROOT / "tests/benchmarks" / name).read_text(encoding="utf-8")
-        known = set(re.findall(r"add_argument\(\"--([a-z-]+)", source)) | set(re.findall(r"\"(\w+)\": \d+", source))
+        known = set(re.findall(r"add_argument\(\"--([a-z-]+)", source)) | {
+            option.replace("_", "-") for option in re.findall(r"\"(\w+)\": \d+", source)
+        }
         assert set(re.findall(r"--([a-z-]+)", options)) <= known, name

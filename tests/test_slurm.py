@@ -402,7 +402,7 @@ def spoken(slurm: Site, tmp_path: Path) -> Path:
     frames = {name: encode(clip) for name, clip in moving.items()}
     write_kind(tmp_path / "dump" / "mouth", frames, CLIPS, {"size": 96})
     write_kind(
-        tmp_path / "dump" / "sound", {name: encode_flac(waveform) for name, waveform in audio.items()}, CLIPS, {}
+        tmp_path / "dump" / "audio", {name: encode_flac(waveform) for name, waveform in audio.items()}, CLIPS, {}
     )
     mels = {name: mel_spectrogram(torch.from_numpy(waveform), MELS["fine"]).numpy() for name, waveform in audio.items()}
     write_kind(tmp_path / "dump" / "mel-fine", mels, {name: len(mel) for name, mel in mels.items()}, {})
@@ -417,7 +417,7 @@ def test_speech_scores_and_text_are_those_of_the_local_launcher(spoken: Path) ->
         options: dict[str, Any] = {"nj": 2, "launcher": launcher}
         out, scores = spoken / launcher, spoken / f"{launcher}-scores"
         synthesize(Path("grid-s1-parallel"), data, out, dump=dump, vocoder="griffin-lim:2", **options)
-        score(dump / "sound", out, out=scores, asr=("grid-s1-asr",), text=data, resamples=50, **options)
+        score(dump / "audio", out, out=scores, asr=("grid-s1-asr",), text=data, resamples=50, **options)
         decode("grid-s1-asr", data, spoken / f"{launcher}-text", dump=dump, **options)
     different = ("origin.yaml", ".stamp.json", "wav.scp")  # they tell folders and seconds
     for kind in ("", "-scores", "-text"):

@@ -33,8 +33,8 @@ class Local(torch.nn.Module):
 
 
 def experiment(drift: float = 0.0) -> SimpleNamespace:
-    task = SimpleNamespace(ratio=4.0, mel=SimpleNamespace(bands=80))
-    return SimpleNamespace(task=task, model=Local(drift))
+    assets = SimpleNamespace(ratio=4.0, mel=SimpleNamespace(bands=80))
+    return SimpleNamespace(assets=assets, model=Local(drift), device=torch.device("cpu"))
 
 
 @given(st.integers(1, 2000))

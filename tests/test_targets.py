@@ -28,6 +28,7 @@ from lipsound2.features.targets import targets
 from lipsound2.jobs.jobs import read_failures
 from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
+from lipsound2.old_names import NORMALIZED_ON
 from lipsound2.packs import CONFIG, WEIGHTS
 
 LENGTHS = {"s1-a": 25 * 640, "s1-b": 12 * 640 + 100, "s1-c": 40 * 640}
@@ -57,7 +58,7 @@ def test_logmel_is_the_mean_of_four_frames_normalized(data, tmp_path, caplog):
     found = Archive(dump / "targets-logmel")
     assert found.num_frames() == {"s1-a": 25, "s1-b": 12, "s1-c": 40}
     for name in LENGTHS:
-        waveform = torch.from_numpy(decode_flac(Archive(dump / "sound")[name]))
+        waveform = torch.from_numpy(decode_flac(Archive(dump / "audio")[name]))
         whole = waveform[: len(waveform) // 640 * 640]
         wanted = per_frame(mel_spectrogram(whole, MELS["fine"]).numpy())
         np.testing.assert_allclose(natural(dump, "targets-logmel", name), wanted, atol=1e-4)
@@ -69,7 +70,7 @@ def test_logmel_is_the_mean_of_four_frames_normalized(data, tmp_path, caplog):
     np.testing.assert_allclose(std, 1, atol=1e-3)
     meta = found.meta
     assert (meta["target"], meta["dims"], meta["rate"]) == ("logmel", 80, 25)
-    assert meta["normalized_on"] == "3 clips of data"
+    assert meta[NORMALIZED_ON] == "3 clips of data"
     targets(data.path, dump, target="logmel", nj=1)
     assert f"{dump / 'targets-logmel'} is there already: skipped" in caplog.text
 
@@ -89,7 +90,7 @@ def test_they_are_normalized_on_the_training_set(data, tmp_path):
     options = {"train": tmp_path / "train", "surveyed": 1, "name": "mine", "compress": True}
     targets(data.path, dump, target="mfcc", nj=1, **options)
     found = Archive(dump / "targets-mine")
-    assert found.meta["normalized_on"] == "1 clips of train"
+    assert found.meta[NORMALIZED_ON] == "1 clips of train"
     np.testing.assert_allclose(found["s1-a"].mean(0), 0, atol=0.05)
     np.testing.assert_allclose(found["s1-a"].std(0), 1, atol=0.05)
     assert abs(found["s1-b"].mean(0)).max() > 0.5
@@ -109,7 +110,7 @@ def test_pase_of_an_experiment_and_the_control(data, tmp_path):
     assert meta["target"] == "pase:my pase"
     assert len(meta["weights"]) == 64
     assert str(tmp_path) not in (dump / "targets-pase" / "kind.yaml").read_text()
-    waveform = torch.from_numpy(decode_flac(Archive(dump / "sound")["s1-c"]))
+    waveform = torch.from_numpy(decode_flac(Archive(dump / "audio")["s1-c"]))
     with torch.inference_mode():
         wanted = per_frame(model.encoder(waveform[None, None])[0].T.numpy())
     np.testing.assert_allclose(natural(dump, "targets-pase", "s1-c"), wanted, atol=1e-4)

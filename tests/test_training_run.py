@@ -256,7 +256,7 @@ def test_tensorboard_events(toy: Toy) -> None:
         tags["scalars"]
     )
     assert tags["images"] == ["picture"]
-    assert tags["audio"] == ["sound"]
+    assert tags["audio"] == ["audio"]
     assert [event.value for event in events.Scalars("valid/score")] == pytest.approx(
         [row["score"] for row in curves(exp)], rel=1e-4
     )

@@ -153,14 +153,14 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
 
     found = clips(grid)
     waveforms = {name: load_audio(path) for name, path in found.items()}
-    (tmp_path / "sound").mkdir()
-    with ArchiveWriter(tmp_path / "sound" / "feats.ark", tmp_path / "sound" / "feats.scp") as archive:
+    (tmp_path / "audio").mkdir()
+    with ArchiveWriter(tmp_path / "audio" / "feats.ark", tmp_path / "audio" / "feats.scp") as archive:
         for name, waveform in waveforms.items():
             archive.write(name, encode_flac(waveform))
     write_table(
-        tmp_path / "sound" / "utt2num_frames", {name: str(len(waveform)) for name, waveform in waveforms.items()}
+        tmp_path / "audio" / "utt2num_frames", {name: str(len(waveform)) for name, waveform in waveforms.items()}
     )
-    write_yaml(tmp_path / "sound" / "kind.yaml", {"kind": "sound"})
+    write_yaml(tmp_path / "audio" / "kind.yaml", {"kind": "audio"})
     texts = {name: " ".join(words_of(path.stem) or ()) for name, path in found.items()}
     DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(found, "s1"), text=texts)
     for name, other in zip(found, [*found][1:] + [*found][:1], strict=True):
@@ -170,19 +170,19 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
         write_wav(tmp_path / "wav" / "mismatched" / f"{name}.wav", waveforms[other])
     given = {"ids": tmp_path / "data", "out": tmp_path / "scores", "nj": 1, "resamples": 100}
     asr = {"asr": ("pocketsphinx:grid",), "text": tmp_path / "data"}
-    score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
+    score(tmp_path / "audio", tmp_path / "wav", **given, **asr)
     folder = tmp_path / "scores" / "text" / "pocketsphinx-grid"
     summary = read_summary(folder / "summary.json")
     assert list(summary) == ["real", "generated", "mismatched"]
     assert summary["real"].total == summary["generated"].total
     assert summary["mismatched"].rates["wer"].mean > summary["real"].rates["wer"].mean
-    assert "a guess" in (folder / "table.md").read_text()
+    assert "A guess drawn" in (folder / "table.md").read_text()
     assert len((folder / "real.jsonl").read_text().splitlines()) == len(found)
     capsys.readouterr()
-    score(tmp_path / "sound", tmp_path / "wav", **given, **asr)
+    score(tmp_path / "audio", tmp_path / "wav", **given, **asr)
     assert capsys.readouterr().out.count("skipped") == 5  # speech scores, three systems decoded, words counted
     with pytest.raises(LipsoundError, match="--asr and --text belong together"):
-        score(tmp_path / "sound", tmp_path / "wav", **given, asr=("pocketsphinx:grid",))
+        score(tmp_path / "audio", tmp_path / "wav", **given, asr=("pocketsphinx:grid",))
 
     wavs = {name: str(tmp_path / "wav" / "mismatched" / f"{name}.wav") for name in found}
     spoken = DataDir.write(tmp_path / "spoken", utt2spk=dict.fromkeys(found, "s1"), wav=wavs).path

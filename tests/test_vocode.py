@@ -67,12 +67,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dump of four audio, data dirs `train` and `valid`, a config; as `test_training_resume.run` wants them."""
     folder = tmp_path_factory.mktemp("vocode")
     rng = np.random.default_rng(0)
-    with ArchiveWriter(folder / "sound" / "feats.ark", folder / "sound" / "feats.scp") as archive:
+    with ArchiveWriter(folder / "audio" / "feats.ark", folder / "audio" / "feats.scp") as archive:
         for name, video_frames in sorted(LENGTHS.items()):
             time = np.arange(640 * video_frames) / 16000
             tone = 0.3 * np.sin(2 * np.pi * (200 + 100 * time) * time)
             archive.write(name, encode_flac((tone + 0.01 * rng.standard_normal(len(time))).astype(np.float32)))
-    write_table(folder / "sound" / "utt2num_frames", {name: str(640 * count) for name, count in LENGTHS.items()})
+    write_table(folder / "audio" / "utt2num_frames", {name: str(640 * count) for name, count in LENGTHS.items()})
     for name, ids in {"train": LENGTHS, "valid": ["s1-b", "s1-d"]}.items():
         DataDir.write(folder / name, utt2spk=dict.fromkeys(ids, "s1"))
     write_yaml(folder / "toy.yaml", CONFIG)
@@ -200,7 +200,7 @@ def test_every_config_of_the_recipes_takes_an_update(path: Path, folder: Path, t
     )
     assert loss.weight == batch.waveform.numel()
     assert float(loss.total.detach()) / loss.weight == pytest.approx(
-        sum(value for name, value in loss.parts.items() if name != "critic"), rel=1e-4
+        sum(value for name, value in loss.parts.items() if name != "discriminator"), rel=1e-4
     )
     loss.total.backward(inputs=list(model.parameters()))
     # WaveGlow's couplings begin with zeros in their last layers, which hide what lies before them.
@@ -220,7 +220,7 @@ def test_losses_are_least_where_they_should_be(folder: Path) -> None:
     loss = run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 1.0)
     assert loss.parts["mel"] == loss.parts["features"] == loss.parts["stft"] == 0
     # Discriminators that cannot tell the two apart find v for both: (v - 1)^2 for the generator, v^2 more for them.
-    assert loss.parts["critic"] > loss.parts["fooled"] > 0
+    assert loss.parts["discriminator"] > loss.parts["fooled"] > 0
     assert run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 0.29).discriminator is None
     assert float(stft_loss(batch.waveform.flip(1), batch.waveform)) > 0.01
 
@@ -259,7 +259,7 @@ def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
     world = World(0, 1, torch.device("cpu"))
     loop = Loop(config, task, networks[0], data, world, tmp_path, StopSwitch(), networks[1])
     batch = task.collate([data.train.get(0, None)])
-    for player in loop.players:
+    for player in loop.optimized:
         player.begin(0.1)
     loop._backward(batch, 0.0)
     assert loop._move(2.0) == (pytest.approx(0.5), pytest.approx(0.5))  # both gradients divided by the weight
@@ -274,11 +274,11 @@ def test_training_makes_the_mel_come_nearer(trained: Path) -> None:
     errors = [float(row[rows[0].index("mel_l1")]) for row in rows[1:]]
     assert errors[-1] < errors[0]
     state = checkpoint.newest(trained / checkpoint.FOLDER)
-    assert set(state["critic"]) == {"model", "optimizer"}
+    assert set(state["discriminator"]) == {"model", "optimizer"}
     assert all(
-        value["step"] >= 4 for value in state["critic"]["optimizer"]["state"].values()
+        value["step"] >= 4 for value in state["discriminator"]["optimizer"]["state"].values()
     )  # 0.3 of 8 updates: later
-    assert not any("critic" in key or "periods" in key for key in state["average"])
+    assert not any("discriminator" in key or "periods" in key for key in state["average"])
 
 
 start = test_training_resume.start
@@ -301,14 +301,14 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert start(folder, exp, int(share * calls)) == -signal.SIGKILL
     assert start(folder, exp) == 0
     assert sha256(exp / "model.safetensors") == sha256(whole / "model.safetensors")
-    ends = [checkpoint.newest(path / checkpoint.FOLDER)["critic"]["model"] for path in (whole, exp)]
+    ends = [checkpoint.newest(path / checkpoint.FOLDER)["discriminator"]["model"] for path in (whole, exp)]
     assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 
 
 def test_fine_tuning_takes_the_critics_over(folder: Path, trained: Path, tmp_path: Path, caplog) -> None:
     discriminators = [Discriminators(0.125) for _ in range(2)]
     verb.initialize_discriminator(discriminators[0], trained)
-    wanted = checkpoint.newest(trained / checkpoint.FOLDER)["critic"]["model"]
+    wanted = checkpoint.newest(trained / checkpoint.FOLDER)["discriminator"]["model"]
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in discriminators[0].state_dict().items())
     before = {name: tensor.clone() for name, tensor in discriminators[1].state_dict().items()}
     verb.initialize_discriminator(discriminators[1], trained / "model.safetensors")
@@ -323,7 +323,7 @@ def test_waveglow_learns_too(folder: Path, tmp_path: Path) -> None:
     exp = tmp_path / "exp"
     data = {"train": folder / "train", "valid": folder / "valid", "dump": folder}
     assert verb.train(tmp_path / "waveglow.yaml", exp=exp, **data) == 0
-    assert checkpoint.newest(exp / checkpoint.FOLDER)["critic"] is None
+    assert checkpoint.newest(exp / checkpoint.FOLDER)["discriminator"] is None
     speak = vocoders.vocoder(str(exp), MELS["fine"])
     assert speak(torch.randn(12, 80)).shape == (1920,)
 

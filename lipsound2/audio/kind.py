@@ -15,8 +15,8 @@ def audio_kind(dump: Path) -> str:
 
 
 def ground_truth(folder: Path) -> Path:
-    """The audio of a dump by the name it has there; any other folder as it is."""
-    return folder.parent / audio_kind(folder.parent) if folder.name == AUDIO else folder
+    """The audio of a dump by the name it has there, whichever is given; any other folder as it is."""
+    return folder.parent / audio_kind(folder.parent) if folder.name in (AUDIO, AUDIO_KIND) else folder
 
 
 def kind_folder(dump: Path, kind: str) -> Path:

@@ -72,7 +72,7 @@ def make_dump(folder: Path) -> None:
         clips = {id: encode(rng.integers(0, 256, (count, size, size), np.uint8)) for id, count in lengths.items()}
         kind(name, clips, lengths, {"size": size})
     samples = {id: len(waveform) for id, waveform in audio.items()}
-    kind("sound", {id: encode_flac(waveform) for id, waveform in audio.items()}, samples, {"coding": "flac"})
+    kind("audio", {id: encode_flac(waveform) for id, waveform in audio.items()}, samples, {"coding": "flac"})
     for config in MELS.values():
         mels = {id: mel_spectrogram(torch.from_numpy(waveform), config).numpy() for id, waveform in audio.items()}
         kind(f"mel-{config.name}", mels, {id: len(mel) for id, mel in mels.items()}, to_mapping(config))

@@ -100,7 +100,7 @@ class Corpus:
         data = DataDir(self.all)
         dump_clips(
             self.dump,
-            {"mouth": {"kind": "mouth"}, "mel-tiny": to_mapping(MEL), "sound": {"kind": "sound"}},
+            {"mouth": {"kind": "mouth"}, "mel-tiny": to_mapping(MEL), "audio": {"kind": "audio"}},
             data.ids,
             make_worker,
             step="simulated",
@@ -109,7 +109,7 @@ class Corpus:
         )
 
     def whole(self) -> bool:
-        return all((self.dump / kind / "feats.scp").exists() for kind in ("mouth", "mel-tiny", "sound"))
+        return all((self.dump / kind / "feats.scp").exists() for kind in ("mouth", "mel-tiny", "audio"))
 
     def training_set(self) -> CropsAndFeatures:
         """All clips, ready to be trained on."""
@@ -124,11 +124,11 @@ def make_worker() -> Callable[[str], dict[str, Any]]:
     rng = np.random.default_rng(0)
     crop = encode(rng.integers(0, 255, (FRAMES, SIDE, SIDE), np.uint8))
     mel = rng.normal(size=(FRAMES * 4, MEL.bands)).astype(np.float32)
-    entry = {"mouth": crop, "mel-tiny": mel, "mel-tiny/cmvn": sums(mel), "sound": np.zeros(8, np.uint8)}
+    entry = {"mouth": crop, "mel-tiny": mel, "mel-tiny/cmvn": sums(mel), "audio": np.zeros(8, np.uint8)}
 
     def work(name: str) -> dict[str, Any]:
         frames = 100 + hash_of_name(name) % 250
-        return {**entry, "mouth/frames": frames, "mel-tiny/frames": 4 * frames, "sound/frames": 640 * frames}
+        return {**entry, "mouth/frames": frames, "mel-tiny/frames": 4 * frames, "audio/frames": 640 * frames}
 
     return work
 

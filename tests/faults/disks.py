@@ -79,7 +79,7 @@ COMMANDS: dict[str, Arguments] = {
     "ngram": lambda at: [at.material / "data/all", at.out.with_suffix(".arpa"), "--order", 2],
     "crop": lambda at: [at.material / "one", at.out, "--regions", "mouth", "--nj", 1],
     "mel": lambda at: [at.material / "one", at.folder / "crops", "--nj", 1],
-    "score": lambda at: [at.material / "dump/sound", at.material / "wav", "--out", at.out, "--nj", 1],
+    "score": lambda at: [at.material / "dump/audio", at.material / "wav", "--out", at.out, "--nj", 1],
     "report": lambda at: [at.folder / "exp", "--publish", at.folder / "RESULTS.md"],
     "average": lambda at: [at.folder / "exp", "--last", 1],
     "pack": lambda at: [at.material / "voice", at.out, "--knows", "a", "--corpus", "b", "--license", "c"],
@@ -430,11 +430,11 @@ def make_audio(folder: Path) -> None:
     make("crop", data.path, folder / "crops", "--regions", "mouth", "--nj", 1)
     shutil.copytree(folder / "crops", folder / "dump")
     make("mel", data.path, folder / "dump", "--nj", 1)
-    audio = Archive(folder / "dump/sound")
+    audio = Archive(folder / "dump/audio")
     for name in data.ids:
         write_wav(folder / "wav/generated" / f"{name}.wav", decode_flac(audio[name]))
     shutil.copy(next(iter(data.video.values())), folder / "clip.mp4")
-    make("score", folder / "dump/sound", folder / "wav", "--out", folder / "exp/scores/test", "--nj", 1)
+    make("score", folder / "dump/audio", folder / "wav", "--out", folder / "exp/scores/test", "--nj", 1)
 
 
 def rounds(count: int, draw: random.Random, share: float) -> Iterator[tuple[str, Maker, bool]]:

@@ -59,7 +59,7 @@ STAGES = {
     "targets": "targets data/all dump --target mfcc --nj 1 --shard-size 2",
     "train": f"train tiny.yaml --train {SETS}/train --valid {SETS}/test --dump dump --exp exp",
     "synthesize": f"synthesize exp {SETS}/test exp/wav/test --dump dump --vocoder griffin-lim:4",
-    "score": "score dump/sound exp/wav/test --out exp/scores/test --resamples 50 --nj 2",
+    "score": "score dump/audio exp/wav/test --out exp/scores/test --resamples 50 --nj 2",
     "report": "report exp",
     "pack": "pack exp pack --knows nobody --corpus mini --license none",
 }

@@ -22,11 +22,11 @@ def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:
 
 
 def write_audio(dump: Path, audio: Mapping[str, np.ndarray]) -> DataDir:
-    """Write DUMP/sound, and a data dir of these clips beside the dump."""
-    folder = dump / "sound"
+    """Write DUMP/audio, and a data dir of these clips beside the dump."""
+    folder = dump / "audio"
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
         for name, waveform in audio.items():
             archive.write(name, encode_flac(waveform))
     write_table(folder / "utt2num_frames", {name: str(len(waveform)) for name, waveform in audio.items()})
-    write_yaml(folder / "kind.yaml", {"kind": "sound"})
+    write_yaml(folder / "kind.yaml", {"kind": "audio"})
     return DataDir.write(dump.parent / "data", utt2spk=dict.fromkeys(audio, "s1"))

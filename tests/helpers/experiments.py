@@ -85,7 +85,7 @@ def make_experiment(root: Path, clips: dict[str, Clip], *, attention: bool = Tru
         "mismatched": {name: _fit(spoken[other], len(mels[name])) for name, other in turned.items()},
         "mean_mel": {name: np.mean(padded, axis=0)[: len(mels[name])].astype(np.float32) for name in ids},
     }
-    _archive(dump / "sound", {name: encode_flac(clips[name].waveform) for name in ids})
+    _archive(dump / "audio", {name: encode_flac(clips[name].waveform) for name in ids})
     _archive(dump / "face", {name: encode(clips[name].crops) for name in ids})
     _archive(dump / "mel-fine", mels)
     wav = exp / "wav" / "test"
@@ -151,7 +151,7 @@ def write_heard(exp: Path, names: Sequence[str], references: dict[str, str], tex
 def make_recognizer(root: Path, clips: dict[str, Clip]) -> Path:
     """An experiment of the task *recognize* below `root`, with its dump, but without what it recognized."""
     exp = root / "exp" / "tiny_asr"
-    _archive(root / "dump" / "sound", {name: encode_flac(clip.waveform) for name, clip in clips.items()})
+    _archive(root / "dump" / "audio", {name: encode_flac(clip.waveform) for name, clip in clips.items()})
     write_records(exp)
     _yaml(exp / "config.yaml", {"task": "recognize", "model": "conformer", "language": "en"})
     record = yaml.safe_load((exp / "versions.yaml").read_text())

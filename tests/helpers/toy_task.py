@@ -160,7 +160,7 @@ class Toy(Task[ToyAssets, ToyModel, ToyClips, ToyBatch]):
         loss = self.loss(model, batch, assets, 1.0)
         error = float(loss.total) / loss.weight
         frame = np.zeros((8, 8, 3), np.uint8)
-        return Evaluation(-error, {"error": error}, {"picture": frame}, {"sound": np.zeros(160, np.float32)})
+        return Evaluation(-error, {"error": error}, {"picture": frame}, {"audio": np.zeros(160, np.float32)})
 
 
 def write_data(folder: Path, train: int, valid: int) -> None:
