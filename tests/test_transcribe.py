@@ -146,6 +146,11 @@ def test_the_recognizer_that_ships_hears_what_is_said_and_when(grid: Path, capsy
     assert len(capsys.readouterr().out.split()) == 6
 
 
+def texts_of(words: bytes) -> list[tuple[str, str]]:
+    """Id and text of each line of words.jsonl."""
+    return [(row["id"], row["text"]) for row in map(json.loads, words.splitlines())]
+
+
 @pytest.mark.real
 def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, capsys):
     pytest.importorskip("pocketsphinx")
@@ -188,7 +193,8 @@ def test_score_listens_to_every_system_and_to_the_truth(grid: Path, tmp_path, ca
     spoken = DataDir.write(tmp_path / "spoken", utt2spk=dict.fromkeys(found, "s1"), wav=wavs).path
     decode("pocketsphinx:grid", spoken, tmp_path / "text")
     words = (tmp_path / "text" / "words.jsonl").read_bytes()
-    assert words == (folder / "mismatched.jsonl").read_bytes()
+    # PocketSphinx adapts to what it has heard before, in the call above the other systems: times may differ, words not.
+    assert texts_of(words) == texts_of((folder / "mismatched.jsonl").read_bytes())
     capsys.readouterr()
     decode("pocketsphinx:grid", spoken, tmp_path / "text")
     assert "skipped" in capsys.readouterr().out

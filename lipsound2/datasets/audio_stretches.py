@@ -69,7 +69,7 @@ class AudioStretches:
         self.ids = [name for name in data.ids if name in self._audio]
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips has audio in {dump / 'waveform'}; "
+                f"{data.path}: none of its {len(data.ids)} clips has audio in {dump / audio_kind(dump)}; "
                 "run stage 2 on a data dir that holds them"
             )
         self.lengths = [frames] * len(self.ids)
