@@ -188,7 +188,7 @@ def test_the_visual_period_follows_the_last_frame() -> None:
     assert encoder(video, frames)[0].shape == (2, 5, 16)
 
 
-def test_the_prior_is_centerd_on_the_step_s_frame() -> None:
+def test_the_prior_is_centered_on_the_step_s_frame() -> None:
     frames = torch.tensor([8, 5])
     one_to_one = energy_bias(frames, 8, 8, 1.0, sigma=3.0)
     assert one_to_one[:, 0].argmax(1).tolist() == list(range(8))

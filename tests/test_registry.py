@@ -20,9 +20,10 @@ from lipsound2 import experiment
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.models import registry
-from lipsound2.tasks import TASKS, load_config
+from lipsound2.tasks import TASKS, find, load_config
 from lipsound2.tasks.base import Task
 from lipsound2.tasks.regress import Regress
+from lipsound2.train_config import FREE, GROWING, TrainConfig
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,13 +51,14 @@ class Tiny(FeatureRegressor):
         self.pool = nn.AdaptiveAvgPool2d(config.cells)
         self.leave = nn.Linear(config.cells**2, round(ratio) * dims)
 
-    def forward(self, video, frames, target=None, target_frames=None, **_):
+    def forward(self, video, video_lengths, target=None, feature_lengths=None, **_):
         features = self.leave(self.pool(video.float() / 255).flatten(2))
         return Prediction(features.unflatten(2, (-1, self.dims)).flatten(1, 2))
 
     @torch.no_grad()
-    def generate(self, video, frames):
-        return Generated(self.denormalize(self(video, frames).features), self.feature_lengths_of(frames))
+    def generate(self, video, video_lengths):
+        features = self.denormalize(self(video, video_lengths).features)
+        return Generated(features, self.feature_lengths_of(video_lengths))
 '''
 
 
@@ -68,6 +70,16 @@ def test_every_line_names_a_network_and_its_sizes(model):
     told = "\n".join(inspect.getdoc(owner) or "" for owner in model.config_class().__mro__[:-1])
     keys = [field.name for field in dataclasses.fields(model.config_class())]
     assert [key for key in keys if not re.search(rf"\b{key}\b", told)] == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_keys_that_weights_do_not_depend_on_are_keys_of_configs(task):
+    """A key under another name in `free` would train a finished experiment again when it changes."""
+    cls = find(task, "a.yaml")
+    models = [model.name for model in registry.MODELS if model.task == task] or [""]
+    owners = [owner for model in models for owner in cls.options({"model": model}, "a.yaml")]
+    assert cls.free <= {field.name for owner in owners for field in dataclasses.fields(owner)}
+    assert {field.name for field in dataclasses.fields(TrainConfig)} >= FREE | GROWING
 
 
 def test_names_are_there_once():

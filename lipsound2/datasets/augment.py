@@ -66,8 +66,8 @@ class View(NamedTuple):
     Attributes:
         frames: uint8 (T', H, W), or states (T', C).
         target: (floor(T' x ratio), D).
-        places: float64 (T',), where in the clip each video frame was taken, in chunk_frames: 0 is the middle of its
-            first.
+        places: float64 (T',), where in the clip each video frame was taken, in video frames: 0 is the middle of the
+            first one.
     """
 
     frames: np.ndarray
@@ -110,7 +110,7 @@ def _span(
     if not 0 < length < size:
         return 0, size
     if rng.random() < config.crop_loud_prob:
-        # The window is centerd, up to its own half length, on a video frame drawn by the loudness of its audio.
+        # The window is centered, up to its own half length, on a video frame drawn by the loudness of its audio.
         loudness = target.mean(axis=1)
         loudness -= loudness.min()
         center = int(rng.choice(len(target), p=loudness / loudness.sum()) / ratio) if loudness.sum() > 0 else size // 2

@@ -69,7 +69,7 @@ class WordWindows:
     """The words of a data dir whose video frames are there.
 
     A clip is a recording of its own, as LRW's, or a place in one (`segments`, as `lipsound2 words` writes them). The
-    window is centerd on the word where its time is known, else on the clip; at the ends of a recording the first or
+    window is centered on the word where its time is known, else on the clip; at the ends of a recording the first or
     last video frame stands still.
 
     Args:

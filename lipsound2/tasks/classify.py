@@ -30,7 +30,7 @@ class ClassifyConfig:
 
     Attributes:
         input: kind of the crops, or of the states of a frozen trunk.
-        window: video frames that are looked at, centerd on the word; LRW's clips have 29.
+        window: video frames that are looked at, centered on the word; LRW's clips have 29.
         mixup: two clips of a batch are mixed in shares drawn from Beta(mixup, mixup); 0: never. The group's word-level
             recipe has .4.
         smoothing: label smoothing.

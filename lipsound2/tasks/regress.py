@@ -76,7 +76,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
 
     name: ClassVar[str] = "regress"
     free: ClassVar[frozenset[str]] = frozenset(
-        {"contrast", "peaks", "prenet_always", "cache_gb", "valid_clips", "valid_iterations"}
+        {"postfilter_gain", "postfilter_sharpness", "prenet_always", "cache_gb", "valid_clips", "valid_iterations"}
     )
     files: ClassVar[tuple[str, ...]] = ASSET_FILES
     use: ClassVar[str] = "lipsound2 speak CLIP -o OUT.wav --model {}"

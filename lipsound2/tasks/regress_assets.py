@@ -1,4 +1,4 @@
-"""What a training set adds to the task *regress*: its target, and what is known of that target's values."""
+"""Assets of the task *regress*: the target, its statistics and mean, and the classes of the word head."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Features:
     """A target that is no mel: features at the rate of the video frames, dumped by the verb `targets`.
 
     Attributes:
-        name: of the kind.
-        dims: numbers a video frame.
+        name: of the kind in the dump.
+        dims: dimensions.
     """
 
     name: str
@@ -51,15 +51,15 @@ def read_target(kind: Path) -> MelConfig | Features:
 
 @dataclass(frozen=True, eq=False)
 class RegressAssets:
-    """What a training set adds.
+    """What the training set adds to the task's options.
 
     Attributes:
         target: what is predicted.
-        words: that are named at each video frame; none where words are not named.
+        words: classes of the word head; empty for a model without one.
         mean_by_time: (S, D) float32 mean of the training clips' mels at each time, the control `mean_mel`; None where
             the target is no mel.
         statistics: (D,) float32 mean and standard deviation of the training set; None where the target is normalized
-            already, or they are in the weights.
+            already, or the statistics are in the weights.
     """
 
     target: MelConfig | Features
@@ -72,7 +72,7 @@ class RegressAssets:
         """The target's mel.
 
         Raises:
-            LipsoundError: it predicts other features, which nobody can make audible.
+            LipsoundError: the target is other features, from which no audio can be made.
         """
         if isinstance(self.target, Features):
             raise LipsoundError(
@@ -82,12 +82,12 @@ class RegressAssets:
 
     @property
     def dims(self) -> int:
-        """Numbers a feature frame."""
+        """Dimensions of a feature frame."""
         return self.target.dims if isinstance(self.target, Features) else self.target.bands
 
     @property
     def ratio(self) -> float:
-        """Feature feature frames per video frame."""
+        """Feature frames per video frame."""
         return 1.0 if isinstance(self.target, Features) else self.target.sample_rate / self.target.hop / FRAME_RATE
 
     def save(self, exp: Path) -> None:

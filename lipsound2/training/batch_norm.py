@@ -79,12 +79,12 @@ def _normalize(x: Tensor, norm: Any, momentum: float) -> Tensor:
     count = values.new_tensor([values.numel() / x.shape[1]])
     totals = _Sum.apply(torch.cat([values.sum(axes), count]))
     count, mean = totals[-1], totals[:-1] / totals[-1]
-    centerd = values - mean.view(shape)
-    variance = _Sum.apply(centerd.square().sum(axes)) / count
+    centered = values - mean.view(shape)
+    variance = _Sum.apply(centered.square().sum(axes)) / count
     with torch.no_grad():
         norm.running_mean.lerp_(mean, momentum)
         norm.running_var.lerp_(variance * count / (count - 1).clamp_min(1), momentum)
-    result = centerd * torch.rsqrt(variance + norm.eps).view(shape)
+    result = centered * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.weight is not None:
         result = result * norm.weight.view(shape) + norm.bias.view(shape)
     return result.to(x.dtype)

@@ -162,7 +162,7 @@ class Monitor:
             log.info("after the first epoch of this run: %.2f hours to the end", hours)
 
     def evaluated(self, row: Mapping[str, float], evaluation: Evaluation) -> None:
-        """Add a row to the curves, and to TensorBoard with video frames and audio.
+        """Add a row to the curves, and to TensorBoard with images and audio.
 
         Args:
             row: columns of `curves.tsv`, with `update`.
@@ -234,8 +234,8 @@ class Curves:
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that may have been cut or damaged: no more than a video frame of the training is lost with
-    it."""
+    """The rows of a table that may have been cut short or damaged; damaged rows are left out. The training does not
+    read it."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     header = lines[0].split("\t")
     cells = [line.split("\t") for line in lines[1:] if line]

@@ -1,4 +1,4 @@
-"""The PASE+ encoder (Ravanelli et al., 2020), as its published weights want it: audio to 256 features, 100 a second.
+"""The PASE+ encoder (Ravanelli et al., 2020), laid out as its published weights: audio to 256 features, 100 a second.
 
 The layers are those of github.com/santi-pdp/pase, `pase/models/frontend.py` (`WaveFe` with `cfg/frontend/PASE+.cfg`);
 it needs none of that code's packages.
@@ -16,7 +16,7 @@ from lipsound2.models.pase.qrnn import QRNN
 from lipsound2.models.pase.sinc import SincConv
 
 HOP = 160  # samples a feature frame: the product of the strides
-SHORTEST = 471  # samples; with fewer, the last kernel reaches further than reflection goes
+SHORTEST = 471  # samples; with fewer, the last layer has less input than its reflection padding needs
 _KERNELS = (251, 20, 11, 11, 11, 11, 11, 11)
 _STRIDES = (1, 10, 2, 1, 2, 1, 2, 2)
 
@@ -45,10 +45,10 @@ class Block(nn.Module):
     """Convolution, batch norm, PReLU.
 
     Args:
-        inputs: channels that come in; 0: audio, and a sinc convolution.
-        channels: channels that go out.
+        inputs: input channels; 0: the input is audio, and the convolution a `SincConv`.
+        channels: output channels.
         kernel: taps.
-        stride: steps.
+        stride: of the convolution.
     """
 
     def __init__(self, inputs: int, channels: int, kernel: int, stride: int) -> None:
@@ -57,14 +57,14 @@ class Block(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
         self.act = nn.PReLU(channels, init=0.0)
         even = stride > 1 or kernel % 2 == 0
-        self.max_relative_position = (kernel // 2 - 1 if even else kernel // 2, kernel // 2) if inputs else (0, 0)
+        self.padding = (kernel // 2 - 1 if even else kernel // 2, kernel // 2) if inputs else (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, T') of (B, inputs, T), or of audio (B, T)."""
-        if any(self.max_relative_position):
-            x = F.pad(x, self.max_relative_position, mode="reflect")
-        found: Tensor = self.act(self.norm(self.conv(x)))
-        return found
+        if any(self.padding):
+            x = F.pad(x, self.padding, mode="reflect")
+        activated: Tensor = self.act(self.norm(self.conv(x)))
+        return activated
 
 
 class PaseEncoder(nn.Module):
@@ -87,7 +87,7 @@ class PaseEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(config.dims, affine=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features of audio of one length. Padding would be heard: audio of another length go by themselves.
+        """Features of a batch of equally long waveforms; padding would change them.
 
         Args:
             waveform: (B, 1, L) float32 in [-1, 1] at 16 kHz; L a multiple of 160, or the skips do not lie quite where
@@ -103,14 +103,14 @@ class PaseEncoder(nn.Module):
             raise LipsoundError(
                 f"audio of {waveform.shape[-1]} samples is too short for PASE+, whose kernels need {SHORTEST}"
             )
-        found, skips = waveform[:, 0], []
+        x, skips = waveform[:, 0], []
         for block in self.blocks:
-            found = block(found)
-            skips.append(found)
-        frames = found.shape[-1]
-        features = self.project(self.recurrent(found.transpose(1, 2)).transpose(1, 2))
+            x = block(x)
+            skips.append(x)
+        frames = x.shape[-1]
+        features = self.project(self.recurrent(x.transpose(1, 2)).transpose(1, 2))
         for project, skip in zip(self.skips, skips, strict=False):
-            # Published: projected, then averaged. It is the same the other way round, and 160 times less work.
+            # The published code projects, then averages. The other order gives the same with 160 times less work.
             factor = skip.shape[-1] // frames
             features = features + project(skip[..., : frames * factor].unflatten(-1, (frames, factor)).mean(-1))
         normed: Tensor = self.norm(features)

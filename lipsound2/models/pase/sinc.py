@@ -15,11 +15,11 @@ _POINTS = 2048  # of the Fourier transforms; 1024 and 4096 were slower
 
 
 class SincConv(nn.Module):
-    """A bank of band-pass filters over audio, at every sample, with reflected ends.
+    """A bank of band-pass filters over audio, with stride 1 and reflection padding.
 
-    A filter of 251 taps is long enough for the Fourier transform to pay: audio is cut into overlapping blocks, and
-    every block is multiplied with the spectra of the filters (overlap-save). That is the plain convolution up to
-    float32's rounding, in a quarter of its time on a CPU.
+    With 251 taps the Fourier transform pays: audio is cut into overlapping blocks, and the spectrum of each block is
+    multiplied by those of the filters (overlap-save). The result is that of the plain convolution up to float32's
+    rounding, in a quarter of its time on a CPU.
 
     Args:
         filters: how many.
@@ -53,16 +53,16 @@ class SincConv(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Filtered audio (B, filters, L) of audio (B, L), L at least taps // 2 + 1."""
-        max_relative_position = self.taps // 2
-        step = _POINTS - 2 * max_relative_position
+        half = self.taps // 2
+        step = _POINTS - 2 * half
         length = waveform.shape[-1]
         blocks = -(-length // step)
-        padded = F.pad(waveform.float()[:, None], (max_relative_position, max_relative_position), mode="reflect")[:, 0]
+        padded = F.pad(waveform.float()[:, None], (half, half), mode="reflect")[:, 0]
         frames = F.pad(padded, (0, blocks * step - length)).unfold(1, _POINTS, step)
-        # Symmetric filters need no turning round between correlation and convolution.
+        # The filters are symmetric, so correlation and convolution are the same.
         spectra = torch.fft.rfft(self.kernels().float(), n=_POINTS)
-        found = torch.fft.irfft(torch.fft.rfft(frames)[:, None] * spectra[:, None], n=_POINTS)
-        return found[..., 2 * max_relative_position :].flatten(2)[..., :length]
+        filtered = torch.fft.irfft(torch.fft.rfft(frames)[:, None] * spectra[:, None], n=_POINTS)
+        return filtered[..., 2 * half :].flatten(2)[..., :length]
 
 
 def _mel_spaced(low: float, high: float, points: int) -> Tensor:

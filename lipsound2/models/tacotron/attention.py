@@ -53,7 +53,7 @@ def energy_bias(
 ) -> Tensor:
     """What is known beforehand of where a decoder step looks.
 
-    Unlike in text-to-speech, each mel frame's video frame is known exactly. A prior centerd on it spares the attention
+    Unlike in text-to-speech, each mel frame's video frame is known exactly. A prior centered on it spares the attention
     the search for the diagonal, in which it may otherwise stay lost.
 
     Args:

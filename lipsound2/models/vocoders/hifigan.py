@@ -160,10 +160,8 @@ class Residual(nn.Module):
         super().__init__()
 
         def layer(dilation: int) -> nn.Module:
-            receptive_field = kernel // 2 * dilation
-            return weight_norm(
-                nn.Conv2d(width, width, (1, kernel), padding=(0, receptive_field), dilation=(1, dilation))
-            )
+            padding = kernel // 2 * dilation
+            return weight_norm(nn.Conv2d(width, width, (1, kernel), padding=(0, padding), dilation=(1, dilation)))
 
         self.dilated = nn.ModuleList(layer(dilation) for dilation in dilations)
         self.plain = nn.ModuleList(layer(1) for _ in (dilations if pairs else ()))
