@@ -53,6 +53,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "speak": {"choose": "face"},
     "transcribe": {"choose": "face", "sound": "audio"},
 }
+# Steps in LIPSOUND2_SBATCH_<STEP>: name today -> the name it had.
+SBATCH_STEPS: dict[str, str] = {"AUDIO": "SOUND"}
 # First names of tensors of a network.
 TENSORS: dict[str, str] = {"name_word.": "word_head."}
 # The kind of a dump that holds its audio, in dumps of earlier versions.

@@ -10,6 +10,7 @@ import pytest
 
 from lipsound2.errors import LipsoundError
 from lipsound2.fingerprint import Fingerprint
+from lipsound2.jobs.slurm import commands
 from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today
 from lipsound2.tasks import load_config
 
@@ -78,6 +79,21 @@ def test_a_checkpoint_of_before_has_todays_keys() -> None:
         "optimizer": {"lr": 1},
         "discriminator": {"model": {}, "optimizer": {"critic": 2}},
     }
+
+
+def test_a_site_may_name_a_step_as_before(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("LIPSOUND2_SBATCH", "--time=1:00")
+    monkeypatch.setenv("LIPSOUND2_SBATCH_SOUND", "--mem=8G")
+    assert commands.options("audio") == ["--time=1:00", "--mem=8G"]
+    assert [record.message for record in caplog.records] == [
+        "LIPSOUND2_SBATCH_SOUND is read: today it is LIPSOUND2_SBATCH_AUDIO"
+    ]
+    monkeypatch.setenv("LIPSOUND2_SBATCH_AUDIO", "--mem=4G")
+    assert commands.options("audio")[-1] == "--mem=4G"  # the last one wins
+    caplog.clear()
+    assert commands.options("crop") == ["--time=1:00"]
+    assert not caplog.records
 
 
 def test_every_rename_of_keys_and_options_is_listed() -> None:

@@ -100,8 +100,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "pesq": Family(
         {"pesq_nb": Metric("PESQ nb", 1, 4.55), "pesq_wb": Metric("PESQ wb", 1, 4.64)},
-        "PESQ nb: both audio resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 mapping. "
-        "PESQ wb: the 16 kHz audio, P.862.2.",
+        "PESQ nb: speech and reference resampled to 8 kHz (scipy's resample_poly 1:2, zero phase), P.862 with P.862.1 "
+        "mapping. PESQ wb: the 16 kHz audio, P.862.2.",
         packages={"pesq": "metrics"},
         reference=True,
     ),

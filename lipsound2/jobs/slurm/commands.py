@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from lipsound2.errors import LipsoundError
+from lipsound2.old_names import SBATCH_STEPS
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,11 @@ def options(step: str) -> list[str]:
         step: `crop`, `audio`, `mel-fine`, `train`, ...: `LIPSOUND2_SBATCH_MEL` serves every step `mel-...`.
     """
     found: list[str] = []
-    for name in (OPTIONS, f"{OPTIONS}_{step.partition('-')[0].upper()}"):
+    own = step.partition("-")[0].upper()
+    former = f"{OPTIONS}_{SBATCH_STEPS[own]}" if own in SBATCH_STEPS else ""
+    if os.environ.get(former):
+        log.info("%s is read: today it is %s_%s", former, OPTIONS, own)
+    for name in filter(None, (OPTIONS, former, f"{OPTIONS}_{own}")):
         try:
             found += shlex.split(os.environ.get(name, ""))
         except ValueError as error:
