@@ -1,4 +1,4 @@
-"""The verb `mel`: audio under the video frames, mels, sums, verdicts, and what is not done twice."""
+"""The verb `mel`: audio under the video frames, mels, sums, rejections, and what is not done twice."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_timeline(dump: Path, lines: dict[str, tuple[float, int]]) -> None:
 
 
 @pytest.mark.parametrize("left", [b"", b"s1-clip0\t0.0\t25\t25.0\t360\t288\t25\n"])
-def test_fault_A14_a_damaged_time_line_is_not_gone_on_with(corpus: Path, left: bytes) -> None:
+def test_fault_A14_a_damaged_timeline_stops_the_verb(corpus: Path, left: bytes) -> None:
     dump = corpus / "dump"
     write_timeline(dump, {"s1-clip0": (0.0, 25), "s1-clip1": (0.0, 25)})
     note_sizes(dump / "landmarks", ["timeline.tsv"])
@@ -60,11 +60,11 @@ def test_fault_A14_a_damaged_time_line_is_not_gone_on_with(corpus: Path, left: b
 def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dump = corpus / "dump"
-    with pytest.raises(LipsoundError, match=r"timeline.tsv: no time line of the video frames; run stage 1 first"):
+    with pytest.raises(LipsoundError, match=r"timeline.tsv: no timeline of the video frames; run stage 1 first"):
         mel(corpus / "data", dump)
     write_timeline(dump, {"s1-clip0": (0.1, 22), "s1-clip1": (0.0, 25)})
     mel(corpus / "data", dump, nj=1)
-    assert "1 clips have no time line" in caplog.text
+    assert "1 clips have no timeline" in caplog.text
 
     audio, mels = Archive(dump / "audio"), Archive(dump / "mel-fine")
     assert audio.num_frames() == {"s1-clip0": 22 * 640, "s1-clip1": 25 * 640}
@@ -112,7 +112,7 @@ def test_audio_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> N
     assert len(Archive(corpus / "dump" / "mel-fine").ids) == 2
 
 
-def test_a_damaged_time_line_is_named(corpus: Path) -> None:
+def test_a_damaged_timeline_is_named(corpus: Path) -> None:
     write_timeline(corpus / "dump", {"s1-clip0": (0.0, 25)})
     with (corpus / "dump" / "landmarks" / "timeline.tsv").open("a") as file:
         file.write("s1-clip1 0.0 25\n")
@@ -125,16 +125,16 @@ def test_verdicts(tmp_path: Path) -> None:
     soundfile.write(path, noise(2.9, 0), 44100)
     assert len(cut_audio(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
     for cut, detail in {
-        Cut(str(path), 0.0, 80): "the audio ends 0.30 s before the video frame, at most 0.2 s wanted",
-        Cut(str(path), -0.5, 20): "the audio begins 0.50 s after the video frame",
-        Cut(str(path), 5.0, 20): "ends 0.80 s before the video frame",
+        Cut(str(path), 0.0, 80): "the audio ends 0.30 s before the video, at most 0.2 s wanted",
+        Cut(str(path), -0.5, 20): "the audio begins 0.50 s after the video",
+        Cut(str(path), 5.0, 20): "ends 0.80 s before the video",
     }.items():
         with pytest.raises(ClipFailure, match=detail) as caught:
             cut_audio(cut, 16000)
         assert caught.value.reason == "short-audio"
 
 
-def test_a_audio_too_short_for_a_frame(tmp_path: Path) -> None:
+def test_audio_too_short_for_a_frame(tmp_path: Path) -> None:
     from lipsound2.data.archive import ArchiveWriter
 
     with ArchiveWriter(tmp_path / "audio" / "a.ark", tmp_path / "audio" / "feats.scp") as writer:

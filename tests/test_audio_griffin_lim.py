@@ -59,7 +59,7 @@ def test_it_converges_and_momentum_helps(config: MelConfig) -> None:
     assert made[40] < without
 
 
-def test_audio_mix_as_spectra_do() -> None:
+def test_waveforms_mix_as_spectra_do() -> None:
     """The momentum on audio is the published one on spectra."""
     config, rounds, momentum = MELS["fine"], 6, 0.99
     target = magnitude_spectrogram(voice(40 * config.hop), config)[None].double()

@@ -103,7 +103,7 @@ def test_frames_are_samples_over_hop(config: MelConfig, extra: int) -> None:
 
 
 @EVERY
-def test_frames_are_centerd_on_their_hop(config: MelConfig) -> None:
+def test_frames_are_centered_on_their_hop(config: MelConfig) -> None:
     waveform = torch.zeros(20 * config.hop)
     waveform[10 * config.hop + config.hop // 2] = 1.0  # the middle of frame 10
     level = mel_spectrogram(waveform, config).exp().sum(-1)
@@ -123,7 +123,7 @@ def test_gradient_is_finite_on_silence_and_after_inference_mode() -> None:
 
 
 @EVERY
-def test_too_short_a_audio_is_refused(config: MelConfig) -> None:
+def test_audio_that_is_too_short_is_refused(config: MelConfig) -> None:
     assert mel_spectrogram(torch.randn(config.shortest), config).shape[0] == config.shortest // config.hop
     with pytest.raises(LipsoundError, match=f"{config.shortest - 1} samples is too short"):
         mel_spectrogram(torch.randn(config.shortest - 1), config)

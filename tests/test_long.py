@@ -78,7 +78,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
     assert jump[seams * FINE.hop - 1].max() < np.percentile(jump, 99.9)
 
 
-def test_fault_D2_short_clips_audio_as_they_did():
+def test_fault_D2_short_clips_sound_as_they_did():
     mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
     whole = griffin_lim.mel_to_waveform(mel, FINE, iterations=4)
     assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
@@ -141,7 +141,7 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
-def test_fault_D2_a_audio_in_stretches_is_the_audio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
+def test_fault_D2_audio_in_stretches_is_the_audio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
     long_audio(tmp_path / "a.wav", 3)
     monkeypatch.setattr(io, "_STRETCH", 5000)
     stretches = [*io.audio_in_stretches(tmp_path / "a.wav", rate)]
@@ -149,28 +149,28 @@ def test_fault_D2_a_audio_in_stretches_is_the_audio(tmp_path: Path, monkeypatch:
     assert np.array_equal(np.concatenate(stretches), io.load_audio(tmp_path / "a.wav", rate=rate))
 
 
-def test_fault_D2_long_audio_is_listened_to_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_fault_D2_long_audio_is_recognized_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     long_audio(tmp_path / "a.flac", 60)
     whole = io.load_audio(tmp_path / "a.flac")  # and what is imported is imported
     heard: list[np.ndarray] = []
 
-    class Ears:
-        name = "ears"
+    class Recognizer:
+        name = "own"
 
         def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
             heard.extend(audio)
             return [Hypothesis("", [], 0.0) for _ in audio]
 
-    monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Ears())
+    monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Recognizer())
     monkeypatch.setattr(tape, "_HELD", 1 << 20)
-    ears = transcriber.Transcriber("", "ears")
-    held = peak_of(lambda: ears.audio(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
+    transcribe = transcriber.Transcriber("", "own")
+    held = peak_of(lambda: transcribe.audio(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
     assert np.array_equal(np.concatenate(heard), whole)
     assert all(each.flags.writeable for each in heard)
     assert held < 9e6, held  # decoded it takes 10.6 MB, and was held thrice
 
 
-def test_fault_D2_a_long_audio_of_nothing_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_fault_D2_long_silent_audio_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "a.wav", 0.25 + rng.integers(-2, 3, 64000) / 32768, 16000)
     monkeypatch.setattr(usable, "_BLOCK", 1000)

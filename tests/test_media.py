@@ -16,7 +16,7 @@ from helpers.video_making import levels, numbers_of, write_clip
 from lipsound2.errors import ClipFailure
 from lipsound2.media import opening
 from lipsound2.media.opening import opened
-from lipsound2.video.check import has_frames
+from lipsound2.video.check import has_video
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source
 from lipsound2.video.frame_buffer import FrameBuffer
@@ -122,7 +122,7 @@ def test_fault_H23_an_unknown_codec_has_a_verdict(tmp_path: Path) -> None:
 
 
 def several(path: Path, first: Path, second: Path, default: int) -> Path:
-    """The frames of two clips as two tracks, one of them the default."""
+    """The videos of two clips as two tracks, one of them the default."""
     with av.open(str(path), "w") as target, av.open(str(first)) as one, av.open(str(second)) as other:
         packets = []
         for number, source in enumerate((one, other)):
@@ -144,7 +144,7 @@ def test_fault_A7_the_default_track_of_frames_is_taken_and_others_are_told(tmp_p
     assert source.notes == [
         f"2 video tracks, taken: stream {default} (h264 96x64); not taken: stream {1 - default} (h264 96x64)"
     ]
-    assert has_frames(path)
+    assert has_video(path)
 
 
 def test_fault_A7_a_verdict_tells_the_tracks_that_were_not_taken(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The audio of media files: which track, which channel, joined recordings in step with the frame, absurd headers."""
+"""The audio of media files: which track, which channel, joined recordings in step with the video, absurd headers."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_fault_C2_an_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> N
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
 
 
-def test_fault_C2_a_audio_that_jumps_while_the_frame_goes_on_is_not_laid_under_it() -> None:
+def test_fault_C2_audio_that_jumps_while_the_video_goes_on_is_not_laid_under_it() -> None:
     """Packets in the order a recorder writes them; muxers would sort them by their time."""
     clock = Clock()
     for number in range(100):
@@ -274,7 +274,7 @@ def test_fault_A7_a_silent_default_track_gives_way_and_is_told(
     assert not load_audio(silent).any()
 
 
-def test_fault_A7_a_audio_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
+def test_fault_A7_an_audio_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)])
     data = path.read_bytes()
     at = data.index(b"A_FLAC")

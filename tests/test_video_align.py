@@ -45,7 +45,7 @@ def test_the_jaw_does_not_move_the_crop() -> None:
         assert moved[:, :, 2].max() < 0.6, name
 
 
-def test_the_mouth_crop_is_upright_sized_and_centerd() -> None:
+def test_the_mouth_crop_is_upright_sized_and_centered() -> None:
     points = np.repeat(placed(0.4, 60, 200, 150)[None], 30, 0)
     points[:, 48:] += (7, -5)  # this person's mouth is elsewhere
     region = REGIONS["mouth"]
@@ -102,7 +102,7 @@ def test_shrinking_neither_shifts_nor_aliases(scale: float) -> None:
     crop = warp(ramp, matrix, 96).astype(float)
     v, u = np.mgrid[:96, :96]
     expected = (u * scale + 200.3) * 0.2 + (v * scale + 100.7) * 0.1
-    assert abs((crop - expected).mean()) < 0.75  # the ramp itself is cut to whole levels: -.5
+    assert abs((crop - expected).mean()) < 0.75  # the ramp itself is cut to whole levels: -0.5
     assert np.abs(crop - expected).max() < 2
     stripes = np.tile(np.array([0, 255], np.uint8), (600, 400))
     assert warp(stripes, matrix, 96).std() < (60 if scale < 2 else 12)

@@ -111,7 +111,7 @@ def test_verdicts() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("speaker", ["s1", "s4", "s20"])
-def test_real_crops_are_centerd_level_and_steady(grid: Path, cropper: Cropper, speaker: str) -> None:
+def test_real_crops_are_centered_level_and_steady(grid: Path, cropper: Cropper, speaker: str) -> None:
     crops = cropper(clips(grid, speaker, 1)[0])
     assert crops.landmarks.shape == (75, 137)
     assert (crops.landmarks[:, 136] > 0).all()

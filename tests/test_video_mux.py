@@ -99,7 +99,7 @@ def test_fault_A3_the_result_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
         return [(pts + 400, dts + 400) for pts, dts in copy(path)]
 
     monkeypatch.setattr(mux, "_stamps", without_the_first)
-    laid(clip, tmp_path / "out.mp4")  # what was copied begins .4 s late: encoded instead
+    laid(clip, tmp_path / "out.mp4")  # what was copied begins 0.4 s late: encoded instead
     monkeypatch.setattr(mux, "_encode", mux._copy)
     with pytest.raises(LipsoundError, match="the first frame comes after"):
         laid(clip, tmp_path / "bad.mp4")

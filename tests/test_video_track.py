@@ -40,9 +40,7 @@ def watch(watcher: Watcher, scenes: list[tuple[int, int]] | None = None, before:
     return track(watcher.count, watcher, scenes or [(0, 75)], 12, "largest", SIZE, before)
 
 
-def decode_step(
-    faces: Callable[[int], list[Face]], frames: int = 75, every: int = 12, choose: str = "largest"
-) -> Track:
+def follow(faces: Callable[[int], list[Face]], frames: int = 75, every: int = 12, choose: str = "largest") -> Track:
     watcher = Watcher(faces)
     return track(watcher.count, watcher, [(0, frames)], every, choose, SIZE)
 
@@ -70,7 +68,7 @@ def test_one_face_is_followed_and_several_are_searched() -> None:
 
 
 def test_steady_motion_is_interpolated() -> None:
-    result = decode_step(lambda i: [face(200 + 0.4 * i)])
+    result = follow(lambda i: [face(200 + 0.4 * i)])
     assert np.allclose(places(result), 200 + 0.4 * np.arange(75), atol=0.02)
     assert result.looked < 16
 
@@ -79,7 +77,7 @@ def test_sudden_motion_is_looked_at_closely() -> None:
     def where(i: int) -> float:
         return 300 + 40 * float(np.clip((i - 30) / 6, 0, 1))
 
-    result = decode_step(lambda i: [face(where(i))])
+    result = follow(lambda i: [face(where(i))])
     assert np.abs(places(result) - [where(i) for i in range(75)]).max() < 0.02 * 91  # 2 % of the face width
     assert 8 < result.looked < 30
 
@@ -87,7 +85,7 @@ def test_sudden_motion_is_looked_at_closely() -> None:
 @pytest.mark.parametrize("gap", [(20, 40), (33, 34), (0, 9), (60, 75)])
 def test_gaps_are_filled_and_flagged(gap: tuple[int, int]) -> None:
     first, end = gap
-    result = decode_step(lambda i: [] if first <= i < end else [face(300 + i)])
+    result = follow(lambda i: [] if first <= i < end else [face(300 + i)])
     # A gap shorter than the key frames' distance may pass between two of them unseen.
     if end - first > 12 or first == 0:
         assert (result.flags == FILLED).nonzero()[0].tolist() == list(range(first, end))
@@ -102,13 +100,13 @@ def test_gaps_are_filled_and_flagged(gap: tuple[int, int]) -> None:
 
 
 def test_a_face_that_is_missed_once_at_a_key_frame_is_bridged() -> None:
-    result = decode_step(lambda i: [] if i == 32 else [face(300)])
+    result = follow(lambda i: [] if i == 32 else [face(300)])
     assert (result.flags == FILLED).sum() == 1
     assert np.allclose(places(result), 300)
 
 
 def test_no_face_at_all() -> None:
-    result = decode_step(lambda i: [])
+    result = follow(lambda i: [])
     assert not result.flags.any()
     assert result.last is None
     assert result.faces == 0
@@ -121,14 +119,14 @@ def test_the_right_face_of_four(choose: str, x: int) -> None:
 
     rng = np.random.default_rng(0)
     orders = [rng.permutation(4) for _ in range(75)]
-    result = decode_step(lambda i: [faces(i)[k] for k in orders[i]], choose=choose)
+    result = follow(lambda i: [faces(i)[k] for k in orders[i]], choose=choose)
     middle = (result.points[:, :, 0].min(1) + result.points[:, :, 0].max(1)) / 2
     assert result.faces == 4
     assert np.allclose(middle, x, atol=1)
 
 
 def test_a_steady_face_beats_a_passing_larger_one() -> None:
-    result = decode_step(lambda i: [face(200, unit=50), *([face(500, unit=70)] if i < 15 else [])])
+    result = follow(lambda i: [face(200, unit=50), *([face(500, unit=70)] if i < 15 else [])])
     assert np.allclose(result.points[:, 27, 0], 200, atol=1)
 
 
@@ -136,7 +134,7 @@ def test_faces_that_come_close_keep_their_tracks() -> None:
     def faces(i: int) -> list[Face]:
         return [face(200 + i, unit=50), face(440 - i, unit=40)][:: 1 if i % 2 else -1]
 
-    result = decode_step(faces, every=4)
+    result = follow(faces, every=4)
     assert np.abs(places(result) - (200 + np.arange(75)) - (50 - 60) * float(MEAN_FACE[36:48, 0].mean())).max() < 3
 
 
@@ -150,7 +148,7 @@ def test_nothing_is_interpolated_across_a_cut() -> None:
 
 
 def test_a_cut_that_only_the_face_shows_is_found() -> None:
-    result = decode_step(lambda i: [face(200 if i < 31 else 450)])
+    result = follow(lambda i: [face(200 if i < 31 else 450)])
     joined = join([result])
     assert split_at_jumps(joined.points, joined.flags == DETECTED, [(0, 75)]) == [(0, 31), (31, 75)]
     assert np.allclose(places(joined), np.where(np.arange(75) < 31, 200, 450))
@@ -164,7 +162,7 @@ def test_scenes_without_a_face_hold_the_nearest() -> None:
 
 def test_a_later_part_goes_on_with_the_same_face() -> None:
     small, large = face(150, unit=40), face(450, unit=60)
-    first = decode_step(lambda i: [small])
+    first = follow(lambda i: [small])
     second = watch(Watcher(lambda i: [large, small]), before=first.last)
     assert np.allclose(second.points[:, 27, 0], 150, atol=1)
 
@@ -191,12 +189,12 @@ def test_a_face_too_fast_for_the_key_frames_is_followed() -> None:
     def where(i: int) -> float:
         return 100 + 400 * float(np.clip((i - 30) / 8, 0, 1))
 
-    result = decode_step(lambda i: [face(where(i))])
+    result = follow(lambda i: [face(where(i))])
     assert (result.flags != FILLED).all()
     assert np.abs(places(result) - [where(i) for i in range(75)]).max() < 8
 
 
 def test_a_bystander_is_not_taken_when_the_face_leaves() -> None:
-    result = decode_step(lambda i: [*([face(200, unit=80)] if i < 50 else []), face(500, unit=45)])
+    result = follow(lambda i: [*([face(200, unit=80)] if i < 50 else []), face(500, unit=45)])
     assert (result.flags == FILLED).nonzero()[0].tolist() == list(range(50, 75))
     assert np.allclose(result.points[:, 27, 0], 200, atol=1)

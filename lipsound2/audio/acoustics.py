@@ -1,6 +1,6 @@
 """Classical features of audio at 100 frames a second: what PASE+'s workers are to predict, and MFCC as a target.
 
-All of them are frames of `audio.mel`: centerd on the middle of their own 10 ms, reflected at the ends, T = samples //
+All of them are frames of `audio.mel`: centered on the middle of their own 10 ms, reflected at the ends, T = samples //
 160. Everything works on batches and on any device, without gradients in mind.
 """
 

@@ -1,4 +1,4 @@
-"""Audio made harder to hear: what PASE+'s encoder hears while its workers are asked for the clean audio."""
+"""Augmentation of audio: PASE+'s encoder gets the augmented audio, its workers predict features of the clean audio."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class DistortConfig:
 
     Attributes:
         scale: bring every stretch of audio to a random peak, targets and all.
-        reverberation: share of audio that are put into a room.
-        noise: share of audio with noise.
+        reverberation: share of the stretches that get reverberation.
+        noise: share of the stretches that get noise.
         noise_snr: decibels of signal to noise, from and to.
     """
 
@@ -44,7 +44,7 @@ class DistortConfig:
 
 
 def scale(waveform: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Audio (L,) with a random peak of at most 1; without `rng`, of .5. Silence stays as it is."""
+    """Audio (L,) with a random peak of at most 1; without `rng`, of 0.5. Silence stays as it is."""
     peak = float(np.abs(waveform).max(initial=0.0))
     wanted = 0.5 if rng is None else rng.uniform(_QUIETEST, 1.0)
     return waveform * np.float32(wanted / peak) if peak else waveform

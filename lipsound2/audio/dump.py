@@ -1,4 +1,4 @@
-"""The verb `mel`: audio cut to the video frame, then its mel-spectrogram and the sums for its statistics."""
+"""The verb `mel`: audio cut to the video frames, then its mel-spectrogram and the sums for its statistics."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def mel(
 
     Leaves DUMP/audio (16 kHz mono FLAC, exactly 640 samples a video frame) and DUMP/mel-<name> (natural logarithm, with
     sums for the statistics of any set of clips). Audio that is there already is used again, so another mel costs no
-    decoding. Clips with a video frame need the time line that `lipsound2 crop` leaves; a data dir of audio alone uses
-    all of each audio.
+    decoding. Clips with video need the timeline that `lipsound2 crop` leaves; of a data dir of audio alone,
+    all of the audio is used.
 
     Args:
         dir: data dir of the clips.
         dump: folder of the archives.
-        mel: fine (10 ms hops, 4 feature frames per video frame), paper (LipSound2's 16 ms hops, 2.5 feature frames per
-            video frame), or none: the audio alone, which is all that a recognizer reads.
+        mel: fine (10 ms hops, 4 mel frames a video frame), paper (LipSound2's 16 ms hops, 2.5 mel frames a video
+            frame), or none: the audio alone, which is all that a recognizer reads.
         nj: worker processes.
         launcher: where workers run: local, this machine.
         max_failures: share of clips that may fail before the stage does.
@@ -58,8 +58,8 @@ def mel(
     """
     cuts, left_out = cuts_of(DataDir(dir), dump)
     if left_out:
-        log.info("%s: %d clips have no time line (crop failed on them) and are left out", dir, left_out)
-    # What lies where in the file; that the file is the same one is told by its size and time of change.
+        log.info("%s: %d clips have no timeline (crop failed on them) and are left out", dir, left_out)
+    # What lies where in the file; whether the file is the same one is known by its size and time of change.
     places = hash_of([[name, cut.start, cut.frames] for name, cut in sorted(cuts.items())])
     shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
     folder = audio_kind(dump)
@@ -101,7 +101,7 @@ class MelFactory:
     """Makes the worker that turns stored audio into mels and their sums; picklable.
 
     Attributes:
-        audio: folder of the kind `waveform`.
+        audio: folder of the audio.
         config: the mel.
     """
 
@@ -116,7 +116,7 @@ class MelFactory:
             stored = decode_flac(archive[name])
             if len(stored) < config.shortest:
                 raise ClipFailure("too-short", f"{len(stored)} samples of audio, at least {config.shortest} wanted")
-            check_audio(stored, SAMPLE_RATE)  # it may have been stored by another hand
+            check_audio(stored, SAMPLE_RATE)  # another program may have stored it
             waveform = torch.from_numpy(stored)
             features = mel_spectrogram(waveform, config).numpy()
             return {kind: features, f"{kind}/cmvn": sums(features)}

@@ -1,12 +1,12 @@
 """Audio from spectrograms, without learning: Griffin and Lim (1984), faster and for mels.
 
 * Momentum as Perraudin, Balazs and Soendergaard (2013) put it in. The transform is linear, so instead of mixing two
-  spectra, two *audio* are mixed: the same iteration, with no second spectrum to keep and to read.
+  spectra, two *waveforms* are mixed: the same iteration, with no second spectrum to keep and to read.
 * The first phases follow the spectral peaks from frame to frame, after Beauregard, Harish and Wyse (2015): each bin
   turns as fast as the peak it belongs to. That is worth some ten rounds from random phases.
 * From a mel the magnitudes are not known but for 80 sums a frame. The audio that is forming knows more: every few
   rounds its own magnitudes are taken and moved to the given mel (joint estimation, as Masuyama et al., 2023, argue
-  for). On GRID that is worth .02 to .03 of ESTOI, for true mels as for smoothed ones.
+  for). On GRID that is worth 0.02 to 0.03 of ESTOI, for ground-truth mels as for smoothed ones.
 
 Sixteen rounds reach what others reach in sixty; sixty are the default because they cost little beside any network.
 Numbers: `tests/benchmarks/bench_griffin_lim.py`.

@@ -61,7 +61,7 @@ def load_audio(
         (round(seconds * rate),) float32 in about [-1, 1]; zeros where the file has no audio.
 
     Raises:
-        ClipFailure: `unreadable`, or `no-waveform` when there is no audio track, or nothing in it.
+        ClipFailure: `unreadable`, or `no-audio` when there is no audio track, or nothing in it.
         OSError, MemoryError: the machine failed, not the file.
     """
     return load_span(path, start=start, seconds=seconds, rate=rate).waveform
@@ -93,9 +93,9 @@ def load_span(
 
 
 def audio_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-    """All that `load_audio` gives from the start of audio to its end, (n,) float32 at a time.
+    """All that `load_audio` gives from the start of the audio to its end, (n,) float32 at a time.
 
-    What is held does not grow with the audio.
+    The memory it takes does not grow with the audio.
 
     Raises:
         ClipFailure: see `load_audio`.

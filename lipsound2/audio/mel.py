@@ -1,7 +1,7 @@
 """Mel-spectrograms: one definition for features, models, Griffin-Lim and vocoders.
 
-Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centerd on
-the middle of its own hop. Audio is continued by reflection at both ends, so audio has exactly `samples // hop` frames
+Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centered on
+the middle of its own hop. Audio is continued by reflection at both ends, so there are exactly `samples // hop` frames,
 and a video frame of 640 samples has a whole number of them (`fine`) or two and a half (`paper`).
 """
 

@@ -1,4 +1,4 @@
-"""What a mel-spectrogram is made of, and its filters: without torch, for those who compare mels or speak without it."""
+"""What a mel-spectrogram is made of, and its filters: without torch, for exported models and comparisons."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class MelConfig:
 
     @property
     def shortest(self) -> int:
-        """Samples audio needs: one frame, and enough to reflect."""
+        """The least samples of audio: one frame, and enough to reflect."""
         return max(self.hop, self.overhang + 1)
 
     @property
@@ -76,9 +76,9 @@ class MelConfig:
 
 
 MELS: dict[str, MelConfig] = {
-    # Four feature frames per video frame at 25 fps; the finer grid keeps more speech through Griffin-Lim.
+    # Four mel frames a video frame at 25 fps; the finer grid keeps more speech through Griffin-Lim.
     "fine": MelConfig(name="fine", n_fft=1024, window=640, hop=160),
-    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half feature frames per video frame.
+    # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half mel frames a video frame.
     "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
 }
 
@@ -138,7 +138,7 @@ def check_spoken(shape: Sequence[int], not_finite: int, config: MelConfig) -> No
 
 
 def frames_of(samples: int, config: MelConfig) -> int:
-    """Frames audio of that many samples has."""
+    """Mel frames of audio of that many samples."""
     return samples // config.hop
 
 

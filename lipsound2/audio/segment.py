@@ -1,4 +1,4 @@
-"""Which stretch of which file is a clip's audio: the one under its video frames."""
+"""Which stretch of which file is a clip's audio: the part under its video frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lipsound2.fingerprint import changed
 from lipsound2.jobs.shards import Worker
 from lipsound2.timing import FRAME_RATE
 
-# Audio may begin later or end earlier than the video frame, or have holes, by so many seconds (five video frames; zeros
+# Audio may begin later or end earlier than the video, or have holes, by so many seconds (five video frames; zeros
 # are put there). GRID's ends 22 ms early. A clip that lacks more would teach that moving lips are silent.
 MISSING_SECONDS = 0.2
 
@@ -40,7 +40,7 @@ class Cut:
 
 
 def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
-    """Where each clip's audio comes from, and how many clips have no time line.
+    """Where each clip's audio comes from, and how many clips have no timeline.
 
     Raises:
         LipsoundError: the data dir has neither video nor audio, or none of its clips was cropped.
@@ -54,7 +54,7 @@ def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
     cuts = {name: cut for name, cut in found.items() if cut is not None}
     if not cuts:
         raise LipsoundError(
-            f"{data.path}: none of its {len(data.ids)} clips has a time line in {dump / 'landmarks'}; "
+            f"{data.path}: none of its {len(data.ids)} clips has a timeline in {dump / 'landmarks'}; "
             f"run: lipsound2 crop {data.path} {dump}"
         )
     return cuts, len(data.ids) - len(cuts)
@@ -66,7 +66,7 @@ def _cut(line: tuple[float, int], wav: str | None, video: str | None) -> Cut | N
     path = wav or video
     if path is None:
         return None
-    # An audio file of its own begins with the video frame; audio in the video file shares the video's clock.
+    # An audio file of its own begins with the video; audio in the video file shares the video's clock.
     return Cut(path, start if path == video else None, frames)
 
 
@@ -78,7 +78,7 @@ def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
     """
     path = dump / "landmarks" / "timeline.tsv"
     if not path.exists():
-        raise LipsoundError(f"{path}: no time line of the video frames; run stage 1 first (lipsound2 crop DIR {dump})")
+        raise LipsoundError(f"{path}: no timeline of the video frames; run stage 1 first (lipsound2 crop DIR {dump})")
     if changed(path.parent, path.name):
         raise LipsoundError(f"{path}: has another size than stage 1 left it with; run lipsound2 crop DIR {dump} again")
     lines = {}
@@ -105,7 +105,7 @@ class AudioFactory:
 
     Attributes:
         data: folder of the data dir.
-        dump: folder with the time lines of its clips.
+        dump: folder with the timeline of its clips.
         rate: samples per second.
         kind: what the audio is called in the dump.
     """
@@ -137,14 +137,14 @@ def cut_audio(cut: Cut, rate: int) -> np.ndarray:
     """One clip's audio (samples,) float32 under its video frames.
 
     Raises:
-        ClipFailure: `unreadable`, `no-waveform`, `short-waveform` (it does not cover the video frame), or one of
+        ClipFailure: `unreadable`, `no-audio`, `short-audio` (it does not cover the video frames), or one of
             `check_audio`.
     """
     seconds = None if cut.frames is None else cut.frames / FRAME_RATE
     span = load_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
     for missing, what in (
-        (span.missing_before, "begins {:.2f} s after the video frame"),
-        (span.missing_after, "ends {:.2f} s before the video frame"),
+        (span.missing_before, "begins {:.2f} s after the video"),
+        (span.missing_after, "ends {:.2f} s before the video"),
         (span.missing_inside, "has holes of {:.2f} s"),
     ):
         if missing > MISSING_SECONDS:

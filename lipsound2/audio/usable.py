@@ -1,4 +1,4 @@
-"""Whether audio holds anything: one verdict for the stages and for what listens to a single file."""
+"""Whether audio can be used: one check for the stages and for verbs that read a single file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20  # samples that are looked at together
 
 
 def check_audio(waveform: np.ndarray, rate: int) -> None:
-    """Refuse audio that nothing can be heard in.
+    """Refuse audio in which nothing can be heard.
 
     Args:
         waveform: (samples,) float, full scale 1.
@@ -31,10 +31,10 @@ def check_audio(waveform: np.ndarray, rate: int) -> None:
 
 
 def hearable(path: Path | str, rate: int) -> Tape:
-    """The whole audio of a file, for what listens to it.
+    """The whole audio of a file, checked.
 
     Raises:
-        ClipFailure: it cannot be read, or nothing can be heard in it.
+        ClipFailure: it cannot be read, or see `check_audio`.
     """
     tape = Tape()
     for stretch in audio_in_stretches(path, rate):

@@ -1,4 +1,4 @@
-"""The verb `convert-pase`: the published PASE+ encoder's file -> a pack, as `targets --target pase:PACK` reads one."""
+"""The verb `convert-pase`: the published PASE+ encoder as a pack, which `targets --target pase:PACK` reads."""
 
 from __future__ import annotations
 

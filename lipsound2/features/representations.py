@@ -1,5 +1,4 @@
-"""What a lip model may learn to predict from video frames alone: features of the audio, one vector a video frame, by
-name.
+"""Acoustic targets of a lip model, by name: features of the audio, one vector a video frame.
 
     logmel                     the `fine` mel, 80 bands
     mfcc                       13 cepstral coefficients with both orders of slopes, 39
@@ -42,9 +41,9 @@ class Representation:
     """Features of audio, made ready to be computed.
 
     Attributes:
-        name: what it was asked for by, without the folders of this machine.
+        name: as in --target, without the folders of this machine.
         compute: audio (L,) float32, L a multiple of 640, -> (T, D): T a multiple of the video frames.
-        facts: what tells it from another of this name: the sum of its weights' file.
+        facts: what tells it from another of this name, such as the SHA-256 of its weights.
     """
 
     name: str
@@ -111,10 +110,10 @@ def _pase(rest: str) -> Representation:
     if not rest:
         raise LipsoundError("--target pase: expected 'pase:EXP', EXP an experiment or pack, or 'pase:random'")
     if rest == "random":
-        return Representation("pase:random", _hears(random_encoder()), {"seed": _CONTROL_SEED})
+        return Representation("pase:random", _features_of(random_encoder()), {"seed": _CONTROL_SEED})
     found = experiment.load(rest, task=PaseTask)
     weights = sha256(found.path / packs.WEIGHTS)
-    return Representation(f"pase:{found.path.resolve().name}", _hears(found.model.encoder), {"weights": weights})
+    return Representation(f"pase:{found.path.resolve().name}", _features_of(found.model.encoder), {"weights": weights})
 
 
 def random_encoder() -> PaseEncoder:
@@ -136,7 +135,7 @@ def random_encoder() -> PaseEncoder:
     return encoder.eval()
 
 
-def _hears(encoder: PaseEncoder) -> Callable[[Tensor], Tensor]:
+def _features_of(encoder: PaseEncoder) -> Callable[[Tensor], Tensor]:
     return lambda waveform: encoder(waveform[None, None])[0].T
 
 
@@ -146,19 +145,19 @@ def _bundle(kind: str, rest: str) -> Representation:
     Its convolutions look at 400 samples and go on by 320: with 40 samples of silence at each end, two of its frames lie
     exactly in a video frame.
     """
-    asked = f"--target {kind}:{rest}"
+    option = f"--target {kind}:{rest}"
     which, _, layer = rest.partition(":")
     torchaudio = require("torchaudio", "torchaudio")
     bundle = getattr(torchaudio.pipelines, which, None)
     if bundle is None or not which.startswith(kind.upper()) or not hasattr(bundle, "get_model"):
         known = [key for key in dir(torchaudio.pipelines) if key.startswith(kind.upper())]
-        raise LipsoundError(f"{asked}: no such bundle; one of {', '.join(known)}")
+        raise LipsoundError(f"{option}: no such bundle; one of {', '.join(known)}")
     if layer and not (layer.isdecimal() and int(layer)):
-        raise LipsoundError(f"{asked}: expected the number of a layer after the bundle, found '{layer}'")
+        raise LipsoundError(f"{option}: expected the number of a layer after the bundle, found '{layer}'")
     if bundle.sample_rate != SAMPLE_RATE:
-        raise LipsoundError(f"{asked}: hears {bundle.sample_rate} samples a second, our audio have {SAMPLE_RATE}")
-    place = "$TORCH_HOME/hub/checkpoints of a machine that has them"
-    network = fetched(bundle.get_model, asked, "torchaudio's weights", place).eval()
+        raise LipsoundError(f"{option}: takes {bundle.sample_rate} samples a second, our audio has {SAMPLE_RATE}")
+    folder = "$TORCH_HOME/hub/checkpoints of a machine that has them"
+    network = fetched(bundle.get_model, option, "torchaudio's weights", folder).eval()
 
     def compute(waveform: Tensor) -> Tensor:
         layers, _ = network.extract_features(F.pad(waveform, (40, 40))[None], num_layers=int(layer) if layer else None)

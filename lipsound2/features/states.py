@@ -1,5 +1,4 @@
-"""The verb `features`: what a trained network makes of the lips, a vector a video frame, for whatever is built on
-it."""
+"""The verb `features`: outputs of a trained trunk or encoder, one vector a video frame."""
 
 from __future__ import annotations
 
@@ -48,7 +47,7 @@ def features(
     """Write the states of a network for every clip: DUMP/features-NAME, a Kaldi archive of (video frames, width)
     matrices.
 
-    Its kind can stand for the crops in a config (`input: features-NAME`): what is behind a frozen trunk is then trained
+    Its kind can replace the crops in a config (`input: features-NAME`): what is behind a frozen trunk is then trained
     without computing the trunk again. Clips are shown as they are, not augmented.
 
     Args:

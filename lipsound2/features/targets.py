@@ -1,4 +1,4 @@
-"""The verb `targets`: audio in a dump -> what a lip model learns to predict, one vector a video frame."""
+"""The verb `targets`: from the audio of a dump to acoustic targets of a lip model, one vector a video frame."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def targets(
     max_failures: Share = 0.05,
     shard_size: AtLeast1 = 100,
 ) -> None:
-    """Make the features of every clip's audio that a lip model is to predict, one vector a video frame.
+    """Make the acoustic targets of a lip model: features of every clip's audio, one vector a video frame.
 
     Leaves DUMP/targets-<name>: matrices (video frames, D), every dimension with mean 0 and variance 1 over the clips of
     --train; their former mean and spread stand in its kind.yaml, with what the features are. Audio is read from
@@ -102,7 +102,7 @@ def targets(
 
 
 def default_name(target: str) -> str:
-    """What features are called where no other name is given."""
+    """Name of the features where no other is given."""
     return "pase-random" if target == "pase:random" else target.partition(":")[0]
 
 
@@ -189,5 +189,5 @@ class TargetFactory:
 def _features(archive: Archive, made: Representation, name: str) -> np.ndarray:
     # Clip by clip: three seconds keep a core busy, and in a batch the longest would pad the others.
     waveform = decode_flac(archive[name])
-    check_audio(waveform, SAMPLE_RATE)  # it may have been stored by another hand
+    check_audio(waveform, SAMPLE_RATE)  # another program may have stored it
     return made(waveform)

@@ -98,7 +98,7 @@ def _find(
     if (output is None) == (output_dir is None):
         wanted = "either -o FILE or --output-dir DIR" if output else "-o speech.wav, or --output-dir DIR for many clips"
         raise UsageError(f"it is not said where the speech goes; give {wanted}")
-    from lipsound2.video.check import check_frames
+    from lipsound2.video.check import check_video
 
     if output is not None:
         if len(given) > 1 or given[0].is_dir():
@@ -106,7 +106,7 @@ def _find(
             raise LipsoundError(
                 f"{given[0]}: -o {output} is one file, for one clip, found {what}; give --output-dir DIR"
             )
-        check_frames(given[0])
+        check_video(given[0])
         from lipsound2.audio.writing import audio_suffixes
 
         if str(output) == "-":
@@ -127,7 +127,7 @@ def _find(
         raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(audio_suffixes())} only")
     check_results(found, folders)
     if len(found) == 1:
-        check_frames(found[0].path)
+        check_video(found[0].path)
     return found
 
 

@@ -59,14 +59,14 @@ def transcribe(
         face: which face when there are several.
         ngpu: GPUs to use: 0 or 1.
     """
-    from lipsound2.video.check import has_frames
+    from lipsound2.video.check import has_video
 
     many = len(media) > 1 or media[0].is_dir()
     found = _find(media, many, output_dir, ".json" if json else ".txt", srt)
     kinds = set()
     for clip in found:
         try:
-            kinds.add("lips" if not audio and has_frames(clip.path) else "audio")
+            kinds.add("lips" if not audio and has_video(clip.path) else "audio")
         except LipsoundError:
             if not many:
                 raise  # of many, each has its turn to be told
@@ -87,7 +87,7 @@ def transcribe(
     )
 
     def work(clip: Clip) -> str:
-        what = heard.lips(clip.path) if not audio and has_frames(clip.path) else heard.audio(clip.path)
+        what = heard.lips(clip.path) if not audio and has_video(clip.path) else heard.audio(clip.path)
         told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
         if srt is not None:
             write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))

@@ -1,7 +1,7 @@
 """One clock for the tracks of a file, also where recordings were joined and their clocks start anew.
 
 Recordings joined by `cat` (MPEG programs and transport streams), and recorders that were stopped, go back to an earlier
-time, or far ahead. There the clock goes on: what comes next is laid behind all that came before, frames and audio by
+time, or far ahead. There the clock goes on: what comes next is laid behind all that came before, video and audio by
 the same amount.
 """
 
@@ -60,13 +60,13 @@ class Clock:
             track.part = self._part(track, time)
             packet.dts = packet.pts or packet.dts
             least = time
-        forced_align = time + self._offsets[track.part]
-        if forced_align > self._end + _PAUSE:
-            self._pauses += forced_align - self._end
+        moved = time + self._offsets[track.part]
+        if moved > self._end + _PAUSE:
+            self._pauses += moved - self._end
             if self._pauses > MOST_PAUSES:
                 raise ValueError(f"its time stamps leave pauses of {self._pauses:.0f} s in all; its clock is broken")
         track.last = least
-        track.end = max(track.end, forced_align + (packet.duration or 0) * base)
+        track.end = max(track.end, moved + (packet.duration or 0) * base)
         self._end = max(self._end, track.end)
         if ticks := round(self._offsets[track.part] / base):
             packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -91,8 +91,8 @@ class Clock:
     def _part(self, track: _Track, time: float) -> int:
         """For a track whose clock jumps to `time`: where it fits to another part, or a new one behind all others."""
         for part in reversed(range(len(self._offsets))):
-            forced_align = time + self._offsets[part]
-            if part != track.part and track.end - _BACK <= forced_align <= self._end + LONGEST_PAUSE:
+            moved = time + self._offsets[part]
+            if part != track.part and track.end - _BACK <= moved <= self._end + LONGEST_PAUSE:
                 return part
         self._offsets.append(self._end - time)
         self.anew.append(self._end)

@@ -61,9 +61,9 @@ class Media:
     _unread: bool = False  # a recording begins behind them
 
     def packets(self) -> Iterator[av.Packet]:
-        """Packets of all frames and audio, in the file's order and on one clock; an empty one ends each track.
+        """Packets of all video and audio tracks, in the file's order and on one clock; an empty one ends each track.
 
-        Whoever reads the frames and whoever reads the audio sees the same packets, and so the same clock.
+        The readers of the video and of the audio see the same packets, and so the same clock.
 
         Raises:
             ClipFailure: `unreadable`: the clock leaves more out than can be filled.
@@ -156,7 +156,7 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
 
 
 def cover(stream: av.stream.Stream) -> bool:
-    """Whether a track is a frame on the cover, a thumbnail or a still: no film."""
+    """Whether a track is a cover image, a thumbnail or a still image, and no video."""
     kinds = av.stream.Disposition
     return bool(stream.disposition & (kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image))
 

@@ -13,9 +13,8 @@ from av.video.stream import VideoStream
 
 from lipsound2.media.opening import cover
 
-# Tracks beside the film's own: comments, descriptions for the blind, mixes for the deaf.
+# Tracks beside the main ones: comments, descriptions for the blind, mixes for the deaf.
 _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
-_KINDS = {"video": "video", "audio": "audio"}
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,11 @@ class Tracks:
         if len(self.words) < 2:
             return ""
         others = ", ".join(words for index, words in self.words.items() if index != taken.index)
-        return f"{len(self.words)} {_KINDS[self.kind]} tracks, taken: {self.words[taken.index]}; not taken: {others}"
+        return f"{len(self.words)} {self.kind} tracks, taken: {self.words[taken.index]}; not taken: {others}"
 
 
 def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks:
-    """The tracks of one kind, the best first: default ones before others, the film's own before those beside it, then
+    """The tracks of one kind, the best first: default ones before others, main ones before comments and the like, then
     large frames or many channels and high rates before small ones, then in the file's order."""
     found = Tracks(kind)
     streams = [each for each in container.streams if each.type == kind and not cover(each)]

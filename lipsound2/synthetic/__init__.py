@@ -1,1 +1,1 @@
-"""Generated talking faces: a small corpus that carries real speech in its frames, for recipes and tests."""
+"""Generated talking faces: a small corpus whose lips move with its speech, for recipes and tests."""

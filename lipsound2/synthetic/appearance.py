@@ -1,4 +1,4 @@
-"""Looks: one public-domain portrait turned into several people, each a person layer over a background.
+"""Appearance: one public-domain portrait turned into several people, each a person layer over a background.
 
 The portrait is scikit-image's `astronaut` (E. Collins, NASA). A look changes side, proportions, skin, hair, suit, beard
 and background; `portrait.yaml` says where lips, eyes and hair are.
@@ -109,7 +109,7 @@ class Layers:
 
 @functools.cache
 def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The frame (512, 512, 3) uint8 RGB, and the points in it."""
+    """The image (512, 512, 3) uint8 RGB, and the points in it."""
     package = importlib.util.find_spec("skimage")
     folders = package.submodule_search_locations if package else None
     path = Path(folders[0]) / "data" / "astronaut.png" if folders else None
@@ -118,12 +118,12 @@ def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
             "the portrait of the package 'scikit-image' is missing; run: tools/install.sh --extras mini"
         )
     notes = read_yaml(Path(__file__).with_name("portrait.yaml"))
-    frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     size = notes.pop("size")
-    if frame is None or list(frame.shape[:2]) != size:
-        found = "no readable frame" if frame is None else list(frame.shape[:2])
-        raise LipsoundError(f"{path}: expected a frame of {size}, found {found}; install scikit-image anew")
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), {
+    if image is None or list(image.shape[:2]) != size:
+        found = "no readable image" if image is None else list(image.shape[:2])
+        raise LipsoundError(f"{path}: expected an image of {size}, found {found}; install scikit-image anew")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), {
         name: np.array(points, dtype=np.float64) for name, points in notes.items()
     }
 
@@ -140,9 +140,9 @@ def layers(style: Look, width: int, height: int) -> Layers:
     margin = round(0.08 * height)
     affine = _placement(points, style, width, height, margin)
     size = (width + 2 * margin, height + 2 * margin)
-    forced_align = cv2.warpAffine(person, affine, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    forced_align = np.clip(forced_align, 0, 255)
-    forced_align[..., :3] *= (forced_align[..., 3:] / 255).astype(np.float32)
+    warped = cv2.warpAffine(person, affine, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    warped = np.clip(warped, 0, 255)
+    warped[..., :3] *= (warped[..., 3:] / 255).astype(np.float32)
     if style.background is None:
         behind = _without_person(frame, points)
         behind = cv2.warpAffine(behind, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
@@ -151,7 +151,7 @@ def layers(style: Look, width: int, height: int) -> Layers:
         background = _wall(style.background, width, height)
     moved = {name: _sorted(curve @ affine[:, :2].T + affine[:, 2]) for name, curve in points.items()}
     return Layers(
-        person=(forced_align + 0.5).astype(np.uint8),
+        person=(warped + 0.5).astype(np.uint8),
         background=np.clip(background * style.light + 0.5, 0, 255).astype(np.uint8),
         points=moved,
         margin=margin,

@@ -45,7 +45,7 @@ class Articulation:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is heard every 10 ms, all (steps,) float64: energy (dB below the loudest), formants (Hz), share of hiss."""
+    """Measured every 10 ms, all (steps,) float64: energy (dB below the loudest), formants (Hz), share of hiss."""
 
     energy: np.ndarray
     f1: np.ndarray
@@ -61,7 +61,7 @@ def measure(waveform: np.ndarray, rate: int) -> Measures:
         rate: samples a second.
 
     Returns:
-        One value per 10 ms; step k is centerd on k x 10 ms.
+        One value per 10 ms; step k is centered on k x 10 ms.
     """
     low = resample_poly(np.asarray(waveform, dtype=np.float64), _RATE, rate)
     power = np.abs(np.fft.rfft(_frames(low), 2 * _POINTS, axis=1)) ** 2
@@ -113,7 +113,7 @@ def articulate(waveform: np.ndarray, rate: int, frames: int, fps: float = FRAME_
 
 
 def _frames(waveform: np.ndarray) -> np.ndarray:
-    """Windowed frames (steps, _WINDOW), centerd on multiples of the hop."""
+    """Windowed frames (steps, _WINDOW), centered on multiples of the hop."""
     padded = np.pad(waveform, (_WINDOW // 2, _WINDOW))
     views = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
     return views[: len(waveform) // _HOP + 1] * get_window("hamming", _WINDOW)

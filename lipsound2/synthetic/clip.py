@@ -1,4 +1,4 @@
-"""Frames and audio into an ordinary video file, the same bytes every time."""
+"""Write frames and audio into an ordinary video file, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClipFormat:
         fps: frames a second.
         sample_rate: samples of audio a second.
         video_codec, audio_codec: names of FFmpeg encoders.
-        quality: constant rate factor of the frame, lower is better.
+        quality: constant rate factor of the video, lower is better.
         suffix: of the file; it chooses the container.
     """
 
@@ -45,7 +45,7 @@ def write_clip(path: Path, frames: Iterable[np.ndarray], waveform: np.ndarray | 
     Args:
         path: ends in the format's suffix.
         frames: (H, W, 3) uint8 RGB each.
-        waveform: (samples,) float32 in [-1, 1] at the format's rate; None: a silent clip.
+        waveform: (samples,) float32 in [-1, 1] at the format's rate; None: a clip without audio.
         form: size, rates, codecs.
     """
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:

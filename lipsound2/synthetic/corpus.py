@@ -1,8 +1,8 @@
 """A corpus of generated talking faces in GRID's own folder layout, file names and sentence grammar.
 
 `root/s1/bbaf2n.mp4` and `root/align/s1/bbaf2n.align`, 3 s at 360x288 and 25 frames a second with mono audio of
-44.1 kHz. The audio is an offline synthesizer's, the frame a real portrait whose mouth is moved by that audio, so that
-lips can be read from it. Every clip is a function of its name, speaker and the seed.
+44.1 kHz. An offline synthesizer speaks. The face is a real portrait whose mouth is moved by that audio, so that its
+lips can be read. Every clip is a function of its name, speaker and the seed.
 """
 
 from __future__ import annotations

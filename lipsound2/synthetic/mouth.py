@@ -28,7 +28,7 @@ class Mouth:
     """Lips, jaw and inside of the mouth in one window of the person layer.
 
     Args:
-        points: named points in pixels of the layer (see `looks.Layers`).
+        points: named points in pixels of the layer (see `appearance.Layers`).
         light: factors of red, green and blue for what is drawn.
     """
 

@@ -1,4 +1,4 @@
-"""A person says something: its audio between two pauses, and the face that goes with audio, as an ordinary clip."""
+"""Render a clip: a sentence between two pauses, and a face whose mouth moves with the audio."""
 
 from __future__ import annotations
 

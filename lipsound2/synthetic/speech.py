@@ -1,4 +1,4 @@
-"""Sentences spoken offline by espeak-ng, with the true times of their words.
+"""Sentences spoken offline by espeak-ng, with the exact times of their words.
 
 The wheel `espeakng-loader` brings the library (GPL-3) and its voices; it is called through ctypes.
 """

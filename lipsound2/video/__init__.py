@@ -1,1 +1,1 @@
-"""Video of a talking face -> landmarks and steady crops of face and mouth."""
+"""Video of a talking face: decoded, its face detected and tracked, face and mouth cropped."""

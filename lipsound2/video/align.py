@@ -1,4 +1,4 @@
-"""From landmarks to crops: a similarity transform per frame, steady in time, and the pixels under it.
+"""From landmarks to crops: a similarity transform per frame, smoothed over time, and the pixels under it.
 
 A frame's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time, so
 that the crop follows the head and not the jaw: what moves inside the crop is the mouth.
@@ -71,8 +71,8 @@ def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     source = _complex(MEAN_FACE[STABLE])
     target = _complex(points[:, STABLE])
     source_middle, target_middle = source.mean(), target.mean(-1)
-    centerd = source - source_middle
-    turn = ((target - target_middle[:, None]) * centerd.conj()).sum(-1) / (abs(centerd) ** 2).sum()
+    centered = source - source_middle
+    turn = ((target - target_middle[:, None]) * centered.conj()).sum(-1) / (abs(centered) ** 2).sum()
     return turn, target_middle - turn * source_middle
 
 

@@ -1,4 +1,4 @@
-"""`lipsound2 crop`: video -> landmarks and crops, one pass, a verdict per clip."""
+"""The verb `crop`: videos to landmarks and crops, in one pass; rejected clips are listed with the reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lipsound2.video.portrait import write_portrait
 
 __all__ = ["Cropper", "Crops", "Report", "crop"]
 log = logging.getLogger(__name__)
-FACES = "faces"  # in the dump: of each clip with several faces, a frame that shows which was taken
+FACES = "faces"  # in the dump: of each clip with several faces, an image that shows which was taken
 LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every frame, and whether a face was found
 # What crops are marked with, and hashed, are the names these options had when the first dumps were made.
 _MARKED_AS = {"min_face_ratio": "least", "detect_interval": "every", "which_face": "choose"}
@@ -55,10 +55,10 @@ def crop(
     max_failures: Share = 0.05,
     timeout: Annotated[float, Within(1)] = 3600.0,
 ) -> int:
-    """Cut steady crops of face and mouth out of every clip of a data dir.
+    """Crop face and mouth of every clip of a data dir, stabilized over time.
 
     Landmarks are always kept. When they are there already and only a region is missing, it is made from them. Where a
-    clip shows several faces, DUMP/faces/<id>.png shows which was taken.
+    clip shows several faces, the image DUMP/faces/<id>.png marks the one that was taken.
 
     Args:
         dir: data dir with video.scp.
@@ -137,7 +137,7 @@ def _check(data: DataDir, regions: Sequence[str]) -> None:
 
 
 def _content(kind: str, coding: Mapping[str, Any]) -> dict[str, Any]:
-    """What the kind.yaml of a kind says."""
+    """Content of the kind.yaml of a kind."""
     if kind == LANDMARKS:
         return {"kind": kind, "content": "x0 y0 ... x67 y67 flag", "rate": FRAME_RATE}
     return {"kind": kind, "content": "h264", "size": REGIONS[kind].size, "rate": FRAME_RATE, **coding}
@@ -207,7 +207,7 @@ class _Work:
         coding: of the encoder.
         landmarks: archive to take the landmarks from, instead of detecting.
         verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
-        faces: folder of frames of the clips with several faces; None: nobody looks for faces.
+        faces: folder of the images that show which face was taken; None: no faces are detected.
     """
 
     videos: Lookup

@@ -1,4 +1,4 @@
-"""A clip -> landmarks and crops, in one pass."""
+"""From a clip to landmarks and crops, in one pass."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ class Crops:
 
     Attributes:
         landmarks: (T, 137) float32: x0 y0 x1 y1 ... of the 68 iBUG points in pixels of the upright source frame,
-            then a flag: 1 detected, .5 interpolated, 0 filled.
+            then a flag: 1 detected, 0.5 interpolated, 0 filled.
         regions: name -> (T, S, S) uint8, full-range luma, or what else `store` made of these.
         timeline: the 25 fps grid.
-        report: what happened.
+        report: what was seen.
         portrait: where there were several faces: a small frame (H, W, 3) uint8 RGB with a box about each, the one
             that was taken in another color; None: a single face, or landmarks that were given.
     """
@@ -121,7 +121,7 @@ class Stack:
 
 
 class Cropper:
-    """Clips -> landmarks and crops. One detector for its whole life, reset per clip.
+    """Makes landmarks and crops of clips. It keeps one detector, which is reset for each clip.
 
     Args:
         regions: names out of `align.REGIONS`; none for landmarks only.
@@ -298,14 +298,14 @@ class Cropper:
             rgb = view.rgb(frames[index])
             return [view.back(face, frames[index], rgb) for face in detector.detect(rgb, alone=alone)]
 
-        def decode_step(also: Sequence[int] = ()) -> Track:
+        def follow(also: Sequence[int] = ()) -> Track:
             return track(count, look, scenes, self.detect_interval, self.which_face, frames[0].size, before, also)
 
-        tracked = decode_step()
+        tracked = follow()
         if detector.coarse:
             tracked.points = smooth(tracked.points, REST_WINDOW, scenes)
         elif doubtful := stabilize(frames, tracked, scenes):
-            tracked = decode_step(doubtful)
+            tracked = follow(doubtful)
             stabilize(frames, tracked, scenes)
         return tracked, certainty
 

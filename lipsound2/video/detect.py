@@ -246,7 +246,7 @@ class DlibDetector:
         return [self._face(rgb, box, score) for box, score in zip(boxes, scores, strict=True)]
 
     def glance(self, rgb: np.ndarray) -> list[float]:
-        """See `Detector.glance`. Its scores begin at 0 and have no end: 1 is a face, .2 may be anything."""
+        """See `Detector.glance`. Its scores begin at 0 and have no end: 1 is a face, 0.2 may be anything."""
         return [1 - math.exp(-2 * max(0.0, float(score))) for score in self._boxes(rgb)[1]]
 
     def reset(self) -> None:
@@ -276,10 +276,10 @@ def _mean_face_on(five: np.ndarray) -> np.ndarray:
     """The mean face under the similarity that fits dlib's five points best: (68, 2)."""
     source = MEAN_FACE[_FIVE].astype(float) @ [1, 1j]
     target = five.astype(float) @ [1, 1j]
-    centerd = source - source.mean()
-    turn = ((target - target.mean()) * centerd.conj()).sum() / (abs(centerd) ** 2).sum()
-    forced_align = turn * (MEAN_FACE.astype(float) @ [1, 1j] - source.mean()) + target.mean()
-    return np.stack([forced_align.real, forced_align.imag], -1).astype(np.float32)
+    centered = source - source.mean()
+    turn = ((target - target.mean()) * centered.conj()).sum() / (abs(centered) ** 2).sum()
+    placed = turn * (MEAN_FACE.astype(float) @ [1, 1j] - source.mean()) + target.mean()
+    return np.stack([placed.real, placed.imag], -1).astype(np.float32)
 
 
 def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:

@@ -32,7 +32,7 @@ _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
 class Encoder:
-    """Compresses gray frames as they come: what is kept of a clip of two hours is its stream, some 40 MB.
+    """Compresses gray frames as they come: a clip of two hours takes the memory of its stream, some 40 MB.
 
     Args:
         shape: (T, H, W) of the clip; H and W even.
@@ -95,7 +95,7 @@ def encode(
 
     Args:
         frames: (T, H, W) uint8, full-range luma; H and W even.
-        codec: see `Encoder`, also the others.
+        codec: see `Encoder`.
         crf: likewise.
         options: likewise.
 
@@ -140,16 +140,16 @@ def iter_frames(vector: np.ndarray) -> Iterator[np.ndarray]:
 def _av_frames(vector: np.ndarray) -> Iterator[av.VideoFrame]:
     context = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
     context.thread_count = 1
-    come = 0
+    count = 0
     try:
         for packet in [*context.parse(vector.tobytes()), *context.parse(None), None]:
             for av_frame in context.decode(packet):
-                come += 1
+                count += 1
                 yield av_frame
     except av.FFmpegError as error:
         raise ClipFailure("damaged-crop", f"{len(vector)} bytes are no H.264 stream: {error.strerror}") from error
-    if come != count_frames(vector) or not come:
-        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {come} of {count_frames(vector)} frames decoded")
+    if count != count_frames(vector) or not count:
+        raise ClipFailure("damaged-crop", f"{len(vector)} bytes: {count} of {count_frames(vector)} frames decoded")
 
 
 def count_frames(vector: np.ndarray) -> int:
@@ -172,7 +172,7 @@ def _without_signature(vector: np.ndarray) -> np.ndarray:
 
 
 def _gray_frame(frame: np.ndarray, pix_fmt: str) -> av.VideoFrame:
-    """A av_frame whose luma is `frame` and whose color, if it has any, is constant gray."""
+    """A PyAV frame whose luma is `frame` and whose color, if it has any, is constant gray."""
     height, width = frame.shape
     av_frame = av.VideoFrame(width, height, pix_fmt)
     av_frame.color_range = ColorRange.JPEG

@@ -1,4 +1,4 @@
-"""One frame of a clip: planes as the decoder left them, converted only as far as somebody asks."""
+"""One frame of a clip: planes as the decoder left them, converted only where it is needed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from lipsound2.video.upright import UPRIGHT, Orientation
 
 _TO_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-_TO_TELEVISION = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
-_TO_TELEVISION_COLOR = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
+_TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+_TO_LIMITED_COLOR = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
 
 
 class Frame(Protocol):
@@ -57,7 +57,7 @@ class VideoFrame:
         """See `Frame`."""
         return self.orientation.apply(self.planes[: self.planes.shape[0] * 2 // 3])
 
-    def television(self) -> list[np.ndarray]:
+    def limited_range(self) -> list[np.ndarray]:
         """Y (H, W), U and V (H / 2, W / 2), upright, black at 16 and white at 235."""
         rows, width = self.planes.shape
         height = rows * 2 // 3
@@ -69,7 +69,7 @@ class VideoFrame:
             flat[area * 5 // 4 :].reshape(height // 2, width // 2),
         ]
         if self.full_range:
-            tables = (_TO_TELEVISION, _TO_TELEVISION_COLOR, _TO_TELEVISION_COLOR)
+            tables = (_TO_LIMITED, _TO_LIMITED_COLOR, _TO_LIMITED_COLOR)
             planes = [cv2.LUT(plane, table) for plane, table in zip(planes, tables, strict=True)]
         return [self.orientation.apply(plane) for plane in planes]
 
@@ -93,7 +93,7 @@ class VideoFrame:
             planes = np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
         if self.full_range:
             planes = planes.copy()
-            planes[: len(planes) * 2 // 3] = cv2.LUT(planes[: len(planes) * 2 // 3], _TO_TELEVISION)
+            planes[: len(planes) * 2 // 3] = cv2.LUT(planes[: len(planes) * 2 // 3], _TO_LIMITED)
         return self.orientation.apply(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420))
 
 
@@ -126,7 +126,7 @@ class ArrayFrame:
 
 
 def to_full_range(luma: np.ndarray, full_range: bool) -> np.ndarray:
-    """Stretch television levels (16-235) to 0-255; a full-range frame is returned as it is."""
+    """Stretch limited-range levels (16-235) to 0-255; a full-range frame is returned as it is."""
     return luma if full_range else cv2.LUT(np.ascontiguousarray(luma), _TO_FULL_RANGE)
 
 

@@ -1,4 +1,4 @@
-"""Verdicts about what is cropped: whether the mouth lies in the frame, and whether it moves at all.
+"""Checks of the mouth: whether it lies in the frame, and whether it moves at all.
 
 A photo held before the camera, a mask, a face that listens: a model makes speech of each, and none of it was said. What
 moves in a mouth is what is left of a short run of frames when all that a rigid thing can do is taken off: shifts,
@@ -18,12 +18,14 @@ from lipsound2.video.track import DETECTED, FILLED
 STILL = 0.05
 """Of the contrast of the mouth: what changes less, three of four times, shows no speech.
 
-Measured: 940 clips of GRID .103 at least, .160 in the middle; the stillest of them at H.264's rate factor 38 .063. A
-photo .011 at most, zoomed into .037, moved by hand .059, in a camera's noise .064.
+Measured: 940 clips of GRID have 0.103 or more, 0.160 in the median; the stillest of them, at H.264's rate factor 38,
+has 0.063. A photo has 0.011 at most; zoomed into 0.037, moved by hand 0.059, in a camera's noise 0.064.
 """
-_HARDLY = 0.09  # what is below is told: a man who signs and does not speak has .088
-_PARTED = 0.035  # eye distances by which lips part in speech: in dense looks at 105 clips of GRID .05 at least
-_LOOKS = 12  # before lips are said not to part
+_HARDLY = 0.09  # less is noted in the report: a man who signs and does not speak has 0.088
+_PARTED = (
+    0.035  # eye distances by which lips part in speech: detected in every frame of 105 clips of GRID, 0.05 or more
+)
+_LOOKS = 12  # frames with a detected face that are needed to tell that lips do not part
 _MOST_FILLED = 0.25  # of the frames may lack a face then
 _EYE_CORNERS = (36, 45)
 _UPPER, _LOWER = np.array([61, 62, 63]), np.array([67, 66, 65])  # the inner edges of the lips

@@ -32,7 +32,7 @@ _COPIED = frozenset({"h264", "hevc", "av1", "vp9"})
 _CLOCK = Fraction(1, 90_000)
 _STEP = 1.0  # seconds of speech that are encoded at once
 _LATE = 0.06  # seconds after the audio's beginning by which the first frame has to be there
-_SHORT = 0.25  # seconds by which the frames may end beside the audio
+_SHORT = 0.25  # seconds by which the ends of video and audio may differ
 _ALIKE = 12.0  # levels by which a frame may differ on average, after it was encoded again
 _UNKNOWN = 2  # ffmpeg's number for colors that nothing is said about
 _BT601 = 6  # its number for the matrix that colors without one are converted by
@@ -45,7 +45,7 @@ class _Unfit(Exception):  # noqa: N818 - not an error: another way is taken
 def lay_under(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
     """Write `out`: the frames of `clip` with `waveform` under them.
 
-    The file is looked at before it gets its name: it begins with the clip's first frame and is as long as the audio.
+    The file is checked before it gets its name: it begins with the clip's first frame and is as long as the audio.
 
     Args:
         clip: video file.
@@ -56,7 +56,7 @@ def lay_under(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: in
         out: video file to write; its suffix chooses the container.
 
     Raises:
-        LipsoundError: the container takes no such frames, or cannot be written.
+        LipsoundError: the container does not take the video, or cannot be written.
     """
     with atomic_path(out) as temporary:
         try:
@@ -185,7 +185,7 @@ def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) 
     for time, length, decoded in source.timed():
         if memory.shape != decoded.shape:
             memory = np.empty(decoded.shape, np.uint8)
-        planes = decoded.copy(memory).television()
+        planes = decoded.copy(memory).limited_range()
         if stream is None:
             stream = _video_stream(target, decoded, planes[0].shape, source.fps)
             speech.join(target)
@@ -237,8 +237,8 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
     try:
         (time, first), (_, wanted) = _first(made), _first(clip)
         with opened(made) as media:
-            film, waveform = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
-            ends = {stream.index: 0.0 for stream in (*film, *waveform)}
+            video, audio = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
+            ends = {stream.index: 0.0 for stream in (*video, *audio)}
             for packet in media.packets():
                 if packet.size and packet.pts is not None and packet.stream_index in ends:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -255,7 +255,7 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
         if abs(end - seconds) > _SHORT:
             raise _Unfit(f"stream {stream} lasts {end:.2f} s, expected {seconds:.2f} s")
     if len(ends) < 2:
-        raise _Unfit("frames or audio are missing")
+        raise _Unfit("video or audio is missing")
 
 
 def _first(path: Path) -> tuple[float, np.ndarray]:

@@ -143,10 +143,10 @@ def _lines(first: int, end: int, at: Sequence[int], *values: np.ndarray) -> list
 
 def _move(points: np.ndarray, turn: np.ndarray, shift: np.ndarray, grown: np.ndarray, moved: np.ndarray) -> None:
     """Apply z -> grown * z + moved to landmarks (T, 68, 2), z being their place in the mean face."""
-    forced_align = points[..., 0] + 1j * points[..., 1].astype(np.complex128)
-    face = (forced_align - shift[:, None]) / turn[:, None]
-    forced_align = turn[:, None] * (grown[:, None] * face + moved[:, None]) + shift[:, None]
-    points[..., 0], points[..., 1] = forced_align.real, forced_align.imag
+    placed = points[..., 0] + 1j * points[..., 1].astype(np.complex128)
+    face = (placed - shift[:, None]) / turn[:, None]
+    placed = turn[:, None] * (grown[:, None] * face + moved[:, None]) + shift[:, None]
+    points[..., 0], points[..., 1] = placed.real, placed.imag
 
 
 def _cut(luma: np.ndarray, turn: complex, shift: complex) -> np.ndarray:

@@ -36,7 +36,7 @@ class Track:
 
     Attributes:
         points: (T, 68, 2) float32, pixels; zeros in scenes without any face.
-        flags: (T,) float32: 1 detected, .5 interpolated between two key frames, 0 no face: filled from around.
+        flags: (T,) float32: 1 detected, 0.5 interpolated between two key frames, 0 no face: filled from around.
         faces: most faces seen at once.
         looked: frames the detector saw.
         last: the last sighting.
@@ -129,10 +129,10 @@ def join(parts: Sequence[Track]) -> Track:
     """The parts of a clip as one. Scenes without any face take the points of the nearest frame that has them."""
     points = np.concatenate([part.points for part in parts])
     flags = np.concatenate([part.flags for part in parts])
-    forced_align = points.any((1, 2))
-    if not forced_align.all() and forced_align.any():
-        known = np.flatnonzero(forced_align)
-        empty = np.flatnonzero(~forced_align)
+    has_points = points.any((1, 2))
+    if not has_points.all() and has_points.any():
+        known = np.flatnonzero(has_points)
+        empty = np.flatnonzero(~has_points)
         right = known[np.clip(np.searchsorted(known, empty), 0, len(known) - 1)]
         left = known[np.clip(np.searchsorted(known, empty) - 1, 0, len(known) - 1)]
         points[empty] = points[np.where(abs(empty - left) <= abs(right - empty), left, right)]

@@ -1,7 +1,7 @@
 """How the detector is shown a frame, where the frame as it is would hide the face: turned, or a part at full size.
 
 Most clips are seen `AS_IS`. A phone held upside down without a tag, or a face that is lost when a large frame is
-reduced, is looked for once more before a clip is given up. Whatever was shown, landmarks are of the frame as it is.
+reduced, is looked for once more before a clip is rejected. Landmarks are always in pixels of the frame as it is.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ DETECTION_SIDE = 800  # pixels; faces are looked for in a frame no longer than t
 _LOOKS = 3  # frames in which another view is tried
 _DOUBT = 0.85  # a face standing upright is seen with more certainty than this, unless it is small
 _SURER = 0.1  # by which a turned face must be seen with more certainty
-_SURE = (
-    0.8  # that it must be seen with at least: eyes and brows of a face that is cut off look like a mouth, upside down
-)
+# The least certainty of a turned face: eyes and brows of a face that is cut off look like a mouth, upside down.
+_SURE = 0.8
 _TILE = 384  # pixels; side of the squares in which small faces are looked for
 _TILES_ACROSS = 5  # along the longer side, where that makes them larger
 _AROUND = 1.5  # face widths about a small face that are shown
@@ -58,7 +57,7 @@ AS_IS = View()
 
 
 def turned(rgb: np.ndarray, turns: int) -> np.ndarray:
-    """A frame by so many quarter turns counter-clockwise."""
+    """An image, turned by so many quarter turns counter-clockwise."""
     return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
@@ -131,7 +130,7 @@ def _small_face(detector: Detector, frames: Sequence[Frame], choose: str) -> tup
     found: list[Face] = []
     for frame in frames:
         rgb = frame.rgb(max(width, height))
-        detector.reset()  # squares are no film
+        detector.reset()  # the squares are no video
         faces = [
             face.moved(1.0, (x, y))
             for y in _starts(height, side)
