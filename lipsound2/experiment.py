@@ -15,8 +15,8 @@ from lipsound2.data.json_text import parse_json
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
+from lipsound2.model_names import CARD, CONFIG, WEIGHTS, check_task, find
 from lipsound2.old_names import tensors_of_today
-from lipsound2.packs import CARD, CONFIG, WEIGHTS, check_task, find
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import save as serialize
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
@@ -49,9 +49,9 @@ def pack(
     check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
         # First what tells whose pack it will be, for the run after one that was killed; last what makes it one.
-        write_text(out / packs.CARD, told)
-        with atomic_path(out / packs.CONFIG) as temporary:
-            shutil.copyfile(loaded.path / packs.CONFIG, temporary)
+        write_text(out / model_names.CARD, told)
+        with atomic_path(out / model_names.CONFIG) as temporary:
+            shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
         loaded.task.save(loaded.assets, out)
         # Counters stay whole numbers; everything else loses nothing a recognizer hears.
         state = {
@@ -59,7 +59,7 @@ def pack(
             for key, tensor in loaded.model.state_dict().items()
         }
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()}
-        write_bytes(out / packs.WEIGHTS, serialize(state, notes))
+        write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
@@ -77,7 +77,7 @@ def check_pack_folder(out: Path, origin: str) -> None:
     """
     if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
         return
-    there = out / packs.CARD
+    there = out / model_names.CARD
     if not there.is_file():
         raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
     if origin not in read_text(there).splitlines():
@@ -88,7 +88,7 @@ def _origin(exp: Path) -> str:
     """The line of a card that tells one experiment from all others, however long it was trained since."""
     record = exp / "versions.yaml"
     runs = (read_yaml(record) if record.exists() else {}).get("runs") or [{}]
-    begun = f"begun {runs[0]['started']}" if "started" in runs[0] else f"config {sha256(exp / packs.CONFIG)[:16]}"
+    begun = f"begun {runs[0]['started']}" if "started" in runs[0] else f"config {sha256(exp / model_names.CONFIG)[:16]}"
     return f"* Experiment: {exp.resolve().name}, {begun}"
 
 

@@ -126,7 +126,7 @@ def fused(model: Fusion, text: tuple[int, ...], ends: bool) -> float:
     state, score = model.start(), 0.0
     for token in text:
         state, added = model.extend(state, token)
-        model.keep([state])
+        model.select([state])
         score += added
     return score + (model.end(state) if ends else 0.0)
 
@@ -174,7 +174,7 @@ class Strict(WordModel):
         assert state in self.kept
         return super().extend(state, token)
 
-    def keep(self, states):
+    def select(self, states):
         self.kept = list(states)
 
     def end(self, state):

@@ -107,12 +107,12 @@ def test_a_vocoder_says_what_torch_says_in_pieces_too(
     assert main(["export", str(make(tmp_path / "exp", keys)), str(tmp_path / "exp.onnx")]) == 0
     exported, speak = Exported(tmp_path / "exp.onnx"), vocoder(str(tmp_path / "exp"), MELS["fine"])
     mel = np.random.default_rng(0).normal(-4, 2, (300, 80)).astype(np.float32)
-    whole = exported.pieces.whole(mel)
+    whole = exported.chunked_vocoder.whole(mel)
     assert whole.shape == (48000,)
     assert np.abs(whole).max() > 0.01
     assert np.abs(whole - speak(torch.from_numpy(mel)).numpy()).max() < 1e-4
     monkeypatch.setattr(windows, "CHUNK", 70)
-    assert np.abs(exported.pieces.whole(mel) - whole).max() < 1e-4
+    assert np.abs(exported.chunked_vocoder.whole(mel) - whole).max() < 1e-4
 
 
 def test_the_verb_tells_what_it_checked_and_nothing_of_this_machine(made: Path) -> None:
@@ -142,7 +142,7 @@ def test_it_speaks_where_there_is_no_torch(made: Path) -> None:
         "from lipsound2.inference.onnx import OnnxLipToSpeech\n"
         "for files in sys.argv[1:]:\n"
         "    voice = OnnxLipToSpeech([Path(files)])\n"
-        "    audio = voice.pieces.whole(voice.windows(9).whole(numpy.zeros((9, 96, 96), numpy.uint8)))\n"
+        "    audio = voice.chunked_vocoder.whole(voice.windows(9).whole(numpy.zeros((9, 96, 96), numpy.uint8)))\n"
         "    assert audio.shape == (5760,) and numpy.isfinite(audio).all()\n"
         "assert 'torch' not in sys.modules"
     )
@@ -193,7 +193,7 @@ def test_mels_that_cannot_be_spoken_are_told(made: Path) -> None:
         (wrong, "1 of the mel's 400 values are no numbers"),
     ):
         with pytest.raises(LipsoundError, match=message):
-            voice.pieces.whole(mel)
+            voice.chunked_vocoder.whole(mel)
     with pytest.raises(LipsoundError, match="looks at video frames of 96 x 96"):
         Exported(made / "out/lips.onnx").generate(np.zeros((5, 112, 112), np.uint8))
 

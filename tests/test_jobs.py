@@ -21,7 +21,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, temporary_of
 from lipsound2.jobs import jobs
-from lipsound2.jobs.jobs import Summary, dump_clips, read_failures
+from lipsound2.jobs.jobs import StepSummary, dump_clips, read_failures
 from lipsound2.jobs.shards import Failure, Result, Shard, Worker, compute_shard
 
 MACHINE = {
@@ -96,7 +96,7 @@ class Maker:
         return self.log.read_text().split().count(name) > 1
 
 
-def run(dump: Path, maker: Maker, **options: Any) -> Summary:
+def run(dump: Path, maker: Maker, **options: Any) -> StepSummary:
     given: dict[str, Any] = {"ids": IDS, "kinds": KINDS, "shard_size": 5, "fingerprint": {"every": 5}, "inputs": {}}
     given |= {"nj": 1, "max_failures": 1.0, **options}
     ids, kinds = given.pop("ids"), given.pop("kinds")
@@ -118,7 +118,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dump of a run in one worker process that nothing disturbed."""
     folder = tmp_path_factory.mktemp("unbroken")
     maker = Maker(folder / "log")
-    assert run(folder / "dump", maker, nj=1) == Summary(24, 0, 0)
+    assert run(folder / "dump", maker, nj=1) == StepSummary(24, 0, 0)
     assert tried(maker) == sorted(IDS)
     return folder / "dump"
 
@@ -150,7 +150,7 @@ def test_dump_holds_what_the_workers_returned(unbroken: Path) -> None:
 
 def test_number_of_workers_does_not_matter(unbroken: Path, tmp_path: Path) -> None:
     maker = Maker(tmp_path / "log")
-    assert run(tmp_path / "dump", maker, nj=3, ids=IDS[::-1]) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, nj=3, ids=IDS[::-1]) == StepSummary(24, 0, 0)
     assert content(tmp_path / "dump") == content(unbroken)
     assert len(maker.log.with_suffix(".processes").read_text().split()) == 3  # each kept for its whole life
 
@@ -164,18 +164,18 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(tmp_path: Path) -> None
     before = content(tmp_path / "dump")
     maker.log.unlink()
     start = time.monotonic()
-    assert run(tmp_path / "dump", maker, inputs=sources) == Summary(0, 24, 0)
+    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(0, 24, 0)
     assert time.monotonic() - start < 2.0
     assert tried(maker) == []
     Path(sources["s1-c13"]).write_text("longer")
-    assert run(tmp_path / "dump", maker, inputs=sources) == Summary(5, 19, 0)
+    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(5, 19, 0)
     assert "s1-c13" in tried(maker)
     changed = {name for name, data in content(tmp_path / "dump").items() if data != before[name]}
     assert changed == {f"{kind}/{name}" for kind in KINDS for name in ("shards.sha256", "shards/00002.done")}
     (tmp_path / "dump" / "face" / "shards" / "00001.ark").unlink()
-    assert run(tmp_path / "dump", maker, inputs=sources) == Summary(5, 19, 0)
-    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}) == Summary(24, 0, 0)
-    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}, ids=IDS[:3]) == Summary(3, 0, 0)
+    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(5, 19, 0)
+    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}) == StepSummary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}, ids=IDS[:3]) == StepSummary(3, 0, 0)
     assert sorted(path.name for path in (tmp_path / "dump" / "mel" / "shards").iterdir()) == [
         "00000.ark",
         "00000.cmvn.ark",
@@ -191,7 +191,7 @@ def test_verdicts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     acts = {"s0-c03": "no-face", "s1-c04": "bug", "s2-c05": "kill", "s0-c12": "hang", "s1-c22": "kill-once"}
     maker = Maker(tmp_path / "log", acts)
     with caplog.at_level("INFO"):
-        assert run(tmp_path / "dump", maker, nj=2, timeout=1.5) == Summary(20, 0, 4)
+        assert run(tmp_path / "dump", maker, nj=2, timeout=1.5) == StepSummary(20, 0, 4)
     assert "24 clips, 20 done, 0 done before, 4 failed" in caplog.text
     rows = {row[0]: row[1:] for row in read_failures(tmp_path / "dump")}
     assert rows["s0-c03"] == ("crop", "no-face", "0 of 75 frames")
@@ -203,14 +203,14 @@ def test_verdicts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert set(Archive(tmp_path / "dump" / "mel").num_frames()) == set(IDS) - rows.keys()
     # Again: who was killed or hung is tried again, with its shard; the verdicts on data stand.
     again = Maker(tmp_path / "again")
-    assert run(tmp_path / "dump", again) == Summary(10, 13, 1)
+    assert run(tmp_path / "dump", again) == StepSummary(10, 13, 1)
     assert len(tried(again)) == 10
     assert {"s2-c05", "s0-c12"} <= set(Archive(tmp_path / "dump" / "mel").ids)
     # A line taken out of failures.tsv: that clip is tried again.
     path = tmp_path / "dump" / "failures.tsv"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if "s1-c04" not in line))
-    assert run(tmp_path / "dump", Maker(tmp_path / "third")) == Summary(5, 19, 0)
-    assert run(tmp_path / "dump", Maker(tmp_path / "fourth")) == Summary(0, 24, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "third")) == StepSummary(5, 19, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "fourth")) == StepSummary(0, 24, 0)
     assert not tried(Maker(tmp_path / "fourth"))
 
 
@@ -223,12 +223,12 @@ def test_too_many_failures_end_the_step_after_everything_is_written(tmp_path: Pa
         with pytest.raises(LipsoundError, match=message):
             run(tmp_path / "dump", maker, max_failures=0.1)
         assert len(Archive(tmp_path / "dump" / "mel")) == 21
-    assert run(tmp_path / "dump", maker, max_failures=0.125) == Summary(0, 21, 3)
+    assert run(tmp_path / "dump", maker, max_failures=0.125) == StepSummary(0, 21, 3)
 
 
 def test_a_shard_where_all_fail(tmp_path: Path) -> None:
     acts = dict.fromkeys(sorted(IDS)[:5], "no-face")
-    assert run(tmp_path / "dump", Maker(tmp_path / "log", acts)) == Summary(19, 0, 5)
+    assert run(tmp_path / "dump", Maker(tmp_path / "log", acts)) == StepSummary(19, 0, 5)
     assert len(Archive(tmp_path / "dump" / "face")) == 19
 
 
@@ -292,7 +292,7 @@ def test_disk_that_fills_up_while_tables_are_joined(
     assert not (dump / "face" / "feats.scp").exists()
     assert content(dump).items() <= content(unbroken).items()
     monkeypatch.undo()
-    assert run(dump, Maker(tmp_path / "log")) == Summary(0, 24, 0)
+    assert run(dump, Maker(tmp_path / "log")) == StepSummary(0, 24, 0)
     assert content(dump) == content(unbroken)
 
 
@@ -387,7 +387,7 @@ def test_fault_A13_what_the_machine_failed_is_lost_by_no_clip(unbroken: Path, tm
             run(dump, Maker(tmp_path / "log", acts))
         assert len(Archive(dump / "mel")) == 22
     rest = Maker(tmp_path / "rest")
-    assert run(dump, rest) == Summary(5, 18, 1)
+    assert run(dump, rest) == StepSummary(5, 18, 1)
     assert len(tried(rest)) == 5
     assert "s1-c04" in Archive(dump / "mel")
 
@@ -398,7 +398,7 @@ def test_fault_A13_a_machine_that_fails_every_clip_stops_the_step(unbroken: Path
         run(tmp_path / "dump", maker)
     assert len(set(tried(maker))) == 5
     assert not (tmp_path / "dump" / "failures.tsv").exists()
-    assert run(tmp_path / "dump", Maker(tmp_path / "rest")) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "rest")) == StepSummary(24, 0, 0)
     assert content(tmp_path / "dump") == content(unbroken)
 
 
@@ -413,7 +413,7 @@ def test_fault_A13_verdicts_of_earlier_versions_that_were_the_machines_are_tried
         for row in before["failures"]:
             row[1:] = ["unreadable", "clip.mp4: [Errno 12] Cannot allocate memory: 'clip.mp4'"]
         path.write_text(f"{json.dumps(before)}\n{rows}")
-    assert run(dump, Maker(tmp_path / "rest")) == Summary(10, 14, 0)
+    assert run(dump, Maker(tmp_path / "rest")) == StepSummary(10, 14, 0)
     assert set(Archive(dump / "mel").ids) == set(IDS)
 
 
@@ -451,16 +451,16 @@ def test_fault_A14_what_is_damaged_is_made_again(
     dump = tmp_path / "dump"
     shutil.copytree(unbroken, dump)
     damage(dump / name, act)
-    assert run(dump, Maker(tmp_path / "log")) == Summary(made, 24 - made, 0)
+    assert run(dump, Maker(tmp_path / "log")) == StepSummary(made, 24 - made, 0)
     assert content(dump) == content(unbroken)
     # Of earlier versions what is absent is missed, and the rest believed.
     older(dump)
     before = {path: path.stat().st_mtime_ns for path in dump.rglob("feats.scp")}
-    assert run(dump, Maker(tmp_path / "log")) == Summary(0, 24, 0)
+    assert run(dump, Maker(tmp_path / "log")) == StepSummary(0, 24, 0)
     assert before == {path: path.stat().st_mtime_ns for path in dump.rglob("feats.scp")}
     older(dump)
     damage(dump / name, "gone")
-    assert run(dump, Maker(tmp_path / "log")) == Summary(
+    assert run(dump, Maker(tmp_path / "log")) == StepSummary(
         made * (".cmvn" not in name), 24 - made * (".cmvn" not in name), 0
     )
 
@@ -514,5 +514,5 @@ def test_fault_F7_a_step_with_damaged_done_files_ends_as_ever(unbroken: Path, tm
     (dump / "mel" / "shards" / "00001.done").write_bytes(damage)
     path = dump / "face" / "shards" / "00003.done"
     path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n" + damage)
-    assert run(dump, Maker(tmp_path / "log")) == Summary(10, 14, 0)
+    assert run(dump, Maker(tmp_path / "log")) == StepSummary(10, 14, 0)
     assert content(dump) == content(unbroken)

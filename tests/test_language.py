@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_beam import summed, uniform
 
-from lipsound2 import packs
+from lipsound2 import model_names
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.decoding.beam import search
@@ -145,11 +145,11 @@ def test_a_step_is_the_last_column_of_the_whole(network):
         state = model.start()
         for token in text:
             state, _ = model.extend(state, token)
-            model.keep([state])
+            model.select([state])
         states.append(state)
     # All three once more, in one batch of unequal lengths.
     grown = [model.extend(state, 3)[0] for state in states]
-    model.keep(grown)
+    model.select(grown)
     for text, state in zip(texts, grown, strict=True):
         with torch.no_grad():
             expected = network(torch.tensor([[network.boundary, *text, 3]]))[0, -1].log_softmax(-1)
@@ -227,7 +227,7 @@ def test_a_trained_one_stands_beside_a_recognizer(data, tmp_path):
     recognizer = load(exp)
     model = language_model(exp, recognizer, 0.5, 0.0)
     assert isinstance(model, NetworkModel)
-    assert file_of(exp) == exp / packs.WEIGHTS
+    assert file_of(exp) == exp / model_names.WEIGHTS
     text = recognizer.encode("set")
     log_probs = np.full((len(text), len(recognizer)), -20.0, np.float32)
     log_probs[np.arange(len(text)), text] = 0

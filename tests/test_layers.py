@@ -16,7 +16,7 @@ FLOORS = (
     ("__init__", "files", "old_names", "gpus", "trouble", "train_config", "models/modules"),
     ("outputs", "fingerprint", "jobs/slurm", "models/tacotron", "models/asr"),
     ("data", "models"),
-    ("config", "corpora", "text", "versions", "media", "packs"),
+    ("config", "corpora", "text", "versions", "media", "model_names"),
     ("jobs", "decoding"),
     ("audio", "video", "synthetic"),
     ("datasets", "metrics", "models/pase", "models/vocoders"),

@@ -25,9 +25,9 @@ from lipsound2.data.archive import Archive
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import synthesize, transcriber, vocoders
-from lipsound2.inference.array_store import Shelf
+from lipsound2.inference.array_store import ArrayStore
 from lipsound2.inference.lip_to_speech import generate_long
-from lipsound2.inference.windows import OVERLAP, WINDOW, Pieces, PieceSpeaker, Windows
+from lipsound2.inference.windows import OVERLAP, WINDOW, ChunkedVocoder, VocoderStream, Windows
 from lipsound2.models.parallel import Parallel
 from lipsound2.tasks.regress import Regress
 from lipsound2.video import mouth
@@ -58,11 +58,13 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
     mel = mel_spectrogram(torch.from_numpy(voiced(8)), FINE).numpy()
     if plain:
         whole = griffin_lim_numpy.mel_to_waveform(mel, FINE, 30)
-        speaker = PieceSpeaker(FINE, lambda m, _, *said: griffin_lim_numpy.mel_to_waveform(m, FINE, 30, *said), 50, 100)
+        speaker = ChunkedVocoder(
+            FINE, lambda m, _, *said: griffin_lim_numpy.mel_to_waveform(m, FINE, 30, *said), 50, 100
+        )
     else:
         whole = griffin_lim.mel_to_waveform(torch.from_numpy(mel), FINE, iterations=30).numpy()
-        found = vocoders.vocoder("griffin-lim:30", FINE).pieces
-        speaker = PieceSpeaker(FINE, found.speak, found.receptive_field, 100)
+        found = vocoders.vocoder("griffin-lim:30", FINE).chunked_vocoder
+        speaker = ChunkedVocoder(FINE, found.speak, found.receptive_field, 100)
     waveform = speaker.whole(mel)
     assert waveform.shape == whole.shape == (8 * 16000,)
     seams = np.arange(100, len(mel), 100)
@@ -81,7 +83,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
 def test_fault_D2_short_clips_sound_as_they_did():
     mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
     whole = griffin_lim.mel_to_waveform(mel, FINE, iterations=4)
-    assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).pieces.whole(mel.numpy()), whole.numpy())
+    assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).chunked_vocoder.whole(mel.numpy()), whole.numpy())
 
 
 def test_fault_D2_the_mel_comes_while_the_frames_come_and_little_is_held():
@@ -108,7 +110,7 @@ def test_fault_D2_the_audio_comes_while_the_mel_comes_and_little_is_held():
 
     mel = np.random.default_rng(0).normal(size=(500, 80)).astype(np.float32)
     whole = speak(mel, 0, mel[:0, 0], 0)
-    pieces, audio, at = Pieces(PieceSpeaker(FINE, speak, 3, 64), 500), [], 0
+    pieces, audio, at = VocoderStream(ChunkedVocoder(FINE, speak, 3, 64), 500), [], 0
     for size in (1, 7, 200, 3, 64, 225):
         audio.append(pieces.add(mel[at : at + size]))
         at += size
@@ -117,7 +119,7 @@ def test_fault_D2_the_audio_comes_while_the_mel_comes_and_little_is_held():
 
 
 def test_a_piece_that_is_no_number_is_told():
-    pieces = Pieces(PieceSpeaker(FINE, partial(lambda *given: given[0]), 3, 64), 500)
+    pieces = VocoderStream(ChunkedVocoder(FINE, partial(lambda *given: given[0]), 3, 64), 500)
     with pytest.raises(LipsoundError, match="are no numbers"):
         pieces.add(np.full((5, 80), np.nan, np.float32))
 
@@ -234,7 +236,7 @@ def test_arrays_come_from_the_shelf_as_they_were_put_there(monkeypatch: pytest.M
     monkeypatch.setattr(tape, "_HELD", 1000)
     rng = np.random.default_rng(0)
     arrays = {f"c{n}": rng.normal(size=(n, 80)).astype(np.float32) for n in range(4)}
-    shelf = Shelf()
+    shelf = ArrayStore()
     assert not shelf
     shelf.put(arrays)
     assert list(shelf) == list(arrays)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lipsound2 import packs
+from lipsound2 import model_names
 from lipsound2.audio.mel_settings import MELS
 from lipsound2.cli import main
 from lipsound2.data.yaml_files import write_yaml
@@ -87,7 +87,7 @@ def test_fault_A2_a_training_does_not_go_into_a_pack_or_a_data_dir(exp, tmp_path
 
 def test_a_pack_tells_the_experiment_it_was_made_of(exp, tmp_path):
     assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
-    card = (tmp_path / "out" / packs.CARD).read_text()
+    card = (tmp_path / "out" / model_names.CARD).read_text()
     assert "* Experiment: a, begun 2026-01-02 03:04:05\n" in card
     assert str(tmp_path) not in card
 
@@ -99,7 +99,7 @@ def test_fault_B7_the_card_says_whose_scores_it_shows(exp, tmp_path, capsys):
         result = score_texts(text, {"s1-a": heard}, {"s1-a": "s1"}, "en")
         (folder / "text/greedy").mkdir(parents=True)
         write_summary(folder / "text/greedy/summary.json", {"heard": result.summary})
-    card = tmp_path / "out" / packs.CARD
+    card = tmp_path / "out" / model_names.CARD
     assert main(["pack", str(exp), str(tmp_path / "out"), *SAID]) == 0
     assert "## Words on `test`, of the full weights, greedy" in card.read_text()
     assert main(["pack", str(exp), str(tmp_path / "out"), *SAID, "--scores", str(tmp_path / "scored")]) == 0

@@ -74,10 +74,10 @@ class Unlucky:
 def test_fault_C8_a_worker_that_dies_as_it_starts_is_replaced_a_few_times(tmp_path: Path) -> None:
     from test_jobs import IDS, KINDS
 
-    from lipsound2.jobs.jobs import Summary, dump_clips
+    from lipsound2.jobs.jobs import StepSummary, dump_clips
 
     (tmp_path / "deaths").mkdir()
     how: dict[str, Any] = {"step": "crop", "fingerprint": {}, "inputs": {}, "nj": 1}
-    assert dump_clips(tmp_path / "dump", KINDS, IDS[:3], Unlucky(tmp_path / "deaths", 2), **how) == Summary(3, 0, 0)
+    assert dump_clips(tmp_path / "dump", KINDS, IDS[:3], Unlucky(tmp_path / "deaths", 2), **how) == StepSummary(3, 0, 0)
     with pytest.raises(LipsoundError, match=r"ended while it started: signal 9 .* 3 times in a row"):
         dump_clips(tmp_path / "again", KINDS, IDS[:3], Unlucky(tmp_path / "deaths", 99), **how)

@@ -26,7 +26,7 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.data.names import Names, Numbers, whole_numbers
 from lipsound2.data.tables import read_table, write_table
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.jobs.jobs import Summary, dump_clips, read_failures
+from lipsound2.jobs.jobs import StepSummary, dump_clips, read_failures
 from lipsound2.video.crop import _Work
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.encode import Encoder
@@ -117,7 +117,7 @@ class Maker:
         return {"face": np.random.default_rng(len(name)).integers(0, 255, 20_000).astype(np.uint8)}
 
 
-def run(dump: Path, ids: list[str] = IDS, **options: Any) -> Summary:
+def run(dump: Path, ids: list[str] = IDS, **options: Any) -> StepSummary:
     given: dict[str, Any] = {
         "nj": 1,
         "max_failures": 1.0,
@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_shard(small_disk: Path, tmp_path
 
 def test_a_video_that_hangs_the_decoder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert run(tmp_path / "dump", hangs={IDS[3]: str(tmp_path / "pipe")}, timeout=2.0) == Summary(23, 0, 1)
+    assert run(tmp_path / "dump", hangs={IDS[3]: str(tmp_path / "pipe")}, timeout=2.0) == StepSummary(23, 0, 1)
     assert read_failures(tmp_path / "dump") == [(IDS[3], "crop", "timeout", "took longer than 2 s, tried 2 times")]
     path = tmp_path / "dump" / "failures.tsv"
     path.write_text("")
@@ -170,12 +170,12 @@ def test_a_video_that_hangs_the_decoder(tmp_path: Path) -> None:
 
 def test_ids_that_are_not_ascii_or_long(tmp_path: Path) -> None:
     ids = ["é-1", "ü\u30002", "说-话", "s" * 300 + "-1", "s1-a"]
-    assert run(tmp_path / "dump", ids) == Summary(5, 0, 0)
+    assert run(tmp_path / "dump", ids) == StepSummary(5, 0, 0)
     archive = Archive(tmp_path / "dump" / "face")
     assert archive.ids == sorted(ids)
     assert all(len(archive[name]) == 20_000 for name in ids)
     assert archive.num_frames() == dict.fromkeys(ids, 20_000)
-    assert run(tmp_path / "dump", ids) == Summary(0, 5, 0)
+    assert run(tmp_path / "dump", ids) == StepSummary(0, 5, 0)
 
 
 def test_ids_with_blanks_or_twice_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lipsound2.files import sha256
 from lipsound2.inference.decode import decode
 from lipsound2.inference.former_score import score
 from lipsound2.inference.synthesize import synthesize
-from lipsound2.jobs.jobs import Summary, read_failures
+from lipsound2.jobs.jobs import StepSummary, read_failures
 from lipsound2.jobs.slurm import array, ipc
 from lipsound2.jobs.slurm.ipc import FOLDER
 from lipsound2.training.train import train
@@ -82,7 +82,7 @@ def _late(*_: object) -> None:
 def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What the local launcher makes."""
     folder = tmp_path_factory.mktemp("local")
-    assert run(folder / "dump", Maker(folder / "log")) == Summary(24, 0, 0)
+    assert run(folder / "dump", Maker(folder / "log")) == StepSummary(24, 0, 0)
     return content(folder / "dump")
 
 
@@ -101,14 +101,14 @@ def test_an_array_makes_the_bytes_of_the_local_launcher(
     slurm: Site, tmp_path: Path, local: dict[str, bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     maker = Maker(tmp_path / "log")
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=3) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=3) == StepSummary(24, 0, 0)
     assert content(tmp_path / "dump") == local
     assert sorted(tried(maker)) == sorted(IDS)
     assert len(maker.log.with_suffix(".processes").read_text().split()) == 3  # each job made one worker
     assert "24/24" in capfd.readouterr().err
     # Nothing left to do: no job is submitted, by whichever launcher.
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == Summary(0, 24, 0)
-    assert run(tmp_path / "dump", maker) == Summary(0, 24, 0)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == StepSummary(0, 24, 0)
+    assert run(tmp_path / "dump", maker) == StepSummary(0, 24, 0)
     assert sorted(tried(maker)) == sorted(IDS)
 
 
@@ -122,7 +122,7 @@ def test_a_job_that_is_killed_is_submitted_again_and_only_it(
         subprocess.run(["scancel", running(slurm)[0]], check=True)
 
     thread = meanwhile(kill)
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == StepSummary(24, 0, 0)
     thread.join()
     assert content(tmp_path / "dump") == local
     assert 24 < len(tried(maker)) <= 24 + 5  # at most the shard it was at
@@ -133,7 +133,7 @@ def test_verdicts_are_those_of_the_local_launcher(slurm: Site, tmp_path: Path) -
     for launcher in ("local", "slurm"):
         (tmp_path / launcher).mkdir()
         maker = Maker(tmp_path / launcher / "log", acts)
-        assert run(tmp_path / launcher / "dump", maker, launcher=launcher, nj=2, timeout=2) == Summary(20, 0, 4)
+        assert run(tmp_path / launcher / "dump", maker, launcher=launcher, nj=2, timeout=2) == StepSummary(20, 0, 4)
     assert content(tmp_path / "slurm" / "dump") == content(tmp_path / "local" / "dump")
 
 
@@ -152,7 +152,7 @@ class JobKiller(Maker):
 
 def test_a_clip_that_takes_its_job_down_twice_is_named(slurm: Site, tmp_path: Path) -> None:
     maker = JobKiller(tmp_path / "log", {"s1-c04": "kill-job"})
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == Summary(23, 0, 1)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == StepSummary(23, 0, 1)
     assert tried(maker).count("s1-c04") == 2
     ((name, step, reason, detail),) = read_failures(tmp_path / "dump")
     assert (name, step, reason) == ("s1-c04", "crop", "worker-killed")
@@ -184,7 +184,7 @@ def test_what_slurm_refuses_is_one_line(slurm: Site, tmp_path: Path, monkeypatch
     assert "\n" not in str(error.value)
     assert "LIPSOUND2_SBATCH" in str(error.value)
     monkeypatch.setenv("LIPSOUND2_SBATCH_CROP", "--partition=debug")  # the step's own option wins
-    assert run(tmp_path / "dump", Maker(tmp_path / "log"), launcher="slurm") == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "log"), launcher="slurm") == StepSummary(24, 0, 0)
     monkeypatch.setenv("LIPSOUND2_SBATCH", "--comment='unfinished")
     with pytest.raises(LipsoundError, match="LIPSOUND2_SBATCH: No closing quotation"):
         run(tmp_path / "other", Maker(tmp_path / "log"), launcher="slurm")
@@ -212,7 +212,7 @@ def test_a_node_that_goes_loses_only_its_jobs(slurm: Site, tmp_path: Path, local
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False)
 
     thread = meanwhile(fail)
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=3) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=3) == StepSummary(24, 0, 0)
     thread.join()
     assert gone.is_set()
     assert content(tmp_path / "dump") == local
@@ -230,7 +230,7 @@ def test_slurms_controller_may_be_restarted(
         slurm.start_controller()
 
     thread = meanwhile(restart)
-    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == Summary(24, 0, 0)
+    assert run(tmp_path / "dump", maker, launcher="slurm", nj=2) == StepSummary(24, 0, 0)
     thread.join()
     assert content(tmp_path / "dump") == local
     assert len(tried(maker)) == 24  # the jobs never noticed
@@ -261,7 +261,7 @@ def test_the_jobs_of_a_killed_run_are_found_again(
     assert len(slurm.jobs()) == 2
     caplog.set_level("INFO")
     summary = run(tmp_path / "dump", maker, launcher="slurm", nj=2)
-    assert summary == Summary(0, 24, 0)  # all of it the work of the jobs that were left
+    assert summary == StepSummary(0, 24, 0)  # all of it the work of the jobs that were left
     assert "waiting for 2 jobs that an earlier run submitted" in caplog.text
     assert content(tmp_path / "dump") == local
     assert len(tried(maker)) == 24
@@ -292,7 +292,7 @@ def test_a_run_that_is_stopped_cancels_its_jobs(slurm: Site, tmp_path: Path, num
 def test_a_clip_is_tried_again_when_its_line_is_deleted(slurm: Site, tmp_path: Path, local: dict[str, bytes]) -> None:
     run(tmp_path / "dump", Maker(tmp_path / "log", {"s0-c03": "bug"}), launcher="slurm", nj=2)
     (tmp_path / "dump" / "failures.tsv").write_text("")
-    assert run(tmp_path / "dump", Maker(tmp_path / "log"), launcher="slurm", nj=2) == Summary(5, 19, 0)
+    assert run(tmp_path / "dump", Maker(tmp_path / "log"), launcher="slurm", nj=2) == StepSummary(5, 19, 0)
     assert content(tmp_path / "dump") == local
 
 

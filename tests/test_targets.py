@@ -26,10 +26,10 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.features.representations import random_encoder, representation
 from lipsound2.features.targets import targets
 from lipsound2.jobs.jobs import read_failures
+from lipsound2.model_names import CONFIG, WEIGHTS
 from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.old_names import NORMALIZED_ON
-from lipsound2.packs import CONFIG, WEIGHTS
 
 LENGTHS = {"s1-a": 25 * 640, "s1-b": 12 * 640 + 100, "s1-c": 40 * 640}
 

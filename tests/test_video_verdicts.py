@@ -11,7 +11,7 @@ from helpers.video_making import write_clip
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure
-from lipsound2.inference.speaker import Speaker
+from lipsound2.inference.synthesizer import Synthesizer
 from lipsound2.video.align import MOUTH
 from lipsound2.video.crop import FACES, Cropper, crop
 from lipsound2.video.decode import read_video
@@ -91,7 +91,7 @@ def test_fault_A8_a_mouth_that_is_cut_off_is_a_verdict(
         cropper(cut)
     path = write_clip(tmp_path / "cut.mp4", [*cut], [i / 25 for i in range(len(cut))])
     with pytest.raises(ClipFailure, match=r"mouth-outside: the mouth lies outside"):
-        Speaker(Voiceless())(path, nothing)  # type: ignore[arg-type]
+        Synthesizer(Voiceless())(path, nothing)  # type: ignore[arg-type]
 
 
 def test_fault_A8_what_moves_as_a_whole_does_not_speak() -> None:

@@ -86,8 +86,8 @@ def prepare(
         _write_all(found, whole, corpus, known.language, source)
         if split is not None and protocol is not None:
             sets = _there(chosen, found, f"{root}: protocol {protocol} needs {split.needs}")
-            stamp = {"protocol": protocol, "seed": seed}
-            _write_sets(found, sets, data / protocol, known, {}, stamp, [whole], split_by)
+            options_used = {"protocol": protocol, "seed": seed}
+            _write_sets(found, sets, data / protocol, known, {}, options_used, [whole], split_by)
             if found.lists:
                 _tell_listed(protocol, chosen, sets)
             counts = {name: len(ids) for name, ids in sets.items()}
@@ -98,8 +98,8 @@ def prepare(
             sets = _there(
                 own.sets, found, f"{lists}: lists {next(iter(next(iter(own.sets.values()))), 'nothing')}, ..."
             )
-            stamp = {"protocol": protocol, "seed": seed}
-            _write_sets(found, sets, data / protocol, known, own.pairs, stamp, [whole, lists], split_by)
+            options_used = {"protocol": protocol, "seed": seed}
+            _write_sets(found, sets, data / protocol, known, own.pairs, options_used, [whole, lists], split_by)
             _tell_listed(protocol, own.sets, sets)
 
 
@@ -163,20 +163,20 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str, source
     known = sorted(found.by_id.items())
     rows = (f"{id} {r.video} {r.wav} {r.size} {r.words} {r.language} {r.text}\n" for id, r in known)
     options = {"corpus": corpus, "clips": _digest(rows), "tables": sorted(found.tables)}
-    stamp = Fingerprint(path, "prepare", options, [], ("utt2spk", "spk2utt"), TABLES)
-    if stamp.up_to_date():
+    fingerprint = Fingerprint(path, "prepare", options, [], ("utt2spk", "spk2utt"), TABLES)
+    if fingerprint.up_to_date():
         print(f"{path}: done, skipped")
         return
-    _keep(path, stamp)
-    stamp.clear()
+    _keep(path, fingerprint)
+    fingerprint.clear()
     DataDir.write(path, made_by=source, **_tables(path, found, found.by_id, language))
-    stamp.write()
+    fingerprint.write()
     print(f"{path}: {len(known)} clips")
 
 
-def _keep(path: Path, stamp: Fingerprint) -> None:
+def _keep(path: Path, fingerprint: Fingerprint) -> None:
     """Tables that were changed since they were made from the same corpus may be somebody's work: keep them."""
-    if stamp.same() and (backup := back_up(path, TABLES)):
+    if fingerprint.same() and (backup := back_up(path, TABLES)):
         print(f"{path}: made again, because a table has changed; as it was it lies in {backup}")
 
 
@@ -228,13 +228,13 @@ def _write_sets(
     rows = (f"{name} {id}\n" for name, ids in sorted(sets.items()) for id in ids)
     made = [f"{name}/{table}" for name, ids in sets.items() if ids for table in ("utt2spk", "spk2utt")]
     more = [f"{name}/{table}" for name, ids in sets.items() if ids for table in TABLES]
-    stamp = Fingerprint(path, "prepare", {**options, "sets": _digest(rows)}, inputs, made, more)
-    if stamp.up_to_date():
+    fingerprint = Fingerprint(path, "prepare", {**options, "sets": _digest(rows)}, inputs, made, more)
+    if fingerprint.up_to_date():
         print(f"{path}: done, skipped")
         return
     for name in sets:
-        _keep(path / name, stamp)
-    stamp.clear()
+        _keep(path / name, fingerprint)
+    fingerprint.clear()
     for name, ids in sets.items():
         if not ids:
             print(f"{path / name}: EMPTY, not written; none of its clips is in the corpus at hand")
@@ -248,7 +248,7 @@ def _write_sets(
             )
         DataDir.write(path / name, made_by=source, **{name: table for name, table in tables.items() if table})
         print(f"{path / name}: {len(ids)} clips")
-    stamp.write()
+    fingerprint.write()
 
 
 def _pairs(

@@ -41,7 +41,7 @@ _WANTED = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class TableProblem:
     """One thing that is wrong.
 
     Attributes:
@@ -155,20 +155,20 @@ def _tables(dir: Path) -> dict[str, _Table]:
     return {name: _read(dir / name) for name in TABLES if (dir / name).exists()}
 
 
-def _problems(dir: Path, tables: Mapping[str, _Table], media: bool) -> Iterator[Problem]:
+def _problems(dir: Path, tables: Mapping[str, _Table], media: bool) -> Iterator[TableProblem]:
     """All problems of a data dir, the ones that explain others first."""
     prepare, repair = "lipsound2 prepare", f"lipsound2 fix {dir}"
     if not (dir / "utt2spk").is_file():
         found = "no such file" if dir.is_dir() else "no such folder"
-        yield Problem("absent", str(dir / "utt2spk"), "", found, "a table 'id speaker'", prepare)
+        yield TableProblem("absent", str(dir / "utt2spk"), "", found, "a table 'id speaker'", prepare)
         return
     for table in tables.values():
         yield from table.problems(repair)
     utt2spk = tables["utt2spk"].values
     if not utt2spk:
-        yield Problem("empty", str(dir / "utt2spk"), "", "no clips", "at least one", prepare)
+        yield TableProblem("empty", str(dir / "utt2spk"), "", "no clips", "at least one", prepare)
     if not any(name in tables for name in MEDIA):
-        yield Problem("absent", str(dir), "", "neither video.scp nor wav.scp", "one of them", prepare)
+        yield TableProblem("absent", str(dir), "", "neither video.scp nor wav.scp", "one of them", prepare)
     yield from _other_ids(dir, tables, repair)
     for start, end, speaker in utt2spk.runs():
         # Sorted ids between two with the same beginning have it too.
@@ -176,14 +176,14 @@ def _problems(dir: Path, tables: Mapping[str, _Table], media: bool) -> Iterator[
             for name in utt2spk.names[start:end]:
                 if not name.startswith(f"{speaker}-"):
                     file = str(dir / "utt2spk")
-                    yield Problem("prefix", file, name, f"speaker '{speaker}'", f"an id '{speaker}-...'", prepare)
+                    yield TableProblem("prefix", file, name, f"speaker '{speaker}'", f"an id '{speaker}-...'", prepare)
     yield from _speakers(dir, utt2spk, repair)
     yield from _values(dir, tables, repair)
     if media:
         for name in MEDIA:
             for key, path in _absent(tables[name].values) if name in tables else ():
                 wanted = "a file that is there"
-                yield Problem("no-file", str(dir / name), key, f"'{path}'", wanted, f"{repair} (drops the clip)")
+                yield TableProblem("no-file", str(dir / name), key, f"'{path}'", wanted, f"{repair} (drops the clip)")
 
 
 @dataclass
@@ -208,17 +208,17 @@ class _Table:
     doubles: list[str] = field(default_factory=list)
     unsorted: tuple[str, str, int] | None = None
 
-    def problems(self, repair: str) -> Iterator[Problem]:
+    def problems(self, repair: str) -> Iterator[TableProblem]:
         """What is wrong with the file, taken by itself."""
         for key, (fault, found) in self.bad.items():
             drops = f"{repair} (drops the clip)"
-            yield Problem(fault, str(self.path), key, found, _WANTED[fault], drops, self.lines[key])
+            yield TableProblem(fault, str(self.path), key, found, _WANTED[fault], drops, self.lines[key])
         for key in self.doubles:
-            yield Problem("double", str(self.path), key, "the same row twice", "one", repair)
+            yield TableProblem("double", str(self.path), key, "the same row twice", "one", repair)
         if self.unsorted:
             key, before, line = self.unsorted
             wanted = "rows sorted by bytes (LC_ALL=C)"
-            yield Problem("unsorted", str(self.path), key, f"it after '{before}'", wanted, repair, line)
+            yield TableProblem("unsorted", str(self.path), key, f"it after '{before}'", wanted, repair, line)
 
 
 def _read(path: Path) -> _Table:
@@ -269,7 +269,7 @@ def _read_row_by_row(path: Path) -> _Table:
     return table
 
 
-def _other_ids(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Problem]:
+def _other_ids(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[TableProblem]:
     """Tables whose ids are not those of utt2spk; media, when there are segments, not those of the recordings."""
     for name, table in tables.items():
         wanted, of = tables["utt2spk"].values.names, "utt2spk"
@@ -285,13 +285,13 @@ def _other_ids(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator
             first += [f"'{min(extra)}' is too much"] if extra else []
             found = f"{len(table.values)} ids ({' and '.join(first)}, the first of {len(missing) + len(extra)})"
             key = min(missing | extra)
-            yield Problem("ids", str(dir / name), key, found, f"the {len(wanted)} ids of {of}", repair)
+            yield TableProblem("ids", str(dir / name), key, found, f"the {len(wanted)} ids of {of}", repair)
 
 
-def _speakers(dir: Path, utt2spk: Table, repair: str) -> Iterator[Problem]:
+def _speakers(dir: Path, utt2spk: Table, repair: str) -> Iterator[TableProblem]:
     path = dir / "spk2utt"
     if not path.exists():
-        yield Problem("absent", str(path), "", "no such file", "the inverse of utt2spk", repair)
+        yield TableProblem("absent", str(path), "", "no such file", "the inverse of utt2spk", repair)
         return
     found, wanted = _read(path).values, spk2utt(utt2spk)
     differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
@@ -299,10 +299,10 @@ def _speakers(dir: Path, utt2spk: Table, repair: str) -> Iterator[Problem]:
         key = differing[0]
         counts = [len(side.get(key, "").split()) for side in (found, wanted)]
         text = f"{counts[0]} clips (the first of {len(differing)} speakers that differ)"
-        yield Problem("spk2utt", str(path), key, text, f"the {counts[1]} of utt2spk, sorted", repair)
+        yield TableProblem("spk2utt", str(path), key, text, f"the {counts[1]} of utt2spk, sorted", repair)
 
 
-def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Problem]:
+def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[TableProblem]:
     """Ids that cannot name a file, and numbers that are none."""
     drops = f"{repair} (drops the clip)"
     for name, wanted in (
@@ -312,7 +312,7 @@ def _values(dir: Path, tables: Mapping[str, _Table], repair: str) -> Iterator[Pr
         ("word_times", "'start end word ...' in seconds"),
     ):
         for key, value in _improper(name, tables[name].values) if name in tables else ():
-            yield Problem("value", str(dir / name), key, f"'{value}'", wanted, drops)
+            yield TableProblem("value", str(dir / name), key, f"'{value}'", wanted, drops)
 
 
 def _improper(name: str, table: Table) -> Iterator[tuple[str, str]]:

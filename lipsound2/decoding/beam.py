@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lipsound2.decoding.arpa import END, START, UNKNOWN, LanguageModel
-from lipsound2.decoding.ctc import Graph, Spoken, viterbi
+from lipsound2.decoding.ctc import AlignedToken, Graph, viterbi
 from lipsound2.decoding.ngram import SPACE
 from lipsound2.errors import LipsoundError
 from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
@@ -35,7 +35,7 @@ class Fusion(Protocol):
         most: that a token, or the end, may add: the bonus, because a logarithm of a probability adds nothing.
     """
 
-    most: float = 0.0
+    max_gain: float = 0.0
 
     def start(self) -> Any:
         """State of the empty prefix, which counts as kept."""
@@ -48,7 +48,7 @@ class Fusion(Protocol):
         rows = zip(states, tokens.tolist(), strict=True)
         return np.array([[self.extend(state, token)[1] for token in row] for state, row in rows])
 
-    def keep(self, states: Sequence[Any]) -> None:
+    def select(self, states: Sequence[Any]) -> None:
         """The search goes on with these; only now may they be extended or ended."""
         return  # n-grams need not know
 
@@ -85,7 +85,7 @@ class WordBonus(Fusion):
 
     def __init__(self, tokenizer: Tokenizer, bonus: float) -> None:
         self.tokenizer, self.bonus = tokenizer, bonus
-        self.most = max(bonus, 0.0)
+        self.max_gain = max(bonus, 0.0)
 
     def start(self) -> bool:
         """A state is whether a prefix stands within a word."""
@@ -115,7 +115,7 @@ class WordModel(Fusion):
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float) -> None:
         self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
-        self.most = max(bonus, 0.0)
+        self.max_gain = max(bonus, 0.0)
 
     def start(self) -> Any:
         """Before the first word."""
@@ -159,7 +159,7 @@ class CharacterModel(Fusion):
 
     def __init__(self, model: LanguageModel, tokenizer: Characters, weight: float, bonus: float) -> None:
         self.model, self.tokenizer, self.weight, self.bonus = model, tokenizer, weight, bonus
-        self.most = max(bonus, 0.0)
+        self.max_gain = max(bonus, 0.0)
 
     def start(self) -> Any:
         """Before the first character."""
@@ -259,11 +259,11 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
                 grown.spoken = _add(grown.spoken, before + log_prob)
         best = heapq.nlargest(beam, after.items(), key=lambda item: item[1].total + item[1].model)
         prefixes = {tokens: prefix for tokens, prefix in best if prefix.total > -math.inf}
-        model.keep([prefix.state for prefix in prefixes.values()])
+        model.select([prefix.state for prefix in prefixes.values()])
     scored = [(tokens, prefix.total + prefix.model + model.end(prefix.state)) for tokens, prefix in prefixes.items()]
     return sorted(scored, key=lambda pair: pair[1], reverse=True)
 
 
-def forced_align(tokens: Sequence[int], log_probs: np.ndarray) -> list[Spoken]:
+def forced_align(tokens: Sequence[int], log_probs: np.ndarray) -> list[AlignedToken]:
     """When each token of a text is said: its most probable path."""
     return viterbi(Graph.linear(tokens), log_probs)[0] if tokens else []

@@ -21,7 +21,7 @@ from lipsound2.text.tokenizer import BLANK, UNKNOWN, Tokenizer
 log = logging.getLogger(__name__)
 
 
-class Spoken(NamedTuple):
+class AlignedToken(NamedTuple):
     """A token of a path, and where it lies.
 
     Attributes:
@@ -37,28 +37,28 @@ class Spoken(NamedTuple):
     confidence: float
 
 
-def greedy(log_probs: np.ndarray) -> list[Spoken]:
+def greedy(log_probs: np.ndarray) -> list[AlignedToken]:
     """The tokens of the most probable path.
 
     Args:
         log_probs: (T, V) natural log-probabilities.
     """
-    return spoken(log_probs.argmax(1), log_probs)
+    return tokens_of_path(log_probs.argmax(1), log_probs)
 
 
-def spoken(path: np.ndarray, log_probs: np.ndarray) -> list[Spoken]:
+def tokens_of_path(path: np.ndarray, log_probs: np.ndarray) -> list[AlignedToken]:
     """The tokens of a path (T,), repetitions joined and blanks left out."""
     result, frame = [], 0
     for token, run in groupby(path.tolist()):
         length = sum(1 for _ in run)
         if token != BLANK:
             confidence = float(np.exp(log_probs[frame : frame + length, token]).mean())
-            result.append(Spoken(token, frame, frame + length, confidence))
+            result.append(AlignedToken(token, frame, frame + length, confidence))
         frame += length
     return result
 
 
-def hypothesis(tokens: Sequence[Spoken], tokenizer: Tokenizer, seconds: float, score: float = 0.0) -> Hypothesis:
+def hypothesis(tokens: Sequence[AlignedToken], tokenizer: Tokenizer, seconds: float, score: float = 0.0) -> Hypothesis:
     """Words with times out of tokens with frames.
 
     Args:
@@ -68,7 +68,7 @@ def hypothesis(tokens: Sequence[Spoken], tokenizer: Tokenizer, seconds: float, s
         score: of the whole.
     """
     words: list[Word] = []
-    current: list[Spoken] = []
+    current: list[AlignedToken] = []
 
     def close() -> None:
         text = tokenizer.decode(token.token for token in current).strip()
@@ -189,7 +189,7 @@ class Graph:
         return cls(np.array(tokens), table, np.array(begins), last)
 
 
-def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
+def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[AlignedToken], float]:
     """The most probable path through a grammar (Viterbi).
 
     Args:
@@ -221,4 +221,4 @@ def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[Spoken], float]:
         states[frame] = state
         state = int(graph.before[state, choices[frame, state]])
     # Two equal tokens with no blank between are never neighbors on a path, so that joining runs is right.
-    return spoken(graph.tokens[states], log_probs), float(last.max())
+    return tokens_of_path(graph.tokens[states], log_probs), float(last.max())

@@ -141,7 +141,7 @@ def joint_search(
             for tokens, (_, _, total) in zip(texts.tokens, goes_on, strict=True):
                 ended.add(tokens, total)
         # Probabilities only fall as a text grows; what bonuses may still come is known.
-        hope = goes_on[0][2] + fusion.most * (frames - step)
+        hope = goes_on[0][2] + fusion.max_gain * (frames - step)
         if hope <= ended.score or ended.fading(step):
             break
     return ended.tokens, ended.score
@@ -167,6 +167,6 @@ def _grown(
     blank = F.pad((spoken[:, :-1] - silence[:-1]).logcumsumexp(1) + silence[1:], (1, 0), value=_NEVER)
     pairs = list(zip(rows.tolist(), last.tolist(), strict=True))
     states = [fusion.extend(texts.states[row], token)[0] for row, token in pairs]
-    fusion.keep(states)
+    fusion.select(states)
     tokens = [(*texts.tokens[row], token) for row, token in pairs]
     return _Texts(tokens, last, score, torch.stack([spoken, blank], 2), states)

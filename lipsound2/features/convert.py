@@ -17,11 +17,11 @@ from lipsound2.audio.augment import DistortConfig
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
+from lipsound2.model_names import CARD, CONFIG, WEIGHTS
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
 from lipsound2.pack import check_pack_folder
-from lipsound2.packs import CARD, CONFIG, WEIGHTS
 from lipsound2.tasks.pase import PaseConfig, PaseTask
 
 # What the published modules are called there and here (pase/models/frontend.py, modules.py; torchqrnn/qrnn.py).

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.decoding.pretrained_asr import fetched
@@ -112,7 +112,7 @@ def _pase(rest: str) -> Representation:
     if rest == "random":
         return Representation("pase:random", _features_of(random_encoder()), {"seed": _CONTROL_SEED})
     found = experiment.load(rest, task=PaseTask)
-    weights = sha256(found.path / packs.WEIGHTS)
+    weights = sha256(found.path / model_names.WEIGHTS)
     return Representation(f"pase:{found.path.resolve().name}", _features_of(found.model.encoder), {"weights": weights})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -62,7 +62,7 @@ def features(
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
-    path = packs.find(exp)
+    path = model_names.find(exp)
     kind = f"features-{name or path.resolve().name}"
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
@@ -79,7 +79,7 @@ def features(
         ids,
         make,
         step=make.kind,
-        fingerprint={"weights": sha256(path / packs.WEIGHTS), "layer": layer, "crops": digest(crops)},
+        fingerprint={"weights": sha256(path / model_names.WEIGHTS), "layer": layer, "crops": digest(crops)},
         inputs={},
         nj=1 if ngpu else nj,
         launcher=launcher,

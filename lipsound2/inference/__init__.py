@@ -1,1 +1,1 @@
-"""What a trained model does, of any clip or of a data dir: speech, text, word classes, ONNX."""
+"""What trained models do with a clip or a data dir: speech, text, word classes, ONNX."""

@@ -1,4 +1,4 @@
-"""Arrays of many clips by name, which lie on the disk when they are more than a few."""
+"""Arrays of many clips by name; on disk once there are more than a few."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from lipsound2.audio.tape import Tape
 
 
-class Shelf(Mapping[str, np.ndarray]):
-    """A mapping to float32 arrays; each comes as it was put in, fresh and writable."""
+class ArrayStore(Mapping[str, np.ndarray]):
+    """A mapping from names to float32 arrays. Each comes back as a fresh, writable copy."""
 
     def __init__(self) -> None:
         self._tape = Tape()
         self._places: dict[str, tuple[int, tuple[int, ...]]] = {}
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Some more, under new names."""
+        """Add arrays under new names."""
         for name, array in arrays.items():
             self._places[name] = len(self._tape), array.shape
             self._tape.add(array.reshape(-1))

@@ -1,4 +1,4 @@
-"""Where `decode` reads clips: the features of a dump, or waveforms in files. Picklable, so that jobs open their own."""
+"""Where `decode` reads clips: features of a dump, or audio files. Picklable: every job opens its own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ClipSource(Protocol):
     """Clips by id."""
 
     def open(self) -> Callable[[str], np.ndarray]:
-        """What reads a clip as a recognizer takes it; it raises ClipFailure where there is none."""
+        """A function from a clip's id to the recognizer's input; it raises ClipFailure where there is none."""
 
 
 @dataclass(frozen=True)
 class DumpSource:
-    """Clips in an archive of a dump: waveforms, video frames, or states of a trunk.
+    """Clips in an archive of a dump: waveforms, crops, or states of a trunk.
 
     Attributes:
         folder: of the feature type, such as DUMP/mouth.
@@ -65,7 +65,7 @@ class WavSource:
         """The files of a data dir's `wav.scp`.
 
         Raises:
-            LipsoundError: it has none, its clips are segments of longer files, or not one of the files is there.
+            LipsoundError: it has no wav.scp, its clips are segments of longer files, or none of the files exists.
         """
         if not data.wav:
             raise LipsoundError(
@@ -86,5 +86,5 @@ class WavSource:
         return lambda name: read_wav(self.files[name])
 
     def content(self) -> str:
-        """Digest of all files with their ids: what is recognized depends on nothing else of them."""
+        """Digest of all files with their ids."""
         return hash_of([[name, digest(path)] for name, path in sorted(self.files.items())])

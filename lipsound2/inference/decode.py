@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lipsound2 import packs
+from lipsound2 import model_names
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.kind import AUDIO
 from lipsound2.data.archive import Archive
@@ -26,7 +26,7 @@ from lipsound2.inference.classify_words import read_words
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.recognizers import files_of, recognizer
-from lipsound2.jobs.batch_map import batches, each
+from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.old_names import value_of_today
 from lipsound2.outputs import OutputFolder
 
@@ -46,20 +46,20 @@ def decode(
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Write what a recognizer makes of every clip of a data dir: OUT/text, and words with times in OUT/words.jsonl.
+    """Recognize every clip of a data dir: texts in OUT/text, words with times in OUT/words.jsonl.
 
-    With --dump it is given the features of the dump: the audio, or the crops that a lip reader is trained on. Without,
-    it is given the files of DIR/wav.scp; `synthesize` writes such data dirs, one a system, into its OUT/data.
+    With --dump, the recognizer reads features of the dump: the audio, or the crops that a lip reader is trained on.
+    Without --dump, it reads the files of DIR/wav.scp. `synthesize` writes such a data dir for each system in OUT/data.
 
     Args:
-        asr: experiment or pack of the task recognize or classify, or a ready-made one: pocketsphinx:grid,
+        asr: experiment or pack of the task recognize or classify, or a pretrained recognizer: pocketsphinx:grid,
             whisper:base, ...
         dir: data dir of the clips.
         out: folder to write.
-        dump: folder whose features are read, `audio` or a lip reader's crops; without it, the files of DIR/wav.scp.
+        dump: folder of the features: audio, or a lip reader's crops. Without it, the files of DIR/wav.scp are read.
         ngpu: GPUs to use: 0 or 1.
-        nj: jobs, with slurm.
-        launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
+        nj: number of jobs with slurm.
+        launcher: local (this machine) or slurm (a job array); see docs/cluster.md.
     """
     check_name(asr, dump, search)
     if _reads_words(asr):
@@ -86,10 +86,11 @@ def decode(
 
 
 def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
-    """Make sure that there is a recognizer of this name, for what it is to be given.
+    """Check that a recognizer of this name exists and suits the input.
 
     Raises:
-        LipsoundError: there is none; it reads lips, and there is no dump; or it does not search, and is asked to.
+        LipsoundError: there is none; it reads lips and no dump is given; or it does not search and search
+            options are given.
     """
     words = _reads_words(asr)
     if not words:
@@ -104,15 +105,15 @@ def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
 
 
 def _reads_words(asr: str) -> bool:
-    named = ":" not in asr or Path(asr).exists()  # else it is a ready-made one, or a slip in the name of one
-    return named and is_own(asr) and packs.task_of(asr) == "classify"
+    named = ":" not in asr or Path(asr).exists()  # else a pretrained recognizer, or a typing error in its name
+    return named and is_own(asr) and model_names.task_of(asr) == "classify"
 
 
 def input_of(asr: str) -> str:
-    """The feature type that a recognizer is given: that of an experiment as its config says it, else the audio."""
+    """The feature type a recognizer reads: the `input` of an experiment's config, else audio."""
     if not is_own(asr):
         return AUDIO
-    return str(value_of_today("input", read_yaml(packs.find(asr) / packs.CONFIG).get("input", AUDIO)))
+    return str(value_of_today("input", read_yaml(model_names.find(asr) / model_names.CONFIG).get("input", AUDIO)))
 
 
 def decode_clips(
@@ -126,18 +127,18 @@ def decode_clips(
     spread: Mapping[str, Any],
     load: Callable[[int], SpeechRecognizer] | None = None,
 ) -> None:
-    """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are there already of the same inputs.
+    """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are up to date.
 
     Args:
         recognize: makes the recognizer.
-        source: of the clips.
-        names: of the clips, sorted.
+        source: where clips are read.
+        names: ids of the clips, sorted.
         out: folder to write.
         inputs: files and folders that the source reads.
-        marks: what else the text depends on, such as the content of audio files.
-        origin: what origin.yaml tells of them.
-        spread: step, nj, launcher and ngpu, see `jobs.batch_map.each`.
-        load: loads the recognizer in this process, onto a GPU or none, where several calls share one.
+        marks: what else the fingerprint holds, such as a digest of audio files.
+        origin: content of origin.yaml.
+        spread: step, nj, launcher and ngpu; see `jobs.batch_map.map_batches`.
+        load: loads the recognizer in this process, for several calls to share; its argument is the number of GPUs.
     """
     search = recognize.search
     numbers = {"beam": search.width, "weight": search.lm_weight}
@@ -147,37 +148,43 @@ def decode_clips(
         "search": {**numbers, "bonus": search.word_bonus, "ctc_weight": search.ctc_weight},
         **marks,
     }
-    stamp = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
-    if stamp.up_to_date():
+    fingerprint = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
+    if fingerprint.up_to_date():
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    # Where jobs are submitted there need not be a GPU; a mistake is told there all the same.
+    # The machine that submits jobs may have no GPU; loading there still finds mistakes before the jobs start.
     chosen = (load or recognize.load)(spread["ngpu"] if spread["launcher"] == "local" else 0)
     with folder_lock(out, "decode"):
         make = DecoderFactory(recognize, source) if spread["launcher"] == "slurm" else lambda: decoder(chosen, source)
-        parts = each(make, batches(names), where=out, made_of=stamp.text, **spread)
-        stamp.clear()
-        said: dict[str, Hypothesis] = {}
+        parts = map_batches(make, batches(names), where=out, made_of=fingerprint.text, **spread)
+        fingerprint.clear()
+        hypotheses: dict[str, Hypothesis] = {}
         for found, unreadable in parts:
-            said.update(found)
+            hypotheses.update(found)
             for failure in unreadable:
-                log.warning("%s: %s; it counts as not understood", out, failure)
-        write_table(out / TEXT, {name: what.text for name, what in said.items() if what.text})
-        write_words(out / DETAILS, said)
-        write_yaml(out / "origin.yaml", {**origin, "clips": len(said)})
-        stamp.write()
-    silent = sum(not what.text for what in said.values())
-    log.info("%s: %d clips, no word found in %d of them, %d unreadable", out, len(said), silent, len(names) - len(said))
+                log.warning("%s: %s; it counts as missing", out, failure)
+        write_table(out / TEXT, {name: what.text for name, what in hypotheses.items() if what.text})
+        write_words(out / DETAILS, hypotheses)
+        write_yaml(out / "origin.yaml", {**origin, "clips": len(hypotheses)})
+        fingerprint.write()
+    silent = sum(not what.text for what in hypotheses.values())
+    log.info(
+        "%s: %d clips, no word found in %d of them, %d unreadable",
+        out,
+        len(hypotheses),
+        silent,
+        len(names) - len(hypotheses),
+    )
 
 
-Decoded = tuple[dict[str, Hypothesis], list[str]]
+DecodedBatch = tuple[dict[str, Hypothesis], list[str]]
 
 
-def decoder(chosen: SpeechRecognizer, source: ClipSource) -> Callable[[Sequence[str]], Decoded]:
+def decoder(chosen: SpeechRecognizer, source: ClipSource) -> Callable[[Sequence[str]], DecodedBatch]:
     """What tells the text of some clips together, and which of them cannot be read, and why."""
     read = source.open()
 
-    def work(names: Sequence[str]) -> Decoded:
+    def work(names: Sequence[str]) -> DecodedBatch:
         clips: list[tuple[str, np.ndarray]] = []
         unreadable = []
         for name in names:
@@ -223,6 +230,6 @@ class DecoderFactory:
     recognize: RecognizerFactory
     source: ClipSource
 
-    def __call__(self) -> Callable[[Sequence[str]], Decoded]:
+    def __call__(self) -> Callable[[Sequence[str]], DecodedBatch]:
         """Load the recognizer; called where it is to run."""
         return decoder(self.recognize.load(self.recognize.ngpu), self.source)

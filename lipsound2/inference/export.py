@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.config import to_mapping
 from lipsound2.errors import LipsoundError, require
 from lipsound2.experiment import Experiment
@@ -114,7 +114,7 @@ def prepare(exp: str) -> tuple[nn.Module, Note, Lengths]:
     Raises:
         LipsoundError: it cannot be exported.
     """
-    match packs.task_of(exp):
+    match model_names.task_of(exp):
         case Regress.name:
             return _lips(experiment.load(exp, task=Regress))
         case Vocode.name:

@@ -12,7 +12,7 @@ from lipsound2.tasks.regress import Regress
 
 
 class TorchLipToSpeech:
-    """Crops to speech; see `speak.Voice`.
+    """Crops to speech; see `synthesizer.LipToSpeech`.
 
     Args:
         loaded: experiment or pack of the task *regress*.
@@ -27,7 +27,7 @@ class TorchLipToSpeech:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
-        self.pieces = find_vocoder(vocoder, self.mel, loaded.device).pieces
+        self.chunked_vocoder = find_vocoder(vocoder, self.mel, loaded.device).chunked_vocoder
 
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import DecoderScorer
@@ -51,11 +51,11 @@ def language_model(
 
 def file_of(lm: Path) -> Path:
     """The file a search with this language model depends on: itself, or an experiment's weights."""
-    return packs.find(lm) / packs.WEIGHTS if _is_network(lm) else lm
+    return model_names.find(lm) / model_names.WEIGHTS if _is_network(lm) else lm
 
 
 def _is_network(lm: Path) -> bool:
-    return lm.is_dir() or (not lm.exists() and (packs.PRETRAINED / lm).is_dir())
+    return lm.is_dir() or (not lm.exists() and (model_names.PRETRAINED / lm).is_dir())
 
 
 def _tokens(tokenizer: Tokenizer) -> list[tuple[str, bool, bool]]:
@@ -92,9 +92,9 @@ class NetworkModel(Fusion):
 
     def __init__(self, network: TransformerLM, weight: float, bonus: float) -> None:
         self.network, self.weight, self.bonus = network, weight, bonus
-        self.most = max(bonus, 0.0)
+        self.max_gain = max(bonus, 0.0)
         self._start = _Ahead(network.boundary, network.nothing()[0])
-        self.keep([self._start])
+        self.select([self._start])
 
     def start(self) -> _Ahead:
         """Before the first token."""
@@ -116,7 +116,7 @@ class NetworkModel(Fusion):
         return self.weight * float(state.follows[self.network.boundary]) + self.bonus
 
     @torch.no_grad()
-    def keep(self, states: Sequence[_Ahead]) -> None:
+    def select(self, states: Sequence[_Ahead]) -> None:
         """One step of the network, for all prefixes it has not looked at."""
         fresh = [state for state in states if state.follows is None]
         if not fresh:

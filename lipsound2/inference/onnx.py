@@ -16,7 +16,7 @@ from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError, require
-from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, Windows
+from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, Windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
 LIPS, VOCODER = "lips", "vocoder"
@@ -119,13 +119,13 @@ class Exported:
         return Windows(total, self.note.ratio, self.mel.bands, self)
 
     @property
-    def pieces(self) -> PieceSpeaker:
+    def chunked_vocoder(self) -> ChunkedVocoder:
         """Of a vocoder: audio of a mel that comes bit by bit."""
-        return PieceSpeaker(self.mel, lambda mel, first, said, kept: self(mel), self.note.receptive_field)
+        return ChunkedVocoder(self.mel, lambda mel, first, said, kept: self(mel), self.note.receptive_field)
 
 
 class OnnxLipToSpeech:
-    """Crops to speech; see `speak.Voice`.
+    """Crops to speech; see `synthesizer.LipToSpeech`.
 
     Args:
         files: of a lip-to-speech model, and of a vocoder or none; or the folder of them.
@@ -147,10 +147,10 @@ class OnnxLipToSpeech:
         self._lips = lips[0]
         self.name, self.knows, self.region = self._lips.path.name, self._lips.note.knows, self._lips.note.region
         self.mel = self._lips.mel
-        self.pieces = self._vocoder(vocoders[0] if vocoders else None, vocoder)
+        self.chunked_vocoder = self._vocoder(vocoders[0] if vocoders else None, vocoder)
         self.windows = self._lips.windows
 
-    def _vocoder(self, exported: Exported | None, name: str) -> PieceSpeaker:
+    def _vocoder(self, exported: Exported | None, name: str) -> ChunkedVocoder:
         rounds = rounds_of(name)
         if rounds is None or (exported is not None and name != "griffin-lim"):
             raise LipsoundError(
@@ -162,6 +162,6 @@ class OnnxLipToSpeech:
             def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
                 return mel_to_waveform(mel, self.mel, rounds, said, kept)
 
-            return PieceSpeaker(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
+            return ChunkedVocoder(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
         same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")
-        return exported.pieces
+        return exported.chunked_vocoder

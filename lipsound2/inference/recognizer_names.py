@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipsound2 import packs
+from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.errors import LipsoundError
@@ -31,7 +31,7 @@ def check_recognizer(name: str, *, lips: bool = False) -> None:
         raise LipsoundError(f"--asr {name}: no recognizer '{kind}:', known: {known}{near(kind, PRETRAINED_ASR)}")
     if is_own(name):
         try:
-            packs.find(name)
+            model_names.find(name)
         except LipsoundError as error:
             raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
-        packs.check_task(name, "recognize")
+        model_names.check_task(name, "recognize")

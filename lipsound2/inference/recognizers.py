@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.audio.kind import AUDIO
 from lipsound2.datasets.audio_to_text import features_of, padded
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, search
@@ -128,6 +128,6 @@ def recognizer(
 
 def files_of(name: str, options: SearchOptions) -> list[Path]:
     """The files that the text depends on: weights of a recognizer of ours, the user's grammar, the language model."""
-    weights = [packs.find(name) / packs.WEIGHTS] if is_own(name) else []
+    weights = [model_names.find(name) / model_names.WEIGHTS] if is_own(name) else []
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []
     return [*weights, *grammar, *([lm_file(options.lm)] if options.lm else [])]

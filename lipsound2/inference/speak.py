@@ -17,7 +17,7 @@ from lipsound2.media.clips import Clip, check_results, find_clips, told_of
 from lipsound2.outputs import check_apart, check_file
 
 if TYPE_CHECKING:
-    from lipsound2.inference.speaker import Said, Speaker, Voice
+    from lipsound2.inference.synthesizer import LipToSpeech, SynthesisResult, Synthesizer
 
 DEFAULT_MODEL = "grid-s1-parallel"
 _PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that take video frames with AAC under them
@@ -59,12 +59,12 @@ def speak(
     found = _find(clips, output, output_dir, f".{format}", video)
     if not onnx:
         _check_names(model, vocoder)
-    from lipsound2.inference.speaker import Speaker
+    from lipsound2.inference.synthesizer import Synthesizer
 
-    voice = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
-    speaker = Speaker(voice, detector=detector, face=face)
+    loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
+    synthesizer = Synthesizer(loaded, detector=detector, face=face)
     if output is not None:
-        _one(speaker, found[0], output, video)
+        _one(synthesizer, found[0], output, video)
         return 0
     from lipsound2.inference.each_clip import each_clip
 
@@ -74,13 +74,13 @@ def speak(
     def work(clip: Clip) -> str:
         nonlocal seconds
         waveform = clip.out(folder, f".{format}")
-        said = speak_to(speaker, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
-        seconds += said.seconds
-        return f"{waveform}: {said.seconds:.2f} s, {said.report}"
+        result = speak_to(synthesizer, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
+        seconds += result.seconds
+        return f"{waveform}: {result.seconds:.2f} s, {result.report}"
 
     status = each_clip(found, work, "speak")
     spent += time.perf_counter()
-    print(f"model    {voice.name}: {voice.knows}")
+    print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
     if seconds:
         print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech in {folder}")
     return status
@@ -131,26 +131,26 @@ def _find(
     return found
 
 
-def _one(speaker: Speaker, clip: Clip, output: Path, video: Path | None) -> None:
+def _one(synthesizer: Synthesizer, clip: Clip, output: Path, video: Path | None) -> None:
     """Speak the one clip of a call, and tell all about it."""
     started = time.perf_counter()
     try:
-        said = speak_to(speaker, clip.path, output, video)
+        result = speak_to(synthesizer, clip.path, output, video)
     except ClipFailure as failure:
         raise LipsoundError(told_of(clip.path, failure)) from failure
     spent = time.perf_counter() - started
-    print(f"video frame  {said.report}")
-    print(f"model    {speaker.voice.name}: {speaker.voice.knows}")
-    shares = ", ".join(f"{step} {took:.2f} s" for step, took in said.spent.items())
-    print(f"speed    {spent / said.seconds:.2f} s per second of clip ({shares})")
-    print(f"speech   {output}: {said.seconds:.2f} s" + (f"; with the video frame: {video}" if video else ""))
+    print(f"video frame  {result.report}")
+    print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
+    shares = ", ".join(f"{step} {took:.2f} s" for step, took in result.spent.items())
+    print(f"speed    {spent / result.seconds:.2f} s per second of clip ({shares})")
+    print(f"speech   {output}: {result.seconds:.2f} s" + (f"; with the video frame: {video}" if video else ""))
 
 
-def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = None) -> Said:
+def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | None = None) -> SynthesisResult:
     """Speak one clip into an audio file, and under its video frames.
 
     Args:
-        speaker: who speaks.
+        synthesizer: who speaks.
         clip: video file.
         output: audio file to write; its suffix is one of `writing.audio_suffixes`.
         video: video file to write, or none.
@@ -162,12 +162,12 @@ def speak_to(speaker: Speaker, clip: Path, output: Path, video: Path | None = No
     from lipsound2.audio.writing import Spool
     from lipsound2.video.mux import lay_under
 
-    with Spool(speaker.voice.mel.sample_rate) as spool:
-        said = speaker(clip, spool.add)
+    with Spool(synthesizer.model.mel.sample_rate) as spool:
+        result = synthesizer(clip, spool.add)
         spool.write(output)
         if video is not None:
-            lay_under(clip, spool.blocks, spool.rate, said.start, video)
-    return said
+            lay_under(clip, spool.blocks, spool.rate, result.start, video)
+    return result
 
 
 def _check_names(model: str, vocoder: str) -> None:
@@ -177,13 +177,13 @@ def _check_names(model: str, vocoder: str) -> None:
         LipsoundError: they are not, or are for something else.
     """
     from lipsound2.inference.vocoder_names import folder_of
-    from lipsound2.packs import check_task
+    from lipsound2.model_names import check_task
 
     check_task(model, "regress")
     folder_of(vocoder)
 
 
-def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
+def _trained(model: str, vocoder: str, ngpu: int) -> LipToSpeech:
     from lipsound2 import experiment
     from lipsound2.inference.lip_to_speech import TorchLipToSpeech
     from lipsound2.tasks.regress import Regress
@@ -191,7 +191,7 @@ def _trained(model: str, vocoder: str, ngpu: int) -> Voice:
     return TorchLipToSpeech(experiment.load(model, experiment.device_for(ngpu), task=Regress), vocoder)
 
 
-def _exported(files: tuple[Path, ...], vocoder: str) -> Voice:
+def _exported(files: tuple[Path, ...], vocoder: str) -> LipToSpeech:
     from lipsound2.inference.onnx import OnnxLipToSpeech
 
     return OnnxLipToSpeech(files, vocoder)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.writing import Spool
@@ -31,11 +31,11 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.fingerprint import Fingerprint
-from lipsound2.inference.array_store import Shelf
+from lipsound2.inference.array_store import ArrayStore
 from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
 from lipsound2.inference.vocoders import vocoder as find_vocoder
-from lipsound2.jobs.batch_map import batches, each
+from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_image
@@ -82,12 +82,14 @@ def synthesize(
             raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
     data = DataDir(dir)
     model = experiment.load(exp, task=Regress)
-    made_of = [model.path / packs.WEIGHTS, model.path / packs.CONFIG, *made_with(vocoder)]
+    made_of = [model.path / model_names.WEIGHTS, model.path / model_names.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
     # Attention is of some models only: it is noted where it is, and not missed where it is not.
-    stamp = Fingerprint(out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"])
-    if stamp.up_to_date():
+    fingerprint = Fingerprint(
+        out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"]
+    )
+    if fingerprint.up_to_date():
         systems = ("generated", *controls)
         if not all((out / "data" / system / "utt2spk").exists() for system in systems):  # of an earlier version
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
@@ -96,14 +98,16 @@ def synthesize(
     find_vocoder(vocoder, model.assets.mel)  # a mistake is told before hours of work
     if "mean_mel" in controls:
         mean_mel(model)
-    spread: dict[str, Any] = {"where": out, "made_of": stamp.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
+    spread: dict[str, Any] = {"where": out, "made_of": fingerprint.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
     with folder_lock(out, "synthesize"):
-        stamp.clear()
+        fingerprint.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
         spoken, speed = _write_mels(model, GeneratorFactory(exp, dump, ngpu), data, controls, spread)
         wanted = [(system, name) for system, names in spoken.items() for name in names]
-        for _ in each(SpeakerFactory(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread):
+        for _ in map_batches(
+            VocoderFactory(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread
+        ):
             continue  # a speaker writes what it speaks
         write_data(data, spoken, out)
         write_yaml(
@@ -119,7 +123,7 @@ def synthesize(
                 "real_time_factor_of_the_model": round(speed, 4),
             },
         )
-        stamp.write()
+        fingerprint.write()
     print(f"{out}: {len(spoken['generated'])} clips, {len(spoken)} systems; real-time factor of the model {speed:.3f}")
 
 
@@ -147,11 +151,11 @@ def _write_mels(
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
     whole = [name for name in shown if frames[name] <= _WHOLE]
     dealt = [*batches(whole), *batches(shown[len(whole) :], 1)]
-    spoken, alignments, seconds = Shelf(), Shelf(), 0.0
-    for said in each(generator, dealt, step="generate", **spread):
-        spoken.put(said.mels)
-        alignments.put(said.alignments)
-        seconds += said.seconds
+    spoken, alignments, seconds = ArrayStore(), ArrayStore(), 0.0
+    for generated in map_batches(generator, dealt, step="generate", **spread):
+        spoken.put(generated.mels)
+        alignments.put(generated.alignments)
+        seconds += generated.seconds
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
@@ -187,7 +191,7 @@ def mean_mel(model: Experiment[Regress]) -> np.ndarray:
     return mean
 
 
-class Said(NamedTuple):
+class GeneratedMels(NamedTuple):
     """What a model says to some clips, by id.
 
     Attributes:
@@ -215,18 +219,18 @@ class GeneratorFactory:
     dump: Path
     ngpu: int
 
-    def __call__(self) -> Callable[[Sequence[str]], Said]:
+    def __call__(self) -> Callable[[Sequence[str]], GeneratedMels]:
         """Load the model; called where it is to run."""
         device = experiment.device_for(self.ngpu)
         model = experiment.load(self.exp, device, task=Regress)
         crops = Archive(self.dump / model.task.settings.input)
 
-        def say(names: Sequence[str]) -> Said:
+        def generate(names: Sequence[str]) -> GeneratedMels:
             started = time.perf_counter()
             streams = [crops[name] for name in names]
             if len(names) == 1 and count_frames(streams[0]) > _WHOLE:
                 mel = _mel_in_windows(model, streams[0])
-                return Said({names[0]: mel}, {}, time.perf_counter() - started)
+                return GeneratedMels({names[0]: mel}, {}, time.perf_counter() - started)
             clips = [decode(stream) for stream in streams]
             lengths = torch.tensor([len(clip) for clip in clips])
             video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
@@ -241,9 +245,9 @@ class GeneratorFactory:
                     # A step says one mel frame or several; what lies beyond the clip is padding.
                     steps = -(-frames * result.alignment.shape[1] // result.features.shape[1])
                     alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
-            return Said(mels, alignments, time.perf_counter() - started)
+            return GeneratedMels(mels, alignments, time.perf_counter() - started)
 
-        return say
+        return generate
 
 
 def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarray:
@@ -258,7 +262,7 @@ def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarra
 
 
 @dataclass(frozen=True)
-class SpeakerFactory:
+class VocoderFactory:
     """Makes what vocodes stored mels into OUT/<system>/<id>.wav; picklable.
 
     Attributes:
@@ -281,7 +285,7 @@ class SpeakerFactory:
         def speak(wanted: Sequence[tuple[str, str]]) -> None:
             for system, name in wanted:
                 with Spool(self.mel.sample_rate) as spool:
-                    for waveform in vocoder.pieces.in_pieces(open_archive(system)[name]):
+                    for waveform in vocoder.chunked_vocoder.in_chunks(open_archive(system)[name]):
                         spool.add(waveform)
                     spool.write(self.out / system / f"{name}.wav")
 

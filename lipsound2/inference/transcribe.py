@@ -117,7 +117,7 @@ def _check_names(model: str, asr: str, *, audio: bool) -> None:
         LipsoundError: one is not, or is for something else.
     """
     from lipsound2.inference.recognizer_names import check_recognizer
-    from lipsound2.packs import check_task, task_of
+    from lipsound2.model_names import check_task, task_of
 
     task = task_of(model) if model else ""
     if task == "classify":

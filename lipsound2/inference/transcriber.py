@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.audio.usable import check_audio, hearable
 from lipsound2.audio.writing import Spool
 from lipsound2.decoding.hypothesis import Hypothesis
@@ -19,7 +19,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.lip_to_speech import TorchLipToSpeech
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
-from lipsound2.inference.speaker import BUDGET, Detect, FaceChoice, Speaker
+from lipsound2.inference.synthesizer import BUDGET, Detect, FaceChoice, Synthesizer
 from lipsound2.metrics.speech import to_rate
 from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
@@ -57,10 +57,10 @@ class Transcriber:
         face: FaceChoice = "largest",
         ngpu: int = 0,
     ) -> None:
-        task = packs.task_of(model) if model else ""
+        task = model_names.task_of(model) if model else ""
         self._reader: TrainedRecognizer | None = None
         self._recognizer: SpeechRecognizer | None = None
-        self._speaker: Speaker | None = None
+        self._synthesizer: Synthesizer | None = None
         if task == "recognize":
             self._reader = _reader(model, search, ngpu)
             self._cropper = Cropper((self._reader.input,), detector=detector, which_face=face, budget=BUDGET)
@@ -71,7 +71,7 @@ class Transcriber:
         if model and self._reader is None:
             loaded = experiment.load(model, experiment.device_for(ngpu), task=Regress)
             log.info("%s knows: %s", loaded.path.name, loaded.knows)
-            self._speaker = Speaker(TorchLipToSpeech(loaded), detector=detector, face=face)
+            self._synthesizer = Synthesizer(TorchLipToSpeech(loaded), detector=detector, face=face)
 
     def audio(self, media: Path) -> Hypothesis:
         """What is said in the audio of a file.
@@ -79,9 +79,9 @@ class Transcriber:
         Raises:
             ClipFailure: there is none, or nothing can be heard in it.
         """
-        heard = hearable(media, SAMPLE_RATE)
-        return self._hear(
-            levels_of(heard.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: heard.read(first, end - first)
+        waveform = hearable(media, SAMPLE_RATE)
+        return self._recognize(
+            levels_of(waveform.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: waveform.read(first, end - first)
         )
 
     def lips(self, media: Path) -> Hypothesis:
@@ -100,16 +100,16 @@ class Transcriber:
 
             log.info("%s: %s", media, self._cropper(media, store=store).report)
             return joined(taken[0].found)
-        assert self._speaker is not None
-        rate = self._speaker.voice.mel.sample_rate
+        assert self._synthesizer is not None
+        rate = self._synthesizer.model.mel.sample_rate
         with Spool(rate) as spool:
-            said = self._speaker(media, spool.add)
-            log.info("%s: %s", media, said.report)
-            scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in said.report.scenes[1:]]
+            result = self._synthesizer(media, spool.add)
+            log.info("%s: %s", media, result.report)
+            scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in result.report.scenes[1:]]
             levels = levels_of(spool.blocks(), rate)
-            return self._hear(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
+            return self._recognize(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
 
-    def _hear(
+    def _recognize(
         self, levels: np.ndarray, rate: int, audio: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
     ) -> Hypothesis:
         """What is said, stretch by stretch.
@@ -127,9 +127,9 @@ class Transcriber:
             begin = first * rate // LEVELS
             # What is left over behind the last whole level belongs to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
-            heard = np.asarray(to_rate(audio(begin, stop), rate, SAMPLE_RATE), np.float32)
-            if len(cuts) == 1 or _anything(heard):
-                found.append((begin / rate, self._recognizer.recognize([heard])[0]))
+            waveform = np.asarray(to_rate(audio(begin, stop), rate, SAMPLE_RATE), np.float32)
+            if len(cuts) == 1 or _anything(waveform):
+                found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
         return joined(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipsound2 import packs
+from lipsound2 import model_names
 from lipsound2.audio.griffin_lim_numpy import rounds_of
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
@@ -22,18 +22,18 @@ def folder_of(name: str) -> Path | None:
         return None
     folder = _trained(name)
     if folder is None:
-        shipped = sorted(path.name for path in packs.PRETRAINED.iterdir() if _trained(path.name))
+        shipped = sorted(path.name for path in model_names.PRETRAINED.iterdir() if _trained(path.name))
         raise LipsoundError(
             f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
         )
-    packs.check_task(folder, "vocode")
+    model_names.check_task(folder, "vocode")
     return folder
 
 
 def _trained(name: str) -> Path | None:
-    """Folder of a trained vocoder, as `packs.find` looks it up; None when there is none of that name."""
-    for folder in (Path(name), packs.PRETRAINED / name):
-        config = folder / packs.CONFIG
+    """Folder of a trained vocoder, as `model_names.find` looks it up; None when there is none of that name."""
+    for folder in (Path(name), model_names.PRETRAINED / name):
+        config = folder / model_names.CONFIG
         if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
             return folder
     return None

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2 import experiment, packs
+from lipsound2 import experiment, model_names
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.griffin_lim_numpy import rounds_of
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.inference.vocoder_names import folder_of
-from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, PieceSpeaker, chunks
+from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
 from lipsound2.models.vocoders.hifigan import fold_norms
 from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 from lipsound2.tasks.vocode import Vocode
@@ -37,7 +37,7 @@ class FoundVocoder:
 
     config: MelConfig
     speak: Vocoder
-    pieces: PieceSpeaker
+    chunked_vocoder: ChunkedVocoder
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Audio of a mel.
@@ -69,7 +69,7 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
             waveform: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
             return waveform
 
-        return FoundVocoder(config, speak, PieceSpeaker(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
+        return FoundVocoder(config, speak, ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
     folder = folder_of(name)
     assert folder is not None
     loaded = experiment.load(folder, device, task=Vocode)
@@ -83,14 +83,14 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
         return waveform
 
     return FoundVocoder(
-        config, functools.partial(speak_long, model, config), PieceSpeaker(config, stretch, model.receptive_field)
+        config, functools.partial(speak_long, model, config), ChunkedVocoder(config, stretch, model.receptive_field)
     )
 
 
 def inputs(name: str) -> list[Path]:
     """The files a vocoder is made of, for stamps; none for Griffin-Lim."""
     folder = folder_of(name)
-    return [folder / packs.WEIGHTS, folder / packs.CONFIG] if folder else []
+    return [folder / model_names.WEIGHTS, folder / model_names.CONFIG] if folder else []
 
 
 @torch.inference_mode()

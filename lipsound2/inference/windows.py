@@ -97,10 +97,10 @@ def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:
     return fade[:, None]
 
 
-Piece = tuple[slice, slice, slice]
+Chunk = tuple[slice, slice, slice]
 
 
-def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Piece]:
+def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Chunk]:
     """The pieces in which a vocoder speaks a mel, each seeing all that its own samples depend on.
 
     Args:
@@ -119,7 +119,7 @@ def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Pi
 
 
 @dataclass(frozen=True)
-class PieceSpeaker:
+class ChunkedVocoder:
     """A vocoder, for one stretch of a mel.
 
     Attributes:
@@ -138,30 +138,30 @@ class PieceSpeaker:
 
     def whole(self, mel: np.ndarray) -> np.ndarray:
         """(S * hop,) float32 of a mel (S, bands) that is all there."""
-        return np.concatenate([*self.in_pieces(mel)])
+        return np.concatenate([*self.in_chunks(mel)])
 
-    def in_pieces(self, mel: np.ndarray) -> Iterator[np.ndarray]:
+    def in_chunks(self, mel: np.ndarray) -> Iterator[np.ndarray]:
         """The same as `whole`, (samples,) at a time."""
         check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self.mel)
-        pieces = Pieces(self, len(mel))
+        pieces = VocoderStream(self, len(mel))
         for first in range(0, len(mel), CHUNK):
             yield pieces.add(mel[first : first + CHUNK])
 
 
-class Pieces:
+class VocoderStream:
     """The audio of a mel of any length that comes bit by bit. Held is the mel of one piece.
 
     Args:
-        speaker: the vocoder.
+        vocoder: the vocoder.
         num_frames: mel frames that will come.
     """
 
-    def __init__(self, speaker: PieceSpeaker, num_frames: int) -> None:
-        self._speaker = speaker
-        self._todo = deque(chunks(num_frames, speaker.receptive_field, speaker.chunk))
-        self._mel = np.zeros((0, speaker.mel.bands), np.float32)
+    def __init__(self, vocoder: ChunkedVocoder, num_frames: int) -> None:
+        self._vocoder = vocoder
+        self._todo = deque(chunks(num_frames, vocoder.receptive_field, vocoder.chunk))
+        self._mel = np.zeros((0, vocoder.mel.bands), np.float32)
         self._first = 0  # frame `_mel` begins with
-        self._said = np.zeros(0, np.float32)  # what was spoken of it already
+        self._overlap = np.zeros(0, np.float32)  # what was spoken of it already
         self._kept = 0  # how many of these samples were given away
 
     def add(self, mel: np.ndarray) -> np.ndarray:
@@ -170,20 +170,20 @@ class Pieces:
         Raises:
             LipsoundError: values that are no numbers, or another number of bands.
         """
-        check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self._speaker.mel)
+        check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self._vocoder.mel)
         self._mel = np.concatenate([self._mel, np.asarray(mel, np.float32)])
-        audio = [self._said[:0]]
+        audio = [self._overlap[:0]]
         while self._todo and self._todo[0][1].stop <= self._first + len(self._mel):
-            audio.append(self._say(*self._todo.popleft()))
+            audio.append(self._generate(*self._todo.popleft()))
         return np.concatenate(audio)
 
-    def _say(self, spoken: slice, seen: slice, own: slice) -> np.ndarray:
-        hop = self._speaker.mel.hop
+    def _generate(self, spoken: slice, seen: slice, own: slice) -> np.ndarray:
+        hop = self._vocoder.mel.hop
         mel = self._mel[: seen.stop - self._first]
-        waveform = self._speaker.speak(mel, seen.start, self._said, self._kept)
+        waveform = self._vocoder.speak(mel, seen.start, self._overlap, self._kept)
         if self._todo:
             following = self._todo[0][1].start
-            self._said = waveform[(following - seen.start) * hop :]
+            self._overlap = waveform[(following - seen.start) * hop :]
             self._kept = (spoken.stop - following) * hop
             self._mel, self._first = self._mel[following - self._first :], following
         return waveform[own.start * hop : own.stop * hop]

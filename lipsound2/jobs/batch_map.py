@@ -14,7 +14,7 @@ from lipsound2.files import look_again
 from lipsound2.jobs.shards import KILLED, Failure, Shard, Worker, hash_of
 from lipsound2.jobs.slurm import ipc
 from lipsound2.jobs.slurm.array import Array, clear, remove
-from lipsound2.jobs.slurm.array_task import Report
+from lipsound2.jobs.slurm.array_task import ReportProgress
 from lipsound2.jobs.slurm.ipc import FOLDER
 from lipsound2.jobs.workers import Workers
 
@@ -48,7 +48,7 @@ class ShardTask:
             look_again(self.shards[0].path(kind, "").parent)
         return sum(shard.failures() is None for shard in self.shards)
 
-    def run(self, lost: Mapping[str, str], processes: int, report: Report) -> None:
+    def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
         """Compute the shards that are not whole."""
         done = {shard.number: shard.failures() for shard in self.shards}
         finished = sum(len(shard.ids) for shard in self.shards if done[shard.number] is not None)
@@ -146,7 +146,7 @@ class BatchTask(Generic[Item, Result]):
     def _path(self, number: int) -> Path:
         return self.folder / str(number)
 
-    def run(self, lost: Mapping[str, str], processes: int, report: Report) -> None:
+    def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
         """Work through the batches that have no result, in this process, on as many threads as it may use."""
         worker = self.make_worker()
         finished = 0
@@ -157,7 +157,7 @@ class BatchTask(Generic[Item, Result]):
             report(finished, 0, [])
 
 
-def each(
+def map_batches(
     make_worker: Callable[[], Callable[[Sequence[Item]], Result]],
     batches: Sequence[Sequence[Item]],
     *,

@@ -29,14 +29,14 @@ from lipsound2.jobs.shards import FRAMES, MACHINE, Failure, Result, Shard, Worke
 from lipsound2.jobs.slurm.array import Array
 from lipsound2.jobs.workers import Workers
 
-__all__ = ["Failure", "Result", "Shard", "Summary", "Worker", "compute_shard", "dump_clips", "read_failures"]
+__all__ = ["Failure", "Result", "Shard", "StepSummary", "Worker", "compute_shard", "dump_clips", "read_failures"]
 
 FAILURES = "failures.tsv"
 _WHOLE = "shards.sha256"  # in a kind's folder: hash over its shards; comes last
 _log = logging.getLogger(__name__)
 
 
-class Summary(NamedTuple):
+class StepSummary(NamedTuple):
     """Clips of a step: computed now, whole from an earlier run, without a result."""
 
     done: int
@@ -75,7 +75,7 @@ def dump_clips(
     max_failures: float = 0.05,
     timeout: float | None = None,
     num_frames: Callable[[str, np.ndarray], int] = rows_of,
-) -> Summary:
+) -> StepSummary:
     """Bring `DUMP/<kind>/` up to date for a set of clips; what is whole already is not computed again.
 
     A worker returns for one clip a mapping with
@@ -305,10 +305,10 @@ def _write_failures(dump: Path, step: str, failures: list[Failure]) -> None:
 
 def _summary(
     dump: Path, step: str, failures: list[Failure], computed: set[str], total: int, max_failures: float
-) -> Summary:
+) -> StepSummary:
     failed = {failure.id for failure in failures}
     done = len(computed - failed)
-    summary = Summary(done, total - done - len(failed), len(failed))
+    summary = StepSummary(done, total - done - len(failed), len(failed))
     counts = ", ".join(f"{reason} {n}" for reason, n in Counter(f.reason for f in failures).most_common())
     text = f"{step}: {total} clips, {summary.done} done, {summary.skipped} done before, {summary.failed} failed"
     _log.info("%s", f"{text} ({counts}), see {dump / FAILURES}" if counts else text)

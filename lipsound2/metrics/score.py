@@ -16,7 +16,7 @@ from lipsound2.audio.kind import ground_truth
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Fingerprint
-from lipsound2.jobs.batch_map import batches, each
+from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.jobs.pool import unordered
 from lipsound2.metrics import bootstrap
 from lipsound2.metrics.audio_sources import (
@@ -90,7 +90,7 @@ def score(
     requests = requested(metrics, data, ref.parent / "landmarks" if reference.is_archive else None)
     rules = rule(names_of(requests))
     measured_with = versions([*STANDARD_FAMILIES, *(request.family for request in requests)])
-    stamp = Fingerprint(
+    fingerprint = Fingerprint(
         out,
         "score",
         {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
@@ -100,7 +100,7 @@ def score(
         ],
         [CLIPS, SUMMARY, TABLE],
     )
-    if stamp.up_to_date():
+    if fingerprint.up_to_date():
         print((out / TABLE).read_text(encoding="utf-8"))
         print(f"{out}: done already with these inputs and options; skipped")
         return
@@ -109,17 +109,17 @@ def score(
             scores = _scores(reference, systems, requests, names, nj)
         else:
             parts = batches(names)
-            spread = each(
+            spread = map_batches(
                 ScorerFactory(reference, systems, requests),
                 parts,
                 where=out,
                 step="score",
-                made_of=stamp.text,
+                made_of=fingerprint.text,
                 nj=nj,
                 launcher=launcher,
             )
             scores = {name: row for part in spread for name, row in part}
-        stamp.clear()
+        fingerprint.clear()
         scored = [*systems, *([REAL] if _blind(requests) and REAL not in systems else [])]
         rows = [Row(name, system, scores[name][system]) for system in scored for name in names]
         spoken = [row for row in rows if row.system in systems]
@@ -138,7 +138,7 @@ def score(
         }
         write_text(out / SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         write_text(out / TABLE, page(summary, which))
-        stamp.write()
+        fingerprint.write()
     print(page(summary, which))
     print(f"{out}: {CLIPS}, {SUMMARY}, {TABLE}")
 

@@ -120,14 +120,14 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
     made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
     # The stamp has the name of the verb that once did this, so that what it scored is not scored again.
-    stamp = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
-    if stamp.up_to_date():
+    fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
+    if fingerprint.up_to_date():
         print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
         print(f"{folder}: done already with these inputs and options; skipped")
         return
     said = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
     with folder_lock(folder, "score"):
-        stamp.clear()
+        fingerprint.clear()
         unseen, language = references.unseen, references.language
         scores = {
             system: score_texts(references.texts, found, references.utt2spk, language, unseen=unseen)
@@ -141,7 +141,7 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
         table = page(summaries, references.which)
         write_summary(folder / SUMMARY, summaries)
         write_text(folder / TABLE, table)
-        stamp.write()
+        fingerprint.write()
     print(without_rule(table))
     print(f"{folder}: {SUMMARY}, {TABLE}, and <system>.tsv for every clip")
 

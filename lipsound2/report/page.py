@@ -11,14 +11,14 @@ from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, in_order
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import THRESHOLD, failures
 from lipsound2.report import charts, markup, words
-from lipsound2.report.view import CONTROLS, ClipView, Report, SetView, TextView
+from lipsound2.report.view import CONTROLS, ClipView, ReportContent, SetView, TextView
 
 _STRIP_EVERY = 8  # video frames to one of the strip
 _SPEAKERS_SHOWN = 40
 _SPEAKER_CONTROLS = ("mismatched", "real_mel")
 
 
-def render(content: Report, budget: int) -> str:
+def render(content: ReportContent, budget: int) -> str:
     """The page.
 
     Args:
@@ -45,7 +45,7 @@ def render(content: Report, budget: int) -> str:
     )
 
 
-def _facts(content: Report) -> dict[str, str]:
+def _facts(content: ReportContent) -> dict[str, str]:
     origin = content.origin
     hours = f"{origin.hours} h" if origin.hours != "-" else "-"
     return {
@@ -58,7 +58,7 @@ def _facts(content: Report) -> dict[str, str]:
     }
 
 
-def _folds(content: Report) -> dict[str, object]:
+def _folds(content: ReportContent) -> dict[str, object]:
     """Title -> plain data, for those who want every detail; what is empty is not shown."""
     packages = {part.name: dict(part.facts.measured_with) for part in content.sets if part.facts is not None}
     return {

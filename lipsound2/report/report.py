@@ -32,7 +32,7 @@ from lipsound2.report.page import render
 from lipsound2.report.provenance import provenance
 from lipsound2.report.results import publish as publish_rows
 from lipsound2.report.text_folders import read_texts
-from lipsound2.report.view import ClipView, Report, SetView
+from lipsound2.report.view import ClipView, ReportContent, SetView
 from lipsound2.timing import SAMPLE_RATE
 from lipsound2.versions import read_runs
 
@@ -86,12 +86,12 @@ def report(
         log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
 
 
-def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | None = None) -> Report:
+def collect(exp: Path, *, clips: int, dump: Path | None = None, data: Path | None = None) -> ReportContent:
     """Read everything the page shows out of an experiment's folder."""
     names = sorted(
         {path.name for part in ("wav", "text", "scores") for path in (exp / part).glob("*") if path.is_dir()}
     )
-    return Report(
+    return ReportContent(
         experiment=exp.resolve().name,
         origin=provenance(exp),
         config=read_yaml(exp / "config.yaml"),

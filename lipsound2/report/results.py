@@ -16,7 +16,7 @@ from lipsound2.metrics.summary import Summary
 from lipsound2.metrics.wer import TextSummary
 from lipsound2.report.marked_table import MarkedTable
 from lipsound2.report.provenance import Provenance
-from lipsound2.report.view import CONTROLS, Report, TextView
+from lipsound2.report.view import CONTROLS, ReportContent, TextView
 
 _NONE = "-"
 _LIPS_READ = "lips are read"
@@ -60,7 +60,7 @@ WORD_TABLE = MarkedTable(
 )
 
 
-def publish(path: Path, content: Report, title: str = "Results") -> list[str]:
+def publish(path: Path, content: ReportContent, title: str = "Results") -> list[str]:
     """Put the rows of an experiment into the tables of a Markdown file.
 
     Args:

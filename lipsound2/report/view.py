@@ -128,7 +128,7 @@ class SetView:
 
 
 @dataclass
-class Report:
+class ReportContent:
     """The content of the page."""
 
     experiment: str

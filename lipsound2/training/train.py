@@ -20,8 +20,8 @@ from lipsound2.files import folder_lock, look_again, sweep
 from lipsound2.fingerprint import NAME as STAMP
 from lipsound2.fingerprint import Fingerprint, note_sizes_again
 from lipsound2.jobs.slurm import training as slurm
+from lipsound2.model_names import CARD, CONFIG
 from lipsound2.outputs import OutputFolder
-from lipsound2.packs import CARD, CONFIG
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Adversarial, Prepared
 from lipsound2.timing import FRAME_RATE

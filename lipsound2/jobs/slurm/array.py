@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.jobs.slurm import commands
-from lipsound2.jobs.slurm.array_task import Part, Place
+from lipsound2.jobs.slurm.array_task import ArrayTask, TaskFiles
 from lipsound2.jobs.slurm.commands import Job
 from lipsound2.jobs.slurm.ipc import FOLDER, make_private
 
@@ -54,7 +54,7 @@ class Array:
         self._options = [*([f"--gres=gpu:{ngpu}"] if ngpu else []), *commands.options(step)]
         self._threaded = threaded
         self._plan = "\n".join([plan, *self._options])
-        self._places: list[Place] = []
+        self._places: list[TaskFiles] = []
         self._submitted: dict[int, int] = {}  # part -> id of its newest job
         self._tries: Counter[int] = Counter()
         self._strikes: Counter[str] = Counter()
@@ -74,7 +74,7 @@ class Array:
                         told = True
         clear(self.folder.parent.parent, self._step)
 
-    def run(self, parts: Sequence[Part]) -> None:
+    def run(self, parts: Sequence[ArrayTask]) -> None:
         """Do all parts.
 
         Raises:
@@ -82,7 +82,7 @@ class Array:
                 worker says that the whole step is at fault. No job is left behind.
         """
         make_private(self.folder)
-        self._places = [Place(self.folder, number) for number in range(len(parts))]
+        self._places = [TaskFiles(self.folder, number) for number in range(len(parts))]
         for place, part in zip(self._places, parts, strict=True):
             place.store(part)
         write_text(self.folder / "script.sh", self._script())
@@ -169,7 +169,7 @@ class Array:
             )
         log.warning("%s: job %d_%d ended as %s; what is missing is submitted again", self._step, job, number, state)
 
-    def _show_log(self, place: Place) -> None:
+    def _show_log(self, place: TaskFiles) -> None:
         with contextlib.suppress(FileNotFoundError):
             lines = place.log.read_text(encoding="utf-8", errors="replace").splitlines()
             log.error("the end of %s:\n%s", place.log, "\n".join(lines[-_TAIL:]))

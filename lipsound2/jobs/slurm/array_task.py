@@ -22,11 +22,11 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.jobs.slurm import ipc
 
-Report = Callable[[int, int, Sequence[str]], None]  # clips finished, failed, ids in work
+ReportProgress = Callable[[int, int, Sequence[str]], None]  # clips finished, failed, ids in work
 _FLUSH = 2.0  # seconds between two times that other machines are shown how far this one is
 
 
-class Part(Protocol):
+class ArrayTask(Protocol):
     """Work for one job; picklable. Doing it again does what is left of it."""
 
     @property
@@ -36,7 +36,7 @@ class Part(Protocol):
     def missing(self) -> int:
         """How many pieces of it are not done, as the files say: none is whole, fewer than before is progress."""
 
-    def run(self, lost: Mapping[str, str], processes: int, report: Report) -> None:
+    def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
         """Do what is left.
 
         Args:
@@ -65,7 +65,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskFiles:
     """The files of one part in the folder of an array.
 
     Attributes:
@@ -84,13 +84,13 @@ class Place:
         """What its jobs print."""
         return self._path("log").with_suffix(".txt")
 
-    def store(self, part: Part) -> None:
+    def store(self, part: ArrayTask) -> None:
         """Write the part down for its jobs."""
         ipc.store(self._path("part"), part)
 
-    def load(self) -> Part:
+    def load(self) -> ArrayTask:
         """The part."""
-        part: Part = ipc.load(self._path("part"))
+        part: ArrayTask = ipc.load(self._path("part"))
         return part
 
     def warn(self, lost: Mapping[str, str]) -> None:
@@ -115,7 +115,7 @@ class Place:
         return ""
 
     @contextlib.contextmanager
-    def reporting(self) -> Iterator[Report]:
+    def reporting(self) -> Iterator[ReportProgress]:
         """Write down how far the work is.
 
         Every change is in the kernel's hands at once, so that it outlives a killed process; other machines see it a
@@ -147,7 +147,7 @@ class Place:
 
 def main(folder: Path, number: int, processes: int) -> int:
     """Do a part; returns the exit status."""
-    place = Place(folder, number)
+    place = TaskFiles(folder, number)
     lost = place.warned()
     try:
         with place.reporting() as report:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lipsound2.audio.mel_settings import MelConfig
-from lipsound2.inference.windows import Pieces, PieceSpeaker, Windows
+from lipsound2.inference.windows import ChunkedVocoder, VocoderStream, Windows
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper, Report
 
@@ -25,7 +25,7 @@ FaceChoice = Literal["largest", "left", "right", "center"]
 Take = Callable[[np.ndarray], object]
 
 
-class Voice(Protocol):
+class LipToSpeech(Protocol):
     """What turns crops into speech.
 
     Attributes:
@@ -42,7 +42,7 @@ class Voice(Protocol):
     mel: MelConfig
 
     @property
-    def pieces(self) -> PieceSpeaker: ...
+    def chunked_vocoder(self) -> ChunkedVocoder: ...
 
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops (H, W) uint8, which come one after the other."""
@@ -50,7 +50,7 @@ class Voice(Protocol):
 
 
 @dataclass(frozen=True)
-class Said:
+class SynthesisResult:
     """A clip that was spoken.
 
     Attributes:
@@ -66,49 +66,49 @@ class Said:
     spent: dict[str, float]
 
 
-class Speaker:
+class Synthesizer:
     """Speaks the faces in videos: loaded once, called for each clip.
 
     Args:
-        voice: who speaks.
+        model: who speaks.
         detector: what finds faces.
         face: which face when there are several.
     """
 
-    def __init__(self, voice: Voice, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
-        self.voice = voice
-        self._cropper = Cropper((voice.region,), detector=detector, which_face=face, budget=BUDGET)
+    def __init__(self, model: LipToSpeech, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
+        self.model = model
+        self._cropper = Cropper((model.region,), detector=detector, which_face=face, budget=BUDGET)
 
-    def __call__(self, clip: Path, take: Take) -> Said:
+    def __call__(self, clip: Path, take: Take) -> SynthesisResult:
         """Speak one clip.
 
         Args:
             clip: video file, of any length.
-            take: is given the speech as it comes, (samples,) float32 at the rate of the voice's mel; together they are
+            take: is given the speech as it comes, (samples,) float32 at the rate of the model's mel; together they are
                 as long as the video frame.
 
         Raises:
             ClipFailure: why this clip cannot be spoken; what was given to `take` before is of no use then.
         """
         started = time.perf_counter()
-        saying: list[_Saying] = []
+        streams: list[_ClipSynthesis] = []
 
-        def store(shape: tuple[int, int, int]) -> _Saying:
-            saying.append(_Saying(self.voice, shape[0], take))
-            return saying[0]
+        def store(shape: tuple[int, int, int]) -> _ClipSynthesis:
+            streams.append(_ClipSynthesis(self.model, shape[0], take))
+            return streams[0]
 
         crops = self._cropper(clip, store=store)
-        (said,) = saying
-        spent = {"crops": time.perf_counter() - started - said.model - said.vocoder}
-        spent |= {"model": said.model, "vocoder": said.vocoder}
-        return Said(crops.report, crops.timeline.start, crops.report.num_frames / FRAME_RATE, spent)
+        (stream,) = streams
+        spent = {"crops": time.perf_counter() - started - stream.model - stream.vocoder}
+        spent |= {"model": stream.model, "vocoder": stream.vocoder}
+        return SynthesisResult(crops.report, crops.timeline.start, crops.report.num_frames / FRAME_RATE, spent)
 
 
-class _Saying:
+class _ClipSynthesis:
     """Takes the crops of one clip and gives its speech away.
 
     Args:
-        voice: who speaks.
+        model: who speaks.
         total: crops that will come.
         take: where the speech goes.
 
@@ -117,9 +117,9 @@ class _Saying:
         vocoder: seconds its vocoder took.
     """
 
-    def __init__(self, voice: Voice, total: int, take: Take) -> None:
-        self._windows = voice.windows(total)
-        self._pieces = Pieces(voice.pieces, self._windows.num_frames)
+    def __init__(self, model: LipToSpeech, total: int, take: Take) -> None:
+        self._windows = model.windows(total)
+        self._pieces = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
         self._take = take
         self._bar = tqdm(total=total, desc="speak", unit="frame", disable=None, leave=False, delay=5)
         self.model = self.vocoder = 0.0
