@@ -215,7 +215,7 @@ def test_fault_D4_subtitles_of_several_clips_are_a_folder(tmp_path, capsys):
     for name in "ab":
         soundfile.write(tmp_path / f"{name}.wav", np.full(16000, 0.1, np.float32), 16000)
     assert main(["transcribe", str(tmp_path), "--srt", str(tmp_path / "all.srt")]) == 1
-    assert "is one file, for one clip; of several clips it is a folder: --srt DIR" in capsys.readouterr().err
+    assert "is one file, for one clip; for several clips give a folder: --srt DIR" in capsys.readouterr().err
     assert main(["transcribe", str(tmp_path / "a.wav"), "--srt", str(tmp_path / "a.txt")]) == 1
     assert "expected a file name that ends in .srt, found '.txt'" in capsys.readouterr().err
     assert not (tmp_path / "all.srt").exists()

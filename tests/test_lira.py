@@ -195,7 +195,7 @@ def test_sentences_from_lips(data, pretext, tmp_path, caplog):
     decode(str(tmp_path / "exp"), whole.path, tmp_path / "text", dump=dump)
     rows = [json.loads(line) for line in (tmp_path / "text/words.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == whole.ids
-    with pytest.raises(LipsoundError, match=r"reads lips \('mouth'\) and cannot hear"):
+    with pytest.raises(LipsoundError, match=r"reads lips \('mouth'\), not audio; give a recognizer of audio"):
         recognizer(str(tmp_path / "exp"))
     with pytest.raises(LipsoundError, match=r"model: lips takes crops .* found input: audio"):
         load_config(config(tmp_path, "lira_sentence_supervised", input="audio"))
@@ -315,7 +315,7 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     words(whole.path, tmp_path / "words")
     path = config(tmp_path, "lira_word_supervised")
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
-    with pytest.raises(LipsoundError, match="reads single words, whose times it is told: lipsound2 decode"):
+    with pytest.raises(LipsoundError, match="classifies single words, whose times must be known; use lipsound2 decode"):
         transcribe(clip, model=str(tmp_path / "single"))
     with pytest.raises(LipsoundError, match="reads 'audio', not face or mouth crops; a recognizer of audio is given"):
         transcribe(clip, model="grid-s1-asr")

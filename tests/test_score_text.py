@@ -60,7 +60,7 @@ def test_nothing_heard_at_all_is_all_wrong(tmp_path: Path) -> None:
 def test_what_does_not_go_together_is_one_line(tmp_path: Path) -> None:
     heard = decoded(tmp_path / "greedy", {"s1-a": "bin"})
     data = transcripts(tmp_path / "data")
-    with pytest.raises(LipsoundError, match="is what a recognizer heard already; leave out --asr"):
+    with pytest.raises(LipsoundError, match="holds recognized texts already; leave out --asr"):
         score(data, heard, asr=("pocketsphinx:grid",), text=data)
     bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
     with pytest.raises(LipsoundError, match="bare: has no 'text' to compare with what was recognized"):

@@ -44,7 +44,7 @@ def test_fault_B1_numbers_that_mean_nothing_are_refused(numbers, says):
 
 
 def test_fault_B1_what_a_search_cannot_heed_is_refused():
-    with pytest.raises(LipsoundError, match="weighed by CTC alone; leave --word-bonus, --ctc-weight out"):
+    with pytest.raises(LipsoundError, match="scored by CTC alone; leave --word-bonus and --ctc-weight out"):
         TrainedRecognizer(NAME, SearchOptions(grammar="grid", word_bonus=1.0))
-    with pytest.raises(LipsoundError, match="are for our own recognizers; leave them out"):
+    with pytest.raises(LipsoundError, match="are for recognizers trained with lipsound2; leave them out"):
         recognizer("pocketsphinx:grid", SearchOptions(word_bonus=1.0))

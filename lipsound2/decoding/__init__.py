@@ -1,1 +1,1 @@
-"""Search: CTC, beam, joint CTC/attention, n-grams, grammars, forced alignment. Knows no network."""
+"""Search: CTC, beam, joint CTC/attention, n-grams, grammars, forced alignment. No networks here."""

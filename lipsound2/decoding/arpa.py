@@ -20,13 +20,13 @@ from lipsound2.files import atomic_path
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 RESERVED = frozenset({START, END, UNKNOWN})
-LOG_ZERO = -99.0  # what ARPA files say for the logarithm of zero: the first token of a sentence is never predicted
+LOG_ZERO = -99.0  # logarithm of zero in ARPA files: the first token of a sentence is never predicted
 
 Ngram = tuple[str, ...]
 
-_FIELD = re.compile(r"[^ \t]+")  # str.split would also cut at blanks that other people's words may hold
+_FIELD = re.compile(r"[^ \t]+")  # str.split would also cut at other blanks, which words may hold
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")
-_FARTHEST = 1e6  # of a log10: no probability or weight of a file lies beyond it
+_FARTHEST = 1e6  # largest log10 of a probability or weight in a file
 _ZERO = ("-inf", "-infinity")
 _SLACK = 1e-3  # a log10 probability may be above zero by rounding, no further
 
@@ -34,8 +34,8 @@ _SLACK = 1e-3  # a log10 probability may be above zero by rounding, no further
 class LanguageModel:
     """A back-off n-gram language model.
 
-    A *state* is what the model needs to know of the tokens so far: the longest run of last tokens, at most order - 1,
-    that some n-gram begins with or that has a back-off weight. Equal states have equal futures, so a beam search may
+    A *state* is what the model needs of the tokens so far: the longest run of last tokens, at most order - 1, that
+    some n-gram begins with or that has a back-off weight. Equal states have equal futures, so a beam search may
     merge what ends in the same state. A token that is not in the vocabulary counts as `<unk>`.
 
     Args:
@@ -49,14 +49,14 @@ class LanguageModel:
         for table in tables[1:]:
             for ngram in table:
                 context = ngram[:-1]
-                # All beginnings too: a file may have lost a context of a context, and a state grows token by token.
+                # All prefixes too: a file may lack a context of a context, and a state grows token by token.
                 while context and context not in self._contexts:
                     self._contexts[context] = 0.0
                     context = context[:-1]
 
     @classmethod
     def read(cls, path: Path | str) -> LanguageModel:
-        """Read an ARPA file, whoever wrote it.
+        """Read an ARPA file of any tool.
 
         Raises:
             LipsoundError: no such file, or it is damaged: file, line, wanted, found.
@@ -154,7 +154,7 @@ class LanguageModel:
 
 
 class _Reader:
-    """One ARPA file, read line by line, so that a complaint can name its line."""
+    """One ARPA file, read line by line, so that a message can name the line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

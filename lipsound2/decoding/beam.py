@@ -1,7 +1,8 @@
-"""CTC prefix beam search (Hannun et al., 2014), with a language model beside it: n-grams here, or any other `Fusion`.
+"""CTC prefix beam search (Hannun et al., 2014) with shallow fusion: n-grams here, or any other `Fusion`.
 
-A prefix's probability is that of all paths that say it, kept apart by whether they end in the blank, because only then
-may its last token be said again. A word model weighs each word when it is complete; a character model every character.
+A prefix's probability is that of all paths that collapse to it. Paths that end in the blank are kept apart, because
+only after a blank may the last token be repeated. A word model scores each complete word, a character model every
+character.
 """
 
 from __future__ import annotations
@@ -22,38 +23,38 @@ from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
 from lipsound2.text.tokenizer import UNKNOWN as UNKNOWN_TOKEN
 
 _LN10 = math.log(10)
-_UNLIKELY = -12.0  # tokens so much less probable than the best of their frame are not tried (natural logarithm)
+_UNLIKELY = -12.0  # tokens below the best of their frame by more than this are not tried (natural logarithm)
 
 
 class Fusion(Protocol):
-    """What a language model says of growing prefixes. States are opaque.
+    """Language model scores of growing prefixes. States are opaque.
 
-    A search extends each prefix by every token that may follow, keeps a beam of what that gives, and says which: a
-    network is then asked about all of them at once, and not about the many that were dropped.
+    A search extends each prefix by every token that may follow, keeps a beam of these, and calls `select` with it: a
+    network then computes all of them as one batch, and none that were dropped.
 
     Attributes:
-        most: that a token, or the end, may add: the bonus, because a logarithm of a probability adds nothing.
+        max_gain: the most that a token, or the end, may add: the bonus, since a log-probability is at most 0.
     """
 
     max_gain: float = 0.0
 
     def start(self) -> Any:
-        """State of the empty prefix, which counts as kept."""
+        """State of the empty prefix, which counts as selected."""
 
     def extend(self, state: Any, token: int) -> tuple[Any, float]:
-        """State and additional score once a token follows a prefix that was kept."""
+        """State and additional score of a selected prefix with one more token."""
 
     def scores(self, states: Sequence[Any], tokens: np.ndarray) -> np.ndarray:
-        """(B, K) additional scores if one of the (B, K) tokens followed each of B prefixes that were kept."""
+        """(B, K) additional scores of B selected prefixes, each with one of its K tokens from (B, K)."""
         rows = zip(states, tokens.tolist(), strict=True)
         return np.array([[self.extend(state, token)[1] for token in row] for state, row in rows])
 
     def select(self, states: Sequence[Any]) -> None:
-        """The search goes on with these; only now may they be extended or ended."""
-        return  # n-grams need not know
+        """The search continues with these prefixes; only now may they be extended or ended."""
+        return  # n-grams have nothing to prepare
 
     def end(self, state: Any) -> float:
-        """Additional score when nothing follows a prefix that was kept."""
+        """Additional score of a selected prefix when the text ends there."""
 
 
 class NoModel(Fusion):
@@ -80,7 +81,7 @@ class WordBonus(Fusion):
 
     Args:
         tokenizer: of the prefixes.
-        bonus: added for every word, against the likeliness of short texts.
+        bonus: added for every word, since short texts are more probable.
     """
 
     def __init__(self, tokenizer: Tokenizer, bonus: float) -> None:
@@ -88,7 +89,7 @@ class WordBonus(Fusion):
         self.max_gain = max(bonus, 0.0)
 
     def start(self) -> bool:
-        """A state is whether a prefix stands within a word."""
+        """The state: whether a prefix ends within a word."""
         return False
 
     def extend(self, state: bool, token: int) -> tuple[bool, float]:
@@ -110,7 +111,7 @@ class WordModel(Fusion):
         model: the n-grams.
         tokenizer: of the prefixes.
         weight: of its log-probabilities.
-        bonus: added for every word, against the model's liking for few of them.
+        bonus: added for every word, since the model favors few words.
     """
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float) -> None:
@@ -122,7 +123,7 @@ class WordModel(Fusion):
         return (self.model.start, ())
 
     def extend(self, state: Any, token: int) -> tuple[Any, float]:
-        """A word is weighed when the next one begins."""
+        """A word is scored when the next one begins."""
         before, letters = state
         score = 0.0
         if letters and self.tokenizer.begins_word(token):
@@ -133,7 +134,7 @@ class WordModel(Fusion):
         return (before, letters), score
 
     def scores(self, states: Sequence[Any], tokens: np.ndarray) -> np.ndarray:
-        """As `extend`; a prefix's last word is looked up once, whichever word begins behind it."""
+        """As `extend`; a prefix's last word is looked up once, whichever word follows."""
         found = np.zeros(tokens.shape)
         for row, (before, letters) in enumerate(states):
             begins = [bool(letters) and self.tokenizer.begins_word(token) for token in tokens[row].tolist()]
@@ -166,7 +167,7 @@ class CharacterModel(Fusion):
         return self.model.start
 
     def extend(self, state: Any, token: int) -> tuple[Any, float]:
-        """Every character is weighed at once."""
+        """Every character is scored at once."""
         text = SPACE if self.tokenizer.is_blank(token) else self.tokenizer.decode([token])
         log10, after = self.model.advance(state, text)
         return after, self.weight * _LN10 * log10 + self.bonus
@@ -177,7 +178,7 @@ class CharacterModel(Fusion):
 
 
 def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: float, where: str) -> Fusion:
-    """The right fusion for a model: over characters when all it knows are single characters.
+    """The fusion for a model: over characters when its vocabulary is single characters.
 
     Raises:
         LipsoundError: the model was built for other tokens than the recognizer writes.
@@ -185,7 +186,9 @@ def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: flo
     known = {word for word in model.vocabulary if word not in (START, END, UNKNOWN)}
     over_characters = bool(known) and all(len(word) == 1 for word in known) and SPACE in known
     if over_characters and not isinstance(tokenizer, Characters):
-        raise LipsoundError(f"{where}: a model over characters, the recognizer writes pieces; build one over words")
+        raise LipsoundError(
+            f"{where}: this model is over characters, the recognizer's tokens are pieces; build one over words"
+        )
     if over_characters:
         assert isinstance(tokenizer, Characters)
         fitting = {SPACE if c == " " else c for c in tokenizer.characters} & known
@@ -199,32 +202,32 @@ def fusion(model: LanguageModel, tokenizer: Tokenizer, weight: float, bonus: flo
 
 @dataclass
 class _Prefix:
-    """Log-probabilities of the paths that say a prefix, and what the language model adds to them."""
+    """Log-probabilities of the paths that collapse to a prefix, and the language model's score."""
 
     blank: float
-    spoken: float
+    nonblank: float
     model: float
     state: Any
 
     @classmethod
     def begin(cls, model: float, state: Any) -> _Prefix:
-        """A prefix that no path has said yet."""
+        """A prefix that no path has reached yet."""
         return cls(-math.inf, -math.inf, model, state)
 
     @property
     def total(self) -> float:
-        return _add(self.blank, self.spoken)
+        return _add(self.blank, self.nonblank)
 
 
 def _add(a: float, b: float) -> float:
-    """Logarithm of the sum of two numbers given by theirs; NumPy's takes several times as long for single numbers."""
+    """log(exp(a) + exp(b)); NumPy's logaddexp takes several times as long for single numbers."""
     if a < b:
         a, b = b, a
     return a if b == -math.inf else a + math.log1p(math.exp(b - a))
 
 
 def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[tuple[int, ...], float]]:
-    """The best texts, the best first.
+    """CTC prefix beam search: the best texts, the best first.
 
     Args:
         log_probs: (T, V) natural log-probabilities.
@@ -237,26 +240,26 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
     prefixes: dict[tuple[int, ...], _Prefix] = {(): _Prefix(0.0, -math.inf, 0.0, model.start())}
     for frame in log_probs:
         tried = np.flatnonzero(frame > frame.max() + _UNLIKELY)
-        heard = list(zip(tried.tolist(), frame[tried].tolist(), strict=True))
-        # What is in the beam has its state already, also where it is reached once more from a shorter prefix.
+        emissions = list(zip(tried.tolist(), frame[tried].tolist(), strict=True))
+        # A prefix of the beam keeps its state, also where it is reached again from a shorter prefix.
         after = {tokens: _Prefix.begin(prefix.model, prefix.state) for tokens, prefix in prefixes.items()}
         for tokens, prefix in prefixes.items():
             total, same = prefix.total, after[tokens]
             last = tokens[-1] if tokens else BLANK
-            for token, log_prob in heard:
+            for token, log_prob in emissions:
                 if token == BLANK:
                     same.blank = _add(same.blank, total + log_prob)
                     continue
                 before = total
-                if token == last:  # said on, or said again after a blank
-                    same.spoken = _add(same.spoken, prefix.spoken + log_prob)
+                if token == last:  # the same token continues, or is repeated after a blank
+                    same.nonblank = _add(same.nonblank, prefix.nonblank + log_prob)
                     before = prefix.blank
                 longer = (*tokens, token)
                 grown = after.get(longer)
                 if grown is None:
                     state, added = model.extend(prefix.state, token)
                     grown = after[longer] = _Prefix.begin(prefix.model + added, state)
-                grown.spoken = _add(grown.spoken, before + log_prob)
+                grown.nonblank = _add(grown.nonblank, before + log_prob)
         best = heapq.nlargest(beam, after.items(), key=lambda item: item[1].total + item[1].model)
         prefixes = {tokens: prefix for tokens, prefix in best if prefix.total > -math.inf}
         model.select([prefix.state for prefix in prefixes.values()])
@@ -265,5 +268,5 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
 
 
 def forced_align(tokens: Sequence[int], log_probs: np.ndarray) -> list[AlignedToken]:
-    """When each token of a text is said: its most probable path."""
+    """Times of the tokens of a text: its most probable path."""
     return viterbi(Graph.linear(tokens), log_probs)[0] if tokens else []

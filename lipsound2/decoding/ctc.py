@@ -1,6 +1,6 @@
-"""What CTC's probabilities say (Graves et al., 2006): the best path, freely or through a grammar.
+"""Best paths through CTC's probabilities (Graves et al., 2006), free or through a grammar, and forced alignment.
 
-A path names a token or the blank (0) at every frame; what is said is the path without repetitions and blanks.
+A path has a token or the blank (0) at every frame. Without repetitions and blanks it is a text.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class AlignedToken(NamedTuple):
-    """A token of a path, and where it lies.
+    """A token of a path with its frames.
 
     Attributes:
-        token: which.
+        token: its number.
         start: first frame.
-        end: last frame plus one.
+        end: frame after the last.
         confidence: mean probability over these frames.
     """
 
@@ -59,13 +59,13 @@ def tokens_of_path(path: np.ndarray, log_probs: np.ndarray) -> list[AlignedToken
 
 
 def hypothesis(tokens: Sequence[AlignedToken], tokenizer: Tokenizer, seconds: float, score: float = 0.0) -> Hypothesis:
-    """Words with times out of tokens with frames.
+    """Words with times from tokens with frames.
 
     Args:
         tokens: in order.
-        tokenizer: theirs.
-        seconds: of one frame.
-        score: of the whole.
+        tokenizer: of the tokens.
+        seconds: length of a frame.
+        score: of the hypothesis.
     """
     words: list[Word] = []
     current: list[AlignedToken] = []
@@ -86,36 +86,36 @@ def hypothesis(tokens: Sequence[AlignedToken], tokenizer: Tokenizer, seconds: fl
     return Hypothesis(" ".join(word.text for word in words), words, score)
 
 
-def align_words(what: Hypothesis, named: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
-    """The same text, its words where a network that names the word at each state hears them.
+def align_words(what: Hypothesis, log_probs: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
+    """The same text with times by forced alignment to the word head of the network.
 
-    CTC is free to say a token anywhere between its neighbors, and a whole word is a single token of it.
+    CTC may emit a token anywhere between its neighbors, and a whole word may be one token, so its times are loose.
 
     Args:
-        what: a hypothesis; one with other words, or with more of them than there are states, stays as it is.
-        named: (T, words + 1) natural log-probabilities of the word at each state, class 0 silence.
-        words: those of the classes 1, 2, ...
-        seconds: of one state.
+        what: a hypothesis; one with unknown words, or with too many for the states, stays as it is.
+        log_probs: (T, words + 1) natural log-probabilities of the word at each state, class 0 silence.
+        words: names of the classes 1, 2, ...
+        seconds: length of a state.
     """
     classes = {word: number for number, word in enumerate(words, start=1)}
-    said = what.text.split()
-    if not said or 2 * len(said) > len(named) or any(word not in classes for word in said):
+    texts = what.text.split()
+    if not texts or 2 * len(texts) > len(log_probs) or any(word not in classes for word in texts):
         return what
-    path, _ = viterbi(Graph.linear([classes[word] for word in said]), named)
-    forced_align = [
+    path, _ = viterbi(Graph.linear([classes[word] for word in texts]), log_probs)
+    words_in_time = [
         Word(word, found.start * seconds, found.end * seconds, found.confidence)
-        for word, found in zip(said, path, strict=True)
+        for word, found in zip(texts, path, strict=True)
     ]
-    return Hypothesis(what.text, forced_align, what.score)
+    return Hypothesis(what.text, words_in_time, what.score)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A grammar spelled in tokens, as states that a CTC path runs through.
+    """A grammar in tokens: the states that a CTC path runs through.
 
     Attributes:
         tokens: (N,) token of each state, blanks between them.
-        before: (N, P) states from which each state can be reached in one frame, itself first; N where there is none.
+        before: (N, P) states that lead to each state in one frame, itself first; padded with N.
         begins: (N,) bool, states a path can begin in.
         ends: (N,) bool, states it can end in.
     """
@@ -127,10 +127,10 @@ class Graph:
 
     @classmethod
     def of(cls, grammar: Grammar, tokenizer: Tokenizer) -> Graph:
-        """Spell a grammar. Words that the recognizer was never taught are left out, and told.
+        """Encode a grammar. Words that the tokenizer cannot encode are left out, with a warning.
 
         Raises:
-            LipsoundError: the tokenizer can spell no word of a place.
+            LipsoundError: the tokenizer can encode no word of a slot.
         """
         slots: list[list[list[int]]] = []
         unknown: list[str] = []
@@ -140,12 +140,12 @@ class Graph:
             unknown += [word for word, tokens in spelled.items() if UNKNOWN in tokens]
             if not slots[-1]:
                 raise LipsoundError(
-                    f"grammar {grammar.name}: this recognizer can spell none of {' | '.join(words)}; "
+                    f"grammar {grammar.name}: this recognizer's tokens write none of {' | '.join(words)}; "
                     "it was not trained for it"
                 )
         if unknown:
             log.warning(
-                "grammar %s: left out, as this recognizer was never taught them: %s",
+                "grammar %s: words left out, which this recognizer's tokens cannot write: %s",
                 grammar.name,
                 ", ".join(dict.fromkeys(unknown)),
             )
@@ -153,12 +153,12 @@ class Graph:
 
     @classmethod
     def linear(cls, tokens: Sequence[int]) -> Graph:
-        """One text alone; to find where its tokens lie."""
+        """A single text, for forced alignment."""
         return cls._of_spelled([[tokens]])
 
     @classmethod
     def _of_spelled(cls, slots: Sequence[Sequence[Sequence[int]]]) -> Graph:
-        """Places in order, each with the spellings of its words."""
+        """Slots in order, each with the tokens of its words."""
         tokens: list[int] = []
         before: list[list[int]] = []
         begins: list[bool] = []
@@ -193,7 +193,7 @@ def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[AlignedToken], fl
     """The most probable path through a grammar (Viterbi).
 
     Args:
-        graph: the grammar, spelled.
+        graph: the grammar in tokens.
         log_probs: (T, V).
 
     Returns:
@@ -204,7 +204,7 @@ def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[AlignedToken], fl
     """
     frames, count = len(log_probs), len(graph.tokens)
     emitted = log_probs[:, graph.tokens]
-    # A state behind the last stands for "from nowhere".
+    # An additional last state stands for "no predecessor".
     score = np.append(np.where(graph.begins, emitted[0], -np.inf), -np.inf)
     choices = np.zeros((frames, count), np.int32)
     rows = np.arange(count)
@@ -220,5 +220,5 @@ def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[AlignedToken], fl
     for frame in range(frames - 1, -1, -1):
         states[frame] = state
         state = int(graph.before[state, choices[frame, state]])
-    # Two equal tokens with no blank between are never neighbors on a path, so that joining runs is right.
+    # Equal tokens on a path always have a blank between them, so joining runs is right.
     return tokens_of_path(graph.tokens[states], log_probs), float(last.max())

@@ -1,4 +1,4 @@
-"""A closed grammar: so many places, each with its words, as GRID's sentences have."""
+"""Closed grammars: a fixed number of slots, each with its words, as in GRID's sentences."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lipsound2.errors import LipsoundError
 
 @dataclass(frozen=True)
 class Grammar:
-    """Sentences of one word a slot.
+    """Sentences with one word for each slot.
 
     Attributes:
         name: for messages.
-        slots: the words of each place.
+        slots: the words of each slot.
     """
 
     name: str
     slots: tuple[tuple[str, ...], ...]
 
     def jsgf(self, spell: dict[str, str] | None = None) -> str:
-        """The grammar in the Java Speech Grammar Format; `spell` replaces words by names a dictionary knows."""
+        """The grammar in the Java Speech Grammar Format; `spell` replaces words by names in a dictionary."""
         names = spell or {}
         slots = (" | ".join(names.get(word, word) for word in slot) for slot in self.slots)
         return f"#JSGF V1.0;\ngrammar {self.name};\npublic <sentence> = {' '.join(f'({slot})' for slot in slots)};\n"
@@ -33,7 +33,7 @@ GRID = Grammar("grid", tuple(tuple(slot.values()) for slot in SLOTS))
 
 
 def grammar(name: str) -> Grammar:
-    """A grammar by name, or from a file: one place a line, its words separated by `|`.
+    """A grammar by name, or from a file with a slot per line, words separated by `|`.
 
     Raises:
         LipsoundError: neither, or a line without words.
@@ -42,7 +42,7 @@ def grammar(name: str) -> Grammar:
         return GRID
     path = Path(name)
     if not path.is_file():
-        raise LipsoundError(f"--grammar: '{name}' is neither 'grid' nor a file (one place a line: bin | lay | place)")
+        raise LipsoundError(f"--grammar: '{name}' is neither 'grid' nor a file (a slot per line: bin | lay | place)")
     slots = []
     for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
         words = tuple(word.strip() for word in line.split("|"))
@@ -50,5 +50,5 @@ def grammar(name: str) -> Grammar:
             raise LipsoundError(f"{path}:{number}: expected words separated by '|', found '{line}'")
         slots.append(words)
     if not any(slots):
-        raise LipsoundError(f"{path}: holds no place at all; one a line, such as: bin | lay | place | set")
+        raise LipsoundError(f"{path}: holds no slot; wanted one per line, such as: bin | lay | place | set")
     return Grammar(path.stem, tuple(slots))

@@ -1,4 +1,4 @@
-"""What a recognizer heard: words with their times."""
+"""Hypotheses: what a recognizer found, words with their times."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lipsound2.data.texts import read_lines
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
-TEXT, DETAILS = "text", "words.jsonl"  # what `decode` leaves: a table, and what `write_words` writes
+TEXT, DETAILS = "text", "words.jsonl"  # files of `decode`: a table, and the file of `write_words`
 ACCURACY = "accuracy.yaml"  # of single words: clips, top1, top5 (shares of 1)
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word.
+    """One recognized word.
 
     Attributes:
         text: as it is written.
         start: seconds from the beginning of the audio.
         end: likewise.
-        confidence: in [0, 1], as the recognizer sees it; recognizers differ in what they mean by it.
+        confidence: in [0, 1]; recognizers differ in its meaning.
     """
 
     text: str
@@ -36,12 +36,12 @@ class Word:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What was said, according to one recognizer.
+    """A recognizer's text of one clip.
 
     Attributes:
-        text: words with blanks between; empty when nothing was heard.
-        words: the same with times, where the recognizer knows them.
-        score: natural log-probability or another score of which higher is better; compare within one clip only.
+        text: words with blanks between; empty if nothing was recognized.
+        words: the same with times, if the recognizer has them.
+        score: natural log-probability or another score, higher is better; compare within one clip only.
     """
 
     text: str
@@ -58,17 +58,17 @@ def to_json(what: Hypothesis) -> dict[str, Any]:
     return {"text": what.text, "words": words, "score": round(what.score, 3)}
 
 
-def write_words(path: Path, heard: Mapping[str, Hypothesis]) -> None:
+def write_words(path: Path, hypotheses: Mapping[str, Hypothesis]) -> None:
     """A line of JSON for every clip: its text, and its words with times."""
-    rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(heard.items()))
+    rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(hypotheses.items()))
     write_text(path, "".join(f"{row}\n" for row in rows))
 
 
 def read_ids(path: Path) -> list[str]:
-    """The clips in a file that `decode` wrote, those without a word among them.
+    """Ids of all clips in a file that `decode` wrote, also of those without a word.
 
     Raises:
-        LipsoundError: it is another kind of file.
+        LipsoundError: it is not such a file.
     """
     ids = []
     for number, line in read_lines(path):

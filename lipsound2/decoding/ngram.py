@@ -1,4 +1,4 @@
-"""N-gram language models out of text: interpolated Kneser-Ney smoothing with modified discounts.
+"""N-gram language models from text: interpolated Kneser-Ney smoothing with modified discounts.
 
 Chen and Goodman, "An empirical study of smoothing techniques for language modeling", TR-10-98, Harvard 1998, sections
 3.2 and 4.1.2. With h the context, h' the context without its first token, and a(hw) a count,
@@ -6,8 +6,8 @@ Chen and Goodman, "An empirical study of smoothing techniques for language model
     p(w | h) = (a(hw) - D(a(hw))) / a(h.) + g(h) p(w | h'),    g(h) = sum_w D(a(hw)) / a(h.)
 
 a is how often the n-gram stands in the text at the highest order, and at a lower one how many different tokens stand
-before it, because that is what the lower order is asked for; only n-grams that begin with <s>, which nothing can stand
-before, keep their number. D has three values an order, for a of 1, 2, and 3 or more. Below order 1 all tokens are
+before it, because that is what the lower order is used for; only n-grams that begin with <s>, which nothing precedes,
+keep their count. D has three values an order, for a of 1, 2, and 3 or more. Below order 1 all tokens are
 alike, which is what gives <unk> its probability.
 """
 
@@ -47,18 +47,18 @@ def ngram(
     prune: tuple[int, ...] | None = None,
     language: str = "",
 ) -> None:
-    """Text -> n-gram language model, an ARPA file: interpolated Kneser-Ney with modified discounts.
+    """Estimate an n-gram language model and write an ARPA file: interpolated Kneser-Ney with modified discounts.
 
-    Without --language words are taken as they stand, upper and lower case differ. Blank lines are passed over.
+    Without --language, text is not normalized: upper and lower case differ. Blank lines are skipped.
 
     Args:
         text: a file with one sentence a line, in UTF-8, or a data dir, whose table 'text' is read without the ids.
         out: the ARPA file.
-        order: the longest n-gram's number of tokens; 3 is a trigram model.
-        unit: what a token is; with 'characters', the blank between words is the token '|'.
-        prune: for each order, up to which count n-grams are left out, the last number for all orders above; 0,0,1
-            leaves out what was seen once, from trigrams on. The numbers begin with 0 and do not fall.
-        language: normalize the text first, as recognizers of this language (en, zh) learn theirs.
+        order: tokens in the longest n-grams; 3 is a trigram model.
+        unit: words or characters; with characters, the blank between words is the token '|'.
+        prune: for each order, the count up to which n-grams are left out; the last number holds for all higher orders.
+            0,0,1 leaves out trigrams and longer n-grams that occur once. Numbers begin with 0 and do not decrease.
+        language: normalize the text first, as recognizers of this language (en, zh) do.
 
     Raises:
         LipsoundError: no such text, none in it, not UTF-8, reserved words in it, or an order or prune that cannot be.
@@ -118,8 +118,8 @@ def read_sentences(path: Path, unit: Unit = "words", language: str = "") -> Iter
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Where each line of a text stands, and the line."""
-    # Who names the table of a data dir does not mean its ids to be words.
+    """The place of each line of a text (for messages), and the line."""
+    # The table `text` of a data dir begins its lines with ids, which are no words.
     folder = path.parent if path.name == "text" and (path.parent / "utt2spk").is_file() else path
     if folder.is_dir():
         table = DataDir(folder).text

@@ -1,6 +1,6 @@
-"""Ready-made recognizers, which nobody here trained, behind the interface that ours have too.
+"""Pretrained recognizers of other projects, with the interface of our own.
 
-    pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it listens for its sentences alone
+    pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it recognizes its sentences alone
     torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
     whisper:base                             OpenAI's Whisper, fetched on first use
 
@@ -24,16 +24,16 @@ from lipsound2.timing import SAMPLE_RATE
 
 
 class SpeechRecognizer(Protocol):
-    """Something that hears words in audio.
+    """Recognizes words in audio.
 
     Attributes:
-        name: what it was asked for by.
+        name: as it was given to --asr.
     """
 
     name: str
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each of some audio, (samples,) float32 at 16 kHz."""
+        """Hypotheses of waveforms, (samples,) float32 at 16 kHz."""
 
 
 class PocketSphinx:
@@ -52,7 +52,7 @@ class PocketSphinx:
         self._words: dict[str, str] = {}
         if rest:
             allowed = grammar(rest)
-            # Names of letters end in a full stop there: "a" is the article.
+            # In its dictionary, names of letters end in a full stop: "a" is the article.
             self._words = {
                 word: self._OTHER_SPELLING.get(word, f"{word}.")
                 for slot in allowed.slots
@@ -74,10 +74,10 @@ class PocketSphinx:
             raise LipsoundError(f"{self.name}: words its dictionary does not know: {', '.join(unknown)}")
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each audio."""
-        return [self._hear(waveform) for waveform in audio]
+        """Hypotheses of waveforms."""
+        return [self._recognize(waveform) for waveform in audio]
 
-    def _hear(self, waveform: np.ndarray) -> Hypothesis:
+    def _recognize(self, waveform: np.ndarray) -> Hypothesis:
         decoder = self._decoder
         decoder.start_utt()
         samples = np.clip(np.rint(waveform * 32767), -32768, 32767).astype(np.int16)
@@ -117,14 +117,14 @@ class Bundle:
         self._tokenizer = tokenizer_of(bundle.get_labels())
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each audio, by greedy decoding."""
+        """Hypotheses of waveforms by greedy decoding."""
         import torch
 
         found = []
         for waveform in audio:
             with torch.inference_mode():
                 scores = self._model(torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None])[0][0]
-            # Their second label is a token of ours already; nothing is unknown to them.
+            # Our tokens have UNKNOWN as their second; a bundle has no such class.
             log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
             found.append(hypothesis(greedy(log_probs), self._tokenizer, len(waveform) / SAMPLE_RATE / len(log_probs)))
         return found
@@ -152,36 +152,38 @@ class Whisper:
         self._model = fetched(lambda: whisper.load_model(size), f"--asr {self.name}", "Whisper's weights", place)
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each audio."""
-        return [self._hear(waveform) for waveform in audio]
+        """Hypotheses of waveforms."""
+        return [self._recognize(waveform) for waveform in audio]
 
-    def _hear(self, waveform: np.ndarray) -> Hypothesis:
-        told = self._model.transcribe(np.asarray(waveform, np.float32), word_timestamps=True, fp16=False)
+    def _recognize(self, waveform: np.ndarray) -> Hypothesis:
+        result = self._model.transcribe(np.asarray(waveform, np.float32), word_timestamps=True, fp16=False)
         words = [
             Word(word["word"].strip(), float(word["start"]), float(word["end"]), float(word["probability"]))
-            for segment in told["segments"]
+            for segment in result["segments"]
             for word in segment.get("words", ())
         ]
-        return Hypothesis(told["text"].strip(), words)
+        return Hypothesis(result["text"].strip(), words)
 
 
 def fetched(load: Any, asked: str, what: str, place: str) -> Any:
-    """Load a model that may have to be downloaded first; without a network, say where its files go.
+    """Load a model that may have to be downloaded first; without a network, tell where its files go.
 
     Args:
         load: loads it.
-        asked: the option that asked for it, as it was typed, for messages.
-        what: it is, for messages.
+        asked: the option as it was typed, for messages.
+        what: name of its files, for messages.
         place: where its files can be copied from.
 
     Raises:
-        LipsoundError: it is neither here nor to be had.
+        LipsoundError: it is not here and cannot be downloaded.
     """
-    print(f"{asked}: {what} are fetched now unless they are here already", file=sys.stderr)
+    print(f"{asked}: {what} are downloaded now unless they are here already", file=sys.stderr)
     try:
         return load()
     except (OSError, RuntimeError) as error:
-        raise LipsoundError(f"{asked}: {what} cannot be had ({error}); offline, copy them from {place}") from error
+        raise LipsoundError(
+            f"{asked}: {what} cannot be downloaded ({error}); offline, copy them from {place}"
+        ) from error
 
 
 PRETRAINED_ASR: dict[str, Callable[[str], SpeechRecognizer]] = {
@@ -194,19 +196,19 @@ PRETRAINED_ASR: dict[str, Callable[[str], SpeechRecognizer]] = {
 def recognize_all(
     recognizer: SpeechRecognizer, audio: Iterable[tuple[str, np.ndarray]], batch: int = 16
 ) -> dict[str, Hypothesis]:
-    """What is said in many audio, some at a time.
+    """Hypotheses of many clips by id, a batch at a time.
 
     Args:
-        recognizer: who hears.
+        recognizer: the recognizer.
         audio: (id, (samples,) float32).
-        batch: how many at once.
+        batch: clips in a batch.
     """
     found: dict[str, Hypothesis] = {}
     waiting: list[tuple[str, np.ndarray]] = []
 
     def flush() -> None:
-        heard = recognizer.recognize([waveform for _, waveform in waiting])
-        found.update({name: what for (name, _), what in zip(waiting, heard, strict=True)})
+        hypotheses = recognizer.recognize([waveform for _, waveform in waiting])
+        found.update({name: what for (name, _), what in zip(waiting, hypotheses, strict=True)})
         waiting.clear()
 
     for pair in audio:

@@ -1,4 +1,4 @@
-"""How a recognizer of ours searches for words: the options of every verb that recognizes. Torch is not imported."""
+"""Search options of trained recognizers, shared by all verbs that recognize. Torch is not imported."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Annotated
 from lipsound2.arguments import AtLeast0, Share, Within
 from lipsound2.errors import LipsoundError
 
-_BEAM = 16  # hypotheses that are kept, where there is something to search for
+_BEAM = 16  # default beam of a search
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How a recognizer of ours searches for words; pretrained recognizers have ways of their own.
+    """Search options of trained recognizers; pretrained recognizers have a search of their own.
 
     Attributes:
-        grammar: recognize the sentences of a grammar alone: grid, or a file with one place a line (bin | lay | place).
+        grammar: recognize the sentences of a grammar alone: grid, or a file with a slot per line (bin | lay | place).
         lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
             language with the recognizer's tokens.
-        lm_weight: of the language model.
-        word_bonus: for every word, with and without --lm; for every token, with a model of characters or a network.
-        beam: hypotheses that are kept; 0: 16 with a language model, a bonus or a decoder, else the best path alone.
-        ctc_weight: share of CTC beside the model's decoder, such as 0.3; 1: CTC alone.
+        lm_weight: weight of the language model.
+        word_bonus: score added for every word, with or without --lm; for every token, if the language model is over
+            characters or a network.
+        beam: beam width; 0: 16 with a language model, a bonus or a decoder, else greedy decoding.
+        ctc_weight: weight of CTC in joint CTC/attention decoding, such as 0.3; 1: CTC alone.
 
     Raises:
-        LipsoundError: a number that means nothing.
+        LipsoundError: a number out of range.
     """
 
     grammar: str = ""
@@ -49,7 +50,7 @@ class SearchOptions:
 
     @property
     def width(self) -> int:
-        """Of the beam; 1, with neither a language model nor a bonus: the best path, no search."""
+        """Width of the beam; 1 (greedy decoding) without a language model, bonus or decoder."""
         return self.beam or (_BEAM if self.lm or self.word_bonus or self.ctc_weight < 1 else 1)
 
 

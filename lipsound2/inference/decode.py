@@ -169,7 +169,7 @@ def decode_clips(
         fingerprint.write()
     silent = sum(not what.text for what in hypotheses.values())
     log.info(
-        "%s: %d clips, no word found in %d of them, %d unreadable",
+        "%s: %d clips, no word recognized in %d of them, %d unreadable",
         out,
         len(hypotheses),
         silent,
@@ -181,7 +181,7 @@ DecodedBatch = tuple[dict[str, Hypothesis], list[str]]
 
 
 def decoder(chosen: SpeechRecognizer, source: ClipSource) -> Callable[[Sequence[str]], DecodedBatch]:
-    """What tells the text of some clips together, and which of them cannot be read, and why."""
+    """A function from clip ids to their hypotheses, and to a line for each clip that cannot be read."""
     read = source.open()
 
     def work(names: Sequence[str]) -> DecodedBatch:

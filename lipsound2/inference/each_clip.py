@@ -1,4 +1,4 @@
-"""Many clips in one call: one after the other, on past those that cannot be used, and a summary at the end."""
+"""Many clips in one call: one after the other, past clips that fail, with a summary at the end."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lipsound2.media.clips import Clip, told_of
 
 
 def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
-    """Work on every clip. What is made of clips goes to standard output, what became of them to standard error.
+    """Process every clip. Results go to standard output, failures and the summary to standard error.
 
     Args:
         clips: all of them.
-        work: gives the line that is printed about a clip, or none.
-        verb: what is done, for the bar.
+        work: processes a clip and returns the line to print, or an empty text.
+        verb: name on the progress bar.
 
     Returns:
         The exit status: 1 if any clip failed.
 
     Raises:
-        OSError, MemoryError: the machine is in trouble, which no other clip would escape.
+        OSError, MemoryError: the machine is in trouble, so other clips would fail too.
     """
     failed: list[str] = []
     with tqdm(clips, desc=verb, unit="clip") as bar:

@@ -1,6 +1,6 @@
-"""An experiment -> one ONNX file that speaks without torch (`speak --onnx`), checked number by number before it stands.
+"""An experiment as one ONNX file that runs without torch (`speak --onnx`), compared with torch before it is kept.
 
-Torch's newer exporter is used: what the older one writes is frozen to the length it was shown.
+Torch's newer exporter is used: files of the older one take inputs of one length only.
 """
 
 from __future__ import annotations
@@ -35,19 +35,17 @@ from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.vocode import Vocode
 from lipsound2.video.align import REGIONS
 
-# Video frames, or mel frames, of the clip the exporter follows, and of those both are asked about: none is as long as
-# another, or as the first.
+# Video frames, or mel frames, of the clip that is traced, and of the clips that are compared: all of different lengths.
 _SHOWN = 30
 CHECKED = {LIPS: (5, 40, 101), VOCODER: (3, 200, 801)}
-# Largest difference that passes: of natural log-mels, of samples.
+# Largest difference allowed: of natural log-mels, of samples.
 TOLERANCE = {LIPS: 1e-3, VOCODER: 1e-4}
 
 
 def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
     """Export a lip-to-speech model or a vocoder to ONNX: any length, and everything `speak --onnx` needs to know.
 
-    Before the file stands, onnxruntime and torch are given the same clips of three lengths, and what they say is
-    compared.
+    Before the file is kept, the outputs of onnxruntime and torch are compared on clips of three lengths.
 
     Args:
         exp: experiment or pack, or the name of one that ships: the parallel model of the task regress, or HiFi-GAN of
@@ -63,15 +61,17 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
         differences = compare(network, Exported(temporary), [given(length) for length in CHECKED[note.kind]])
         if not max(differences) <= TOLERANCE[note.kind]:
             raise LipsoundError(
-                f"{exp}: onnxruntime says something else than torch (largest difference {max(differences):.1e}, wanted "
+                f"{exp}: onnxruntime and torch differ too much (largest difference {max(differences):.1e}, wanted "
                 f"{TOLERANCE[note.kind]:.0e}), so {out} was not written; other versions of onnxscript and onnxruntime "
                 "may help"
             )
         write(program, temporary, replace(note, difference=max(differences)))
-    told = ", ".join(f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True))
+    by_length = ", ".join(
+        f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True)
+    )
     what = "video frames" if note.kind == LIPS else "mel frames"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
-    print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {told})")
+    print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
 
@@ -90,7 +90,7 @@ class WholeClip(nn.Module):
 
 
 class Lengths:
-    """Makes clips for the exporter and for the comparison: arbitrary ones, the same on every call.
+    """Makes random clips for the exporter and the comparison, the same on every call.
 
     Args:
         shape: of a video frame, or of a mel frame.
@@ -109,7 +109,7 @@ class Lengths:
 
 
 def prepare(exp: str) -> tuple[nn.Module, Note, Lengths]:
-    """The network to export, what is noted about it, and what makes clips for it.
+    """The network to export, its metadata, and the maker of its test clips.
 
     Raises:
         LipsoundError: it cannot be exported.
@@ -119,14 +119,14 @@ def prepare(exp: str) -> tuple[nn.Module, Note, Lengths]:
             return _lips(experiment.load(exp, task=Regress))
         case Vocode.name:
             return _vocoder(experiment.load(exp, task=Vocode))
-    raise _refused(experiment.load(exp), "it does not speak")
+    raise _refused(experiment.load(exp), "it makes no speech")
 
 
 def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
     model, assets, region = loaded.model, loaded.assets, loaded.task.settings.input
     if not isinstance(model, Parallel):
-        steps = "its attention decoder speaks step by step, each from the one before"
-        raise _refused(loaded, steps if isinstance(model, LipSound2) else "it does not speak")
+        steps = "its attention decoder is autoregressive"
+        raise _refused(loaded, steps if isinstance(model, LipSound2) else "it makes no speech")
     side = REGIONS[region].size
     note = Note(
         LIPS,
@@ -145,7 +145,7 @@ def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
 def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
     model, mel = loaded.model, loaded.assets.mel
     if not isinstance(model, HifiGan | Vocos):
-        raise _refused(loaded, "it draws its noise while it speaks")
+        raise _refused(loaded, "it samples noise while it runs")
     fold_norms(model)
     note = Note(VOCODER, loaded.path.name, loaded.knows, to_mapping(mel), receptive_field=model.receptive_field)
     return model, note, Lengths((mel.bands,), frames=False)
@@ -154,7 +154,7 @@ def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
 def _refused(loaded: Experiment[AnyTask], why: str) -> LipsoundError:
     return LipsoundError(
         f"{loaded.path}: this {type(loaded.model).__name__} (task '{loaded.task.name}') cannot be exported: {why}; "
-        "what can be are the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
+        "models that can be exported: the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
     )
 
 
@@ -162,7 +162,7 @@ def translate(network: nn.Module, example: np.ndarray) -> Any:
     """The network as an ONNX program whose second axis may have any length."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    # Fused attention is traced with strides that its translation has not.
+    # Fused attention is traced with strides that its ONNX translation does not have.
     with _quiet(), sdpa_kernel(SDPBackend.MATH):
         return torch.onnx.export(
             network,
@@ -176,7 +176,7 @@ def translate(network: nn.Module, example: np.ndarray) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's diary, hundreds of lines of it, to itself; its errors are raised as ever."""
+    """Silence the exporter's hundreds of log lines; its errors are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -188,7 +188,7 @@ def _quiet() -> Iterator[None]:
 
 
 def write(program: Any, path: Path, note: Note) -> None:
-    """Write the program to a file, with its note, and without what the exporter tells about this machine."""
+    """Write the program to a file with its metadata, without the exporter's paths of this machine."""
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces: paths of this machine
         node.doc_string = None
@@ -198,7 +198,7 @@ def write(program: Any, path: Path, note: Note) -> None:
 
 @torch.inference_mode()
 def compare(network: nn.Module, exported: Exported, clips: Sequence[np.ndarray]) -> list[float]:
-    """Largest difference between what the two say, clip by clip; infinite where one is longer than the other."""
+    """Largest difference of the two outputs for each clip; infinite where their shapes differ."""
     differences = []
     for clip in clips:
         wanted, found = network(torch.from_numpy(clip)[None])[0].numpy(), exported(clip)

@@ -1,4 +1,4 @@
-"""Former calls of `score`, with a recognizer or of recognized texts: answered by `decode` and `score-text`."""
+"""Calls of `score` as it once was, with a recognizer or recognized texts: run by `decode` and `score-text`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def score(
     seed: AtLeast0 = bootstrap.SEED,
     speakers: Speakers = "auto",
 ) -> None:
-    """Score speech, recognize it, and count the words: a call of before. Write decode and score-text instead.
+    """Score speech, recognize it, and count the words: a call of earlier versions. Use decode and score-text instead.
 
     Args:
         ref: the ground truth, see score; for a HYP of decode, the data dir with the transcripts.
@@ -61,19 +61,21 @@ def score(
         speakers: see score.
     """
     if bool(asr) != (text is not None):
-        raise LipsoundError("--asr and --text belong together: who listens, and what was really said")
+        raise LipsoundError(
+            "--asr and --text belong together: the recognizer and the transcripts; give both or neither"
+        )
     out = out or hyp / "scores"
     if (hyp / DETAILS).is_file():
         if asr or metrics:
             raise LipsoundError(
-                f"{hyp}: is what a recognizer heard already; leave out --asr and --metrics, or give a folder of audio"
+                f"{hyp}: holds recognized texts already; leave out --asr and --metrics, or give a folder of audio"
             )
         log.warning("score of recognized texts: write instead: lipsound2 score-text %s %s --out %s", ref, hyp, out)
         score_text(ref, hyp, out=out, language=language, speakers=speakers)
         return
     for name in asr:
         check_recognizer(name)
-    told = DataDir(text) if text is not None else None
+    transcripts = DataDir(text) if text is not None else None
     if text is not None:
         texts = out / FOLDER / label(asr[0], _search_of(asr[0], search))
         log.warning(
@@ -85,32 +87,34 @@ def score(
     score_speech(
         ref, hyp, out=out, ids=ids, metrics=metrics, resamples=resamples, seed=seed, speakers=speakers, **options
     )
-    if told is None:
+    if transcripts is None:
         return
     reference, systems = AudioSource(ground_truth(ref)), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
-    references = _references(told, names, utt2spk, which, speakers, language)
+    references = _references(transcripts, names, utt2spk, which, speakers, language)
     for name in asr:
         _recognize(name, search, reference, systems, references, out, options)
 
 
 def _references(
-    told: DataDir, names: list[str], utt2spk: dict[str, str], which: str, speakers: Speakers, language: str
+    transcripts: DataDir, names: list[str], utt2spk: dict[str, str], which: str, speakers: Speakers, language: str
 ) -> References:
-    """What was said in the clips that are scored.
+    """The transcripts of the clips that are scored.
 
     Raises:
         LipsoundError: some are not in the data dir of the transcripts.
     """
-    unseen, which = about(speakers, told.path, {name: utt2spk[name] for name in names}, which)
-    unknown = [name for name in names if name not in told.text]
-    if unknown and len(unknown) < len(names) and all(name in told.utt2spk for name in unknown):
-        names = [name for name in names if name in told.text]
+    unseen, which = about(speakers, transcripts.path, {name: utt2spk[name] for name in names}, which)
+    unknown = [name for name in names if name not in transcripts.text]
+    if unknown and len(unknown) < len(names) and all(name in transcripts.utt2spk for name in unknown):
+        names = [name for name in names if name in transcripts.text]
         which = with_text(which, len(names), len(unknown))
     elif unknown:
-        raise LipsoundError(f"{told.path}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'")
-    texts = {name: told.text[name] for name in names}
-    return References(told.path / TEXT, texts, utt2spk, which, unseen, language)
+        raise LipsoundError(
+            f"{transcripts.path}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'"
+        )
+    texts = {name: transcripts.text[name] for name in names}
+    return References(transcripts.path / TEXT, texts, utt2spk, which, unseen, language)
 
 
 def _recognize(
@@ -122,7 +126,7 @@ def _recognize(
     out: Path,
     options: dict[str, Any],
 ) -> None:
-    """What one recognizer makes of every system and of the ground truth, and its errors."""
+    """Recognize every system and the ground truth with one recognizer, and count its errors."""
     from lipsound2.inference.clip_sources import DumpSource, WavSource  # torch is loaded where it is needed
     from lipsound2.inference.decode import RecognizerFactory, decode_clips
 
@@ -130,7 +134,7 @@ def _recognize(
     folder = out / FOLDER / label(asr, search)
     names = list(references.texts)
     recognize = RecognizerFactory(asr, search)
-    load = functools.cache(recognize.load)  # PocketSphinx adapts to what it heard before, of the other systems too
+    load = functools.cache(recognize.load)  # PocketSphinx adapts to all audio it has recognized, also of other systems
     for system, place in {REAL: reference.path, **systems}.items():
         files = WavSource({name: str(wav_of(place, name)) for name in names})
         kept = system == REAL and reference.is_archive
@@ -149,7 +153,7 @@ def _recognize(
 
 
 def _search_of(asr: str, search: SearchOptions) -> SearchOptions:
-    """Ready-made recognizers search as ever."""
+    """Pretrained recognizers take no search options."""
     return search if is_own(asr) else DEFAULT_SEARCH
 
 

@@ -1,4 +1,4 @@
-"""A trained lip-to-speech model and its vocoder, as `speak` uses them, in torch."""
+"""A trained lip-to-speech model and its vocoder in torch, as `speak` uses them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TorchLipToSpeech:
 
 
 def windows_of(loaded: Experiment[Regress], total: int) -> Windows:
-    """What makes the mel of a clip of `total` crops, which come one after the other."""
+    """The windows that make the mel of a clip of `total` crops, which come one after the other."""
     device, assets = loaded.device, loaded.assets
 
     def speak(window: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Networks beside a search: a Transformer language model as a `Fusion`, a text decoder as joint search follows it."""
+"""Networks in a search: a Transformer language model as a `Fusion`, a text decoder as a `DecoderScorer`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lipsound2.text.tokenizer import UNKNOWN, Tokenizer
 def language_model(
     lm: Path, tokenizer: Tokenizer, weight: float, bonus: float, device: torch.device | str = "cpu"
 ) -> Fusion:
-    """A language model beside a recognizer.
+    """A language model for a recognizer.
 
     Args:
         lm: ARPA file, or an experiment or pack of the task *language*.
@@ -35,7 +35,7 @@ def language_model(
         device: where a network goes.
 
     Raises:
-        LipsoundError: there is none, or it was made for other tokens than the recognizer writes.
+        LipsoundError: there is none, or it was built for other tokens than the recognizer's.
     """
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
@@ -68,11 +68,11 @@ def _tokens(tokenizer: Tokenizer) -> list[tuple[str, bool, bool]]:
 
 @dataclass(eq=False)
 class _Ahead:
-    """A prefix; what follows it is known once it was kept.
+    """A prefix; probabilities of the next token are known once it was selected.
 
     Attributes:
         token: its last.
-        past: (layers, 2, heads, P, width / heads) keys and values of the tokens before its last; then of all of them.
+        past: (layers, 2, heads, P, width / heads) keys and values of the tokens before its last; once selected, of all.
         follows: (tokens + 1,) natural log-probabilities.
     """
 
@@ -101,7 +101,7 @@ class NetworkModel(Fusion):
         return self._start
 
     def extend(self, state: _Ahead, token: int) -> tuple[_Ahead, float]:
-        """What the network said of this token when it looked at the prefix; it does not look at the longer one yet."""
+        """The network's score of this token after the prefix; the longer prefix is not computed yet."""
         assert state.follows is not None
         return _Ahead(token, state.past), self.weight * float(state.follows[token]) + self.bonus
 
@@ -117,7 +117,7 @@ class NetworkModel(Fusion):
 
     @torch.no_grad()
     def select(self, states: Sequence[_Ahead]) -> None:
-        """One step of the network, for all prefixes it has not looked at."""
+        """One step of the network for all prefixes it has not computed yet."""
         fresh = [state for state in states if state.follows is None]
         if not fresh:
             return
@@ -134,7 +134,7 @@ class NetworkModel(Fusion):
 
 
 def decoder_scorer(decoder: TextDecoder, states: Tensor) -> DecoderScorer:
-    """A decoder in joint search.
+    """A text decoder for joint search.
 
     Args:
         decoder: in evaluation mode.

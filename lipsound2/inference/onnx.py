@@ -24,18 +24,18 @@ LIPS, VOCODER = "lips", "vocoder"
 
 @dataclass(frozen=True)
 class Note:
-    """What an exported file says of itself.
+    """Metadata of an exported file.
 
     Attributes:
         kind: `lips`, a lip-to-speech model, or `vocoder`.
         name: of the experiment.
         knows: voices and words it knows.
-        mel: keys of the `MelConfig` that comes out, or goes in.
-        region: of a lip-to-speech model: kind of its crops.
+        mel: keys of the `MelConfig` of its output, or of a vocoder's input.
+        region: of a lip-to-speech model: feature type of its crops.
         side: likewise: their side in pixels.
         ratio: likewise: mel frames per video frame.
-        mean: likewise: the training set's mean of every band, natural logarithm. What comes out is natural already.
-        std: likewise: its spread.
+        mean: likewise: the training set's mean of every band, natural logarithm. The output is denormalized already.
+        std: likewise: its standard deviation.
         receptive_field: of a vocoder: mel frames a sample depends on, to either side.
         difference: largest difference from torch found when it was exported.
     """
@@ -54,10 +54,10 @@ class Note:
 
 
 def read_note(text: str, where: str) -> tuple[Note, MelConfig]:
-    """What an exported file says of itself, and its mel.
+    """Parse the metadata of an exported file; returns it and the mel.
 
     Raises:
-        LipsoundError: it is no such note.
+        LipsoundError: it is no such metadata.
     """
     note: Note = checked(parse_json(text, f"{where}, its note"), Note, f"{where}, its note")
     return note, from_mapping(MelConfig, note.mel, f"{where}, its mel")
@@ -72,11 +72,11 @@ class Exported:
 
     Attributes:
         path: the file.
-        note: what it says of itself.
+        note: its metadata.
         mel: its mel.
 
     Raises:
-        LipsoundError: no such file, no ONNX file, or none that `lipsound2 export` wrote.
+        LipsoundError: no such file, no ONNX file, or not written by `lipsound2 export`.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -98,12 +98,14 @@ class Exported:
             raise LipsoundError(f"{path}: is no ONNX file that can be run ({' '.join(found.split())})") from error
         note = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         if note is None:
-            raise LipsoundError(f"{path}: is an ONNX file, but none of lipsound2's; write one with: lipsound2 export")
+            raise LipsoundError(
+                f"{path}: is an ONNX file that lipsound2 did not write; write one with: lipsound2 export"
+            )
         self.note, self.mel = read_note(note, str(path))
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, given: np.ndarray) -> np.ndarray:
-        """What comes out for one clip (T, ...), without an axis for clips on either side."""
+        """Output for one clip (T, ...); neither input nor output has a batch axis."""
         found: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})[0][0]
         return found
 
@@ -111,7 +113,7 @@ class Exported:
         """Of a lip-to-speech model: natural mel (S, bands) of crops (T, side, side) uint8 of any length."""
         side = self.note.side
         if frames.shape[1:] != (side, side) or not len(frames):
-            raise LipsoundError(f"{self.path}: looks at video frames of {side} x {side}, found {frames.shape}")
+            raise LipsoundError(f"{self.path}: wanted crops of {side} x {side}, found {frames.shape}")
         return self.windows(len(frames)).whole(frames)
 
     def windows(self, total: int) -> Windows:
@@ -121,7 +123,7 @@ class Exported:
     @property
     def chunked_vocoder(self) -> ChunkedVocoder:
         """Of a vocoder: audio of a mel that comes bit by bit."""
-        return ChunkedVocoder(self.mel, lambda mel, first, said, kept: self(mel), self.note.receptive_field)
+        return ChunkedVocoder(self.mel, lambda mel, first, before, kept: self(mel), self.note.receptive_field)
 
 
 class OnnxLipToSpeech:
@@ -132,7 +134,7 @@ class OnnxLipToSpeech:
         vocoder: `griffin-lim` or `griffin-lim:N` where no file is a vocoder.
 
     Raises:
-        LipsoundError: not these files, or their mels differ.
+        LipsoundError: other files than these, or their mels differ.
     """
 
     def __init__(self, files: Sequence[Path], vocoder: str = "griffin-lim") -> None:
@@ -155,12 +157,12 @@ class OnnxLipToSpeech:
         if rounds is None or (exported is not None and name != "griffin-lim"):
             raise LipsoundError(
                 f"--vocoder {name}: --onnx takes its vocoder as a second file, after a comma (lipsound2 export writes "
-                "it), or speaks through griffin-lim where there is none"
+                "it), or uses griffin-lim where there is none"
             )
         if exported is None:
 
-            def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
-                return mel_to_waveform(mel, self.mel, rounds, said, kept)
+            def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
+                return mel_to_waveform(mel, self.mel, rounds, before, kept)
 
             return ChunkedVocoder(self.mel, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
         same_mel(exported.mel, self.mel, f"the vocoder {exported.path}")

@@ -1,4 +1,4 @@
-"""Where long speech is cut before it is read or heard: in pauses, and where the scene changes."""
+"""Where long clips are cut before recognition: in pauses, and where the scene changes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-LONGEST = 30.0  # seconds a recognizer is given at once
-FAMILIAR = 10.0  # seconds one that learned from sentences is used to
+LONGEST = 30.0  # seconds a recognizer gets at once
+FAMILIAR = 10.0  # seconds a recognizer trained on sentences can take
 SHORTEST = 2.0  # seconds between two cuts, at least
 LEVELS = 100  # levels of audio a second
 _PAUSE = 0.12  # seconds that are a pause
-_END = 0.5  # seconds between two sentences
+_END = 0.5  # seconds of a pause between two sentences
 _SMOOTH = 0.06  # seconds of the mean over levels
 _QUIET = 0.25  # of the way from the quietest tenth of levels to the loudest
 
 
 def levels_of(blocks: Iterable[np.ndarray], rate: int) -> np.ndarray:
-    """How loud audio is, in dB, `LEVELS` times a second.
+    """Loudness of audio in dB, `LEVELS` times a second.
 
     Args:
-        blocks: of it, (n,) float, one behind the other.
+        blocks: of the audio, (n,) float, in order.
         rate: samples a second.
     """
     size = rate // LEVELS
@@ -38,16 +38,16 @@ def levels_of(blocks: Iterable[np.ndarray], rate: int) -> np.ndarray:
 def stretches(
     levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, sentences: bool = False
 ) -> list[tuple[int, int]]:
-    """Cut something long so that no stretch is longer than `LONGEST`.
+    """Cut a long clip so that no stretch is longer than `LONGEST`.
 
     Args:
-        levels: (n,) how much goes on, `rate` times a second: loudness, or how far lips move.
-        rate: of them.
-        scenes: places where another scene begins, which are cut at before any pause.
-        sentences: what is longer than `FAMILIAR` is cut wherever a sentence seems to end.
+        levels: (n,) activity: loudness, or movement of the lips.
+        rate: levels a second.
+        scenes: levels at which another scene begins; cuts there take precedence over pauses.
+        sentences: cut clips longer than `FAMILIAR` wherever a sentence seems to end.
 
     Returns:
-        First level and end of every stretch.
+        First level and end (exclusive) of every stretch.
     """
     sentences = sentences and len(levels) > FAMILIAR * rate
     begin, found = 0, []
@@ -58,7 +58,7 @@ def stretches(
 
 
 def first_cut(levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, sentences: bool = False) -> int:
-    """Where to cut off the first stretch of something, at the first end of a sentence if `sentences`; 0: nowhere."""
+    """Where the first stretch ends, at the first end of a sentence if `sentences`; 0: no cut."""
     longest, least = int(LONGEST * rate), int(SHORTEST * rate)
     if len(levels) <= (2 * least if sentences else longest):
         return 0
@@ -73,10 +73,10 @@ def first_cut(levels: np.ndarray, rate: float, scenes: Sequence[int] = (), *, se
     if inside:
         return inside[-1]
     if pauses:
-        # Of those that are about as long, the last: few cuts.
+        # Of the longest pauses the last, so that there are few cuts.
         a, b = max(pauses, key=lambda pause: (round((pause[1] - pause[0]) / rate, 1), pause))
         return (a + b) // 2
-    # Nobody pauses: where it is quietest.
+    # No pause: cut where it is quietest.
     return least + int(np.argmin(_smooth(levels, rate)[least:]))
 
 

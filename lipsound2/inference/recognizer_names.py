@@ -1,4 +1,4 @@
-"""Which recognizer a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
+"""Recognizers by name. Torch is not imported, so that a wrong name is reported at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lipsound2.errors import LipsoundError
 
 
 def is_own(name: str) -> bool:
-    """Whether a recognizer's name is that of an experiment or pack, not of a ready-made one."""
+    """Whether the name means an experiment or pack, not a pretrained recognizer."""
     return name.partition(":")[0] not in PRETRAINED_ASR or Path(name).exists()
 
 
 def check_recognizer(name: str, *, lips: bool = False) -> None:
-    """Make sure that there is a recognizer of this name.
+    """Check that a recognizer of this name exists.
 
     Args:
         name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
-        lips: it may be one that is shown lips.
+        lips: whether a lip reader is accepted.
 
     Raises:
         LipsoundError: there is none.

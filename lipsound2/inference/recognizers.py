@@ -31,7 +31,7 @@ class TrainedRecognizer:
 
     Args:
         name: its folder, or the name of one that ships.
-        options: of the search in its probabilities.
+        options: of the search.
         ngpu: GPUs to use: 0 or 1.
     """
 
@@ -44,10 +44,10 @@ class TrainedRecognizer:
         self._search = options
         grammar, lm, bonus = options.grammar, options.lm, options.word_bonus
         if grammar and lm:
-            raise LipsoundError("--grammar and --lm: a grammar leaves a language model nothing to decide; give one")
+            raise LipsoundError("--grammar and --lm: only one of them can be used; leave one out")
         if grammar and (bonus or options.ctc_weight < 1):
             raise LipsoundError(
-                "--grammar: its sentences are weighed by CTC alone; leave --word-bonus, --ctc-weight out"
+                "--grammar: its sentences are scored by CTC alone; leave --word-bonus and --ctc-weight out"
             )
         self.input = self._task.settings.input
         self._graph = Graph.of(find_grammar(grammar), self._assets.tokenizer) if grammar else None
@@ -59,38 +59,38 @@ class TrainedRecognizer:
 
     @torch.no_grad()
     def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """What is said in each audio; lips are given as video frames (T, H, W) uint8 or the states of their trunk."""
+        """Hypotheses of waveforms, or of lips: crops (T, H, W) uint8, or the states of their trunk."""
         features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
-        heard = self._network(features.to(self._device), lengths.to(self._device))
+        output = self._network(features.to(self._device), lengths.to(self._device))
         seconds: float = self._network.stride / self._task.rate / FRAME_RATE
         found = [
-            self._decode(heard.log_probs[row, :length], heard.states[row, :length], seconds)
-            for row, length in enumerate(heard.lengths.tolist())
+            self._decode(output.log_probs[row, :length], output.states[row, :length], seconds)
+            for row, length in enumerate(output.lengths.tolist())
         ]
-        if heard.words is None:
+        if output.words is None:
             return found
-        named = heard.words.float().log_softmax(-1).cpu().numpy()
+        word_log_probs = output.words.float().log_softmax(-1).cpu().numpy()
         return [
-            align_words(what, named[row, :length], self._assets.words, seconds)
-            for row, (what, length) in enumerate(zip(found, heard.lengths.tolist(), strict=True))
+            align_words(what, word_log_probs[row, :length], self._assets.words, seconds)
+            for row, (what, length) in enumerate(zip(found, output.lengths.tolist(), strict=True))
         ]
 
-    def _decode(self, heard: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
+    def _decode(self, probabilities: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
         tokenizer = self._assets.tokenizer
-        log_probs = heard.cpu().numpy()
+        log_probs = probabilities.cpu().numpy()
         if self._graph is not None:
             tokens, score = viterbi(self._graph, log_probs)
             return hypothesis(tokens, tokenizer, seconds, score)
         if self._search.ctc_weight < 1:
             assert self._network.decoder is not None
-            said, score = joint_search(
+            found, score = joint_search(
                 decoder_scorer(self._network.decoder, states),
-                heard,
+                probabilities,
                 beam=self._search.width,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
             )
-            return hypothesis(forced_align(said, log_probs), tokenizer, seconds, score)
+            return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
         if self._search.width > 1 or not isinstance(self._model, NoModel):
             found, score = search(log_probs, self._model, self._search.width)[0]
             return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
@@ -100,34 +100,38 @@ class TrainedRecognizer:
 def recognizer(
     name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0, *, lips: bool = False
 ) -> SpeechRecognizer:
-    """A recognizer by name: an experiment or pack of the task *recognize*, one that ships, or a ready-made one.
+    """A recognizer by name: an experiment or pack of the task *recognize*, or a pretrained one.
 
     Args:
         name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
-        options: of our own recognizers: how their probabilities are searched.
-        ngpu: likewise: GPUs to use, 0 or 1.
-        lips: it may be one that is shown lips.
+        options: search options, for recognizers trained with this toolkit.
+        ngpu: GPUs to use, 0 or 1; likewise.
+        lips: whether a lip reader is accepted.
 
     Raises:
-        LipsoundError: there is none of this name, its package is missing, its weights cannot be had, or it reads lips
-            where audio is to be heard.
+        LipsoundError: there is none of this name, its package or weights are missing, or it reads lips and the input
+            is audio.
     """
     check_recognizer(name, lips=lips)
     if is_own(name):
         own = TrainedRecognizer(name, options, ngpu)
         if own.input != AUDIO and not lips:
-            raise LipsoundError(f"{name}: reads lips ('{own.input}') and cannot hear; give a recognizer of audio")
+            raise LipsoundError(f"{name}: reads lips ('{own.input}'), not audio; give a recognizer of audio")
         return own
     kind, _, rest = name.partition(":")
     if options.lm is not None or (options.grammar and not rest):
-        raise LipsoundError(f"--asr {name}: --grammar and --lm are for our own recognizers (pocketsphinx:grid has one)")
+        raise LipsoundError(
+            f"--asr {name}: --grammar and --lm are for recognizers trained with lipsound2 (pocketsphinx:grid has one)"
+        )
     if options.word_bonus or options.ctc_weight < 1:
-        raise LipsoundError(f"--asr {name}: --word-bonus and --ctc-weight are for our own recognizers; leave them out")
+        raise LipsoundError(
+            f"--asr {name}: --word-bonus and --ctc-weight are for recognizers trained with lipsound2; leave them out"
+        )
     return PRETRAINED_ASR[kind](rest)
 
 
 def files_of(name: str, options: SearchOptions) -> list[Path]:
-    """The files that the text depends on: weights of a recognizer of ours, the user's grammar, the language model."""
+    """Files that the text depends on: weights of a trained recognizer, a grammar file, the language model."""
     weights = [model_names.find(name) / model_names.WEIGHTS] if is_own(name) else []
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []
     return [*weights, *grammar, *([lm_file(options.lm)] if options.lm else [])]

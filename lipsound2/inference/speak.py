@@ -1,6 +1,6 @@
-"""Any clips -> speech: whatever a phone or a corpus gives, in one command that says what it did.
+"""The verb `speak`: speech of any silent clips, from a phone or from a corpus.
 
-Clips and outputs are looked at before anything is loaded. Torch is imported where it is used: exported networks speak
+Clips and outputs are checked before anything is loaded. Torch is imported where it is used: exported networks run
 without it.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lipsound2.inference.synthesizer import LipToSpeech, SynthesisResult, Synthesizer
 
 DEFAULT_MODEL = "grid-s1-parallel"
-_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that take video frames with AAC under them
+_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that hold video with AAC audio
 
 
 def speak(
@@ -36,26 +36,25 @@ def speak(
     face: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: AtLeast0 = 0,
 ) -> int:
-    """Speak silent clips: any number, length, frame rate and rotation.
+    """Synthesize the speech of silent clips: any number, length, frame rate and rotation.
 
     Args:
-        clips: video files with a talking face, and folders that are searched for some; their own audio, if any, is not
-            listened to.
-        output: of one clip: audio file to write, 16 kHz mono; its suffix says which kind: .wav, .flac, .ogg or .mp3.
-        output_dir: of one clip or many: folder to write into, under the names of the clips.
-        format: with --output-dir: kind of its audio files.
+        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not used.
+        output: for one clip: audio file to write, 16 kHz mono; the suffix sets the format: .wav, .flac, .ogg or .mp3.
+        output_dir: for one clip or many: folder to write into, under the names of the clips.
+        format: with --output-dir: format of the audio files.
         model: experiment or pack, or the name of a model that ships with the toolkit.
-        video: also write this video file: the clip's video frames with the speech laid under them. With --output-dir:
-            the folder of these, as .mp4.
+        video: also write this video file: the clip with the speech as its audio. With --output-dir: a folder for these
+            files, as .mp4.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
-        onnx: what lipsound2 export wrote, instead of a model: the file of a lip-to-speech model, after a comma that of
-            a vocoder if there is one; or the folder of both. Torch is not needed then.
-        detector: what finds faces.
-        face: which face when there are several.
+        onnx: files that lipsound2 export wrote, instead of --model: a lip-to-speech model and, after a comma, a
+            vocoder; or a folder of both. Torch is not needed then.
+        detector: face detector.
+        face: which face, where there are several.
         ngpu: GPUs to use: 0 or 1.
     """
     if onnx and (model != DEFAULT_MODEL or ngpu):
-        raise LipsoundError("--onnx stands instead of --model, and runs on the CPU: leave out --model and --ngpu")
+        raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --ngpu")
     found = _find(clips, output, output_dir, f".{format}", video)
     if not onnx:
         _check_names(model, vocoder)
@@ -89,15 +88,15 @@ def speak(
 def _find(
     given: Sequence[Path], output: Path | None, output_dir: Path | None, suffix: str, video: Path | None
 ) -> list[Clip]:
-    """The clips, after a look at them and at all that is to be written.
+    """The clips; they and all outputs are checked.
 
     Raises:
-        UsageError: it is not said where the speech goes.
-        LipsoundError: a clip that cannot be one, where only one was given; or an output that cannot be written.
+        UsageError: no output is given, or two.
+        LipsoundError: the only clip cannot be used, or an output cannot be written.
     """
     if (output is None) == (output_dir is None):
         wanted = "either -o FILE or --output-dir DIR" if output else "-o speech.wav, or --output-dir DIR for many clips"
-        raise UsageError(f"it is not said where the speech goes; give {wanted}")
+        raise UsageError(f"where should the speech go? give {wanted}")
     from lipsound2.video.check import check_video
 
     if output is not None:
@@ -132,31 +131,31 @@ def _find(
 
 
 def _one(synthesizer: Synthesizer, clip: Clip, output: Path, video: Path | None) -> None:
-    """Speak the one clip of a call, and tell all about it."""
+    """Speak the one clip of a call, and print what was found and done."""
     started = time.perf_counter()
     try:
         result = speak_to(synthesizer, clip.path, output, video)
     except ClipFailure as failure:
         raise LipsoundError(told_of(clip.path, failure)) from failure
     spent = time.perf_counter() - started
-    print(f"video frame  {result.report}")
+    print(f"video    {result.report}")
     print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
     shares = ", ".join(f"{step} {took:.2f} s" for step, took in result.spent.items())
     print(f"speed    {spent / result.seconds:.2f} s per second of clip ({shares})")
-    print(f"speech   {output}: {result.seconds:.2f} s" + (f"; with the video frame: {video}" if video else ""))
+    print(f"speech   {output}: {result.seconds:.2f} s" + (f"; as a video: {video}" if video else ""))
 
 
 def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | None = None) -> SynthesisResult:
-    """Speak one clip into an audio file, and under its video frames.
+    """Speak one clip into an audio file and, if wanted, into a video file.
 
     Args:
-        synthesizer: who speaks.
+        synthesizer: model and vocoder.
         clip: video file.
         output: audio file to write; its suffix is one of `writing.audio_suffixes`.
-        video: video file to write, or none.
+        video: video file to write, or None.
 
     Raises:
-        ClipFailure: why the clip cannot be spoken.
+        ClipFailure: the clip cannot be spoken.
         LipsoundError: an output cannot be written.
     """
     from lipsound2.audio.writing import Spool
@@ -171,10 +170,10 @@ def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | N
 
 
 def _check_names(model: str, vocoder: str) -> None:
-    """Make sure that a model and a vocoder are there, before torch is loaded.
+    """Check that model and vocoder exist, before torch is loaded.
 
     Raises:
-        LipsoundError: they are not, or are for something else.
+        LipsoundError: one is absent or of another task.
     """
     from lipsound2.inference.vocoder_names import folder_of
     from lipsound2.model_names import check_task

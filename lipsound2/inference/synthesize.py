@@ -1,9 +1,9 @@
-"""Speech from an experiment for every clip of a data dir, with the three controls that tell what its scores are worth.
+"""The verb `synthesize`: speech of every clip of a data dir, by an experiment and by three controls.
 
-* `generated`: the model shown the clip;
-* `real_mel`: the real mel through the same vocoder, the ceiling of every model with this mel;
-* `mismatched`: the model shown **another** sentence of the same speaker; what is left when lips are not read;
-* `mean_mel`: the training mean mel at each time position; what is left when nothing is seen.
+* `generated`: the model given the clip's video;
+* `real_mel`: copy-synthesis, the ground-truth mel through the same vocoder: the ceiling of models with this mel;
+* `mismatched`: the model given the video of **another** sentence of the same speaker: the score without lip reading;
+* `mean_mel`: the mean mel of the training set at each time: the score without any video.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from lipsound2.video.encode import count_frames, decode, iter_frames
 log = logging.getLogger(__name__)
 
 CONTROLS = ("real_mel", "mismatched", "mean_mel")
-_WHOLE = 750  # video frames, half a minute: what is longer is shown to the model in windows, as `speak` does
+_WHOLE = 750  # video frames, half a minute: longer clips are given to the model in windows, as `speak` does
 
 
 def synthesize(
@@ -62,20 +62,20 @@ def synthesize(
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, attention video frames.
+    """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, and images of the attention.
 
-    OUT/data/<system> is a data dir of that system's speech, for `decode`; OUT/data is that of the generated speech.
+    OUT/data/<system> is a data dir of that system's speech, for `decode`. OUT/data holds the generated speech.
 
     Args:
         exp: experiment or pack.
         dir: data dir of the clips.
-        out: folder to write; one folder a system below it.
-        dump: folder of the archives that stages 1 and 2 left.
+        out: folder to write, with a folder for each system.
+        dump: folder of the archives that stages 1 and 2 wrote.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
-        controls: control systems to speak beside the model, separated by commas.
+        controls: control systems to synthesize as well, separated by commas.
         ngpu: GPUs to use: 0 or 1.
-        nj: jobs, with slurm.
-        launcher: local, this machine, or slurm, arrays of jobs; see docs/cluster.md.
+        nj: number of jobs with slurm.
+        launcher: local (this machine) or slurm (job arrays); see docs/cluster.md.
     """
     for name in controls:
         if name not in CONTROLS:
@@ -85,7 +85,7 @@ def synthesize(
     made_of = [model.path / model_names.WEIGHTS, model.path / model_names.CONFIG, *made_with(vocoder)]
     inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
-    # Attention is of some models only: it is noted where it is, and not missed where it is not.
+    # Only some models have attention, so its images need not be there.
     fingerprint = Fingerprint(
         out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"]
     )
@@ -95,7 +95,7 @@ def synthesize(
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    find_vocoder(vocoder, model.assets.mel)  # a mistake is told before hours of work
+    find_vocoder(vocoder, model.assets.mel)  # a mistake must show before hours of work
     if "mean_mel" in controls:
         mean_mel(model)
     spread: dict[str, Any] = {"where": out, "made_of": fingerprint.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
@@ -108,7 +108,7 @@ def synthesize(
         for _ in map_batches(
             VocoderFactory(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread
         ):
-            continue  # a speaker writes what it speaks
+            continue  # jobs write the audio themselves
         write_data(data, spoken, out)
         write_yaml(
             out / "origin.yaml",
@@ -134,10 +134,10 @@ def _write_mels(
     controls: Iterable[str],
     spread: Mapping[str, Any],
 ) -> tuple[dict[str, list[str]], float]:
-    """Write OUT/mels/<system>, (S, bands) of every clip; what attention there is, too.
+    """Write OUT/mels/<system>, (S, bands) of every clip, and OUT/alignments where the model has attention.
 
     Returns:
-        The clips of every system, sorted, and the seconds of computing a second of video frame took.
+        The sorted clips of every system, and the real-time factor of the model.
     """
     dump, kinds = generator.dump, model.task.settings
     crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
@@ -148,23 +148,23 @@ def _write_mels(
         log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
     pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
     frames = crops.num_frames()
-    shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # alike in length: little padding
+    shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # similar lengths: little padding
     whole = [name for name in shown if frames[name] <= _WHOLE]
-    dealt = [*batches(whole), *batches(shown[len(whole) :], 1)]
-    spoken, alignments, seconds = ArrayStore(), ArrayStore(), 0.0
-    for generated in map_batches(generator, dealt, step="generate", **spread):
-        spoken.put(generated.mels)
+    work = [*batches(whole), *batches(shown[len(whole) :], 1)]
+    mels, alignments, seconds = ArrayStore(), ArrayStore(), 0.0
+    for generated in map_batches(generator, work, step="generate", **spread):
+        mels.put(generated.mels)
         alignments.put(generated.alignments)
         seconds += generated.seconds
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
     silence = float(np.log(model.assets.mel.floor))
-    # One clip's at a time: all mels of a large set would fill the memory.
+    # One clip at a time: all mels of a large set would fill the memory.
     mel_of: dict[str, Callable[[str], np.ndarray]] = {
-        "generated": lambda name: spoken[name],
+        "generated": lambda name: mels[name],
         "real_mel": lambda name: np.asarray(features[name], np.float32),
-        "mismatched": lambda name: _fit(spoken[pairs[name]], len(features[name]), silence),
+        "mismatched": lambda name: _fit(mels[pairs[name]], len(features[name]), silence),
         "mean_mel": lambda name: _fit(mean_mel(model), len(features[name]), silence),
     }
     clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
@@ -181,23 +181,23 @@ def mean_mel(model: Experiment[Regress]) -> np.ndarray:
     """Mean mel (S, bands) of the training clips at each time.
 
     Raises:
-        LipsoundError: the experiment has none.
+        LipsoundError: the experiment has no mean mel.
     """
     mean = model.assets.mean_by_time
     if mean is None:
         raise LipsoundError(
-            f"{model.path}: has no {MEAN_FILE}, which --controls mean_mel speaks; copy or train it again"
+            f"{model.path}: has no {MEAN_FILE}, which --controls mean_mel needs; copy or train it again"
         )
     return mean
 
 
 class GeneratedMels(NamedTuple):
-    """What a model says to some clips, by id.
+    """Mels that a model generated, by clip id.
 
     Attributes:
         mels: (S, bands).
-        alignments: attention, (steps, frames); none of a model without, nor of clips that were shown in windows.
-        seconds: it took to compute them, reading and decoding included.
+        alignments: attention, (steps, video frames); empty for models without attention and for clips in windows.
+        seconds: of computing, reading and decoding included.
     """
 
     mels: dict[str, np.ndarray]
@@ -207,7 +207,7 @@ class GeneratedMels(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratorFactory:
-    """Makes what turns clips into mels; picklable.
+    """Makes the function from clips to mels; picklable.
 
     Attributes:
         exp: experiment or pack.
@@ -242,7 +242,7 @@ class GeneratorFactory:
                 frames = int(result.feature_lengths[row])
                 mels[name] = result.features[row, :frames].float().cpu().numpy()
                 if result.alignment is not None:
-                    # A step says one mel frame or several; what lies beyond the clip is padding.
+                    # A step makes one mel frame or several; steps beyond the clip are padding.
                     steps = -(-frames * result.alignment.shape[1] // result.features.shape[1])
                     alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
             return GeneratedMels(mels, alignments, time.perf_counter() - started)
@@ -251,7 +251,7 @@ class GeneratorFactory:
 
 
 def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarray:
-    """Mel (S, bands) of crops that are decoded as they are looked at."""
+    """Mel (S, bands) of crops that are decoded one by one."""
     windows = windows_of(model, count_frames(stream))
     mel, come = np.empty((windows.num_frames, model.assets.mel.bands), np.float32), 0
     for frame in iter_frames(stream):
@@ -263,12 +263,12 @@ def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True)
 class VocoderFactory:
-    """Makes what vocodes stored mels into OUT/<system>/<id>.wav; picklable.
+    """Makes the function from stored mels to OUT/<system>/<id>.wav; picklable.
 
     Attributes:
         out: folder of the systems, with their mels.
         vocoder: its name.
-        mel: what it speaks.
+        mel: its settings.
         ngpu: GPUs to use: 0 or 1.
     """
 
@@ -295,9 +295,9 @@ class VocoderFactory:
 def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) -> None:
     """Write OUT/data/<system>, a data dir of each system's speech, and OUT/data of the generated speech.
 
-    The latter has the times of words too: a recognizer is fine-tuned on it, after `lipsound2 mel`.
+    OUT/data has the times of words too, so that a recognizer can be fine-tuned on it after `lipsound2 mel`.
     """
-    # One clip alone has no other to be mismatched with: that system has no speech, and no data dir.
+    # A single clip has no mismatched video, so that system has no speech and no data dir.
     places = {out / "data" / system: system for system in spoken if spoken[system]} | {out / "data": "generated"}
     for place, system in places.items():
         wanted = set(spoken[system])
@@ -317,10 +317,10 @@ def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) ->
 
 
 def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
-    """For each clip another one of the same speaker, to be shown to the model instead.
+    """For each clip another one of the same speaker, whose video the model is given instead.
 
-    The data dir's table `mismatched` when it has one, else a fixed derangement: each speaker's clips, in order of id,
-    turned by half their number, so that neighbors in name (and so in words) are not paired.
+    The data dir's table `mismatched` if it has one, else a fixed derangement: each speaker's clips in order of id,
+    rotated by half their number, so that neighbors in name (and so in words) are not paired.
     """
     table = data.path / "mismatched"
     if table.exists():
@@ -337,13 +337,13 @@ def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
 
 
 def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:
-    """`mel` (S, bands) cut to `frames`, or filled up with silence."""
+    """`mel` (S, bands) cut to `frames`, or padded with silence."""
     missing = max(0, frames - len(mel))
     return np.pad(mel[:frames], ((0, missing), (0, 0)), constant_values=fill).astype(np.float32)
 
 
 def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:
-    """An archive, and a PNG a clip: attention over video frames (upwards) for every decoder step (to the right)."""
+    """Write attention as an archive, and as a PNG for each clip: video frames upwards, decoder steps to the right."""
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
         for name in sorted(alignments):
             archive.write(name, alignments[name])

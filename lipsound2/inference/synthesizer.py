@@ -1,6 +1,6 @@
-"""Clips -> speech, one after the other: what is loaded is loaded once, and what is held does not grow with a clip.
+"""Speech of clips, one after the other: models are loaded once, and memory does not grow with the length of a clip.
 
-Torch is not imported here: exported networks speak without it.
+Torch is not imported here: exported networks run without it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Take = Callable[[np.ndarray], object]
 
 
 class LipToSpeech(Protocol):
-    """What turns crops into speech.
+    """A lip-to-speech model with its vocoder.
 
     Attributes:
         name: of the model.
         knows: voices and words it knows.
-        region: kind of the crops it looks at, such as mouth.
-        mel: what it says before it is audio.
-        pieces: its vocoder.
+        region: feature type of its crops, such as mouth.
+        mel: settings of the mel it predicts.
+        chunked_vocoder: its vocoder.
     """
 
     name: str
@@ -51,13 +51,13 @@ class LipToSpeech(Protocol):
 
 @dataclass(frozen=True)
 class SynthesisResult:
-    """A clip that was spoken.
+    """Facts about a clip that was spoken.
 
     Attributes:
-        report: what the model saw.
+        report: what was found in the video.
         start: time of the first video frame on the clip's own clock, seconds.
-        seconds: of the clip.
-        spent: crops, model, vocoder -> seconds they took.
+        seconds: length of the clip.
+        spent: crops, model, vocoder -> seconds of computing.
     """
 
     report: Report
@@ -70,9 +70,9 @@ class Synthesizer:
     """Speaks the faces in videos: loaded once, called for each clip.
 
     Args:
-        model: who speaks.
-        detector: what finds faces.
-        face: which face when there are several.
+        model: lip-to-speech model.
+        detector: face detector.
+        face: which face, where there are several.
     """
 
     def __init__(self, model: LipToSpeech, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
@@ -84,11 +84,11 @@ class Synthesizer:
 
         Args:
             clip: video file, of any length.
-            take: is given the speech as it comes, (samples,) float32 at the rate of the model's mel; together they are
-                as long as the video frame.
+            take: called with the speech as it is made, (samples,) float32 at the rate of the model's mel; together as
+                long as the video.
 
         Raises:
-            ClipFailure: why this clip cannot be spoken; what was given to `take` before is of no use then.
+            ClipFailure: the clip cannot be spoken; discard what `take` was given before.
         """
         started = time.perf_counter()
         streams: list[_ClipSynthesis] = []
@@ -105,21 +105,21 @@ class Synthesizer:
 
 
 class _ClipSynthesis:
-    """Takes the crops of one clip and gives its speech away.
+    """Makes the speech of one clip as its crops come.
 
     Args:
-        model: who speaks.
-        total: crops that will come.
-        take: where the speech goes.
+        model: lip-to-speech model.
+        total: number of crops that will come.
+        take: called with the speech.
 
     Attributes:
-        model: seconds the network took.
-        vocoder: seconds its vocoder took.
+        model: seconds of computing of the network.
+        vocoder: seconds of computing of the vocoder.
     """
 
     def __init__(self, model: LipToSpeech, total: int, take: Take) -> None:
         self._windows = model.windows(total)
-        self._pieces = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
+        self._vocoder = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
         self._take = take
         self._bar = tqdm(total=total, desc="speak", unit="frame", disable=None, leave=False, delay=5)
         self.model = self.vocoder = 0.0
@@ -131,12 +131,12 @@ class _ClipSynthesis:
         shown = time.perf_counter()
         self.model += shown - started
         if len(mel):
-            waveform = self._pieces.add(mel)
+            waveform = self._vocoder.add(mel)
             self.vocoder += time.perf_counter() - shown
             self._take(waveform)
         self._bar.update()
 
     def whole(self) -> np.ndarray:
-        """Nothing of the crops is kept."""
+        """The crops, none of which are kept: (0,)."""
         self._bar.close()
         return np.empty(0, np.uint8)

@@ -1,6 +1,6 @@
-"""The verb `transcribe`: what is said in audio, or by the lips in silent videos.
+"""The verb `transcribe`: text of audio, or of the lips in silent videos.
 
-Clips and outputs are looked at before anything is loaded.
+Clips and outputs are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ def transcribe(
     face: Literal["largest", "left", "right", "center"] = "largest",
     ngpu: AtLeast0 = 0,
 ) -> int:
-    """Write down what is said: by the lips in videos (read, or spoken first and then heard), or in audio files.
+    """Transcribe audio files, or the lips in videos: by a lip reader, or by lip-to-speech and a recognizer of audio.
 
-    Clips may be of any length: long ones are cut in pauses, and where the scene changes. Of one clip its words are
-    printed, of several a line each, behind the name of the clip.
+    Clips may have any length: long ones are cut in pauses, and where the scene changes. One clip's words are printed
+    alone; of several clips, a line each with the name of the clip.
 
     Args:
-        media: videos with a talking face, audio files, and folders that are searched for these.
-        output_dir: also write NAME.txt for every clip into this folder, with --json NAME.json instead.
-        model: what speaks for the lips: experiment or pack of the task regress, or the name of one that ships; or what
-            reads them: one of the task recognize whose input is crops (then nothing is heard).
-        asr: what listens: experiment or pack of the task recognize, the name of one that ships, or pocketsphinx:grid,
-            whisper:NAME, ...
-        audio: listen to the video's own audio instead of reading lips.
-        json: print words with times and confidences as JSON; of several clips, a line each with the clip's name.
-        srt: also write subtitles to this file; of several clips, to NAME.srt in this folder.
-        detector: what finds faces.
-        face: which face when there are several.
+        media: videos with a talking face, audio files, and folders of such files.
+        output_dir: also write NAME.txt (with --json: NAME.json) for every clip into this folder.
+        model: lip-to-speech model: experiment or pack of the task regress, or the name of one that ships. Or a lip
+            reader: one of the task recognize whose input is crops; then --asr is not used for videos.
+        asr: recognizer of audio: experiment or pack of the task recognize, the name of one that ships, or
+            pocketsphinx:grid, whisper:NAME, ...
+        audio: recognize the videos' own audio instead of the lips.
+        json: print words with times and confidences as JSON; for several clips, a line each with the clip's name.
+        srt: also write subtitles to this file; for several clips, to NAME.srt in this folder.
+        detector: face detector.
+        face: which face, where there are several.
         ngpu: GPUs to use: 0 or 1.
     """
     from lipsound2.video.check import has_video
@@ -69,14 +69,14 @@ def transcribe(
             kinds.add("lips" if not audio and has_video(clip.path) else "audio")
         except LipsoundError:
             if not many:
-                raise  # of many, each has its turn to be told
+                raise  # of many clips, each is reported in its turn
     model = model if "lips" in kinds else ""
     _check_names(model, asr, audio="audio" in kinds)
     from lipsound2.decoding.hypothesis import to_json
     from lipsound2.inference.each_clip import each_clip
     from lipsound2.inference.transcriber import Transcriber
 
-    heard = Transcriber(
+    transcriber = Transcriber(
         model,
         asr,
         audio="audio" in kinds,
@@ -87,14 +87,15 @@ def transcribe(
     )
 
     def work(clip: Clip) -> str:
-        what = heard.lips(clip.path) if not audio and has_video(clip.path) else heard.audio(clip.path)
-        told = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
+        lips = not audio and has_video(clip.path)
+        what = transcriber.lips(clip.path) if lips else transcriber.audio(clip.path)
+        row = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
         if srt is not None:
             write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))
         if output_dir is not None:
-            text = dumps(told, ensure_ascii=False) if json else what.text
+            text = dumps(row, ensure_ascii=False) if json else what.text
             write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
-        return dumps(told, ensure_ascii=False) if json else f"{clip.path}\t{what.text}" if many else what.text
+        return dumps(row, ensure_ascii=False) if json else f"{clip.path}\t{what.text}" if many else what.text
 
     if many:
         return each_clip(found, work, "transcribe")
@@ -106,7 +107,7 @@ def transcribe(
 
 
 def _check_names(model: str, asr: str, *, audio: bool) -> None:
-    """Make sure that who reads, speaks and listens is there, before torch is loaded.
+    """Check that the models exist, before torch is loaded.
 
     Args:
         model: see `transcriber.Transcriber`.
@@ -114,14 +115,14 @@ def _check_names(model: str, asr: str, *, audio: bool) -> None:
         audio: likewise.
 
     Raises:
-        LipsoundError: one is not, or is for something else.
+        LipsoundError: one is absent or of another task.
     """
     from lipsound2.inference.recognizer_names import check_recognizer
     from lipsound2.model_names import check_task, task_of
 
     task = task_of(model) if model else ""
     if task == "classify":
-        raise LipsoundError(f"{model}: reads single words, whose times it is told: lipsound2 decode")
+        raise LipsoundError(f"{model}: classifies single words, whose times must be known; use lipsound2 decode")
     if model and task != "recognize":
         check_task(model, "regress")
     if audio or task != "recognize":
@@ -129,12 +130,12 @@ def _check_names(model: str, asr: str, *, audio: bool) -> None:
 
 
 def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:
-    """The clips, after a look at all that is to be written."""
+    """The clips; all outputs are checked."""
     from lipsound2.data.folders import VIDEO_SUFFIXES
 
     found = find_clips(given, (*VIDEO_SUFFIXES, *_AUDIO)) if many else [Clip(given[0], given[0].stem)]
     if srt is not None and many and srt.suffix.lower() == _SRT and not srt.is_dir():
-        raise LipsoundError(f"--srt {srt}: is one file, for one clip; of several clips it is a folder: --srt DIR")
+        raise LipsoundError(f"--srt {srt}: is one file, for one clip; for several clips give a folder: --srt DIR")
     if srt is not None and not many:
         check_file(srt, given, (_SRT,))
     places = ((output_dir, suffix), (srt if many else None, _SRT))
@@ -143,7 +144,7 @@ def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: st
 
 
 def subtitles(what: Hypothesis) -> str:
-    """Words with times as SubRip subtitles, a few words each; a pause of a second begins a new one."""
+    """Words with times as SubRip subtitles of a few words; a pause of a second begins a new one."""
     lines: list[list[Word]] = []
     for word in what.words:
         fresh = not lines or len(lines[-1]) == _LINE or word.start - lines[-1][-1].end > 1.0

@@ -1,4 +1,4 @@
-"""Clips -> words with times, one after the other: what is loaded is loaded once, and a clip may be of any length."""
+"""Words with times of clips, one after the other: models are loaded once, and a clip may have any length."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 
 class Transcriber:
-    """Writes down what is said: loaded once, called for each clip.
+    """Transcribes clips: loaded once, called for each clip.
 
     Args:
-        model: what speaks for lips, or reads them; empty: there are only audio.
-        asr: what listens.
-        audio: there are audio to listen to, whatever reads lips.
-        search: how a recognizer of ours searches for words.
-        detector: what finds faces.
-        face: which face when there are several.
+        model: lip-to-speech model or lip reader; empty: there is audio only.
+        asr: recognizer of audio.
+        audio: load the recognizer of audio even if `model` reads lips.
+        search: search options of trained recognizers.
+        detector: face detector.
+        face: which face, where there are several.
         ngpu: GPUs to use: 0 or 1.
 
     Raises:
-        LipsoundError: a model that is not there, or is not for this.
+        LipsoundError: a model is absent or of another task.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class Transcriber:
             self._synthesizer = Synthesizer(TorchLipToSpeech(loaded), detector=detector, face=face)
 
     def audio(self, media: Path) -> Hypothesis:
-        """What is said in the audio of a file.
+        """Recognize the audio of a file.
 
         Raises:
-            ClipFailure: there is none, or nothing can be heard in it.
+            ClipFailure: there is no audio, or it is silent.
         """
-        waveform = hearable(media, SAMPLE_RATE)
+        track = hearable(media, SAMPLE_RATE)
         return self._recognize(
-            levels_of(waveform.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: waveform.read(first, end - first)
+            levels_of(track.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: track.read(first, end - first)
         )
 
     def lips(self, media: Path) -> Hypothesis:
-        """What the lips in a video say.
+        """Recognize the lips in a video.
 
         Raises:
             ClipFailure: they cannot be read.
@@ -112,12 +112,12 @@ class Transcriber:
     def _recognize(
         self, levels: np.ndarray, rate: int, audio: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
     ) -> Hypothesis:
-        """What is said, stretch by stretch.
+        """Recognize audio stretch by stretch.
 
         Args:
             levels: of the audio.
             rate: of the audio.
-            audio: first sample, end -> samples.
+            audio: function from first sample and end to the samples.
             scenes: levels at which another scene begins.
         """
         assert self._recognizer is not None
@@ -125,23 +125,23 @@ class Transcriber:
         cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._recognizer, TrainedRecognizer))
         for number, (first, end) in enumerate(cuts):
             begin = first * rate // LEVELS
-            # What is left over behind the last whole level belongs to the last stretch.
+            # Samples after the last whole level belong to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
             waveform = np.asarray(to_rate(audio(begin, stop), rate, SAMPLE_RATE), np.float32)
-            if len(cuts) == 1 or _anything(waveform):
+            if len(cuts) == 1 or _is_usable(waveform):
                 found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
         return joined(found)
 
 
 class _Reading:
-    """Takes the crops of one clip and has them read, stretch by stretch.
+    """Recognizes the crops of one clip as they come, stretch by stretch.
 
     Args:
-        total: crops that will come.
-        read: crops (T, S, S) uint8 -> what they say.
+        total: number of crops that will come.
+        read: function from crops (T, S, S) uint8 to a hypothesis.
 
     Attributes:
-        found: seconds at which a stretch begins, and what was read in it.
+        found: for each stretch, the second at which it begins and its hypothesis.
     """
 
     def __init__(self, total: int, read: Callable[[np.ndarray], Hypothesis]) -> None:
@@ -155,36 +155,36 @@ class _Reading:
     def add(self, frame: np.ndarray) -> None:
         """The next crop."""
         if len(self._crops) > int(LONGEST * FRAME_RATE):
-            self._say(self._next_cut())
+            self._read_stretch(self._next_cut())
         if self._crops:
             self._moves += differences([thumbnail(self._crops[-1]), thumbnail(frame)]).tolist()
         self._crops.append(frame)
 
     def whole(self) -> np.ndarray:
-        """The end of the clip; nothing of the crops is kept."""
+        """End the clip. Returns the crops, none of which are kept: (0,)."""
         while cut := self._next_cut():
-            self._say(cut)
-        self._say(len(self._crops))
+            self._read_stretch(cut)
+        self._read_stretch(len(self._crops))
         return np.empty(0, np.uint8)
 
     def _next_cut(self) -> int:
-        """Where the first stretch of the crops that wait ends; 0: they are one."""
+        """Where the first stretch of the waiting crops ends; 0: all of them are one stretch."""
         if not self._moves:
             return 0
         moves = np.array([*self._moves, self._moves[-1]])
         scenes = [first for first, _ in find_scenes(np.array(self._moves))[1:]]
         return first_cut(np.log(moves + 0.1), FRAME_RATE, scenes, sentences=self._sentences)
 
-    def _say(self, end: int) -> None:
+    def _read_stretch(self, end: int) -> None:
         self.found.append((self._begin / FRAME_RATE, self._read(np.stack(self._crops[:end]))))
         self._crops, self._moves, self._begin = self._crops[end:], self._moves[end:], self._begin + end
 
 
 def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
-    """What was said in stretches, as one; times count from the beginning of the first one's clip.
+    """Join the hypotheses of stretches into one; times count from the beginning of the clip.
 
     Args:
-        found: seconds at which a stretch begins, and what was said in it.
+        found: for each stretch, the second at which it begins and its hypothesis.
     """
     found = list(found)
     words = [
@@ -194,8 +194,8 @@ def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
     return Hypothesis(text, words, sum((what.score for _, what in found), 0.0))
 
 
-def _anything(audio: np.ndarray) -> bool:
-    """Whether there is something to hear in a stretch."""
+def _is_usable(audio: np.ndarray) -> bool:
+    """Whether a stretch holds usable audio."""
     try:
         check_audio(audio, SAMPLE_RATE)
     except ClipFailure:
@@ -204,12 +204,12 @@ def _anything(audio: np.ndarray) -> bool:
 
 
 def _reader(model: str, search: SearchOptions, ngpu: int) -> TrainedRecognizer:
-    who = recognizer(model, search, ngpu, lips=True)
-    assert isinstance(who, TrainedRecognizer)
-    log.info("%s knows: %s", model, who.knows)
-    if who.input not in REGIONS:
+    reader = recognizer(model, search, ngpu, lips=True)
+    assert isinstance(reader, TrainedRecognizer)
+    log.info("%s knows: %s", model, reader.knows)
+    if reader.input not in REGIONS:
         raise LipsoundError(
-            f"{model}: reads '{who.input}', not {' or '.join(REGIONS)} crops; a recognizer of audio is given as "
-            "--asr, what reads the states of another network's trunk is asked by lipsound2 decode"
+            f"{model}: reads '{reader.input}', not {' or '.join(REGIONS)} crops; give a recognizer of audio as "
+            "--asr; a recognizer of stored trunk states runs with lipsound2 decode"
         )
-    return who
+    return reader

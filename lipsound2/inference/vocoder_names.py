@@ -1,4 +1,4 @@
-"""Which vocoder a name means. Torch is not imported: a name that is wrong is told before it is loaded."""
+"""Vocoders by name. Torch is not imported, so that a wrong name is reported at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a tr
 
 
 def folder_of(name: str) -> Path | None:
-    """Folder of the experiment or pack that a vocoder's name means; None: it is Griffin-Lim.
+    """Folder of the experiment or pack of a vocoder; None: Griffin-Lim.
 
     Raises:
         LipsoundError: there is no vocoder of this name.

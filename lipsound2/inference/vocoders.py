@@ -1,4 +1,4 @@
-"""Vocoders by name: what turns a log-mel-spectrogram of any length into audio."""
+"""Vocoders by name: from a log-mel spectrogram of any length to audio."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Vocoder = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FoundVocoder:
-    """A vocoder that was found by its name. Called with a mel (S, bands), or (B, S, bands), natural logarithm, it gives
-    the audio (S * hop,), or (B, S * hop), all at once.
+    """A vocoder that was loaded by its name. It maps a whole mel (S, bands), or (B, S, bands), natural logarithm, to
+    audio (S * hop,), or (B, S * hop).
 
     Attributes:
-        config: the mel it speaks.
-        speak: mels that can be spoken -> audio.
-        pieces: the same vocoder for one clip of any length, whose mel comes bit by bit.
+        config: settings of its mel.
+        speak: function from checked mels to audio.
+        chunked_vocoder: the same vocoder for one clip of any length, whose mel comes in chunks.
     """
 
     config: MelConfig
@@ -43,30 +43,30 @@ class FoundVocoder:
         """Audio of a mel.
 
         Raises:
-            LipsoundError: it has no frames, another number of bands, or values that are no numbers.
+            LipsoundError: it has no mel frames, another number of bands, or values that are not finite.
         """
         check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), self.config)
         return self.speak(mel)
 
 
 def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> FoundVocoder:
-    """Find a vocoder.
+    """Load a vocoder.
 
     Args:
         name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
             the name of one that ships with the toolkit.
-        config: the mel it is to speak.
+        config: settings of the mel.
         device: where networks run.
 
     Raises:
-        LipsoundError: there is no such vocoder, or it speaks another mel.
+        LipsoundError: there is no such vocoder, or it was trained on another mel.
     """
     rounds = rounds_of(name)
     if rounds is not None:
         speak = functools.partial(mel_to_waveform, config=config, iterations=rounds)
 
-        def go_on(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
-            waveform: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(said), kept=kept).numpy()
+        def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
+            waveform: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(before), kept=kept).numpy()
             return waveform
 
         return FoundVocoder(config, speak, ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
@@ -78,7 +78,7 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     model = loaded.model
 
     @torch.inference_mode()
-    def stretch(mel: np.ndarray, first: int, said: np.ndarray, kept: int) -> np.ndarray:
+    def stretch(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
         waveform: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
         return waveform
 
@@ -88,20 +88,20 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
 
 
 def inputs(name: str) -> list[Path]:
-    """The files a vocoder is made of, for stamps; none for Griffin-Lim."""
+    """The files of a vocoder, for fingerprints; none for Griffin-Lim."""
     folder = folder_of(name)
     return [folder / model_names.WEIGHTS, folder / model_names.CONFIG] if folder else []
 
 
 @torch.inference_mode()
 def speak_long(model: MelVocoder, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
-    """Audio of mels by a network, piece by piece: each piece sees all that its own samples depend on.
+    """Audio of mels by a network, chunk by chunk: each chunk gets all mel frames that its samples depend on.
 
     Args:
         model: in evaluation mode.
-        config: the mel it speaks.
+        config: settings of its mel.
         mel: (S, bands) or (B, S, bands), natural logarithm.
-        chunk: frames of a piece; 0: `windows.CHUNK`.
+        chunk: mel frames of a chunk; 0: `windows.CHUNK`.
 
     Returns:
         (S * hop,) or (B, S * hop) float32, on the CPU.

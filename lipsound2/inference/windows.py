@@ -1,4 +1,4 @@
-"""Clips of any length through networks that see a stretch at a time: which stretches, and how they are joined."""
+"""Clips of any length through networks that take a stretch at a time: how they are cut and joined."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 
 from lipsound2.audio.mel_settings import MelConfig, check_spoken
 
-WINDOW = 100  # video frames a lip model sees at once: training clips are shorter, memory stays bounded
-OVERLAP = 25  # video frames two windows share; their mels are cross-faded there
-# Mel frames a vocoder speaks at once, besides what it looks at beyond them: memory stays bounded at any length.
+WINDOW = 100  # video frames a lip model takes at once: training clips are shorter, memory stays bounded
+OVERLAP = 25  # video frames that two windows share; their mels are cross-faded there
+# Mel frames a vocoder takes at once, without the context to either side: memory stays bounded at any length.
 CHUNK = 800
-# What Griffin-Lim speaks at once: 20 s of the finer mel, and what it looks at beyond: half a second.
+# Mel frames Griffin-Lim takes at once (20 s of the finer mel), and its context to either side (half a second).
 GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH = 2000, 50
 
 
 class Windows:
-    """The mel of a clip of any length, whose crops come one after the other.
+    """The mel of a clip of any length, made as its crops come.
 
-    Clips longer than a window are cut into overlapping windows, whose mels are cross-faded. Held are the crops of one
-    window and the mel of those that overlap.
+    Clips longer than a window are cut into overlapping windows, whose mels are cross-faded. Memory holds the crops of
+    one window and the mel of those that overlap.
 
     Args:
-        total: video frames that will come.
+        total: number of video frames that will come.
         ratio: mel frames per video frame.
         bands: of the mel.
-        speak: crops of a window (T, H, W) uint8 -> its mel (frames, bands).
+        speak: function from the crops of a window (T, H, W) uint8 to its mel (mel frames, bands).
     """
 
     def __init__(self, total: int, ratio: float, bands: int, speak: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -36,12 +36,11 @@ class Windows:
         self._starts = window_starts(total)
         self._frames: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._come = self._given = 0
-        self._mel = np.zeros((0, bands), np.float32)  # from the first frame that was not given away yet
+        self._mel = np.zeros((0, bands), np.float32)  # from the first mel frame that was not returned yet
         self._weight = np.zeros((0, 1), np.float32)
 
     def add(self, frame: np.ndarray) -> np.ndarray:
-        """The next video frame (H, W); natural mel (S, bands) float32 of the frames that are ready by it, often
-        none."""
+        """Add the next crop (H, W). Returns the natural mel (S, bands) float32 that is ready by now, often none."""
         self._frames.append(frame)
         self._come += 1
         start = self._starts[0]
@@ -57,17 +56,16 @@ class Windows:
         return mel
 
     def whole(self, frames: np.ndarray) -> np.ndarray:
-        """Natural mel (S, bands) of all the crops (T, H, W) at once."""
+        """Natural mel (S, bands) of all crops (T, H, W)."""
         return np.concatenate([self.add(frame) for frame in frames])
 
     @property
     def num_frames(self) -> int:
-        """Mel frames that all of the video frames make."""
+        """Mel frames of the whole clip."""
         return int(self._total * self._ratio)
 
     def _place(self, start: int, part: np.ndarray, following: int) -> None:
-        """Add the mel of the window that begins at video frame `start`; what lies before frame `following` is asked
-        for."""
+        """Add the mel of the window that begins at video frame `start`; mel frames before `following` must be there."""
         first = round(start * self._ratio)
         part = part[: self.num_frames - first]
         fade = _fade(len(part), round(OVERLAP * self._ratio), start > 0, start + WINDOW < self._total)
@@ -101,15 +99,15 @@ Chunk = tuple[slice, slice, slice]
 
 
 def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Chunk]:
-    """The pieces in which a vocoder speaks a mel, each seeing all that its own samples depend on.
+    """The chunks in which a vocoder takes a mel, each with all mel frames that its samples depend on.
 
     Args:
-        num_frames: mel frames of the mel.
-        receptive_field: frames a sample depends on, to either side.
-        chunk: frames of a piece; 0: `CHUNK`.
+        num_frames: length of the mel.
+        receptive_field: mel frames a sample depends on, to either side.
+        chunk: mel frames of a chunk; 0: `CHUNK`.
 
     Yields:
-        Frames that are spoken, frames that are looked at, and the former as counted within the latter.
+        The mel frames whose audio is made, those the vocoder takes, and the former as counted within the latter.
     """
     chunk = chunk or CHUNK
     for begin in range(0, num_frames, chunk):
@@ -120,15 +118,15 @@ def chunks(num_frames: int, receptive_field: int, chunk: int = 0) -> Iterator[Ch
 
 @dataclass(frozen=True)
 class ChunkedVocoder:
-    """A vocoder, for one stretch of a mel.
+    """A vocoder that takes a mel in chunks.
 
     Attributes:
-        mel: it speaks.
-        speak: mel (S, bands) of a stretch, place of its first frame in the clip, its first samples where the piece
-            before spoke them already, how many of these have to stay -> audio (S * hop,) float32. What sounds the same
-            whatever it said before needs no such samples.
-        receptive_field: frames a sample depends on, to either side.
-        chunk: frames that are spoken at once; 0: `CHUNK`.
+        mel: settings of its mel.
+        speak: function from a mel (S, bands), the index of its first mel frame in the clip, the samples that the chunk
+            before made of its beginning, and how many of these must stay, to audio (S * hop,) float32. A network needs
+            no such samples: its audio does not depend on them.
+        receptive_field: mel frames a sample depends on, to either side.
+        chunk: mel frames of a chunk; 0: `CHUNK`.
     """
 
     mel: MelConfig
@@ -137,38 +135,38 @@ class ChunkedVocoder:
     chunk: int = 0
 
     def whole(self, mel: np.ndarray) -> np.ndarray:
-        """(S * hop,) float32 of a mel (S, bands) that is all there."""
+        """(S * hop,) float32 of a whole mel (S, bands)."""
         return np.concatenate([*self.in_chunks(mel)])
 
     def in_chunks(self, mel: np.ndarray) -> Iterator[np.ndarray]:
         """The same as `whole`, (samples,) at a time."""
         check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self.mel)
-        pieces = VocoderStream(self, len(mel))
+        stream = VocoderStream(self, len(mel))
         for first in range(0, len(mel), CHUNK):
-            yield pieces.add(mel[first : first + CHUNK])
+            yield stream.add(mel[first : first + CHUNK])
 
 
 class VocoderStream:
-    """The audio of a mel of any length that comes bit by bit. Held is the mel of one piece.
+    """The audio of a mel of any length that comes in parts. Memory holds the mel of one chunk.
 
     Args:
         vocoder: the vocoder.
-        num_frames: mel frames that will come.
+        num_frames: number of mel frames that will come.
     """
 
     def __init__(self, vocoder: ChunkedVocoder, num_frames: int) -> None:
         self._vocoder = vocoder
         self._todo = deque(chunks(num_frames, vocoder.receptive_field, vocoder.chunk))
         self._mel = np.zeros((0, vocoder.mel.bands), np.float32)
-        self._first = 0  # frame `_mel` begins with
-        self._overlap = np.zeros(0, np.float32)  # what was spoken of it already
-        self._kept = 0  # how many of these samples were given away
+        self._first = 0  # index of the first mel frame of `_mel`
+        self._overlap = np.zeros(0, np.float32)  # samples of `_mel` that were made already
+        self._kept = 0  # how many of these samples were returned
 
     def add(self, mel: np.ndarray) -> np.ndarray:
-        """The next frames (n, bands); audio (samples,) float32 of the frames that can be spoken by them, often none.
+        """Add the next mel frames (n, bands). Returns the audio (samples,) float32 that is ready by now, often none.
 
         Raises:
-            LipsoundError: values that are no numbers, or another number of bands.
+            LipsoundError: values that are not finite, or another number of bands.
         """
         check_spoken(mel.shape, int((~np.isfinite(mel)).sum()), self._vocoder.mel)
         self._mel = np.concatenate([self._mel, np.asarray(mel, np.float32)])

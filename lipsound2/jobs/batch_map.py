@@ -1,4 +1,4 @@
-"""Work spread over the jobs of an array: shards of archives, or batches of clips whose results come back."""
+"""Map a function over batches of clips, here or in a job array; compute shards of archives in a job array."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Shards for one job, which works as the local launcher does.
+    """Shards for one array task, which computes them as the local launcher does.
 
     Attributes:
         make_worker: see `jobs.dump_clips`.
@@ -39,17 +39,17 @@ class ShardTask:
 
     @property
     def clips(self) -> int:
-        """How many clips the shards have."""
+        """Number of clips in the shards."""
         return sum(len(shard.ids) for shard in self.shards)
 
     def missing(self) -> int:
-        """How many shards are not whole."""
+        """Number of shards that are not done."""
         for kind in self.shards[0].kinds:
             look_again(self.shards[0].path(kind, "").parent)
         return sum(shard.failures() is None for shard in self.shards)
 
     def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
-        """Compute the shards that are not whole."""
+        """Compute the shards that are not done."""
         done = {shard.number: shard.failures() for shard in self.shards}
         finished = sum(len(shard.ids) for shard in self.shards if done[shard.number] is not None)
         failed = sum(len(failures) for failures in done.values() if failures is not None)
@@ -65,22 +65,22 @@ class ShardTask:
 
 
 def batches(items: Sequence[Item], size: int = 16) -> list[Sequence[Item]]:
-    """Items in runs of `size`, the last one shorter."""
+    """Items in batches of `size`; the last one may be shorter."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def reconcile(launcher: str, where: Path, step: str, plan: str, **kind: Any) -> Array | None:
-    """Wait for, or cancel, what the jobs of an earlier run still do to a step; its lock must be held.
+    """Wait for jobs that an earlier run of a step left, or cancel them; the step's lock must be held.
 
     Args:
         launcher: `local` or `slurm`.
         where: folder of the output.
         step: name of the step.
-        plan: digest of what is to be made.
-        kind: of jobs, see `Array`.
+        plan: digest of the work.
+        kind: further arguments of `Array`.
 
     Returns:
-        The array that is to do the rest, with `slurm`.
+        The job array, with `slurm`.
 
     Raises:
         LipsoundError: there is no such launcher, or Slurm cannot be asked.
@@ -98,11 +98,11 @@ def reconcile(launcher: str, where: Path, step: str, plan: str, **kind: Any) -> 
 def compute_shards(
     array: Array, shards: Sequence[Shard], make_worker: Callable[[], Worker], nj: int, timeout: float | None
 ) -> None:
-    """Compute shards as an array of `nj` jobs.
+    """Compute shards in an array of `nj` jobs.
 
     Args:
         array: from `reconcile`.
-        shards: those that have to be computed.
+        shards: the shards to compute.
         make_worker: see `jobs.dump_clips`.
         nj: jobs.
         timeout: seconds one clip may take; None for any.
@@ -110,10 +110,10 @@ def compute_shards(
     Raises:
         LipsoundError: see `Array.run`.
     """
-    for shard in shards:  # one that is whole and asked for again must not look done to its job
+    for shard in shards:  # a whole shard that is to be computed again must not look done
         for kind in shard.kinds:
             shard.path(kind, ".done").unlink(missing_ok=True)
-    # Dealt out one by one: neighbors in name are alike in length, and every job gets its share.
+    # Distributed round robin: neighbors in name have similar lengths, and every job gets its share.
     count = min(nj, len(shards))
     if count:
         array.run([ShardTask(make_worker, tuple(shards[number::count]), timeout) for number in range(count)])
@@ -121,10 +121,10 @@ def compute_shards(
 
 @dataclass(frozen=True)
 class BatchTask(Generic[Item, Result]):
-    """Batches for one job, whose results lie in files until they are collected.
+    """Batches for one array task; results lie in files until they are collected.
 
     Attributes:
-        make_worker: makes what turns a batch into its result.
+        make_worker: makes the function from a batch to its result.
         batches: by number.
         folder: of the results.
     """
@@ -135,11 +135,11 @@ class BatchTask(Generic[Item, Result]):
 
     @property
     def clips(self) -> int:
-        """How many items the batches have."""
+        """Number of items in the batches."""
         return sum(map(len, self.batches.values()))
 
     def missing(self) -> int:
-        """How many batches have no result."""
+        """Number of batches without a result."""
         look_again(self.folder)
         return sum(not self._path(number).exists() for number in self.batches)
 
@@ -147,7 +147,7 @@ class BatchTask(Generic[Item, Result]):
         return self.folder / str(number)
 
     def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
-        """Work through the batches that have no result, in this process, on as many threads as it may use."""
+        """Process the batches without a result, in this process."""
         worker = self.make_worker()
         finished = 0
         for number, batch in self.batches.items():
@@ -168,14 +168,14 @@ def map_batches(
     launcher: str,
     ngpu: int = 0,
 ) -> Iterator[Result]:
-    """The result of every batch, in order; each is worked on as a whole, whoever does it.
+    """Map a function over batches, in this process or in a job array; results come in order.
 
     Args:
-        make_worker: makes what turns a batch into its result; picklable, as its results are, with `slurm`.
+        make_worker: makes the function from a batch to its result; with `slurm`, it and the results are picklable.
         batches: of clips.
         where: folder of the output.
         step: name of the step.
-        made_of: whatever the results depend on: those of a killed run are taken up when it is the same.
+        made_of: everything the results depend on; if it is unchanged, results of a killed run are used again.
         nj: jobs, with `slurm`.
         launcher: `local`, in this process, or `slurm`.
         ngpu: GPUs of a job.
@@ -193,8 +193,8 @@ def map_batches(
     left = {number: batch for number, batch in enumerate(batches) if not (results / str(number)).exists()}
     count = min(nj, len(left))
     if count:
-        dealt = [list(left)[start::count] for start in range(count)]
-        array.run([BatchTask(make_worker, {number: left[number] for number in part}, results) for part in dealt])
+        shares = [list(left)[start::count] for start in range(count)]
+        array.run([BatchTask(make_worker, {number: left[number] for number in share}, results) for share in shares])
     return _collect(results, len(batches))
 
 

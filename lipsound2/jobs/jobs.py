@@ -1,7 +1,7 @@
-"""Clips into archives: over worker processes, in shards, resumable, with a verdict for every clip that fails.
+"""Clips into archives: in shards over worker processes, resumable, with a verdict for every clip that fails.
 
-The sorted ids are cut into runs of `shard_size`; a shard is computed by one worker and marked when whole, so that a
-killed step goes on at the next shard and the result depends neither on the number of workers nor on being killed.
+The sorted ids are cut into runs of `shard_size`. One worker computes a shard and marks it when it is whole. A killed
+step therefore resumes at the next shard, and the result does not depend on kills or on the number of workers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class StepSummary(NamedTuple):
-    """Clips of a step: computed now, whole from an earlier run, without a result."""
+    """Numbers of clips of a step: computed now, done by an earlier run, failed."""
 
     done: int
     skipped: int
@@ -46,7 +46,7 @@ class StepSummary(NamedTuple):
 
 @dataclass
 class _Plan:
-    """The shards of a step, and for each the verdicts it ended with, None while it has to be computed."""
+    """The shards of a step, and for each its verdicts, or None if it must be computed."""
 
     shards: list[Shard]
     verdicts: list[list[Failure] | None]
@@ -76,7 +76,7 @@ def dump_clips(
     timeout: float | None = None,
     num_frames: Callable[[str, np.ndarray], int] = rows_of,
 ) -> StepSummary:
-    """Bring `DUMP/<kind>/` up to date for a set of clips; what is whole already is not computed again.
+    """Bring `DUMP/<kind>/` up to date for a set of clips; whole shards are not computed again.
 
     A worker returns for one clip a mapping with
 
@@ -85,27 +85,27 @@ def dump_clips(
     * ``<kind>/<table>.tsv``: a row, without the id, for the text table of this name;
     * ``<kind>/<name>``: an array for a second archive, indexed by `<name>.scp`.
 
-    It raises ClipFailure on a clip that cannot be used; any other exception is the verdict `error` with its type,
-    message and place, a clip that kills or hangs its process twice `worker-killed` or `timeout`. Verdicts stand in
-    `DUMP/failures.tsv`; a clip whose line is deleted there is tried again by the next run. An error of the machine (no
-    memory, a disk that fails) is no clip's: the verdict `machine`, as the last two, is tried again by every next run.
+    It raises ClipFailure on a clip that cannot be used. Any other exception becomes the verdict `error` with type,
+    message and place. A clip that kills or hangs its process twice gets `worker-killed` or `timeout`. Verdicts stand in
+    `DUMP/failures.tsv`; the next run tries a clip again whose line is deleted there. An error of the machine (no
+    memory, a disk that fails) is no clip's fault: the next run tries `machine`, `worker-killed` and `timeout` again.
 
     Args:
-        dump: folder of the kinds.
-        kinds: kind -> content of its kind.yaml; `compress` in it (True or a method of `entries.COMPRESSIONS`)
-            stores its float matrices compressed.
+        dump: folder of the feature types.
+        kinds: feature type -> content of its kind.yaml; `compress` in it (True or a method of `entries.COMPRESSIONS`)
+            stores float matrices compressed.
         ids: all clips of the dump; shards of clips that are not among them are removed.
-        make_worker: makes the worker, once in each process; picklable. A LipsoundError in it, or in a worker, stops
+        make_worker: makes the worker, once in each process; picklable. A LipsoundError from it or from a worker stops
             the step.
         step: name of the step in failures.tsv and messages.
         fingerprint: all options that change the result.
-        inputs: id -> the file or files it is made from; a shard is computed again when their size or time changes.
-        nj: worker processes.
-        shard_size: clips a shard.
-        launcher: where workers run: `local`, or `slurm`: `nj` jobs of an array, with a worker for each of their cores.
-        max_failures: share of clips that may fail.
-        timeout: seconds one clip may take; None for any.
-        num_frames: (kind, array) -> length of an entry, where the worker does not say it; picklable.
+        inputs: id -> the file or files of a clip; a shard is computed again when their size or time changes.
+        nj: worker processes, or jobs of an array with `slurm`.
+        shard_size: clips in a shard.
+        launcher: `local`, or `slurm`: a job array, with a worker for each core of a job.
+        max_failures: largest share of clips that may fail.
+        timeout: seconds one clip may take; None: no limit.
+        num_frames: (feature type, array) -> length of an entry, if the worker does not give it; picklable.
 
     Returns:
         Numbers of clips.
@@ -179,21 +179,21 @@ def _shards(
 
 
 def _state(source: str | Sequence[str]) -> list[list[int]]:
-    """Size and time of change of each file; nothing for one that is absent."""
+    """Size and modification time of each file; empty for one that is absent."""
     states = []
     for path in [source] if isinstance(source, str) else source:
         try:
             status = os.stat(path)  # noqa: PTH116 - Path takes three times as long, and there may be a million
             states.append([status.st_size, status.st_mtime_ns])
         except OSError:
-            states.append([])  # the worker will say what is wrong with it
+            states.append([])  # the worker will report it
     return states
 
 
 def _plan(dump: Path, step: str, shards: list[Shard]) -> _Plan:
-    """Which shards are whole, with no clip that the machine failed.
+    """Which shards are whole, without failures of the machine.
 
-    In a finished dump, deleting a clip's line in failures.tsv asks for it again.
+    In a finished dump, deleting a clip's line in failures.tsv makes its shard be computed again.
     """
     verdicts = [shard.failures() for shard in shards]
     verdicts = [None if v is not None and any(failure.passing for failure in v) else v for v in verdicts]
@@ -208,12 +208,12 @@ def _digest(kind: str, shards: list[Shard]) -> str:
 
 
 def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
-    """Whether a kind's tables are made of these shards, and are as they were left."""
+    """Whether the tables of a feature type are made of these shards, and unchanged."""
     folder = dump / kind
     mark = folder / _WHOLE
     if not mark.exists() or mark.read_bytes().strip() != _digest(kind, shards).encode():
         return False
-    if not (folder / SIZES).exists():  # of an earlier version: what is there is believed
+    if not (folder / SIZES).exists():  # of an earlier version, which noted no sizes: only presence is checked
         tables = shards[0].rows(kind) if shards[0].is_readable() else {}
         if not tables or not all((folder / name).exists() for name in ("kind.yaml", INDEX, FRAMES, *tables)):
             return False
@@ -222,13 +222,13 @@ def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
 
 
 def _note(folder: Path) -> None:
-    """Write down how large the tables and archives of a kind are."""
+    """Note the sizes of the tables and archives of a feature type."""
     tables = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     note_sizes(folder, [*tables, *(f"shards/{path.name}" for path in (folder / "shards").glob("[!.]*.ark"))])
 
 
 def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
-    """Take the indices away before shards change under them, and what a killed run left half-written."""
+    """Remove the indices before shards change, and temporary files of a killed run."""
     _sweep(dump, kinds)
     for kind, content in kinds.items():
         folder = dump / kind
@@ -270,7 +270,7 @@ def _compute(
 
 
 def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:
-    """Join the tables of the shards, index last, and remove files of shards that no longer belong."""
+    """Join the tables of the shards, the index last, and remove files of shards that are not among them."""
     with contextlib.ExitStack() as stack:
         files: dict[str, IO[str]] = {}
 
@@ -283,7 +283,7 @@ def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:
         # Closed in reverse order: the index, opened first, appears when all the others stand.
         table(INDEX)
         table(FRAMES)
-        # Shards are runs of sorted ids, so that one after the other they are sorted.
+        # Shards are runs of sorted ids, so joined tables are sorted.
         for shard in shards:
             for name, rows in shard.rows(kind).items():
                 blank = "\t" if name.endswith(".tsv") else " "
@@ -295,7 +295,7 @@ def _merge(folder: Path, kind: str, shards: list[Shard]) -> None:
 
 
 def _write_failures(dump: Path, step: str, failures: list[Failure]) -> None:
-    """Replace this step's rows in failures.tsv, which steps that run at once share, for a moment each."""
+    """Replace this step's rows in failures.tsv; steps that run at once take turns."""
     with turn(dump / FAILURES):
         sweep(dump)
         rows = [row for row in read_failures(dump) if row[1] != step]

@@ -1,4 +1,4 @@
-"""One result an item from several processes, as they finish, without a thread in this one."""
+"""Map a function over items in several processes; results as they finish, without a thread in this process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def unordered(work: Callable[[Item], Result], items: Sequence[Item], nj: int) ->
 
     Args:
         work: picklable, as items and results are.
-        items: what is worked on.
-        nj: processes.
+        items: arguments of `work`.
+        nj: number of processes.
 
     Raises:
         LipsoundError: no process can be started, or one ended by itself (no memory?).
@@ -73,7 +73,7 @@ def unordered(work: Callable[[Item], Result], items: Sequence[Item], nj: int) ->
 
 
 def _give(connection: Connection, item: object) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it has just died; its connection says so next
+    with contextlib.suppress(BrokenPipeError):  # the process has just died; its connection tells so next
         connection.send(item)
 
 

@@ -1,8 +1,9 @@
-"""One shard: a run of clips, computed by one worker into whole archives with a marker that comes last.
+"""One shard: a run of clips, computed by one worker into archives, with a marker that is written last.
 
-For every kind a shard is `DUMP/<kind>/shards/<number>.ark` (and `<number>.<name>.ark` for archives beside it) and
-`<number>.done`: a first line with the hash of what went in, the verdicts, and the sizes of the archives and of the
-second line, which holds the rows for the tables. A shard that is not as its `.done` says is computed again.
+For every feature type (`kind`), a shard is `DUMP/<kind>/shards/<number>.ark`, perhaps further archives
+`<number>.<name>.ark`, and the marker `<number>.done`. Its first line has the hash of the inputs, the verdicts, and the
+sizes of the archives and of the second line, which holds the rows of the tables. A shard that differs from its marker
+is computed again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FRAMES = "utt2num_frames"
 MACHINE = "machine"
 KILLED = "worker-killed"
 TIMEOUT = "timeout"
-_STREAK = 5  # clips in a row that a worker loses to the machine before the step stops
+_STREAK = 5  # clips in a row that the machine may fail before the step stops
 _LONGEST_NAME = 100  # characters of an archive's name
 
 
@@ -46,7 +47,7 @@ class Failure(NamedTuple):
 
     @property
     def passing(self) -> bool:
-        """Whether it tells of the machine, not of the clip; earlier versions called that `error` or `unreadable`."""
+        """Whether it is the machine's fault, not the clip's; earlier versions called that `error` or `unreadable`."""
         return self.reason in (MACHINE, KILLED, TIMEOUT) or tells_of_machine(self.detail)
 
 
@@ -60,12 +61,12 @@ class Shard:
     """All that is needed to compute one shard; picklable.
 
     Attributes:
-        dump: folder of the kinds.
-        number: place among the step's shards.
+        dump: folder of the feature types.
+        number: index among the step's shards.
         ids: its clips, sorted.
-        kinds: kind -> the content of its kind.yaml; a key `compress` says how its float matrices are stored.
-        hashes: kind -> hash of what goes in.
-        num_frames: (kind, array) -> length of the entry; need not be given where the worker says it.
+        kinds: feature type -> content of its kind.yaml; the key `compress` tells how float matrices are stored.
+        hashes: feature type -> hash of the inputs.
+        num_frames: (feature type, array) -> length of the entry, if the worker does not give it.
     """
 
     dump: Path
@@ -80,7 +81,7 @@ class Shard:
         return self.dump / kind / "shards" / f"{self.number:05d}{suffix}"
 
     def failures(self) -> list[Failure] | None:
-        """The verdicts of a shard that is whole and up to date for every kind; None when it has to be computed."""
+        """The verdicts of a shard that is whole and up to date; None if it must be computed."""
         found: list[Failure] = []
         for kind in self.kinds:
             head = self._head(kind)
@@ -90,7 +91,7 @@ class Shard:
         return found
 
     def _head(self, kind: str) -> dict[str, Any] | None:
-        """The first line of a `.done`; None where it is absent or damaged, or an archive is not as it says."""
+        """The first line of a `.done`; None if it is absent or damaged, or an archive differs from it."""
         path = self.path(kind, ".done")
         try:
             with path.open("rb") as file:
@@ -117,7 +118,7 @@ class Shard:
         )
 
     def rows(self, kind: str) -> dict[str, dict[str, str]]:
-        """Table name -> id -> row, out of a shard that is whole.
+        """Table name -> id -> row of a whole shard.
 
         Raises:
             ValueError: the rows are damaged, or not those of the shard's clips.
@@ -132,7 +133,7 @@ class Shard:
         return tables
 
     def is_readable(self) -> bool:
-        """Whether the rows of a shard that is whole can be read."""
+        """Whether the rows of a whole shard can be read."""
         try:
             for kind in self.kinds:
                 self.rows(kind)
@@ -142,12 +143,12 @@ class Shard:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a file of the folder can be called so."""
+    """Whether this can be the name of a file of the folder."""
     return 0 < len(name) < _LONGEST_NAME and is_writable(name) and name == Path(name).name
 
 
 def _is_so(path: Path, size: Any) -> bool:
-    """Whether a file is there, and of this size where one is known."""
+    """Whether a file exists, with this size if one is known."""
     try:
         found = os.stat(path).st_size  # noqa: PTH116 - once a file of a dump
     except (FileNotFoundError, NotADirectoryError):
@@ -166,16 +167,15 @@ def compute_shard(
 
     Args:
         shard: what to compute.
-        worker: id -> what is stored of this clip, see `jobs.dump_clips`.
-        lost: verdicts on clips that must not be tried (they took a worker down).
+        worker: function from an id to what is stored of the clip; see `jobs.dump_clips`.
+        lost: verdicts on clips that are not tried, since they killed a worker.
         report: called with (place of the clip that begins, failures so far).
 
     Returns:
         The verdicts on clips that failed.
 
     Raises:
-        LipsoundError: the files cannot be written, the worker says that the whole step is at fault, or the machine
-            fails clip after clip.
+        LipsoundError: files cannot be written, the worker raises one, or the machine fails clip after clip.
     """
     for kind in shard.kinds:
         shard.path(kind, ".done").unlink(missing_ok=True)
@@ -205,10 +205,10 @@ def compute_shard(
 
 
 def attempt(worker: Worker, name: str) -> Result | Failure:
-    """What the worker makes of one clip, or the verdict. What the machine fails is tried once more, then its verdict.
+    """The worker's result for one clip, or the verdict. A clip that the machine fails is tried once more.
 
     Raises:
-        LipsoundError: from the worker, when it is not the clip's fault; also when the disk is full.
+        LipsoundError: from the worker, when it is not the clip's fault; or the disk is full.
     """
     trouble = ""
     for _ in range(2):
@@ -223,7 +223,7 @@ def attempt(worker: Worker, name: str) -> Result | Failure:
             if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise LipsoundError(f"cannot write {cause.filename or 'a file'}: {cause.strerror}") from error
             trouble = describe(cause or error)
-        gc.collect()  # memory or files that a circle of objects holds may be all that is missing
+        gc.collect()  # a reference cycle may hold the memory or the files that are missing
     return Failure(name, MACHINE, trouble)
 
 
@@ -235,8 +235,8 @@ def _verdict(name: str, error: Exception) -> Failure:
 
 def describe(error: BaseException) -> str:
     """Type, message and the file and line where an exception was raised, in one line."""
-    num_frames = traceback.extract_tb(error.__traceback__)
-    where = f" [{Path(num_frames[-1].filename).name}:{num_frames[-1].lineno}]" if num_frames else ""
+    calls = traceback.extract_tb(error.__traceback__)
+    where = f" [{Path(calls[-1].filename).name}:{calls[-1].lineno}]" if calls else ""
     return _one_line(f"{type(error).__name__}: {error}{where}")
 
 
@@ -283,8 +283,8 @@ class _Output:
         for kind in self._shard.kinds:
             array = result[kind]
             assert isinstance(array, np.ndarray)
-            told = result.get(f"{kind}/frames")
-            length = self._shard.num_frames(kind, array) if told is None else told
+            given = result.get(f"{kind}/frames")
+            length = self._shard.num_frames(kind, array) if given is None else given
             self._table(kind, FRAMES)[name] = str(int(length))
 
     def rows(self, kind: str) -> dict[str, dict[str, str]]:
@@ -312,5 +312,5 @@ class _Output:
 
 
 def hash_of(*parts: Any) -> str:
-    """Hexadecimal SHA-256 of anything JSON can tell, the rest as text."""
+    """Hexadecimal SHA-256 of the parts as JSON; what JSON has no type for counts as text."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

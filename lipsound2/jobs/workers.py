@@ -1,4 +1,4 @@
-"""Worker processes that are kept for their whole life, watched, and replaced when a clip takes one down."""
+"""Worker processes: kept for all shards, watched, and replaced when a clip kills one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lipsound2.jobs.shards import KILLED, TIMEOUT, Failure, Shard, Worker, compu
 
 log = logging.getLogger(__name__)
 
-# A clip during which a worker dies is tried once more: the kernel may have killed it for memory others took.
+# A clip whose worker dies is tried once more: the kernel may have killed it for memory that others took.
 TRIES = 2
-# Workers in a row that die before they are ready; one may have been the kernel's victim, three are no chance.
+# Workers in a row that die before they are ready: one may be bad luck, three are not.
 _STILLBORN = 3
-# One thread a worker: they share the cores, and sums do not depend on how many threads made them.
+# One thread per worker: workers share the cores, and sums do not depend on the number of threads.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -30,7 +30,7 @@ class _Process:
     """One worker process, seen from outside."""
 
     def __init__(self, make_worker: Callable[[], Worker]) -> None:
-        # A fresh interpreter: a fork would inherit the threads and locks of torch, OpenCV or mediapipe half-way.
+        # A fresh interpreter: a fork would inherit threads and held locks of torch, OpenCV or mediapipe.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_main, args=(theirs, make_worker), daemon=True)
@@ -44,7 +44,7 @@ class _Process:
 
     def give(self, shard: Shard, lost: dict[str, Failure]) -> None:
         self.shard, self.place, self.since = shard, 0, time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # it has just died; its connection says so next
+        with contextlib.suppress(BrokenPipeError):  # the process has just died; its connection tells so next
             self.connection.send((shard, lost))
 
     def end(self) -> int:
@@ -64,7 +64,7 @@ class Workers:
         nj: number of processes.
         timeout: seconds one clip may take; None for any.
         progress: called with (clips finished since the last call, failures in all).
-        lost: verdicts on clips that must not be tried.
+        lost: verdicts on clips that are not tried.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Workers:
         """Compute all shards, in any order.
 
         Raises:
-            LipsoundError: something no clip is to blame for: a full disk, a worker that cannot start.
+            LipsoundError: trouble that is no clip's fault: a full disk, a worker that cannot start.
         """
         self._waiting.extend(shards)
         try:
@@ -118,7 +118,7 @@ class Workers:
             log.warning("only %d worker(s): %s", len(self._processes), error.strerror or error)
 
     def _step(self) -> None:
-        """Wait for something to happen, and deal with it."""
+        """Wait for the next message or timeout, and handle it."""
         connections = {process.connection: process for process in self._processes}
         for connection in wait(list(connections), self._patience()):
             process = connections[connection]  # type: ignore[index]
@@ -127,7 +127,7 @@ class Workers:
             except (EOFError, ConnectionError):
                 self._replace(process, self._died(process))
                 continue
-            self._hear(process, *message)
+            self._handle(process, *message)
         if self._timeout is None:
             return
         for process in list(self._processes):
@@ -136,13 +136,13 @@ class Workers:
                 self._replace(process, (TIMEOUT, f"took longer than {self._timeout:g} s"))
 
     def _patience(self) -> float | None:
-        """Seconds until the first clip in work has taken too long."""
+        """Seconds until the first clip in work times out."""
         busy = [process.since for process in self._processes if process.shard is not None]
         if self._timeout is None or not busy:
             return None
         return max(0.0, min(busy) + self._timeout - time.monotonic()) + 0.01
 
-    def _hear(self, process: _Process, what: str, *rest: int | str) -> None:
+    def _handle(self, process: _Process, what: str, *rest: int | str) -> None:
         if what == "stop":
             raise LipsoundError(str(rest[0]))
         if what == "clip":
@@ -165,14 +165,14 @@ class Workers:
             process.end()
 
     def _show(self, number: int, finished: int, failed: int) -> None:
-        # A shard that is begun again shows no clip twice.
+        # Clips of a shard that starts again count once.
         new = max(0, finished - self._finished[number])
         self._finished[number] += new
         self._failed[number] = failed
         self._progress(new, sum(self._failed.values()))
 
     def _died(self, process: _Process) -> tuple[str, str]:
-        """The verdict on what a worker died of."""
+        """The verdict on why a worker died."""
         process.process.join(5)  # its pipe closes a moment before it has an exit code
         code = process.end()
         if code < 0:

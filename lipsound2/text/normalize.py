@@ -1,8 +1,7 @@
-"""Texts as they are compared and learned: one written form for each sentence, by language.
+"""Text normalization by language, before texts are compared or learned.
 
-An error rate says as much about this step as about the recognizer: "25" against "twenty five" is one substitution and
-one insertion, or nothing. So the steps are written down here, have a version, and every score carries that version.
-A step that changes gets a new version, even when only few texts change by it.
+Error rates depend on it: "25" against "twenty five" is one substitution and one insertion, or no error. So the steps
+have a version, and every score names that version. Any change of the steps gets a new version.
 
 Unicode's normal forms and character categories: Unicode Standard Annex 15, and `unicodedata`.
 """
@@ -25,9 +24,9 @@ class Normalization:
     """How texts of one language are written before they are compared.
 
     Attributes:
-        version: what scores carry: the language and a number that grows with every change.
-        unit: what errors are counted in first: words, or characters where no blanks part words.
-        rule: the steps, for a reader.
+        version: language and a number that grows with every change; scores name it.
+        unit: unit of errors: words, or characters for languages without blanks between words.
+        rule: the steps in words.
         apply: the steps; idempotent, for any Unicode text.
     """
 
@@ -59,7 +58,7 @@ def normalization(language: str) -> Normalization:
 
 
 def normalize(text: str, language: str) -> str:
-    """`text` as it is compared in `language`; empty when there is nothing to be said in it.
+    """`text` normalized by the rules of `language`; empty if it has no word.
 
     Raises:
         LipsoundError: a language without a normalization.
@@ -164,7 +163,7 @@ def _folded(text: str) -> str:
 
 
 def _only(text: str, other: str, *, categories: Collection[str] = (), also: str = "") -> str:
-    """`text` with what is no letter put as `other`.
+    """`text` with everything but letters replaced by `other`.
 
     Args:
         text: NFKC.

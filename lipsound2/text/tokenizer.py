@@ -1,7 +1,7 @@
-"""Text as numbers for a recognizer: characters, pieces of words, or whole words (sentencepiece).
+"""Tokenizers of recognizers: characters, subwords or whole words (sentencepiece).
 
-Token 0 is CTC's blank and token 1 stands for whatever the tokenizer does not know, so that an unknown character is an
-error that is counted, not one that vanishes. What a tokenizer is made of travels with the experiment as one file.
+Token 0 is CTC's blank. Token 1 stands for everything the tokenizer does not know, so that an unknown character counts
+as an error and does not vanish. A tokenizer is one file in the experiment.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ class Tokenizer(ABC):
     """Text to tokens and back."""
 
     file: str  # name of its file in an experiment
-    whole_words = False  # whether every token is a word, so that a word is known or not, whatever its letters
+    whole_words = False  # whether every token is a whole word
 
     @abstractmethod
     def __len__(self) -> int:
-        """Tokens there are, blank and unknown included."""
+        """Size of the vocabulary, blank and unknown included."""
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Tokens of a text; UNKNOWN for what is not known."""
+        """Tokens of a text; UNKNOWN for unknown parts."""
 
     @abstractmethod
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens; blanks are left out, UNKNOWN shows as "\u2047"."""
+        """The text of tokens; CTC's blanks are left out, UNKNOWN becomes "\u2047"."""
 
     @abstractmethod
     def begins_word(self, token: int) -> bool:
-        """Whether a new word begins with, or behind, this token."""
+        """Whether a new word begins with, or after, this token."""
 
     @abstractmethod
     def is_blank(self, token: int) -> bool:
-        """Whether a token is nothing but the blank between words."""
+        """Whether a token is only the blank between words."""
 
     @abstractmethod
     def spell(self, word: str, first: bool) -> list[int]:
@@ -61,7 +61,7 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def content(self) -> bytes:
-        """What its file holds."""
+        """Content of its file."""
 
     def save(self, path: Path) -> None:
         """Write its file."""
@@ -73,7 +73,7 @@ class Characters(Tokenizer):
     """One token a character.
 
     Args:
-        characters: those that are known; order is the order of the tokens, from 2 on.
+        characters: the vocabulary, in the order of the tokens from 2 on.
     """
 
     file = "tokens.txt"
@@ -141,7 +141,7 @@ class Characters(Tokenizer):
 
 
 class Pieces(Tokenizer):
-    """Tokens of a sentencepiece model; its piece n is token n + 1, its unknown piece (0) is UNKNOWN.
+    """Tokens of a sentencepiece model: piece n is token n + 1, the unknown piece (0) is UNKNOWN.
 
     Args:
         content: of the model file.
@@ -180,7 +180,7 @@ class Pieces(Tokenizer):
         return token >= 1 and self._pieces.id_to_piece(token - 1).startswith("\u2581")
 
     def is_blank(self, token: int) -> bool:
-        """Whether a piece is the mark of a blank alone: then it is no part of a word."""
+        """Whether a piece is only the mark of a blank, and so no part of a word."""
         return token >= 1 and self._pieces.id_to_piece(token - 1) == "\u2581"
 
     def spell(self, word: str, first: bool) -> list[int]:
@@ -195,7 +195,7 @@ MADE_OF_TEXTS = ("characters", "words")
 def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
     """The tokenizer that knows all `characters`, or all `words`, of some texts.
 
-    Whole words suit a corpus of few, such as GRID: the letter "b" and the b of "blue" are then not the same token.
+    Whole words suit a corpus with few words, such as GRID: the letter "b" and the b of "blue" then differ.
     """
     if kind == "characters":
         return Characters.of(texts)
@@ -209,7 +209,7 @@ def made_or_read(tokens: str, texts: Iterable[str]) -> Tokenizer:
 
     Args:
         tokens: one of `MADE_OF_TEXTS`, or a tokenizer's file, or the folder it lies in.
-        texts: of the training set; looked at when the tokenizer is made of them.
+        texts: of the training set; read if the tokenizer is made of them.
     """
     return of_texts(tokens, texts) if tokens in MADE_OF_TEXTS else load(Path(tokens))
 
@@ -228,7 +228,7 @@ def load(path: Path) -> Tokenizer:
 
 
 def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
-    """Count, and tell, the characters or words that a tokenizer does not know; returns how many clips hold one."""
+    """Count and log the characters or words that a tokenizer does not know; returns the number of clips with one."""
     unknown: Counter[str] = Counter()
     clips = []
     for name, text in texts.items():
@@ -258,8 +258,8 @@ def tokens(
     Args:
         dir: data dir with `text`; use the training set.
         out: file to write: OUT.txt for characters, OUT.model for the others.
-        kind: characters, whole words, or sentencepiece's unigram or bpe pieces.
-        size: number of unigram or bpe pieces; fewer when the text does not have as many.
+        kind: characters, words, or sentencepiece's subwords: unigram or bpe.
+        size: number of subwords; fewer if the text does not have as many.
     """
     texts = DataDir(dir).text
     if not texts:

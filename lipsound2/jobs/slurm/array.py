@@ -1,7 +1,7 @@
-"""A step's work as a job array: submitted, watched, and only what is missing submitted again.
+"""A step as a job array: submitted and watched; tasks that are not done are submitted again.
 
-Truth lies in the files: a part is done when its output is whole, whatever Slurm says of its job. Slurm is only asked
-which jobs still live, by their name, so that the jobs of a controlling process that was killed are found again.
+Files decide: a task is done when its output is whole, whatever Slurm says about its job. Slurm is only asked which
+jobs are live, by their name, so that jobs of a killed controlling process are found again.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from lipsound2.jobs.slurm.ipc import FOLDER, make_private
 
 log = logging.getLogger(__name__)
 
-TRIES = 3  # jobs of one part that may end without having brought it further
-STRIKES = 2  # jobs that end while the same clip is in work
+TRIES = 3  # jobs of one task in a row that may end without progress
+STRIKES = 2  # jobs that may end while the same clip is in work
 _TAIL = 20  # lines of a log that are shown
 _QUICK, _SLOW = 1.0, 15.0  # seconds between two looks: soon after a change, and in the long run
-# A job that ended so was not brought down by what it did.
+# States of jobs that ended without any fault of the clips.
 _INNOCENT = commands.ENDED - {"FAILED", "OUT_OF_MEMORY"}
 
 
@@ -41,8 +41,8 @@ class Array:
     Args:
         where: folder of the output, which every node sees.
         step: name of the step.
-        plan: digest of what is to be made: jobs that were submitted for the same plan are let finish.
-        threaded: a job computes in one process, with a thread for each of its cores.
+        plan: digest of the work; jobs that were submitted for the same plan may finish.
+        threaded: a job computes in one process with a thread for each core.
         ngpu: GPUs of a job.
     """
 
@@ -54,44 +54,44 @@ class Array:
         self._options = [*([f"--gres=gpu:{ngpu}"] if ngpu else []), *commands.options(step)]
         self._threaded = threaded
         self._plan = "\n".join([plan, *self._options])
-        self._places: list[TaskFiles] = []
-        self._submitted: dict[int, int] = {}  # part -> id of its newest job
+        self._files: list[TaskFiles] = []
+        self._submitted: dict[int, int] = {}  # task -> id of its newest job
         self._tries: Counter[int] = Counter()
         self._strikes: Counter[str] = Counter()
         self._lost: dict[int, dict[str, str]] = {}
 
     def finish_left(self) -> None:
-        """Deal with jobs that a killed controlling process left: wait for those of the same plan, cancel others."""
+        """Wait for jobs of the same plan that a killed controlling process left; cancel others."""
         mark = self.folder / "plan"
         if mark.exists() and mark.read_text(encoding="utf-8") == self._plan:
             with commands.no_survivors(self._name):
-                told = False
+                logged = False
                 for live in self._looks():
                     if not live:
                         break
-                    if not told:
+                    if not logged:
                         log.info("%s: waiting for %d jobs that an earlier run submitted", self._step, len(live))
-                        told = True
+                        logged = True
         clear(self.folder.parent.parent, self._step)
 
-    def run(self, parts: Sequence[ArrayTask]) -> None:
-        """Do all parts.
+    def run(self, tasks: Sequence[ArrayTask]) -> None:
+        """Run all tasks.
 
         Raises:
-            LipsoundError: Slurm refuses the jobs, a part's jobs end again and again without bringing it further, or a
-                worker says that the whole step is at fault. No job is left behind.
+            LipsoundError: Slurm refuses the jobs, the jobs of a task end again and again without progress, or a worker
+                raises one. No job is left behind.
         """
         make_private(self.folder)
-        self._places = [TaskFiles(self.folder, number) for number in range(len(parts))]
-        for place, part in zip(self._places, parts, strict=True):
-            place.store(part)
+        self._files = [TaskFiles(self.folder, number) for number in range(len(tasks))]
+        for files, task in zip(self._files, tasks, strict=True):
+            files.store(task)
         write_text(self.folder / "script.sh", self._script())
         write_text(self.folder / "plan", self._plan)
-        waiting = dict(enumerate(parts))
-        missing = {number: part.missing() for number, part in waiting.items()}
+        waiting = dict(enumerate(tasks))
+        missing = {number: task.missing() for number, task in waiting.items()}
         with (
             commands.no_survivors(self._name),
-            tqdm(total=sum(part.clips for part in parts), desc=self._step, unit="clip") as bar,
+            tqdm(total=sum(task.clips for task in tasks), desc=self._step, unit="clip") as bar,
         ):
             self._submit(list(waiting))
             for live in self._looks():
@@ -116,20 +116,20 @@ class Array:
         return f"#!/bin/bash\n{threads}exec {shlex.join(command)}\n"
 
     def _submit(self, numbers: Sequence[int]) -> None:
-        """Submit jobs for these parts."""
+        """Submit jobs for these tasks."""
         wanted = [
             f"--array={','.join(map(str, numbers))}",
             f"--output={self.folder.absolute()}/log-%a.txt",
             "--open-mode=append",
             "--export=ALL",
-            # Slurm itself would hold a job back for two minutes before it runs again.
+            # Slurm itself would wait two minutes before it runs a job again.
             "--no-requeue",
         ]
         job = commands.submit(self.folder / "script.sh", self._name, [*self._options, *wanted])
         self._submitted.update(dict.fromkeys(numbers, job))
 
     def _looks(self) -> Iterator[dict[int, Job]]:
-        """The live jobs by part, again and again."""
+        """The live jobs by task number, polled again and again."""
         self._jobs: list[Job] = []
         pause, seen = _QUICK, None
         while True:
@@ -142,53 +142,53 @@ class Array:
             time.sleep(pause)
 
     def _again(self, number: int, further: bool) -> None:
-        """A part's job is gone and the part is not whole: what is to blame, and may it be tried again?"""
+        """Handle a task that is not done though its job ended: find the cause, refuse it after too many tries."""
         job = self._submitted[number]
         state = next((each.state for each in self._jobs if (each.id, each.index) == (job, number)), "gone")
-        place = self._places[number]
-        if stopped := place.stopped():
-            self._show_log(place)
+        files = self._files[number]
+        if stopped := files.stopped():
+            self._show_log(files)
             raise LipsoundError(stopped)
         lost = self._lost.setdefault(number, {})
         if state not in _INNOCENT:
-            busy = place.progress().busy
-            # Of several in work nobody knows who it was; the next job takes one at a time.
+            busy = files.progress().busy
+            # With several clips in work the cause is unknown; the next job takes one at a time.
             if len(busy) == 1:
                 name = busy[0]
                 self._strikes[name] += 1
                 if self._strikes[name] >= STRIKES:
                     lost[name] = f"its job ended as {state}, tried {STRIKES} times"
                     further = True
-            place.warn(lost)
+            files.warn(lost)
         self._tries[number] = 0 if further else self._tries[number] + 1
         if self._tries[number] >= TRIES:
-            self._show_log(place)
+            self._show_log(files)
             raise LipsoundError(
-                f"job {job}_{number} ended as {state}, after {TRIES} jobs in a row that brought their part no further; "
-                f"their log is {place.log}"
+                f"job {job}_{number} ended as {state}, after {TRIES} jobs in a row without progress; "
+                f"their log is {files.log}"
             )
         log.warning("%s: job %d_%d ended as %s; what is missing is submitted again", self._step, job, number, state)
 
-    def _show_log(self, place: TaskFiles) -> None:
+    def _show_log(self, files: TaskFiles) -> None:
         with contextlib.suppress(FileNotFoundError):
-            lines = place.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            log.error("the end of %s:\n%s", place.log, "\n".join(lines[-_TAIL:]))
+            lines = files.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            log.error("the end of %s:\n%s", files.log, "\n".join(lines[-_TAIL:]))
 
     def _show(self, bar: tqdm, live: dict[int, Job]) -> None:
-        """Progress over all jobs."""
-        progress = [place.progress() for place in self._places]
+        """Show the progress of all jobs."""
+        progress = [files.progress() for files in self._files]
         states = Counter("running" if job.state == "RUNNING" else "waiting" for job in live.values())
-        told: dict[str, str | int] = {"failed": sum(each.failed for each in progress), **states}
+        shown: dict[str, str | int] = {"failed": sum(each.failed for each in progress), **states}
         reasons = Counter(job.reason for job in live.values() if job.state == "PENDING")
         if reasons:
-            told["reason"] = max(reasons, key=reasons.__getitem__)
-        bar.set_postfix(told, refresh=False)
+            shown["reason"] = max(reasons, key=reasons.__getitem__)
+        bar.set_postfix(shown, refresh=False)
         bar.n = max(bar.n, sum(each.finished for each in progress))
         bar.refresh()
 
 
 def clear(where: Path, step: str) -> None:
-    """Cancel what an earlier run may have left at work on a step in `where`, and remove the array's folder.
+    """Cancel jobs that an earlier run of a step left, and remove the array's folder.
 
     Raises:
         LipsoundError: Slurm cannot be asked from here.
@@ -200,14 +200,14 @@ def clear(where: Path, step: str) -> None:
         commands.cancel_all(commands.job_name(folder, step))
     except LipsoundError as error:
         raise LipsoundError(
-            f"{folder} is left of a run with --launcher slurm, whose jobs may still be at work ({error}); delete it "
+            f"{folder} is left from a run with --launcher slurm, whose jobs may still run ({error}); delete it "
             "when they have ended"
         ) from error
     remove(folder)
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder of an array, and what holds it when nothing else is there."""
+    """Remove the folder of an array, and its parent if that is empty."""
     shutil.rmtree(folder)
     with contextlib.suppress(OSError):  # another step's array lies there
         folder.parent.rmdir()

@@ -1,9 +1,8 @@
-"""One part of a step, and what a job of an array runs: `python -m lipsound2.jobs.slurm.array_task FOLDER`.
+"""One task of a job array, and what its job runs: `python -m lipsound2.jobs.slurm.array_task FOLDER`.
 
-The controlling process pickles every part into a file of the array's folder, as `multiprocessing` hands work to its
-processes: planned once, not by every job, and readable by nobody's jobs but these. While it works, a job keeps a small
-file up to date: how far it is, and which clips are in work, so that a clip that takes the whole job down (memory, say)
-can be named.
+The controlling process pickles every task into a file of the array's folder, as `multiprocessing` does: the work is
+planned once, not by every job. While it works, a job keeps a small file up to date with its progress and the clips in
+work, so that a clip that kills the whole job (by its memory, say) can be named.
 """
 
 from __future__ import annotations
@@ -23,40 +22,40 @@ from lipsound2.files import write_text
 from lipsound2.jobs.slurm import ipc
 
 ReportProgress = Callable[[int, int, Sequence[str]], None]  # clips finished, failed, ids in work
-_FLUSH = 2.0  # seconds between two times that other machines are shown how far this one is
+_FLUSH = 2.0  # seconds between two writes that other machines see
 
 
 class ArrayTask(Protocol):
-    """Work for one job; picklable. Doing it again does what is left of it."""
+    """Work for one job; picklable. Running it again does what is left."""
 
     @property
     def clips(self) -> int:
-        """How many clips it has."""
+        """Number of clips."""
 
     def missing(self) -> int:
-        """How many pieces of it are not done, as the files say: none is whole, fewer than before is progress."""
+        """Number of shards or batches that are not done, by their files; fewer than before is progress."""
 
     def run(self, lost: Mapping[str, str], processes: int, report: ReportProgress) -> None:
         """Do what is left.
 
         Args:
-            lost: id -> detail, of clips that took their job down and must not be tried.
-            processes: how many may work at once.
+            lost: id -> detail, of clips that killed their job and are not tried.
+            processes: number of worker processes.
             report: called as clips are finished.
 
         Raises:
-            LipsoundError: the whole step is at fault, and to try again is no use.
+            LipsoundError: the whole step is at fault; trying again would not help.
         """
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
-        finished: clips, failed ones too.
-        failed: of these.
-        busy: ids of those in work.
+        finished: clips, failed ones included.
+        failed: clips that failed.
+        busy: ids of clips in work.
     """
 
     finished: int = 0
@@ -66,11 +65,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class TaskFiles:
-    """The files of one part in the folder of an array.
+    """The files of one task in the folder of an array.
 
     Attributes:
         folder: of the array.
-        number: of the part, the job's index in the array.
+        number: of the task, its index in the array.
     """
 
     folder: Path
@@ -81,24 +80,24 @@ class TaskFiles:
 
     @property
     def log(self) -> Path:
-        """What its jobs print."""
+        """Output of its jobs."""
         return self._path("log").with_suffix(".txt")
 
-    def store(self, part: ArrayTask) -> None:
-        """Write the part down for its jobs."""
-        ipc.store(self._path("part"), part)
+    def store(self, task: ArrayTask) -> None:
+        """Write the task for its jobs."""
+        ipc.store(self._path("part"), task)
 
     def load(self) -> ArrayTask:
-        """The part."""
-        part: ArrayTask = ipc.load(self._path("part"))
-        return part
+        """Read the task."""
+        task: ArrayTask = ipc.load(self._path("part"))
+        return task
 
     def warn(self, lost: Mapping[str, str]) -> None:
-        """Tell the next job of this part what its forerunner died of: it works with one process, to know who it was."""
+        """Tell the next job of this task that one before died: it works with one process, to find the clip."""
         write_text(self._path("lost"), json.dumps(lost))
 
     def warned(self) -> dict[str, str] | None:
-        """Clips not to be tried, with the reason; None when no job of this part has died yet."""
+        """Clips that are not tried, with the reason; None if no job of this task has died yet."""
         with contextlib.suppress(FileNotFoundError):
             lost: dict[str, str] = json.loads(self._path("lost").read_text(encoding="utf-8"))
             return lost
@@ -109,17 +108,17 @@ class TaskFiles:
         write_text(self._path("stop"), str(error))
 
     def stopped(self) -> str:
-        """What is at fault; empty when nothing is."""
+        """The fault of the whole step; empty if there is none."""
         with contextlib.suppress(FileNotFoundError):
             return self._path("stop").read_text(encoding="utf-8")
         return ""
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[ReportProgress]:
-        """Write down how far the work is.
+        """Write the progress of the work to a file.
 
-        Every change is in the kernel's hands at once, so that it outlives a killed process; other machines see it a
-        little later. A node that fails takes the last seconds with it, and then no clip is to blame.
+        The kernel has every change at once, so it outlives a killed process; other machines see it a little later. A
+        node that fails loses the last seconds, and then no clip is blamed.
         """
         flushed = 0.0
         descriptor = os.open(self._path("progress"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -138,22 +137,22 @@ class TaskFiles:
             os.close(descriptor)
 
     def progress(self) -> Progress:
-        """How far the newest job of this part is."""
-        # A file that is absent, or seen half-written from another machine, says nothing.
+        """Progress of the newest job of this task."""
+        # The file may be absent, or seen half-written from another machine.
         with contextlib.suppress(FileNotFoundError, ValueError):
             return Progress(*json.loads(self._path("progress").read_text(encoding="utf-8").split("\n")[0]))
         return Progress()
 
 
 def main(folder: Path, number: int, processes: int) -> int:
-    """Do a part; returns the exit status."""
-    place = TaskFiles(folder, number)
-    lost = place.warned()
+    """Run a task; returns the exit status."""
+    files = TaskFiles(folder, number)
+    lost = files.warned()
     try:
-        with place.reporting() as report:
-            place.load().run(lost or {}, processes if lost is None else 1, report)
+        with files.reporting() as report:
+            files.load().run(lost or {}, processes if lost is None else 1, report)
     except LipsoundError as error:
-        place.stop(error)
+        files.stop(error)
         print(error, file=sys.stderr)
         return 1
     return 0

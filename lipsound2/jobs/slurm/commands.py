@@ -1,4 +1,4 @@
-"""Slurm's commands, as plain calls: submit a script, see what became of it, cancel it."""
+"""Slurm's commands as functions: submit a script, list jobs, cancel them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from lipsound2.old_names import SBATCH_STEPS
 log = logging.getLogger(__name__)
 
 OPTIONS = "LIPSOUND2_SBATCH"
-# A job in any other state is still to end, or to be run again by Slurm itself.
+# A job in any other state has not ended, or Slurm will run it again.
 ENDED = frozenset({"COMPLETED", "FAILED", "OUT_OF_MEMORY", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
 ENDED |= {"TIMEOUT", "DEADLINE", "REVOKED"}
-_PATIENCE = 600.0  # seconds Slurm's controller may be away, as while it is restarted
-# What the commands say when it is not the request that is wrong: nobody answers, or not in time.
+_PATIENCE = 600.0  # seconds Slurm's controller may be away, such as for a restart
+# Messages of the commands when the controller does not answer, or not in time.
 _AWAY = (
     "unable to contact slurm controller",
     "socket timed out",
@@ -45,11 +45,11 @@ _AWAY = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or an element of an array, as `squeue` tells it.
+    """A job, or a task of an array, as `squeue` lists it.
 
     Attributes:
         id: of the job, or of the whole array.
-        index: in the array; 0 for a job that is none.
+        index: of the task in the array; 0 for other jobs.
         state: such as `RUNNING`.
         reason: why it waits.
     """
@@ -85,17 +85,17 @@ def options(step: str) -> list[str]:
 
 
 def check() -> None:
-    """Refuse to begin where Slurm's commands are not at hand, or Slurm does not answer.
+    """Check that Slurm's commands exist and Slurm answers.
 
     Raises:
-        LipsoundError: what is missing.
+        LipsoundError: they do not.
     """
     _call("sbatch", ["--version"])
     _call("squeue", ["--noheader", f"--user={os.geteuid()}"])
 
 
 def job_name(folder: Path, step: str) -> str:
-    """The name by which this step's jobs are found again; another folder's have another."""
+    """The name by which this step's jobs are found again; it depends on the folder."""
     place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
     return f"lipsound2-{step}-{place}"
 
@@ -104,14 +104,14 @@ def submit(script: Path, name: str, wanted: Sequence[str]) -> int:
     """Submit a job script that runs in this working directory; returns the job's id.
 
     Raises:
-        LipsoundError: Slurm refuses it, in Slurm's words.
+        LipsoundError: Slurm refuses it; the message is Slurm's.
     """
     where = ["--parsable", f"--job-name={name}", f"--chdir={Path.cwd()}"]
     return int(_call("sbatch", [*where, *wanted, str(script)]).split(";")[0])
 
 
 def jobs(name: str) -> list[Job]:
-    """All jobs of this name and user that Slurm still remembers: it forgets ended ones after a while."""
+    """All jobs of this name and user that Slurm still knows: it forgets ended jobs after a while."""
     whose = [f"--user={os.geteuid()}", f"--name={name}"]
     rows = _call("squeue", ["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r", *whose])
     found = []
@@ -122,18 +122,18 @@ def jobs(name: str) -> list[Job]:
 
 
 def cancel(numbers: Sequence[int]) -> None:
-    """Cancel jobs, or whole arrays; one that has ended is no mistake."""
+    """Cancel jobs or whole arrays; ended ones are ignored."""
     if numbers:
         _call("scancel", ["--quiet", *map(str, numbers)])
 
 
 def cancel_all(name: str) -> None:
-    """Cancel every job of this name, and wait until none of them runs any more."""
-    told = False
+    """Cancel every job of this name, and wait until none of them runs."""
+    logged = False
     while live := sorted({job.id for job in jobs(name) if not job.ended}):
-        if not told:
+        if not logged:
             log.info("%s: cancelling job %s", name, ", ".join(map(str, live)))
-            told = True
+            logged = True
             cancel(live)
         time.sleep(1)
 
@@ -142,9 +142,9 @@ def cancel_all(name: str) -> None:
 def no_survivors(name: str) -> Iterator[None]:
     """Cancel the jobs of this name when the block is left by an error, Ctrl-C or SIGTERM."""
     main = threading.current_thread() is threading.main_thread()
-    # The command line answers SIGTERM itself; a program that does not would die of it, and the jobs live on.
-    unheard = main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if unheard:
+    # The command line handles SIGTERM itself; another program would die of it, and its jobs would live on.
+    unhandled = main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if unhandled:
         signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
@@ -155,7 +155,7 @@ def no_survivors(name: str) -> Iterator[None]:
             log.error("%s: its jobs may be left: %s", name, error)
         raise
     finally:
-        if unheard:
+        if unhandled:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -164,30 +164,30 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _call(program: str, arguments: Sequence[str]) -> str:
-    """What a command of Slurm's prints; asked again while Slurm's controller is away.
+    """Output of a command of Slurm's; it is called again while Slurm's controller is away.
 
     Raises:
-        LipsoundError: there is no Slurm here, it stays away, or it refuses.
+        LipsoundError: there is no Slurm here, its controller does not answer, or it refuses.
     """
     if not shutil.which(program):
-        raise LipsoundError(f"there is no '{program}' on this machine: it is no place to submit jobs to Slurm from")
+        raise LipsoundError(f"there is no '{program}' on this machine; jobs cannot be submitted to Slurm from here")
     end = time.monotonic() + _PATIENCE
-    told = False
+    logged = False
     while True:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            if told:
+            if logged:
                 log.info("Slurm answers again")
             return done.stdout
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        # The last line is the verdict, those before it say more.
-        line = "; ".join(dict.fromkeys(text.removeprefix(f"{program}: ").removeprefix("error: ") for text in said))
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        # The last line is the verdict, lines before it tell more.
+        line = "; ".join(dict.fromkeys(text.removeprefix(f"{program}: ").removeprefix("error: ") for text in lines))
         if not any(sign in line.lower() for sign in _AWAY):
             advice = f"; options come from {OPTIONS} and {OPTIONS}_<STEP> (egs/site.sh)" if program == "sbatch" else ""
             raise LipsoundError(f"{program}: {line}{advice}")
         if time.monotonic() > end:
             raise LipsoundError(f"{program}: {line}; asked for {_PATIENCE:g} s")
-        if not told:
+        if not logged:
             log.warning("%s: %s; asking again for %g s", program, line, _PATIENCE)
-            told = True
+            logged = True
         time.sleep(5)

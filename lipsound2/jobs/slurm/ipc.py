@@ -1,7 +1,7 @@
-"""What the controlling process and its jobs hand to one another: pickles, in a folder that nobody else may touch.
+"""Pickles that the controlling process and its jobs exchange, in a folder that only the user can write to.
 
-A pickle is code. These are of the user's own processes, as those that `multiprocessing` sends; that no other could have
-written one is checked before any is read, since outputs often lie where a whole group may write.
+A pickle is code. These come from the user's own processes, like those of `multiprocessing`. Outputs often lie where a
+whole group may write, so the folder's mode is checked before any pickle is read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ FOLDER = ".slurm"  # beside the output; gone when the step is done
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder below a `FOLDER` that is the user's alone.
+    """Make a folder below a `FOLDER` that only the user can write to.
 
     Raises:
-        LipsoundError: the `FOLDER` is there already, and others may write to it.
+        LipsoundError: the `FOLDER` exists, and others may write to it.
     """
     top = _top(folder)
     top.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def make_private(folder: Path) -> None:
 
 
 def store(path: Path, what: object) -> None:
-    """Write something down for another process."""
+    """Write an object for another process."""
     write_bytes(path, pickle.dumps(what))
 
 
@@ -43,7 +43,7 @@ def load(path: Path) -> Any:
         LipsoundError: somebody else may have written it.
     """
     _check(_top(path))
-    return pickle.loads(path.read_bytes())  # noqa: S301 - nobody else can have written it
+    return pickle.loads(path.read_bytes())  # noqa: S301 - only the user can have written it
 
 
 def _top(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What each node of a training runs, in place of torchrun: `python -m lipsound2.jobs.slurm.node MARK NGPU VERB ...`."""
+"""Each node of a training runs this instead of torchrun: `python -m lipsound2.jobs.slurm.node MARK NGPU VERB ...`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_PORTS = range(13000, 29000)  # below those that a kernel hands out by itself
+_PORTS = range(13000, 29000)  # below the kernel's ephemeral ports
 
 
 def main(mark: Path, ngpu: int, arguments: Sequence[str]) -> int:
     """Run the processes of this node; returns torchrun's exit status.
 
-    After SIGTERM it is 0: another would make srun kill the nodes that are still writing. The first node leaves `mark`.
+    After SIGTERM it is 0: another status would make srun kill the nodes that are still writing. The first node then
+    writes `mark`.
     """
     nodes = int(os.environ["SLURM_JOB_NUM_NODES"])
     processes = max(1, ngpu)
@@ -27,8 +28,8 @@ def main(mark: Path, ngpu: int, arguments: Sequence[str]) -> int:
         f"--master-port={_port()}",
     ]
     stopped = False
-    # Its output goes through a pipe, whose end tells that torchrun **and** the processes that train are gone: Slurm may
-    # signal all of them, and torchrun, told twice, leaves before they have written their checkpoint.
+    # The end of the output pipe tells that torchrun **and** the training processes are gone: Slurm may signal all of
+    # them, and torchrun, signaled twice, exits before they have written their checkpoint.
     with subprocess.Popen(
         [*command, "-m", "lipsound2.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -51,14 +52,14 @@ def main(mark: Path, ngpu: int, arguments: Sequence[str]) -> int:
 
 
 def _first_node() -> str:
-    """The address of the first node: where Slurm finds it, which need not be a name that others know."""
+    """The address of the first node: Slurm's NodeAddr, since other nodes may not know its name."""
     names = _ask("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
     facts = dict(word.partition("=")[::2] for word in _ask("show", "node", names[0], "--oneliner").split())
     return facts.get("NodeAddr", names[0])
 
 
 def _port() -> int:
-    """The port of the rendezvous: the same on every node, another for every job, and when a job runs again."""
+    """The port of the rendezvous: the same on every node, different for every job and every restart."""
     turn = int(os.environ["SLURM_JOB_ID"]) + 7919 * int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     return _PORTS[turn % len(_PORTS)]
 

@@ -1,7 +1,7 @@
-"""A training as one job over the nodes that sbatch's options ask for, followed on the console until it ends.
+"""A training as one job on the nodes that sbatch's options request, followed on the console until it ends.
 
-The job outlives this process, and Slurm runs it again after preemption, a failed node or its time limit: the trainer
-goes on at its newest checkpoint. The same command follows it again; Ctrl-C cancels it.
+The job outlives this process. After preemption, a failed node or its time limit, Slurm runs it again, and the trainer
+resumes from its newest checkpoint. The same command follows the job again; Ctrl-C cancels it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lipsound2.jobs.slurm.ipc import FOLDER
 log = logging.getLogger(__name__)
 
 STEP = "train"
-TRIES = 3  # jobs that may go in a row without a word of why and without a new checkpoint
+TRIES = 3  # jobs in a row that may end without an error and without a new checkpoint
 _PAUSE = 2.0  # seconds between two looks
-# Seconds before its time limit at which a job is told to write a checkpoint.
+# Seconds before its time limit at which a job gets the signal to write a checkpoint.
 _WARNING = 120
-# A job that was told to stop goes back into the queue with its id, so that whoever waits for it goes on waiting; one
-# that was cancelled is refused there.
+# A stopped job goes back into the queue with its id, so that this process keeps following it; a cancelled one is
+# refused there.
 _SCRIPT = """#!/bin/bash
 export SRUN_CPUS_PER_TASK=${{SLURM_CPUS_PER_TASK:-1}}
 rm -f {mark}
@@ -42,14 +42,14 @@ def follow(exp: Path, arguments: Sequence[str], ngpu: int, done: Callable[[], bo
     """Run `lipsound2 ARGUMENTS` on a cluster until it is done; returns the exit status.
 
     Args:
-        exp: folder of the experiment, which every node sees.
+        exp: folder of the experiment, on a file system of all nodes.
         arguments: verb and options.
         ngpu: GPUs, and processes, on each node; 0: one process on CPUs.
-        done: whether the training is, as its files say.
-        mark: something that changes as the training gets on.
+        done: whether the training has ended, by its files.
+        mark: a value that changes as the training proceeds.
 
     Raises:
-        LipsoundError: Slurm refuses the job, the training fails, or its job vanishes again and again.
+        LipsoundError: Slurm refuses the job, the training fails, or its job ends again and again.
     """
     commands.check()
     folder = exp / FOLDER / STEP
@@ -67,12 +67,12 @@ def follow(exp: Path, arguments: Sequence[str], ngpu: int, done: Callable[[], bo
             if done():
                 break
             if state in ("FAILED", "OUT_OF_MEMORY", "CANCELLED"):
-                raise LipsoundError(f"job {number} ended as {state}; its log is {console.path}, the end of it above")
+                raise LipsoundError(f"job {number} ended as {state}; its log is {console.path}, see its end above")
             tries = tries + 1 if mark() == before else 0
             if tries >= TRIES:
                 raise LipsoundError(f"job {number} ended as {state}, after {TRIES} jobs without a new checkpoint")
             before = mark()
-            log.warning("job %d ended as %s; it is submitted again, to go on at its newest checkpoint", number, state)
+            log.warning("job %d ended as %s; submitted again, it resumes from the newest checkpoint", number, state)
             number = _submit(folder, name, arguments, ngpu)
     shutil.rmtree(exp / FOLDER)
     return 0
@@ -92,29 +92,29 @@ def _submit(folder: Path, name: str, arguments: Sequence[str], ngpu: int) -> int
 
 
 def _wait(number: int, name: str, console: _Console) -> str:
-    """Until a job has ended, with its log on the console; returns its last state, `gone` when Slurm forgot it."""
-    told = ""
+    """Wait until a job has ended, with its log on the console; returns its last state, `gone` if Slurm forgot it."""
+    shown = ""
     while True:
         job = next((each for each in commands.jobs(name) if each.id == number), None)
         console.show()
         if job is None or job.ended:
             return job.state if job else "gone"
         state = f"{job.state} ({job.reason})" if job.state == "PENDING" else job.state
-        if state != told:
+        if state != shown:
             log.info("job %d: %s", number, state)
-            told = state
+            shown = state
         time.sleep(_PAUSE)
 
 
 class _Console:
-    """A file that others write, as it grows, on standard output."""
+    """Copies a growing file to standard output."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._place = 0
 
     def skip(self) -> None:
-        """Leave out what is there."""
+        """Skip the present content."""
         self._place = self.path.stat().st_size if self.path.exists() else 0
 
     def show(self) -> None:
