@@ -1,4 +1,4 @@
-"""Reading a command line: a mistake in it is one line that says what was found, what is wanted and what is near."""
+"""Parsing the command line: a mistake is one line with what was found, what is wanted and the nearest known name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
 def number(text: str) -> float:
-    """A number that is one: nothing is more or less than `nan`, so every limit would let it pass.
+    """A finite number: `nan` would pass every limit, since no number is above or below it.
 
     Raises:
-        ValueError: it is none, not finite among them.
+        ValueError: it is no number, or not finite.
     """
     value = float(text)
     if not math.isfinite(value):
@@ -33,9 +33,9 @@ _KINDS[number] = _KINDS[float]
 
 @dataclass(frozen=True)
 class Within:
-    """Declares which numbers a verb's parameter may be; the command line looks before the verb begins.
+    """Declares the range of a verb's parameter; the command line checks it before the verb begins.
 
-        def crop(dir: Path, *, least: Annotated[float, Within(0, 1)] = 0.3) -> None:
+        def crop(dir: Path, *, min_face_ratio: Annotated[float, Within(0, 1)] = 0.3) -> None:
 
     Attributes:
         least: the smallest.
@@ -51,12 +51,12 @@ class Within:
 
 @dataclass(frozen=True)
 class Choices:
-    """Declares that a verb's parameter is one of the names that a registry holds: the command line asks the registry.
+    """Declares that a verb's parameter is a name in a registry; the command line reads the registry.
 
         def prepare(corpus: Annotated[str, Choices(corpora)], root: Path) -> None:
 
     Attributes:
-        names: gives them, whenever the verb's command line is read.
+        names: returns the names; called whenever the command line is parsed.
     """
 
     names: Callable[[], Iterable[str]]
@@ -71,7 +71,7 @@ class Ranged:
     """Reads a number that lies within a range.
 
     Args:
-        kind: reads any number.
+        kind: parses any number.
         within: the range.
     """
 
@@ -84,7 +84,7 @@ class Ranged:
         """The number.
 
         Raises:
-            ValueError: it is none, or lies elsewhere.
+            ValueError: it is no number, or out of range.
         """
         value = self.kind(text)
         if not self.within.least <= value <= self.within.most:
@@ -93,10 +93,10 @@ class Ranged:
 
 
 def by_todays_names(words: Sequence[str], renamed: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """A command line whose options have their names of today.
+    """A command line with today's names of its options.
 
     Args:
-        words: of the command line, behind the verb.
+        words: of the command line, after the verb.
         renamed: old name -> name today, of the verb's options.
 
     Returns:
@@ -118,7 +118,7 @@ def by_todays_names(words: Sequence[str], renamed: Mapping[str, str]) -> tuple[l
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """`; did you mean 'that'?` with the nearest of some words, or nothing where none is near."""
+    """`; did you mean 'that'?` with the nearest of some words; empty if none is near."""
     words = list(words)
     found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if not found and len(word) > 3:
@@ -130,7 +130,7 @@ class Several:
     """Reads values that commas separate.
 
     Args:
-        kind: reads one of them.
+        kind: parses one of them.
     """
 
     def __init__(self, kind: Callable[[str], Any]) -> None:
@@ -151,7 +151,7 @@ class Several:
 
 
 def named_path(text: str) -> Path:
-    """A file or a folder. `Path` would take an empty name, such as that of a shell's variable that is not set, for `.`.
+    """A file or a folder. `Path` would read an empty name, such as an unset variable of a shell, as `.`.
 
     Raises:
         ArgumentTypeError: the name is empty.
@@ -162,7 +162,7 @@ def named_path(text: str) -> Path:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line each, with status 2."""
+    """An argument parser whose error messages are one line each, with status 2."""
 
     _words: Sequence[str] = ()
 
@@ -171,16 +171,16 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = _NEGATIVE
 
     def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
-        """The options; anything that is none of them ends the program."""
+        """The options; an unknown argument ends the program."""
         self._words = words
-        self._look_at_options()
+        self._check_options()
         options, left = self.parse_known_args(words)
         if left:
             self.error(f"unexpected argument '{left[0]}'; {self._places()}")
         return options
 
-    def _look_at_options(self) -> None:
-        """End where a word looks like an option and is none, before argparse takes it for a part of another one."""
+    def _check_options(self) -> None:
+        """Refuse a word that looks like an option and is none, before argparse takes it as part of another one."""
         for word in self._words:
             if word == "--":
                 return
@@ -191,12 +191,12 @@ class Parser(argparse.ArgumentParser):
                 continue
             if word.startswith("--") and sum(known.startswith(flag) for known in self._option_string_actions) == 1:
                 continue  # the beginning of one option's name
-            told = near("--" + flag.lstrip("-"), [*self._option_string_actions])
+            hint = near("--" + flag.lstrip("-"), [*self._option_string_actions])
             if Path(word).exists():
                 self.error(f"{word}: begins as an option does; to name the file, write ./{word}")
-            if not told and word[:2] in self._option_string_actions and word[2:3] != "-":
-                told = f"; did you mean '{word[:2]} {word[2:]}'?"
-            self.error(f"unknown option '{flag}'{told}")
+            if not hint and word[:2] in self._option_string_actions and word[2:3] != "-":
+                hint = f"; did you mean '{word[:2]} {word[2:]}'?"
+            self.error(f"unknown option '{flag}'{hint}")
 
     def _places(self) -> str:
         names = [str(action.metavar) for action in self._actions if not action.option_strings]
@@ -219,7 +219,7 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        """Tell a mistake in the command in one line; ends with status 2."""
+        """Print a mistake in the command in one line, and end with status 2."""
         message = re.sub(r"^argument ([^:]+): ", lambda match: f"{match[1].split('/')[-1]}: ", message)
         missing = re.match(r"the following arguments are required: (.*)", message)
         if missing:
@@ -231,7 +231,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _described(self, name: str) -> str:
-        """An argument that is missing, and the beginning of its explanation."""
+        """A missing argument, and the beginning of its help."""
         for action in self._actions:
             flags = "/".join(action.option_strings)
             if name in (flags, action.metavar, action.dest):

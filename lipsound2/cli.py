@@ -1,9 +1,9 @@
-"""One door: the command `lipsound2`.
+"""The command `lipsound2`.
 
-Every verb is a plain function. Its signature is the command line: parameters without a default that may be given by
-position are positional arguments, the others are options; the text of `--help` is the function's docstring. A parameter
-that is a dataclass stands for its fields: options that several verbs share are written once. A verb's module is
-imported only when the verb is called, so `lipsound2 --help` is immediate.
+Every verb is a plain function, and its signature is the command line. Parameters without a default are positional
+arguments, keyword parameters are options, and the docstring is the text of `--help`. A dataclass as a parameter stands
+for its fields, so that options of several verbs are written once. A verb's module is imported only when the verb is
+called, so `lipsound2 --help` is immediate.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def load(verb: str) -> Callable[..., Any]:
 
 
 def former(verb: str, words: Sequence[str]) -> Callable[..., Any] | None:
-    """What answers a call of a verb as it once was, see `verbs.FORMER`; None: the call is one of today."""
+    """The function for a call of a verb as it once was, see `verbs.FORMER`; None: a call of today."""
     if verb not in FORMER:
         return None
     place, options, file = FORMER[verb]
@@ -83,7 +83,7 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
             parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
             continue
         if required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            if "choices" in options:  # which usage shows of options alone
+            if "choices" in options:  # usage shows choices of options only
                 options["help"] = f"{text.rstrip('.')}. One of: {', '.join(options['choices'])}"
             parser.add_argument(name, metavar=name.upper(), **options)
             continue
@@ -101,15 +101,15 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
 
 
 class Parameter(NamedTuple):
-    """One thing that a verb may be given.
+    """One argument or option of a verb.
 
     Attributes:
-        name: of it.
+        name: its name.
         kind: see `inspect.Parameter`.
-        default: `inspect.Parameter.empty` where there is none.
-        hint: its type, without what is declared beside the type.
-        declared: its type with that.
-        help: what the docstring says of it.
+        default: `inspect.Parameter.empty` if there is none.
+        hint: its type, without annotations.
+        declared: its type with annotations.
+        help: its help, from the docstring.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Parameter(NamedTuple):
 
 
 def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
-    """What a verb may be given: the parameters of its signature; of one that is a dataclass its fields, as options."""
+    """Arguments and options of a verb: the parameters of its signature, and the fields of dataclasses among them."""
     found = []
     for name, parameter in inspect.signature(function).parameters.items():
         group = typing.get_type_hints(function)[name]
@@ -140,7 +140,7 @@ def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
-    """How argparse reads a value of the annotated type, which lies within a range if one is declared."""
+    """Arguments for argparse that read a value of the annotated type, within a range if one is declared."""
     origin, parameters = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _reader(next(p for p in parameters if p is not type(None)), within)
@@ -155,7 +155,7 @@ def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
 
 
 def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Call a verb with what was parsed; dataclasses are built of their fields."""
+    """Call a verb with the parsed options; dataclasses are built of their fields."""
     given, hints = dict(options), typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     for name in parameters:
@@ -170,11 +170,11 @@ def _call(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Look at everything a verb is asked to write, before it begins.
+    """Check all outputs of a verb before it begins.
 
     Args:
-        function: the verb; what it writes is declared in its signature, see `outputs.Output`.
-        options: what it is given; whatever else names a file that is there is an input.
+        function: the verb; its outputs are declared in its signature, see `outputs.Output`.
+        options: its options; all others that name an existing file are inputs.
 
     Raises:
         LipsoundError: an output cannot be written, or is an input.
@@ -191,7 +191,7 @@ def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) ->
 
 
 def declared(function: Callable[..., Any], kind: type[Note]) -> dict[str, Note]:
-    """What the signature of a verb declares of its parameters: which it writes, or which numbers they may be."""
+    """Annotations of one kind in the signature of a verb: outputs, ranges or choices."""
     found: dict[str, Note] = {}
     for parameter in parameters_of(function):
         for part in (parameter.declared, *typing.get_args(parameter.declared)):  # a union with None has it inside
@@ -201,7 +201,7 @@ def declared(function: Callable[..., Any], kind: type[Note]) -> dict[str, Note]:
 
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """Description and per-argument help out of a Google-style docstring, of a dataclass too."""
+    """Description and help of each argument from a Google-style docstring, of a dataclass too."""
     text = inspect.getdoc(function) or ""
     description, _, rest = text.replace("\nAttributes:\n", "\nArgs:\n").partition("\nArgs:\n")
     helps: dict[str, str] = {}
@@ -226,7 +226,7 @@ def _overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 failed with one clear line, 2 wrong usage.
 
-    A signal that ends it is answered with a line too, and with the status a shell gives it: 130, 143, 129.
+    A signal ends it with one line too, and with the usual status of a shell: 130, 143, 129.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["help"] and len(arguments) > 1:
@@ -244,7 +244,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_MININTERVAL", "60")  # in a log a bar is a line a minute, not ten a second
+        os.environ.setdefault(
+            "TQDM_MININTERVAL", "60"
+        )  # in a log, a progress bar prints a line a minute, not ten a second
     debug = "--debug" in arguments
     try:
         with signals_answered():

@@ -1,4 +1,4 @@
-"""The two ways things go wrong: a mistake the user must see, and a clip that cannot be used."""
+"""The two kinds of errors: a mistake that the user must see, and a clip that cannot be used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import struct
 import sys
 from types import ModuleType
 
-# What the machine may answer for a while, whatever the file: no memory, handle or thread left, a disk that is full or
+# Errors of the machine that may pass, whatever the file: no memory, handle or thread left, a disk that is full or
 # fails, a server that is away.
 _MACHINE = frozenset(
     {
@@ -21,7 +21,7 @@ _MACHINE = frozenset(
         *(errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED),
     }
 )
-# As torch, OpenCV, onnxruntime and the C++ library say it.
+# Messages of torch, OpenCV, onnxruntime and the C++ library.
 _NO_MEMORY = re.compile(
     "not enough memory|can't allocate memory|cannot allocate memory|out of memory|insufficient memory|bad[_ ]alloc|"
     "failed to allocate memory|unable to allocate",
@@ -30,15 +30,14 @@ _NO_MEMORY = re.compile(
 _NO_THREAD = "can't start new thread"
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile: the system refused a call
 
-# Packages whose compiled part does not go with every build of another one.
+# Packages whose compiled part does not work with every build of another one.
 _WANTS = {
     "torchaudio": "its wheels load beside a CUDA build of torch alone (which runs without a GPU too): "
     "tools/torchaudio_check.sh makes an environment of its own with both, some 5 GB",
 }
 
 
-# What torch raises on a file that is none of its own, or damaged. Some trouble of the machine is among it: ask
-# `machine_trouble` first.
+# Errors of torch on a file that is damaged or not its own. Some come from the machine: call `machine_trouble` first.
 UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, EOFError),
     *(pickle.UnpicklingError, struct.error),
@@ -53,7 +52,7 @@ class LipsoundError(Exception):
 
 
 class UsageError(LipsoundError):
-    """A call that does not say what is wanted: the command line ends with status 2."""
+    """Wrong usage: the command line ends with status 2."""
 
 
 class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of the program
@@ -74,10 +73,10 @@ class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of t
 
 
 def machine_trouble(error: BaseException) -> bool:
-    """Whether an error tells of the machine, not of the data: it may be gone when the same is tried again.
+    """Whether an error is the machine's, not the data's: trying again may help.
 
-    Errors of PyAV count by their errno as Python's own do, but for EAGAIN, which is how FFmpeg asks for more data. A
-    clip's verdict is the machine's when what it was made of is.
+    Errors of PyAV count by their errno as Python's own do, except EAGAIN, by which FFmpeg asks for more data. A
+    clip's verdict counts by its cause.
     """
     if isinstance(error, ClipFailure):
         return error.__cause__ is not None and machine_trouble(error.__cause__)
@@ -91,7 +90,7 @@ def machine_trouble(error: BaseException) -> bool:
 
 
 def tells_of_machine(text: str) -> bool:
-    """Whether the words of a verdict tell of the machine: an errno of it, no memory, no thread."""
+    """Whether the text of a verdict is of an error of the machine: an errno of it, no memory, no thread."""
     number = re.search(r"\[Errno (\d+)\]", text)
     named = number is not None and int(number[1]) in _MACHINE
     return named or text.startswith("MemoryError") or _NO_THREAD in text or bool(_NO_MEMORY.search(text))

@@ -1,8 +1,8 @@
-"""What is done is skipped: a stamp says what an output was made from.
+"""Fingerprints of outputs: work whose inputs and options have not changed is skipped.
 
-A stamp holds the verb, its resolved options and a digest of everything it read. It is written last; when it
-still matches, nothing the output depends on has changed. The sizes of the files it stands for lie beside it: what is
-missing or has another size is made again.
+A fingerprint holds the verb, its resolved options and a digest of everything the verb read. It is written last. While
+it matches, nothing the output depends on has changed. The sizes of the output files lie beside it: if a file is missing
+or has another size, the output is made again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from lipsound2.files import sha256, sweep, write_bytes, write_text
 from lipsound2.old_names import options_of_today
 
 NAME = ".stamp.json"
-SIZES = ".sizes"  # no part of a folder's digest: it says nothing that the stamp or the files do not
+SIZES = ".sizes"  # no part of a folder's digest: it adds nothing to the fingerprint and the files
 _HASHED_BELOW = 16 << 20  # larger files are told apart by size and time of change
 
 log = logging.getLogger(__name__)
 
 
 def digest(path: Path | str) -> str:
-    """Digest of an input: of a stamped folder its stamp, of another folder its plain files, of a file its content."""
+    """Digest of an input: of a folder its fingerprint if it has one, else its plain files; of a file its content."""
     path = Path(path)
     if path.is_dir():
-        stamp = path / NAME
-        if stamp.exists():
-            return sha256(stamp)
+        fingerprint = path / NAME
+        if fingerprint.exists():
+            return sha256(fingerprint)
         names = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         listing = "\n".join(f"{name} {digest(path / name)}" for name in names)
         return hashlib.sha256(listing.encode()).hexdigest()
@@ -44,7 +44,7 @@ def digest(path: Path | str) -> str:
 
 
 def note_sizes(folder: Path, outputs: Iterable[str]) -> None:
-    """Write down how large files are, to `changed` later.
+    """Note the sizes of files, for `changed`.
 
     Args:
         folder: they lie in; the note is its `.sizes`.
@@ -55,7 +55,7 @@ def note_sizes(folder: Path, outputs: Iterable[str]) -> None:
 
 
 def note_sizes_again(folder: Path, begin: str = "") -> None:
-    """Write down anew how large those files of a folder's note are whose names begin so: a verb has changed them."""
+    """Note the sizes of a folder's files again whose names begin with `begin`, since a verb has changed them."""
     if not (folder / SIZES).exists():
         return
     rows = []
@@ -87,9 +87,9 @@ def _files(folder: Path, output: str) -> Iterable[str]:
 
 
 def changed(folder: Path, begin: str = "") -> str:
-    """The first file, of those whose names begin so, that is missing or has another size than was noted.
+    """The first file, of those whose names begin with `begin`, that is missing or has another size than noted.
 
-    Empty: none, or no note.
+    Empty if there is none, or no note.
     """
     if not (folder / SIZES).exists():
         return ""
@@ -106,29 +106,28 @@ def changed(folder: Path, begin: str = "") -> str:
 
 
 def _by_todays_names(text: bytes) -> str:
-    """What a mark of an earlier version would say today; the empty text where it is none."""
+    """A fingerprint of an earlier version by today's names; empty if it is damaged."""
     try:
         content = json.loads(text)
         content["options"] = options_of_today(content["options"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # damaged: it marks nothing
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # damaged
         return ""
     return json.dumps(content, indent=1)
 
 
 class Fingerprint:
-    """The mark of one finished output.
+    """The fingerprint of one finished output.
 
     Args:
-        output: the folder the mark lies in.
-        verb: the command that makes it.
+        output: the folder it lies in.
+        verb: the command that makes the output.
         options: everything that changes the result (not the number of workers).
         inputs: files and folders that are read.
-        outputs: names in the folder of the files, and folders of files, that the mark stands for; none where the verb
-            notes their sizes itself.
-        perhaps: further ones, which need not be there.
+        outputs: names of the output files and folders in the folder; empty if the verb notes their sizes itself.
+        perhaps: further ones, which need not exist.
 
     Attributes:
-        text: what the mark says: all of the above.
+        text: its content.
     """
 
     def __init__(
@@ -152,16 +151,16 @@ class Fingerprint:
         )
 
     def same(self) -> bool:
-        """Whether the mark tells of exactly these inputs and options; what it stands for may be damaged."""
+        """Whether inputs and options are unchanged; output files may be damaged."""
         if not self.path.exists():
             return False
         found = self.path.read_bytes()
         return found == self.text.encode("utf-8") or _by_todays_names(found) == self.text
 
     def up_to_date(self) -> bool:
-        """Whether the output is made from exactly these inputs and options, and its files are as they were left.
+        """Whether inputs, options and the sizes of the output files are unchanged.
 
-        Where an earlier version noted no sizes, the files have to be there.
+        Where an earlier version noted no sizes, the files only have to exist.
         """
         folder = self.path.parent
         if not self.same():
@@ -174,11 +173,11 @@ class Fingerprint:
         return not lost
 
     def clear(self) -> None:
-        """Take the mark away before the output is touched."""
+        """Remove the fingerprint before the output is touched."""
         self.path.unlink(missing_ok=True)
 
     def write(self) -> None:
-        """Set the mark, once the output is whole; what killed processes left beside it goes."""
+        """Write the fingerprint once the output is whole; remove temporary files of killed processes."""
         sweep(self.path.parent)
         if self._outputs:
             note_sizes(self.path.parent, [*self._outputs, *self._perhaps])

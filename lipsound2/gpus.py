@@ -1,4 +1,4 @@
-"""GPUs that are asked for: looked at before any work, by the command line and by recipes.
+"""Check for GPUs before any work, by the command line and by recipes.
 
 `python -m lipsound2.gpus N` ends with status 1, and one line, where torch finds fewer than N.
 """
@@ -11,7 +11,7 @@ from lipsound2.errors import LipsoundError
 
 
 def check_gpus(ngpu: int) -> None:
-    """Make sure that this machine has as many GPUs as are asked for; torch is imported for one or more alone.
+    """Check that this machine has enough GPUs; torch is imported only if `ngpu` is not 0.
 
     Raises:
         LipsoundError: torch finds fewer.

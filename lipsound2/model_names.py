@@ -1,4 +1,4 @@
-"""Experiments and packs by their names. Torch is not imported: a name that is wrong is told before it is loaded."""
+"""Experiments and packs by name. Torch is not imported, so that a wrong name is reported at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find(name: Path | str) -> Path:
 
 
 def task_of(name: Path | str) -> str:
-    """Name of the task an experiment or pack was trained for, as its config says it.
+    """Task of an experiment or pack, from its config.
 
     Raises:
         LipsoundError: there is none of this name.
@@ -40,10 +40,10 @@ def task_of(name: Path | str) -> str:
 
 
 def check_task(name: Path | str, task: str) -> None:
-    """Make sure that an experiment or pack is there, and of a task.
+    """Check that an experiment or pack exists and is of a task.
 
     Raises:
-        LipsoundError: it is not.
+        LipsoundError: it does not, or is of another.
     """
     if (found := task_of(name)) != task:
         raise LipsoundError(f"{name}: is of the task '{found}', wanted one of '{task}'")

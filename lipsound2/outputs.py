@@ -1,11 +1,11 @@
-"""Outputs are looked at before any work: what cannot be written, or would destroy an input, is told at once.
+"""Checks of outputs before any work: an output that cannot be written, or would destroy an input, is refused at once.
 
-A verb declares what it writes in its signature, and the command line looks at it before the verb begins:
+A verb declares its outputs in its signature, and the command line checks them before the verb begins:
 
     def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
 
-Everything else in a signature that names a file or a folder is an input. A verb that finds the names of its outputs
-itself calls `check_file`, `check_folder` and `check_apart`.
+Everything else in a signature that names a file or a folder is an input. A verb that makes up the names of its
+outputs calls `check_file`, `check_folder` and `check_apart`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LONGEST_PATH = 4000  # bytes of all names together; what is written inside of a
 
 @dataclass(frozen=True)
 class Output:
-    """Declares a parameter of a verb as what the verb writes.
+    """Declares that a parameter of a verb is an output.
 
     Attributes:
-        suffixes: those a file may have, such as `.onnx`, in lower case; none: any.
-        folder: it is a folder to write into, which may be there already.
+        suffixes: suffixes a file may have, such as `.onnx`, in lower case; empty: any.
+        folder: whether it is a folder to write into, which may exist already.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -40,11 +40,11 @@ OutputFolder = Annotated[Path, Output(folder=True)]
 
 
 def check_outputs(outputs: Iterable[tuple[Path, Output]], inputs: Iterable[Path | str]) -> None:
-    """Look at all outputs of a verb at once, before any work.
+    """Check all outputs of a verb, before any work.
 
     Args:
         outputs: each with its declaration.
-        inputs: every file and folder that is read; names of something else, and what is absent, are passed over.
+        inputs: every file and folder that is read; other names, and absent files, are ignored.
 
     Raises:
         LipsoundError: see `check_file`, `check_folder`, `check_apart`.
@@ -59,14 +59,14 @@ def check_outputs(outputs: Iterable[tuple[Path, Output]], inputs: Iterable[Path 
 
 
 def check_file(path: Path, inputs: Iterable[Path | str] = (), suffixes: Sequence[str] = ()) -> None:
-    """Look at a file that is to be written, before any work; what stands there is not touched.
+    """Check a file that is to be written, before any work; an existing file is not touched.
 
     A symbolic link is written through to the file it names, as `open` does. Missing folders may be made later.
 
     Args:
         path: the file.
         inputs: files that are read; `path` must be none of them, by whatever name or link.
-        suffixes: those that can be written, such as `.wav`, in lower case; none: any.
+        suffixes: suffixes it may have, such as `.wav`, in lower case; empty: any.
 
     Raises:
         LipsoundError: it is an input; it has another suffix; it is a folder, device, pipe or socket; it is write
@@ -84,7 +84,7 @@ def check_file(path: Path, inputs: Iterable[Path | str] = (), suffixes: Sequence
 
 
 def check_folder(path: Path, inputs: Iterable[Path | str] = ()) -> None:
-    """Look at a folder that is to be written into, before any work; nothing in it is touched.
+    """Check a folder that is to be written into, before any work; nothing in it is touched.
 
     Args:
         path: the folder; it may be absent, and so may folders above it.
@@ -102,7 +102,7 @@ def check_folder(path: Path, inputs: Iterable[Path | str] = ()) -> None:
 
 
 def check_apart(paths: Sequence[Path]) -> None:
-    """Several outputs must not be one file.
+    """Refuse outputs that are the same file.
 
     Raises:
         LipsoundError: two of them are, by whatever name or link.
@@ -136,7 +136,7 @@ def _check_input(path: Path, inputs: Iterable[Path | str]) -> None:
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether both are there and one."""
+    """Whether both exist and are the same file."""
     try:
         return path.samefile(other)
     except (OSError, ValueError):  # one of them is absent or out of reach, or no name of a file at all

@@ -1,4 +1,4 @@
-"""An experiment -> a folder anyone can use: config, half-precision weights, card; no path of this machine."""
+"""The verb `pack`: an experiment as a folder that works elsewhere: config, half-precision weights, card."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pack(
     license: str,
     scores: Path | None = None,
 ) -> None:
-    """Make a folder that works elsewhere out of an experiment.
+    """Make a pack of an experiment: a folder that works elsewhere.
 
     Args:
         exp: experiment whose training has ended.
@@ -41,19 +41,19 @@ def pack(
         knows: one line about the voices and words the model knows; `speak` and `transcribe` show it to their users.
         corpus: what it was trained on.
         license: license of that corpus, and with it of the weights.
-        scores: folder that `score` wrote for an earlier pack of these weights: the card then shows what ships, not the
-            experiment's scores, which are those of the full weights.
+        scores: folder that `score` wrote for an earlier pack of these weights; the card then shows the scores of the
+            half-precision weights, not those of the experiment.
     """
     loaded = experiment.load(exp)
-    told = card(loaded, out.name, knows, corpus, license, scores)
+    text = card(loaded, out.name, knows, corpus, license, scores)
     check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
-        # First what tells whose pack it will be, for the run after one that was killed; last what makes it one.
-        write_text(out / model_names.CARD, told)
+        # The card first: if this run is killed, it tells the next one whose pack this is. The weights complete it.
+        write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
             shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
         loaded.task.save(loaded.assets, out)
-        # Counters stay whole numbers; everything else loses nothing a recognizer hears.
+        # Integers stay as they are; half precision is enough for all other tensors.
         state = {
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
             for key, tensor in loaded.model.state_dict().items()
@@ -81,11 +81,13 @@ def check_pack_folder(out: Path, origin: str) -> None:
     if not there.is_file():
         raise LipsoundError(f"{out}: holds other files and is no pack; choose a new or an empty folder")
     if origin not in read_text(there).splitlines():
-        raise LipsoundError(f"{out}: is a pack of something else, which would be lost; choose a new or an empty folder")
+        raise LipsoundError(
+            f"{out}: is a pack of another experiment, which would be lost; choose a new or an empty folder"
+        )
 
 
 def _origin(exp: Path) -> str:
-    """The line of a card that tells one experiment from all others, however long it was trained since."""
+    """The line of a card that identifies an experiment, however long it was trained since."""
     record = exp / "versions.yaml"
     runs = (read_yaml(record) if record.exists() else {}).get("runs") or [{}]
     begun = f"begun {runs[0]['started']}" if "started" in runs[0] else f"config {sha256(exp / model_names.CONFIG)[:16]}"
@@ -100,7 +102,7 @@ def card(
     license: str,
     scores: Path | None = None,
 ) -> str:
-    """The text that tells a stranger what this model is, and how well it does, controls included.
+    """The card: what the model is and how it scores, controls included.
 
     Raises:
         LipsoundError: there are no scores in the folder that was given.
@@ -112,7 +114,7 @@ def card(
         "License": license,
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         **loaded.task.describe(loaded.assets),
-        # Folders of this machine mean nothing elsewhere.
+        # Without folders of this machine.
         "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
         "Commit": origin.commit,
         "Date": origin.date,
@@ -131,7 +133,7 @@ def card(
 
 
 def _shown(folder: Path, what: str) -> list[str]:
-    """The tables of a folder that `score` wrote, under headings that say of what."""
+    """The tables of a folder that `score` wrote, under headings that name the set."""
     shown = []
     if (folder / SUMMARY).is_file():
         summary, _ = read_scores(folder / SUMMARY)

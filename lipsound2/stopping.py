@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# What Python does at a signal that nobody has asked to hear.
+# Python's default handlers.
 _DEFAULTS = {
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGHUP: signal.SIG_DFL,
@@ -30,19 +30,19 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def signals_answered() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `Terminated` in the block, where they would end the process without a word.
+    """Let SIGTERM and SIGHUP raise `Terminated` in the block; by default they end the process without a message.
 
-    A block that ends by an error after a signal, Ctrl-C included, was ended by the signal: the import of a C library,
-    for one, makes an error of its own of what a handler raises. Whoever asks twice does not want to wait. A signal that
-    is ignored (`nohup`), or heard by somebody else, is left alone.
+    If the block raises another error after a signal, Ctrl-C included, the signal was the cause: the import of a C
+    library, for one, turns what a handler raises into an error of its own. A second signal ends the process at once. A
+    signal that is ignored (`nohup`), or has another handler, is left alone.
     """
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in _DEFAULTS}
     taken = [number for number, default in _DEFAULTS.items() if main and before[number] == default]
-    heard: list[int] = []
+    received: list[int] = []
 
     def answer(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
+        received.append(number)
         signal.signal(number, before[signal.Signals(number)])
         raise _asked(number)
 
@@ -51,8 +51,8 @@ def signals_answered() -> Iterator[None]:
             signal.signal(number, answer)
         yield
     except Exception as error:
-        if heard:
-            raise _asked(heard[0]) from error
+        if received:
+            raise _asked(received[0]) from error
         raise
     finally:
         for number in taken:

@@ -1,4 +1,4 @@
-"""What the machine and its files answered, in one plain line: a disk, a folder of somebody else, no memory left."""
+"""Errors of the machine and its files in one plain line: a full disk, missing permissions, no memory left."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ADVICE = {
     errno.EDQUOT: "delete what you no longer need, or ask for a larger quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), or choose another disk",
     errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "ask its owner for leave, or choose another place",
-    errno.EPERM: "ask its owner for leave, or choose another place",
+    errno.EACCES: "ask its owner for permission, or choose another place",
+    errno.EPERM: "ask its owner for permission, or choose another place",
     errno.EIO: "the disk or the connection to it fails; try again, and look at the system's log",
     errno.ESTALE: "the server's file changed or went away; try again",
     errno.ETIMEDOUT: "the server of this folder does not answer; try again",
@@ -37,7 +37,7 @@ _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile
 
 
 def told(error: BaseException) -> str:
-    """One line on an error that is no bug: of a file, of memory, of a name, or a clip's verdict; else empty."""
+    """One line about an error that is no bug: of a file, of memory, of a name, or a clip's verdict; else empty."""
     if isinstance(error, ClipFailure):
         return str(error)
     if out_of_memory(error):
@@ -55,7 +55,7 @@ def told(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of one line for the terminal: marks that steer it, or that nobody can see, are shown as escapes."""
+    """A text as one line for the terminal: control and invisible characters are shown as escapes."""
     shown = text if len(text) <= _LINE else f"{text[: _LINE // 2]} ... {text[-_LINE // 2 :]}"
     return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in shown)
 

@@ -1,4 +1,4 @@
-"""`versions.yaml` of an experiment, as all who look into it read it: one entry a start of the training."""
+"""Reading `versions.yaml` of an experiment: an entry for each start of the training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lipsound2.data.shapes import checked
 from lipsound2.data.yaml_files import read_yaml
 
-# What is computed with; other keys are only shown.
+# Keys that are used in computations; others are only shown.
 _SHAPES: dict[str, Any] = {
     "hours": float | None,
     "updates": int | None,
@@ -20,7 +20,7 @@ _SHAPES: dict[str, Any] = {
 
 
 def read_hours(path: Path) -> float | None:
-    """Hours of all runs together, where the file is there and says so.
+    """Hours of all runs together; None if the file is absent or does not have them.
 
     Raises:
         LipsoundError: it is no number.
@@ -34,7 +34,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     """The entries, the oldest first; none without the file.
 
     Raises:
-        LipsoundError: it is no such file, or one of its numbers is none.
+        LipsoundError: it is not such a file, or a value has another type.
     """
     if not path.exists():
         return []

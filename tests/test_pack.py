@@ -58,7 +58,7 @@ def test_fault_A2_a_pack_is_written_over_itself_and_nothing_else(exp, tmp_path, 
     assert contents(out) == first
     for other in (make(tmp_path / "b", "2026-01-02 03:04:06"), make(tmp_path / "else/a", "2026-01-02 03:04:05+")):
         assert main(["pack", str(other), str(out), *SAID]) == 1
-        assert "is a pack of something else" in capsys.readouterr().err
+        assert "is a pack of another experiment" in capsys.readouterr().err
         assert contents(out) == first
 
 

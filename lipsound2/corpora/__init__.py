@@ -1,4 +1,4 @@
-"""Where a corpus' files lie, what is said in them, and who trains on what."""
+"""Corpora: where their files lie, their transcripts, and their splits."""
 
 from lipsound2.corpora.preparation import prepare
 

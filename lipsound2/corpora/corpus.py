@@ -1,4 +1,4 @@
-"""What the toolkit knows of a corpus: how its files are found, what is published about it, who trains on what."""
+"""What the toolkit knows of a corpus: how its files are found, its published counts, and its splits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Corpus:
         parts: part -> clips of the whole part, as published; held-out parts first.
         takes: fields of `Options` that `scan` reads.
         language: ISO 639, for the table utt2lang; empty: unknown, no table.
-        pairs: the other clip of the control "the model shown another sentence".
+        pairs: pairs of clips for the control `mismatched`.
     """
 
     title: str

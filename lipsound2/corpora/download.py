@@ -39,21 +39,21 @@ def download(
 ) -> None:
     """Fetch a corpus from its public record: with resume, progress and checksums, then unpack it.
 
-    GRID's video frames and alignments are some 16 GB. The same command goes on where a stopped download was, and does
-    not fetch what is there already.
+    GRID's videos and alignments are some 16 GB. The same command resumes a stopped download, and skips files that are
+    there already.
 
     Args:
         corpus: which one.
-        root: folder to put it in.
+        root: folder for the corpus.
         url: of the record's JSON (files with name, size, checksum, link), such as a mirror's; default: Zenodo's.
-        speakers: only these, such as s1,s2,s4,s29; none: all 33.
+        speakers: only these, such as s1,s2,s4,s29; by default all 33.
         files: only these files of the record, instead of speakers.
         unpack: unpack the zip files.
         keep: keep the zip files after unpacking.
-        protocol: what `prepare` is going to split it by; an unknown one is refused before hours of fetching.
+        protocol: the split that `prepare` will use; an unknown one is refused before the download.
 
     Raises:
-        LipsoundError: unknown protocol or speaker; a file cannot be had, or is not what the record promises.
+        LipsoundError: unknown protocol or speaker; a file cannot be downloaded, or differs from the record.
     """
     check_protocol(corpus, protocol)
     wanted = _wanted(speakers, files)
@@ -74,10 +74,10 @@ def download(
 
 
 def _wanted(speakers: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
-    """Names of the files to have."""
+    """Names of the files to download."""
     unknown = [speaker for speaker in speakers if speaker not in SPEAKERS]
     if unknown:
-        raise LipsoundError(f"no video frames of {', '.join(unknown)}: the speakers are s1 to s34 without s21")
+        raise LipsoundError(f"no videos of {', '.join(unknown)}: the speakers are s1 to s34 without s21")
     strange = [name for name in files if Path(name).name != name or name.startswith(".")]
     if strange:
         raise LipsoundError(f"not the name of a file: {', '.join(strange)}")

@@ -22,14 +22,14 @@ TRAIN, HELD = "train", "held"
 
 
 def fold(dir: Path, out: OutputFolder, *, folds: int = 2) -> None:
-    """Share the clips of a data dir out among parts: OUT/<n>/held is part n, OUT/<n>/train all others.
+    """Split the clips of a data dir into folds: OUT/<n>/held is fold n, OUT/<n>/train holds all others.
 
-    Every speaker's clips are dealt out in turn, in the order of their ids, so that the parts hold as many of each.
+    Each speaker's clips are distributed round robin in the order of their ids, so that folds have equally many of each.
 
     Args:
         dir: data dir.
         out: folder to write.
-        folds: number of parts.
+        folds: number of folds.
     """
     data = DataDir(dir)
     if not 2 <= folds <= len(data):
@@ -56,17 +56,17 @@ def subset(
     by: Literal["speaker", "text"] = "speaker",
     seed: AtLeast0 = 0,
 ) -> None:
-    """Write a data dir of some clips of another: as many of each speaker, and a larger one holds the smaller ones.
+    """Write a data dir of some clips of another: equally many of each speaker; larger subsets hold the smaller ones.
 
-    What is learned from few labels is compared on such sets: what is in them is a function of seed and ids alone.
+    For experiments with few labels. The choice depends on the seed and the ids alone.
 
     Args:
         dir: data dir.
         out: data dir to write.
-        clips: how many; or give --share.
-        share: of the clips, above 0 and at most 1.
-        by: what is balanced: speaker, or text for words, each a class.
-        seed: which clips.
+        clips: number of clips; or give --share.
+        share: fraction of the clips, above 0 and at most 1.
+        by: balance the clips by speaker, or by text, for single words as classes.
+        seed: of the choice.
     """
     data = DataDir(dir)
     if (clips > 0) == (share > 0) or not 0 <= share <= 1:
@@ -99,9 +99,9 @@ def subset(
 
 
 def combine(dirs: tuple[str, ...], out: OutputFolder) -> None:
-    """Write one data dir that holds the clips of several.
+    """Write one data dir with the clips of several.
 
-    Where some of them have audio files and others the audio in their videos, wav.scp names these videos.
+    If only some of them have audio files, wav.scp names the videos of the others.
 
     Args:
         dirs: data dirs, separated by commas; no clip may be in two of them.

@@ -1,6 +1,6 @@
 """The GRID corpus as it lies on people's disks: which clips there are, what is said in them, what is wrong.
 
-Speaker folders `s1`..`s34` may lie anywhere up to three folders below the root, and a speaker's video frames anywhere
+Speaker folders `s1`..`s34` may lie anywhere up to three folders below the root, and a speaker's videos anywhere
 below its folder (`s1/*.mpg`, `s1/video/*.mpg`, `s1/video/mpg_6000/*.mpg`, `s1/s1/*.mpg`). Alignments may lie in
 `s1/align`, `align/s1`, `alignments/s1` or nowhere. The text of a clip is its file name; alignments confirm it.
 
@@ -122,7 +122,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
             text = " ".join(words_of(name) or ())
             found.add(id, Recording(speaker, video=str(video.absolute()), size=size, text=text))
     if "s21" in audio_only and "s21" not in videos:
-        found.notes.append("s21 has audio only: talker 21 was never filmed, nothing is missing")
+        found.notes.append("s21 has audio only: speaker 21 was never filmed, nothing is missing")
     _attach_alignments(found, videos, aligns)
     return found
 

@@ -79,7 +79,7 @@ class HeldOutSpeakers(Protocol):
 class HeldOutClips(Protocol):
     """Shares of all clips, by hash: a clip stays in its set when others come or go.
 
-    Of a handful of clips, sets would stay empty: each gets its share, and two clips at least where there are six.
+    With few clips, sets could be empty: each gets its share, and at least two clips if there are six.
 
     Attributes:
         test: share of the clips.

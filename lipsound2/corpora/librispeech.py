@@ -82,7 +82,7 @@ def _read_chapter(found: Recordings, subset: str, folder: Path) -> None:
         found.problems.append(Problem(name, audio.pop(name).path, "other-name", detail))
     texts: dict[str, str] = {}
     try:
-        if transcripts.exists():  # else its audio are told one by one
+        if transcripts.exists():  # else its audio files are noted one by one
             texts, problems = read_lines(transcripts)
             found.problems += problems
     except LipsoundError as error:

@@ -1,4 +1,4 @@
-"""Which other sentence a model is shown in the control "the model shown another sentence".
+"""Pairs of clips for the control `mismatched`: which other sentence's video the model is given.
 
 If lips are read, the speech made from somebody else's sentence must not resemble the reference. The other clip is
 of the same speaker; of GRID, it shares no word with the clip at any place of the sentence, as far as the set allows.

@@ -1,7 +1,7 @@
 """What a corpus holds: recordings by id, and a verdict for every file or line that cannot be used.
 
 Every corpus has a module that looks for its files and fills `Recordings`; what is done with them is the same for all
-(`preparation`). A recording has a video frame, an audio file, or both; text and word times where the corpus knows them.
+(`preparation`). A recording has a video, an audio file, or both; text and word times where the corpus knows them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lipsound2.errors import LipsoundError, machine_trouble
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about one file or line that a person should know. `dropped`: it is not used."""
+    """A problem with one file or line. `dropped`: it is not used."""
 
     id: str
     file: Path | str
@@ -35,11 +35,11 @@ class Recording:
     Attributes:
         speaker: with which the id begins.
         part: of the corpus, such as `train-clean-100`.
-        video: absolute path; empty where there is no video frame.
+        video: absolute path; empty where there is no video.
         wav: absolute path of an audio file; empty where the audio is in the video.
-        size: bytes of the video, or of the audio where there is none; None where nobody looked.
-        text: what is said, as the corpus writes it; empty where it is unknown.
-        words: when it is said, a value of the table `word_times`; empty where it is unknown.
+        size: bytes of the video, or of the audio where there is none; None if it was not measured.
+        text: transcript, as the corpus writes it; empty if unknown.
+        words: word times, a value of the table `word_times`; empty if unknown.
         language: ISO 639; empty: the corpus'.
     """
 
@@ -146,21 +146,21 @@ class Recordings:
 
         Args:
             part: of the corpus.
-            texts: id -> text; those that no audio has are passed over.
+            texts: id -> text; texts without audio are ignored.
             audio: id -> file.
             source: the transcripts, for messages.
         """
-        for name, waveform in sorted(audio.items()):
-            id = name if name.startswith(f"{waveform.speaker}-") else f"{waveform.speaker}-{name}"
+        for name, file in sorted(audio.items()):
+            id = name if name.startswith(f"{file.speaker}-") else f"{file.speaker}-{name}"
             text = texts.get(name)
-            if text or id in self.by_id or waveform.size == 0:
-                wav = str(waveform.path.absolute())
-                self.add(id, Recording(waveform.speaker, part, wav=wav, size=waveform.size, text=text or ""))
+            if text or id in self.by_id or file.size == 0:
+                wav = str(file.path.absolute())
+                self.add(id, Recording(file.speaker, part, wav=wav, size=file.size, text=text or ""))
             elif text is None:
-                self.problems.append(Problem(id, waveform.path, "no-transcript", f"no line '{name} ...' in {source}"))
+                self.problems.append(Problem(id, file.path, "no-transcript", f"no line '{name} ...' in {source}"))
             else:
                 self.problems.append(
-                    Problem(id, waveform.path, "empty-transcript", f"no words behind '{name}' in {source}")
+                    Problem(id, file.path, "empty-transcript", f"no words behind '{name}' in {source}")
                 )
 
     def leave_out_without_text(self, why: str) -> None:
@@ -174,7 +174,7 @@ class Recordings:
             self.problems += [Problem(id, self.by_id.pop(id).file, "no-transcript", why) for id in without]
 
     def without_audio(self, names: Collection[str], source: Path) -> None:
-        """Tell ids that have a transcript and no audio."""
+        """Note ids that have a transcript and no audio as problems."""
         for name in sorted(names):
             self.problems.append(Problem(name, source, "no-audio-file", "a transcript, but no audio file of this name"))
 

@@ -70,7 +70,7 @@ def missing_of_speakers(found: Recordings, protocol: BySpeaker) -> list[str]:
     for speaker in short:
         unseen = sorted(found.names.get(speaker, set()) - here[speaker])
         if 0 < len(unseen) <= _NAMED:
-            lines.append(f"{speaker}: aligned but no video frame: {' '.join(unseen)}")
+            lines.append(f"{speaker}: aligned, but without video: {' '.join(unseen)}")
     return lines
 
 

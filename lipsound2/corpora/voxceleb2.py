@@ -29,7 +29,7 @@ _PARTS = {"test": 36237, "dev": 1092009}
 _VALID_SHARE = 0.004  # 24 of dev's 5994 speakers, some 4,400 clips
 _CLIP = re.compile(r"(?:(.*)/)?(id\d{5})/([^/]+)/([^/]+)\.(\w+)")
 _PART = re.compile(r"(?:^|[^a-z])(dev|test)(?:[^a-z]|$)")
-_FRAME = "mp4"
+_VIDEO = "mp4"
 _AUDIO = ("m4a", "aac", "wav", "flac")  # the first of these is the corpus' own
 _META = "vox2_meta.csv"
 _DEPTH = 8  # folders below the one that is given; also ends a circle of links
@@ -67,14 +67,14 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         source = options.listing or root
         raise LipsoundError(
             f"{source}: no clip of VoxCeleb2 found (wanted dev/mp4/id00012/21Uxsk56VDQ/00001.mp4 or the like, found "
-            f"{files.others} other files and {len(files.audio)} audio); give the folder that holds dev and test"
+            f"{files.others} other files and {len(files.audio)} audio files); give the folder that holds dev and test"
         )
     for id in sorted(files.videos):
         speaker, part, size = files.facts[id]
         waveform = files.audio.get(id, (0, ""))[1]
         found.add(id, Recording(speaker, part, video=files.videos[id], wav=waveform, size=size))
     if alone := len(files.audio.keys() - files.videos.keys()):
-        found.notes.append(f"{alone} audio have no video frame and are left out")
+        found.notes.append(f"{alone} audio files have no video and are left out")
     if options.lists is not None:
         _read_english(options.lists, found)
     _read_speakers(root, found)
@@ -82,13 +82,12 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
 
 
 def _walk(folder: str, depth: int, above: str = "") -> Iterator[tuple[str, int | None]]:
-    """Path below the first folder, and bytes, of every video frame and audio; the folders are read one after the
-    other."""
+    """Path below the first folder, and bytes, of every video and audio file; folders are read one after the other."""
     for entry in entries(folder):
         if entry.is_dir():
             if depth:
                 yield from _walk(entry.path, depth - 1, f"{above}{entry.name}/")
-        elif entry.name.endswith(f".{_FRAME}"):
+        elif entry.name.endswith(f".{_VIDEO}"):
             yield above + entry.name, entry.stat().st_size
         elif entry.name.endswith(_AUDIO):
             yield above + entry.name, None
@@ -132,7 +131,7 @@ def _take(
     """Sort one file in."""
     match = _CLIP.fullmatch(path)
     suffix = path.rpartition(".")[2].lower()
-    if suffix != _FRAME and suffix not in _AUDIO:
+    if suffix != _VIDEO and suffix not in _AUDIO:
         files.others += 1
     elif match is None:
         detail = "no folders id<5 digits>/<video>/ above it, as VoxCeleb2 has them"
@@ -140,7 +139,7 @@ def _take(
     else:
         above, speaker, video, clip, _ = match.groups()
         id = f"{speaker}-{video}-{clip}"
-        if suffix != _FRAME:
+        if suffix != _VIDEO:
             rank = _AUDIO.index(suffix)
             if id not in files.audio or rank < files.audio[id][0]:
                 files.audio[id] = rank, f"{base}/{path}"
@@ -178,7 +177,7 @@ def _read_english(path: Path, found: Recordings) -> None:
     for number, line in enumerate(lines, start=1):
         if not (fields := line.split(maxsplit=1)):
             continue
-        match = _CLIP.fullmatch(f"{fields[0].removesuffix(f'.{_FRAME}')}.{_FRAME}")
+        match = _CLIP.fullmatch(f"{fields[0].removesuffix(f'.{_VIDEO}')}.{_VIDEO}")
         id = "-".join(match.groups()[1:4]) if match else ""
         part = found.by_id[id].part if id in found.by_id else _part(match[1], "") if match else ""
         if not part:

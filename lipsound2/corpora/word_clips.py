@@ -1,4 +1,4 @@
-"""The verb `words`: a data dir with word times -> a data dir of single words, a part of a recording each."""
+"""The verb `words`: a data dir of single words, each a segment of a recording with word times."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lipsound2.outputs import OutputFolder
 
 
 def words(dir: Path, out: OutputFolder, *, least: float = 0.0) -> None:
-    """Cut every word with a known time out of its sentence: OUT has a clip a word, in `segments`, the word as its text.
+    """Make a data dir of single words from a data dir with word times: a clip for each word, with the word as text.
 
-    Nothing is copied: the clips are places in the recordings of DIR, whose crops and audio are used.
+    No media are copied: OUT/segments names the parts of DIR's recordings, whose crops and audio are used.
 
     Args:
         dir: data dir with the table word_times.
         out: data dir to write; the third word of s1-bbaf2n is s1-bbaf2n-3.
-        least: seconds a word must last to be taken.
+        least: shortest word that is taken, in seconds.
     """
     data = DataDir(dir)
     times = data.table("word_times")

@@ -83,14 +83,14 @@ class TrainedRecognizer:
             return hypothesis(tokens, tokenizer, seconds, score)
         if self._search.ctc_weight < 1:
             assert self._network.decoder is not None
-            found, score = joint_search(
+            best, score = joint_search(
                 decoder_scorer(self._network.decoder, states),
                 probabilities,
                 beam=self._search.width,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
             )
-            return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
+            return hypothesis(forced_align(best, log_probs), tokenizer, seconds, score)
         if self._search.width > 1 or not isinstance(self._model, NoModel):
             found, score = search(log_probs, self._model, self._search.width)[0]
             return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
