@@ -13,9 +13,9 @@ import torch
 from lipsound2.audio.dump import MelFactory, mel
 from lipsound2.audio.io import decode_flac, encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.segment import Cut, cut_audio
+from lipsound2.audio.segment import Segment, cut_audio
 from lipsound2.audio.statistics import statistics, sums
-from lipsound2.audio.usable import check_audio, hearable
+from lipsound2.audio.usable import check_audio, load_usable
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -71,7 +71,7 @@ def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixt
     assert mels.num_frames() == {"s1-clip0": 88, "s1-clip1": 100}
     assert mels.meta == to_mapping(MELS["fine"])
     waveform = decode_flac(audio["s1-clip0"])
-    wanted = cut_audio(Cut(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
+    wanted = cut_audio(Segment(str(corpus / "clip 0.wav"), 0.1, 22), 16000)
     assert np.abs(waveform - wanted).max() <= 0.51 / 32768
     np.testing.assert_array_equal(mels["s1-clip0"], mel_spectrogram(torch.from_numpy(waveform), MELS["fine"]).numpy())
 
@@ -123,14 +123,14 @@ def test_a_damaged_timeline_is_named(corpus: Path) -> None:
 def test_verdicts(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(2.9, 0), 44100)
-    assert len(cut_audio(Cut(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
-    for cut, detail in {
-        Cut(str(path), 0.0, 80): "the audio ends 0.30 s before the video, at most 0.2 s wanted",
-        Cut(str(path), -0.5, 20): "the audio begins 0.50 s after the video",
-        Cut(str(path), 5.0, 20): "ends 0.80 s before the video",
+    assert len(cut_audio(Segment(str(path), 0.0, 75), 16000)) == 48000  # 0.1 s short: padded
+    for segment, detail in {
+        Segment(str(path), 0.0, 80): "the audio ends 0.30 s before the video, at most 0.2 s wanted",
+        Segment(str(path), -0.5, 20): "the audio begins 0.50 s after the video",
+        Segment(str(path), 5.0, 20): "ends 0.80 s before the video",
     }.items():
         with pytest.raises(ClipFailure, match=detail) as caught:
-            cut_audio(cut, 16000)
+            cut_audio(segment, 16000)
         assert caught.value.reason == "short-audio"
 
 
@@ -169,7 +169,7 @@ def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: 
     assert told.value.reason == reason
     path = tmp_path / "a.wav"
     soundfile.write(path, waveform, 16000, subtype="FLOAT")
-    for hear in (lambda: hearable(path, 16000), lambda: cut_audio(Cut(str(path), None, None), 16000)):
+    for hear in (lambda: load_usable(path, 16000), lambda: cut_audio(Segment(str(path), None, None), 16000)):
         with pytest.raises(ClipFailure) as told:
             hear()
         assert told.value.reason == reason
@@ -178,7 +178,7 @@ def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: 
 def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "quiet.wav"
     soundfile.write(path, 0.005 * noise(1.0, 0), 44100)
-    assert len(hearable(path, 16000)) == 16000
+    assert len(load_usable(path, 16000)) == 16000
 
 
 def test_fault_A10_dither_is_no_audio_to_the_stage(corpus: Path) -> None:

@@ -17,7 +17,7 @@ from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
 from lipsound2 import experiment, trouble
-from lipsound2.audio import griffin_lim, griffin_lim_numpy, io, tape, usable
+from lipsound2.audio import griffin_lim, griffin_lim_numpy, io, usable, waveform_buffer
 from lipsound2.audio.io import write_wav
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import MELS
@@ -164,7 +164,7 @@ def test_fault_D2_long_audio_is_recognized_without_being_held(tmp_path: Path, mo
             return [Hypothesis("", [], 0.0) for _ in audio]
 
     monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Recognizer())
-    monkeypatch.setattr(tape, "_HELD", 1 << 20)
+    monkeypatch.setattr(waveform_buffer, "_HELD", 1 << 20)
     transcribe = transcriber.Transcriber("", "own")
     held = peak_of(lambda: transcribe.audio(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
     assert np.array_equal(np.concatenate(heard), whole)
@@ -177,12 +177,13 @@ def test_fault_D2_long_silent_audio_gets_the_same_verdict(tmp_path: Path, monkey
     soundfile.write(tmp_path / "a.wav", 0.25 + rng.integers(-2, 3, 64000) / 32768, 16000)
     monkeypatch.setattr(usable, "_BLOCK", 1000)
     with pytest.raises(ClipFailure, match=r"silent.*4\.00 s of audio, nowhere louder"):
-        usable.hearable(tmp_path / "a.wav", 16000)
+        usable.load_usable(tmp_path / "a.wav", 16000)
 
 
-def test_a_tape_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tape, "_HELD", 1000)
-    whole, kept = np.random.default_rng(0).normal(size=(2, 500)).astype(np.float32).reshape(-1), tape.Tape()
+def test_a_waveform_buffer_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waveform_buffer, "_HELD", 1000)
+    whole = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    kept = waveform_buffer.WaveformBuffer()
     for part in np.split(whole, [3, 3, 200, 640]):
         kept.add(part)
         assert np.array_equal(kept.read(1, 40), whole[1 : min(len(kept), 41)])
@@ -233,7 +234,7 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
 
 
 def test_arrays_come_from_the_shelf_as_they_were_put_there(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tape, "_HELD", 1000)
+    monkeypatch.setattr(waveform_buffer, "_HELD", 1000)
     rng = np.random.default_rng(0)
     arrays = {f"c{n}": rng.normal(size=(n, 80)).astype(np.float32) for n in range(4)}
     shelf = ArrayStore()
@@ -251,8 +252,8 @@ def test_fault_D2_a_stream_of_crops_is_decoded_one_by_one():
         list(iter_frames(stream[len(stream) // 2 : -9]))
 
 
-def test_a_full_disk_under_a_tape_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch):
-    kept = tape.Tape()
+def test_a_full_disk_under_a_waveform_buffer_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch):
+    kept = waveform_buffer.WaveformBuffer()
 
     def full(_: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -10,7 +10,7 @@ import pytest
 from lipsound2.audio.io import load_span
 from lipsound2.errors import ClipFailure
 from lipsound2.video.decode import Source
-from lipsound2.video.mux import lay_under
+from lipsound2.video.mux import mux_speech
 
 CLIPS = {  # frames on the grid, of the source a second, width and height; seconds of audio
     "whitehouse_big_ideas.mp4": (96, 29.97, (1280, 720), 3.9),
@@ -52,7 +52,7 @@ def test_fault_A3_real_clips_keep_their_frames_under_speech(media: Path, tmp_pat
     frames, fps, size, _ = CLIPS[name]
     first = next(Source(media / name).timed())[0]
     out = tmp_path / "out.mp4"
-    lay_under(media / name, lambda: [np.zeros(frames * 640, np.float32)], 16000, first, out)
+    mux_speech(media / name, lambda: [np.zeros(frames * 640, np.float32)], 16000, first, out)
     made = Source(out)
     assert len(list(made)) == pytest.approx(frames, abs=1)
     assert made.timeline is not None

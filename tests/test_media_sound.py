@@ -16,7 +16,7 @@ import soundfile
 from helpers.video_making import levels, numbers_of
 
 from lipsound2.audio.io import load_audio, load_span
-from lipsound2.audio.segment import Cut, cut_audio
+from lipsound2.audio.segment import Segment, cut_audio
 from lipsound2.errors import ClipFailure
 from lipsound2.media.clock import Clock
 from lipsound2.metrics.audio_sources import read_wav
@@ -114,7 +114,7 @@ def test_fault_A5_joined_recordings_go_on_frames_and_audio_in_step(tmp_path: Pat
     assert len(found) == pytest.approx(50 * len(starts), abs=2)
     assert len(set(found)) >= 50 * len(starts) - 2
     assert sum("clock starts anew" in note for note in source.notes) == 1
-    waveform = cut_audio(Cut(str(path), source.timeline.start, len(found)), 16000)
+    waveform = cut_audio(Segment(str(path), source.timeline.start, len(found)), 16000)
     for part in range(len(starts)):
         video_frame = found.index(50 * part + 25)  # the click is under the 26th frame of each part
         heard = np.abs(waveform[(video_frame - 3) * 640 : (video_frame + 4) * 640]).argmax() / 16000 - 3 * 0.04
@@ -200,7 +200,7 @@ def test_fault_C2_an_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> N
     assert len(list(Source(path))) == 50  # the frames do not mind
     assert 31_000 < len(load_audio(path)) < 4 * 16_000
     with pytest.raises(ClipFailure, match="short-audio"):
-        cut_audio(Cut(str(path), 0.0, 50), 16000)
+        cut_audio(Segment(str(path), 0.0, 50), 16000)
     # Many jumps, each of them short enough to be a pause.
     path = tmp_path / "steps.mkv"
     with av.open(str(path), "w") as container:

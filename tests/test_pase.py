@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lipsound2 import experiment
 from lipsound2.audio.acoustics import FEATURES, acoustic, cepstrum, deltas, dimensions, filter_bank, gammatone, prosody
-from lipsound2.audio.augment import DistortConfig, distort, in_room, scale, with_noise
+from lipsound2.audio.augment import AudioAugmentConfig, augment, in_room, scale, with_noise
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
@@ -250,12 +250,12 @@ def test_distortions_do_what_they_say():
     assert 0 < np.abs(scale(waveform, rng)).max() <= 1
     silence = np.zeros(16000, np.float32)
     assert not scale(silence, rng).any()
-    assert np.isfinite(distort(silence, DistortConfig(reverberation=1, noise=1), rng)).all()
-    assert distort(waveform, DistortConfig(reverberation=0, noise=0), rng) is waveform
+    assert np.isfinite(augment(silence, AudioAugmentConfig(reverberation=1, noise=1), rng)).all()
+    assert augment(waveform, AudioAugmentConfig(reverberation=0, noise=0), rng) is waveform
     with pytest.raises(LipsoundError, match="noise: expected a share from 0 to 1, found 3"):
-        DistortConfig(noise=3)
+        AudioAugmentConfig(noise=3)
     with pytest.raises(LipsoundError, match="noise_snr: expected two numbers"):
-        DistortConfig(noise_snr=(10, 0))
+        AudioAugmentConfig(noise_snr=(10, 0))
 
 
 # Training

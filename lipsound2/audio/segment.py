@@ -25,21 +25,21 @@ MISSING_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Cut:
+class Segment:
     """Where one clip's audio comes from.
 
     Attributes:
         path: file with the audio.
         start: seconds on the file's clock of the first video frame; None: where the audio begins.
-        frames: video frames at 25 fps that the audio lies under; None: all of the audio.
+        num_frames: of the video at 25 fps that the audio belongs to; None: all of the audio.
     """
 
     path: str
     start: float | None
-    frames: int | None
+    num_frames: int | None
 
 
-def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
+def segments_of(data: DataDir, dump: Path) -> tuple[dict[str, Segment], int]:
     """Where each clip's audio comes from, and how many clips have no timeline.
 
     Raises:
@@ -48,26 +48,28 @@ def cuts_of(data: DataDir, dump: Path) -> tuple[dict[str, Cut], int]:
     if not data.video:
         if not data.wav:
             raise LipsoundError(f"{data.path}: neither video.scp nor wav.scp; run: lipsound2 validate {data.path}")
-        return {name: Cut(data.wav[name], None, None) for name in data.ids if name in data.wav}, 0
+        return {name: Segment(data.wav[name], None, None) for name in data.ids if name in data.wav}, 0
     lines = read_timeline(dump)
-    found = {name: _cut(lines[name], data.wav.get(name), data.video.get(name)) for name in data.ids if name in lines}
-    cuts = {name: cut for name, cut in found.items() if cut is not None}
-    if not cuts:
+    found = {
+        name: _segment(lines[name], data.wav.get(name), data.video.get(name)) for name in data.ids if name in lines
+    }
+    segments = {name: segment for name, segment in found.items() if segment is not None}
+    if not segments:
         raise LipsoundError(
             f"{data.path}: none of its {len(data.ids)} clips has a timeline in {dump / 'landmarks'}; "
             f"run: lipsound2 crop {data.path} {dump}"
         )
-    return cuts, len(data.ids) - len(cuts)
+    return segments, len(data.ids) - len(segments)
 
 
-def _cut(line: tuple[float, int], wav: str | None, video: str | None) -> Cut | None:
+def _segment(line: tuple[float, int], wav: str | None, video: str | None) -> Segment | None:
     """The audio under a clip's video frames: in a file of its own, where there is one, or in the video."""
-    start, frames = line
+    start, num_frames = line
     path = wav or video
     if path is None:
         return None
     # An audio file of its own begins with the video; audio in the video file shares the video's clock.
-    return Cut(path, start if path == video else None, frames)
+    return Segment(path, start if path == video else None, num_frames)
 
 
 def read_timeline(dump: Path) -> dict[str, tuple[float, int]]:
@@ -123,25 +125,25 @@ class AudioFactory:
         waveform = cut_audio(self._find(name), self.rate)
         return {self.kind: encode_flac(waveform, self.rate), f"{self.kind}/frames": len(waveform)}
 
-    def _find(self, name: str) -> Cut:
-        """As `cuts_of` has it."""
+    def _find(self, name: str) -> Segment:
+        """As `segments_of` has it."""
         wav, video = (Lookup(self.data / table).get(name) for table in ("wav.scp", "video.scp"))
         row = Lookup(self.dump / "landmarks" / "timeline.tsv").get(name) if video else None
-        cut = _cut(_parse(row), wav, video) if row else Cut(wav, None, None) if wav else None
-        if cut is None:
+        segment = _segment(_parse(row), wav, video) if row else Segment(wav, None, None) if wav else None
+        if segment is None:
             raise ClipFailure("unreadable", f"{name} is no longer in {self.data}")
-        return cut
+        return segment
 
 
-def cut_audio(cut: Cut, rate: int) -> np.ndarray:
+def cut_audio(segment: Segment, rate: int) -> np.ndarray:
     """One clip's audio (samples,) float32 under its video frames.
 
     Raises:
         ClipFailure: `unreadable`, `no-audio`, `short-audio` (it does not cover the video frames), or one of
             `check_audio`.
     """
-    seconds = None if cut.frames is None else cut.frames / FRAME_RATE
-    span = load_span(cut.path, start=cut.start, seconds=seconds, rate=rate)
+    seconds = None if segment.num_frames is None else segment.num_frames / FRAME_RATE
+    span = load_span(segment.path, start=segment.start, seconds=seconds, rate=rate)
     for missing, what in (
         (span.missing_before, "begins {:.2f} s after the video"),
         (span.missing_after, "ends {:.2f} s before the video"),

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
-from lipsound2.audio.tape import Tape
+from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import MOST_PAUSES
 from lipsound2.media.opening import Media, opened, shown
@@ -40,7 +40,7 @@ class AudioTrack:
         torn: its clock starts anew where that of the video frames goes on, or the other way round.
     """
 
-    samples: Tape
+    samples: WaveformBuffer
     begin: float
     rate: int
     holes: float
@@ -58,7 +58,7 @@ class AudioTrack:
 
 
 @dataclass
-class _Decoded:
+class _DecodedTrack:
     """What was decoded, and how much energy its channels have.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Decoded:
     unrelated: float = 0.0
     rate: int = 0
     damaged: int = 0
-    samples: Tape = field(default_factory=Tape)
+    samples: WaveformBuffer = field(default_factory=WaveformBuffer)
     begin: float | None = None
     holes: int = 0
 
@@ -127,9 +127,9 @@ def read_track(path: Path | str) -> AudioTrack:
     while number < count:
         with opened(path) as media:
             found = tracks(media.container, "audio")
-            count = len(found.known)
+            count = len(found.decodable)
             _some(found, path)
-            stream = found.known[number]
+            stream = found.decodable[number]
             assert isinstance(stream, AudioStream)
             try:
                 track = _read(media, stream)
@@ -162,17 +162,17 @@ def check_rate(path: Path | str, rate: int, channels: int) -> None:
 
 
 def _some(found: Tracks, path: Path | str) -> None:
-    if not found.words:
+    if not found.descriptions:
         raise ClipFailure("no-audio", f"{shown(path)}: no audio track")
-    if not found.known:
-        raise ClipFailure("unreadable", f"{shown(path)}: {found.unknown()}")
+    if not found.decodable:
+        raise ClipFailure("unreadable", f"{shown(path)}: {found.undecodable()}")
 
 
 def _tell(path: Path | str, found: Tracks, taken: AudioStream, instead: bool) -> None:
-    if found.told(taken):
+    if found.choice(taken):
         level = logging.WARNING if instead else logging.INFO
         why = "; the first choice holds nothing" if instead else ""
-        log.log(level, "%s: %s%s", shown(path), found.told(taken), why)
+        log.log(level, "%s: %s%s", shown(path), found.choice(taken), why)
 
 
 def _read(media: Media, stream: AudioStream) -> AudioTrack:
@@ -194,16 +194,16 @@ def _read(media: Media, stream: AudioStream) -> AudioTrack:
         log.warning("%s: %d packets of audio are damaged and were passed over", path, decoded.damaged)
     if media.behind:
         log.warning("%s: %s", path, media.behind)
-    films = tracks(media.container, "video").known
-    torn = bool(films) and media.clock.torn(stream.index, films[0].index)
+    videos = tracks(media.container, "video").decodable
+    torn = bool(videos) and media.clock.torn(stream.index, videos[0].index)
     return AudioTrack(decoded.samples, decoded.begin or 0.0, decoded.rate, decoded.holes / decoded.rate, torn)
 
 
-def _decode(media: Media, stream: AudioStream, channel: int | None) -> _Decoded:
+def _decode(media: Media, stream: AudioStream, channel: int | None) -> _DecodedTrack:
     """A track: one channel of it, or the mean of all."""
     path = shown(media.path)
     stream.codec_context.thread_count = 1
-    found = _Decoded(path)
+    found = _DecodedTrack(path)
     part, joined = 0, False
     for packet in media.packets():
         if packet.stream is not stream:

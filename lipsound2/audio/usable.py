@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.audio.io import audio_in_stretches
-from lipsound2.audio.tape import Tape
+from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.errors import ClipFailure
 
 _LEAST_SECONDS = 0.01  # a period of the deepest voice; a mel may want more
@@ -30,17 +30,17 @@ def check_audio(waveform: np.ndarray, rate: int) -> None:
     _check([waveform], rate)
 
 
-def hearable(path: Path | str, rate: int) -> Tape:
+def load_usable(path: Path | str, rate: int) -> WaveformBuffer:
     """The whole audio of a file, checked.
 
     Raises:
         ClipFailure: it cannot be read, or see `check_audio`.
     """
-    tape = Tape()
+    buffer = WaveformBuffer()
     for stretch in audio_in_stretches(path, rate):
-        tape.add(stretch)
-    _check(tape.blocks(_BLOCK), rate)
-    return tape
+        buffer.add(stretch)
+    _check(buffer.blocks(_BLOCK), rate)
+    return buffer
 
 
 def _check(blocks: Iterable[np.ndarray], rate: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from lipsound2.audio.io import to_int16
-from lipsound2.audio.tape import Tape
+from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
 
@@ -38,13 +38,13 @@ class Spool:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._tape = Tape()
+        self._buffer = WaveformBuffer()
 
     def __enter__(self) -> Spool:
         return self
 
     def __exit__(self, *trouble: object) -> None:
-        self._tape.close()
+        self._buffer.close()
 
     def add(self, waveform: np.ndarray) -> None:
         """The next samples (n,) float.
@@ -55,15 +55,15 @@ class Spool:
         waveform = np.asarray(waveform, np.float32)
         if not np.isfinite(waveform).all():
             raise LipsoundError(f"{np.count_nonzero(~np.isfinite(waveform))} samples of the speech are not finite")
-        self._tape.add(waveform)
+        self._buffer.add(waveform)
 
     def read(self, first: int, samples: int) -> np.ndarray:
         """`samples` samples from `first` on, or as many as there are; float32 in [-1, 1]."""
-        return self._down(self._tape.read(first, samples))
+        return self._down(self._buffer.read(first, samples))
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of it, (n,) float32 in [-1, 1] at a time."""
-        return map(self._down, self._tape.blocks())
+        return map(self._down, self._buffer.blocks())
 
     def write(self, path: Path) -> None:
         """Write a file of 16 bits, or of Vorbis or MP3; whole or not at all.
@@ -80,4 +80,4 @@ class Spool:
                 file.write(to_int16(block))
 
     def _down(self, waveform: np.ndarray) -> np.ndarray:
-        return waveform / np.float32(max(1.0, self._tape.loudest))
+        return waveform / np.float32(max(1.0, self._buffer.loudest))

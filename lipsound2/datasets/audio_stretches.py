@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsound2.audio.augment import DistortConfig, distort, scale
+from lipsound2.audio.augment import AudioAugmentConfig, augment, scale
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import Archive
@@ -64,7 +64,7 @@ class AudioStretches:
         LipsoundError: no clip has audio.
     """
 
-    def __init__(self, data: DataDir, dump: Path, frames: int, distortions: DistortConfig) -> None:
+    def __init__(self, data: DataDir, dump: Path, frames: int, distortions: AudioAugmentConfig) -> None:
         self._audio = Archive(dump / audio_kind(dump))
         self.ids = [name for name in data.ids if name in self._audio]
         if not self.ids:
@@ -99,4 +99,4 @@ class AudioStretches:
         waveform = waveform[start : start + self._samples]
         if self._distortions.scale:
             waveform = scale(waveform, rng)
-        return name, waveform, waveform if rng is None else distort(waveform, self._distortions, rng)
+        return name, waveform, waveform if rng is None else augment(waveform, self._distortions, rng)

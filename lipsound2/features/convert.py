@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from lipsound2.audio.augment import DistortConfig
+from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
@@ -46,7 +46,7 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
         out: folder to write.
     """
     state = translate(read_state_dict(file), file)
-    task = PaseTask(PaseConfig(), PaseEncoderConfig(), PaseWorkersConfig(predict=()), DistortConfig())
+    task = PaseTask(PaseConfig(), PaseEncoderConfig(), PaseWorkersConfig(predict=()), AudioAugmentConfig())
     digest = sha256(file)
     origin = f"* SHA-256 of the file: {digest}"
     check_pack_folder(out, origin)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
 from lipsound2.jobs.shards import describe
-from lipsound2.media.clips import Clip, told_of
+from lipsound2.media.clips import Clip, describe_failure
 
 
 def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
@@ -34,7 +34,7 @@ def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> 
             except (ClipFailure, LipsoundError) as failure:
                 if failure.__cause__ is not None and machine_trouble(failure.__cause__):
                     raise
-                told = told_of(clip.path, failure)
+                told = describe_failure(clip.path, failure)
             except Exception as error:
                 if machine_trouble(error):
                     raise

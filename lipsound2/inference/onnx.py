@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lipsound2.audio.griffin_lim_numpy import mel_to_waveform, rounds_of
+from lipsound2.audio.griffin_lim_numpy import iterations_of, mel_to_waveform
 from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
@@ -153,7 +153,7 @@ class OnnxLipToSpeech:
         self.windows = self._lips.windows
 
     def _vocoder(self, exported: Exported | None, name: str) -> ChunkedVocoder:
-        rounds = rounds_of(name)
+        rounds = iterations_of(name)
         if rounds is None or (exported is not None and name != "griffin-lim"):
             raise LipsoundError(
                 f"--vocoder {name}: --onnx takes its vocoder as a second file, after a comma (lipsound2 export writes "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lipsound2.arguments import AtLeast0
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
-from lipsound2.media.clips import Clip, check_results, find_clips, told_of
+from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
 from lipsound2.outputs import check_apart, check_file
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _one(synthesizer: Synthesizer, clip: Clip, output: Path, video: Path | None)
     try:
         result = speak_to(synthesizer, clip.path, output, video)
     except ClipFailure as failure:
-        raise LipsoundError(told_of(clip.path, failure)) from failure
+        raise LipsoundError(describe_failure(clip.path, failure)) from failure
     spent = time.perf_counter() - started
     print(f"video    {result.report}")
     print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
@@ -159,13 +159,13 @@ def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | N
         LipsoundError: an output cannot be written.
     """
     from lipsound2.audio.writing import Spool
-    from lipsound2.video.mux import lay_under
+    from lipsound2.video.mux import mux_speech
 
     with Spool(synthesizer.model.mel.sample_rate) as spool:
         result = synthesizer(clip, spool.add)
         spool.write(output)
         if video is not None:
-            lay_under(clip, spool.blocks, spool.rate, result.start, video)
+            mux_speech(clip, spool.blocks, spool.rate, result.start, video)
     return result
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from lipsound2.audio.mel_settings import MelConfig
 from lipsound2.inference.windows import ChunkedVocoder, VocoderStream, Windows
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.cropper import Cropper, Report
+from lipsound2.video.cropper import Cropper, CropReport
 
 BUDGET = 1 << 27  # bytes of memory for video frames; a clip that needs more is decoded twice
 Detect = Literal["mediapipe", "dlib"]
@@ -60,7 +60,7 @@ class SynthesisResult:
         spent: crops, model, vocoder -> seconds of computing.
     """
 
-    report: Report
+    report: CropReport
     start: float
     seconds: float
     spent: dict[str, float]

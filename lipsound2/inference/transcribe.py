@@ -15,7 +15,7 @@ from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
-from lipsound2.media.clips import Clip, check_results, find_clips, told_of
+from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
 from lipsound2.outputs import check_file
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def transcribe(
     try:
         print(work(found[0]))
     except ClipFailure as failure:
-        raise LipsoundError(told_of(found[0].path, failure)) from failure
+        raise LipsoundError(describe_failure(found[0].path, failure)) from failure
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipsound2 import model_names
-from lipsound2.audio.griffin_lim_numpy import rounds_of
+from lipsound2.audio.griffin_lim_numpy import iterations_of
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
@@ -18,7 +18,7 @@ def folder_of(name: str) -> Path | None:
     Raises:
         LipsoundError: there is no vocoder of this name.
     """
-    if rounds_of(name) is not None:
+    if iterations_of(name) is not None:
         return None
     folder = _trained(name)
     if folder is None:

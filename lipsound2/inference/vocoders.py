@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lipsound2 import experiment, model_names
 from lipsound2.audio.griffin_lim import mel_to_waveform
-from lipsound2.audio.griffin_lim_numpy import rounds_of
+from lipsound2.audio.griffin_lim_numpy import iterations_of
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
 from lipsound2.inference.vocoder_names import folder_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
@@ -61,12 +61,12 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     Raises:
         LipsoundError: there is no such vocoder, or it was trained on another mel.
     """
-    rounds = rounds_of(name)
+    rounds = iterations_of(name)
     if rounds is not None:
         speak = functools.partial(mel_to_waveform, config=config, iterations=rounds)
 
         def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
-            waveform: np.ndarray = speak(torch.from_numpy(mel), said=torch.from_numpy(before), kept=kept).numpy()
+            waveform: np.ndarray = speak(torch.from_numpy(mel), prefix=torch.from_numpy(before), num_fixed=kept).numpy()
             return waveform
 
         return FoundVocoder(config, speak, ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))

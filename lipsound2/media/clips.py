@@ -59,7 +59,7 @@ def find_clips(given: Sequence[Path], suffixes: Iterable[str]) -> list[Clip]:
             clips = [Clip(path, path.stem)]
         for clip in clips:
             found.setdefault(os.path.realpath(clip.path), clip)
-    return _told_apart([*found.values()])
+    return _distinct_names([*found.values()])
 
 
 def _search(folder: Path, suffixes: frozenset[str], depth: int, seen: set[str]) -> list[Path]:
@@ -77,22 +77,22 @@ def _search(folder: Path, suffixes: frozenset[str], depth: int, seen: set[str]) 
     return found
 
 
-def _told_apart(clips: list[Clip]) -> list[Clip]:
+def _distinct_names(clips: list[Clip]) -> list[Clip]:
     """The same clips; where several have one name, their suffixes become part of it."""
     counts = Counter(clip.name for clip in clips)
-    told = [clip if counts[clip.name] == 1 else Clip(clip.path, clip.name + clip.path.suffix) for clip in clips]
+    named = [clip if counts[clip.name] == 1 else Clip(clip.path, clip.name + clip.path.suffix) for clip in clips]
     first: dict[str, Clip] = {}
-    for clip in told:
+    for clip in named:
         other = first.setdefault(clip.name, clip)
         if other is not clip:
             raise LipsoundError(
                 f"{other.path} and {clip.path}: what is made of them would have one name, '{clip.name}'; give the "
                 "folder above them, or one at a time"
             )
-    return told
+    return named
 
 
-def told_of(path: Path, failure: Exception) -> str:
+def describe_failure(path: Path, failure: Exception) -> str:
     """Why a clip cannot be used, in one line that names it once, at its beginning."""
     why, begin = str(failure), f"{path}: "
     if isinstance(failure, ClipFailure) and failure.detail.startswith(begin):

@@ -20,7 +20,7 @@ from av.container import InputContainer
 
 from lipsound2.errors import ClipFailure, machine_trouble
 from lipsound2.media.clock import Clock
-from lipsound2.media.words import Words, listened
+from lipsound2.media.ffmpeg_log import LogCapture, capture_log
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
@@ -45,7 +45,7 @@ class Media:
         path: of it.
         container: ffmpeg's view of it.
         log: what ffmpeg had to say, each line once.
-        words: a block of work on this file, whose warnings go into the log.
+        capture: a block of work on this file, whose warnings go into the log.
         clock: of its tracks, as far as `packets` came.
         broken: why reading ended before the end of the file; empty: it did not.
     """
@@ -53,7 +53,7 @@ class Media:
     path: Path
     container: InputContainer
     log: list[str]
-    words: Words
+    capture: LogCapture
     file: _File
     clock: Clock = field(default_factory=Clock)
     broken: str = ""
@@ -72,7 +72,7 @@ class Media:
         streams = [each for each in (*self.container.streams.video, *self.container.streams.audio) if not cover(each)]
         packets = self.container.demux(streams)
         while True:
-            with self.words:
+            with self.capture:
                 try:
                     packet = next(packets)
                 except StopIteration:
@@ -131,9 +131,9 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
         asked.append(url)
         return io.BytesIO()
 
-    with contextlib.closing(_File(path)) as file, listened(log) as words:
+    with contextlib.closing(_File(path)) as file, capture_log(log) as capture:
         try:
-            with words:
+            with capture:
                 container = av.open(
                     file,
                     metadata_errors="replace",
@@ -152,7 +152,7 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
         assert isinstance(container, InputContainer)
         with container:
             _only_itself(path, asked, log)
-            yield Media(Path(path), container, log, words, file)
+            yield Media(Path(path), container, log, capture, file)
 
 
 def cover(stream: av.stream.Stream) -> bool:

@@ -23,25 +23,26 @@ class Tracks:
 
     Attributes:
         kind: video or audio.
-        known: those that can be decoded, the best first.
-        words: stream number -> what it is, of all.
+        decodable: those that can be decoded, the best first.
+        descriptions: stream number -> what it is, of all.
     """
 
     kind: Literal["video", "audio"]
-    known: list[Stream] = field(default_factory=list)
-    words: dict[int, str] = field(default_factory=dict)
+    decodable: list[Stream] = field(default_factory=list)
+    descriptions: dict[int, str] = field(default_factory=dict)
 
-    def unknown(self) -> str:
+    def undecodable(self) -> str:
         """The tracks that cannot be decoded, in words; empty when there are none."""
-        known = {stream.index for stream in self.known}
-        return ", ".join(words for index, words in self.words.items() if index not in known)
+        decodable = {stream.index for stream in self.decodable}
+        return ", ".join(text for index, text in self.descriptions.items() if index not in decodable)
 
-    def told(self, taken: Stream) -> str:
+    def choice(self, taken: Stream) -> str:
         """Which of several was taken, in words; empty when there is one."""
-        if len(self.words) < 2:
+        if len(self.descriptions) < 2:
             return ""
-        others = ", ".join(words for index, words in self.words.items() if index != taken.index)
-        return f"{len(self.words)} {self.kind} tracks, taken: {self.words[taken.index]}; not taken: {others}"
+        others = ", ".join(text for index, text in self.descriptions.items() if index != taken.index)
+        count = len(self.descriptions)
+        return f"{count} {self.kind} tracks, taken: {self.descriptions[taken.index]}; not taken: {others}"
 
 
 def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks:
@@ -49,8 +50,8 @@ def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks
     large frames or many channels and high rates before small ones, then in the file's order."""
     found = Tracks(kind)
     streams = [each for each in container.streams if each.type == kind and not cover(each)]
-    found.words.update((each.index, _words(container, each)) for each in streams)
-    found.known.extend(sorted((each for each in streams if each.codec_context is not None), key=_rank))
+    found.descriptions.update((each.index, _description(container, each)) for each in streams)
+    found.decodable.extend(sorted((each for each in streams if each.codec_context is not None), key=_rank))
     return found
 
 
@@ -62,7 +63,7 @@ def _rank(stream: Stream) -> tuple[bool, bool, int, int, int]:
     return (*first, -stream.channels, -stream.rate, stream.index)
 
 
-def _words(container: InputContainer, stream: Stream) -> str:
+def _description(container: InputContainer, stream: Stream) -> str:
     """A track as ffmpeg describes it: `stream 3: h264 480x270`."""
     if isinstance(stream, VideoStream) and stream.codec_context is not None:
         what = f"{stream.codec_context.name} {stream.width}x{stream.height}"

@@ -21,7 +21,7 @@ Color = tuple[float, float, float]  # red, green, blue
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How a speaker looks.
 
     Args:
@@ -47,9 +47,9 @@ class Look:
     background: tuple[Color, Color] | None = None
 
 
-LOOKS: tuple[Look, ...] = (
-    Look(),
-    Look(
+APPEARANCES: tuple[Appearance, ...] = (
+    Appearance(),
+    Appearance(
         mirror=True,
         height=0.56,
         slim=0.93,
@@ -63,16 +63,16 @@ LOOKS: tuple[Look, ...] = (
 )
 
 
-def look(index: int) -> Look:
-    """The look of speaker `index` (from 0): the first two are fixed, the others drawn from their index."""
-    if index < len(LOOKS):
-        return LOOKS[index]
+def appearance_of(index: int) -> Appearance:
+    """The appearance of speaker `index` (from 0): the first two are fixed, the others drawn from their index."""
+    if index < len(APPEARANCES):
+        return APPEARANCES[index]
     draw = np.random.default_rng([index, 1009])
     skin = float(draw.uniform(0.55, 1.02)) ** np.array([0.8, 1.15, 1.45])
     hair = float(draw.uniform(0.22, 1.1)) * draw.uniform(0.93, 1.07, 3)
     light = draw.uniform(0.85, 1.08) * np.array([1.0, 1.0, draw.uniform(0.93, 1.06)])
     wall = draw.uniform(60, 200) + draw.uniform(-28, 28, 3)
-    return Look(
+    return Appearance(
         mirror=bool(draw.integers(2)),
         height=float(draw.uniform(0.48, 0.6)),
         slim=float(draw.uniform(0.9, 1.08)),
@@ -128,7 +128,7 @@ def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     }
 
 
-def layers(style: Look, width: int, height: int) -> Layers:
+def layers(style: Appearance, width: int, height: int) -> Layers:
     """Prepare a look for frames of a size.
 
     Args:
@@ -163,7 +163,7 @@ def _sorted(curve: np.ndarray) -> np.ndarray:
     return curve[::-1] if curve[0, 0] > curve[-1, 0] else curve
 
 
-def _placement(points: dict[str, np.ndarray], style: Look, width: int, height: int, margin: int) -> np.ndarray:
+def _placement(points: dict[str, np.ndarray], style: Appearance, width: int, height: int, margin: int) -> np.ndarray:
     """Affine map (2, 3) from the portrait to the person layer: eyes level, face of the wanted size and place."""
     left, right = points["left_upper_lid"].mean(0), points["right_upper_lid"].mean(0)
     oval = points["oval"]
@@ -184,7 +184,7 @@ def _mask(polygon: np.ndarray, feather: float) -> np.ndarray:
     return cv2.GaussianBlur(canvas, (0, 0), feather)
 
 
-def _styled(frame: np.ndarray, points: dict[str, np.ndarray], style: Look) -> np.ndarray:
+def _styled(frame: np.ndarray, points: dict[str, np.ndarray], style: Appearance) -> np.ndarray:
     """The portrait with skin, hair, suit, beard and light of a look: (512, 512, 3) float32."""
     rows, columns = np.mgrid[:512, :512].astype(np.float32)
     oval = points["oval"]

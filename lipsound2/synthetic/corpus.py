@@ -25,7 +25,7 @@ from lipsound2.files import folder_lock, write_text
 from lipsound2.jobs.pool import unordered
 from lipsound2.outputs import OutputFolder
 from lipsound2.synthetic.clip import ClipFormat
-from lipsound2.synthetic.render import film, record
+from lipsound2.synthetic.render import record, render_clip
 from lipsound2.synthetic.speech import VOICES, Voice, say
 
 SECONDS = 3.0  # of a GRID clip
@@ -34,7 +34,7 @@ _NOTE = "generated.yaml"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CorpusConfig:
     """Everything a clip depends on beside its speaker and name.
 
     Args:
@@ -76,12 +76,12 @@ def generate(
     Raises:
         LipsoundError: a number out of range, an unknown voice, or ROOT holds clips made with other options.
     """
-    recipe = _recipe(clips, speakers, voices, looks, seed, nj)
+    config = _config(clips, speakers, voices, looks, seed, nj)
     with folder_lock(root, "lipsound2 generate"):
         other = min((path.name for path in root.iterdir() if path.name[0] != "."), default="")
         if other and not (root / _NOTE).exists():
             raise LipsoundError(f"{root}: holds '{other}' and is no generated corpus; choose a new or an empty folder")
-        _agree(root / _NOTE, recipe)
+        _agree(root / _NOTE, config)
         for left in (*root.glob("s*/.*.tmp*"), *root.glob("align/s*/.*.tmp*")):
             left.unlink()
         wanted = [
@@ -90,15 +90,17 @@ def generate(
             for name in _sentences(seed, speaker, clips // speakers + (speaker < clips % speakers))
         ]
         missing = [
-            (speaker, name) for speaker, name in wanted if not _paths(root, speaker, name, recipe.form)[0].exists()
+            (speaker, name) for speaker, name in wanted if not _paths(root, speaker, name, config.form)[0].exists()
         ]
         if missing:
-            _make_all(missing, functools.partial(make_clip, root, recipe), nj)
+            _make_all(missing, functools.partial(make_clip, root, config), nj)
     made = f"{len(missing)} made" if missing else "done, skipped"
     print(f"{root}: {len(wanted)} clips of {speakers} speakers, {made}")
 
 
-def _recipe(clips: int, speakers: int, voices: tuple[str, ...], looks: tuple[int, ...], seed: int, nj: int) -> Recipe:
+def _config(
+    clips: int, speakers: int, voices: tuple[str, ...], looks: tuple[int, ...], seed: int, nj: int
+) -> CorpusConfig:
     if not 1 <= speakers <= 20 or clips < speakers or nj < 1:
         raise LipsoundError(
             f"found --clips {clips} --speakers {speakers} --nj {nj}; wanted 1 to 20 speakers (GRID has no s21), "
@@ -108,7 +110,7 @@ def _recipe(clips: int, speakers: int, voices: tuple[str, ...], looks: tuple[int
         if given and len(given) != speakers:
             raise LipsoundError(f"{name}: {len(given)} given for {speakers} speakers; give one each, or none")
     chosen = tuple(Voice(name) for name in voices) or tuple(_voice(index) for index in range(speakers))
-    return Recipe(seed=seed, voices=chosen, looks=looks or tuple(range(speakers)))
+    return CorpusConfig(seed=seed, voices=chosen, looks=looks or tuple(range(speakers)))
 
 
 def _voice(index: int) -> Voice:
@@ -118,13 +120,13 @@ def _voice(index: int) -> Voice:
     return Voice(voice.name, min(voice.pitch + 13 * lap, 99), voice.liveliness, voice.rate - 6 * lap)
 
 
-def _agree(path: Path, recipe: Recipe) -> None:
+def _agree(path: Path, config: CorpusConfig) -> None:
     """Note what the clips are made with; refuse to mix clips made with something else."""
     now = {
-        "seed": recipe.seed,
-        "voices": [asdict(voice) for voice in recipe.voices],
-        "looks": list(recipe.looks),
-        "form": asdict(recipe.form),
+        "seed": config.seed,
+        "voices": [asdict(voice) for voice in config.voices],
+        "looks": list(config.looks),
+        "form": asdict(config.form),
     }
     before = read_yaml(path) if path.exists() else now
     if before != now:
@@ -163,14 +165,14 @@ def _make_one(make: Callable[[str, str], None], clip: tuple[str, str]) -> None:
     make(*clip)
 
 
-def make_clip(root: Path, recipe: Recipe, speaker: str, name: str) -> None:
+def make_clip(root: Path, config: CorpusConfig, speaker: str, name: str) -> None:
     """Make one clip and its alignment; the clip comes last, so that what exists is whole."""
     index = int(speaker[1:]) - 1
-    form = recipe.form
-    rng = np.random.default_rng([recipe.seed, index, 2, int.from_bytes(name.encode())])
-    speak = functools.partial(say, words_of(name) or [], recipe.voices[index])
+    form = config.form
+    rng = np.random.default_rng([config.seed, index, 2, int.from_bytes(name.encode())])
+    speak = functools.partial(say, words_of(name) or [], config.voices[index])
     waveform, times = record(speak, SECONDS, form.sample_rate, rng)
     words = [(start, min(end, _END), word) for start, end, word in times]
     video, align = _paths(root, speaker, name, form)
     write_text(align, format_align([(0.0, words[0][0], "sil"), *words, (words[-1][1], _END, "sil")]))
-    film(video, waveform, recipe.looks[index], form, rng)
+    render_clip(video, waveform, config.looks[index], form, rng)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from lipsound2.synthetic.appearance import Look, layers
+from lipsound2.synthetic.appearance import Appearance, layers
 from lipsound2.synthetic.articulation import Articulation
 from lipsound2.synthetic.mouth import Mouth
 from lipsound2.timing import FRAME_RATE
@@ -58,7 +58,7 @@ class TalkingFace:
         width, height: of the frames in pixels.
     """
 
-    def __init__(self, look: Look, width: int = 360, height: int = 288) -> None:
+    def __init__(self, look: Appearance, width: int = 360, height: int = 288) -> None:
         self.width, self.height = width, height
         self._layers = layers(look, width, height)
         points = self._layers.points

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from lipsound2.synthetic.appearance import look
+from lipsound2.synthetic.appearance import appearance_of
 from lipsound2.synthetic.articulation import articulate
 from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.synthetic.face import TalkingFace, motion
-from lipsound2.synthetic.speech import Spoken
+from lipsound2.synthetic.speech import Utterance
 
 _LEAD, _TRAIL = (0.25, 0.55), 0.2  # seconds of silence before and at least after what is said
 _NOISE = 10 ** (-62 / 20)  # of the room; no recording is digitally silent
@@ -21,7 +21,7 @@ _LEVEL = 0.06  # root mean square of the spoken part
 
 
 def record(
-    speak: Callable[[float], Spoken], seconds: float, rate: int, rng: np.random.Generator
+    speak: Callable[[float], Utterance], seconds: float, rate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
     """What is said, somewhere in a recording of given length; said faster when it would not fit.
 
@@ -46,7 +46,7 @@ def record(
     return waveform.astype(np.float32), [(lead + a, lead + b, word) for a, b, word in spoken.words]
 
 
-def film(
+def render_clip(
     path: Path, waveform: np.ndarray, number: int, form: ClipFormat, rng: np.random.Generator, *, silent: bool = False
 ) -> None:
     """Write a clip of a face whose mouth is moved by audio.
@@ -54,7 +54,7 @@ def film(
     Args:
         path: of the clip, with the format's suffix.
         waveform: (samples,) float32 in [-1, 1] at the format's rate; the clip is as long.
-        number: of the look.
+        number: of the appearance.
         form: size, rates and codecs.
         rng: moves the head.
         silent: leave the audio out of the file.
@@ -64,7 +64,7 @@ def film(
     write_clip(path, frames, None if silent else waveform, form)
 
 
-def _at_rate(spoken: Spoken, rate: int) -> np.ndarray:
+def _at_rate(spoken: Utterance, rate: int) -> np.ndarray:
     """The speech at another rate and a fixed loudness, never clipped."""
     waveform = resample_poly(spoken.waveform.astype(np.float64), rate, spoken.rate)
     waveform *= _LEVEL / np.sqrt((waveform**2).mean())
@@ -73,4 +73,4 @@ def _at_rate(spoken: Spoken, rate: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _face(number: int, width: int, height: int) -> TalkingFace:
-    return TalkingFace(look(number), width, height)
+    return TalkingFace(appearance_of(number), width, height)

@@ -52,7 +52,7 @@ VOICES: tuple[Voice, ...] = (
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Utterance:
     """A spoken sentence: audio (samples,) float32 in [-1, 1], and start, end in seconds of each word."""
 
     waveform: np.ndarray
@@ -132,7 +132,7 @@ class _Library:
         self._library.espeak_Synth(text.encode(), len(text.encode()) + 1, 0, _TEXT, 0, _UTF8_PHONEMES, None, None)
 
 
-def say(words: Sequence[str], voice: Voice, pace: float = 1.0) -> Spoken:
+def say(words: Sequence[str], voice: Voice, pace: float = 1.0) -> Utterance:
     """Speak a sentence. The same arguments give the same samples, in any order and process.
 
     Args:
@@ -152,4 +152,4 @@ def say(words: Sequence[str], voice: Voice, pace: float = 1.0) -> Spoken:
     edges = [*library.words, pauses[0] if pauses else len(waveform)]
     rate = library.rate
     times = [(edges[i] / rate, edges[i + 1] / rate, word) for i, word in enumerate(words)]
-    return Spoken(waveform[: edges[-1] + rate // 20], rate, times)
+    return Utterance(waveform[: edges[-1] + rate // 20], rate, times)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lipsound2.audio.acoustics import FEATURES, acoustic
-from lipsound2.audio.augment import DistortConfig
+from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.data.datadir import DataDir
@@ -70,7 +70,7 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
     settings: PaseConfig
     encoder: PaseEncoderConfig
     workers: PaseWorkersConfig
-    distortions: DistortConfig
+    distortions: AudioAugmentConfig
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archive that is read."""

@@ -16,7 +16,7 @@ def has_video(media: Path) -> bool:
     Raises:
         LipsoundError: it is no file, or neither audio nor video.
     """
-    return bool(_video_tracks(media).words)
+    return bool(_video_tracks(media).descriptions)
 
 
 def check_video(media: Path) -> None:
@@ -26,10 +26,10 @@ def check_video(media: Path) -> None:
         LipsoundError: see `has_video`; or it has audio alone, or video of an unknown codec.
     """
     found = _video_tracks(media)
-    if not found.words:
+    if not found.descriptions:
         raise LipsoundError(f"{media}: no-video: holds audio, but no video; a video of a talking face is wanted")
-    if not found.known:
-        raise LipsoundError(f"{media}: unreadable: {found.unknown()}")
+    if not found.decodable:
+        raise LipsoundError(f"{media}: unreadable: {found.undecodable()}")
 
 
 def _video_tracks(media: Path) -> Tracks:
@@ -40,6 +40,6 @@ def _video_tracks(media: Path) -> Tracks:
     except ClipFailure as failure:
         why = failure.detail.removeprefix(f"{shown(media)}: ")
         raise LipsoundError(f"{media}: {failure.reason}: {why}; expected a video or an audio file") from failure
-    if not video.words and not audio.words:
+    if not video.descriptions and not audio.descriptions:
         raise LipsoundError(f"{media}: holds neither video nor audio")
     return video

@@ -23,11 +23,11 @@ from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
-from lipsound2.video.cropper import EVERY, Cropper, Crops, Report
+from lipsound2.video.cropper import EVERY, Cropper, CropReport, Crops
 from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
-from lipsound2.video.portrait import write_portrait
+from lipsound2.video.face_choice import write_image
 
-__all__ = ["Cropper", "Crops", "Report", "crop"]
+__all__ = ["CropReport", "Cropper", "Crops", "crop"]
 log = logging.getLogger(__name__)
 FACES = "faces"  # in the dump: of each clip with several faces, an image that shows which was taken
 LANDMARKS = "landmarks"  # a kind of the dump: 68 points of every frame, and whether a face was found
@@ -231,12 +231,12 @@ class _Work:
             video = self.videos.get(clip)
             if video is None:
                 raise ClipFailure("unreadable", f"{clip} is no longer in {self.videos.path}")
-            portrait = self.faces / f"{clip}.png" if self.faces else None
-            if portrait is not None:
-                portrait.unlink(missing_ok=True)  # of another choice
+            image = self.faces / f"{clip}.png" if self.faces else None
+            if image is not None:
+                image.unlink(missing_ok=True)  # of another choice
             crops = cropper(video, None if given is None else given[clip], functools.partial(Encoder, **self.coding))
-            if portrait is not None and crops.portrait is not None:
-                write_portrait(portrait, crops.portrait)
+            if image is not None and crops.face_choice is not None:
+                write_image(image, crops.face_choice)
             result: dict[str, Any] = {**crops.regions}
             if self.verdicts is None:
                 result[LANDMARKS] = crops.landmarks

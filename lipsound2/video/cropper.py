@@ -16,10 +16,10 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
 from lipsound2.video.decode import Source, Timeline
 from lipsound2.video.detect import Detector, Face, make_detector
+from lipsound2.video.face_choice import draw_choice
 from lipsound2.video.frame import ArrayFrame, Frame, to_full_range
 from lipsound2.video.frame_buffer import BUDGET, FrameBuffer
-from lipsound2.video.mouth import STILL, Movement, hardly_moves, outside
-from lipsound2.video.portrait import portrait
+from lipsound2.video.mouth import STILL, MouthMotion, hardly_moves, outside
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.stabilize import stabilize
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
@@ -32,7 +32,7 @@ _WATCHED = "mouth"  # the region that must move
 
 
 @dataclass(frozen=True)
-class Report:
+class CropReport:
     """What happened to one clip.
 
     Attributes:
@@ -81,15 +81,15 @@ class Crops:
         regions: name -> (T, S, S) uint8, full-range luma, or what else `store` made of these.
         timeline: the 25 fps grid.
         report: what was seen.
-        portrait: where there were several faces: a small frame (H, W, 3) uint8 RGB with a box about each, the one
+        face_choice: where there were several faces: a small image (H, W, 3) uint8 RGB with a box about each, the one
             that was taken in another color; None: a single face, or landmarks that were given.
     """
 
     landmarks: np.ndarray
     regions: dict[str, np.ndarray]
     timeline: Timeline
-    report: Report
-    portrait: np.ndarray | None = None
+    report: CropReport
+    face_choice: np.ndarray | None = None
 
 
 class Store(Protocol):
@@ -162,7 +162,7 @@ class Cropper:
         self.min_face_ratio = min_face_ratio
         cv2.setNumThreads(1)  # clips are shared out over processes
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
-        self._reel = FrameBuffer(budget)
+        self._buffer = FrameBuffer(budget)
         self._view = AS_IS
 
     def __call__(
@@ -188,7 +188,7 @@ class Cropper:
             parts = [[ArrayFrame(frame) for frame in clip]]
         else:
             source = Source(Path(clip))
-            parts = self._reel.parts(source)
+            parts = self._buffer.parts(source)
         if self._detector is None and landmarks is None:
             raise LipsoundError("this cropper was made without a detector: landmarks must be given")
         if self._detector is not None:
@@ -199,7 +199,7 @@ class Cropper:
         frames: Sequence[Frame] = []
         last: list[np.ndarray] = []
         num_frames = 0
-        shown: np.ndarray | None = None
+        face_choice: np.ndarray | None = None
         for frames in parts:
             small = [thumbnail(frame.luma()) for frame in frames]
             steps.append(differences([*last, *small]))
@@ -207,7 +207,7 @@ class Cropper:
                 scenes = find_scenes(steps[-1][len(last) :])
                 tracks.append(self._track(frames, scenes, tracks))
                 if tracks[-1].faces > max([1, *(part.faces for part in tracks[:-1])]):
-                    shown = portrait(frames, tracks[-1])
+                    face_choice = draw_choice(frames, tracks[-1])
             last, num_frames = small[-1:], num_frames + len(small)
         if num_frames < SHORTEST:
             raise ClipFailure(
@@ -225,7 +225,7 @@ class Cropper:
         self._check_mouths(tracked.flags, lost, size)
         held: Iterable[Frame] = frames
         if source is not None and len(frames) < num_frames:
-            frames, held = [], self._reel.again(source)  # let go of those that are here
+            frames, held = [], self._buffer.decode_again(source)  # let go of those that are here
         regions, movement = self._cut(held, matrices, scenes, store)
         if landmarks is None and movement is not None and movement < STILL:
             raise ClipFailure(
@@ -236,7 +236,7 @@ class Cropper:
         width, height = size
         timeline = Timeline(0.0, num_frames, FRAME_RATE, width, height) if source is None else source.timeline
         assert timeline is not None
-        report = Report(
+        report = CropReport(
             num_frames=num_frames,
             missing=int((tracked.flags == FILLED).sum()),
             outside=int(lost.sum()),
@@ -248,7 +248,7 @@ class Cropper:
             notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view, movement)),
         )
         flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
-        return Crops(flat, regions, timeline, report, shown)
+        return Crops(flat, regions, timeline, report, face_choice)
 
     def _track(self, frames: Sequence[Frame], scenes: Sequence[Scene], parts: Sequence[Track]) -> Track:
         """Follow the face through a part of a clip; where it hides, in another view of the frames.
@@ -341,7 +341,7 @@ class Cropper:
             return {}, None
         sizes = {name: REGIONS[name].size for name in matrices}
         crops = {name: store((len(matrices[name]), sizes[name], sizes[name])) for name in self.regions}
-        movement = Movement()
+        movement = MouthMotion()
         begins = {first for first, _ in scenes}
         for index, frame in enumerate(frames):
             luma = frame.luma()
@@ -352,7 +352,7 @@ class Cropper:
                     crops[name].add(crop)
                 if name == _WATCHED:
                     movement.add(crop, cut=index in begins)
-        return {name: each.whole() for name, each in crops.items()}, movement.most()
+        return {name: each.whole() for name, each in crops.items()}, movement.peak()
 
 
 def _given(landmarks: np.ndarray, num_frames: int) -> Track:

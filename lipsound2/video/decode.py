@@ -53,7 +53,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedFrame:
     """A frame in the decoder's memory, which holds up the decoder's reuse of it: copy and drop it."""
 
     av_frame: av.VideoFrame
@@ -129,8 +129,8 @@ class Decoded:
 class Source:
     """Frames of one file, read as a stream: on the grid, or as they come (`timed`).
 
-    Iterating decodes from the start and yields one `Decoded` per grid frame (the same object again where the source is
-    slower). `timeline` and the counts stand when the iteration has ended.
+    Iterating decodes from the start and yields one `DecodedFrame` a grid frame (the same object again where the source
+    is slower). `timeline` and the counts stand when the iteration has ended.
 
     Attributes:
         path: the file.
@@ -159,7 +159,7 @@ class Source:
     log: list[str] = field(default_factory=list)
     _middle: float = 0.0  # what is added to a grid point of a fast source
 
-    def __iter__(self) -> Iterator[Decoded]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         return self._on_grid(self.timed())
 
     def failure(self, reason: str, detail: str) -> ClipFailure:
@@ -167,7 +167,7 @@ class Source:
         words = "; ".join(self.log[:_LOG_LINES])
         return ClipFailure(reason, f"{shown(self.path)}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
 
-    def timed(self) -> Generator[tuple[float, float, Decoded], None, None]:
+    def timed(self) -> Generator[tuple[float, float, DecodedFrame], None, None]:
         """Source frames with time stamp and length in seconds, times increasing.
 
         Raises:
@@ -184,16 +184,16 @@ class Source:
         if not self.decoded:
             raise self.failure("unreadable", "no frame could be decoded")
 
-    def _track(self, number: int) -> Generator[tuple[float, float, Decoded], None, int]:
+    def _track(self, number: int) -> Generator[tuple[float, float, DecodedFrame], None, int]:
         """The frames of one track, counted in order of preference; returns how many there are."""
         with opened(self.path, self.log) as media:
             found = tracks(media.container, "video")
-            if not found.words:
+            if not found.descriptions:
                 kinds = ", ".join(s.type for s in media.container.streams) or "none"
                 raise self.failure("no-video", f"no video stream; streams found: {kinds}")
-            if not found.known:
-                raise self.failure("unreadable", found.unknown())
-            stream = found.known[number]
+            if not found.decodable:
+                raise self.failure("unreadable", found.undecodable())
+            stream = found.decodable[number]
             assert isinstance(stream, VideoStream)
             # One thread: clips are shared out over worker processes, and what ffmpeg logs arrives in this thread.
             stream.codec_context.thread_count = 1
@@ -215,9 +215,10 @@ class Source:
                     raise self.failure("unreadable", f"time stamps jump from {last:.2f} s to {time:.2f} s")
                 self.decoded += 1
                 self.orientation = orientation_of(av_frame)
-                yield time, av_frame.duration * clock or step, Decoded(av_frame, self.orientation, aspect, reformatter)
+                decoded = DecodedFrame(av_frame, self.orientation, aspect, reformatter)
+                yield time, av_frame.duration * clock or step, decoded
                 last = time
-            self.notes = [found.told(stream)] if len(found.words) > 1 else []
+            self.notes = [found.choice(stream)] if len(found.descriptions) > 1 else []
             if media.clock.anew:
                 places = ", ".join(f"{place:.2f} s" for place in media.clock.anew[:_LOG_LINES])
                 self.notes.append(f"joined recordings: the clock starts anew at {places}")
@@ -225,13 +226,13 @@ class Source:
                 self.notes.append(media.behind)
             if self.left_out:
                 self.notes.append(f"{self.left_out} frames out of time left out")
-            return len(found.known)
+            return len(found.decodable)
 
     def _av_frames(self, media: Media, stream: VideoStream) -> Iterator[av.VideoFrame]:
         for packet in media.packets():
             if packet.stream is not stream:
                 continue
-            with media.words:
+            with media.capture:
                 try:
                     av_frames = stream.decode(packet)
                 except av.FFmpegError as error:
@@ -266,10 +267,10 @@ class Source:
             graph.vpush(None)
             yield from _pull(graph)
 
-    def _on_grid(self, timed: Iterator[tuple[float, float, Decoded]]) -> Iterator[Decoded]:
+    def _on_grid(self, timed: Iterator[tuple[float, float, DecodedFrame]]) -> Iterator[DecodedFrame]:
         start = end = before = 0.0
         emitted = 0
-        held: Decoded | None = None
+        held: DecodedFrame | None = None
         for time, length, frame in timed:
             if held is None:
                 start = time

@@ -1,6 +1,6 @@
-"""The frames of a clip within a budget of memory, for a reader that wants to go to and fro.
+"""The frames of a clip within a budget of memory, for random access.
 
-A clip that fits is decoded once. A longer one comes in parts, each of which can be gone through to and fro, and is
+A clip that fits is decoded once. A longer one comes in parts, each with random access, and is
 decoded a second time when its crops are cut. The memory is kept from clip to clip: fresh pages cost as much as decoding
 into them.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lipsound2.video.decode import Decoded, Source
+from lipsound2.video.decode import DecodedFrame, Source
 from lipsound2.video.frame import VideoFrame
 
 BUDGET = 1 << 30  # bytes: 69 seconds of 720x576, 14 seconds of 1920x1080
@@ -37,7 +37,7 @@ class FrameBuffer:
         frames: list[VideoFrame] = []
         room = 0
         shape = (0, 0)
-        last: Decoded | None = None
+        last: DecodedFrame | None = None
         for decoded in source:
             if not shape[0]:
                 shape = decoded.shape
@@ -51,8 +51,8 @@ class FrameBuffer:
             last = decoded
         yield frames
 
-    def again(self, source: Source) -> Iterator[VideoFrame]:
-        """Decode once more, one frame at a time. A long clip's memory is given back: much is held beside it."""
+    def decode_again(self, source: Source) -> Iterator[VideoFrame]:
+        """Decode once more, one frame at a time. The buffer of a long clip is freed first."""
         self._memory = np.empty(0, np.uint8)
         memory = np.empty((0, 0), np.uint8)
         for decoded in source:

@@ -66,7 +66,7 @@ def hardly_moves(points: np.ndarray, flags: np.ndarray, movement: float | None) 
     Args:
         points: (T, 68, 2) landmarks.
         flags: (T,) what is known of each frame, as in `track`.
-        movement: as `Movement.most` has it.
+        movement: as `MouthMotion.peak` has it.
     """
     if movement is not None and movement < _HARDLY:
         return True
@@ -78,13 +78,13 @@ def hardly_moves(points: np.ndarray, flags: np.ndarray, movement: float | None) 
     return float(np.ptp(gaps)) < _PARTED
 
 
-class Movement:
+class MouthMotion:
     """How much a mouth moves, crop by crop; a few frames are kept at a time."""
 
     def __init__(self) -> None:
         self._run: list[np.ndarray] = []
         self._block: list[float] = []
-        self._most: float | None = None
+        self._peak: float | None = None
 
     def add(self, crop: np.ndarray, *, cut: bool) -> None:
         """The next crop of a mouth, (96, 96) uint8; `cut`: a scene begins with it."""
@@ -99,14 +99,14 @@ class Movement:
         if len(self._block) == 2 * _BLOCK:
             self._close()
 
-    def most(self) -> float | None:
+    def peak(self) -> float | None:
         """In the liveliest three seconds, as a share of the contrast; None where no scene is long enough to tell."""
         self._close()
-        return self._most
+        return self._peak
 
     def _close(self) -> None:
         if self._block:
-            self._most = max(self._most or 0.0, float(np.percentile(self._block, _SHARE)))
+            self._peak = max(self._peak or 0.0, float(np.percentile(self._block, _SHARE)))
         self._block = []
 
 

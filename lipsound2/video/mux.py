@@ -24,7 +24,7 @@ from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
 from lipsound2.files import atomic_path
 from lipsound2.media.opening import opened, shown
 from lipsound2.media.tracks import tracks
-from lipsound2.video.decode import Decoded, Source
+from lipsound2.video.decode import DecodedFrame, Source
 from lipsound2.video.frame import to_full_range
 
 # What players read in an mp4 file.
@@ -42,7 +42,7 @@ class _Unfit(Exception):  # noqa: N818 - not an error: another way is taken
     """Copied packets would not show what the clip shows."""
 
 
-def lay_under(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
+def mux_speech(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
     """Write `out`: the frames of `clip` with `waveform` under them.
 
     The file is checked before it gets its name: it begins with the clip's first frame and is as long as the audio.
@@ -132,7 +132,7 @@ def _copy(clip: Path, target: OutputContainer, speech: _Speech, start: float) ->
     """Packets as they are, from the first key frame on; times such that the audio's beginning is 0."""
     stamps = _stamps(clip)
     with opened(clip) as media:
-        frames = tracks(media.container, "video").known[0]
+        frames = tracks(media.container, "video").decodable[0]
         assert isinstance(frames, VideoStream)
         stream = target.add_stream_from_template(frames)
         speech.join(target)
@@ -158,9 +158,9 @@ def _stamps(clip: Path) -> list[tuple[int, int]]:
     """
     with opened(clip) as media:
         found = tracks(media.container, "video")
-        if not found.known or found.known[0].codec_context.name not in _COPIED:
+        if not found.decodable or found.decodable[0].codec_context.name not in _COPIED:
             raise _Unfit("its codec is not copied")
-        packets = (packet for packet in media.packets() if packet.stream is found.known[0] and packet.size)
+        packets = (packet for packet in media.packets() if packet.stream is found.decodable[0] and packet.size)
         whole = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
         stamps = [(packet.pts, packet.dts) for packet in whole]
         if media.clock.anew:
@@ -201,7 +201,7 @@ def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) 
     speech.until(math.inf)
 
 
-def _video_stream(target: OutputContainer, first: Decoded, shape: tuple[int, ...], fps: float) -> VideoStream:
+def _video_stream(target: OutputContainer, first: DecodedFrame, shape: tuple[int, ...], fps: float) -> VideoStream:
     stream = target.add_stream(
         "libx264", rate=Fraction(min(max(fps, 1.0), 240.0)).limit_denominator(1001), options={"crf": "18"}
     )
@@ -237,7 +237,7 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
     try:
         (time, first), (_, wanted) = _first(made), _first(clip)
         with opened(made) as media:
-            video, audio = (tracks(media.container, kind).known[:1] for kind in ("video", "audio"))
+            video, audio = (tracks(media.container, kind).decodable[:1] for kind in ("video", "audio"))
             ends = {stream.index: 0.0 for stream in (*video, *audio)}
             for packet in media.packets():
                 if packet.size and packet.pts is not None and packet.stream_index in ends:

@@ -27,7 +27,7 @@ _SURVEY = 4  # key frames from one count of faces to the next
 _FAMILIAR = 10.0  # how much more the face followed so far counts than the others, in a later part of a long clip
 
 Count = Callable[[int], int]
-Look = Callable[[int, bool], list[Face]]
+Detect = Callable[[int, bool], list[Face]]
 
 
 @dataclass
@@ -75,7 +75,7 @@ class _Memory:
     """The detector's view of a clip, each frame looked at once."""
 
     count: Count
-    look: Look
+    look: Detect
     seen: dict[int, list[Face]] = field(default_factory=dict)
 
     def __call__(self, index: int, alone: bool) -> list[Face]:
@@ -86,10 +86,10 @@ class _Memory:
 
 def track(
     count: Count,
-    look: Look,
+    look: Detect,
     scenes: Sequence[Scene],
-    every: int,
-    choose: str,
+    detect_interval: int,
+    which_face: str,
     size: tuple[int, int],
     before: Face | None = None,
     also: Sequence[int] = (),
@@ -100,8 +100,8 @@ def track(
         count: frame number -> how many faces are about, roughly.
         look: (frame number, only one face is about) -> faces, in the pixels the points are wanted in.
         scenes: runs of frames without a cut, from 0 to T.
-        every: k, distance of key frames.
-        choose: which face when there are several, one of `CHOICES`.
+        detect_interval: k, distance of key frames.
+        which_face: which face when there are several, one of `CHOICES`.
         size: width and height of the frame.
         before: the face that was followed just before frame 0, which is preferred then.
         also: further frames to make key frames.
@@ -110,8 +110,8 @@ def track(
     result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
     memory = _Memory(count, look)
     for first, end in scenes:
-        keys = {*_evenly(first, end, every), *(i for i in also if first <= i < end)}
-        seen = _follow(memory, sorted(keys), choose, size, before if first == 0 else None)
+        keys = {*_evenly(first, end, detect_interval), *(i for i in also if first <= i < end)}
+        seen = _follow(memory, sorted(keys), which_face, size, before if first == 0 else None)
         if seen:
             missed = np.array(sorted(i for i, faces in memory.seen.items() if first <= i < end and i not in seen))
             _fill(seen, missed, first, end, result)
@@ -145,7 +145,7 @@ def _evenly(first: int, end: int, every: int) -> list[int]:
 
 
 def _follow(
-    look: _Memory, keys: Sequence[int], choose: str, size: tuple[int, int], before: Face | None
+    look: _Memory, keys: Sequence[int], which_face: str, size: tuple[int, int], before: Face | None
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
     alone = max(look.count(i) for i in keys[1::_SURVEY] or keys[:1]) <= 1
@@ -153,7 +153,7 @@ def _follow(
     for i in keys:
         _link(trails, i, look(i, alone))
     taken: list[_Trail] = []
-    for trail in sorted(trails, key=lambda trail: _merit(trail, choose, size, before), reverse=True):
+    for trail in sorted(trails, key=lambda trail: _merit(trail, which_face, size, before), reverse=True):
         # A trail at another time goes on where these end: the face moved fast. One at the same time is another face.
         if not any(trail.meets(other) for other in taken):
             taken.append(trail)
@@ -179,14 +179,14 @@ def _link(trails: list[_Trail], index: int, faces: list[Face]) -> None:
     trails += [_Trail({index: face}) for f, face in enumerate(faces) if f not in linked]
 
 
-def _merit(trail: _Trail, choose: str, size: tuple[int, int], before: Face | None) -> float:
+def _merit(trail: _Trail, which_face: str, size: tuple[int, int], before: Face | None) -> float:
     """What the chosen trail has most of. `largest`: width of the face x frames it is in / how restless it is."""
     faces = list(trail.seen.values())
     known = _FAMILIAR if before is not None and overlap(before, trail.first) > _LINKED else 0.0
     middles = np.array([((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2) for f in faces])
-    if choose != "largest":
+    if which_face != "largest":
         x = float(np.median(middles[:, 0])) / size[0]
-        return known + {"left": -x, "right": x, "center": -abs(x - 0.5)}[choose]
+        return known + {"left": -x, "right": x, "center": -abs(x - 0.5)}[which_face]
     width = float(np.median([face.width for face in faces]))
     restless = float(np.median(np.abs(np.diff(middles, axis=0)).sum(1))) / width if len(faces) > 1 else 1.0
     return (1 + known) * width * len(faces) / (1 + restless)

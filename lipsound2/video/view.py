@@ -95,13 +95,13 @@ def _surer(turned_over: Sequence[float], as_is: Sequence[float]) -> bool:
     return bool(np.median(turned_over) > _SURE and np.median(np.subtract(turned_over, as_is)) > _SURER)
 
 
-def other_views(detector: Detector, frames: Sequence[Frame], choose: str) -> list[View]:
+def other_views(detector: Detector, frames: Sequence[Frame], which_face: str) -> list[View]:
     """Views that show a face where the frame as it is shows none, those first that show more.
 
     Args:
         detector: what looks.
         frames: of the clip, without a face so far.
-        choose: which of several small faces, one of `track.CHOICES`.
+        which_face: which of several small faces, one of `track.CHOICES`.
     """
     tried = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, _LOOKS + 2).round().astype(int))[1:-1]]
     tried = tried or list(frames[:1])
@@ -110,7 +110,7 @@ def other_views(detector: Detector, frames: Sequence[Frame], choose: str) -> lis
         for turns in (2, 1, 3)
     }
     views = [View(turns) for turns in sorted(sure, key=lambda turns: -sure[turns]) if sure[turns] > _SURE]
-    if window := _small_face(detector, tried, choose):
+    if window := _small_face(detector, tried, which_face):
         as_is, over = View(0, window), View(2, window)
         turned_over, upright = ([_surest(detector, view.rgb(frame)) for frame in tried] for view in (over, as_is))
         views.append(over if _surer(turned_over, upright) else as_is)
@@ -121,7 +121,7 @@ def _surest(detector: Detector, rgb: np.ndarray) -> float:
     return max(detector.glance(rgb), default=0.0)
 
 
-def _small_face(detector: Detector, frames: Sequence[Frame], choose: str) -> tuple[int, int, int, int] | None:
+def _small_face(detector: Detector, frames: Sequence[Frame], which_face: str) -> tuple[int, int, int, int] | None:
     """A window about a face that only squares of the full frame show; None where they show none."""
     width, height = frames[0].size
     side = max(_TILE, -(-max(width, height) // _TILES_ACROSS))
@@ -138,7 +138,7 @@ def _small_face(detector: Detector, frames: Sequence[Frame], choose: str) -> tup
             for face in _in_square(detector, rgb[y : y + side, x : x + side])
         ]
         if faces:
-            found.append(max(faces, key=lambda face: _merit(face, choose, width)))
+            found.append(max(faces, key=lambda face: _merit(face, which_face, width)))
     detector.reset()
     if 2 * len(found) <= len(frames):
         return None
@@ -153,9 +153,9 @@ def _in_square(detector: Detector, rgb: np.ndarray) -> list[Face]:
     return detector.detect(part) if detector.glance(part) else []
 
 
-def _merit(face: Face, choose: str, width: int) -> float:
+def _merit(face: Face, which_face: str, width: int) -> float:
     x = (face.box[0] + face.box[2]) / 2
-    return {"largest": face.width, "left": -x, "right": x, "center": -abs(x - width / 2)}[choose]
+    return {"largest": face.width, "left": -x, "right": x, "center": -abs(x - width / 2)}[which_face]
 
 
 def _starts(length: int, side: int) -> list[int]:

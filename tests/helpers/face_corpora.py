@@ -13,8 +13,8 @@ import numpy as np
 import soundfile
 
 from lipsound2.synthetic.clip import ClipFormat
-from lipsound2.synthetic.render import film, record
-from lipsound2.synthetic.speech import VOICES, Spoken, Voice, say
+from lipsound2.synthetic.render import record, render_clip
+from lipsound2.synthetic.speech import VOICES, Utterance, Voice, say
 
 MANDARIN = Voice("cmn")
 # Enough of a clip for tests that only read names and tables.
@@ -57,11 +57,11 @@ def talking_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     if wav is not None:
         write_audio(wav, waveform, form.sample_rate)
-    film(path, waveform, look, form, rng, silent=wav is not None if silent is None else silent)
+    render_clip(path, waveform, look, form, rng, silent=wav is not None if silent is None else silent)
     return times
 
 
-def _apart(words: Sequence[str], voice: Voice, pace: float) -> Spoken:
+def _apart(words: Sequence[str], voice: Voice, pace: float) -> Utterance:
     """Words said one by one."""
     parts = [say([word], voice, pace) for word in words]
     ends = np.cumsum([len(part.waveform) for part in parts]) / parts[0].rate
@@ -69,7 +69,7 @@ def _apart(words: Sequence[str], voice: Voice, pace: float) -> Spoken:
         (float(end - len(part.waveform) / part.rate), float(end), word)
         for part, end, word in zip(parts, ends, words, strict=True)
     ]
-    return Spoken(np.concatenate([part.waveform for part in parts]), parts[0].rate, times)
+    return Utterance(np.concatenate([part.waveform for part in parts]), parts[0].rate, times)
 
 
 def write_audio(path: Path, waveform: np.ndarray, rate: int) -> None:

@@ -1,4 +1,4 @@
-"""Which of several faces was taken: a small frame that shows it."""
+"""An image that shows which of several faces was taken."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WIDTH = 320  # pixels at most
 _TAKEN, _OTHERS = (60, 230, 60), (190, 190, 190)  # green; gray
 
 
-def portrait(frames: Sequence[Frame], tracked: Track) -> np.ndarray | None:
-    """The look that saw most faces, a box about each: green about the one that is followed, gray about the others.
+def draw_choice(frames: Sequence[Frame], tracked: Track) -> np.ndarray | None:
+    """The frame with most faces, a box about each: green about the one that is tracked, gray about the others.
 
     Returns:
-        (H, W, 3) uint8 RGB; None where no look saw a face.
+        (H, W, 3) uint8 RGB; None where no face was detected.
     """
     if tracked.group is None:
         return None
@@ -43,14 +43,14 @@ def portrait(frames: Sequence[Frame], tracked: Track) -> np.ndarray | None:
     return small
 
 
-def write_portrait(path: Path, shown: np.ndarray) -> None:
-    """Write a frame (H, W, 3) uint8 RGB as PNG."""
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image (H, W, 3) uint8 RGB as PNG."""
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise LipsoundError(f"{path}: OpenCV cannot write PNG")
     write_bytes(path, encoded.tobytes())
 
 
-def _box(frame: np.ndarray, box: Sequence[float], ratio: float, color: tuple[int, int, int], thick: int) -> None:
+def _box(image: np.ndarray, box: Sequence[float], ratio: float, color: tuple[int, int, int], thick: int) -> None:
     x0, y0, x1, y1 = (round(float(edge) * ratio) for edge in box)
-    cv2.rectangle(frame, (x0, y0), (x1, y1), color, thick)
+    cv2.rectangle(image, (x0, y0), (x1, y1), color, thick)

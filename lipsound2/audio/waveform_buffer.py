@@ -1,4 +1,4 @@
-"""Samples of any number: in memory while they are few, in a file without a name when there are more."""
+"""A buffer for audio of any length: short audio lies in memory, longer audio in a temporary file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 1 << 14  # samples that are read at once
-_HELD = 1 << 24  # bytes: four minutes of 16 kHz; what is longer lies on the disk
+_HELD = 1 << 24  # bytes: four minutes of 16 kHz; longer audio lies on the disk
 _ITEM = 4  # bytes a sample
 
 
-class Tape:
+class WaveformBuffer:
     """One channel of audio that is written once, from its beginning to its end, and read to and fro.
 
     Attributes:
@@ -29,7 +29,7 @@ class Tape:
         self.close()
 
     def __len__(self) -> int:
-        """Samples that came so far."""
+        """Samples so far."""
         return self._samples
 
     def add(self, waveform: np.ndarray) -> None:
@@ -64,7 +64,7 @@ class Tape:
             yield self.read(first, samples)
 
     def close(self) -> None:
-        """Let go of the samples."""
+        """Free the samples."""
         self._file.close()
 
 

@@ -15,7 +15,7 @@ import av.logging
 _Told = tuple[int, str, str]  # level, who, what
 
 
-class Words:
+class LogCapture:
     """A block of work on one file; what ffmpeg warns of meanwhile is added to the file's lines, each once.
 
     Args:
@@ -93,7 +93,7 @@ _thread = _Thread()
 
 
 @contextlib.contextmanager
-def listened(lines: list[str]) -> Iterator[Words]:
+def capture_log(lines: list[str]) -> Iterator[LogCapture]:
     """Take in what ffmpeg says in this thread, for as long as a file is open; several may be, closed in any order.
 
     Args:
@@ -105,7 +105,7 @@ def listened(lines: list[str]) -> Iterator[Words]:
         _all.opened()
         files.opened()
     try:
-        yield Words(lines, heard)
+        yield LogCapture(lines, heard)
     finally:
         with _lock:
             files.closed()
