@@ -7,9 +7,11 @@ import logging
 from pathlib import Path
 
 import pytest
+from helpers.audio_dump import tone, write_audio
 
 from lipsound2.errors import LipsoundError
 from lipsound2.fingerprint import Fingerprint
+from lipsound2.inference.decode import decode
 from lipsound2.jobs.slurm import commands
 from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today
 from lipsound2.tasks import load_config
@@ -70,6 +72,13 @@ def test_a_stamp_of_before_is_up_to_date(tmp_path: Path) -> None:
     old["options"]["optimiser"] = "adamw"
     (tmp_path / ".stamp.json").write_text(json.dumps(old, indent=1))
     assert not mark.up_to_date()
+
+
+def test_decode_hears_the_audio_of_a_dump_of_before(tmp_path: Path) -> None:
+    data = write_audio(tmp_path / "dump", {"one": tone(8000, 120.0), "two": tone(9600, 180.0)})
+    (tmp_path / "dump/audio").rename(tmp_path / "dump/sound")
+    decode("grid-s1-asr", data.path, tmp_path / "text", dump=tmp_path / "dump")
+    assert len((tmp_path / "text/words.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_checkpoint_of_before_has_todays_keys() -> None:

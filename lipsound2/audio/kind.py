@@ -16,7 +16,12 @@ def audio_kind(dump: Path) -> str:
 
 def ground_truth(folder: Path) -> Path:
     """The audio of a dump by the name it has there, whichever is given; any other folder as it is."""
-    return folder.parent / audio_kind(folder.parent) if folder.name in (AUDIO, AUDIO_KIND) else folder
+    return folder.parent / audio_kind(folder.parent) if holds_audio(folder) else folder
+
+
+def holds_audio(folder: Path) -> bool:
+    """Whether a folder of a dump is that of the audio, by its name."""
+    return folder.name in (AUDIO, AUDIO_KIND)
 
 
 def kind_folder(dump: Path, kind: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from lipsound2.audio.io import decode_flac
-from lipsound2.audio.kind import AUDIO
+from lipsound2.audio.kind import holds_audio
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.crop_cache import Frames
@@ -40,12 +40,12 @@ class DumpSource:
     def open(self) -> Callable[[str], np.ndarray]:
         """See `ClipSource`."""
         archive = Archive(self.folder)
-        frames = Frames(archive)
+        frames, waveforms = Frames(archive), holds_audio(self.folder)
 
         def read(name: str) -> np.ndarray:
             if name not in archive:
                 raise ClipFailure("missing", f"{name} is not in {self.folder}")
-            return decode_flac(archive[name]) if self.folder.name == AUDIO else frames[name]
+            return decode_flac(archive[name]) if waveforms else frames[name]
 
         return read
 

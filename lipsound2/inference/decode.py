@@ -12,7 +12,7 @@ import numpy as np
 
 from lipsound2 import model_names
 from lipsound2.arguments import AtLeast0, AtLeast1
-from lipsound2.audio.kind import AUDIO
+from lipsound2.audio.kind import AUDIO, kind_folder
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
@@ -74,7 +74,7 @@ def decode(
         files = WavSource.of(data)
         decode_clips(recognize, files, list(data.ids), out, [], {"audio": files.content()}, origin, spread)
         return
-    folder = dump / input_of(asr)
+    folder = kind_folder(dump, input_of(asr))
     archive = Archive(folder)
     names = [name for name in data.ids if name in archive]
     if not names:
