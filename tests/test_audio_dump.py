@@ -36,7 +36,7 @@ def corpus(tmp_path: Path) -> Path:
         soundfile.write(path, noise(1.0, number) * (number < 2), 44100)
         paths[f"s1-clip{number}"] = str(path)
     DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(paths, "s1"), video=paths)
-    DataDir.write(tmp_path / "sounds", utt2spk=dict.fromkeys(paths, "s1"), wav=paths)
+    DataDir.write(tmp_path / "audio_only", utt2spk=dict.fromkeys(paths, "s1"), wav=paths)
     return tmp_path
 
 
@@ -94,8 +94,8 @@ def test_audio_lies_under_the_frames(corpus: Path, caplog: pytest.LogCaptureFixt
 def test_clips_of_audio_alone_and_a_silent_one(corpus: Path) -> None:
     dump = corpus / "dump"
     with pytest.raises(LipsoundError, match="1 of 3 clips failed"):
-        mel(corpus / "sounds", dump, nj=1)
-    mel(corpus / "sounds", dump, nj=1, max_failures=0.4)
+        mel(corpus / "audio_only", dump, nj=1)
+    mel(corpus / "audio_only", dump, nj=1, max_failures=0.4)
     assert Archive(dump / "audio").num_frames() == {"s1-clip0": 16000, "s1-clip1": 16000}
     assert Archive(dump / "mel-fine").ids == ["s1-clip0", "s1-clip1"]
     assert "s1-clip2\taudio\tsilent\t1.00 s of zeros" in (dump / "failures.tsv").read_text()
@@ -104,11 +104,11 @@ def test_clips_of_audio_alone_and_a_silent_one(corpus: Path) -> None:
 def test_audio_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     """All that a recognizer reads; a mel can be made of it later."""
     caplog.set_level(logging.INFO)
-    mel(corpus / "sounds", corpus / "dump", mel="none", nj=1, max_failures=0.5)
+    mel(corpus / "audio_only", corpus / "dump", mel="none", nj=1, max_failures=0.5)
     assert [path.parent.name for path in (corpus / "dump").glob("*/feats.scp")] == ["audio"]
-    mel(corpus / "sounds", corpus / "dump", mel="none", nj=1, max_failures=0.5)
+    mel(corpus / "audio_only", corpus / "dump", mel="none", nj=1, max_failures=0.5)
     assert "audio is there already: skipped" in caplog.text
-    mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.5)
+    mel(corpus / "audio_only", corpus / "dump", nj=1, max_failures=0.5)
     assert len(Archive(corpus / "dump" / "mel-fine").ids) == 2
 
 
@@ -164,15 +164,15 @@ def test_statistics_of_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: np.ndarray, reason: str) -> None:
-    with pytest.raises(ClipFailure) as told:
+    with pytest.raises(ClipFailure) as caught:
         check_audio(waveform.astype(np.float32), 16000)
-    assert told.value.reason == reason
+    assert caught.value.reason == reason
     path = tmp_path / "a.wav"
     soundfile.write(path, waveform, 16000, subtype="FLOAT")
-    for hear in (lambda: load_usable(path, 16000), lambda: cut_audio(Segment(str(path), None, None), 16000)):
-        with pytest.raises(ClipFailure) as told:
-            hear()
-        assert told.value.reason == reason
+    for load in (lambda: load_usable(path, 16000), lambda: cut_audio(Segment(str(path), None, None), 16000)):
+        with pytest.raises(ClipFailure) as caught:
+            load()
+        assert caught.value.reason == reason
 
 
 def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
@@ -184,6 +184,6 @@ def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
 def test_fault_A10_dither_is_no_audio_to_the_stage(corpus: Path) -> None:
     dither = np.random.default_rng(0).integers(-1, 2, 44100) / 32768
     soundfile.write(corpus / "clip 1.wav", dither, 44100)
-    mel(corpus / "sounds", corpus / "dump", nj=1, max_failures=0.7)
+    mel(corpus / "audio_only", corpus / "dump", nj=1, max_failures=0.7)
     assert Archive(corpus / "dump" / "mel-fine").ids == ["s1-clip0"]
     assert "s1-clip1\taudio\tsilent\t1.00 s of audio, nowhere louder" in (corpus / "dump" / "failures.tsv").read_text()

@@ -1,4 +1,4 @@
-"""Audio files: nothing is shifted, timestamps are kept, what is missing is told."""
+"""Audio files: nothing is shifted, timestamps are kept, what is missing is reported."""
 
 from __future__ import annotations
 

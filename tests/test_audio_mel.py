@@ -156,7 +156,7 @@ def test_impossible_configs_are_refused(change: dict[str, float], message: str) 
         dataclasses.replace(MELS["fine"], **change)
 
 
-def test_mels_that_differ_are_told_apart_by_key(tmp_path) -> None:
+def test_mels_that_differ_are_reported_apart_by_key(tmp_path) -> None:
     other = dataclasses.replace(MELS["fine"], hop=128, floor=1e-4)
     with pytest.raises(
         LipsoundError, match="the vocoder v was made for another mel than 'fine': hop is 128, wanted 160"

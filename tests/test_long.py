@@ -118,7 +118,7 @@ def test_fault_D2_the_audio_comes_while_the_mel_comes_and_little_is_held():
     assert np.abs(np.concatenate(audio) - whole).max() < 1e-3
 
 
-def test_a_piece_that_is_no_number_is_told():
+def test_a_piece_that_is_no_number_is_reported():
     pieces = VocoderStream(ChunkedVocoder(FINE, partial(lambda *given: given[0]), 3, 64), 500)
     with pytest.raises(LipsoundError, match="are no numbers"):
         pieces.add(np.full((5, 80), np.nan, np.float32))
@@ -194,7 +194,7 @@ def test_a_waveform_buffer_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypa
     assert kept.loudest == np.abs(whole).max()
 
 
-def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_told_without_a_grid_of_every_frame():
+def test_fault_D2_where_the_mouth_is_in_a_long_clip_is_reported_without_a_grid_of_every_frame():
     matrices = np.tile(np.array([[1.0, 0, 100], [0, 1, 100]]), (6000, 1, 1))
     matrices[::7, 0, 2] = -60
     lost: list[np.ndarray] = []
@@ -252,13 +252,13 @@ def test_fault_D2_a_stream_of_crops_is_decoded_one_by_one():
         list(iter_frames(stream[len(stream) // 2 : -9]))
 
 
-def test_a_full_disk_under_a_waveform_buffer_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_under_a_waveform_buffer_is_reported_with_its_folder(monkeypatch: pytest.MonkeyPatch):
     kept = waveform_buffer.WaveformBuffer()
 
     def full(_: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(kept._file, "write", full, raising=False)
-    with pytest.raises(OSError, match="No space left") as told:
+    with pytest.raises(OSError, match="No space left") as caught:
         kept.add(np.zeros(5))
-    assert trouble.told(told.value).startswith(f"cannot write {tempfile.gettempdir()}: no space left on device; free")
+    assert trouble.told(caught.value).startswith(f"cannot write {tempfile.gettempdir()}: no space left on device; free")

@@ -84,7 +84,7 @@ def test_fault_C3_nothing_is_fetched_and_nothing_waits(tmp_path: Path) -> None:
 def test_fault_A13_an_error_of_the_disk_is_not_the_fault_of_the_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails, at once or in the middle, is told as such, and not taken for the end of the file."""
+    """A disk that fails, at once or in the middle, is reported as such, and not taken for the end of the file."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(30, 220, (128, 128), dtype=np.uint8) for _ in range(100)]
     path = write_clip(tmp_path / "a.mkv", noise, [i / 25 for i in range(100)])
@@ -136,7 +136,7 @@ def several(path: Path, first: Path, second: Path, default: int) -> Path:
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_fault_A7_the_default_track_of_frames_is_taken_and_others_are_told(tmp_path: Path, default: int) -> None:
+def test_fault_A7_the_default_track_of_frames_is_taken_and_others_are_reported(tmp_path: Path, default: int) -> None:
     pair = clip(tmp_path / "0.mp4", 10, 0), clip(tmp_path / "1.mp4", 10, 50)
     path = several(tmp_path / "a.mkv", *pair, default)
     found, source = numbers(path)

@@ -165,14 +165,14 @@ def test_bundles_are_averaged_over_each_frame(monkeypatch):
             representation(name)
 
 
-def test_a_torchaudio_beside_a_cpu_build_of_torch_is_told_what_it_wants(monkeypatch):
+def test_a_torchaudio_beside_a_cpu_build_of_torch_is_reported_what_it_wants(monkeypatch):
     def load(name: str) -> None:
         raise OSError("libcudart.so.13: cannot open shared object file: No such file or directory")
 
     monkeypatch.setattr("lipsound2.errors.importlib.import_module", load)
-    with pytest.raises(LipsoundError, match=r"libcudart.*it is installed, but .*tools/torchaudio_check.sh") as told:
+    with pytest.raises(LipsoundError, match=r"libcudart.*it is installed, but .*tools/torchaudio_check.sh") as caught:
         representation("wavlm:WAVLM_BASE")
-    assert "--extras" not in str(told.value)
+    assert "--extras" not in str(caught.value)
 
 
 def test_a_torchaudio_that_cannot_be_loaded_is_one_line(monkeypatch):
@@ -190,7 +190,7 @@ def test_clips_that_cannot_be_used_get_a_verdict(tmp_path):
     assert verdicts == {("s1-b", "unreadable"), ("s1-c", "too-short")}
 
 
-def test_audio_that_is_no_number_is_told():
+def test_audio_that_is_no_number_is_reported():
     waveform = tone(6400, 120)
     waveform[7] = np.nan
     for name in ("logmel", "mfcc", "pase:random"):
@@ -217,7 +217,7 @@ def test_wrong_use_is_one_line(data, tmp_path, options, message):
         targets(data.path, tmp_path / "dump", nj=1, **options)
 
 
-def test_clips_without_audio_are_told(data, tmp_path):
+def test_clips_without_audio_are_reported(data, tmp_path):
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
     with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*run: lipsound2 mel"):
         targets(tmp_path / "others", tmp_path / "dump", target="logmel", nj=1)

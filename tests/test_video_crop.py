@@ -241,7 +241,7 @@ def test_dlib_finds_a_real_face(grid: Path, cropper: Cropper) -> None:
     assert np.abs(np.diff(a[:, 30], axis=0)).max() < 0.02 * width  # boxes jump, crops must not
 
 
-def test_a_wrong_dlib_model_is_told(tmp_path: Path) -> None:
+def test_a_wrong_dlib_model_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("dlib")
     path = tmp_path / "model.dat"
     path.write_bytes(b"nothing")

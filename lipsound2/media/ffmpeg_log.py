@@ -1,7 +1,7 @@
-"""What ffmpeg warns of, gathered for the file that it is about.
+"""Warnings of ffmpeg, gathered for the file that they are about.
 
-ffmpeg speaks in the thread that calls it. One list a thread takes that in for as long as the thread has files open, and
-is looked at behind every call: to set up a list for every call would take longer than reading a packet.
+ffmpeg logs in the thread that calls it. One list a thread collects the messages while the thread has files open, and is
+read after every call: to set up a list for every call would take longer than reading a packet.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Callable, Iterator
 
 import av.logging
 
-_Told = tuple[int, str, str]  # level, who, what
+_Message = tuple[int, str, str]  # level, who, what
 
 
 class LogCapture:
-    """A block of work on one file; what ffmpeg warns of meanwhile is added to the file's lines, each once.
+    """A block of work on one file; warnings of ffmpeg meanwhile are added to the file's lines, each once.
 
     Args:
         lines: of the file.
-        heard: what ffmpeg says in this thread.
+        messages: of ffmpeg in this thread.
     """
 
-    def __init__(self, lines: list[str], heard: list[_Told]) -> None:
+    def __init__(self, lines: list[str], messages: list[_Message]) -> None:
         self._lines = lines
-        self._heard = heard
+        self._messages = messages
 
     def __enter__(self) -> None:
-        self._heard.clear()  # of work on something else
+        self._messages.clear()  # of work on something else
 
     def __exit__(self, *error: object) -> None:
-        for _, who, what in self._heard:
+        for _, who, what in self._messages:
             line = f"{who}: {what.strip()}"
             if line not in self._lines:
                 self._lines.append(line)
-        self._heard.clear()
+        self._messages.clear()
 
 
 class _WhileOpen:
@@ -65,7 +65,7 @@ class _WhileOpen:
 
 
 class _Level:
-    """What PyAV hands on: nothing, if nobody asked for more, which is put back."""
+    """The level that PyAV logs at: warnings while files are open, then as it was before."""
 
     def __init__(self) -> None:
         self._before: tuple[int | None, bool] = (None, True)
@@ -73,7 +73,7 @@ class _Level:
     def warnings(self) -> None:
         self._before = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.WARNING)
-        av.logging.set_skip_repeated(False)  # what is held back would be told of the next file
+        av.logging.set_skip_repeated(False)  # what is held back would be logged for the next file
 
     def as_before(self) -> None:
         av.logging.set_level(self._before[0])
@@ -94,18 +94,18 @@ _thread = _Thread()
 
 @contextlib.contextmanager
 def capture_log(lines: list[str]) -> Iterator[LogCapture]:
-    """Take in what ffmpeg says in this thread, for as long as a file is open; several may be, closed in any order.
+    """Collect messages of ffmpeg in this thread while a file is open; several may be, closed in any order.
 
     Args:
         lines: of the file.
     """
     # A generator that reads a file may be closed by another thread than the one that opened it.
-    files, heard = _thread.files, _thread.capture.logs
+    files, messages = _thread.files, _thread.capture.logs
     with _lock:
         _all.opened()
         files.opened()
     try:
-        yield LogCapture(lines, heard)
+        yield LogCapture(lines, messages)
     finally:
         with _lock:
             files.closed()

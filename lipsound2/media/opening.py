@@ -44,7 +44,7 @@ class Media:
     Attributes:
         path: of it.
         container: ffmpeg's view of it.
-        log: what ffmpeg had to say, each line once.
+        log: messages of ffmpeg, each line once.
         capture: a block of work on this file, whose warnings go into the log.
         clock: of its tracks, as far as `packets` came.
         broken: why reading ended before the end of the file; empty: it did not.
@@ -118,7 +118,7 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
 
     Args:
         path: a file of this machine; names that look like addresses, options or patterns are names.
-        log: list that ffmpeg's words are added to.
+        log: list that ffmpeg's messages are added to.
 
     Raises:
         ClipFailure: `unreadable`: no such file, no regular file, nothing ffmpeg knows, or a list of other files.
@@ -178,13 +178,13 @@ def _only_itself(path: Path | str, asked: list[str], log: list[str]) -> None:
 class _File:
     """The bytes of a file, for ffmpeg.
 
-    ffmpeg takes an error of the disk for the end of the file: it is kept here, and raised by who reads.
+    ffmpeg takes an error of the disk for the end of the file: it is kept here, and raised by the reader.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
         self._file = io.FileIO(_descriptor(path), "rb")
-        # The suffix helps ffmpeg where the content leaves a doubt; nothing else of the name is told.
+        # The suffix helps ffmpeg where the content leaves a doubt; nothing else of the name is passed on.
         suffix = Path(path).suffix
         self.name = "media" + (suffix if _SUFFIX.fullmatch(suffix) else "")
         self.trouble: OSError | None = None

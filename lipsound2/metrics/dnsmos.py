@@ -67,7 +67,7 @@ def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def spectrogram(waveform: np.ndarray) -> np.ndarray:
-    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of audio (N,); frames are centerd."""
+    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of audio (N,); frames are centered."""
     padded = np.pad(waveform, _POINTS // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _POINTS)[::_HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_POINTS) / _POINTS)

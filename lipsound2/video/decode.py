@@ -143,7 +143,7 @@ class Source:
         fps: mean rate that the file says it has, or `rate`; known once the first frame is.
         left_out: frames whose time stamp is not after the one before.
         notes: what else was found: further tracks, clocks that start anew.
-        log: what ffmpeg had to say, each line once.
+        log: messages of ffmpeg, each line once.
     """
 
     path: Path
@@ -163,7 +163,7 @@ class Source:
         return self._on_grid(self.timed())
 
     def failure(self, reason: str, detail: str) -> ClipFailure:
-        """A verdict that carries ffmpeg's own words."""
+        """A rejection that quotes ffmpeg's messages."""
         words = "; ".join(self.log[:_LOG_LINES])
         return ClipFailure(reason, f"{shown(self.path)}: {detail}" + (f" (ffmpeg: {words})" if words else ""))
 

@@ -1,8 +1,8 @@
 """Checks of the mouth: whether it lies in the frame, and whether it moves at all.
 
-A photo held before the camera, a mask, a face that listens: a model makes speech of each, and none of it was said. What
-moves in a mouth is what is left of a short run of frames when all that a rigid thing can do is taken off: shifts,
-turns, zooms and tilts, and changes of light.
+A model makes speech of a photo held before the camera, of a mask, and of a face that does not speak. The motion of a
+mouth is what is left of a short run of frames when all rigid motion is removed: shifts, turns, zooms and tilts, and
+changes of light.
 """
 
 from __future__ import annotations

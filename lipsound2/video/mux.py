@@ -1,4 +1,4 @@
-"""Lay speech under the frames of a clip.
+"""Mux speech with the video of a clip.
 
 Frames in codecs that players read are copied untouched. Others, and those whose copy does not show what the clip
 shows, are encoded again, as the one decoder gives them: upright, of square pixels, whole frames, at their own times.
@@ -70,7 +70,7 @@ def mux_speech(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: i
             if machine_trouble(error):
                 raise
             raise LipsoundError(
-                f"{shown(out)}: cannot lay speech under {shown(clip)}: {error}; try a .mp4 or .mkv name"
+                f"{shown(out)}: cannot put speech into {shown(clip)}: {error}; try a .mp4 or .mkv name"
             ) from error
 
 
@@ -105,7 +105,7 @@ class _Speech:
 
     @property
     def seconds(self) -> float:
-        """What was written so far."""
+        """Audio written so far."""
         return self._spoken / self._rate
 
     def join(self, target: OutputContainer) -> None:
@@ -113,7 +113,7 @@ class _Speech:
         self._target, self._stream = target, target.add_stream("aac", rate=self._rate, layout="mono")
 
     def until(self, seconds: float) -> None:
-        """Write what is heard until so many seconds; infinity: the rest, and the end."""
+        """Write the audio until so many seconds; infinity: the rest, and the end."""
         assert self._target is not None
         assert self._stream is not None
         while self._spoken < seconds * self._rate:

@@ -30,7 +30,7 @@ def tone(seconds: float, frequency: float = 440.0) -> np.ndarray:
     return (0.4 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
 
 
-def film(
+def write_video(
     path: Path,
     tracks: list[np.ndarray],
     *,
@@ -103,7 +103,7 @@ def click(seconds: float, at: float) -> np.ndarray:
 @pytest.mark.parametrize("starts", [(0.0, 0.0), (0.0, 7000.0), (500.0, 3.0), (0.0, 0.0, 0.0)])
 def test_fault_A5_joined_recordings_go_on_frames_and_audio_in_step(tmp_path: Path, starts: tuple[float, ...]) -> None:
     parts = [
-        film(tmp_path / f"{at}.ts", [click(2.0, 1.0)], first=50 * at, start=start, codec="mp2")
+        write_video(tmp_path / f"{at}.ts", [click(2.0, 1.0)], first=50 * at, start=start, codec="mp2")
         for at, start in enumerate(starts)
     ]
     path = tmp_path / "joined.ts"
@@ -121,8 +121,8 @@ def test_fault_A5_joined_recordings_go_on_frames_and_audio_in_step(tmp_path: Pat
         assert -0.03 < heard < 0.05
 
 
-def test_fault_A5_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
-    parts = [film(tmp_path / f"{at}.mp4", [tone(1.0)], first=25 * at) for at in (0, 1)]
+def test_fault_A5_what_cannot_be_joined_is_reported(tmp_path: Path) -> None:
+    parts = [write_video(tmp_path / f"{at}.mp4", [tone(1.0)], first=25 * at) for at in (0, 1)]
     path = tmp_path / "joined.mp4"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     source = Source(path)
@@ -131,8 +131,8 @@ def test_fault_A5_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("flv", "aac"), ("wmv", "mp3"), ("asf", "aac")])
-def test_fault_A5_a_recording_behind_one_whose_end_is_known_is_told(tmp_path: Path, suffix: str, codec: str) -> None:
-    parts = [film(tmp_path / f"{at}.{suffix}", [tone(1.0)], first=25 * at, codec=codec) for at in (0, 1)]
+def test_fault_A5_a_recording_behind_one_of_known_end_is_reported(tmp_path: Path, suffix: str, codec: str) -> None:
+    parts = [write_video(tmp_path / f"{at}.{suffix}", [tone(1.0)], first=25 * at, codec=codec) for at in (0, 1)]
     path = tmp_path / f"joined.{suffix}"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     for clip, joined in ((parts[0], False), (path, True)):
@@ -141,7 +141,7 @@ def test_fault_A5_a_recording_behind_one_whose_end_is_known_is_told(tmp_path: Pa
         assert any("second recording" in note for note in source.notes) == joined
 
 
-def test_fault_A5_audio_behind_audio_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_A5_audio_behind_audio_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     alone, path = tmp_path / "alone.wav", tmp_path / "joined.wav"
     soundfile.write(alone, tone(1.0), RATE)
     path.write_bytes(2 * alone.read_bytes())
@@ -159,7 +159,7 @@ def test_tags_behind_a_recording_are_no_second_one(tmp_path: Path, caplog: pytes
 
 
 def damaged(path: Path) -> Path:
-    content = bytearray(film(path, [tone(2.0)], codec="mp2").read_bytes())
+    content = bytearray(write_video(path, [tone(2.0)], codec="mp2").read_bytes())
     for place in range(len(content) // 3, len(content), 211):
         content[place] ^= 0x5A
     path.write_bytes(content)
@@ -196,7 +196,7 @@ def test_what_ffmpeg_says_is_of_the_file_that_it_reads(tmp_path: Path) -> None:
 
 def test_fault_C2_an_audio_clock_that_jumps_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    path = film(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))
+    path = write_video(tmp_path / "a.mkv", [tone(2.0)], jump=(0.5, 40_000.0))
     assert len(list(Source(path))) == 50  # the frames do not mind
     assert 31_000 < len(load_audio(path)) < 4 * 16_000
     with pytest.raises(ClipFailure, match="short-audio"):
@@ -259,23 +259,23 @@ def test_fault_C2_absurd_headers_are_refused(tmp_path: Path, rate: int, channels
 
 @pytest.mark.parametrize("default", [0, 1])
 def test_fault_A7_the_default_track_of_audio_is_taken(tmp_path: Path, default: int) -> None:
-    path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)], default=default)
+    path = write_video(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)], default=default)
     assert loudest(load_audio(path), (440.0, 1000.0)[default])
 
 
-def test_fault_A7_a_silent_default_track_gives_way_and_is_told(
+def test_fault_A7_a_silent_default_track_gives_way_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = film(tmp_path / "a.mkv", [tone(1.0), np.zeros((2, RATE), np.float32)], default=1)
+    path = write_video(tmp_path / "a.mkv", [tone(1.0), np.zeros((2, RATE), np.float32)], default=1)
     assert loudest(load_audio(path), 440.0)
     assert "the first choice holds nothing" in caplog.text
     assert "taken: stream 1" in caplog.text
-    silent = film(tmp_path / "b.mkv", [np.zeros(RATE, np.float32)] * 2)
+    silent = write_video(tmp_path / "b.mkv", [np.zeros(RATE, np.float32)] * 2)
     assert not load_audio(silent).any()
 
 
 def test_fault_A7_an_audio_track_no_decoder_knows_gives_way(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)])
+    path = write_video(tmp_path / "a.mkv", [tone(1.0, 440.0), tone(1.0, 1000.0)])
     data = path.read_bytes()
     at = data.index(b"A_FLAC")
     path.write_bytes(data[:at] + b"A_QQ42" + data[at + 6 :])
@@ -290,11 +290,11 @@ def test_fault_A10_channels_in_opposite_phase_do_not_cancel(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, share: float
 ) -> None:
     one = tone(1.0)
-    path = film(tmp_path / "a.mkv", [np.stack([one, share * one])])
+    path = write_video(tmp_path / "a.mkv", [np.stack([one, share * one])])
     assert np.abs(load_span(path, start=0.0, seconds=1.0).waveform).max() > 0.35
     assert "channel 1 is taken alone" in caplog.text
     caplog.clear()
     for other in (0 * one, tone(1.0, 700.0), one):  # one channel alone, unrelated, the same
-        path = film(tmp_path / "a.mkv", [np.stack([one, other])])
+        path = write_video(tmp_path / "a.mkv", [np.stack([one, other])])
         assert np.abs(load_audio(path)).max() < 0.41
         assert not caplog.text
