@@ -55,6 +55,15 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 # Steps in LIPSOUND2_SBATCH_<STEP>: name today -> the name it had.
 SBATCH_STEPS: dict[str, str] = {"AUDIO": "SOUND"}
+# Keys of a summary of word errors, and GRID's slots in it.
+SUMMARY_KEYS: dict[str, str] = {"normalisation": "normalization"}
+GRID_SLOTS: dict[str, str] = {"colour": "color"}
+# Columns of curves.tsv.
+CURVES: dict[str, str] = {"words_named": "word_accuracy"}
+# Columns of the tables of results.
+SPEECH_CONTROLS = "ESTOI of ceiling / another sentence / mean mel"
+WORD_CONTROLS = "WER % of true sound / true mel / another sentence / mean mel"
+WORD_COLUMNS: dict[str, str] = {"recogniser": "recognizer", "colour slot %": "color slot %"}
 # First names of tensors of a network.
 TENSORS: dict[str, str] = {"name_word.": "word_head."}
 # The kind of a dump that holds its audio, in dumps of earlier versions.
@@ -88,6 +97,16 @@ def config_of_today(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 def value_of_today(key: str, value: Any) -> Any:
     """A value that a config of an earlier version has for a key, by today's name."""
     return CONFIG_VALUES.get(key, {}).get(value, value) if isinstance(value, str) else value
+
+
+def keys_of_today(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """A mapping by today's names, as a table of this module has them; a value that has both keeps today's.
+
+    Args:
+        values: as read.
+        names: old name -> name today.
+    """
+    return {names.get(key, key): value for key, value in values.items() if key not in names or names[key] not in values}
 
 
 def options_of_today(options: Mapping[str, str]) -> dict[str, str]:

@@ -13,10 +13,15 @@ from lipsound2.errors import LipsoundError
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.decode import decode
 from lipsound2.jobs.slurm import commands
+from lipsound2.metrics.wer_summary import from_json
 from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today
+from lipsound2.report.report import read_curves
+from lipsound2.report.results import WORD_TABLE
 from lipsound2.tasks import load_config
+from lipsound2.training.monitor import Curves
 
 ROOT = Path(__file__).resolve().parents[1]
+WORD_HEADINGS = ("WER % of true sound / true mel / another sentence / mean mel", "colour slot %")
 # A config as recipes had it at the commit before the renames.
 OLD = """task: regress
 model: parallel
@@ -103,6 +108,44 @@ def test_a_site_may_name_a_step_as_before(monkeypatch: pytest.MonkeyPatch, caplo
     caplog.clear()
     assert commands.options("crop") == ["--time=1:00"]
     assert not caplog.records
+
+
+def test_curves_of_before_go_on_in_todays_column(tmp_path: Path) -> None:
+    (tmp_path / "curves.tsv").write_text("update\tepoch\twords_named\n3\t1\t0.5\n")
+    assert read_curves(tmp_path / "curves.tsv") == {"update": [3], "epoch": [1], "word_accuracy": [0.5]}
+    Curves(tmp_path / "curves.tsv", 3).add({"update": 6, "epoch": 2, "word_accuracy": 0.75})
+    assert (tmp_path / "curves.tsv").read_text() == "update\tepoch\tword_accuracy\n3\t1\t0.5\n6\t2\t0.75\n"
+
+
+def test_a_summary_of_word_errors_of_before_is_read() -> None:
+    rate = {"mean": 0.5, "low": 0.25, "high": 0.75}
+    words = {"hits": 3, "substitutions": 3, "deletions": 0, "insertions": 0}
+    total = {"clips": 1, "missing": 0, "wrong": 1, "words": words, "characters": words}
+    slot = {"rate": rate, "chance": 0.75, "substitutions": 1, "deletions": 0}
+    summary = from_json(
+        {
+            **{"language": "en", "normalisation": "en-1", "wer": rate, "cer": rate, "ser": rate},
+            **{"total": total, "speakers": {"s1": total}, "confusions": []},
+            **{"slots": {"command": slot, "colour": slot}, "letters": {}},
+        }
+    )
+    assert summary.normalization == "en-1"
+    assert list(summary.further["grid"].slots) == ["command", "color"]
+
+
+def test_rows_of_before_are_published_over(tmp_path: Path) -> None:
+    columns = ["experiment", "set", "recogniser", "WER %", *WORD_HEADINGS]
+    rows = [columns, ["---"] * len(columns), ["a", "test", "asr", "90.0", "1 / 2 / 3 / 4", "5.0"]]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    path = tmp_path / "RESULTS.md"
+    path.write_text(f"{WORD_TABLE.begin}\n\n{table}\n\n{WORD_TABLE.end}\n")
+    WORD_TABLE.put(path, [{"experiment": "b", "set": "test", "recognizer": "asr", "WER %": "70.0"}], "Results")
+    heading = path.read_text().splitlines()[2]
+    for old in ("recogniser", *WORD_HEADINGS):
+        assert old not in heading
+    WORD_TABLE.put(path, [{"experiment": "a", "set": "test", "recognizer": "asr", "WER %": "80.0"}], "Results")
+    assert path.read_text().count("| a | test | asr |") == 1
+    assert "90.0" not in path.read_text()
 
 
 def test_every_rename_of_keys_and_options_is_listed() -> None:

@@ -19,6 +19,7 @@ from lipsound2.metrics.alignment import NOTHING, TextRow
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.summary import check_interval
 from lipsound2.metrics.summary import markdown as markdown_table
+from lipsound2.old_names import GRID_SLOTS, keys_of_today
 
 NAME = "grid"
 SLOT_NAMES = ("command", "color", "preposition", "letter", "digit", "adverb")
@@ -28,7 +29,6 @@ RULE = f"""\
 GRID's slots, where every reference is one of its sentences: share of the clips in which the slot's word was \
 substituted or deleted; an inserted word shifts no slot and belongs to none. A guess drawn uniformly in each slot has \
 a WER of {100 * CHANCE:.0f} %."""
-_OLD_NAMES = {"color": "color"}  # of summaries written before the names were American
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def from_json(content: Mapping[str, Any], where: str) -> GridErrors | None:
         check_interval(slot.rate, f"{where}: {name[:40]}")
     if not slots:
         return None
-    return GridErrors({_OLD_NAMES.get(name, name): slot for name, slot in slots.items()}, letters)
+    return GridErrors(keys_of_today(slots, GRID_SLOTS), letters)
 
 
 def markdown(systems: Mapping[str, GridErrors]) -> list[str]:

@@ -23,6 +23,7 @@ from lipsound2.metrics.registry import TEXT, judging
 from lipsound2.metrics.sentence_tables import TABLES
 from lipsound2.metrics.summary import AGAIN, check_interval, check_name, markdown
 from lipsound2.metrics.wer import Confusion, Tally, TextSummary
+from lipsound2.old_names import SUMMARY_KEYS, keys_of_today
 from lipsound2.text.normalize import NORMALIZATIONS
 
 SHOWN = 10  # confused pairs in a table
@@ -233,6 +234,7 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
     Raises:
         LipsoundError: a key is missing, or holds what is no score.
     """
+    content = keys_of_today(content, SUMMARY_KEYS)
     found: _Entry = checked(content, _Entry, where)
     rates = {name: checked(content[name], Interval, f"{where}: {name}") for name in TEXT if name in content}
     if "cer" not in rates:

@@ -25,6 +25,7 @@ from lipsound2.metrics.registry import PRIMARY
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import Row, read_clips, read_scores
+from lipsound2.old_names import CURVES, keys_of_today
 from lipsound2.outputs import Output, OutputFolder
 from lipsound2.report import images
 from lipsound2.report.images import Sheet
@@ -110,7 +111,8 @@ def read_curves(path: Path) -> dict[str, list[float | None]]:
     header, *rows = [line.split("\t") for line in lines if line] or [[]]
     # A run that was killed on a full disk may have left half a row.
     whole_rows = [row for row in rows if len(row) == len(header)]
-    return {name: [_number(row[index]) for row in whole_rows] for index, name in enumerate(header)}
+    columns = {name: [_number(row[index]) for row in whole_rows] for index, name in enumerate(header)}
+    return keys_of_today(columns, CURVES)
 
 
 def _number(cell: str) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lipsound2 import old_names
 from lipsound2.metrics import grid_slots
 from lipsound2.metrics.audio_sources import REAL
 from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, STANDARD, TEXT
@@ -34,7 +35,7 @@ SPEECH_TABLE = MarkedTable(
         *(_CONTROLS, _LIPS_READ, "config", "commit", "hardware", "hours", "date", "command"),
     ),
     keys=2,
-    renamed={"ESTOI of ceiling / another sentence / mean mel": _CONTROLS},
+    renamed={old_names.SPEECH_CONTROLS: _CONTROLS},
 )
 WORD_TABLE = MarkedTable(
     begin="<!-- word errors: rows between these two lines are written by `lipsound2 report --publish` -->",
@@ -52,11 +53,7 @@ WORD_TABLE = MarkedTable(
         _SLOTS["letter"]: f"Chance level, a word drawn uniformly in each of GRID's slots, is a WER of "
         f"{100 * grid_slots.CHANCE:.0f} %.",
     },
-    renamed={
-        "recognizer": "recognizer",
-        "color slot %": _SLOTS["color"],
-        "WER % of ground truth / true mel / another sentence / mean mel": _WORD_CONTROLS,
-    },
+    renamed={**old_names.WORD_COLUMNS, old_names.WORD_CONTROLS: _WORD_CONTROLS},
 )
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from lipsound2.data.numerals import whole
 from lipsound2.errors import require
 from lipsound2.files import write_text
+from lipsound2.old_names import CURVES as CURVES_OF_BEFORE
 from lipsound2.tasks.base import Evaluation
 from lipsound2.training.record import Record
 
@@ -237,7 +238,7 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a table that may have been cut short or damaged; damaged rows are left out. The training does not
     read it."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    header = lines[0].split("\t")
+    header = [CURVES_OF_BEFORE.get(name, name) for name in lines[0].split("\t")]
     cells = [line.split("\t") for line in lines[1:] if line]
     rows = [dict(zip(header, row, strict=True)) for row in cells if len(row) == len(header)]
     good = [row for row in rows if _UPDATE.fullmatch(row.get("update", ""))]
