@@ -43,8 +43,8 @@ def mel(
 
     Leaves DUMP/audio (16 kHz mono FLAC, exactly 640 samples a video frame) and DUMP/mel-<name> (natural logarithm, with
     sums for the statistics of any set of clips). Audio that is there already is used again, so another mel costs no
-    decoding. Clips with video need the timeline that `lipsound2 crop` leaves; of a data dir of audio alone,
-    all of the audio is used.
+    decoding. Clips with video need the timeline that `lipsound2 crop` leaves. A data dir of audio alone needs
+    none, and all of its audio is used.
 
     Args:
         dir: data dir of the clips.
@@ -52,7 +52,7 @@ def mel(
         mel: fine (10 ms hops, 4 mel frames a video frame), paper (LipSound2's 16 ms hops, 2.5 mel frames a video
             frame), or none: the audio alone, which is all that a recognizer reads.
         nj: worker processes.
-        launcher: where workers run: local, this machine.
+        launcher: where workers run: local or slurm.
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """

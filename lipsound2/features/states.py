@@ -44,7 +44,7 @@ def features(
     max_failures: Share = 0.05,
     shard_size: AtLeast1 = 100,
 ) -> None:
-    """Write the states of a network for every clip: DUMP/features-NAME, a Kaldi archive of (video frames, width)
+    """Write the outputs of a network for every clip: DUMP/features-NAME, a Kaldi archive of (video frames, width)
     matrices.
 
     Its kind can replace the crops in a config (`input: features-NAME`): what is behind a frozen trunk is then trained
@@ -58,7 +58,7 @@ def features(
         layer: trunk (conv3D + ResNet, what LiRA passes on), or encoder (behind the Conformer).
         nj: worker processes.
         ngpu: GPUs to use: 0 or 1 (then one worker).
-        launcher: where workers run.
+        launcher: where workers run: local or slurm.
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """

@@ -46,8 +46,8 @@ def targets(
     """Make the acoustic targets of a lip model: features of every clip's audio, one vector a video frame.
 
     Leaves DUMP/targets-<name>: matrices (video frames, D), every dimension with mean 0 and variance 1 over the clips of
-    --train; their former mean and spread stand in its kind.yaml, with what the features are. Audio is read from
-    DUMP/audio (lipsound2 mel).
+    --train; their mean and standard deviation before that are in its kind.yaml, with the name of the features.
+    Audio is read from DUMP/audio (lipsound2 mel).
 
     Args:
         dir: data dir of the clips.
@@ -55,12 +55,12 @@ def targets(
         target: the features: logmel, mfcc, pase:EXP (an experiment of the task pase, a pack, or published weights made
             a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9, wav2vec2:WAV2VEC2_BASE:9 or
             wavlm:WAVLM_BASE:9 (a layer of torchaudio's bundle).
-        name: of the kind, after targets-; as a rule the features' own, such as pase or pase-random.
-        train: data dir whose clips the features are normalized on; as a rule DIR itself.
-        surveyed: how many of its clips that is at most, evenly spread; their features are computed twice.
-        compress: store matrices as Kaldi's compressed ones, a byte a value.
+        name: of the kind, after targets-; empty: the features' own, such as pase or pase-random.
+        train: data dir whose clips the features are normalized on; empty: DIR itself.
+        surveyed: the most clips to normalize on, evenly spread; their features are computed twice.
+        compress: store Kaldi's compressed matrices, a byte a value.
         nj: worker processes.
-        launcher: where workers run: local, this machine.
+        launcher: where workers run: local or slurm.
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """

@@ -63,17 +63,17 @@ def crop(
     Args:
         dir: data dir with video.scp.
         dump: folder of the archives; landmarks/ and one folder a region are written.
-        regions: what to cut out: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA).
-        detector: what finds faces: mediapipe or dlib.
+        regions: what to crop: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA).
+        detector: face detector: mediapipe or dlib.
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
-        landmarks: folder of a landmarks archive made elsewhere; nothing is detected then.
-        detect_interval: look at every k-th frame at least; between, landmarks are interpolated.
+        landmarks: folder of a landmarks archive made elsewhere; no faces are detected then.
+        detect_interval: detect faces in every k-th frame at least; landmarks between are interpolated.
         face: which face when there are several.
         min_face_ratio: share of a clip's frames that must have a face.
-        codec: H.264 encoder of ffmpeg's.
+        codec: an H.264 encoder of ffmpeg.
         crf: its constant rate factor; 6 more is about half the bytes.
         nj: worker processes.
-        launcher: local, or a cluster engine.
+        launcher: where workers run: local or slurm.
         shard_size: clips a shard.
         max_failures: share of clips that may fail.
         timeout: seconds one clip may take before it counts as hanging; a clip of two hours takes some minutes.
