@@ -159,7 +159,7 @@ def test_bundles_are_averaged_over_each_frame(monkeypatch):
         ("wav2vec2:HUBERT_BASE", "no such bundle"),
         ("hubert:HUBERT_BASE:last", "expected the number of a layer after the bundle, found 'last'"),
         ("hubert:HUBERT_SLOW", "takes 8000 samples a second"),
-        ("hubert:HUBERT_BROKEN", r"weights cannot be had .*offline, copy them from \$TORCH_HOME"),
+        ("hubert:HUBERT_BROKEN", r"weights cannot be downloaded .*offline, copy them from \$TORCH_HOME"),
     ):
         with pytest.raises(LipsoundError, match=message):
             representation(name)
