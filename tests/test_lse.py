@@ -100,9 +100,9 @@ def test_faces_are_cut_around_the_landmarks(clip: Path) -> None:
 def test_a_clip_goes_through_at_once_as_its_windows_do(network: SyncNet) -> None:
     video_frames = torch.rand(3, 6, 224, 224, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        whole = network.see(video_frames)
+        whole = network.video_vectors(video_frames)
         assert whole.shape == (2, 1024)
-        assert torch.allclose(whole[1], network.see(video_frames[:, 1:])[0], atol=1e-4)
+        assert torch.allclose(whole[1], network.video_vectors(video_frames[:, 1:])[0], atol=1e-4)
 
 
 def test_it_is_asked_for_by_its_weights(clip: Path) -> None:
@@ -138,7 +138,7 @@ def test_weights_that_are_none_are_told_and_run_nothing(
     assert not Path("harm").exists()
     with pytest.raises(LipsoundError, match=r"one of: dnsmos, utmos\[:FOLDER\], lse:WEIGHTS"):
         requested(["lse"], *places)
-    with pytest.raises(LipsoundError, match="it wants their data dir"):
+    with pytest.raises(LipsoundError, match="give their data dir"):
         requested([f"lse:{clip / 'weights.model'}"])
 
 

@@ -482,7 +482,7 @@ def test_rows_of_older_tables_are_kept_under_the_names_columns_have_now(tmp_path
     target.write_text(
         f"{SPEECH_TABLE.begin}\n| experiment | set | ESTOI | ESTOI of ceiling / another sentence / mean mel |\n"
         f"| --- | --- | --- | --- |\n| a | test | 0.4 | 0.9 / 0.0 / 0.1 |\n{SPEECH_TABLE.end}\n"
-        f"{WORD_TABLE.begin}\n| experiment | set | recognizer | WER % | color slot % |\n"
+        f"{WORD_TABLE.begin}\n| experiment | set | recogniser | WER % | colour slot % |\n"
         "| --- | --- | --- | --- | --- |\n"
         f"| a | test | own | 41.7 | 25.0 |\n| a | test | other | 50.0 | 30.0 |\n{WORD_TABLE.end}\n"
     )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # LipSound2 on the GRID corpus: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
 # With a config of the tasks recognize or classify: audio or lips -> training of a recognizer -> text -> word errors.
-# With the config of LiRA's pretext: what a lip reader begins from.
+# With the config of LiRA's pretext: pre-training of a lip reader.
 # Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
 
 . "$(dirname "$0")/../../utils/options.sh"

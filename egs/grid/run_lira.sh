@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# LiRA on GRID: lips learn, without a label, to predict what a network hears in their audio. Then sentences and single
-# words are read from few labels and from many, after the same number of updates each: all learned from the labels
-# (supervised), behind the pretext's trunk (frozen), and begun with it (finetuned). Ends with a table and a plot each.
+# LiRA on GRID: self-supervised pre-training predicts acoustic targets from lips. Then lip readers of sentences and of single
+# words are trained with few labels and with many, for the same number of updates: from scratch (supervised), with the
+# pretext's trunk frozen (frozen), and fine-tuned (finetuned). Ends with a table and a plot each.
 
 . "$(dirname "$0")/../../utils/begin.sh"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Does pre-training without text help where there are few clips to learn from? LipSound2 pre-trains on VoxCeleb2; this does
-# it small, so that two CPU cores can show it: generated talking faces and the other GRID speakers, audio and frame alone.
-# Then the same model learns one speaker from 50, 200 and 800 clips, from scratch and from the pre-trained weights, the same
-# number of updates each. Ends with a table and a plot.
+# it small, so that two CPU cores can show it: generated talking faces and the other GRID speakers, audio and video alone.
+# Then the same model is trained on 50, 200 and 800 clips of one speaker, from scratch and from the pre-trained weights, for
+# the same number of updates. Ends with a table and a plot.
 
 . "$(dirname "$0")/../../utils/begin.sh"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A vocoder on GRID. Vocos, or HiFi-GAN, learns from the audio of the training set alone; then it is fine-tuned on the
-# mels that a lip-to-speech model generates for the same clips, which are smoother than true ones, and, the cheap
-# alternative, on true mels that are blurred and noised. Each of them and Griffin-Lim speaks the test set's mels,
-# generated and true.
+# A vocoder on GRID. Vocos, or HiFi-GAN, is trained on the audio of the training set; then it is fine-tuned on the mels that
+# a lip-to-speech model generates for the same clips, which are smoother than ground truth, and, the cheap alternative, on
+# ground-truth mels that are blurred and noised. Each of them and Griffin-Lim synthesizes the test set's mels, generated
+# and ground truth.
 
 . "$(dirname "$0")/../../utils/begin.sh"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # LiRA's pretext on LRS3: mouths and audio without a label -> an experiment that ../lrw, ../lrs2 and others begin from.
 # With a config of ../lrs2: sentences from lips, as there. Give the corpus with --corpus, whole or in part; README.md
-# says what has become of it.
+# says whether it can still be had.
 
 . "$(dirname "$0")/../../utils/options.sh"
 

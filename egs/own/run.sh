@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Videos of your own, in any folders, to a model of these faces: crops -> mel -> training -> speech -> scores and a report.
-# A text beside a video (clip.txt beside clip.mp4) is what is said in it; without texts no words are counted.
+# A text beside a video (clip.txt beside clip.mp4) is its transcript; without transcripts no words are counted.
 
 . "$(dirname "$0")/../../utils/options.sh"
 

@@ -40,22 +40,22 @@ def prepare(
     seed: AtLeast0 = 0,
     unpack: Path | None = None,
 ) -> None:
-    """Corpus folder -> data dirs: every clip once in DATA/all, and the sets of a protocol in DATA/<protocol>/<set>.
+    """Make data dirs of a corpus folder: all clips in DATA/all, and the sets of a protocol in DATA/<protocol>/<set>.
 
-    The corpus is only read. A part of it is fine: what is missing is said, beside the counts of the papers. Whatever
-    cannot be used, or contradicts its file name, is listed in DATA/problems.tsv.
+    The corpus is only read. A part of a corpus is fine: missing clips are reported, with the counts of the papers.
+    Files that cannot be used, or contradict their names, are listed in DATA/problems.tsv.
 
     Args:
-        corpus: which one it is; mini: faces that `generate` made; own: videos in any folders; aishell: 1 or 2.
+        corpus: name of the corpus; mini: generated faces; own: your videos in any folders; aishell: AISHELL-1 or -2.
         root: folder of the corpus, in any of the layouts in use.
         data: folder for the data dirs.
-        protocol: a split by name, or lists; an unknown name is answered with the corpus' own.
-        lists: with the protocol 'lists': a folder of TSV lists 'id, file, transcript', one file a set; else the lists
-            that a corpus is split by: the folder of LRS2's or CMLR's, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
-        listing: file that lists the corpus' files, so that the disk need not be searched.
-        prompts: file of the sentences that were read, for TCD-TIMIT: TIMIT's PROMPTS.TXT.
+        protocol: name of a split, or lists; for an unknown name, the names of the corpus are shown.
+        lists: with the protocol lists: a folder with a TSV file 'id, file, transcript' for each set. Else the lists of
+            the corpus: the folder of LRS2's or CMLR's lists, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
+        listing: file with the names of the corpus' files, instead of a search of the disk.
+        prompts: for TCD-TIMIT: file of the sentences, TIMIT's PROMPTS.TXT.
         seed: of random splits and pairs.
-        unpack: folder to unpack GRID's s1.zip, ... into when the corpus is still packed.
+        unpack: folder for unpacking GRID's s1.zip, ..., if the corpus is still packed.
 
     Raises:
         LipsoundError: no clip found, unknown protocol, an option the corpus has no use for, bad lists, or a protocol

@@ -1,4 +1,4 @@
-"""Is a data dir in order, and how to put it in order: the verbs `validate` and `fix`."""
+"""The verbs `validate` and `fix`: check a data dir, and repair it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class TableProblem:
-    """One thing that is wrong.
+    """One problem of a data dir.
 
     Attributes:
         kind: a word to count by, such as `unsorted`.
@@ -69,13 +69,13 @@ class TableProblem:
 
 
 def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
-    """Check a data dir: tables sorted and unique, the same ids in all, ids that begin with their speaker, files there.
+    """Check a data dir: sorted tables, unique ids, the same in all tables, that begin with the speaker; existing files.
 
-    Prints a line for each problem, and ends with status 1 if there is one.
+    Prints a line for each problem, and ends with status 1 if there is any.
 
     Args:
         dir: the data dir.
-        media: also look whether every video and audio file is there.
+        media: also check that all video and audio files exist.
         show: lines printed for problems of the same kind in the same file.
     """
     tables = _tables(Path(dir))
@@ -97,11 +97,10 @@ def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
 
 
 def fix(dir: OutputFolder) -> int:
-    """Repair a data dir: sort, remove double rows, drop clips that are not complete, write spk2utt anew.
+    """Repair a data dir: sort tables, remove duplicate rows, drop incomplete clips, rewrite spk2utt.
 
-    A clip is dropped when a table lacks it, when its rows contradict each other, when a row cannot be read, names a
-    command, or names a file that is not there. Files are kept as they were in DIR/.backup/<number>. Ends with what
-    `validate` says of the result.
+    A clip is dropped if a table lacks it, if its rows contradict each other, or if a row cannot be read, is a command,
+    or names a missing file. The former files are kept in DIR/.backup/<number>. `validate` runs at the end.
 
     Args:
         dir: the data dir.

@@ -14,7 +14,7 @@ from typing import Any
 from lipsound2.errors import require
 from lipsound2.text.normalize import Normalization
 
-NOTHING = "<eps>"  # the other side of a word that was deleted or inserted; no normalized word looks like it
+NOTHING = "<eps>"  # stands for the missing word of a deletion or insertion; no normalized word looks like it
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TextRow:
 
     @property
     def counts(self) -> Counts:
-        """In the language's unit."""
+        """Counts in the language's unit."""
         return self.characters if self.words is None else self.words
 
     def of_reference(self) -> list[tuple[str, str]]:
@@ -95,13 +95,13 @@ def align(references: Mapping[str, str], hypotheses: Mapping[str, str], rules: N
         LipsoundError: jiwer is not installed.
     """
     jiwer = require("jiwer", "metrics")
-    said = list(references.values())
-    heard = [rules.apply(hypotheses.get(key, "")) for key in references]
-    by_character = jiwer.process_characters(said, heard).alignments
-    by_word = jiwer.process_words(said, heard).alignments if rules.unit == "word" else [None] * len(said)
+    wanted = list(references.values())
+    found = [rules.apply(hypotheses.get(key, "")) for key in references]
+    by_character = jiwer.process_characters(wanted, found).alignments
+    by_word = jiwer.process_words(wanted, found).alignments if rules.unit == "word" else [None] * len(wanted)
     rows = []
     for key, reference, hypothesis, words, characters in zip(
-        references, said, heard, by_word, by_character, strict=True
+        references, wanted, found, by_word, by_character, strict=True
     ):
         chunks = characters if words is None else words
         rows.append(
@@ -128,7 +128,7 @@ def _count(chunks: Iterable[Any]) -> Counts:
 
 def _pairs(chunks: Iterable[Any], reference: Sequence[str], hypothesis: Sequence[str]) -> Iterable[tuple[str, str]]:
     for chunk in chunks:
-        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        size = max(len(said), len(heard))  # equal, but for deletions and insertions, where one is empty
-        yield from zip(said or [NOTHING] * size, heard or [NOTHING] * size, strict=True)
+        wanted = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        found = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        size = max(len(wanted), len(found))  # equal, except for deletions and insertions, where one is empty
+        yield from zip(wanted or [NOTHING] * size, found or [NOTHING] * size, strict=True)

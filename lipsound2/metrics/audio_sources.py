@@ -1,4 +1,4 @@
-"""Where the audio that are compared lie, and which clips are to be scored."""
+"""Where audio for scoring is read from, and which clips are scored."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.metrics.speech import to_rate
 
-# The systems of `synthesis.py`, in the order of tables, and what a reader is told about each.
 log = logging.getLogger(__name__)
 
 _WAV = (".wav", ".WAV", ".Wav")
 _ORIGIN = frozenset({"data", "dump", "input", "target", "vocoder"})  # text in origin.yaml
-REAL = "real"  # the ground truth, where it is scored as the systems are
+REAL = "real"  # the ground truth, scored as a system
+# The systems of `synthesize`, in the order of tables, each with its explanation.
 SYSTEMS = {
     "generated": "model, given the clip's video",
     "real_mel": "copy-synthesis (ceiling)",
@@ -30,12 +30,12 @@ SYSTEMS = {
 
 
 class AudioSource:
-    """ground truth by clip id, 16 kHz: an archive kind such as `DUMP/waveform` (FLAC), or a folder of `<id>.wav`.
+    """Ground truth by clip id, 16 kHz: an archive such as `DUMP/audio` (FLAC), or a folder of `<id>.wav`.
 
     Picklable, so that every worker opens its own files.
 
     Args:
-        path: the kind's folder, or the folder of wav files.
+        path: folder of the archive, or of wav files.
 
     Raises:
         LipsoundError: neither.
@@ -53,13 +53,13 @@ class AudioSource:
             self.ids = wav_ids(self.path)
         if not self.ids:
             raise LipsoundError(
-                f"{self.path}: no ground truth there; expected the audio kind of a dump (feats.scp) or <id>.wav files"
+                f"{self.path}: no ground truth there; expected the audio of a dump (feats.scp) or <id>.wav files"
             )
         self._known = frozenset(self.ids)
 
     @property
     def is_archive(self) -> bool:
-        """Whether this is a kind of a dump, which holds a whole corpus, not one set."""
+        """Whether this is an archive of a dump, which holds a whole corpus, not one set."""
         return self._archive is not None
 
     def __contains__(self, name: str) -> bool:
@@ -105,28 +105,28 @@ def wav_ids(folder: Path) -> list[str]:
 
 
 def wav_of(folder: Path, name: str) -> Path:
-    """The wav file of a clip, whatever the case of its suffix; where there is none, the one that should be there."""
+    """The wav file of a clip, whatever the case of its suffix; if there is none, the expected path."""
     paths = [folder / f"{name}{suffix}" for suffix in _WAV]
     return next((path for path in paths if path.exists()), paths[0])
 
 
 def tell_one_sided(reference: AudioSource, systems: Mapping[str, Path], names: Collection[str]) -> None:
-    """Tell which clips only one side has: they are not scored, or count as missing."""
+    """Log which clips only one side has: they are not scored, or count as missing."""
     wanted = frozenset(names)
-    told = []
+    warnings = []
     for folder in systems.values():
-        spoken = frozenset(wav_ids(folder))
-        if extra := spoken - wanted:
-            told.append(f"{folder}: {len(extra)} clips are not among those scored, '{min(extra)}' first")
-        if missing := wanted - spoken:
-            told.append(f"{folder}: {len(missing)} of {len(wanted)} clips are missing, '{min(missing)}' first")
+        present = frozenset(wav_ids(folder))
+        if extra := present - wanted:
+            warnings.append(f"{folder}: {len(extra)} clips are not among those scored, '{min(extra)}' first")
+        if missing := wanted - present:
+            warnings.append(f"{folder}: {len(missing)} of {len(wanted)} clips are missing, '{min(missing)}' first")
     if unknown := wanted - frozenset(reference.ids):
-        told.append(f"{reference.path}: {len(unknown)} clips have no ground truth, '{min(unknown)}' first")
+        warnings.append(f"{reference.path}: {len(unknown)} clips have no ground truth, '{min(unknown)}' first")
     if not reference.is_archive:
         deeper = [path for folder in reference.path.iterdir() if folder.is_dir() for path in folder.iterdir()]
         if below := [path for path in deeper if path.suffix in _WAV]:
-            told.append(f"{reference.path}: {len(below)} wav files in its subfolders are not looked at")
-    for sentence in told:
+            warnings.append(f"{reference.path}: {len(below)} wav files in its subfolders are ignored")
+    for sentence in warnings:
         log.warning("%s", sentence)
 
 
@@ -150,7 +150,7 @@ def find_systems(hyp: Path) -> dict[str, Path]:
 
 
 def read_origin(hyp: Path) -> dict[str, Any]:
-    """What synthesis noted about a folder of speech (`origin.yaml`); {} when it did not."""
+    """The notes of `synthesize` about a folder of speech (`origin.yaml`); {} if there are none."""
     path = hyp / "origin.yaml"
     if not path.exists():
         return {}
@@ -161,9 +161,9 @@ def read_origin(hyp: Path) -> dict[str, Any]:
 
 
 def locate(path: str | Path | None, near: Path) -> Path | None:
-    """A path noted in a file, found again: as it is, or relative to a folder at or above `near`.
+    """Find a path that was noted in a file: as it is, or relative to a folder above `near`.
 
-    Recipes note paths relative to the recipe; a verb may be called from elsewhere.
+    Recipes note paths relative to the recipe; a verb may run elsewhere.
     """
     if path is None:
         return None
@@ -175,10 +175,10 @@ def locate(path: str | Path | None, near: Path) -> Path | None:
 def choose_ids(
     reference: AudioSource, hyp: Path, systems: dict[str, Path], ids: Path | None
 ) -> tuple[list[str], dict[str, str], str]:
-    """Which clips are scored, their speakers, and the sentence that says who decided.
+    """Which clips are scored, their speakers, and a phrase for captions.
 
-    A data dir that is given or that synthesis noted decides; else a folder of ground truth; else, as a dump holds more
-    than one set, the clips that any of the systems speaks.
+    The clips of a given data dir, or of the one that `synthesize` noted. Else those of a folder of ground truth. A dump
+    holds more than one set, so with a dump they are the clips that any system has.
     """
     from lipsound2.data.datadir import DataDir
 

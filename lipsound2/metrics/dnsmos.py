@@ -1,7 +1,7 @@
-"""DNSMOS: what recognizers would say of speech, as Microsoft's networks predict it (Reddy et al., 2021 and 2022).
+"""DNSMOS: mean opinion scores of speech, predicted by Microsoft's networks (Reddy et al., 2021 and 2022).
 
-The package speechmos (MIT) carries the networks. Its own code imports librosa, with it a compiler, for one
-spectrogram; that spectrogram is computed here instead, and everything else as there. The two agree to 1e-6.
+The package speechmos (MIT) carries the networks. Its own code imports librosa, and with it a compiler, for one
+spectrogram. Here numpy computes that spectrogram; everything else is the same. The two agree to 1e-6.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lipsound2.errors import require
 from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.timing import SAMPLE_RATE
 
-_WINDOW = int(9.01 * SAMPLE_RATE)  # samples the networks hear at once
+_WINDOW = int(9.01 * SAMPLE_RATE)  # input of the networks, in samples
 _POINTS, _HOP, _BANDS = 321, 160, 120  # of the spectrogram
-_RANGE_DB = 80.0  # below its loudest point a spectrogram is flat
-# Rows: signal, background, overall. From what the network says to the scale of the recognizers, by powers from 2 down.
+_RANGE_DB = 80.0  # a spectrogram is clipped at this far below its maximum
+# Rows: signal, background, overall. Polynomials from the network's output to the opinion scale, from the power 2 down.
 _SCALE = np.array(
     [
         [-0.08397278, 1.22083953, 0.0052439],
@@ -67,7 +67,7 @@ def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def spectrogram(waveform: np.ndarray) -> np.ndarray:
-    """(frames, 120) decibels below the loudest point, scaled to -1 ... 1, of audio (N,); frames are centered."""
+    """(frames, 120) decibels below the maximum, scaled to -1 ... 1, of audio (N,); frames are centered."""
     padded = np.pad(waveform, _POINTS // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _POINTS)[::_HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_POINTS) / _POINTS)

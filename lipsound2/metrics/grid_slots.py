@@ -1,6 +1,7 @@
-"""GRID's sentences: errors by place in the sentence, and which letters are taken for which.
+"""GRID's sentences: errors by slot, and confusions of letters.
 
-A sentence has one word a slot and no word is in two slots, so an inserted word shifts no slot and belongs to none.
+A sentence has one word for each slot, and no word is in two slots. So an inserted word shifts no slot and belongs to
+none.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ a WER of {100 * CHANCE:.0f} %."""
 
 @dataclass(frozen=True)
 class Slot:
-    """One place of the sentence.
+    """One slot of the sentence.
 
     Attributes:
         rate: share of the clips in which its word was substituted or deleted.
@@ -72,8 +73,8 @@ def measure(rows: Sequence[TextRow], speakers: Sequence[str] | None) -> GridErro
     if not all(row.words is not None and is_grid_sentence(row.reference) for row in rows):
         return None
     pairs = [row.of_reference() for row in rows]
-    wrong = np.array([[said != heard for said, heard in clip] for clip in pairs], np.float64)  # (clips, slots)
-    deleted = np.array([[heard == NOTHING for _, heard in clip] for clip in pairs])
+    wrong = np.array([[reference != hypothesis for reference, hypothesis in clip] for clip in pairs], np.float64)
+    deleted = np.array([[hypothesis == NOTHING for _, hypothesis in clip] for clip in pairs])
     intervals = rates.rates(wrong, np.ones_like(wrong), speakers)
     slots = {
         name: Slot(
@@ -83,8 +84,8 @@ def measure(rows: Sequence[TextRow], speakers: Sequence[str] | None) -> GridErro
     }
     letters: dict[str, dict[str, int]] = {}
     place = SLOT_NAMES.index("letter")
-    for (letter, heard), count in sorted(Counter(clip[place] for clip in pairs).items()):
-        letters.setdefault(letter, {})[heard] = count
+    for (letter, hypothesis), count in sorted(Counter(clip[place] for clip in pairs).items()):
+        letters.setdefault(letter, {})[hypothesis] = count
     return GridErrors(slots, letters)
 
 

@@ -1,11 +1,11 @@
-"""LSE-C and LSE-D: whether lips and speech belong together, as SyncNet finds (Prajwal et al., 2020, section 4.1).
+"""LSE-C and LSE-D: synchrony of lips and speech by SyncNet (Prajwal et al., 2020, section 4.1).
 
 The published rule: windows of five video frames and of the audio beside them become vectors; their distances are
 averaged over the clip for shifts of -15 to 15 video frames. LSE-D is the smallest of these means, LSE-C how far it lies
 below their median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
 
-Of our own are the face boxes: they come from the landmarks in the dump, not from the S3FD detector. So values are to be
-compared within a table, with those of the ground truth and of the mismatched control, and not with other people's.
+Only the face boxes differ: they come from the landmarks in the dump, not from the S3FD detector. So compare values
+within a table, with those of the ground truth and of the mismatched control, not with published ones.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def scorer(request: Request) -> Scorer:
     """The scorer; see `requested`.
 
     Raises:
-        LipsoundError: no weights, or no videos and landmarks to look at.
+        LipsoundError: no weights, or no videos and landmarks.
     """
     if request.data is None or request.landmarks is None or not (request.landmarks / INDEX).exists():
         raise LipsoundError(
-            "--metrics lse: looks at the clips' videos; it wants their data dir (--ids, or noted by synthesis) and, as "
-            "REF, the audio kind of a dump that holds landmarks too (lipsound2 crop)"
+            "--metrics lse: needs the clips' videos: give their data dir (--ids, or noted by synthesize) and, as "
+            "REF, the audio of a dump that holds landmarks too (lipsound2 crop)"
         )
     network, videos, landmarks = load(Path(request.argument)), DataDir(request.data).video, Archive(request.landmarks)
     last: dict[str, Tensor] = {}  # all systems of a clip share its video
@@ -57,13 +57,13 @@ def scorer(request: Request) -> Scorer:
             if id not in videos or id not in landmarks:
                 raise ClipFailure("no-video", f"{id} has no video, or no landmarks")
             last.clear()
-            last[id] = look(network, Path(videos[id]), np.asarray(landmarks[id]))
+            last[id] = video_vectors(network, Path(videos[id]), np.asarray(landmarks[id]))
         seen = last[id]
         # The last window is not used, as published.
         count = min(len(seen) - 1, len(speech) // SAMPLES_PER_FRAME - VIDEO_FRAMES)
         if count < 1:
             raise ClipFailure("too-short", f"less than {VIDEO_FRAMES + 1} video frames")
-        confidence, distance = lip_sync_error(seen[:count], listen(network, speech, count))
+        confidence, distance = lip_sync_error(seen[:count], audio_vectors(network, speech, count))
         return {"lse_c": confidence, "lse_d": distance}
 
     return compute
@@ -87,28 +87,28 @@ def load(path: Path) -> SyncNet:
     except UNREADABLE as error:
         if machine_trouble(error):
             raise
-        told = " ".join(str(error).split())
-        raise LipsoundError(f"{wanted}; found something else ({told[:160]})") from error
+        detail = " ".join(str(error).split())
+        raise LipsoundError(f"{wanted}; found something else ({detail[:160]})") from error
     return network.eval()
 
 
-def lip_sync_error(seen: Tensor, heard: Tensor) -> tuple[float, float]:
+def lip_sync_error(video: Tensor, audio: Tensor) -> tuple[float, float]:
     """LSE-C and LSE-D of windows' vectors (N, D), N > 0; beyond the ends speech counts as zero, as published."""
-    beyond = F.pad(heard, (0, 0, SHIFTS, SHIFTS))
+    padded = F.pad(audio, (0, 0, SHIFTS, SHIFTS))
     means = torch.stack(
-        [F.pairwise_distance(seen, beyond[shift : shift + len(seen)]).mean() for shift in range(2 * SHIFTS + 1)]
+        [F.pairwise_distance(video, padded[shift : shift + len(video)]).mean() for shift in range(2 * SHIFTS + 1)]
     )
     return float(means.median() - means.min()), float(means.min())
 
 
-def look(network: SyncNet, video: Path, landmarks: np.ndarray) -> Tensor:
+def video_vectors(network: SyncNet, video: Path, landmarks: np.ndarray) -> Tensor:
     """Vectors (T - 4, 1024) of a clip's faces."""
     faces = np.stack(list(cut_faces(video, landmarks)))
     if len(faces) < VIDEO_FRAMES:
         raise ClipFailure("too-short", f"{len(faces)} video frames")
     frames = torch.from_numpy(faces).permute(3, 0, 1, 2)
     parts = [
-        network.see(frames[:, first : first + _AT_ONCE + VIDEO_FRAMES - 1].float())
+        network.video_vectors(frames[:, first : first + _AT_ONCE + VIDEO_FRAMES - 1].float())
         for first in range(0, len(faces) - VIDEO_FRAMES + 1, _AT_ONCE)
     ]
     return torch.cat(parts)
@@ -145,17 +145,17 @@ def cut_faces(video: Path, landmarks: np.ndarray) -> Iterator[np.ndarray]:
         left, right = int(x - size * (1 + _MARGIN)), int(x + size * (1 + _MARGIN))
         face = padded[max(top, 0) : bottom, max(left, 0) : right]
         if not face.size:
-            raise ClipFailure("landmarks", f"{video}: video frame {count} has its face outside of the video frame")
+            raise ClipFailure("landmarks", f"{video}: the face of video frame {count} lies outside of it")
         yield cv2.resize(face, (SIDE, SIDE))
     if count != len(points):
         raise ClipFailure("landmarks", f"{video}: {len(points)} video frames have landmarks, found {count} or more")
 
 
-def listen(network: SyncNet, speech: np.ndarray, count: int) -> Tensor:
+def audio_vectors(network: SyncNet, speech: np.ndarray, count: int) -> Tensor:
     """Vectors (count, 1024) of the windows of speech (N,)."""
     cepstra = torch.from_numpy(mfcc(speech).T.astype(np.float32))
     windows = [cepstra[:, 4 * index : 4 * index + AUDIO_FRAMES] for index in range(count)]
-    return network.hear(torch.stack(windows)[:, None])
+    return network.audio_vectors(torch.stack(windows)[:, None])
 
 
 def mfcc(speech: np.ndarray) -> np.ndarray:

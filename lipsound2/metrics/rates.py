@@ -1,9 +1,9 @@
-"""Intervals of error rates that hold where errors are few, and that can speak of people who were not there.
+"""Confidence intervals of error rates that hold for few errors, and for unseen speakers.
 
-A bootstrap of clips without an error says [0, 0], which is no interval. Here a rate of errors to words is the sum of
-errors that come in bunches, a bunch a clip: as many as a Poisson variable of the same mean and spread tells (exact for
-single errors: Garwood, 1936; for bunches: Fay and Feuer, 1997). A share of clips is binomial (Clopper and Pearson).
-For unseen speakers the bunch is all that a speaker's clips hold, and Student's t stands for there being few of them.
+A bootstrap of clips without an error gives [0, 0], which is no interval. Here errors are clustered by clip, and their
+sum is treated as a Poisson variable of the same mean and variance (exact for single errors: Garwood, 1936; for
+clusters: Fay and Feuer, 1997). A share of clips is binomial (Clopper and Pearson). For unseen speakers the clusters are
+speakers, and Student's t accounts for their small number.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def rates(errors: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None 
     errors, units = _checked(errors, units)
     found = []
     for column in range(errors.shape[1]):
-        wrong, said = errors[:, column], units[:, column]
-        share = (said == 1).all() and np.isin(wrong, (0, 1)).all()
-        rate = wrong.sum() / said.sum()
-        # How single clips of a share vary is known, so nothing stands for what is not: the interval is exact.
-        variance = 0.0 if share and speakers is None else _variance(wrong, said, speakers)
-        low, high = _share(rate, variance, len(said)) if share else _count(rate, variance, said.sum())
+        wrong, total = errors[:, column], units[:, column]
+        share = (total == 1).all() and np.isin(wrong, (0, 1)).all()
+        rate = wrong.sum() / total.sum()
+        # The variance of a binomial share is known, so its interval is exact.
+        variance = 0.0 if share and speakers is None else _variance(wrong, total, speakers)
+        low, high = _share(rate, variance, len(total)) if share else _count(rate, variance, total.sum())
         found.append(Interval(float(rate), float(low), float(high)))
     return found
 
@@ -57,13 +57,13 @@ def differences(gains: np.ndarray, units: np.ndarray, speakers: Sequence[str] | 
     gains, units = _checked(gains, units)
     found = []
     for column in range(gains.shape[1]):
-        gain, said = gains[:, column], units[:, column]
+        gain, unit = gains[:, column], units[:, column]
         more, less = np.maximum(gain, 0), np.maximum(-gain, 0)
-        total = said.sum()
-        sides = [(one.sum() / total, _variance(one, said, speakers)) for one in (more, less)]
+        total = unit.sum()
+        sides = [(one.sum() / total, _variance(one, unit, speakers)) for one in (more, less)]
         (a, a_low, a_high), (b, b_low, b_high) = ((rate, *_count(rate, spread, total)) for rate, spread in sides)
-        # What clips decide for the one they take from the other: the two are not independent.
-        shared = (sides[0][1] + sides[1][1] - _variance(gain, said, speakers)) / 2
+        # The two rates are not independent: their covariance, from the variance of the difference.
+        shared = (sides[0][1] + sides[1][1] - _variance(gain, unit, speakers)) / 2
         scale = np.sqrt(sides[0][1] * sides[1][1])
         r = float(np.clip(shared / scale, -1, 1)) if scale > 0 else 0.0
         low = _apart(a - a_low, b_high - b, r)
@@ -83,8 +83,8 @@ def means(values: np.ndarray, speakers: Sequence[str]) -> list[Interval]:
     found = []
     for column in range(values.shape[1]):
         mean = values[:, column].mean()
-        reach = stats.norm.ppf(_HIGH) * np.sqrt(_variance(values[:, column], ones[:, column], speakers))
-        found.append(Interval(float(mean), float(mean - reach), float(mean + reach)))
+        margin = stats.norm.ppf(_HIGH) * np.sqrt(_variance(values[:, column], ones[:, column], speakers))
+        found.append(Interval(float(mean), float(mean - margin), float(mean + margin)))
     return found
 
 
@@ -111,8 +111,8 @@ def _variance(numbers: np.ndarray, units: np.ndarray, speakers: Sequence[str] | 
 
 
 def _count(rate: float, variance: float, total: float) -> tuple[float, float]:
-    """Of errors in so many units: they may be more than these."""
-    # No less than single errors that know nothing of each other have.
+    """Interval of a rate of errors; there may be more errors than units."""
+    # At least the variance of independent single errors.
     variance = max(variance, max(rate * (1 - rate), 1 / total) / total)
     bunch = variance / rate if rate > 0 else 1 / total
     count = rate / bunch
@@ -121,7 +121,7 @@ def _count(rate: float, variance: float, total: float) -> tuple[float, float]:
 
 
 def _share(rate: float, variance: float, clips: int) -> tuple[float, float]:
-    """Of clips: as many as would vary alike if they knew nothing of each other (Korn and Graubard, 1998)."""
+    """Interval of a share of clips, with the effective number of independent clips (Korn and Graubard, 1998)."""
     spread = rate * (1 - rate)
     counted = min(spread / variance, clips) if variance > 0 else clips
     wrong = rate * counted

@@ -1,7 +1,7 @@
-"""Metrics on request: `--metrics` names them, and they are computed beside the standard ones.
+"""Metrics on request: `--metrics` names them, in addition to the standard ones.
 
-Most know no reference, so the ground truth is scored as well, as a system of its own: what such a metric says of a
-model means little without what it says of the ground truth on the same clips.
+Most use no reference, so the ground truth is scored as well, as a system of its own: such scores of a model mean little
+without those of the ground truth on the same clips.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Scorer = Callable[[str, np.ndarray, np.ndarray], dict[str, float]]
 
 @dataclass(frozen=True)
 class Request:
-    """A family of metrics that somebody asked for; picklable, its scorer is made where it is used.
+    """A family of metrics that was requested; picklable, its scorer is made where it is used.
 
     Attributes:
         name: of the family.
-        argument: what stood behind the colon.
+        argument: text after the colon.
         data: data dir with the clips' videos; None: none is known.
         landmarks: archive of their landmarks, likewise.
     """
@@ -41,19 +41,19 @@ class Request:
 
     @property
     def family(self) -> Family:
-        """What the registry says of it."""
+        """Its entry in the registry."""
         return FAMILIES[self.name]
 
     @property
     def inputs(self) -> list[Path]:
-        """What it reads besides audio, for fingerprints."""
+        """Files it reads besides audio, for fingerprints."""
         argument = [Path(self.argument)] if self.argument else []
         seen = [self.data / "video.scp", self.landmarks] if self.data and self.landmarks and self.family.video else []
         return [*argument, *seen]
 
 
 def requested(names: Sequence[str], data: Path | None = None, landmarks: Path | None = None) -> tuple[Request, ...]:
-    """What `--metrics` asks for. Each scorer is made once here: what is missing is told before anything is computed.
+    """The metrics that `--metrics` names. Each scorer is made once here, so that mistakes show before any work.
 
     Raises:
         LipsoundError: an unknown name, a missing package, weights that are absent or of something else.
@@ -100,7 +100,7 @@ def compute(
         id: of the clip.
         speech: (M,) float, 16 kHz; cut or zero-padded to N.
         reference: (N,) float, 16 kHz.
-        silent: reason to give where there is nothing to hear.
+        silent: reason for clips that are silent.
     """
     found = ClipScores({}, {})
     for request in requests:
@@ -118,7 +118,7 @@ def names_of(requests: Iterable[Request]) -> list[str]:
 
 
 def require_packages(families: Iterable[Family]) -> None:
-    """Refuse to begin without the packages that metrics are computed with.
+    """Refuse to start without the packages that metrics need.
 
     Raises:
         LipsoundError: one is missing, and how to install it.

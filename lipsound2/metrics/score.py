@@ -55,27 +55,27 @@ def score(
 ) -> None:
     """Score speech against the ground truth: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
 
-    Means carry 95 % intervals. A clip that cannot be scored gets the floor of the metric and is counted,
-    never dropped. When HYP holds the controls that `synthesize` speaks, the verdict says whether lips are read.
-    Words are counted by `decode` and `score-text`.
+    Means have 95 % intervals. A clip that cannot be scored gets the metric's worst value and is counted, never
+    dropped. If HYP holds the controls of `synthesize`, the verdict tells whether lips are read. Words are scored by
+    `decode` and `score-text`.
 
     Args:
-        ref: the ground truth: the audio kind of a dump, or a folder of <id>.wav.
-        hyp: the speech: a folder of <id>.wav, or of one such folder a system (generated, real_mel, mismatched,
+        ref: the ground truth: DUMP/audio, or a folder of <id>.wav.
+        hyp: the speech: a folder of <id>.wav, or with such a folder for each system (generated, real_mel, mismatched,
             mean_mel).
-        out: folder for clips.tsv, summary.json and table.md; without it, HYP/scores.
-        ids: data dir whose clips are scored, all of them; without it the one that synthesis noted in HYP/origin.yaml.
+        out: folder for clips.tsv, summary.json and table.md; by default HYP/scores.
+        ids: data dir of the clips to score; by default the one that synthesize noted in HYP/origin.yaml.
         metrics: further metrics, separated by commas: dnsmos; utmos or utmos:FOLDER; lse:WEIGHTS of SyncNet; see
             docs/scores.md.
         nj: worker processes, or jobs with slurm.
-        launcher: local, this machine, or slurm, an array of jobs; see docs/cluster.md.
-        resamples: draws of the bootstrap, for the intervals of means.
+        launcher: local (this machine) or slurm (a job array); see docs/cluster.md.
+        resamples: resamples of the bootstrap, for the intervals of means.
         seed: of the bootstrap.
-        speakers: whom the intervals are about: same, more clips of these speakers; unseen, more people like them; auto,
-            people like them if none of them is in a data dir train... beside that of the clips.
+        speakers: what the intervals generalize to: same, more clips of these speakers; unseen, new speakers; auto,
+            new speakers if none of these is in a data dir train... next to that of the clips.
 
     Raises:
-        LipsoundError: no speech, no ground truth, none of the clips spoken, or a further metric cannot be had.
+        LipsoundError: no speech, no ground truth, no clip in both, or a further metric is not available.
     """
     require_packages(STANDARD_FAMILIES)
     for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
@@ -122,8 +122,8 @@ def score(
         fingerprint.clear()
         scored = [*systems, *([REAL] if _blind(requests) and REAL not in systems else [])]
         rows = [Row(name, system, scores[name][system]) for system in scored for name in names]
-        spoken = [row for row in rows if row.system in systems]
-        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in spoken):
+        of_systems = [row for row in rows if row.system in systems]
+        if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in of_systems):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
         summary = summarize(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
         write_clips(out / CLIPS, rows)
@@ -144,7 +144,7 @@ def score(
 
 
 def _blind(requests: Sequence[Request]) -> list[Request]:
-    """Those that know no reference, by which the ground truth is scored too."""
+    """Metrics without a reference; they score the ground truth too."""
     return [request for request in requests if not request.family.reference]
 
 
@@ -159,7 +159,7 @@ def _scores(
 
 @dataclass(frozen=True)
 class ScorerFactory:
-    """Makes what scores batches of clips; picklable.
+    """Makes the function that scores a batch of clips; picklable.
 
     Attributes:
         reference: the ground truth.
@@ -187,9 +187,9 @@ def _each(clip: functools.partial, names: Sequence[str], nj: int) -> Iterator[tu
 def score_clip(
     reference: AudioSource, systems: Mapping[str, Path], requests: Sequence[Request], name: str
 ) -> tuple[str, dict[str, ClipScores]]:
-    """Scores of one clip by system; what cannot be read is at the floor, with the reason.
+    """Scores of one clip by system; a file that cannot be read gets the floor, with the reason.
 
-    Where further metrics know no reference, the ground truth is scored by them too.
+    Metrics without a reference score the ground truth too.
     """
     every = (*STANDARD, *names_of(requests))
     blind = _blind(requests) if REAL not in systems else []

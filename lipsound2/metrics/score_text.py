@@ -23,19 +23,19 @@ from lipsound2.outputs import OutputFolder
 log = logging.getLogger(__name__)
 
 FOLDER = "text"  # below the scores of a set: a folder a recognizer
-HEARD = "heard"  # a folder that `decode` wrote, given alone, as a system
+HEARD = "heard"  # the system of a single folder that `decode` wrote; a name in stored files
 
 
 @dataclass(frozen=True)
 class References:
-    """What was really said.
+    """Reference texts.
 
     Attributes:
-        table: file of the texts, whose content the scores depend on.
+        table: file of the texts, for the fingerprint.
         texts: id -> text.
         utt2spk: id -> speaker.
         which: what clips these are, for captions.
-        unseen: the intervals are about speakers like these, see `wer.score_texts`.
+        unseen: whether the intervals generalize to new speakers, see `wer.score_texts`.
         language: of the texts.
     """
 
@@ -54,20 +54,19 @@ def score_text(
     language: Literal["en", "zh"] = "en",
     speakers: Speakers = "auto",
 ) -> None:
-    """Count the errors of recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
+    """Score recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
 
-    Each TEXT is a folder that `decode` wrote, or a folder of such folders, one a system (generated, real_mel,
-    mismatched, mean_mel, and real, the ground truth), which then stand side by side. A clip that was not recognized
-    counts with all its words, never dropped. OUT/text/<name of TEXT> gets summary.json, table.md, and for every system
-    <system>.tsv with the errors of each clip.
+    Each TEXT is a folder that `decode` wrote, or holds such a folder for each system (generated, real_mel, mismatched,
+    mean_mel, and real, the ground truth), to be compared. A clip without a text counts with all its words, never
+    dropped. OUT/text/<name of TEXT> gets summary.json, table.md, and <system>.tsv with the errors of each clip.
 
     Args:
-        data: data dir with the transcripts; all of its clips that have one are counted.
+        data: data dir with the transcripts; all clips with a transcript count.
         texts: folders that decode wrote, or folders of them named by system; each is scored on its own.
-        out: folder for text/, such as EXP/scores/SET; without it, TEXT/scores.
+        out: folder for text/, such as EXP/scores/SET; by default TEXT/scores.
         language: of the transcripts.
-        speakers: whom the intervals are about: same, more clips of these speakers; unseen, more people like them; auto,
-            people like them if none of them is in a data dir train... beside DATA.
+        speakers: what the intervals generalize to: same, more clips of these speakers; unseen, new speakers; auto,
+            new speakers if none of these is in a data dir train... next to DATA.
     """
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
@@ -106,12 +105,12 @@ def find_texts(folder: Path) -> dict[str, Path]:
 
 
 def score_systems(references: References, systems: Mapping[str, Path], folder: Path) -> None:
-    """Score what one recognizer made of some systems: tables and every clip's errors, in `folder`.
+    """Score the texts of one recognizer for some systems: tables and every clip's errors, in `folder`.
 
     Args:
-        references: what was really said.
+        references: reference texts.
         systems: name -> folder that `decode` wrote.
-        folder: to write; what is there already of the same texts is shown again.
+        folder: to write; scores of the same texts are shown again.
 
     Raises:
         LipsoundError: a clip was recognized that has no reference, or see `wer.score_texts`.
@@ -119,19 +118,19 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     details = [] if [*systems] == [HEARD] else [f"{system}.jsonl" for system in systems]
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
     made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
-    # The stamp has the name of the verb that once did this, so that what it scored is not scored again.
+    # The fingerprint has the verb that once did this, so that its scores stay valid.
     fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
     if fingerprint.up_to_date():
         print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
         print(f"{folder}: done already with these inputs and options; skipped")
         return
-    said = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
+    texts = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
     with folder_lock(folder, "score"):
         fingerprint.clear()
         unseen, language = references.unseen, references.language
         scores = {
             system: score_texts(references.texts, found, references.utt2spk, language, unseen=unseen)
-            for system, found in said.items()
+            for system, found in texts.items()
         }
         for system, result in scores.items():
             write_clips(folder / f"{system}.tsv", result.rows)
@@ -147,20 +146,20 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
 
 
 def hypotheses(folder: Path, references: References, *, silent: bool) -> dict[str, str]:
-    """What `decode` wrote of the clips that are scored, by id.
+    """The texts that `decode` wrote of the clips that are scored, by id.
 
     Args:
-        folder: it wrote.
-        references: clips of the same data dir that are not among them are left out.
-        silent: clips in which no word was found have an empty text; else they have none, as if they were missing.
+        folder: of `decode`.
+        references: other clips of the same data dir are left out.
+        silent: give clips without a recognized word an empty text; else they count as missing.
     """
-    said = dict(read_table(folder / TEXT)) if (folder / TEXT).exists() else {}
+    found = dict(read_table(folder / TEXT)) if (folder / TEXT).exists() else {}
     if silent:
-        said = {**dict.fromkeys(read_ids(folder / DETAILS), ""), **said}
-    return {clip: what for clip, what in said.items() if clip in references.texts or clip not in references.utt2spk}
+        found = {**dict.fromkeys(read_ids(folder / DETAILS), ""), **found}
+    return {clip: text for clip, text in found.items() if clip in references.texts or clip not in references.utt2spk}
 
 
 def with_text(which: str, known: int, unknown: int) -> str:
-    """The sentence on which clips are scored, where some have no text to compare with; it is told, too."""
+    """The phrase for captions if some clips have no reference text; a warning is logged."""
     log.warning("%d of %s have no text and are left out", unknown, which)
     return f"{known} of {which}, those with a text"

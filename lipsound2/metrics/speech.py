@@ -22,13 +22,13 @@ from lipsound2.metrics.registry import METRICS, STANDARD
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 NARROW_RATE = 8_000
-_STEP = 2.0**-15  # of 16-bit audio; what is nowhere louder is silence
+_STEP = 2.0**-15  # of 16-bit audio; anything below is silence
 _PYSTOI_TOO_SHORT = 1e-5  # what pystoi returns, exactly, for less than 30 frames of speech
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """What one clip scored.
+    """Scores of one clip.
 
     Attributes:
         values: by metric; the floor where it failed, absent where it failed and has none.
@@ -42,7 +42,7 @@ class ClipScores:
 
     @staticmethod
     def floor(reason: str, metrics: Sequence[str] = tuple(STANDARD)) -> ClipScores:
-        """The scores of a clip that none of `metrics` can be computed on."""
+        """The scores of a clip on which none of `metrics` can be computed."""
         floors = {name: METRICS[name].floor for name in metrics}
         return ClipScores(
             {name: floor for name, floor in floors.items() if floor is not None}, dict.fromkeys(metrics, reason)
@@ -68,8 +68,8 @@ def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = 
         metrics: names out of `STANDARD`.
 
     Returns:
-        One value a metric. Never raises for what the audio hold: a metric that cannot be computed is at its floor,
-        with the reason (`silent-reference`, `silent`, `not-finite`, `too-short`, `no-utterance`).
+        A value for each metric. Bad audio raises no error: a metric that cannot be computed gets its floor, with the
+        reason (`silent-reference`, `silent`, `not-finite`, `too-short`, `no-utterance`).
     """
     difference = len(speech) - len(reference)
     try:
@@ -116,7 +116,7 @@ def to_rate(waveform: np.ndarray, rate: int, wanted: int = SAMPLE_RATE) -> np.nd
 
 
 class _Pair:
-    """Reference and speech of equal length, and their 8 kHz versions once they are asked for."""
+    """Reference and speech of equal length, and their 8 kHz versions."""
 
     def __init__(self, reference: np.ndarray, speech: np.ndarray) -> None:
         self.wide = (reference, speech)
@@ -128,7 +128,7 @@ class _Pair:
 
 
 def usable(waveform: np.ndarray, silent: str) -> np.ndarray:
-    """`waveform` (N,) as float64; ClipFailure `not-finite`, or `silent` where there is nothing to hear."""
+    """`waveform` (N,) as float64; ClipFailure `not-finite`, or `silent`."""
     waveform = np.asarray(waveform, np.float64)
     if not np.isfinite(waveform).all():
         raise ClipFailure("not-finite")

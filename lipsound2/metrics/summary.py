@@ -52,7 +52,7 @@ class Verdict:
     """Whether lips are read.
 
     Attributes:
-        lips_are_read: None when there is nothing to judge by.
+        lips_are_read: None if it cannot be decided.
         difference: ESTOI, matched minus mismatched.
         sentence: the finding in words and numbers.
     """
@@ -73,7 +73,7 @@ class System:
 
     Attributes:
         clips: how many.
-        scores: metric -> mean and interval; without those that nobody asked for or that suit no clip.
+        scores: metric -> mean and interval; without metrics that were not requested or fit no clip.
         failed: clips with a metric at its floor.
         failures: `reason` or `metric: reason` -> clips.
         mismatched_lengths: clips whose length is off by more than one video frame.
@@ -88,7 +88,7 @@ class System:
 
 @dataclass
 class Summary:
-    """Everything a table says."""
+    """Scores of all systems, by speaker, and the verdict."""
 
     systems: dict[str, System]
     speakers: dict[str, dict[str, Any]]
@@ -110,7 +110,7 @@ def summarize(
         utt2spk: speaker of every clip.
         resamples: draws of the bootstrap.
         seed: of the draws.
-        unseen: the intervals are about speakers like these, not about more clips of these.
+        unseen: whether the intervals generalize to new speakers, not to more clips of these.
     """
     who = utt2spk if unseen else None
     by_system: dict[str, list[Row]] = {}
@@ -121,11 +121,11 @@ def summarize(
     for speaker in sorted({utt2spk[row.id] for row in rows}):
         entry: dict[str, Any] = {}
         for name, own in by_system.items():
-            spoken = [row for row in own if utt2spk[row.id] == speaker]
-            entry["clips"] = len(spoken)
+            of_speaker = [row for row in own if utt2spk[row.id] == speaker]
+            entry["clips"] = len(of_speaker)
             entry[name] = {
                 score: float(values[:, column].mean())
-                for scores, values in _together(spoken)
+                for scores, values in _together(of_speaker)
                 for column, score in enumerate(scores)
             }
         speakers[speaker] = entry
@@ -139,7 +139,7 @@ def lip_reading_verdict(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = bootstrap.SEED,
 ) -> Verdict:
-    """The verdict "lips are read" (`VERDICT_RULE`); with `speakers`, of each clip, about people like these."""
+    """The verdict "lips are read" (`VERDICT_RULE`); with the speaker of each clip, for unseen speakers."""
     if not {"generated", "mismatched"} <= by_system.keys():
         missing = " and ".join(sorted({"generated", "mismatched"} - by_system.keys()))
         return Verdict(None, None, f"Whether lips are read cannot be said: there is no speech of {missing} to compare.")

@@ -1,4 +1,4 @@
-"""SyncNet (Chung and Zisserman, 2016): lips and speech to vectors, which lie near each other where the two belong
+"""SyncNet (Chung and Zisserman, 2016): vectors of lips and of speech, near each other where the two belong
 together.
 
 Layers carry the names of the published weights (`syncnet_v2.model`), and their sizes. Time is only looked at by the
@@ -19,7 +19,7 @@ def _layer(convolution: nn.Module, norm: nn.Module) -> list[nn.Module]:
     return [convolution, norm, nn.ReLU(inplace=True)]
 
 
-def _heard(wide: int, narrow: int, kernel: tuple[int, int] = (3, 3), padding: int = 1) -> list[nn.Module]:
+def _audio_layers(wide: int, narrow: int, kernel: tuple[int, int] = (3, 3), padding: int = 1) -> list[nn.Module]:
     return _layer(nn.Conv2d(wide, narrow, kernel, padding=padding), nn.BatchNorm2d(narrow))
 
 
@@ -38,11 +38,11 @@ class SyncNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.netcnnaud = nn.Sequential(
-            *(*_heard(1, 64), nn.MaxPool2d(1, 1)),
-            *(*_heard(64, 192), nn.MaxPool2d(3, (1, 2))),
-            *(*_heard(192, 384), *_heard(384, 256)),
-            *(*_heard(256, 256), nn.MaxPool2d(3, 2)),
-            *_heard(256, 512, (5, 4), padding=0),
+            *(*_audio_layers(1, 64), nn.MaxPool2d(1, 1)),
+            *(*_audio_layers(64, 192), nn.MaxPool2d(3, (1, 2))),
+            *(*_audio_layers(192, 384), *_audio_layers(384, 256)),
+            *(*_audio_layers(256, 256), nn.MaxPool2d(3, 2)),
+            *_audio_layers(256, 512, (5, 4), padding=0),
         )
         self.netcnnlip = nn.Sequential(
             *(*_seen(3, 96, (VIDEO_FRAMES, 7, 7), 2, 0), nn.MaxPool3d((1, 3, 3), (1, 2, 2))),
@@ -53,12 +53,12 @@ class SyncNet(nn.Module):
         )
         self.netfcaud, self.netfclip = _join(), _join()
 
-    def hear(self, cepstra: Tensor) -> Tensor:
+    def audio_vectors(self, cepstra: Tensor) -> Tensor:
         """Vectors (N, 1024) of windows of speech (N, 1, 13, 20)."""
         found: Tensor = self.netfcaud(self.netcnnaud(cepstra).flatten(1))
         return found
 
-    def see(self, frames: Tensor) -> Tensor:
+    def video_vectors(self, frames: Tensor) -> Tensor:
         """Vectors (T - 4, 1024) of the windows of video frames (3, T, 224, 224): blue, green, red, 0 to 255."""
         found: Tensor = self.netfclip(self.netcnnlip(frames[None])[0, :, :, 0, 0].T)
         return found

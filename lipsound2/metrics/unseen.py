@@ -1,4 +1,4 @@
-"""Whom an interval is about: more clips of the same speakers, or people nobody trained on."""
+"""What intervals generalize to: more clips of the same speakers, or unseen speakers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 
 Speakers = Literal["auto", "same", "unseen"]
-_TRAINING = ("train*", "pretrain*")  # what recipes call the sets they learn from
+_TRAINING = ("train*", "pretrain*")  # names of training sets in recipes
 
 
 def about(speakers: Speakers, data: Path | None, utt2spk: Mapping[str, str], which: str) -> tuple[bool, str]:
-    """Whether intervals are to be about unseen people, and the words for it.
+    """Whether intervals generalize to unseen speakers, and a phrase for captions.
 
     Args:
         speakers: same or unseen, as asked; auto: unseen when there are several speakers and sets to learn from beside

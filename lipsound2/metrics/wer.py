@@ -58,7 +58,7 @@ class Confusion:
 
 @dataclass
 class TextSummary:
-    """What a system's texts are worth.
+    """Text scores of a system.
 
     Attributes:
         language: of the texts.
@@ -98,11 +98,11 @@ def score_texts(
     """Score recognized texts by `wer_summary.TEXT_RULE`.
 
     Args:
-        references: id -> what was said.
-        hypotheses: id -> what was recognized; a clip that is not there counts as an empty text, and is counted.
+        references: id -> reference text.
+        hypotheses: id -> recognized text; a missing one counts as an empty text, and as missing.
         utt2spk: id -> speaker, of every reference.
         language: `en` or `zh`.
-        unseen: the intervals are about speakers like these, not about more clips of these.
+        unseen: whether the intervals generalize to new speakers, not to more clips of these.
 
     Raises:
         LipsoundError: no references, references that are empty once normalized, hypotheses without a reference, clips

@@ -1,4 +1,4 @@
-"""Text scores as files and tables, and the rule they are measured by."""
+"""Text scores as files and tables, and the rule of how they are measured."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def further_tables(systems: Mapping[str, TextSummary]) -> list[str]:
 
 def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> str:
     """The most frequent errors as a Markdown table, a column a system: `f -> s 12`, `at deleted 3`, `uh inserted 1`."""
-    columns = [[_told(confusion) for confusion in one.confusions[:shown]] for one in systems.values()]
+    columns = [[_shown(confusion) for confusion in one.confusions[:shown]] for one in systems.values()]
     length = max(map(len, columns), default=0)
     if not length:
         return ""
@@ -123,7 +123,7 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
 
 
 def without_rule(text: str) -> str:
-    """A page without the rule: for those who call the command often."""
+    """A page without the rule, for the terminal."""
     return text.partition(f"\n\n{RULE_HEADING}\n")[0] + "\n"
 
 
@@ -252,7 +252,7 @@ def from_json(content: Mapping[str, Any], where: str = "summary.json") -> TextSu
     )
 
 
-def _told(pair: Confusion) -> str:
+def _shown(pair: Confusion) -> str:
     if pair.hypothesis == NOTHING:
         return f"{pair.reference} deleted {pair.count}"
     if pair.reference == NOTHING:

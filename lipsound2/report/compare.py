@@ -1,6 +1,6 @@
-"""The verb `compare`: one score of several experiments over the number of clips they learned from, as table and plot.
+"""The verb `compare`: one score of several experiments over the number of training clips, as table and plot.
 
-Experiments of one series that learned from as many clips are seeds of one point: their mean is shown, and each of them.
+Experiments of one series with equally many training clips are seeds of one point: their mean is shown, and each value.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Points = Mapping[str, Mapping[int, Sequence[float]]]
 
 
 def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = PRIMARY) -> None:
-    """Compare experiments that differ in how they began or what they learned from: OUT.md, OUT.png.
+    """Compare experiments that differ in initialization or training set: OUT.md, OUT.png.
 
     `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes exp/both.md and exp/both.png;
     `lipsound2 compare exp/a exp/b` shows the table of two experiments and writes nothing.
 
     Args:
         experiments: SERIES=EXP each, separated by commas: "from scratch=exp/a,pre-trained=exp/b"; several of one
-            series with as many training clips are seeds of one point.
-        out: the two files, without a suffix; or the last of several experiments that are only shown.
+            series with equally many training clips are seeds of one point.
+        out: name of the two files without suffix; or the last of several experiments that are only shown.
         set: the set that was scored.
-        score: a metric of the registry. Of speech: its name alone, such as estoi. Of text or of single words: with a
-            recognizer or a way of decoding, such as wer:NAME or top1:NAME.
+        score: a metric of the registry. A metric of speech by its name, such as estoi. A metric of text or of single
+            words with a recognizer or a way of decoding, such as wer:NAME or top1:NAME.
     """
     if (out / "versions.yaml").exists() and not any("=" in entry for entry in experiments):
         shown = _gather(_named([*experiments, str(out)]), set, score)
@@ -85,7 +85,7 @@ def _gather(entries: Sequence[str], name: str, score: str) -> Points:
 
 
 def _clips(exp: Path) -> int:
-    """How many clips an experiment learned from."""
+    """Number of training clips of an experiment."""
     path = exp / "versions.yaml"
     clips = next((run.get("clips") for run in read_runs(path)), None)
     if not clips or clips < 0:
@@ -99,26 +99,26 @@ def _score(exp: Path, name: str, score: str) -> float:
     Raises:
         LipsoundError: it was not scored, or there is no such score.
     """
-    rate, _, heard = score.partition(":")
+    rate, _, recognizer = score.partition(":")
     if rate in WORDS:
-        told = exp / "text" / name / heard / ACCURACY
-        if not heard or not told.exists():
+        accuracy = exp / "text" / name / recognizer / ACCURACY
+        if not recognizer or not accuracy.exists():
             raise LipsoundError(
-                f"{told}: absent, so '{score}' of {exp} is not known; lipsound2 decode leaves it, of single words"
+                f"{accuracy}: absent, so '{score}' of {exp} is not known; lipsound2 decode writes it for single words"
             )
-        share: float = checked(read_yaml(told).get(rate), float, f"{told}: {rate}")
+        share: float = checked(read_yaml(accuracy).get(rate), float, f"{accuracy}: {rate}")
         if not 0 <= share <= 1:
-            raise LipsoundError(f"{told}: {rate}: expected a share from 0 to 1, found {share}; decode again")
+            raise LipsoundError(f"{accuracy}: {rate}: expected a share from 0 to 1, found {share}; decode again")
         return METRICS[rate].shown_as * share
-    path = exp / "scores" / name / ("text/" + heard if heard else "") / "summary.json"
+    path = exp / "scores" / name / ("text/" + recognizer if recognizer else "") / "summary.json"
     if not path.exists():
         raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
     found: Mapping[str, Interval] = {}
-    if heard:
+    if recognizer:
         texts = read_summary(path)
         found = next((texts[name].rates for name in ("generated", "heard") if name in texts), found)
-    elif "generated" in (spoken := read_scores(path)[0].systems):
-        found = spoken["generated"].scores
+    elif "generated" in (speech := read_scores(path)[0].systems):
+        found = speech["generated"].scores
     if rate not in found:
         known = ", ".join([*SPEECH, *(f"{rate}:NAME" for rate in (*TEXT, *WORDS))])
         raise LipsoundError(f"{path}: no score '{rate}'; one of: {known}")
@@ -126,8 +126,8 @@ def _score(exp: Path, name: str, score: str) -> float:
 
 
 def _title(score: str) -> str:
-    rate, _, heard = score.partition(":")
-    return f"{METRICS[rate].heading} ({heard})" if heard else METRICS[rate].heading
+    rate, _, recognizer = score.partition(":")
+    return f"{METRICS[rate].heading} ({recognizer})" if recognizer else METRICS[rate].heading
 
 
 def _table(points: Points, score: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verb `report`: all an experiment has to show, collected from its folder into one page that needs nothing else."""
+"""The verb `report`: the content of an experiment's folder, collected for one self-contained page."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ def report(
     dump: Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Write report.html of an experiment: one offline file with scores, words, curves, and clips to hear and see.
+    """Write the report of an experiment: one offline HTML file with scores, texts, curves, and clips to play.
 
-    What is missing in the experiment is left out, and the page says so.
+    Parts that the experiment does not have are left out, with a note.
 
     Args:
         exp: experiment folder.
-        out: the page; without it, EXP/report.html.
-        clips: clips of each set to show, from the best to the worst.
-        publish: Markdown file, such as exp/RESULTS.md: its table of results gets a row a set, its table of
-            word errors a row a set and recognizer.
-        dump: folder of the archives; without it the one that synthesis or decoding noted.
-        data: data dir of the clips, when the experiment has a single set; without it the one that synthesis noted.
+        out: the page; by default EXP/report.html.
+        clips: clips to show of each set, from the best to the worst.
+        publish: Markdown file, such as exp/RESULTS.md: its table of results gets a row for each set, its table of word
+            errors a row for each set and recognizer.
+        dump: folder of the archives; by default the one that synthesize or decode noted.
+        data: data dir of the clips, if the experiment has a single set; by default the one that synthesize noted.
 
     Raises:
         LipsoundError: no experiment there.
@@ -81,8 +81,8 @@ def report(
     publish_rows(exp / "RESULTS.md", content, f"Results of {content.experiment}")
     if publish is None:
         return
-    if told := publish_rows(publish, content):
-        print(f"{publish}: {' and '.join(told)} of {content.experiment}")
+    if rows := publish_rows(publish, content):
+        print(f"{publish}: {' and '.join(rows)} of {content.experiment}")
     else:
         log.warning("%s: nothing to publish, as there are no scores; run stage 5 (lipsound2 score) first", exp)
 
@@ -252,7 +252,7 @@ class _Material:
         view.crops = self._sheet(clip)
         if self._attention is not None and clip in self._attention:
             weights = np.asarray(self._attention[clip])
-            # Clips were spoken in batches: steps and video frames beyond this clip's own are its batch mates'.
+            # Clips were generated in batches: steps and video frames beyond this clip are padding.
             own = min(view.crops.count, weights.shape[1]) if view.crops is not None else weights.shape[1]
             steps = round(len(weights) * own / weights.shape[1])
             view.attention = images.attention_image(weights[:steps, :own])

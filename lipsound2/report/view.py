@@ -104,7 +104,7 @@ class SetView:
         summary: speech scores; None without them.
         facts: how they were measured; None without them.
         rows: speech scores of every clip.
-        clips: those that can be heard and seen.
+        clips: those that can be played.
         notes: plain sentences about what is missing.
         texts: text scores, by recognizer.
         spoken: whether there is speech to show; without, the clips are those that a recognizer transcribed.
