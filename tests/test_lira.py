@@ -317,5 +317,5 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
     with pytest.raises(LipsoundError, match="classifies single words, whose times must be known; use lipsound2 decode"):
         transcribe(clip, model=str(tmp_path / "single"))
-    with pytest.raises(LipsoundError, match="reads 'audio', not face or mouth crops; a recognizer of audio is given"):
+    with pytest.raises(LipsoundError, match="reads 'audio', not face or mouth crops; give a recognizer of audio"):
         transcribe(clip, model="grid-s1-asr")

@@ -607,7 +607,7 @@ def test_in_chromium_audio_play_and_the_lips_follow_them(exp: Path, tmp_path: Pa
     facts, asked = visited(probed((exp / "report.html").read_text(encoding="utf-8"), PROBE), tmp_path, width)
     assert facts["errors"] == []
     assert facts["durations"] == pytest.approx([2.0] * 20, abs=0.01)
-    assert min(facts["pictures"]) > 0
+    assert min(facts["images"]) > 0
     head, lips = facts["sought"]
     assert head == "50%"
     across, down = (float(part.strip("%")) for part in lips.split())
