@@ -720,4 +720,4 @@ def test_fault_E11_H34_score_sees_wav_files_whatever_the_case_and_tells_what_one
     assert sorted(rows) == ["s1-a", "s1-b"]
     assert not any(scores.failures for scores in rows.values())
     assert "1 clips are not among those scored, 's1-z' first" in caplog.text
-    assert "1 wav files in its subfolders are not looked at" in caplog.text
+    assert "1 wav files in its subfolders are ignored" in caplog.text
