@@ -67,7 +67,7 @@ def test_single_words_have_accuracies(entries: tuple[str, ...], tmp_path: Path) 
         write_yaml(tmp_path / name / "text/test/greedy/accuracy.yaml", {"clips": 8, "top1": top, "top5": 1.0})
     compare(entries, tmp_path / "out", score="top1:greedy")
     assert "| 50 | 62.5 (50.0, 75.0) | 62.5 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
-    with pytest.raises(LipsoundError, match=r"absent, so 'top5:beam' of .* is not known; lipsound2 decode leaves it"):
+    with pytest.raises(LipsoundError, match=r"absent, so 'top5:beam' of .* is not known; lipsound2 decode writes it"):
         compare(entries, tmp_path / "out", score="top5:beam")
 
 
