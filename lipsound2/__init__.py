@@ -1,7 +1,7 @@
 """Video of a talking face to speech and words: LipSound2 and LiRA.
 
-It is used from the command line: `lipsound2 --help`, or `python -m lipsound2 --help` where that command is not on the
-path (`. .venv/bin/activate`). Each verb is also a function, with the same options:
+Use it from the command line: `lipsound2 --help`, or `python -m lipsound2 --help` if that command is not on the path
+(`. .venv/bin/activate`). Each verb is also a function with the same options:
 
     from lipsound2.cli import load
     load("speak")(...)  # `help(load("speak"))` explains it

@@ -39,7 +39,7 @@ _COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrot
 def convert_pase(file: Path, out: OutputFolder) -> None:
     """Make a pack of the published PASE+ encoder (FE_e199.ckpt), or of another one of its layout.
 
-    The file is read as plain tensors: nothing in it is run, and whatever is no plain state dict is refused.
+    The file is read as plain tensors: no code in it runs, and anything but a plain state dict is refused.
 
     Args:
         file: the published file.

@@ -47,15 +47,15 @@ def features(
     """Write the outputs of a network for every clip: DUMP/features-NAME, a Kaldi archive of (video frames, width)
     matrices.
 
-    Its kind can replace the crops in a config (`input: features-NAME`): what is behind a frozen trunk is then trained
-    without computing the trunk again. Clips are shown as they are, not augmented.
+    A config can use them instead of crops (`input: features-NAME`), to train on a frozen trunk without computing it
+    again. Clips are not augmented.
 
     Args:
         exp: experiment or pack with a trunk: of LiRA's pretext, a lip reader, the parallel model.
         dir: data dir of the clips.
         dump: folder of the crops, and of what is written.
-        name: of the kind; empty: the experiment's.
-        layer: trunk (conv3D + ResNet, what LiRA passes on), or encoder (behind the Conformer).
+        name: of the feature type; by default that of the experiment.
+        layer: trunk (conv3D and ResNet, which LiRA transfers) or encoder (after the Conformer).
         nj: worker processes.
         ngpu: GPUs to use: 0 or 1 (then one worker).
         launcher: where workers run: local or slurm.

@@ -62,14 +62,14 @@ def generate(
 ) -> None:
     """Make a talking-face corpus in GRID's layout: ROOT/s1/bbaf2n.mp4 and ROOT/align/s1/bbaf2n.align.
 
-    The clips that are there already are kept, so a run that was stopped goes on, and a larger number adds to a corpus.
+    Existing clips are kept: the command resumes a stopped run, and a larger --clips extends a corpus.
 
     Args:
         root: folder of the corpus.
-        clips: number of clips, of all speakers together.
-        speakers: number of speakers; each has a voice and a look of its own.
-        voices: espeak-ng voices such as en-us+f3, one a speaker; none: a fixed list.
-        looks: numbers of looks, one a speaker; none: 0, 1, 2, ...
+        clips: number of clips in total.
+        speakers: number of speakers; each has a voice and an appearance of its own.
+        voices: espeak-ng voices such as en-us+f3, one for each speaker; by default a fixed list.
+        looks: numbers of appearances, one for each speaker; by default 0, 1, 2, ...
         seed: of sentences, pauses and movements.
         nj: worker processes.
 

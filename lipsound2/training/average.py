@@ -116,9 +116,9 @@ def average(
 
     Args:
         exp: the experiment's folder.
-        best: how many of the best evaluations (default: 5).
-        last: how many of the last evaluations, instead.
-        output: another file to write.
+        best: number of the best evaluations (default: 5).
+        last: number of the last evaluations, instead of the best.
+        output: file to write instead.
     """
     if best is not None and last is not None:
         raise LipsoundError("--best and --last exclude each other; give one")

@@ -53,16 +53,16 @@ def train(
     ngpu: AtLeast0 = 0,
     launcher: Literal["local", "slurm"] = "local",
 ) -> int:
-    """Train a network as a config says; go on by itself where an earlier run was stopped or killed.
+    """Train a network by a config. The same command resumes a training that was stopped or killed.
 
     Args:
         config: YAML file: task, model, and how to train.
-        train: data dir of the clips to learn from.
-        valid: data dir of the clips that pick the best weights.
+        train: data dir of the training set.
+        valid: data dir of the validation set, which selects the best weights.
         dump: folder of crops and features.
-        exp: folder of the experiment, to make or to go on with.
-        init: experiment, pack, weights or checkpoint to begin from; optimizer and schedule are fresh.
-        override: keys of the config with other values, such as "max_epochs: 12, lr: 1e-4".
+        exp: folder of the experiment, a new one or one to resume.
+        init: experiment, pack, weights or checkpoint with the first weights; optimizer and schedule start anew.
+        override: config keys with other values, such as "max_epochs: 12, lr: 1e-4".
         ngpu: number of GPUs, on each node with slurm; 0: the CPU.
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
             docs/cluster.md.
