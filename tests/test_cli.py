@@ -173,7 +173,7 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
         (["crop", "a", "b", "--nj"], "lipsound2 crop: --nj: needs a value"),
         (
             ["compare", "exp/a"],
-            """missing: OUT (the two files, without a suffix); write lipsound2 compare "one=exp/a""",
+            """missing: OUT (name of the two files without suffix); write lipsound2 compare "one=exp/a""",
         ),
         (
             ["compare"],
