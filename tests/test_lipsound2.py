@@ -75,7 +75,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(ratio: float, reduction: int) -
         alone = video[b : b + 1, :n], frames[b : b + 1]
         single = model(*alone, target[b : b + 1, :size], sizes[b : b + 1])
         torch.testing.assert_close(single.features[0], taught.features[b, :size], atol=1e-5, rtol=0)
-        torch.testing.assert_close(single.before[0], taught.before[b, :size], atol=1e-5, rtol=0)
+        torch.testing.assert_close(single.before_postnet[0], taught.before_postnet[b, :size], atol=1e-5, rtol=0)
         assert taught.features[b, size:].abs().sum() == 0
         speech = model.generate(*alone)
         torch.testing.assert_close(speech.features[0], spoken.features[b, :size], atol=1e-5, rtol=0)
@@ -90,7 +90,7 @@ def test_speaking_is_teaching_with_its_own_output() -> None:
     states, bias, _ = model._encode(video, frames, 6)
     own = model.decoder.speak(states, bias)[0].features
     taught = model(video, frames, own, sizes)
-    torch.testing.assert_close(taught.before, own, atol=1e-5, rtol=0)
+    torch.testing.assert_close(taught.before_postnet, own, atol=1e-5, rtol=0)
     torch.testing.assert_close(taught.features, spoken.features, atol=1e-5, rtol=0)
 
 
@@ -147,7 +147,7 @@ def test_a_recorded_loop_gives_the_same_gradients() -> None:
         for recorded in found:
             model.decoder.cuda_graph = recorded
             model.zero_grad()
-            model(*batch).before.square().sum().backward()
+            model(*batch).before_postnet.square().sum().backward()
             found[recorded].append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     torch.testing.assert_close(found[True], found[False], atol=1e-4, rtol=1e-4)
 
@@ -174,7 +174,7 @@ def test_feedback_mixes_own_output_in() -> None:
     assert 0.25 < taken[1:].float().mean() < 0.75
     prediction = model(video, frames, target, sizes)
     model(video, frames, target, sizes, scheduled_sampling=1.0)
-    torch.testing.assert_close(fed[4], model.decoder.previous(prediction.before), atol=1e-5, rtol=0)
+    torch.testing.assert_close(fed[4], model.decoder.previous(prediction.before_postnet), atol=1e-5, rtol=0)
     model.eval()(video, frames, target, sizes, scheduled_sampling=1.0)
     assert len(fed) == 6  # outside training nothing but the truth is fed
     torch.testing.assert_close(fed[5], true)

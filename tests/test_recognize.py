@@ -12,7 +12,7 @@ from lipsound2.audio.io import encode_flac
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.audio_to_text import SpeechConfig, UtteranceBatch, features_of, hide, speed_perturb
+from lipsound2.datasets.audio_to_text import SpeechConfig, UtteranceBatch, features_of, spec_augment, speed_perturb
 from lipsound2.datasets.word_alignment import UNKNOWN as UNKNOWN_WORD
 from lipsound2.decoding.ctc import Graph, align_words, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import GRID, Grammar, grammar
@@ -91,7 +91,7 @@ def test_a_clips_result_does_not_depend_on_its_batch_mates(name, data, tmp_path)
         heard = model(together.features, together.lengths)
         for row in range(3):
             alone = task.collate([dataset.get(row, None)])
-            single = model(alone.features, alone.lengths)
+            single = model(alone.features, alone.feature_lengths)
             length = int(single.lengths[0])
             assert int(heard.lengths[row]) == length
             assert torch.allclose(heard.log_probs[row, :length], single.log_probs[0], atol=1e-4)
@@ -155,8 +155,8 @@ def test_words_are_named_where_they_are_said(data, tmp_path):
     batch = task.collate([training.get(index, np.random.default_rng(0)) for index in range(3)])
     with torch.no_grad():
         loss = task.loss(model, batch, assets, 0.0)
-        heard = model(batch.features, batch.lengths)
-    log_probs = heard.words.log_softmax(-1)
+        heard = model(batch.features, batch.feature_lengths)
+    log_probs = heard.word_scores.log_softmax(-1)
     total = sum(
         -float(log_probs[row, state, batch.words[row, frame]])
         for row in range(3)
@@ -207,7 +207,7 @@ def test_masks_hide_no_more_than_they_may():
     config = SpeechConfig(freq_masks=1, freq_size=10, time_masks=1, time_size=20, time_share=0.1)
     for seed in range(30):
         features = np.ones((100, 80), np.float32)
-        hide(features, config, np.random.default_rng(seed))
+        spec_augment(features, config, np.random.default_rng(seed))
         assert (features == 0).all(0).sum() <= 10
         assert (features == 0).all(1).sum() <= 10
 
@@ -299,11 +299,11 @@ def test_greedy_words_have_times_and_confidences():
     made = Characters.of(["abcdefghijklmnopqrstuvwxyz "])
     heard = hypothesis(greedy(path_of(made, "bin  too")), made, 0.04)
     assert heard.text == "bin too"
-    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in heard.words] == [
+    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in heard.word_scores] == [
         ("bin", 0.0, 0.32),
         ("too", 0.6, 0.92),
     ]
-    assert all(0.5 < word.confidence < 1 for word in heard.words)
+    assert all(0.5 < word.confidence < 1 for word in heard.word_scores)
     assert hypothesis(greedy(path_of(made, " ")), made, 0.04).text == ""
 
 

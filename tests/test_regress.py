@@ -86,7 +86,7 @@ def test_every_config_takes_an_update(path, data):
     gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     spoken = model.eval().generate(
-        *[getattr(task.collate([validation.get(0, None)]), key) for key in ("video", "lengths")]
+        *[getattr(task.collate([validation.get(0, None)]), key) for key in ("video", "video_lengths")]
     )
     assert spoken.features.shape == (1, int(20 * assets.ratio), model.dims)
     assert torch.isfinite(spoken.features).all()
@@ -101,7 +101,7 @@ def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     model = task.build(assets)
     scores = torch.randn(3, 20, 4)
     model.forward = lambda video, frames, target, target_frames, **_: Prediction(
-        0.5 * target + 0.1, words=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
+        0.5 * target + 0.1, word_scores=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
     )
     samples = [dataset.get(index, None) for index in range(3)]
     together = task.loss(model, task.collate(samples), assets, 0.0)
@@ -230,6 +230,6 @@ def test_batches_move_whole(data, tmp_path):
     moved = batch.to("meta")
     assert moved.ids == ["s1-a", "s1-c"]
     assert batch.num_frames == 32
-    assert {tensor.device.type for tensor in (moved.video, moved.lengths, moved.target, moved.target_lengths)} == {
-        "meta"
-    }
+    assert {
+        tensor.device.type for tensor in (moved.video, moved.video_lengths, moved.target, moved.feature_lengths)
+    } == {"meta"}

@@ -218,9 +218,9 @@ def test_losses_are_least_where_they_should_be(folder: Path) -> None:
 
     discriminator = Discriminators(0.125)
     loss = run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 1.0)
-    assert loss.parts["mel"] == loss.parts["features"] == loss.parts["stft"] == 0
+    assert loss.parts["mel"] == loss.parts["feature_matching"] == loss.parts["stft"] == 0
     # Discriminators that cannot tell the two apart find v for both: (v - 1)^2 for the generator, v^2 more for them.
-    assert loss.parts["discriminator"] > loss.parts["fooled"] > 0
+    assert loss.parts["discriminator"] > loss.parts["adversarial"] > 0
     assert run.task.adversarial_loss(Perfect(), discriminator, batch, assets, 0.29).discriminator is None
     assert float(stft_loss(batch.waveform.flip(1), batch.waveform)) > 0.01
 

@@ -1,4 +1,4 @@
-"""Audio and their mels for the task *vocode*: a random segment of each clip in training, the whole clip elsewhere."""
+"""Audio and its mel for the task *vocode*: a random segment of each clip in training, the whole clip elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lipsound2.datasets.batch import TensorBatch
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
-_SMALLEST_BLUR = 0.1  # frames and bands; a blur that changes nothing
+_SMALLEST_BLUR = 0.1  # mel frames and bands; a blur that changes nothing
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,15 @@ class SegmentConfig:
     """What a vocoder learns from.
 
     Attributes:
-        segment: samples of each clip that are seen in an epoch, cut down to whole mel frames.
-        peak: every audio is scaled to this peak, as HiFi-GAN's authors do, who then speak mels of any level; 0: audio
-            are left as loud as they are.
-        mels: folders of generated mels (`OUT/mels/generated` of `lipsound2 synthesize`) to learn from instead of true
-            ones; clips that are in none of them are left out. This is fine-tuning: begin with --init.
-        augment_blur: true mels are blurred along time and bands by a Gaussian of a random spread up to this many frames
-            and bands, the cheap alternative to `mels`; 0: never. Choi, Kim and Ro (2023) take 1.
-        augment_noise: standard deviation of white noise on the logarithms of mels; 0: none. They take 1.
+        segment: samples of each clip in an epoch, cut down to whole mel frames.
+        peak: every waveform is scaled to this peak, as in HiFi-GAN's own training, whose vocoder then takes mels of any
+            level; 0: the level is not changed.
+        mels: folders of generated mels (`OUT/mels/generated` of `lipsound2 synthesize`) to learn from instead of
+            ground-truth mels; clips that are in none of them are left out. This is fine-tuning: begin with --init.
+        augment_blur: largest standard deviation, in mel frames and bands, of a Gaussian that blurs ground-truth mels
+            along both axes; it is drawn anew each time. The cheap alternative to `mels`; 0: never. Choi, Kim and Ro
+            (2023) take 1.
+        augment_noise: standard deviation of white noise on log-mels; 0: none. Choi, Kim and Ro (2023) take 1.
     """
 
     segment: int = 8192
@@ -55,7 +56,7 @@ class SegmentConfig:
 
 @dataclass
 class Segment:
-    """A piece of a clip: mel (S, bands) and audio (S * hop,), both float32."""
+    """A piece of a clip: mel (S, bands) and waveform (S * hop,), both float32."""
 
     id: str
     mel: np.ndarray
@@ -79,17 +80,14 @@ class AudioBatch(TensorBatch):
     @classmethod
     def of(cls, samples: list[Segment]) -> AudioBatch:
         """Stack segments."""
-        mels, audio = ([torch.from_numpy(each) for each in kind] for kind in zip(*map(_parts, samples), strict=True))
-        return cls([sample.id for sample in samples], torch.stack(mels), torch.stack(audio))
+        mels = torch.stack([torch.from_numpy(sample.mel) for sample in samples])
+        waveforms = torch.stack([torch.from_numpy(sample.waveform) for sample in samples])
+        return cls([sample.id for sample in samples], mels, waveforms)
 
     @property
     def num_frames(self) -> int:
-        """Video frames' worth of audio in the batch."""
+        """Length of the audio in the batch, in video frames of 40 ms."""
         return self.waveform.numel() // SAMPLES_PER_FRAME
-
-
-def _parts(sample: Segment) -> tuple[np.ndarray, np.ndarray]:
-    return sample.mel, sample.waveform
 
 
 class AudioSegments:
@@ -97,17 +95,17 @@ class AudioSegments:
 
     Args:
         data: data dir whose ids are wanted.
-        dump: folder of archives; `dump/waveform` is read.
-        mel: what the vocoder speaks.
-        config: what is made of the audio.
+        dump: folder of archives; its audio is read.
+        mel: input of the vocoder.
+        config: segments and augmentation.
 
     Attributes:
         ids: clip ids.
-        lengths: video frames' worth of audio in a segment, the same for all.
+        lengths: of a segment in video frames of 40 ms, the same for all.
 
     Raises:
-        LipsoundError: no clip can be used, generated mels are of another kind, or the segment is shorter than a mel
-            needs.
+        LipsoundError: no clip can be used, generated mels have other settings, or the segment is too short for the
+            mel's window.
     """
 
     def __init__(self, data: DataDir, dump: Path, mel: MelConfig, config: SegmentConfig) -> None:
@@ -117,12 +115,13 @@ class AudioSegments:
             raise LipsoundError(
                 f"segment: {config.segment} samples are too few for the mel '{mel.name}', which needs {mel.shortest}"
             )
-        self._given = _generated(config.mels, mel)
+        self._generated = _open_mels(config.mels, mel)
         samples = self._audio.num_frames()
         self.ids = [
             name
             for name in data.ids
-            if samples.get(name, 0) >= mel.shortest and (not self._given or any(name in kind for kind in self._given))
+            if samples.get(name, 0) >= mel.shortest
+            and (not self._generated or any(name in archive for archive in self._generated))
         ]
         if not self.ids:
             places = " and ".join([str(dump / audio_kind(dump)), *config.mels])
@@ -136,7 +135,7 @@ class AudioSegments:
         return len(self.ids)
 
     def get(self, index: int, rng: np.random.Generator | None) -> Segment:
-        """A random segment of one clip, its mel varied; without `rng` the whole clip as it is.
+        """A random segment of one clip, its mel augmented; without `rng` the whole clip as it is.
 
         Raises:
             LipsoundError: its generated mel is not as long as its audio.
@@ -145,40 +144,39 @@ class AudioSegments:
         waveform = decode_flac(self._audio[name])
         if self._config.peak:
             waveform *= self._config.peak / max(float(np.abs(waveform).max()), 1e-9)
-        given = self._given_mel(name, frames_of(len(waveform), self._mel))
+        generated = self._generated_mel(name, frames_of(len(waveform), self._mel))
         if rng is None:
             count = frames_of(len(waveform), self._mel)
-            return Segment(
-                name, _mel_of(waveform, 0, count, self._mel) if given is None else given, waveform[: count * hop]
-            )
+            mel = _mel_of(waveform, 0, count, self._mel) if generated is None else generated
+            return Segment(name, mel, waveform[: count * hop])
         count = self._segment
         waveform = np.pad(waveform, (0, max(0, count * hop - len(waveform))))
         first = int(rng.integers(frames_of(len(waveform), self._mel) - count + 1))
-        mel = _mel_of(waveform, first, count, self._mel) if given is None else self._cut(given, first, count)
+        mel = _mel_of(waveform, first, count, self._mel) if generated is None else self._cut(generated, first, count)
         return Segment(name, vary(mel, self._config, rng), waveform[first * hop : (first + count) * hop])
 
-    def _given_mel(self, name: str, frames: int) -> np.ndarray | None:
-        """The generated mel (frames, bands) float32; None when true mels are used."""
-        if not self._given:
+    def _generated_mel(self, name: str, frames: int) -> np.ndarray | None:
+        """The generated mel (frames, bands) float32; None when ground-truth mels are used."""
+        if not self._generated:
             return None
-        mel = np.asarray(next(kind for kind in self._given if name in kind)[name], np.float32)
-        # A rate that does not divide evenly may leave the end a video frame apart.
+        mel = np.asarray(next(archive for archive in self._generated if name in archive)[name], np.float32)
+        # Where the rates do not divide evenly, the two may end up to a video frame apart.
         if mel.shape[1] != self._mel.bands or abs(len(mel) - frames) * self._mel.hop > SAMPLES_PER_FRAME:
             raise LipsoundError(
                 f"its generated mel is {mel.shape[0]} frames of {mel.shape[1]} bands, its audio has {frames} of "
-                f"{self._mel.bands} in the mel '{self._mel.name}'; give 'mels' of a model that speaks this mel, as "
-                "long as the video frame"
+                f"{self._mel.bands} in the mel '{self._mel.name}'; give 'mels' of a model that predicts this mel, as "
+                "long as the video"
             )
         return self._cut(mel, 0, frames)
 
     def _cut(self, mel: np.ndarray, first: int, count: int) -> np.ndarray:
-        """`count` frames of a mel from `first` on; silence where it has ended."""
+        """`count` frames of a mel from `first` on, padded with silence behind its end."""
         piece = mel[first : first + count]
         return np.pad(piece, ((0, count - len(piece)), (0, 0)), constant_values=np.log(self._mel.floor))
 
 
-def _generated(folders: Sequence[str], mel: MelConfig) -> list[Archive]:
-    """The archives of generated mels, compared with the mel that is to be spoken where they say what they are."""
+def _open_mels(folders: Sequence[str], mel: MelConfig) -> list[Archive]:
+    """The archives of generated mels; where they say their settings, these are compared with the vocoder's."""
     archives = [Archive(Path(folder)) for folder in folders]
     for folder, archive in zip(folders, archives, strict=True):
         if archive.meta:
@@ -187,10 +185,10 @@ def _generated(folders: Sequence[str], mel: MelConfig) -> list[Archive]:
 
 
 def _mel_of(waveform: np.ndarray, first: int, count: int, config: MelConfig) -> np.ndarray:
-    """Frames (count, bands) of audio's mel from `first` on, computed from what they look at alone."""
+    """Frames (count, bands) of the waveform's mel from `first` on, computed from the samples they depend on alone."""
     margin = -(-config.overhang // config.hop)
     begin, end = max(0, first - margin), first + count + margin
-    # Where the piece ends with the audio, it must end exactly there: what is left of a hop is looked at too.
+    # Where the piece reaches the end of the audio it must end exactly there: the last frames see the rest of a hop too.
     stop = len(waveform) if end * config.hop >= len(waveform) else end * config.hop
     piece = torch.from_numpy(np.ascontiguousarray(waveform[begin * config.hop : stop]))
     mel: np.ndarray = mel_spectrogram(piece, config).numpy()
@@ -198,7 +196,7 @@ def _mel_of(waveform: np.ndarray, first: int, count: int, config: MelConfig) -> 
 
 
 def vary(mel: np.ndarray, config: SegmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """A true mel (S, bands) made as blurred and noisy as generated ones are, each time another way."""
+    """A ground-truth mel (S, bands) with random blur and noise, such as generated mels have."""
     if config.augment_blur:
         spread = rng.uniform(min(_SMALLEST_BLUR, config.augment_blur), config.augment_blur)
         mel = ndimage.gaussian_filter(mel, spread, mode="nearest")

@@ -1,4 +1,4 @@
-"""Stretches of audio, as they are and distorted, for the task *pase*."""
+"""Stretches of audio, clean and distorted, for the task *pase*."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lipsound2.datasets.batch import TensorBatch
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
-Stretch = tuple[str, np.ndarray, np.ndarray]  # id, a clean stretch of audio (L,) float32, and how it is heard
+Stretch = tuple[str, np.ndarray, np.ndarray]  # id, a clean waveform (L,) float32, and the same distorted
 
 
 @dataclass
@@ -27,23 +27,23 @@ class Stretches(TensorBatch):
 
     Attributes:
         ids: names, in batch order.
-        waveform: (B, L) float32, clean: what the workers are asked for.
-        heard: (B, L) float32, distorted: what the encoder hears.
+        waveform: (B, L) float32, clean: the workers' targets are computed from it.
+        distorted: (B, L) float32: the encoder's input.
     """
 
     ids: list[str]
     waveform: Tensor
-    heard: Tensor
+    distorted: Tensor
 
     @classmethod
     def of(cls, samples: list[Stretch]) -> Stretches:
-        """Put stretches together; all have one length."""
-        audio, heard = (torch.from_numpy(np.stack([sample[part] for sample in samples])) for part in (1, 2))
-        return cls([sample[0] for sample in samples], audio, heard)
+        """Stack stretches, which are equally long."""
+        clean, distorted = (torch.from_numpy(np.stack([sample[part] for sample in samples])) for part in (1, 2))
+        return cls([sample[0] for sample in samples], clean, distorted)
 
     @property
     def num_frames(self) -> int:
-        """Video frames' worth of audio in the batch."""
+        """Length of the audio in the batch, in video frames of 40 ms."""
         return self.waveform.numel() // SAMPLES_PER_FRAME
 
 
@@ -52,13 +52,13 @@ class AudioStretches:
 
     Args:
         data: data dir.
-        dump: folder of archives; `dump/waveform` is read.
-        frames: length of a stretch.
+        dump: folder of archives; its audio is read.
+        frames: length of a stretch, in video frames of 40 ms.
         distortions: of training samples.
 
     Attributes:
         ids: clip ids.
-        lengths: of the stretches, in video frames.
+        lengths: of the stretches, in video frames of 40 ms.
 
     Raises:
         LipsoundError: no clip has audio.
@@ -80,9 +80,9 @@ class AudioStretches:
         return len(self.ids)
 
     def get(self, index: int, rng: np.random.Generator | None) -> Stretch:
-        """Id, a clean stretch of audio (L,), and how it is heard; without `rng` the middle one, heard as it is.
+        """Id, a random stretch of clean audio (L,), and the same distorted; without `rng` the middle one, undistorted.
 
-        A clip that is too short goes on reflected, as in the published code.
+        A clip that is too short is padded by reflection, as in the published code.
 
         Raises:
             LipsoundError: the clip has no audio that can be read.
@@ -94,8 +94,8 @@ class AudioStretches:
             raise LipsoundError(f"{name}: {failure}; run stage 2 again") from failure
         if len(waveform) < self._samples:
             waveform = np.pad(waveform, (0, self._samples - len(waveform)), mode="reflect")
-        room = len(waveform) - self._samples
-        start = room // 2 if rng is None else int(rng.integers(room + 1))
+        latest = len(waveform) - self._samples
+        start = latest // 2 if rng is None else int(rng.integers(latest + 1))
         waveform = waveform[start : start + self._samples]
         if self._distortions.scale:
             waveform = scale(waveform, rng)

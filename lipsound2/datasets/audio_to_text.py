@@ -1,4 +1,4 @@
-"""Audio and their texts for the task *recognize*: by id, played faster or slower, partly masked, padded in batches."""
+"""Audio with its text for the task *recognize*: speed perturbation, SpecAugment, padded batches."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
-# What a recognizer looks at. Twenty-five milliseconds are the custom of the field; speech needs no phase back from it.
+# Input of recognizers: a window of 25 ms, as is usual for ASR.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
 
 
 @dataclass
 class SpeechConfig:
-    """How audio are varied in training; zeros and a single speed of 1 mean "never".
+    """Augmentation of audio in training; zeros and a single speed of 1 mean "never".
 
     Attributes:
-        speeds: audio is played at one of these, pitch and all (Ko et al., 2015).
-        freq_masks: runs of bands that are hidden (SpecAugment, Park et al., 2019).
-        freq_size: bands in a run at most.
-        time_masks: runs of frames that are hidden.
-        time_size: frames in a run at most.
-        time_share: share of audio that one run may hide at most.
+        speeds: speed perturbation: audio is played at one of these speeds, its pitch changing too (Ko et al., 2015).
+        freq_masks: frequency masks (SpecAugment, Park et al., 2019).
+        freq_size: bands in such a mask at most.
+        time_masks: time masks (SpecAugment).
+        time_size: feature frames in such a mask at most.
+        time_share: share of the utterance that one time mask may cover at most.
     """
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
@@ -52,10 +52,10 @@ class SpeechConfig:
 
 @dataclass
 class Utterance:
-    """One clip: what is heard or seen of it, its tokens, and (S,) int64 the word at each frame.
+    """One clip: features, tokens, text, and (S,) int64 the class of the word at each frame.
 
-    Features are normalized log-mels (S, bands) float32; a lip reader's are video frames (S, H, W) uint8, or the states
-    (S, D) float32 a trunk made of them.
+    Features of audio are normalized log-mels (S, bands) float32. Those of a lip reader are video frames (S, H, W)
+    uint8, or the states (S, D) float32 that a trunk made of them.
     """
 
     id: str
@@ -72,10 +72,10 @@ class UtteranceBatch(TensorBatch):
     Attributes:
         ids: names, in batch order.
         features: (B, S, ...), of the samples' type.
-        lengths: (B,) int64 frames of each.
+        feature_lengths: (B,) int64 frames of each clip: video frames of a lip reader, else feature frames.
         tokens: (B, L) int64.
         token_lengths: (B,) int64.
-        texts: what is said.
+        texts: normalized transcripts.
         words: (B, S) int64 class of the word at each frame, as `datasets.word_alignment` numbers them;
             UNKNOWN where padded.
         rate: feature frames per video frame (25 frames a second).
@@ -83,7 +83,7 @@ class UtteranceBatch(TensorBatch):
 
     ids: list[str]
     features: Tensor
-    lengths: Tensor
+    feature_lengths: Tensor
     tokens: Tensor
     token_lengths: Tensor
     texts: list[str]
@@ -105,8 +105,8 @@ class UtteranceBatch(TensorBatch):
 
     @property
     def num_frames(self) -> int:
-        """Video frames in the batch, or their worth of audio, padding not counted."""
-        return int(self.lengths.sum()) // self.rate
+        """Length of the batch in video frames of 40 ms, padding not counted."""
+        return int(self.feature_lengths.sum()) // self.rate
 
 
 class Utterances:
@@ -116,14 +116,14 @@ class Utterances:
         data: data dir with `text`.
         audio: archive folder of audio.
         encode: text to tokens.
-        config: how audio are varied.
+        config: augmentation.
         texts: id -> normalized text.
-        training: audio will be varied.
-        words: which word is said when, where that is known.
+        training: whether samples are augmented.
+        words: times of words, where they are known.
 
     Attributes:
         ids: clip ids.
-        lengths: of each audio at its slowest, in video frames of 40 ms.
+        lengths: of each clip at the slowest speed, in video frames of 40 ms.
 
     Raises:
         LipsoundError: no clip has both.
@@ -155,7 +155,7 @@ class Utterances:
         return len(self.ids)
 
     def get(self, index: int, rng: np.random.Generator | None) -> Utterance:
-        """One utterance; with `rng` varied for training, without it as it is."""
+        """One utterance; with `rng` augmented for training, without it as it is."""
         name = self.ids[index]
         waveform, speed = decode_flac(self._audio[name]), 1.0
         if rng is not None:
@@ -164,7 +164,7 @@ class Utterances:
         features = features_of(waveform, name)
         words = self._words.during(name, (np.arange(len(features)) + 0.5) * SPEECH.hop / SPEECH.sample_rate * speed)
         if rng is not None:
-            hide(features, self._config, rng)
+            spec_augment(features, self._config, rng)
         text = self._texts[name]
         return Utterance(name, features, self._encode(text), text, words)
 
@@ -182,8 +182,8 @@ def padded(features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def features_of(waveform: np.ndarray, name: str = "the audio") -> np.ndarray:
     """Log-mels (S, bands) float32, every band with mean 0 and variance 1 over the utterance.
 
-    Normalizing each utterance by itself takes out level and channel, which is where generated speech differs most from
-    what was recorded.
+    Normalizing each utterance by itself removes level and channel, in which generated speech differs most from
+    recordings.
 
     Raises:
         LipsoundError: the audio is shorter than one window.
@@ -195,14 +195,14 @@ def features_of(waveform: np.ndarray, name: str = "the audio") -> np.ndarray:
 
 
 def speed_perturb(waveform: np.ndarray, speed: float) -> np.ndarray:
-    """Audio played faster (above 1) or slower, its pitch changing with it."""
+    """Speed perturbation: the waveform played faster (above 1) or slower, its pitch changing too."""
     if speed == 1:
         return waveform
     return np.asarray(signal.resample_poly(waveform, 100, round(100 * speed)), np.float32)
 
 
-def hide(features: np.ndarray, config: SpeechConfig, rng: np.random.Generator) -> None:
-    """Hide runs of bands and of frames, in place; zero is the mean of every band."""
+def spec_augment(features: np.ndarray, config: SpeechConfig, rng: np.random.Generator) -> None:
+    """Frequency and time masks, in place (SpecAugment, Park et al., 2019); zero is the mean of every band."""
     frames, bands = features.shape
     for _ in range(config.freq_masks):
         size = int(rng.integers(min(config.freq_size, bands) + 1))

@@ -1,9 +1,9 @@
 """Augmentation of one training sample: a clip's video frames and the features that belong to them.
 
-Eight hundred clips are overfitted in a few dozen epochs unless each is seen another way every time. Geometry and
-light vary as a camera and a detector would vary them, once per clip; parts are hidden so that no single corner of the
-video frame, and no single moment, suffices; tempo varies and clips are cut short so that place in the sentence says
-nothing about the audio.
+A network overfits eight hundred clips in a few dozen epochs unless they are augmented. Geometry and brightness vary
+once per clip, as cameras and face detectors vary. Masks in space and time keep the network from relying on one corner
+of the video frame or one moment. Changes of speed and random crops in time keep it from relying on the position in
+the sentence.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import numpy as np
 
 from lipsound2.timing import FRAME_RATE
 
-_LARGEST_STEP = 64  # video frames between two at which feature frames begin, too
+_LARGEST_STEP = 64  # largest distance, in video frames, between two that begin together with a feature frame
 
 
 @dataclass
 class AugmentConfig:
-    """What may happen to a training sample; every default of zero (or one) means "never".
+    """Augmentation of training samples; 0 means "never".
 
     Attributes:
         crop_frames: video frames of the window cut from each clip, at a random place; 0 keeps whole clips.
         crop_loud_prob: share of windows placed where the target is loud instead of anywhere (GRID clips are silent for
             half their time).
-        augment_cutmix: probability that the end of a sample comes from another clip of the same speaker, from a random
-            video frame on.
+        augment_cutmix: probability of temporal CutMix: from a random video frame on, the sample is replaced by another
+            clip of the same speaker.
         augment_speed: the clip is played up to this share slower or faster, video frames and target alike.
-        augment_shift: pixels the video frames are moved at most, either way, by whole ones: that of the published
-            random crop of 88 x 88 out of 96 x 96 is 4.
-        augment_zoom: share they are shrunk or enlarged at most.
-        augment_rotate: degrees they are turned at most.
-        augment_flip: probability of a mirror image.
+        augment_shift: largest shift in whole pixels, either way; the published random crop of 88 x 88 out of 96 x 96
+            has 4.
+        augment_zoom: largest change of size, as a share.
+        augment_rotate: largest rotation in degrees.
+        augment_flip: probability of a horizontal flip.
         augment_brightness: strength of changes in brightness, contrast and gamma, in 0-1.
-        augment_noise: standard deviation of the camera noise added, in gray levels, at most.
-        augment_erase: probability that a box is blacked out, the same in all video frames.
+        augment_noise: largest standard deviation of added camera noise, in gray levels.
+        augment_erase: probability that a box is erased, the same in all video frames.
         augment_erase_size: largest side of that box, as a share of the video frame's.
-        augment_time_mask: probability, for each second of a clip, that a run of its video frames, or states, is hidden.
-        augment_time_mask_size: longest hidden run in video frames.
+        augment_time_mask: probability, for each second of a clip, of a time mask on its video frames or states.
+        augment_time_mask_size: longest time mask in video frames.
     """
 
     crop_frames: int = 0
@@ -61,7 +61,7 @@ class AugmentConfig:
 
 
 class View(NamedTuple):
-    """A clip as it is seen once.
+    """An augmented clip.
 
     Attributes:
         frames: uint8 (T', H, W), or states (T', C).
@@ -78,27 +78,27 @@ class View(NamedTuple):
 def augment(
     frames: np.ndarray, target: np.ndarray, ratio: float, config: AugmentConfig, rng: np.random.Generator
 ) -> View:
-    """A new view of one clip.
+    """Augment one clip.
 
-    Of the states of a trunk only time can change: the window, its speed, and runs that are hidden.
+    States of a trunk are augmented in time alone: crop, speed and time masks.
 
     Args:
         frames: uint8 (T, H, W), or float32 (T, C) the states of a trunk.
         target: (S, D) features, S about T x ratio.
         ratio: feature frames per video frame.
-        config: what may happen.
-        rng: the only source of chance: equal generators give equal samples.
+        config: augmentation.
+        rng: the only source of randomness: equal generators give equal samples.
 
     Returns:
-        The view, of new arrays.
+        New arrays.
     """
     start, stop = _span(target, len(frames), ratio, config, rng)
     frames, target, places = _resample(frames, target, ratio, start, stop, config, rng)
     if frames.ndim == 3:
-        frames = _move(frames, config, rng)
-        frames = _relight(frames, config, rng)
+        frames = _transform(frames, config, rng)
+        frames = _brightness(frames, config, rng)
         _erase(frames, config, rng)
-    _freeze(frames, config, rng)
+    _time_mask(frames, config, rng)
     return View(frames, target, places)
 
 
@@ -132,9 +132,9 @@ def _resample(
     config: AugmentConfig,
     rng: np.random.Generator,
 ) -> View:
-    """Cut the window out, played faster or slower.
+    """Crop in time, then change the speed.
 
-    Windows keep their length, so less or more of the clip is seen; whole clips change theirs.
+    A crop keeps its length and covers more or less of the clip; a whole clip becomes shorter or longer.
     """
     speed = 1 + config.augment_speed * rng.uniform(-1, 1)
     if config.augment_speed == 0:
@@ -143,7 +143,7 @@ def _resample(
         return View(frames[start:stop].copy(), kept.copy(), np.arange(start, stop, dtype=np.float64))
     whole = config.crop_frames == 0 or len(frames) <= config.crop_frames
     length = max(1, round((stop - start) / speed)) if whole else stop - start
-    # Centers of video frames and of feature frames lie at (i + 1/2) units of their own: stretched about one instant.
+    # The center of frame i lies at i + 1/2 in its own unit; both kinds of frames are stretched about the same instant.
     middle = (start + stop) / 2
     places = middle + (np.arange(length) + 0.5 - length / 2) * speed - 0.5
     size = int(length * ratio)
@@ -152,7 +152,7 @@ def _resample(
 
 
 def _interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Rows of `values` (N, ...) at fractional `places`, linear, edges held."""
+    """Rows of `values` (N, ...) at fractional `places`, by linear interpolation; the ends are repeated."""
     places = np.clip(places, 0, len(values) - 1)
     below = np.minimum(places.astype(np.int64), max(len(values) - 2, 0))
     share = (places - below).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
@@ -161,8 +161,8 @@ def _interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8) if values.dtype == np.uint8 else mixed.astype(values.dtype)
 
 
-def _move(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """One similarity transform, maybe mirrored, for all video frames of the clip."""
+def _transform(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """One similarity transform, perhaps with a flip, for all video frames of the clip."""
     height, width = frames.shape[1:]
     flip = rng.random() < config.augment_flip
     angle = np.deg2rad(config.augment_rotate) * rng.uniform(-1, 1)
@@ -173,18 +173,18 @@ def _move(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -
         frames = frames[:, :, ::-1]
     if config.augment_rotate == config.augment_zoom == config.augment_shift == 0:
         return np.ascontiguousarray(frames)
-    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    rotation = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     center = np.array([(width - 1) / 2, (height - 1) / 2])
-    matrix = np.column_stack([turn, center + shift - turn @ center])
+    matrix = np.column_stack([rotation, center + shift - rotation @ center])
     moved = [
-        cv2.warpAffine(p, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for p in np.ascontiguousarray(frames)
+        cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for frame in np.ascontiguousarray(frames)
     ]
     return np.stack(moved)
 
 
-def _relight(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast and gamma of the whole clip, then noise of its own in every video frame."""
+def _brightness(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast and gamma of the whole clip, then noise drawn for each video frame."""
     bright, contrast, gamma = config.augment_brightness * rng.uniform(-1, 1, size=3)
     noise = config.augment_noise * rng.random()
     if config.augment_brightness > 0:
@@ -206,8 +206,8 @@ def _erase(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) 
         frames[:, top : top + tall, left : left + wide] = np.uint8(frames.mean())
 
 
-def _freeze(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Fill runs of whole video frames with the clip's mean gray, of states with its mean state, in place."""
+def _time_mask(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Time masks, in place: video frames become the clip's mean gray, states its mean state."""
     mean = np.uint8(frames.mean()) if frames.ndim == 3 else frames.mean(axis=0)
     for second in range(0, len(frames), FRAME_RATE):
         if rng.random() < config.augment_time_mask:

@@ -1,4 +1,4 @@
-"""What every batch does alike: its tensors go to another device together."""
+"""Base of batches: moves all tensors of a batch to a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class TensorBatch:
-    """Base of batches, which are dataclasses: whichever of their fields are tensors move, the others stay."""
+    """Base of batches, which are dataclasses. Fields that are tensors move to the device; the others stay."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device; copies overlap with work when the memory is pinned."""

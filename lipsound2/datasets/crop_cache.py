@@ -1,4 +1,4 @@
-"""Crops of clips, decoded when asked for and kept while there is room: decoding is half the cost of a sample."""
+"""Decoded crops of clips, cached up to a size: decoding is half the cost of a sample."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class Frames:
 
     Args:
         archive: of crops, uint8 streams, or of states, float matrices.
-        keep: gigabytes that are kept for the next epoch.
+        cache_gb: gigabytes kept for the next epoch.
     """
 
-    def __init__(self, archive: Archive, keep: float = 0.0) -> None:
+    def __init__(self, archive: Archive, cache_gb: float = 0.0) -> None:
         self._archive = archive
-        self._kept: dict[str, np.ndarray] = {}
-        self._room = int(keep * 1e9)
+        self._cache: dict[str, np.ndarray] = {}
+        self._bytes_left = int(cache_gb * 1e9)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """(T, H, W) uint8, or (T, D) float32; not to be written to."""
-        if name in self._kept:
-            return self._kept[name]
+        if name in self._cache:
+            return self._cache[name]
         entry = self._archive[name]
         frames = decode(entry) if entry.dtype == np.uint8 else entry.astype(np.float32, copy=False)
-        if frames.nbytes <= self._room:
-            self._room -= frames.nbytes
-            self._kept[name] = frames
+        if frames.nbytes <= self._bytes_left:
+            self._bytes_left -= frames.nbytes
+            self._cache[name] = frames
         return frames

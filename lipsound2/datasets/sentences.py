@@ -45,7 +45,7 @@ class TextBatch(TensorBatch):
 
     @property
     def num_frames(self) -> int:
-        """Tokens in the batch, and one a sentence for its end; padding not counted."""
+        """Tokens in the batch, the end of each sentence included; padding not counted."""
         return int(self.lengths.sum()) + len(self.ids)
 
 
@@ -53,8 +53,8 @@ class Sentences:
     """Sentences as tokens, all in one array.
 
     Args:
-        sentences: (id, tokens); those without a token are passed over.
-        where: they come from, for messages.
+        sentences: (id, tokens); those without a token are left out.
+        where: their source, for messages.
 
     Attributes:
         ids: of the sentences.

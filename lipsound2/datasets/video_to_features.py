@@ -22,13 +22,13 @@ from lipsound2.errors import LipsoundError
 
 log = logging.getLogger(__name__)
 
-STATISTICS = 10_000  # clips that statistics of a training set are taken of; all features of a million are 280 GB
+STATISTICS = 10_000  # clips that the statistics of a training set are computed from; a million clips hold 280 GB
 
 
 @dataclass
 class Sample:
-    """One clip: video frames (T, H, W) uint8, natural features (S, D) float32, and (T,) int64 the word at each video
-    frame."""
+    """One clip: video frames (T, H, W) uint8, features (S, D) float32 in natural units, and (T,) int64 the class of
+    the word at each video frame."""
 
     id: str
     frames: np.ndarray
@@ -43,39 +43,39 @@ class Batch(TensorBatch):
     Attributes:
         ids: names, in batch order.
         video: (B, T, H, W) uint8.
-        lengths: (B,) int64 video frames of each clip.
+        video_lengths: (B,) int64 video frames of each clip.
         target: (B, S, D) float32, natural units.
-        target_lengths: (B,) int64 feature frames of each clip.
+        feature_lengths: (B,) int64 feature frames of each clip.
         words: (B, T) int64 class of the word at each video frame, as `datasets.word_alignment` numbers them;
             UNKNOWN where padded.
     """
 
     ids: list[str]
     video: Tensor
-    lengths: Tensor
+    video_lengths: Tensor
     target: Tensor
-    target_lengths: Tensor
+    feature_lengths: Tensor
     words: Tensor
 
     @classmethod
     def of(cls, samples: list[Sample]) -> Batch:
         """Pad clips to the longest."""
-        lengths = torch.tensor([len(sample.frames) for sample in samples])
-        target_lengths = torch.tensor([len(sample.target) for sample in samples])
+        video_lengths = torch.tensor([len(sample.frames) for sample in samples])
+        feature_lengths = torch.tensor([len(sample.target) for sample in samples])
         height, width = samples[0].frames.shape[1:]
-        video = torch.zeros(len(samples), int(lengths.max()), height, width, dtype=torch.uint8)
-        target = torch.zeros(len(samples), int(target_lengths.max()), samples[0].target.shape[1])
+        video = torch.zeros(len(samples), int(video_lengths.max()), height, width, dtype=torch.uint8)
+        target = torch.zeros(len(samples), int(feature_lengths.max()), samples[0].target.shape[1])
         words = torch.full(video.shape[:2], UNKNOWN)
         for row, sample in enumerate(samples):
             words[row, : len(sample.words)] = torch.from_numpy(sample.words)
             video[row, : len(sample.frames)] = torch.from_numpy(np.ascontiguousarray(sample.frames))
             target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
-        return cls([sample.id for sample in samples], video, lengths, target, target_lengths, words)
+        return cls([sample.id for sample in samples], video, video_lengths, target, feature_lengths, words)
 
     @property
     def num_frames(self) -> int:
         """Video frames in the batch, padding not counted."""
-        return int(self.lengths.sum())
+        return int(self.video_lengths.sum())
 
 
 class CropsAndFeatures:
@@ -86,11 +86,11 @@ class CropsAndFeatures:
         dump: folder of archives.
         kinds: of the crops and of the features.
         ratio: feature frames per video frame.
-        augmentation: what is done to training samples.
-        training: `lengths` are those of augmented samples.
-        keep: gigabytes of decoded crops that are kept for the next epoch.
-        words: which word is said when, where that is known.
-        least: video frames that a clip must have; how many have fewer is told.
+        augmentation: of training samples.
+        training: whether samples are augmented, which `lengths` depend on.
+        cache_gb: gigabytes of decoded crops kept for the next epoch.
+        words: times of words, where they are known.
+        min_frames: clips with fewer video frames are left out, with a warning.
         audio: archive folder of the clips' audio, for `waveform`.
 
     Raises:
@@ -105,9 +105,9 @@ class CropsAndFeatures:
         ratio: float,
         augmentation: AugmentConfig,
         training: bool,
-        keep: float = 0.0,
+        cache_gb: float = 0.0,
         words: WordTimes | None = None,
-        least: int = 1,
+        min_frames: int = 1,
         audio: Path | None = None,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
@@ -116,11 +116,11 @@ class CropsAndFeatures:
         places = np.flatnonzero(there[0] & there[1])
         self.ids = Names(data.ids.keys[places])
         frames = self.crops.num_frames().of(self.ids)
-        if (short := frames < least).any():
+        if (short := frames < min_frames).any():
             log.warning(
                 "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees at once, '%s' "
                 "first; they are left out",
-                *(data.path, short.sum(), len(short), least, self.ids[int(short.argmax())]),
+                *(data.path, short.sum(), len(short), min_frames, self.ids[int(short.argmax())]),
             )
             places, frames = places[~short], frames[~short]
             self.ids = Names(data.ids.keys[places])
@@ -138,11 +138,11 @@ class CropsAndFeatures:
         # Clips by speaker, one speaker after the other: positions, and where each speaker's begin.
         self._by_speaker = np.argsort(self._speaker, kind="stable").astype(np.int32)
         self._first = np.append(0, np.cumsum(np.bincount(self._speaker)))
-        self._frames = Frames(self.crops, keep)
+        self._frames = Frames(self.crops, cache_gb)
         self._audio = Archive(audio) if audio else None
 
     def waveform(self, name: str) -> np.ndarray:
-        """The waveform (samples,) float32 of a clip, for a data set that was given the audio."""
+        """The waveform (samples,) float32 of a clip; needs the argument `audio`."""
         assert self._audio is not None
         return decode_flac(self._audio[name])
 
@@ -175,13 +175,13 @@ class CropsAndFeatures:
 
 
 def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:
-    """The first sample, going on as the second from a random video frame on; the first alone when the second is too
+    """The first sample up to a random video frame, the second from there on; the first alone when the second is too
     short.
 
-    What is overfitted of a clip is of no use when it may turn into any other; what lips say still is.
+    It keeps the network from overfitting to whole clips, whose beginning would tell their end.
     """
     length = len(first.frames)
-    cuts = [cut for cut in range(1, length) if (cut * ratio).is_integer()]  # where a feature frame begins, too
+    cuts = [cut for cut in range(1, length) if (cut * ratio).is_integer()]  # a feature frame begins there too
     if len(second.frames) < length or not cuts:
         return first
     cut = cuts[int(rng.integers(len(cuts)))]
@@ -198,7 +198,7 @@ def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.
 
 
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
-    """Mean feature (S_max, D) of the training clips at each time position: what a model that sees nothing could say."""
+    """Mean feature (S_max, D) of the training clips at each feature frame: the best guess without the video."""
     names = data.ids.spread(STATISTICS)
     longest = int(data.features.num_frames().of(names).max())
     total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))

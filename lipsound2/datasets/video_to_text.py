@@ -1,4 +1,4 @@
-"""Lips and their texts for the task *recognize*: crops of mouths, or the states of a trunk, by id."""
+"""Video with its text for the task *recognize*: mouth crops, or the states of a trunk."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class LipUtterances:
         data: data dir with `text`.
         crops: archive folder of crops, or of the states of a trunk.
         encode: text to tokens.
-        augmentation: what is done to training samples; whole clips alone.
+        augmentation: of training samples.
         texts: id -> normalized text.
-        training: samples will be augmented.
-        words: which word is said when, where that is known.
-        keep: gigabytes of decoded crops that are kept for the next epoch.
-        least: video frames that a clip must have.
+        training: whether samples are augmented.
+        words: times of words, where they are known.
+        cache_gb: gigabytes of decoded crops kept for the next epoch.
+        min_frames: video frames that a clip must have.
 
     Attributes:
         ids: clip ids.
@@ -54,12 +54,14 @@ class LipUtterances:
         texts: dict[str, str],
         training: bool,
         words: WordTimes,
-        keep: float = 0.0,
-        least: int = 1,
+        cache_gb: float = 0.0,
+        min_frames: int = 1,
     ) -> None:
         archive = Archive(crops)
         num_frames = archive.num_frames()
-        self.ids = with_frames({name: name for name in data.ids if texts.get(name)}, num_frames, data, crops, least)
+        self.ids = with_frames(
+            {name: name for name in data.ids if texts.get(name)}, num_frames, data, crops, min_frames
+        )
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips has both a text and video frames in {crops}; "
@@ -67,7 +69,7 @@ class LipUtterances:
             )
         slowest = 1 - augmentation.augment_speed if training else 1.0
         self.lengths = [round(num_frames[name] / slowest) for name in self.ids]
-        self._frames = Frames(archive, keep)
+        self._frames = Frames(archive, cache_gb)
         self._texts, self._encode, self._augmentation, self._words = texts, encode, augmentation, words
 
     def __len__(self) -> int:
@@ -86,19 +88,19 @@ class LipUtterances:
 
 
 def with_frames(
-    labeled: Mapping[str, str], num_frames: Mapping[str, int], data: DataDir, crops: Path, least: int = 1
+    labeled: Mapping[str, str], num_frames: Mapping[str, int], data: DataDir, crops: Path, min_frames: int = 1
 ) -> list[str]:
-    """The labeled clips that can be looked at; how many cannot is told.
+    """The labeled clips with enough video frames; a warning counts the others.
 
     Args:
         labeled: clip -> the recording that it is, or is cut out of.
         num_frames: recording -> its video frames.
         data: data dir of the clips, for messages.
         crops: archive folder of the video frames, likewise.
-        least: video frames that a recording must have, such as the first convolution sees at once.
+        min_frames: video frames that a recording must have, such as the kernel size of the first convolution.
     """
     absent = [name for name, recording in labeled.items() if recording not in num_frames]
-    short = [name for name, recording in labeled.items() if num_frames.get(recording, least) < least]
+    short = [name for name, recording in labeled.items() if num_frames.get(recording, min_frames) < min_frames]
     if absent:
         log.warning(
             "%s: %d of %d clips have a text and no video frames in %s, '%s' first; they are left out",
@@ -108,25 +110,25 @@ def with_frames(
         log.warning(
             "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees, '%s' first; "
             "they are left out",
-            *(data.path, len(short), len(labeled), least, short[0]),
+            *(data.path, len(short), len(labeled), min_frames, short[0]),
         )
     left = {*absent, *short}
     return [name for name in labeled if name not in left]
 
 
 def save_input(exp: Path, kind: str, width: int) -> None:
-    """Write down what a lip reader is shown: which kind, and how wide its states are (0: video frames)."""
+    """Write the input of a lip reader: its kind, and the width of its states (0: video frames)."""
     write_yaml(exp / INPUT_FILE, {"kind": kind, "width": width})
 
 
 def load_width(exp: Path) -> int:
-    """Read how wide the states are that a lip reader is shown; 0: video frames."""
+    """Read the width of the states that are a lip reader's input; 0: video frames."""
     width: int = checked(read_yaml(exp / INPUT_FILE).get("width"), int, f"{exp / INPUT_FILE}: width")
     return width
 
 
 def width_of(crops: Path) -> int:
-    """How wide the states of an archive folder are; 0 for crops, which are video frames.
+    """The width of the states in an archive folder; 0 for crops, which are video frames.
 
     Raises:
         LipsoundError: it has no index, or its entries are neither.

@@ -1,8 +1,8 @@
-"""Which word is being said at each moment, where a corpus knows: a second thing to learn beside audio or text.
+"""The word at each frame, from a corpus' word alignments: labels of an auxiliary loss beside audio or text.
 
-A distance between mels tells a network how the audio differs, not which difference decides what was said; a text does
-not tell when. Naming the word at each video frame or frame does. It needs the table `word_times` in the training data
-dir, and nothing when the model speaks or listens.
+A distance between mels weighs all differences alike, whether or not they decide which word is understood; a text says
+nothing about time. Classifying the word at each frame adds both. It needs the table `word_times` in the training data
+dir, and nothing at inference.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 from lipsound2.timing import FRAME_RATE
 
-WORDS_FILE = "words.txt"  # of an experiment that learned to name words: the vocabulary
-UNKNOWN = -100  # what cross entropy leaves out
+WORDS_FILE = "words.txt"  # the vocabulary of an experiment whose model has a word head
+UNKNOWN = -100  # the label that cross entropy ignores
 
 
 Rows = list[tuple[float, float, str]]  # start and end in seconds, and the word
 
 
 def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
-    """Words and times by clip id, out of a data dir's table `word_times`; {} when their weight is 0.
+    """Words and times by clip id, out of a data dir's table `word_times`; {} when the weight of their loss is 0.
 
     Raises:
-        LipsoundError: it has none, or one with a row that cannot be read.
+        LipsoundError: the data dir has no such table, or a row of it cannot be read.
     """
     if not weight:
         return {}
@@ -52,18 +52,18 @@ def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
 
 
 def save_words(exp: Path, words: Sequence[str]) -> None:
-    """Write the vocabulary of an experiment that names words."""
+    """Write the vocabulary of a word head; nothing when there is none."""
     if words:
         write_text(exp / WORDS_FILE, "".join(f"{word}\n" for word in words))
 
 
 def load_words(exp: Path) -> tuple[str, ...]:
-    """Read it; () when there is none."""
+    """Read the vocabulary of a word head; () when there is none."""
     return tuple(read_text(exp / WORDS_FILE).split()) if (exp / WORDS_FILE).exists() else ()
 
 
 def vocabulary(rows: Mapping[str, Rows]) -> tuple[str, ...]:
-    """All words, sorted; their classes are 1, 2, ...: class 0 is silence."""
+    """All words, sorted. Their classes are 1, 2, ...; class 0 is silence."""
     return tuple(sorted({word for clip in rows.values() for _, _, word in clip}))
 
 

@@ -24,8 +24,8 @@ from lipsound2.timing import FRAME_RATE
 
 @dataclass
 class Window:
-    """One word: video frames (T, H, W) uint8 or states (T, D) float32, (T,) float32 1 where it is said, and its
-    class."""
+    """One word: video frames (T, H, W) uint8 or states (T, D) float32, (T,) float32 with 1 where the word is said, and
+    its class."""
 
     id: str
     frames: np.ndarray
@@ -40,45 +40,45 @@ class WindowBatch(TensorBatch):
     Attributes:
         ids: names, in batch order.
         video: (B, T, H, W) uint8, or states (B, T, D) float32.
-        lengths: (B,) int64 video frames of each.
+        video_lengths: (B,) int64 video frames of each.
         inside: (B, T) float32, 1 where the word is said.
         labels: (B,) int64.
     """
 
     ids: list[str]
     video: Tensor
-    lengths: Tensor
+    video_lengths: Tensor
     inside: Tensor
     labels: Tensor
 
     @classmethod
     def of(cls, samples: list[Window]) -> WindowBatch:
         """Pad windows to the longest."""
-        video, lengths = padded([sample.frames for sample in samples])
+        video, video_lengths = padded([sample.frames for sample in samples])
         inside, _ = padded([sample.inside for sample in samples])
         labels = torch.tensor([sample.label for sample in samples])
-        return cls([sample.id for sample in samples], video, lengths, inside, labels)
+        return cls([sample.id for sample in samples], video, video_lengths, inside, labels)
 
     @property
     def num_frames(self) -> int:
         """Video frames in the batch, padding not counted."""
-        return int(self.lengths.sum())
+        return int(self.video_lengths.sum())
 
 
 class WordWindows:
-    """The words of a data dir whose video frames are there.
+    """The words of a data dir that have video frames.
 
-    A clip is a recording of its own, as LRW's, or a place in one (`segments`, as `lipsound2 words` writes them). The
-    window is centered on the word where its time is known, else on the clip; at the ends of a recording the first or
-    last video frame stands still.
+    A clip is a recording of its own, as in LRW, or a segment of one (`segments`, which `lipsound2 words` writes). The
+    window is centered on the word where its time is known, else on the clip. Beyond the ends of a recording its first
+    or last video frame is repeated.
 
     Args:
         data: data dir whose `text` is one word a clip.
         crops: archive folder of crops, or of a trunk's states.
         classes: word -> its number.
         window: video frames.
-        augmentation: what is done to training samples.
-        keep: gigabytes of decoded crops that are kept for the next epoch.
+        augmentation: of training samples.
+        cache_gb: gigabytes of decoded crops kept for the next epoch.
 
     Attributes:
         ids: clip ids.
@@ -95,13 +95,13 @@ class WordWindows:
         classes: Mapping[str, int],
         window: int,
         augmentation: AugmentConfig,
-        keep: float = 0.0,
+        cache_gb: float = 0.0,
     ) -> None:
         archive = Archive(crops)
         num_frames = archive.num_frames()
         segments = data.table("segments")
         spans = {name: _segment(segments[name]) if segments else (name, 0.0, 0.0) for name in data.ids}
-        named = {name: spans[name][0] for name in data.ids if name in data.text}  # a clip without a text names no word
+        named = {name: spans[name][0] for name in data.ids if name in data.text}  # a clip without a text has no label
         self.ids = with_frames(named, num_frames, data, crops)
         if not self.ids:
             raise LipsoundError(
@@ -124,7 +124,7 @@ class WordWindows:
             self._spans[name] = recording, start * FRAME_RATE, end * FRAME_RATE
         self.lengths = [window] * len(self.ids)
         self._labels = {name: classes[data.text[name]] for name in self.ids}
-        self._frames, self._window, self._augmentation = Frames(archive, keep), window, augmentation
+        self._frames, self._window, self._augmentation = Frames(archive, cache_gb), window, augmentation
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -16,7 +16,7 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import ACCURACY, DETAILS, TEXT
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Fingerprint
-from lipsound2.tasks.classify import TOP, Classify, accuracy, places
+from lipsound2.tasks.classify import TOP, Classify, accuracy, ranks_of
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
         for start in tqdm(range(0, len(clips), _BATCH), desc="decode", unit="batch"):
             chosen = range(start, min(start + _BATCH, len(clips)))
             batch = task.collate([clips.get(index, None) for index in chosen]).to(device)
-            scores = network(batch.video, batch.lengths, batch.inside).float()
-            ranks += places(scores, batch.labels)
+            scores = network(batch.video, batch.video_lengths, batch.inside).float()
+            ranks += ranks_of(scores, batch.labels)
             for name, shares in zip(batch.ids, scores.softmax(1).cpu().numpy(), strict=True):
                 first = np.argsort(-shares, kind="stable")[:TOP]
                 texts[name] = words[first[0]]

@@ -67,9 +67,9 @@ class TrainedRecognizer:
             self._decode(output.log_probs[row, :length], output.states[row, :length], seconds)
             for row, length in enumerate(output.lengths.tolist())
         ]
-        if output.words is None:
+        if output.word_scores is None:
             return found
-        word_log_probs = output.words.float().log_softmax(-1).cpu().numpy()
+        word_log_probs = output.word_scores.float().log_softmax(-1).cpu().numpy()
         return [
             align_words(what, word_log_probs[row, :length], self._assets.words, seconds)
             for row, (what, length) in enumerate(zip(found, output.lengths.tolist(), strict=True))

@@ -1,7 +1,8 @@
-"""LiRA's pretext model: mouths -> encoder -> MLP head -> the features of the audio at each video frame.
+"""LiRA's pretext model: mouth crops, encoder, MLP head, acoustic features at each video frame.
 
-Trained with L1 on what a frozen network (PASE+) hears, without a label (Ma et al., "LiRA", Interspeech 2021). Depth,
-width and head are not published: the Conformer is the group's of that year, the head two layers with one activation.
+Trained with L1 on the features of a frozen network (PASE+), without labels (Ma et al., "LiRA", Interspeech 2021).
+Depth, width and head are not published: the Conformer is the group's of that year, the head two layers with one
+activation.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ class Lira(FeatureRegressor):
     Args:
         config: sizes.
         dims: feature dimensions D.
-        ratio: feature frames per video frame; 1 alone.
-        words: classes of words named at each video frame, silence included; 0: none.
+        ratio: feature frames per video frame; must be 1.
+        words: classes of the word head, silence included; 0: no word head.
     """
 
     def __init__(self, config: LiraConfig, dims: int, ratio: float = 1.0, words: int = 0) -> None:
         super().__init__(dims, ratio)
         if ratio != 1:
             raise LipsoundError(
-                f"model: lira makes one feature frame a video frame, the target has {ratio:g}; take 'parallel'"
+                f"model: lira predicts one feature frame a video frame, the target has {ratio:g}; take 'parallel'"
             )
         self.encoder = LipEncoder(config)
         self.head = nn.Sequential(
@@ -57,12 +58,12 @@ class Lira(FeatureRegressor):
         feature_lengths: Tensor | None = None,
         **_: object,
     ) -> Prediction:
-        """Predict the features of all video frames; the target is not looked at.
+        """Predict the features of all video frames.
 
         Args:
             video: uint8 (B, T, H, W) mouth crops.
             video_lengths: (B,) int64, valid video frames.
-            target: accepted as every regressor does, not looked at.
+            target: unused, in the signature of every regressor.
             feature_lengths: likewise.
 
         Returns:
@@ -70,10 +71,10 @@ class Lira(FeatureRegressor):
         """
         encoded, _ = self.encoder(video, video_lengths)
         features = self.head(encoded).float() * mask(video_lengths, video.shape[1])[:, :, None]
-        return Prediction(features, words=self.word_head(encoded) if self.word_head else None)
+        return Prediction(features, word_scores=self.word_head(encoded) if self.word_head else None)
 
     @torch.no_grad()
     def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
         """(B, T, H, W) uint8 and (B,) to natural features (B, T, D)."""
         prediction = self(video, video_lengths)
-        return Generated(self.denormalize(prediction.features), video_lengths, words=prediction.words)
+        return Generated(self.denormalize(prediction.features), video_lengths, word_scores=prediction.word_scores)

@@ -1,8 +1,8 @@
 """The parallel lip-to-speech model: mouth crops to all mel frames at once.
 
-Nothing is fed back and there is no attention to align: a fixed number of feature frames belongs to every video frame,
-so training cannot fail to lock on (the common ground of VCA-GAN, Lip-to-Speech in the Wild and Intelligible
-Lip-to-Speech; Kim et al., 2021 and 2023, Choi et al., 2023).
+It is not autoregressive and has no attention that must learn an alignment: a fixed number of feature frames belongs to
+every video frame. VCA-GAN, Lip-to-Speech in the Wild and Intelligible Lip-to-Speech have this in common (Kim et al.,
+2021 and 2023, Choi et al., 2023).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ParallelConfig(LipEncoderConfig):
     Attributes:
         mel_width: channels at the rate of the features.
         mel_layers: residual convolutions at that rate.
-        postfilter_gain: see `regressor.postfilter`; for speaking alone.
+        postfilter_gain: see `regressor.postfilter`; at inference alone.
         postfilter_sharpness: likewise.
     """
 
@@ -68,7 +68,7 @@ class Parallel(FeatureRegressor):
         config: sizes.
         dims: feature dimensions D.
         ratio: feature frames per video frame, a fraction with a small denominator (4, 2.5, 1).
-        words: classes of words named at each video frame, silence included; 0: none.
+        words: classes of the word head, silence included; 0: no word head.
     """
 
     def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0, words: int = 0) -> None:
@@ -90,12 +90,12 @@ class Parallel(FeatureRegressor):
         feature_lengths: Tensor | None = None,
         **_: object,
     ) -> Prediction:
-        """Predict all feature frames; the target is not looked at.
+        """Predict all feature frames.
 
         Args:
             video: uint8 (B, T, H, W) mouth or face crops.
             video_lengths: (B,) int64, valid video frames.
-            target: accepted as every regressor does; only its length S is used.
+            target: in the signature of every regressor; only its length S is used.
             feature_lengths: unused.
 
         Returns:
@@ -113,11 +113,13 @@ class Parallel(FeatureRegressor):
         for block in self.frame_blocks:
             x = block(x, valid)
         features = self.leave(x).float() * valid[:, :, None]
-        return Prediction(features, words=self.word_head(encoded) if self.word_head else None)
+        return Prediction(features, word_scores=self.word_head(encoded) if self.word_head else None)
 
     @torch.no_grad()
     def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
         """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
         prediction = self(video, video_lengths)
         features = postfilter(prediction.features, self.config.postfilter_gain, self.config.postfilter_sharpness)
-        return Generated(self.denormalize(features), self.feature_lengths_of(video_lengths), words=prediction.words)
+        return Generated(
+            self.denormalize(features), self.feature_lengths_of(video_lengths), word_scores=prediction.word_scores
+        )

@@ -1,4 +1,4 @@
-"""What can be learned. A config says `task: NAME`; this table says which class that is."""
+"""The tasks that a config can name with `task: NAME`, and how a config is read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TASKS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A config file, understood.
+    """A config file as it was read.
 
     Attributes:
         train: the trainer's options.
@@ -39,7 +39,7 @@ class RunConfig:
 
     @property
     def free(self) -> frozenset[str]:
-        """Keys that have no part in the trained weights."""
+        """Keys that the trained weights do not depend on."""
         return FREE | self.task.free
 
     def mapping(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def find(name: Any, where: str) -> type[AnyTask]:
 
 
 def load_config(path: Path | str, override: str = "") -> RunConfig:
-    """Read a config: the trainer's keys, the task's and the model's out of one flat file.
+    """Read a config: one flat file with the keys of the trainer, the task and the model.
 
     Args:
         path: the YAML file.

@@ -1,9 +1,9 @@
 """What the trainer knows of a task, and nothing else: data, model, loss, evaluation.
 
 A task is a class listed in `tasks.TASKS`. Its object holds options alone: frozen dataclasses whose fields are the keys
-of a config, so that every key has exactly one owner and a task never reads the config file itself. What the training
-data or an experiment's folder adds, such as a tokenizer, are its *assets*: a frozen dataclass that `prepare` makes out
-of data, `save` writes, and `restore` reads again.
+of a config. Every key has exactly one owner, and a task never reads the config file itself. What the training data
+adds, such as a tokenizer, are the task's *assets*: a frozen dataclass that `prepare` makes from data, `save` writes
+into the experiment, and `restore` reads from there.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from lipsound2.timing import SAMPLE_RATE
 
 
 class Dataset(Protocol):
-    """Clips by position. It is sent to worker processes: files are opened where they are read.
+    """Clips by position. It is sent to worker processes, so it opens files only when it reads them.
 
     Attributes:
         ids: clip ids.
-        lengths: video frames of each clip as `get` returns it in training (after a random crop, say); they share out
-            the batches.
+        lengths: video frames of each clip as `get` returns it in training (after a random crop, say); batches are made
+            by them.
     """
 
     @property
@@ -45,17 +45,17 @@ class Dataset(Protocol):
 
         Args:
             index: position in `ids`.
-            rng: the only source of chance of this sample, seeded by (seed, epoch, id); None in evaluation: no
+            rng: the sample's only source of randomness, seeded by (seed, epoch, id); None in evaluation: no
                 augmentation.
         """
 
 
 class Batch(Protocol):
-    """Collated samples. A method `pin_memory(self)` is called when there is one and the device is a GPU.
+    """Collated samples. On a GPU its method `pin_memory(self)` is called, if it has one.
 
     Attributes:
         ids: clip ids.
-        num_frames: video frames in all, without padding; what "frames/s" counts.
+        num_frames: number of video frames without padding; "frames/s" in the log counts them.
     """
 
     ids: list[str]
@@ -74,7 +74,7 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class Prepared(NamedTuple, Generic[DatasetT, AssetsT]):
-    """What a task makes of data dirs and a dump.
+    """Data sets and assets of a training.
 
     Attributes:
         train: training set.
@@ -92,12 +92,12 @@ class Loss:
     """The loss of one batch, before it is averaged.
 
     Attributes:
-        total: () float32, the masked **sum** over everything that counts in the batch.
-        weight: what the sum is to be divided by, such as the number of valid mel values. The trainer adds up both over
-            accumulation and processes and divides once, so an update is the mean over all of its frames.
+        total: () float32, the masked **sum** over the batch.
+        weight: divisor of the sum, such as the number of valid mel values. The trainer adds up both over accumulated
+            batches and processes, and divides once: an update's loss is the mean over all of its frames.
         parts: means of the loss' terms, for the log.
-        discriminator: () float32, the same sum for the discriminator of an `Adversarial` task; None: it learns nothing
-            from this batch.
+        discriminator: () float32, the same sum for the discriminator of an `Adversarial` task; None: the discriminator
+            is not trained on this batch.
     """
 
     total: Tensor
@@ -108,11 +108,11 @@ class Loss:
 
 @dataclass
 class Evaluation:
-    """What a model reached on the validation set, free-running.
+    """Results on the validation set, free-running.
 
     Attributes:
-        score: higher is better; it picks checkpoints and ends training.
-        numbers: anything worth a column of `curves.tsv`.
+        score: higher is better; checkpoints are chosen by it, and early stopping watches it.
+        numbers: further columns of `curves.tsv`.
         images: name -> (H, W, 3) uint8, for TensorBoard.
         audio: name -> (samples,) float32 in [-1, 1], for TensorBoard.
         sample_rate: of the audio, in Hz.
@@ -127,14 +127,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
-    """Something to learn. A task is a frozen dataclass; each of its fields is a dataclass of keys of the config.
+    """Base of tasks. A task is a frozen dataclass; each of its fields is a dataclass of keys of the config.
 
     The field `settings` holds the task's own keys. Where one of these is `model`, the field `network` holds the sizes
     of the network that `models.registry` has under that name.
 
     Attributes:
         name: the value of `task:` in a config.
-        free: keys of its config that have no part in the trained weights; an experiment may change them later.
+        free: keys of its config that the trained weights do not depend on; they may be changed later.
         files: names of what `save` may write.
         use: the command that uses a pack of the task, with `{}` for its folder.
     """
@@ -168,22 +168,22 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
 
     @abstractmethod
     def inputs(self, dump: Path) -> list[Path]:
-        """The folders or files of `dump` the task reads; the stamp of a finished training depends on them."""
+        """Folders and files that the task reads; the fingerprint of a finished training depends on them."""
 
     @abstractmethod
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[DatasetT, AssetsT]:
-        """Training and validation set, and the assets, which are those of the training set."""
+        """Training set, validation set, and the assets, which come from the training set."""
 
     def save(self, assets: AssetsT, exp: Path) -> None:
         """Write the assets that later verbs need beside config and weights."""
 
     @abstractmethod
     def restore(self, exp: Path) -> AssetsT:
-        """Read what `save` wrote; stands in for `prepare` when nothing is trained."""
+        """Read what `save` wrote; at inference it takes the place of `prepare`."""
 
     @abstractmethod
     def describe(self, assets: AssetsT) -> dict[str, str]:
-        """What goes in and what comes out, in words for the card of a pack: "Input", "Output"."""
+        """Input and output of the model in words, for the card of a pack: "Input", "Output"."""
 
     @abstractmethod
     def collate(self, samples: list[Any]) -> BatchT:
@@ -201,37 +201,37 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
             model: in training mode, bare: never wrapped, also in data-parallel training.
             batch: on the model's device.
             assets: of the training.
-            progress: share of the training that is done, in [0, 1], for schedules of the task's own. Chance comes from
-                torch's global generators, which the checkpoint holds.
+            progress: share of the training that is done, in [0, 1], for schedules of the task's own. Random numbers
+                come from torch's global generators, whose state checkpoints hold.
         """
 
     @abstractmethod
     def evaluate(self, model: ModelT, valid: DatasetT, assets: AssetsT, device: torch.device | str) -> Evaluation:
-        """Free-running evaluation; the model is in evaluation mode and no gradient is kept."""
+        """Free-running evaluation; the model is in evaluation mode, without gradients."""
 
 
 @dataclass(frozen=True)
 class Adversarial(Task[AssetsT, ModelT, DatasetT, BatchT]):
-    """A task whose network may learn against a second one, a discriminator.
+    """A task whose model, the generator, may be trained against a discriminator.
 
-    The discriminator exists in training and in checkpoints alone. Each of the two has an optimizer of its own, with the
-    same options. Both losses come from one pass over a batch and both networks move at the end of the update, so that
-    accumulating batches and sharing them among processes mean the same for both. (HiFi-GAN's own
-    training moves the discriminators first and shows the network the moved ones.)
+    The discriminator exists in training and in checkpoints alone. Generator and discriminator have optimizers of their
+    own, with the same options. Both losses come from one pass over a batch, and both optimizers step at the end of the
+    update, so that accumulation and data parallelism mean the same for both. (HiFi-GAN's own training steps the
+    discriminators first, and the generator's loss comes from the updated ones.)
     """
 
     @abstractmethod
     def discriminator(self) -> nn.Module | None:
-        """The second network with fresh weights. None: there is none, only `loss` is used."""
+        """The discriminator with fresh weights. None: there is none, and `loss` is used."""
 
     @abstractmethod
     def adversarial_loss(
         self, model: ModelT, discriminator: Any, batch: BatchT, assets: AssetsT, progress: float
     ) -> Loss:
-        """Both losses of one batch; stands in for `loss`.
+        """Losses of generator and discriminator for one batch; takes the place of `loss`.
 
-        The trainer takes the gradient of `Loss.total` with respect to the model alone, and that of `Loss.discriminator`
-        with respect to the discriminator alone, so nothing needs to be detached.
+        The trainer takes the gradient of `Loss.total` with respect to the generator alone, and that of
+        `Loss.discriminator` with respect to the discriminator alone, so nothing needs to be detached.
         """
 
 

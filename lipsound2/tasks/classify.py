@@ -21,7 +21,7 @@ from lipsound2.models.asr.word_classifier import WordClassifier, WordClassifierC
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
 TOP = 5
-_EVALUATED = 32  # windows at once
+_EVALUATED = 32  # windows in a batch of the evaluation
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class ClassifyConfig:
 
     Attributes:
         input: kind of the crops, or of the states of a frozen trunk.
-        window: video frames that are looked at, centered on the word; LRW's clips have 29.
-        mixup: two clips of a batch are mixed in shares drawn from Beta(mixup, mixup); 0: never. The group's word-level
-            recipe has .4.
+        window: video frames of the input, centered on the word; LRW's clips have 29.
+        mixup: two clips of a batch are mixed in shares drawn from Beta(mixup, mixup); 0: never. The word-level recipe
+            of LiRA's authors has 0.4.
         smoothing: label smoothing.
-        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch.
+        cache_gb: gigabytes of decoded crops that each loading process keeps for the next epoch.
     """
 
     input: str = "mouth"
@@ -51,11 +51,11 @@ class ClassifyConfig:
 
 @dataclass(frozen=True)
 class ClassifyAssets:
-    """What a training set adds.
+    """What the training set adds to the task's options.
 
     Attributes:
         words: the classes.
-        width: of the states that are shown; 0: video frames.
+        width: of the input, when it is a trunk's states; 0: video frames.
     """
 
     words: tuple[str, ...]
@@ -78,7 +78,7 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
     def __post_init__(self) -> None:
         """Refuse augmentation that cuts words."""
         if self.augmentation.crop_frames or self.augmentation.augment_cutmix:
-            raise LipsoundError("crop_frames, augment_cutmix: a word is looked at whole ('window'); set both to 0")
+            raise LipsoundError("crop_frames, augment_cutmix: would cut into the word; set both to 0")
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
@@ -88,7 +88,7 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
         """Training and validation words; the classes are the words of the training set."""
         for data in (train, valid):
             if not data.text:
-                raise LipsoundError(f"{data.path}: has no 'text', which names the word of each clip")
+                raise LipsoundError(f"{data.path}: has no 'text', which holds the word of each clip")
         words = tuple(sorted(set(train.text.values())))
         many = next((word for word in words if " " in word), "")
         if many:
@@ -109,7 +109,7 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
         return WordClassifier(self.network, len(assets.words), assets.width)
 
     def save(self, assets: ClassifyAssets, exp: Path) -> None:
-        """Write the classes, and what the network is shown."""
+        """Write the classes, and the kind and width of the input."""
         save_words(exp, assets.words)
         save_input(exp, self.settings.input, assets.width)
 
@@ -118,7 +118,7 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
         return ClassifyAssets(load_words(exp), load_width(exp))
 
     def describe(self, assets: ClassifyAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         return {
             "Input": f"`{self.settings.input}`, {self.settings.window} video frames around a word, 25 a second",
             "Output": f"one of {len(assets.words)} words",
@@ -129,17 +129,17 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
         return WindowBatch.of(samples)
 
     def loss(self, model: WordClassifier, batch: WindowBatch, assets: ClassifyAssets, progress: float) -> Loss:
-        """Summed cross entropy; in training of two clips at once, each for its share (Zhang et al., "mixup", 2018)."""
+        """Summed cross entropy, in training with mixup (Zhang et al., "mixup", 2018)."""
         video, inside, labels = batch.video, batch.inside, batch.labels
         other, share = labels, 1.0
         if model.training and self.settings.mixup > 0:
-            # Of torch's global generator, whose state checkpoints hold.
+            # Drawn from torch's global generator, whose state checkpoints hold.
             share = float(torch.distributions.Beta(self.settings.mixup, self.settings.mixup).sample())
             order = torch.randperm(len(labels)).to(labels.device)
             video = share * video.float() + (1 - share) * video[order].float()
             inside = share * inside + (1 - share) * inside[order]
             other = labels[order]
-        scores = model(video, batch.lengths, inside).float()
+        scores = model(video, batch.video_lengths, inside).float()
         smoothing = self.settings.smoothing if model.training else 0.0
         first, second = (
             F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing) for wanted in (labels, other)
@@ -157,17 +157,17 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
             chosen = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in chosen]).to(device)
             total += float(self.loss(model, batch, assets, 1.0).total)
-            ranks += places(model(batch.video, batch.lengths, batch.inside), batch.labels)
+            ranks += ranks_of(model(batch.video, batch.video_lengths, batch.inside), batch.labels)
         numbers = {**accuracy(ranks), "valid_loss": total / len(valid)}
         return Evaluation(numbers["top1"], numbers)
 
 
-def places(scores: torch.Tensor, labels: torch.Tensor) -> list[int]:
-    """How many classes score higher than the right one, of each of (B, classes)."""
+def ranks_of(scores: torch.Tensor, labels: torch.Tensor) -> list[int]:
+    """Rank of the right class in each row of scores (B, classes): how many classes score higher; 0 is the best."""
     right = scores.gather(1, labels[:, None])
-    return [int(place) for place in (scores > right).sum(1)]
+    return [int(rank) for rank in (scores > right).sum(1)]
 
 
 def accuracy(ranks: list[int]) -> dict[str, float]:
-    """Shares of clips whose word is first, or among the first five."""
+    """Top-1 and top-5 accuracy from the ranks of the right classes."""
     return {f"top{top}": float(np.mean([rank < top for rank in ranks])) for top in (1, TOP)}

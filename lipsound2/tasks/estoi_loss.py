@@ -1,9 +1,9 @@
 """Extended STOI (Jensen and Taal, 2016) as a loss on log-mels.
 
-A distance between log-mels is smallest for the middle of everything the lips leave open: right on average, blurred in
-time and across bands. What recognizers lose in blurred speech is what extended STOI measures: over a third of a second,
-how well the pattern of third-octave envelopes correlates with the true one, each moment weighing the same. The loss
-follows the measure on the energies the mel bands already give; no audio is made.
+A distance between log-mels is smallest for the mean of all mels that fit the lips: right on average, blurred in time
+and across bands. Blurred speech is hard to recognize, and extended STOI measures that. It correlates the pattern of
+third-octave envelopes with that of the ground truth, over a third of a second, each moment weighing the same. The loss
+computes the measure from the energies of the mel bands; no waveform is needed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def estoi_loss(prediction: Tensor, target: Tensor, feature_lengths: Tensor, conf
 
     Args:
         prediction: (B, S, bands) natural log-mel.
-        target: (B, S, bands) the true one.
-        feature_lengths: (B,) int64, valid frames; segments that hold padding do not count.
+        target: (B, S, bands) the ground truth.
+        feature_lengths: (B,) int64, valid mel frames; segments that hold padding do not count.
         config: the mel.
 
     Returns:
@@ -45,18 +45,19 @@ def estoi_loss(prediction: Tensor, target: Tensor, feature_lengths: Tensor, conf
     # Energies span ten decades, which autocast types do not hold.
     with torch.autocast(target.device.type, enabled=False):
         # The small constant keeps the root's slope finite in silence.
-        heard, true = ((2 * mel.float()).exp() @ weights + 1e-8 for mel in (prediction, target))
+        predicted, true = ((2 * mel.float()).exp() @ weights + 1e-8 for mel in (prediction, target))
     level = 10 * true.sum(-1).log10()
     speech = (level > level.amax(1, keepdim=True) - _DYNAMIC) & mask(feature_lengths, target.shape[1])
     counts = (speech.float().unfold(1, length, step).mean(-1) > _SPEECH).float()
     ends = torch.arange(counts.shape[1], device=feature_lengths.device) * step + length
     counts = counts * (ends[None, :] <= feature_lengths[:, None])
-    likeness = (_normalize(heard.sqrt(), length, step) * _normalize(true.sqrt(), length, step)).sum((-2, -1)) / length
-    return ((1 - likeness) * counts).sum(1) / counts.sum(1).clamp_min(1)
+    products = _normalize(predicted.sqrt(), length, step) * _normalize(true.sqrt(), length, step)
+    correlation = products.sum((-2, -1)) / length
+    return ((1 - correlation) * counts).sum(1) / counts.sum(1).clamp_min(1)
 
 
 def _normalize(envelopes: Tensor, length: int, step: int) -> Tensor:
-    """(B, S, 15) to segments (B, K, 15, length): each band, then each moment, brought to mean 0 and norm 1."""
+    """(B, S, 15) to segments (B, K, 15, length): each band, then each frame, with mean 0 and norm 1."""
     x = envelopes.unfold(1, length, step)
     for axis in (-1, -2):
         x = x - x.mean(axis, keepdim=True)
@@ -66,7 +67,7 @@ def _normalize(envelopes: Tensor, length: int, step: int) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _bands(config: MelConfig, device: torch.device) -> Tensor:
-    """(bands, 15): the share of each mel filter that lies in each third-octave band, in sum 1 for each of the 15."""
+    """(bands, 15): the share of each mel filter in each third-octave band; each of the 15 columns sums to 1."""
     centers = _LOWEST * 2.0 ** (np.arange(_BANDS) / 3)
     hertz = np.linspace(0, config.sample_rate / 2, config.bins)
     inside = (hertz >= centers[:, None] * 2 ** (-1 / 6)) & (hertz < centers[:, None] * 2 ** (1 / 6))

@@ -1,7 +1,7 @@
-"""Task *language*: what sentences are made of, for a language model beside a recognizer's search.
+"""Task *language*: a language model for the search of a recognizer.
 
-It learns from the texts of a data dir and, where there is one, from a file of sentences, in the tokens of the
-recognizer it will stand beside. Checkpoints are chosen by perplexity.
+It is trained on the texts of a data dir and, where there is one, on a file of sentences, in the tokens of that
+recognizer. Checkpoints are chosen by perplexity.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import FILES, MADE_OF_TEXTS, Tokenizer, made_or_read
 from lipsound2.text.tokenizer import load as load_tokens
 
-_EVALUATED = 64  # sentences at once
+_EVALUATED = 64  # sentences in a batch of the evaluation
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """Keys of this task in a config. Where others count video frames (`batch_frames`), this one counts tokens.
+    """Keys of this task in a config. Where other tasks count video frames (`batch_frames`), this one counts tokens.
 
     Attributes:
-        text: file of one sentence a line, learned beside the texts of the training data dir; empty: none.
+        text: further training text, a file of one sentence a line; empty: none.
         language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), the file of a tokenizer (`lipsound2 tokens`), or
             an experiment or pack that has one: the recognizer's.
@@ -47,14 +47,14 @@ class LanguageConfig:
 
 @dataclass(frozen=True)
 class LanguageAssets:
-    """What a training set adds: the tokenizer."""
+    """What the training set adds to the task's options: the tokenizer."""
 
     tokenizer: Tokenizer
 
 
 @dataclass(frozen=True)
 class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
-    """Texts to what may follow: data, network, loss and evaluation. See `tasks.base.Task`."""
+    """A language model: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "language"
     files: ClassVar[tuple[str, ...]] = FILES
@@ -70,15 +70,15 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sentences, LanguageAssets]:
         """Training and validation sentences; the tokenizer is made, or read, first."""
-        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._learned(train)))
+        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._training_texts(train)))
         training, validation = (
             Sentences(((name, tokenizer.encode(text)) for name, text in texts), str(data.path))
-            for texts, data in ((self._learned(train), train), (self._texts(valid), valid))
+            for texts, data in ((self._training_texts(train), train), (self._texts(valid), valid))
         )
         return Prepared(training, validation, LanguageAssets(tokenizer))
 
-    def _learned(self, train: DataDir) -> Iterator[tuple[str, str]]:
-        """Ids and texts to learn from; lines of the file are numbered."""
+    def _training_texts(self, train: DataDir) -> Iterator[tuple[str, str]]:
+        """Ids and texts of the training set; the id of a line of the file is its number."""
         yield from self._texts(train)
         if not self.settings.text:
             return
@@ -102,7 +102,7 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
         return LanguageAssets(load_tokens(exp))
 
     def describe(self, assets: LanguageAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         return {"Input": "the beginning of a text", "Output": f"what follows, of {len(assets.tokenizer)} tokens"}
 
     def collate(self, samples: list[Sentence]) -> TextBatch:
@@ -121,7 +121,7 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
     def evaluate(
         self, model: TransformerLM, valid: Sentences, assets: LanguageAssets, device: torch.device | str
     ) -> Evaluation:
-        """Perplexity a token, and a word; in both, the end of a sentence counts as one more."""
+        """Perplexity per token and per word; in both the end of a sentence counts as one more."""
         total, tokens, words = 0.0, 0, 0
         order = np.argsort(valid.lengths, kind="stable")
         for start in range(0, len(order), _EVALUATED):
@@ -129,7 +129,7 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
             words += sum(len(assets.tokenizer.decode(row.tolist()).split()) + 1 for _, row in samples)
             loss = self.loss(model, self.collate(samples).to(device), assets, 1.0)
             total, tokens = total + float(loss.total), tokens + int(loss.weight)
-        # A network that learns nothing must not end the training with an overflow.
+        # A diverged network must not end the training with an overflow.
         numbers = {
             name: math.exp(min(total / count, 700.0))
             for name, count in (("perplexity", tokens), ("word_perplexity", words))

@@ -1,7 +1,7 @@
-"""Task *pase*: an encoder of audio learned without labels, PASE+'s, by workers that find known features in its own.
+"""Task *pase*: PASE+, a self-supervised encoder of audio, trained with workers that predict known acoustic features.
 
-The published weights come from fifty hours of LibriSpeech; what is trained here on other audio is "PASE+ trained here
-on" that corpus, and not the published one. Checkpoints are chosen by the mean of the workers' losses.
+The published weights were trained on fifty hours of LibriSpeech. A model trained here on another corpus is named as
+such, "PASE+ trained here on" that corpus. Checkpoints are chosen by the mean of the workers' losses.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
-_SURVEYED = 200  # stretches of audio that statistics are taken of: 40,000 frames of two seconds each
-_EVALUATED = 16  # at once
+_SURVEYED = 200  # stretches of audio for the statistics: of two seconds each, 40,000 feature frames
+_EVALUATED = 16  # stretches in a batch of the evaluation
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PaseConfig:
     chunk_frames: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse stretches the longest window does not fit in."""
+        """Refuse stretches shorter than the longest window."""
         if self.chunk_frames < 4:
             raise LipsoundError(f"chunk_frames: expected 4 (160 ms) or more, found {self.chunk_frames}")
 
@@ -50,11 +50,11 @@ Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class PaseAssets:
-    """What a training set adds.
+    """What the training set adds to the task's options.
 
     Attributes:
-        statistics: mean and standard deviation of what each worker is to find, by its name; none of an experiment,
-            whose weights hold them.
+        statistics: mean and standard deviation of each worker's target, by its name; empty for an experiment, whose
+            weights hold them.
     """
 
     statistics: Statistics = field(default_factory=dict)
@@ -77,16 +77,16 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
         return [dump / audio_kind(dump)]
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioStretches, PaseAssets]:
-        """Training and validation audio; takes the statistics of what the workers are to find."""
+        """Training and validation audio, and the statistics of the workers' targets."""
         if not self.workers.predict:
-            raise LipsoundError("predict: names no worker, so there is nothing to learn from")
+            raise LipsoundError("predict: names no worker, so there is no loss to train with")
         training, validation = (
             AudioStretches(data, dump, self.settings.chunk_frames, self.distortions) for data in (train, valid)
         )
         return Prepared(training, validation, PaseAssets(self._survey(training)))
 
     def _survey(self, audio: AudioStretches) -> Statistics:
-        """Mean and standard deviation of each feature, over stretches spread evenly over the training set."""
+        """Mean and standard deviation of each feature, from stretches spread evenly over the training set."""
         total: dict[str, Any] = dict.fromkeys((name for name in self.workers.predict if name in FEATURES), 0.0)
         rng = np.random.default_rng(0)
         for index in np.linspace(0, len(audio) - 1, min(_SURVEYED, len(audio))).round().astype(int):
@@ -109,16 +109,16 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
         return PaseAssets()
 
     def describe(self, assets: PaseAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         return {"Input": "audio, 16 kHz", "Output": f"{self.encoder.dims} features, 100 a second"}
 
     def collate(self, samples: list[Stretch]) -> Stretches:
-        """Put stretches together; all have one length."""
+        """Stack stretches, which are equally long."""
         return Stretches.of(samples)
 
     def loss(self, model: Pase, batch: Stretches, assets: PaseAssets, progress: float) -> Loss:
-        """The mean of the workers' losses, as many times as there are video frames; every worker counts the same."""
-        losses = model(batch.heard, batch.waveform)
+        """The unweighted mean of the workers' losses, times the number of video frames."""
+        losses = model(batch.distorted, batch.waveform)
         weight = float(batch.num_frames)
         total = torch.stack(list(losses.values())).mean() * weight
         return Loss(total, weight, {name: float(loss.detach()) for name, loss in losses.items()})
@@ -126,11 +126,11 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
     def evaluate(
         self, model: Pase, valid: AudioStretches, assets: PaseAssets, device: torch.device | str
     ) -> Evaluation:
-        """Every worker's mean loss on undistorted audio; the score is minus their mean."""
+        """The mean loss of each worker on undistorted audio; the score is minus their mean."""
         totals: dict[str, float] = {}
         for start in range(0, len(valid), _EVALUATED):
             indices = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in indices]).to(device)
-            for name, loss in model(batch.heard, batch.waveform).items():
+            for name, loss in model(batch.distorted, batch.waveform).items():
                 totals[name] = totals.get(name, 0.0) + float(loss) * len(indices) / len(valid)
         return Evaluation(-float(np.mean(list(totals.values()))), totals)

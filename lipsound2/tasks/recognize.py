@@ -1,8 +1,8 @@
-"""Task *recognize*: audio, or lips -> tokens, by CTC and, when the model has a decoder, by attention beside it.
+"""Task *recognize*: audio or lips to tokens, by CTC and, when the model has a decoder, by attention too.
 
-LipSound2 reads lips by a cascade: lip-to-speech, then a recognizer that was trained on real speech and fine-tuned, at a
-tenth of the learning rate, on generated speech. LiRA's sentences are read from the lips directly, by a model on top of
-its trunk. Checkpoints are chosen by word errors of greedy decoding.
+LipSound2's lip reading is a cascade: lip-to-speech, then a recognizer of audio. That one is trained on recorded speech
+and fine-tuned on generated speech at a tenth of the learning rate. LiRA reads sentences from the lips directly, by a
+model on top of its trunk. Checkpoints are chosen by the word error rate of greedy decoding.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class RecognizeConfig:
     """Keys of this task in a config.
 
     Attributes:
-        model: which network: `jasper` and `conformer` hear, `lips` sees.
-        input: kind of what it is given: `audio`; or for lips crops, such as `mouth`, or the states of a frozen trunk.
+        model: which network: `jasper` and `conformer` take audio, `lips` takes video.
+        input: kind of the input: `audio`; for lips crops, such as `mouth`, or the states of a frozen trunk.
         language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
-        word_loss_weight: weight of naming the word said at each state, for corpora with `word_times`; 0: not used.
-            There are some ten states to a word, each as heavy as a token at 1.
+        word_loss_weight: weight of the word loss, the cross entropy of the word at each state, for corpora with
+            `word_times`; 0: not used. At 1 each state weighs as much as a token, and a word has some ten states.
         smoothing: label smoothing of the decoder's loss.
-        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch.
+        cache_gb: gigabytes of decoded crops that each loading process keeps for the next epoch.
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
     """
 
@@ -75,7 +75,7 @@ class RecognizeConfig:
     valid_clips: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a model of audio that is given video frames, and the other way round."""
+        """Refuse a model of audio with an input of video, and the other way round."""
         sees = find_model("recognize", self.model).reads == "video"
         if sees != (self.input != AUDIO):
             wanted = "crops such as 'mouth', or states of a trunk" if sees else "'audio'"
@@ -84,12 +84,12 @@ class RecognizeConfig:
 
 @dataclass(frozen=True)
 class RecognizeAssets:
-    """What a training set adds.
+    """What the training set adds to the task's options.
 
     Attributes:
         tokenizer: texts to tokens and back.
-        width: of the features, or of the states of a trunk that are shown; 0: video frames.
-        words: that are named at each state; none where words are not named.
+        width: of the input: feature dimensions, or the width of a trunk's states; 0: video frames.
+        words: classes of the word head; empty for a model without one.
     """
 
     tokenizer: Tokenizer
@@ -99,7 +99,7 @@ class RecognizeAssets:
 
 @dataclass(frozen=True)
 class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
-    """Audio to texts: data, network, loss and evaluation. See `tasks.base.Task`."""
+    """Audio or lips to text: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "recognize"
     free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "cache_gb"})
@@ -123,26 +123,29 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
 
     @property
     def sees(self) -> bool:
-        """Whether it reads lips, and does not hear."""
+        """Whether the input is video, and not audio."""
         return self.settings.input != AUDIO
 
     @property
     def rate(self) -> int:
-        """Frames of what it is given in a video frame's time."""
+        """Frames of the input per video frame."""
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
         """Training and validation utterances; the tokenizer is made, or read, first."""
-        learned, checked = self._texts(train), self._texts(valid)
-        tokenizer = made_or_read(self.settings.tokens, learned.values())
-        for data, texts in ((train, learned), (valid, checked)):
+        train_texts, valid_texts = self._texts(train), self._texts(valid)
+        tokenizer = made_or_read(self.settings.tokens, train_texts.values())
+        for data, texts in ((train, train_texts), (valid, valid_texts)):
             report_unknown(tokenizer, texts, str(data.path))
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         width = width_of(kind_folder(dump, self.settings.input)) if self.sees else SPEECH.bands
         assets = RecognizeAssets(tokenizer, width, vocabulary(times[0]))
         training, validation = (
             self._clips(data, dump, texts, rows, assets, training)
-            for data, texts, rows, training in ((train, learned, times[0], True), (valid, checked, times[1], False))
+            for data, texts, rows, training in (
+                (train, train_texts, times[0], True),
+                (valid, valid_texts, times[1], False),
+            )
         )
         return Prepared(training, validation, assets)
 
@@ -155,17 +158,18 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         assets: RecognizeAssets,
         training: bool,
     ) -> Clips:
-        given, kind, encode = self.augmentation, kind_folder(dump, self.settings.input), assets.tokenizer.encode
-        words = WordTimes(rows, assets.words)
-        if isinstance(given, SpeechConfig):
-            return Utterances(data, kind, encode, given, texts, training, words)
-        # The first convolution needs so many video frames; states of a trunk have it behind them.
-        least = self.network.trunk_context if isinstance(self.network, TrunkConfig) and not assets.width else 1
-        return LipUtterances(data, kind, encode, given, texts, training, words, self.settings.cache_gb, least)
+        augmentation, kind = self.augmentation, kind_folder(dump, self.settings.input)
+        encode, words = assets.tokenizer.encode, WordTimes(rows, assets.words)
+        if isinstance(augmentation, SpeechConfig):
+            return Utterances(data, kind, encode, augmentation, texts, training, words)
+        # Video frames that the trunk's first convolution needs; states have passed it already.
+        min_frames = self.network.trunk_context if isinstance(self.network, TrunkConfig) and not assets.width else 1
+        cache_gb = self.settings.cache_gb
+        return LipUtterances(data, kind, encode, augmentation, texts, training, words, cache_gb, min_frames)
 
     def _texts(self, data: DataDir) -> dict[str, str]:
         if not data.text:
-            raise LipsoundError(f"{data.path}: has no 'text', which a recognizer learns from")
+            raise LipsoundError(f"{data.path}: has no 'text', which a recognizer is trained with")
         texts = {name: normalize(text, self.settings.language) for name, text in data.text.items()}
         empty = [name for name, text in texts.items() if not text]
         if empty:
@@ -181,7 +185,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return Recognizer(encoder, self.network, len(assets.tokenizer), words)
 
     def save(self, assets: RecognizeAssets, exp: Path) -> None:
-        """Write the tokenizer, the words that are named, and what a lip reader is shown."""
+        """Write the tokenizer, the classes of the word head, and a lip reader's input."""
         assets.tokenizer.save(exp / assets.tokenizer.file)
         save_words(exp, assets.words)
         if self.sees:
@@ -192,7 +196,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return RecognizeAssets(load_tokens(exp), load_width(exp) if self.sees else SPEECH.bands, load_words(exp))
 
     def describe(self, assets: RecognizeAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         seen = f"`{self.settings.input}`, 25 frames a second, a sentence at a time"
         return {
             "Input": seen if self.sees else f"audio, {SPEECH.sample_rate} Hz, one voice, a sentence at a time",
@@ -204,28 +208,28 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return UtteranceBatch.of(samples, self.rate)
 
     def loss(self, model: Recognizer, batch: UtteranceBatch, assets: RecognizeAssets, progress: float) -> Loss:
-        """Sum over the utterances of the batch, each weighing as many as it has tokens."""
-        heard: RecognizerOutput = model(batch.features, batch.lengths)
-        parts = {"ctc": ctc_loss(heard, batch)}
+        """Summed over the utterances of the batch; the weight of an utterance is its number of tokens."""
+        output: RecognizerOutput = model(batch.features, batch.feature_lengths)
+        parts = {"ctc": ctc_loss(output, batch)}
         if model.decoder is not None:
             share = self.settings.ctc_weight
-            written = self._decoder_loss(model, heard, batch)
-            parts = {"ctc": share * parts["ctc"], "attention": (1 - share) * written}
+            attention = self._decoder_loss(model, output, batch)
+            parts = {"ctc": share * parts["ctc"], "attention": (1 - share) * attention}
         weight = float(batch.token_lengths.sum())
-        if heard.words is not None:
-            at = batch.words[:, model.stride // 2 :: model.stride]  # in the middle of each state
-            wrong = F.cross_entropy(heard.words[:, : at.shape[1]].flatten(0, 1).float(), at.flatten(), reduction="sum")
-            parts["word"] = self.settings.word_loss_weight * wrong
+        if output.word_scores is not None:
+            words = batch.words[:, model.stride // 2 :: model.stride]  # in the middle of each state
+            scores = output.word_scores[:, : words.shape[1]].flatten(0, 1).float()
+            parts["word"] = self.settings.word_loss_weight * F.cross_entropy(scores, words.flatten(), reduction="sum")
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
-    def _decoder_loss(self, model: Recognizer, heard: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
-        """Summed cross entropy of each token, and of the end, after the true tokens before it."""
+    def _decoder_loss(self, model: Recognizer, output: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
+        """Summed cross entropy of the tokens and the end, with teacher forcing."""
         assert model.decoder is not None
         end, lengths = model.decoder.boundary, batch.token_lengths + 1
         prefixes = F.pad(batch.tokens, (1, 0), value=end)
         targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.token_lengths[:, None], end)
-        scores = model.decoder(prefixes, lengths, heard.states, heard.lengths)
+        scores = model.decoder(prefixes, lengths, output.states, output.lengths)
         valid = mask(lengths, targets.shape[1])
         return F.cross_entropy(
             scores[valid].float(), targets[valid], reduction="sum", label_smoothing=self.settings.smoothing
@@ -234,7 +238,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
     def evaluate(
         self, model: Recognizer, valid: Clips, assets: RecognizeAssets, device: torch.device | str
     ) -> Evaluation:
-        """Word and character errors of greedy decoding, and the loss."""
+        """Word and character error rates of greedy decoding, and the loss."""
         jiwer = require("jiwer", "metrics")
         count = self.settings.valid_clips or len(valid)
         chosen = np.linspace(0, len(valid) - 1, min(count, len(valid))).round().astype(int)
@@ -245,8 +249,8 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]]).to(device)
             loss = self.loss(model, batch, assets, 1.0)
             total, weight = total + float(loss.total), weight + loss.weight
-            heard: RecognizerOutput = model(batch.features, batch.lengths)
-            for log_probs, length in zip(heard.log_probs.cpu().numpy(), heard.lengths.tolist(), strict=True):
+            output: RecognizerOutput = model(batch.features, batch.feature_lengths)
+            for log_probs, length in zip(output.log_probs.cpu().numpy(), output.lengths.tolist(), strict=True):
                 hypotheses.append(assets.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
             references += batch.texts
         words, characters = (float(rate(references, hypotheses)) for rate in (jiwer.wer, jiwer.cer))
@@ -255,12 +259,12 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return Evaluation(1 - chosen_rate, numbers)
 
 
-def ctc_loss(heard: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
-    """Summed CTC loss; an utterance with more tokens than states can hold has none."""
+def ctc_loss(output: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
+    """Summed CTC loss; it is 0 for an utterance with too few states for its tokens."""
     each = F.ctc_loss(
-        heard.log_probs.transpose(0, 1),
+        output.log_probs.transpose(0, 1),
         batch.tokens,
-        heard.lengths,
+        output.lengths,
         batch.token_lengths,
         reduction="none",
         zero_infinity=True,

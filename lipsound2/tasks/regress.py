@@ -1,10 +1,9 @@
-"""Task *regress*: silent video frames -> frame-aligned features.
+"""Task *regress*: silent video to frame-aligned features.
 
-Lip-to-speech is this task with a mel as target (ratio 4 or 2.5 feature frames per video frame); LiRA's pretext is the
-same task with video frame-rate features. The number checkpoints are chosen by is the ESTOI of **free-running**
-validation
-speech: LipSound2's authors warn that a teacher-forced loss hardly shows over-fitting. Features that are no mel cannot
-be heard: theirs is the distance, LiRA's own loss.
+Lip-to-speech is this task with a mel as target (4 or 2.5 feature frames per video frame). LiRA's pretext is the same
+task with features at the rate of the video frames. Checkpoints are chosen by the ESTOI of **free-running** validation
+speech: LipSound2's authors warn that a teacher-forced loss hardly shows overfitting. For features that are no mel they
+are chosen by the distance, LiRA's own loss.
 """
 
 from __future__ import annotations
@@ -41,19 +40,20 @@ class RegressConfig:
 
     Attributes:
         model: which network.
-        input: kind of the crops the network sees.
-        target: kind of the features it predicts.
+        input: kind of the crops that the network takes.
+        target: kind of the features that it predicts.
         loss: distance on normalized features.
         delta_weight: weight of the same distance on differences of neighboring frames; keeps onsets sharp.
         estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
-        word_loss_weight: weight of naming the word said at each video frame, for corpora with `word_times`; 0: not
-            used.
-        scheduled_sampling: final share of own output fed back in training (scheduled sampling); 0 is teacher forcing.
-        scheduled_sampling_start: share of training after which feedback starts to rise, linearly to its end.
-        cache_gb: gigabytes of decoded crops each process that loads keeps for the next epoch; decoding is half the
+        word_loss_weight: weight of the word loss, the cross entropy of the word at each video frame, for corpora with
+            `word_times`; 0: not used.
+        scheduled_sampling: final share of decoder steps in training that are fed the decoder's own output; 0 is teacher
+            forcing.
+        scheduled_sampling_start: share of training after which scheduled sampling begins; it rises linearly to the end.
+        cache_gb: gigabytes of decoded crops that each loading process keeps for the next epoch; decoding is half the
             cost of a sample. 800 GRID clips of mouths are 0.55, of faces 0.75; with `workers: 1` they are held once.
-        valid_clips: validation clips that are spoken and scored at each evaluation, evenly spread.
-        valid_iterations: Griffin-Lim iterations of that; fewer than in synthesis, the order of models is the same.
+        valid_clips: validation clips that are synthesized and scored at each evaluation, evenly spread.
+        valid_iterations: Griffin-Lim iterations of the evaluation; fewer than in synthesis rank models the same.
     """
 
     model: str = "parallel"
@@ -93,7 +93,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         """Training and validation clips; reads the training set's statistics."""
         assets = RegressAssets(read_target(dump / self.settings.target))
         if self.settings.estoi_weight:
-            _ = assets.mel  # told now, and not at the first update
+            _ = assets.mel  # raises now, and not at the first update
         audio = None if isinstance(assets.target, Features) else dump / audio_kind(dump)
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
@@ -105,24 +105,24 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 assets.ratio,
                 self.augmentation,
                 training=training,
-                keep=self.settings.cache_gb if training else 0.0,
+                cache_gb=self.settings.cache_gb if training else 0.0,
                 words=WordTimes(rows, assets.words),
-                least=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
+                min_frames=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
                 audio=None if training else audio,
             )
             for data, rows, training in ((train, times[0], True), (valid, times[1], False))
         )
-        if isinstance(assets.target, Features):  # those are normalized already
+        if isinstance(assets.target, Features):  # these are normalized in the dump
             return Prepared(training, validation, assets)
         mean, std = statistics(dump / self.settings.target, training.ids.spread(STATISTICS))
-        known = replace(assets, statistics=(mean, std), mean_by_time=mean_by_time(training, mean))
-        return Prepared(training, validation, known)
+        assets = replace(assets, statistics=(mean, std), mean_by_time=mean_by_time(training, mean))
+        return Prepared(training, validation, assets)
 
     def build(self, assets: RegressAssets) -> FeatureRegressor:
         """The network, with the statistics of the training set in its buffers."""
         words = len(assets.words) + 1 if assets.words else 0
-        make = find_model(self.name, self.settings.model).network_class()
-        network: FeatureRegressor = make(self.network, dims=assets.dims, ratio=assets.ratio, words=words)
+        network_class = find_model(self.name, self.settings.model).network_class()
+        network: FeatureRegressor = network_class(self.network, dims=assets.dims, ratio=assets.ratio, words=words)
         if assets.statistics is not None:
             mean, std = assets.statistics
             network.target_mean.copy_(torch.from_numpy(mean))
@@ -138,7 +138,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         return RegressAssets.load(exp)
 
     def describe(self, assets: RegressAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         target = assets.target
         return {
             "Input": f"`{self.settings.input}` crops, 25 frames a second",
@@ -163,34 +163,35 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         target = model.normalize(batch.target)
         prediction: Prediction = model(
             batch.video,
-            batch.lengths,
+            batch.video_lengths,
             target,
-            batch.target_lengths,
+            batch.feature_lengths,
             scheduled_sampling=self.scheduled_sampling(progress),
             progress=progress,
         )
-        valid = mask(batch.target_lengths, target.shape[1])
+        valid = mask(batch.feature_lengths, target.shape[1])
         weight = float(valid.sum()) * target.shape[2]
         parts: dict[str, Tensor] = {self.settings.loss: self.distance(prediction.features, target, valid)}
-        if prediction.before is not None:
-            parts["before"] = self.distance(prediction.before, target, valid)
+        if prediction.before_postnet is not None:
+            parts["before"] = self.distance(prediction.before_postnet, target, valid)
         if self.settings.delta_weight:
             both = valid[:, 1:] & valid[:, :-1]
             deltas = self.distance(prediction.features.diff(dim=1), target.diff(dim=1), both)
             parts["delta"] = self.settings.delta_weight * deltas
         if self.settings.estoi_weight:
             spoken = model.denormalize(prediction.features.float())
-            unlike = estoi_loss(spoken, batch.target, batch.target_lengths, assets.mel)
-            parts["estoi"] = self.settings.estoi_weight * (unlike * batch.target_lengths).sum() * target.shape[2]
-        if prediction.words is not None:
-            wrong = F.cross_entropy(prediction.words.flatten(0, 1).float(), batch.words.flatten(), reduction="sum")
-            # A video frame stands for all values of its frames.
-            parts["word"] = self.settings.word_loss_weight * wrong * model.ratio * target.shape[2]
+            each = estoi_loss(spoken, batch.target, batch.feature_lengths, assets.mel)
+            parts["estoi"] = self.settings.estoi_weight * (each * batch.feature_lengths).sum() * target.shape[2]
+        if prediction.word_scores is not None:
+            scores = prediction.word_scores.flatten(0, 1).float()
+            word = F.cross_entropy(scores, batch.words.flatten(), reduction="sum")
+            # A video frame counts as many times as it has target values.
+            parts["word"] = self.settings.word_loss_weight * word * model.ratio * target.shape[2]
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, weight, {name: float(part.detach()) / weight for name, part in parts.items()})
 
     def scheduled_sampling(self, progress: float) -> float:
-        """Share of own output fed back at this point of training."""
+        """Share of decoder steps that are fed the decoder's own output at this point of training."""
         rise = (progress - self.settings.scheduled_sampling_start) / max(
             1e-9, 1 - self.settings.scheduled_sampling_start
         )
@@ -205,30 +206,34 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
     def evaluate(
         self, model: FeatureRegressor, valid: CropsAndFeatures, assets: RegressAssets, device: torch.device | str
     ) -> Evaluation:
-        """Speak validation clips freely and score them against the real audio; measure features that are no audio."""
+        """Score synthesized validation clips against the ground truth; for features that are no mel, the distance."""
         if isinstance(assets.target, Features):
             return self._measure(model, valid, device)
         mel = assets.target
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
-        named = np.zeros(2)  # video frames with a word, and those where it was named right
+        words = np.zeros(2)  # video frames with a word, and those of them that are classified right
         images: dict[str, np.ndarray] = {}
         waveforms: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
-            spoken = model.generate(batch.video.to(device), batch.lengths.to(device))
+            spoken = model.generate(batch.video.to(device), batch.video_lengths.to(device))
             features, lengths = spoken.features.float().cpu(), spoken.feature_lengths.cpu()
             waves = mel_to_waveform(features, mel, iterations=self.settings.valid_iterations, frames=lengths)
-            if spoken.words is not None:
+            if spoken.word_scores is not None:
                 said = batch.words > 0
-                named += int(said.sum()), int((spoken.words.argmax(-1).cpu() == batch.words)[said].sum())
-            inside = mask(batch.target_lengths, batch.target.shape[1])[..., None]
+                words += int(said.sum()), int((spoken.word_scores.argmax(-1).cpu() == batch.words)[said].sum())
+            inside = mask(batch.feature_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(lengths[row]) * mel.hop].numpy()
-                real = valid.waveform(name)
+                reference = valid.waveform(name)
                 error = (features[row, : batch.target.shape[1]] - batch.target[row]).abs()
                 rows.append(
-                    (estoi(real, wave), stoi(real, wave), float((error * inside[row]).sum() / inside[row].sum()))
+                    (
+                        estoi(reference, wave),
+                        stoi(reference, wave),
+                        float((error * inside[row]).sum() / inside[row].sum()),
+                    )
                 )
                 if len(waveforms) < 2:
                     waveforms[name] = wave
@@ -238,20 +243,20 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                         images[f"{name} attention"] = gray(spoken.alignment[row].float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / mel.bands}
-        if named[0]:
-            numbers["word_accuracy"] = float(named[1] / named[0])
+        if words[0]:
+            numbers["word_accuracy"] = float(words[1] / words[0])
         return Evaluation(numbers["estoi"], numbers, images, waveforms, mel.sample_rate)
 
     def _measure(self, model: FeatureRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
         """L1 of all validation clips, and the share of the features' variance that is explained."""
-        away = squared = varied = count = 0.0
+        absolute = squared = variance = count = 0.0
         for start in range(0, len(valid), 16):
             batch = self.collate([valid.get(index, None) for index in range(start, min(start + 16, len(valid)))])
-            features = model.generate(batch.video.to(device), batch.lengths.to(device)).features.float().cpu()
-            inside = mask(batch.target_lengths, batch.target.shape[1])
+            features = model.generate(batch.video.to(device), batch.video_lengths.to(device)).features.float().cpu()
+            inside = mask(batch.feature_lengths, batch.target.shape[1])
             error, true = (features - batch.target)[inside], batch.target[inside]
-            away, squared = away + float(error.abs().sum()), squared + float(error.square().sum())
+            absolute, squared = absolute + float(error.abs().sum()), squared + float(error.square().sum())
             # Features are dumped with mean 0 over the training set, so their squares are their variance.
-            varied, count = varied + float(true.square().sum()), count + error.numel()
-        numbers = {"l1": away / count, "explained": 1 - squared / varied}
+            variance, count = variance + float(true.square().sum()), count + error.numel()
+        numbers = {"l1": absolute / count, "explained": 1 - squared / variance}
         return Evaluation(-numbers["l1"], numbers)

@@ -1,8 +1,8 @@
-"""Task *vocode*: mel-spectrogram -> audio, for a voice that does not audio like metal.
+"""Task *vocode*: mel-spectrogram to waveform, by a neural vocoder, which sounds less metallic than Griffin-Lim.
 
-HiFi-GAN and Vocos learn against discriminators, WaveGlow from the likelihood of audio. Each is trained on the audio of
-any data dir and may then be fine-tuned on the mels a lip-to-speech model speaks. Checkpoints are chosen by how near the
-mel of what is spoken comes to that of the ground truth: losses of discriminators tell nothing about quality.
+HiFi-GAN and Vocos are trained against discriminators, WaveGlow by maximum likelihood. Each is trained on the audio of
+any data dir and may then be fine-tuned on the mels that a lip-to-speech model predicts. Checkpoints are chosen by the
+L1 distance between the mels of generated audio and ground truth, since adversarial losses say nothing about quality.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 from lipsound2.tasks.base import Adversarial, Evaluation, Loss, Prepared
 
 MEL_FILE = "mel.yaml"
-# Points, hop and window of each (Yamamoto, Song and Kim, 2020, Parallel WaveGAN, table 1).
+# FFT size, hop and window of each resolution (Yamamoto, Song and Kim, 2020, Parallel WaveGAN, table 1).
 _RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 
 
 @dataclass(frozen=True)
 class VocodeConfig:
-    """Keys of this task in a config; the weights are HiFi-GAN's.
+    """Keys of this task in a config; the weights of the losses are HiFi-GAN's.
 
     Attributes:
         model: which network.
-        mel: `fine` or `paper`: what it speaks.
+        mel: the input: `fine` or `paper`.
         mel_weight: weight of the L1 distance of mels.
-        feature_weight: weight of the L1 distance of the discriminators' features.
-        stft_weight: weight of spectral convergence and of the L1 distance of log-magnitudes, at three resolutions;
-            0: not used, as published. It brings the harmonics early that a mel does not tell.
-        adversarial_start: share of training after which the discriminators come in. Before it, an update costs a
+        feature_weight: weight of feature matching, the L1 distance of the discriminators' features.
+        stft_weight: weight of the multi-resolution STFT loss: spectral convergence and the L1 distance of
+            log-magnitudes, at three resolutions; 0: not used, as published. With it harmonics, which a mel does not
+            show, are learned early.
+        adversarial_start: share of training after which the adversarial losses begin. Before it an update costs a
             fraction.
-        valid_clips: validation clips that are spoken at each evaluation, evenly spread.
+        valid_clips: validation clips that are synthesized at each evaluation, evenly spread.
     """
 
     model: str = "hifigan"
@@ -70,7 +71,7 @@ class VocodeConfig:
 
 @dataclass(frozen=True)
 class VocodeAssets:
-    """What an experiment adds: the mel that is spoken, as it was when training began."""
+    """What an experiment adds to the task's options: the settings of the mel when training began."""
 
     mel: MelConfig
 
@@ -99,15 +100,15 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
         return Prepared(training, validation, VocodeAssets(mel))
 
     def save(self, assets: VocodeAssets, exp: Path) -> None:
-        """Write the mel that is spoken."""
+        """Write the settings of the mel."""
         write_yaml(exp / MEL_FILE, to_mapping(assets.mel))
 
     def restore(self, exp: Path) -> VocodeAssets:
-        """Read it: a later version may mean something else by its name."""
+        """Read the settings of the mel, which may change from version to version while its name stays."""
         return VocodeAssets(from_mapping(MelConfig, read_yaml(exp / MEL_FILE), str(exp / MEL_FILE)))
 
     def describe(self, assets: VocodeAssets) -> dict[str, str]:
-        """What goes in and what comes out."""
+        """Input and output, for the card of a pack."""
         return {"Input": f"`{assets.mel.name}` mel", "Output": f"audio, {assets.mel.sample_rate} Hz"}
 
     def collate(self, samples: list[Segment]) -> AudioBatch:
@@ -120,13 +121,13 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
         return network
 
     def discriminator(self) -> Discriminators | None:
-        """HiFi-GAN's discriminators; None for a network whose config has no size for them."""
-        return (
-            Discriminators(self.network.discriminator_width) if isinstance(self.network, DiscriminatorConfig) else None
-        )
+        """HiFi-GAN's discriminators; None for a network that is trained without, such as WaveGlow."""
+        if isinstance(self.network, DiscriminatorConfig):
+            return Discriminators(self.network.discriminator_width)
+        return None
 
     def loss(self, model: MelVocoder, batch: AudioBatch, assets: VocodeAssets, progress: float) -> Loss:
-        """The network's own."""
+        """The network's own loss."""
         with _full_precision(batch):
             total = model.loss(batch.waveform, batch.mel)
         weight = float(batch.waveform.numel())
@@ -135,79 +136,78 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
     def adversarial_loss(
         self, model: MelVocoder, discriminator: Discriminators, batch: AudioBatch, assets: VocodeAssets, progress: float
     ) -> Loss:
-        """HiFi-GAN's two losses: means over a batch, times its samples."""
+        """HiFi-GAN's losses of generator and discriminators: means over a batch, times its samples."""
         settings, weight = self.settings, float(batch.waveform.numel())
         with _full_precision(batch):
-            spoken = model(batch.mel)
-        true_mel, mel = (mel_spectrogram(waveform, assets.mel) for waveform in (batch.waveform, spoken))
-        parts = {"mel": settings.mel_weight * F.l1_loss(mel, true_mel)}
+            generated = model(batch.mel)
+        target_mel, mel = (mel_spectrogram(waveform, assets.mel) for waveform in (batch.waveform, generated))
+        parts = {"mel": settings.mel_weight * F.l1_loss(mel, target_mel)}
         if settings.stft_weight:
-            parts["stft"] = settings.stft_weight * stft_loss(spoken, batch.waveform)
-        against = None
+            parts["stft"] = settings.stft_weight * stft_loss(generated, batch.waveform)
+        discriminator_loss = None
         if progress >= settings.adversarial_start:
-            # True and spoken audio in one pass: half the calls, and one step of the spectral norms for both.
-            outputs = discriminator(torch.cat([batch.waveform, spoken]))
-            fooled, features, against = _verdicts(outputs)
-            parts |= {"fooled": fooled, "features": settings.feature_weight * features}
-        total = torch.stack(list(parts.values())).sum()
-        told = {name: float(part.detach()) for name, part in parts.items()}
-        if against is None:
-            return Loss(total * weight, weight, told)
-        return Loss(
-            total * weight, weight, told | {"discriminator": float(against.detach())}, discriminator=against * weight
-        )
+            # Ground truth and generated audio in one pass: half the calls, and one step of the spectral norms for both.
+            outputs = discriminator(torch.cat([batch.waveform, generated]))
+            adversarial, matching, discriminator_loss = gan_losses(outputs)
+            parts |= {"adversarial": adversarial, "feature_matching": settings.feature_weight * matching}
+        total = torch.stack(list(parts.values())).sum() * weight
+        means = {name: float(part.detach()) for name, part in parts.items()}
+        if discriminator_loss is None:
+            return Loss(total, weight, means)
+        means["discriminator"] = float(discriminator_loss.detach())
+        return Loss(total, weight, means, discriminator=discriminator_loss * weight)
 
     def evaluate(
         self, model: MelVocoder, valid: AudioSegments, assets: VocodeAssets, device: torch.device | str
     ) -> Evaluation:
-        """Speak validation clips: L1 of their mels, as the loss has it, and ESTOI; minus the L1 is the score."""
+        """Synthesize validation clips: L1 distance of their mels, as in the loss, and ESTOI; the score is minus L1."""
         chosen = np.linspace(0, len(valid) - 1, min(self.settings.valid_clips, len(valid))).round().astype(int)
         rows: list[tuple[float, float, float]] = []
         audio: dict[str, np.ndarray] = {}
         for index in chosen.tolist():
             clip = valid.get(index, None)
-            spoken = model(torch.from_numpy(clip.mel)[None].to(device))[0].float().cpu()
-            wanted = mel_spectrogram(torch.from_numpy(clip.waveform), assets.mel)
-            scores = measure(clip.waveform, spoken.numpy(), ("estoi", "stoi")).values
-            distance = float(F.l1_loss(mel_spectrogram(spoken, assets.mel), wanted))
+            generated = model(torch.from_numpy(clip.mel)[None].to(device))[0].float().cpu()
+            target_mel = mel_spectrogram(torch.from_numpy(clip.waveform), assets.mel)
+            scores = measure(clip.waveform, generated.numpy(), ("estoi", "stoi")).values
+            distance = float(F.l1_loss(mel_spectrogram(generated, assets.mel), target_mel))
             rows.append((distance, scores["estoi"], scores["stoi"]))
             if len(audio) < 2:
-                audio[clip.id] = spoken.numpy()
+                audio[clip.id] = generated.numpy()
         error, estoi, stoi = np.mean(rows, axis=0).tolist()
         return Evaluation(-error, {"mel_l1": error, "estoi": estoi, "stoi": stoi}, {}, audio, assets.mel.sample_rate)
 
 
 def _full_precision(batch: AudioBatch) -> torch.autocast:
-    """A block in float32 whatever the training's precision: a waveform needs more than bfloat16's eight bits."""
+    """A block without autocast: a waveform needs more than bfloat16's eight bits."""
     return torch.autocast(batch.mel.device.type, enabled=False)
 
 
-def _verdicts(outputs: Sequence[DiscriminatorOutput]) -> tuple[Tensor, Tensor, Tensor]:
-    """What discriminators found in a batch whose first half is true and whose second half is spoken.
+def gan_losses(outputs: Sequence[DiscriminatorOutput]) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses from the discriminators' outputs for a batch: its first half is ground truth, its second half generated.
 
     Returns:
-        Least-squares loss of the generator, L1 distance of features, least-squares loss of the discriminators
-        (HiFi-GAN, eq. 1 to 4): sums over discriminators, and over layers, of means.
+        Adversarial loss of the generator, feature matching, and loss of the discriminators, all least squares but the
+        L1 distance of features (HiFi-GAN, eq. 1 to 4): sums over discriminators, and over layers, of means.
     """
-    fooled, features, against = [], [], []
-    for verdict, layers in outputs:
-        true, spoken = verdict.float().chunk(2)
-        fooled.append((spoken - 1).square().mean())
-        against.append((true - 1).square().mean() + spoken.square().mean())
+    adversarial, matching, discriminator = [], [], []
+    for scores, layers in outputs:
+        real, generated = scores.float().chunk(2)
+        adversarial.append((generated - 1).square().mean())
+        discriminator.append((real - 1).square().mean() + generated.square().mean())
         for layer in layers:
-            wanted, found = layer.float().chunk(2)
-            features.append(F.l1_loss(found, wanted))
-    return torch.stack(fooled).sum(), torch.stack(features).sum(), torch.stack(against).sum()
+            target, feature = layer.float().chunk(2)
+            matching.append(F.l1_loss(feature, target))
+    return torch.stack(adversarial).sum(), torch.stack(matching).sum(), torch.stack(discriminator).sum()
 
 
-def stft_loss(spoken: Tensor, waveform: Tensor) -> Tensor:
+def stft_loss(generated: Tensor, waveform: Tensor) -> Tensor:
     """Spectral convergence plus the L1 distance of log-magnitudes, mean of three resolutions; (B, samples) each."""
     losses = []
-    for points, hop, window in _RESOLUTIONS:
+    for n_fft, hop, window in _RESOLUTIONS:
         shape = torch.hann_window(window, device=waveform.device)
-        found, wanted = (
-            torch.stft(each, points, hop, window, shape, return_complex=True).abs().clamp_min(1e-4)
-            for each in (spoken, waveform)
+        magnitudes, target = (
+            torch.stft(each, n_fft, hop, window, shape, return_complex=True).abs().clamp_min(1e-4)
+            for each in (generated, waveform)
         )
-        losses.append((wanted - found).norm() / wanted.norm() + F.l1_loss(found.log(), wanted.log()))
+        losses.append((target - magnitudes).norm() / target.norm() + F.l1_loss(magnitudes.log(), target.log()))
     return torch.stack(losses).mean()

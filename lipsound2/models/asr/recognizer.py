@@ -1,4 +1,4 @@
-"""What every model of the task *recognize* is: frames in, scores of tokens out, by CTC and maybe by a decoder."""
+"""Recognizers: an encoder of audio or video, a CTC head and, when the config asks for one, an attention decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lipsound2.models.asr.speech_encoder import TextDecoder
 
 
 class Encoder(Protocol):
-    """The part of a recognizer that differs from one to the next, a module made from its config and the inputs' width.
+    """The encoder of a recognizer: a module made from its config and the width of its input.
 
     A config with the keys `decoder_layers`, `heads` and `dropout` adds a text decoder to the CTC head.
 
@@ -25,25 +25,25 @@ class Encoder(Protocol):
     @property
     def stride(self) -> int: ...
 
-    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, features: Tensor, feature_lengths: Tensor, /) -> tuple[Tensor, Tensor]:
         """Features (B, S, bands), or video frames (B, T, H, W) uint8, to states (B, S', width); (B,) int64 lengths."""
 
 
 @dataclass
 class RecognizerOutput:
-    """States of a batch and CTC's view of them.
+    """Encoder states of a batch and the outputs of its heads.
 
     Attributes:
         states: (B, T, width).
-        lengths: (B,) int64 states of each clip.
-        log_probs: (B, T, tokens) float32 natural log-probabilities, token 0 CTC's blank.
-        words: (B, T, words) scores of the word said at each state, when the model was built to name them.
+        lengths: (B,) int64 valid states of each clip.
+        log_probs: (B, T, tokens) float32 natural log-probabilities of the CTC head; token 0 is the blank.
+        word_scores: (B, T, words) logits of the word head at each state, when the model has one.
     """
 
     states: Tensor
     lengths: Tensor
     log_probs: Tensor
-    words: Tensor | None = None
+    word_scores: Tensor | None = None
 
 
 class Recognizer(nn.Module):
@@ -53,7 +53,7 @@ class Recognizer(nn.Module):
         encoder: features, or video frames, to states.
         config: the encoder's, which has the decoder's sizes too.
         tokens: number of tokens.
-        words: number of words it also names, silence included; 0: none.
+        words: classes of the word head, silence included; 0: no word head.
     """
 
     def __init__(self, encoder: Encoder, config: Any, tokens: int, words: int = 0) -> None:
@@ -71,8 +71,8 @@ class Recognizer(nn.Module):
         return self.encoder.stride
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> RecognizerOutput:
-        """(B, S, bands) features or (B, T, H, W) uint8 video frames, zero where padded, and (B,) int64 their
-        numbers."""
+        """(B, S, bands) features or (B, T, H, W) uint8 video frames, zero where padded, and their (B,) int64
+        lengths."""
         states, lengths = self.encoder(features, feature_lengths)
-        words = None if self.words is None else self.words(states)
-        return RecognizerOutput(states, lengths, self.ctc(states).float().log_softmax(-1), words)
+        word_scores = None if self.words is None else self.words(states)
+        return RecognizerOutput(states, lengths, self.ctc(states).float().log_softmax(-1), word_scores)

@@ -1,4 +1,4 @@
-"""What every model of the task *regress* is: silent video frames in, frame-aligned features out."""
+"""Base of the models of the task *regress*: silent video in, frame-aligned features out."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional as F
 
 @dataclass
 class Prediction:
-    """A training forward pass, in normalized features.
+    """Output of a forward pass in training, in normalized features.
 
     Attributes:
         features: (B, S, D) final prediction.
-        before: (B, S, D) prediction before the postnet, when the model has one.
-        alignment: (B, steps, T_enc) attention weights, when the model has attention.
-        words: (B, T, words) scores of the word said at each video frame, when the model was asked to name it.
+        before_postnet: (B, S, D) prediction before the postnet, when the model has one.
+        alignment: (B, steps, P) attention weights over encoder states, when the model has attention.
+        word_scores: (B, T, words) logits of the word head at each video frame, when the model has one.
     """
 
     features: Tensor
-    before: Tensor | None = None
+    before_postnet: Tensor | None = None
     alignment: Tensor | None = None
-    words: Tensor | None = None
+    word_scores: Tensor | None = None
 
 
 @dataclass
@@ -32,16 +32,16 @@ class Generated:
     """Free-running output, in natural units.
 
     Attributes:
-        features: (B, S, D), for *regress* on mels the natural log-mel.
-        feature_lengths: (B,) int64, valid feature frames of each clip; what lies beyond is padding.
-        alignment: (B, steps, T_enc) attention weights, when the model has attention.
-        words: (B, T, words) scores of the word said at each video frame, when the model was asked to name it.
+        features: (B, S, D); of a mel, natural logarithms.
+        feature_lengths: (B,) int64, valid feature frames of each clip; the rest is padding.
+        alignment: (B, steps, P) attention weights over encoder states, when the model has attention.
+        word_scores: (B, T, words) logits of the word head at each video frame, when the model has one.
     """
 
     features: Tensor
     feature_lengths: Tensor
     alignment: Tensor | None = None
-    words: Tensor | None = None
+    word_scores: Tensor | None = None
 
 
 class FeatureRegressor(nn.Module, ABC):
@@ -49,7 +49,7 @@ class FeatureRegressor(nn.Module, ABC):
 
     Args:
         dims: feature dimensions D (80 mel bands).
-        ratio: feature frames per video frame: 4 for the `fine` mel, 2.5 for `paper`, 1 for video frame-rate features.
+        ratio: feature frames per video frame: 4 for the `fine` mel, 2.5 for `paper`, 1 for LiRA's features.
     """
 
     target_mean: Tensor
@@ -59,7 +59,7 @@ class FeatureRegressor(nn.Module, ABC):
         super().__init__()
         self.dims = dims
         self.ratio = ratio
-        # Statistics of the training set travel with the weights.
+        # Statistics of the training set are stored with the weights.
         self.register_buffer("target_mean", torch.zeros(dims))
         self.register_buffer("target_std", torch.ones(dims))
 
@@ -86,12 +86,12 @@ class FeatureRegressor(nn.Module, ABC):
 
 
 def postfilter(features: Tensor, postfilter_gain: float, postfilter_sharpness: float) -> Tensor:
-    """Undo some of the smoothing that comes with every distance: what is uncertain is predicted in the middle.
+    """Post-filter against over-smoothing: with L1 or MSE as loss, uncertain values are predicted near their mean.
 
     Args:
         features: (B, S, D) normalized.
-        postfilter_gain: factor of what differs from the training mean; 1: as predicted.
-        postfilter_sharpness: how much of what stands out from its neighbors in frequency is added once more; 0: none.
+        postfilter_gain: factor of the deviation from the training mean; 1: as predicted.
+        postfilter_sharpness: share of the difference from the neighboring bands that is added once more; 0: none.
 
     Returns:
         (B, S, D).
