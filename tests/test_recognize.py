@@ -88,7 +88,7 @@ def test_a_clips_result_does_not_depend_on_its_batch_mates(name, data, tmp_path)
     model.eval()
     together = task.collate([dataset.get(index, None) for index in range(3)])
     with torch.no_grad():
-        heard = model(together.features, together.lengths)
+        heard = model(together.features, together.feature_lengths)
         for row in range(3):
             alone = task.collate([dataset.get(row, None)])
             single = model(alone.features, alone.feature_lengths)
@@ -219,7 +219,7 @@ def test_batches_move_whole(data, tmp_path):
     assert batch.num_frames == 40
     moved = batch.to("meta")
     assert moved.texts == ["bin blue", "set"]
-    assert {t.device.type for t in (moved.features, moved.lengths, moved.tokens, moved.token_lengths)} == {"meta"}
+    assert {t.device.type for t in (moved.features, moved.feature_lengths, moved.tokens, moved.token_lengths)} == {"meta"}
 
 
 # Tokens

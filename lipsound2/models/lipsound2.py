@@ -25,7 +25,7 @@ class LipSound2Config:
     """Sizes of LipSound2; the defaults are the paper's, or the choice made where the paper says nothing.
 
     Attributes:
-        face_size: side of the gray square that is looked at: all of a face crop, or the middle of larger video frames.
+        face_size: side of the gray square input: all of a face crop, or the middle of larger video frames.
         encoder_channels: of the three 3D convolutions.
         encoder_lstm: units per direction of the two BiLSTM layers. The paper's "128" may mean either; per direction
             gives the 22 million parameters.
@@ -38,10 +38,10 @@ class LipSound2Config:
         attention_prior_sigma: spread, in video frames, of a prior around the video frame each step belongs to; it keeps
             attention from staying blurred. 0: none, as in the paper.
         attention_prior_until: share of training over which that prior fades to nothing; 0: it stays.
-        attention_window: video frames to either side of that video frame that may be looked at; 0: all.
+        attention_window: video frames to either side of that video frame that attention may reach; 0: all.
         prenet: widths of its layers.
         prenet_dropout: its rate; Tacotron 2's, the paper gives none.
-        prenet_always: drop also when speaking, as Tacotron 2 does.
+        prenet_always: dropout also at inference, as in Tacotron 2.
         decoder_lstm: units.
         decoder_dropout: of what the decoder LSTM reads and says; NVIDIA's Tacotron 2 has 0.1 at these places.
         reduction: mel frames a decoder step. The paper has 1; more lets attention lock on sooner and costs less.
@@ -51,7 +51,7 @@ class LipSound2Config:
         postnet_dropout: Tacotron 2's.
         stop: a clip's output ends when its video frames do (`length`), or where attention comes to rest on the visual
             period (`period`, the paper's way).
-        postfilter_gain: see `regressor.postfilter`; for speaking alone.
+        postfilter_gain: see `regressor.postfilter`; at inference alone.
         postfilter_sharpness: likewise.
         max_steps: decoder steps at most with `stop: period`.
         cuda_graph: on a GPU, record the attention loop of a training step and replay it.
@@ -110,7 +110,7 @@ class LipSound2(FeatureRegressor):
         config: sizes.
         dims: feature dimensions D.
         ratio: feature frames per video frame.
-        words: classes of words named at each video frame, silence included; 0: none.
+        words: classes of the word head, silence included; 0: no word head.
     """
 
     progress: Tensor
@@ -161,10 +161,10 @@ class LipSound2(FeatureRegressor):
         progress: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Prediction:
-        """Predict each frame from the video frames and the true frame before it (teacher forcing).
+        """Predict each feature frame from the video and the ground-truth frame before it (teacher forcing).
 
-        With `scheduled_sampling`, scheduled sampling in two passes: the decoder's own teacher-forced output first,
-        without gradients; then each step is fed either the true frame or that.
+        Scheduled sampling takes two passes: the first gives the decoder's own teacher-forced output, without
+        gradients; in the second each step is fed either the ground-truth frame or that output.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least face_size.
@@ -205,14 +205,14 @@ class LipSound2(FeatureRegressor):
 
     @torch.no_grad()
     def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
-        """Speak: the decoder is fed its own output. Call it in eval mode.
+        """Free-running inference: the decoder is fed its own output. Call it in eval mode.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least face_size.
             video_lengths: (B,) int64, valid video frames.
 
         Returns:
-            Natural features (B, S, D), the frames of each clip, and the alignment (B, steps, P).
+            Features (B, S, D) in natural units, their lengths, and the alignment (B, steps, P).
         """
         r, by_period = self.config.reduction, self.config.stop == "period"
         lengths = self.feature_lengths_of(video_lengths)

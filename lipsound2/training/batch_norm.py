@@ -61,7 +61,7 @@ class _Synced(_BatchNorm):
         return _normalize(x, self, 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes: the one that this stands for has settled it."""
+        """Any number of axes: the norm that this one replaces has checked them."""
 
 
 class _SyncedMasked(MaskedBatchNorm):

@@ -165,7 +165,7 @@ def join(ngpu: int) -> Iterator[World]:
 def leave(status: int) -> None:
     """End a process of several with `status`, without the interpreter's tear-down.
 
-    Gloo's threads may still ask for the interpreter while it is being finalised, which aborts the process after all
+    Gloo's threads may still call into the interpreter while it is being finalized, which aborts the process after all
     work is done (`terminate called without an active exception`).
     """
     sys.stdout.flush()

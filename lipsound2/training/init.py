@@ -73,10 +73,9 @@ def _checkpoint(source: Path) -> dict[str, Any] | None:
 
 
 def initialize_discriminator(discriminator: nn.Module, source: Path) -> None:
-    """Take the discriminator of an adversarial training over; where `source` has none that fits, it begins afresh.
+    """Load the discriminator of an adversarial training; where `source` has none that fits, its weights stay fresh.
 
-    A network that has learned, against a discriminator that has not, is led astray for as long as the discriminator
-    takes to learn.
+    A trained generator gets a misleading loss from an untrained discriminator until that one has learned.
     """
     state = _checkpoint(source) if source.suffix != ".safetensors" else None
     found = state.get("discriminator") if state else None

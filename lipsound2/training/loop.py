@@ -1,7 +1,7 @@
-"""The loop: updates, evaluations and checkpoints, until the end, a stop, or something that is not a number.
+"""The loop: updates, evaluations and checkpoints, until the end, a stop, or a loss that is not finite.
 
-Where a training stands is one small `State`. It and the tensors beside it are all a checkpoint holds, and all that
-decides how the training goes on.
+A small `State` holds the progress of a training. A checkpoint holds this state and the tensors beside it, and nothing
+else decides how a resumed training continues.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class Loop:
             monitor.updated(facts, position + 1, len(self.updates.epoch(epoch)))
 
     def _backward(self, batch: Batch, progress: float) -> Loss:
-        """Add the gradient of one batch's loss sum to what is there; each player's with respect to itself alone."""
+        """Accumulate the gradients of one batch's loss sums; each network's loss is for that network alone."""
         device, task = self.world.device, self.task
         with autocast(self.config.precision, device):
             if self.discriminator is None:

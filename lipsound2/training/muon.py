@@ -1,8 +1,8 @@
-"""Muon (Jordan et al., 2024): steps whose every direction is equally long, for matrices and kernels.
+"""Muon (Jordan et al., 2024): orthogonalized steps for matrices and kernels.
 
-A gradient's matrix is mostly a few strong directions; what is rare, and often what matters, hardly moves. Muon takes
-the semi-orthogonal matrix nearest to the momentum instead. Steps are scaled to the size AdamW's have (Liu et al.,
-2025, "Muon is scalable for LLM training"), so that one learning rate and one weight decay serve both.
+A few strong directions dominate the matrix of a gradient; rare ones, which often matter, hardly move. Muon steps along
+the semi-orthogonal matrix nearest to the momentum instead. Steps are scaled to the size of AdamW's (Liu et al., 2025,
+"Muon is scalable for LLM training"), so that one learning rate and one weight decay serve both.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class RunningAverage:
 
     Args:
         model: the one that is trained.
-        decay: per update. It rises from .1 at the first updates, or the average would remember the first weights.
+        decay: per update. It rises from 0.1 at the first updates, or the average would remember the first weights.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -53,7 +53,7 @@ def best(device: torch.device) -> Precision:
 
 @functools.cache
 def bf16_speed() -> float:
-    """How many times as fast as float32 this processor multiplies bfloat16: 2 or more if it has it, else below .5."""
+    """How many times as fast as float32 this processor multiplies bfloat16: 2 or more if it has it, else below 0.5."""
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         matrix = torch.ones(_SIDE, _SIDE, dtype=dtype)

@@ -1,6 +1,6 @@
-"""What PASE+ is trained with: workers that find known features of the audio in the encoder's (Pascual et al., 2019).
+"""The workers of PASE+: small networks that predict known acoustic features from the encoder's (Pascual et al., 2019).
 
-A worker is small on purpose, so that the work is the encoder's. Their sizes are those of the published
+They are small on purpose, so that the encoder has to learn most. Sizes are those of the published
 `cfg/workers/workers+.cfg`, except where `PaseWorkersConfig` says otherwise.
 """
 
@@ -28,7 +28,7 @@ class PaseWorkersConfig:
     Attributes:
         predict: the workers: features of `audio.acoustics`, `waveform` (the audio itself), `local` and `global`
             (whether two frames, two means over time, are of the same audio). None: an encoder that is only used.
-        context: frames each worker tells of the features, its own in the middle; odd.
+        context: frames of the target that a worker predicts at each frame, which is in their middle; odd.
         worker_width: hidden units of a worker.
         decoder_channels: of the three layers from features to waveform.
     """
@@ -142,20 +142,20 @@ class Pase(nn.Module):
             else:
                 self.workers[name] = Discriminator(encoder.dims, config.worker_width)
 
-    def forward(self, heard: Tensor, waveform: Tensor) -> dict[str, Tensor]:
+    def forward(self, distorted: Tensor, waveform: Tensor) -> dict[str, Tensor]:
         """The loss of each worker.
 
-        Which frames and which audio the judges compare is drawn from torch's global generator. The other audio is the
-        next one of the batch, where the published code reads a third stretch of audio and encodes it.
+        The frames that the discriminators compare are drawn from torch's global generator. Their negative examples come
+        from the next clip of the batch, where the published code reads and encodes a third stretch of audio.
 
         Args:
-            heard: (B, L) audio as the encoder hears it.
-            waveform: (B, L) the same, clean.
+            distorted: (B, L) the encoder's input.
+            waveform: (B, L) the same audio, clean.
 
         Returns:
             Name of the worker -> ().
         """
-        features = self.encoder(heard[:, None]).transpose(1, 2)
+        features = self.encoder(distorted[:, None]).transpose(1, 2)
         losses = {}
         for name, worker in self.workers.items():
             if name in FEATURES:

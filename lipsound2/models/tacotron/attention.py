@@ -1,4 +1,4 @@
-"""Location-aware attention (Chorowski et al., 2015; LipSound2, Table I), and what is known of where it must look."""
+"""Location-aware attention (Chorowski et al., 2015; LipSound2, Table I), and a prior on its alignment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lipsound2.models.modules.layers import xavier
 from lipsound2.models.modules.regressor import mask
 from lipsound2.models.tacotron.attention_loop import AttentionMemory, LoopWeights
 
-HIDDEN = -1e9  # energy of a place one must not look at; finite, so that a row of nothing else is no NaN
+HIDDEN = -1e9  # energy of a masked position; finite, so that the softmax of a fully masked row is no NaN
 
 
 class LocationAttention(nn.Module):
@@ -33,7 +33,7 @@ class LocationAttention(nn.Module):
         self.apply(xavier)
 
     def remember(self, states: Tensor, bias: Tensor) -> AttentionMemory:
-        """What the loop looks at: (B, P, E) states and the (T, B, P) bias of the energies."""
+        """The loop's memory, from (B, P, E) states and the (T, B, P) bias of the energies."""
         return AttentionMemory(states, self.memory(states), bias)
 
     def weights(self, recurrent: Tensor) -> LoopWeights:
@@ -51,19 +51,19 @@ def energy_bias(
     strength: float = 1.0,
     window: int = 0,
 ) -> Tensor:
-    """What is known beforehand of where a decoder step looks.
+    """Masks and prior of the attention at each decoder step.
 
-    Unlike in text-to-speech, each mel frame's video frame is known exactly. A prior centered on it spares the attention
-    the search for the diagonal, in which it may otherwise stay lost.
+    Unlike in text-to-speech, each mel frame's video frame is known exactly. A prior centered on it helps the attention
+    to find the diagonal alignment, which it may otherwise fail to learn.
 
     Args:
-        memory_lengths: (B,) encoder states that belong to each clip; the others are hidden.
+        memory_lengths: (B,) encoder states that belong to each clip; the others are masked.
         positions: P, encoder states.
         steps: T, decoder steps.
         frames_per_step: reduction / ratio.
         sigma: spread of the prior in video frames; 0: none.
         strength: of the prior, 1 to 0; it shrinks the inverse variance.
-        window: video frames to either side of the step's own that may be looked at; 0: all.
+        window: video frames to either side of the step's own that attention may reach; 0: all.
 
     Returns:
         (T, B, P), to be added to the energies.

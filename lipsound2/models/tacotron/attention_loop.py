@@ -42,12 +42,12 @@ class LoopWeights(NamedTuple):
 
 
 class AttentionMemory(NamedTuple):
-    """What the loop looks at.
+    """Memory of the attention.
 
     Attributes:
         states: (B, P, E) encoder states.
         keys: (B, P, A) the same through the memory layer.
-        bias: (T, B, P) added to the energies: where one must not or should not look.
+        bias: (T, B, P) added to the energies: masks and prior of the attention.
     """
 
     states: Tensor
@@ -56,7 +56,7 @@ class AttentionMemory(NamedTuple):
 
 
 class LoopState(NamedTuple):
-    """The loop's state before step 0 and after every step, and what the backward pass needs of each step.
+    """The loop's state before step 0 and after every step, and what the backward pass needs from each step.
 
     Attributes:
         outputs: (T + 1, B, H + E) hidden state and context.
@@ -95,7 +95,7 @@ def advance(
     weights: LoopWeights,
     memory: AttentionMemory,
 ) -> None:
-    """Step t: from state t of the trajectory to state t + 1, in place.
+    """Step t: from state t to state t + 1, in place.
 
     Args:
         state: written to at t + 1.
@@ -103,7 +103,7 @@ def advance(
         gates: (B, 4H) share of this step's input in the gates.
         recurrent: `packed(weights.recurrent, B)`.
         weights: parameters.
-        memory: what is looked at.
+        memory: of the attention.
     """
     outputs, cells, past, kept_gates, kept_features = state
     B, P, A = memory.keys.shape
@@ -159,7 +159,7 @@ def run_back(
     Args:
         state: of `run` with `keep`.
         weights: parameters.
-        memory: what was looked at.
+        memory: of the attention.
         d_outputs: (T, B, H + E).
         d_alignment: (T, B, P).
 
@@ -215,12 +215,12 @@ def run_back(
 
 
 def _forward(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """`run` for tensors alone: gates, weights, scene; to a trajectory."""
+    """`run` for tensors alone: gates, weights and memory, to the fields of a `LoopState`."""
     return run(tensors[0], LoopWeights(*tensors[1:5]), AttentionMemory(*tensors[5:8]), keep=True)
 
 
 def _backward(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """`run_back` for tensors alone: gradients of the results, trajectory, weights, scene; to gradients."""
+    """`run_back` for tensors alone: gradients of the results, loop state, weights and memory, to gradients."""
     d_outputs, d_alignment = tensors[:2]
     state, weights, memory = LoopState(*tensors[2:7]), LoopWeights(*tensors[7:11]), AttentionMemory(*tensors[11:14])
     d_gates, d_weights, d_states, d_keys = run_back(state, weights, memory, d_outputs, d_alignment)

@@ -21,7 +21,7 @@ from lipsound2.models.tacotron.attention import LocationAttention
 
 
 class Decoded(NamedTuple):
-    """What the decoder said.
+    """Output of the decoder.
 
     Attributes:
         features: (B, T * r, D).
@@ -33,7 +33,7 @@ class Decoded(NamedTuple):
 
 
 class Prenet(nn.Module):
-    """Linear -> ReLU -> dropout, twice. Its dropout keeps the decoder from leaning on the frame before alone.
+    """Linear, ReLU, dropout, twice. Its dropout keeps the decoder from relying on the previous mel frame alone.
 
     Args:
         inputs: feature dimensions D.
@@ -52,7 +52,7 @@ class Prenet(nn.Module):
         self.apply(xavier)
 
     def keeps(self, steps: int, like: Tensor) -> list[Tensor] | None:
-        """Factors of what is kept outside training, (steps, 1, width) per layer; None: everything."""
+        """Dropout factors outside training, (steps, 1, width) per layer; None: no dropout."""
         if not self.always or not self.dropout:
             return None
         drawn = torch.rand(steps, 1, sum(self.widths), generator=torch.Generator().manual_seed(0))

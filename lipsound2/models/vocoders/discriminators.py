@@ -1,4 +1,4 @@
-"""The discriminators of HiFi-GAN (Kong, Kim and Bae, 2020): networks that learn to tell ground truth from spoken."""
+"""The discriminators of HiFi-GAN (Kong, Kim and Bae, 2020): multi-period and multi-scale."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class DiscriminatorConfig:
             )
 
 
-# What a discriminator finds: its verdict for every place, and behind it the features of every layer.
+# Output of a discriminator: a score for every position, and the features of every layer.
 DiscriminatorOutput = tuple[Tensor, list[Tensor]]
 
 
 class Discriminators(nn.Module):
-    """The published eight: five that fold the audio by a period, three that hear it at a rate each.
+    """The published eight: five of the multi-period and three of the multi-scale discriminator.
 
     Args:
         width: channels, as a share of the published ones.
@@ -47,23 +47,23 @@ class Discriminators(nn.Module):
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         self.periods = nn.ModuleList(PeriodDiscriminator(period, width) for period in (2, 3, 5, 7, 11))
-        # Spectral norm for the audio as it is, weight norm for the smoothed ones.
+        # Spectral norm at the full rate, weight norm at the lower ones.
         self.scales = nn.ModuleList(
             ScaleDiscriminator(norm, width) for norm in (spectral_norm, weight_norm, weight_norm)
         )
 
     def forward(self, waveform: Tensor) -> list[DiscriminatorOutput]:
-        """What each discriminator finds in audio (B, samples)."""
-        found = [discriminator(waveform) for discriminator in self.periods]
-        heard = waveform[:, None]
+        """The output of each discriminator for waveforms (B, samples)."""
+        outputs = [discriminator(waveform) for discriminator in self.periods]
+        pooled = waveform[:, None]
         for level, discriminator in enumerate(self.scales):
-            heard = F.avg_pool1d(heard, 4, 2, padding=2) if level else heard
-            found.append(discriminator(heard))
-        return found
+            pooled = F.avg_pool1d(pooled, 4, 2, padding=2) if level else pooled
+            outputs.append(discriminator(pooled))
+        return outputs
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at every `period`-th sample: audio in rows of that length, convolved along the columns."""
+    """Sees every `period`-th sample: the waveform in rows of that length, convolved along the columns."""
 
     def __init__(self, period: int, width: float) -> None:
         super().__init__()
@@ -76,14 +76,14 @@ class PeriodDiscriminator(nn.Module):
         self.verdict = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
     def forward(self, waveform: Tensor) -> DiscriminatorOutput:
-        """Verdicts and features of audio (B, samples)."""
+        """Scores and features of waveforms (B, samples)."""
         missing = -waveform.shape[1] % self.period
         padded = F.pad(waveform[:, None], (0, missing), mode="reflect")
         return _score(padded.unflatten(2, (-1, self.period)), self.layers, self.verdict)
 
 
 class ScaleDiscriminator(nn.Module):
-    """Hears the audio at one rate, through long grouped convolutions."""
+    """Sees the waveform at one rate, through long grouped convolutions."""
 
     def __init__(self, norm: Callable[[nn.Module], nn.Module], width: float) -> None:
         super().__init__()
@@ -104,15 +104,15 @@ class ScaleDiscriminator(nn.Module):
         )
         self.verdict = norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
 
-    def forward(self, heard: Tensor) -> DiscriminatorOutput:
-        """Verdicts and features of audio (B, 1, samples)."""
-        return _score(heard, self.layers, self.verdict)
+    def forward(self, waveform: Tensor) -> DiscriminatorOutput:
+        """Scores and features of waveforms (B, 1, samples)."""
+        return _score(waveform, self.layers, self.verdict)
 
 
-def _score(hidden: Tensor, layers: nn.ModuleList, verdict: nn.Module) -> DiscriminatorOutput:
+def _score(hidden: Tensor, layers: nn.ModuleList, last: nn.Module) -> DiscriminatorOutput:
     features = []
     for layer in layers:
         hidden = F.leaky_relu(layer(hidden), _SLOPE)
         features.append(hidden)
-    features.append(verdict(hidden))
+    features.append(last(hidden))
     return features[-1], features

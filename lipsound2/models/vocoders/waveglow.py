@@ -1,8 +1,8 @@
-"""WaveGlow (Prenger, Valle and Catanzaro, 2019): the flow that LipSound2 speaks through.
+"""WaveGlow (Prenger, Valle and Catanzaro, 2019): the flow-based vocoder of LipSound2.
 
-Audio is cut into groups of eight samples and turned, step by step and without loss, into noise; a mel-spectrogram
-tells each step how. Backwards, noise becomes audio. Sizes are those of the authors' released configuration: 12 flows,
-two channels leave after every fourth, 8 layers of 256 channels.
+Invertible steps, conditioned on a mel-spectrogram, turn groups of eight samples into noise. Their inverse turns noise
+into audio. Sizes are those of the authors' released configuration: 12 flows, two channels leave after every fourth, 8
+layers of 256 channels.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class WaveGlowConfig:
         early_size: see above.
         layers: of each step's network; each looks twice as far as the one before.
         channels: of these layers.
-        sigma: spread of the noise that training wants.
-        speech_sigma: spread of the noise speech is made of; below `sigma`, because the rarest noise audio worst.
+        sigma: standard deviation of the noise in training.
+        speech_sigma: standard deviation of the noise at inference; below `sigma`, because rare noise sounds worst.
     """
 
     flows: int = 12
@@ -168,7 +168,7 @@ class Mixer(nn.Module):
 
 
 class Coupling(nn.Module):
-    """The network that tells, from the mel and one half of the channels, how the other half is scaled and shifted."""
+    """Scale and shift of one half of the channels, computed from the mel and the other half."""
 
     def __init__(self, width: int, told: int, config: WaveGlowConfig) -> None:
         super().__init__()
