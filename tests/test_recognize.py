@@ -299,11 +299,11 @@ def test_greedy_words_have_times_and_confidences():
     made = Characters.of(["abcdefghijklmnopqrstuvwxyz "])
     heard = hypothesis(greedy(path_of(made, "bin  too")), made, 0.04)
     assert heard.text == "bin too"
-    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in heard.word_scores] == [
+    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in heard.words] == [
         ("bin", 0.0, 0.32),
         ("too", 0.6, 0.92),
     ]
-    assert all(0.5 < word.confidence < 1 for word in heard.word_scores)
+    assert all(0.5 < word.confidence < 1 for word in heard.words)
     assert hypothesis(greedy(path_of(made, " ")), made, 0.04).text == ""
 
 
