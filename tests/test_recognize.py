@@ -219,7 +219,9 @@ def test_batches_move_whole(data, tmp_path):
     assert batch.num_frames == 40
     moved = batch.to("meta")
     assert moved.texts == ["bin blue", "set"]
-    assert {t.device.type for t in (moved.features, moved.feature_lengths, moved.tokens, moved.token_lengths)} == {"meta"}
+    assert {t.device.type for t in (moved.features, moved.feature_lengths, moved.tokens, moved.token_lengths)} == {
+        "meta"
+    }
 
 
 # Tokens
@@ -347,7 +349,7 @@ def test_a_grammar_does_without_words_that_were_never_taught(caplog):
     known = of_texts("words", ["yes please", "no please"])
     found = Graph.of(Grammar("small", (("yes", "no", "maybe"), ("please", "now"))), known)
     assert sorted(set(found.tokens.tolist()) - {0}) == sorted(known.encode("yes no please"))
-    assert "left out, as this recognizer was never taught them: maybe, now" in caplog.text
+    assert "words left out, which this recognizer's tokens cannot write: maybe, now" in caplog.text
 
 
 def test_words_lie_where_they_are_named():
