@@ -1,4 +1,4 @@
-"""Task *vocode*: mel-spectrogram to waveform, by a neural vocoder, which sounds less metallic than Griffin-Lim.
+"""Task *vocode*: mel-spectrogram to waveform, by a neural vocoder, which is less metallic than Griffin-Lim.
 
 HiFi-GAN and Vocos are trained against discriminators, WaveGlow by maximum likelihood. Each is trained on the audio of
 any data dir and may then be fine-tuned on the mels that a lip-to-speech model predicts. Checkpoints are chosen by the
