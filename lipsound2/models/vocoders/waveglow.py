@@ -35,7 +35,7 @@ class WaveGlowConfig:
         layers: of each step's network; each looks twice as far as the one before.
         channels: of these layers.
         sigma: standard deviation of the noise in training.
-        speech_sigma: standard deviation of the noise at inference; below `sigma`, because rare noise gives the worst audio.
+        speech_sigma: standard deviation of the noise at inference; below `sigma`, as rare noise gives the worst audio.
     """
 
     flows: int = 12
