@@ -36,7 +36,7 @@ def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, kn
     fields = {field.name: owner for owner in owners for field in dataclasses.fields(owner)}
     for key in values:
         if key not in fields and key not in known:
-            near = difflib.get_close_matches(str(key), [*fields, *known], n=1, cutoff=0.5)
+            near = difflib.get_close_matches(str(key), [*fields, *known], n=1, cutoff=0.6)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(sorted(fields))}"
             raise LipsoundError(f"{where}: unknown key '{key}'{hint}")
     instances = []

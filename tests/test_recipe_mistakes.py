@@ -106,6 +106,16 @@ def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
     assert recipes.run("librispeech", "--order", "0", "--word-bonus", "-1.5", "--stop-stage", "0").returncode == 0
 
 
+def test_a_corpus_is_found_from_where_the_recipe_was_called(recipes: Recipes, tmp_path: Path) -> None:
+    (tmp_path / "vids").mkdir()
+    command = [str(recipes.egs / "own/run.sh"), "--corpus", "vids", "--stop-stage", "0"]
+    recipes.calls.unlink(missing_ok=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=recipes.environment)
+    assert done.returncode == 0
+    assert f"prepare own {tmp_path / 'vids'} " in recipes.called()[0]
+    assert f"to go on from here: {command[0]} --corpus {tmp_path / 'vids'} --stage 1" in done.stdout
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_fault_C4_no_name_and_no_value_runs_a_command(recipes: Recipes, script: str) -> None:
     folder = recipes.egs / Path(script).parent

@@ -98,17 +98,18 @@ def test_values_keep_blanks_and_letters_of_any_language(recipe):
     assert "zero grüß gott" in recipe("--greeting", "grüß gott", "--stop-stage", "0").stdout
 
 
-def test_a_stage_says_how_to_go_on(recipe):
+def test_a_stage_says_how_to_go_on(recipe, tmp_path):
+    called = tmp_path / "run.sh"  # as it was called, wherever from
     done = recipe("--stop-stage", "0", "--greeting", "x").stdout
-    assert "to go on from here: ./run.sh --greeting x --stage 1" in done
+    assert f"to go on from here: {called} --greeting x --stage 1" in done
     for value, typed in (("lr: 1e-4, b: [1, 2]", "'lr: 1e-4, b: [1, 2]'"), ("", "''"), ("it's", "'it'\\''s'")):
         done = recipe("--greeting", value, "--stop-stage", "0").stdout
-        assert f"to go on from here: ./run.sh --greeting {typed} --stage 1" in done
+        assert f"to go on from here: {called} --greeting {typed} --stage 1" in done
         assert subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True).stdout == value
     failed = recipe("--fail", "yes", "--stage", "1")
     assert failed.returncode == 1
     assert "stage 1 failed" in failed.stderr
-    assert "Once what is said above is mended: ./run.sh --fail yes --stage 1" in failed.stderr
+    assert f"Once what is said above is mended: {called} --fail yes --stage 1" in failed.stderr
     assert "two" not in failed.stdout
 
 

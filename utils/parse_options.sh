@@ -128,6 +128,10 @@ while [ $# -gt 0 ]; do
       if [[ $2 = --* ]] && _line=${2#--} && _declares "${_line//-/_}"; then
         usage "option '$1' needs a value, found the option '$2'"
       fi
+      case $_name in # what is not in the recipe's folder may be where the script was called
+        corpus | lists | listing | prompts | init)
+          [ -e "$2" ] || [ ! -e "${_from:-.}/$2" ] || set -- "$1" "$_from/$2" "${@:3}" ;;
+      esac
       printf -v "$_name" '%s' "$2"
       arguments+=$(_typed "--${_name//_/-}" "$2")
       shift 2 ;;

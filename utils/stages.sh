@@ -11,7 +11,7 @@ _resume() {
   local rest
   # shellcheck disable=SC2154  # set by parse_options.sh
   rest=$(printf '%s' "$arguments" | sed -E "s/ --stage [0-9]+//g; s/ ${2:-no option} [0-9]+//g")
-  echo "./$(basename "$0")$rest --stage $1"
+  case $0 in */*) echo "$0$rest --stage $1" ;; *) echo "./$0$rest --stage $1" ;; esac # as it was called
 }
 
 _close() {
