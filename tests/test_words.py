@@ -25,7 +25,8 @@ PRIVATE = {
     "who listens is a recognizer": r"(?<!Event)\b\w*(?<!Event)[Ll]isteners?\b",
     "an ear is a metric": r"\b[Ee]ars?\b",
     "true sound is ground truth": r"\b([Tt]rue|[Rr]eal) sounds?\b",
-    "sound is audio, or a waveform": r"(?<!`)\b([a-z]+_)?sounds?(_[a-z]+)?\b(?! (like|the same|alike|natural|as|better|metallic)\b)",
+    "sound is audio, or a waveform": r"(?<!`)\b([a-z]+_)?sounds?(_[a-z]+)?\b"
+    r"(?! (like|the same|alike|natural|as|better|metallic)\b)",
     "old keys of configs": r"\b(batch_pictures|keep_decoded|word_weight)\b"
     r"|\baugment_(window|focus|splice|turn|light|freeze)\b",
 }
