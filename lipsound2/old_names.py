@@ -15,6 +15,7 @@ from lipsound2.errors import LipsoundError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_TOLD: set[str] = set()
 
 # Keys of configs.
 CONFIG_KEYS: dict[str, str] = {
@@ -89,7 +90,8 @@ def config_of_today(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         elif today != value:
             told.append(f"{key}: {value} (today {today})")
         renamed[name] = today
-    if told:
+    if told and where not in _TOLD:
+        _TOLD.add(where)  # a file may be read more than once
         log.info("%s: old names are read: %s", where, ", ".join(told))
     return renamed
 
