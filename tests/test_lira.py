@@ -181,7 +181,7 @@ def test_the_pretext_learns_and_cannot_speak(pretext, data):
 def test_lira_makes_one_frame_a_frame(tmp_path):
     task = load_config(config(tmp_path, "lira_pretext")).task
     assets = RegressAssets(MELS["fine"])
-    with pytest.raises(LipsoundError, match=r"model: lira makes one feature frame a video frame, the target has 4"):
+    with pytest.raises(LipsoundError, match=r"model: lira predicts one feature frame a video frame, the target has 4"):
         task.build(assets)
 
 

@@ -175,7 +175,7 @@ def test_words_are_named_where_they_are_said(data, tmp_path):
 def test_data_without_text_is_one_line(data, tmp_path):
     _, dump = data
     bare = DataDir.write(tmp_path / "bare", utt2spk={"s1-a": "s1"})
-    with pytest.raises(LipsoundError, match="has no 'text', which a recognizer learns from"):
+    with pytest.raises(LipsoundError, match="has no 'text', which a recognizer is trained with"):
         load_config(tiny(tmp_path, "conformer")).task.prepare(bare, bare, dump)
     empty = DataDir.write(tmp_path / "empty", utt2spk={"s1-a": "s1"}, text={"s1-a": "?!"})
     with pytest.raises(LipsoundError, match=r"1 texts hold no word, the first is that of 's1-a'"):
@@ -378,5 +378,5 @@ def test_grammars_come_by_name_or_file(tmp_path):
         grammar(str(tmp_path / "g.txt"))
     with pytest.raises(LipsoundError, match="neither 'grid' nor a file"):
         grammar("nothing")
-    with pytest.raises(LipsoundError, match=r"can spell none of bin \| lay \| place \| set"):
+    with pytest.raises(LipsoundError, match=r"tokens write none of bin \| lay \| place \| set"):
         Graph.of(GRID, Characters.of(["xyz"]))
