@@ -432,7 +432,7 @@ def test_voxceleb2_with_wrong_and_missing_files(generated, tmp_path):
     found = voxceleb2.scan(root)
     assert reasons(found) == {"empty-file": 1, "not-a-voxceleb2-name": 1, "no-set": 4, "second-copy": 4}
     assert len(found.by_id) == 14
-    assert found.notes == ["1 audio have no video frame and are left out"]
+    assert found.notes == ["1 audio files have no video and are left out"]
     with pytest.raises(LipsoundError, match="no such folder; give the folder of VoxCeleb2"):
         voxceleb2.scan(tmp_path / "nowhere")
     for folder in (dev, root / "test" / "mp4", root / "elsewhere", root / "dev" / "again"):
