@@ -262,7 +262,7 @@ def test_each_network_moves_by_its_own_loss_alone(tmp_path: Path) -> None:
     for player in loop.optimized:
         player.begin(0.1)
     loop._backward(batch, 0.0)
-    assert loop._move(2.0) == (pytest.approx(0.5), pytest.approx(0.5))  # both gradients divided by the weight
+    assert loop._step(2.0) == (pytest.approx(0.5), pytest.approx(0.5))  # both gradients divided by the weight
     assert [float(network.weight.detach()) for network in networks] == pytest.approx([0.9, 1.1])
 
 

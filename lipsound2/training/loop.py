@@ -221,7 +221,7 @@ class Loop:
         )
         self._stop, self._late = stop > 0, save > 0
         loss /= weight or 1.0
-        norm, others = self._move(weight) if math.isfinite(loss) else (math.nan, math.nan)
+        norm, others = self._step(weight) if math.isfinite(loss) else (math.nan, math.nan)
         # Loss scaling leaves an update out when a gradient is too large for fp16, and tries a smaller scale next.
         scaled = self.scaler.is_enabled() and self.scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm + others) or scaled):
@@ -256,9 +256,9 @@ class Loop:
         self.scaler.scale(loss.total).backward(inputs=self.generator.parameters if self.discriminator else None)
         return loss
 
-    def _move(self, weight: float) -> tuple[float, float]:
+    def _step(self, weight: float) -> tuple[float, float]:
         """Step with what the batches left; returns the norm of the network's gradient, and of its discriminator's."""
-        norm, *others = [one.move(weight, self.world, self.scaler) for one in self.optimized]
+        norm, *others = [one.step(weight, self.world, self.scaler) for one in self.optimized]
         self.scaler.update()
         return norm, sum(others)
 

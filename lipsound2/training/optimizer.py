@@ -93,7 +93,7 @@ class OptimizedModel:
         self.optimizer.zero_grad(set_to_none=True)
         self.model.train()
 
-    def move(self, weight: float, world: World, scaler: torch.amp.GradScaler) -> float:
+    def step(self, weight: float, world: World, scaler: torch.amp.GradScaler) -> float:
         """Add gradients up over the processes, divide by the weight, clip, step; without any gradient, rest.
 
         Returns:

@@ -125,8 +125,8 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     model = run.task.build(assets).to(device)
     rival = run.task.discriminator() if isinstance(run.task, Adversarial) else None
     discriminator = OptimizedModel(rival.to(device), run.train) if rival is not None else None
-    player = OptimizedModel(model, run.train)
-    players = [player, *([discriminator] if discriminator else [])]
+    optimized = OptimizedModel(model, run.train)
+    networks = [optimized, *([discriminator] if discriminator else [])]
     scaler = torch.amp.GradScaler(device.type, enabled=run.train.precision == "fp16")
     rng = np.random.default_rng(0)
     drawn = [dataset.get(int(rng.integers(len(dataset.ids))), rng) for _ in range(clips)]
@@ -134,18 +134,18 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
 
     def update() -> float:
         begun = time.perf_counter()
-        for each in players:
+        for each in networks:
             each.begin(run.train.lr)
         with precision.autocast(run.train.precision, device):
             if discriminator:
-                loss = run.task.adversarial_loss(player.model, discriminator.model, here, assets, 0.5)
+                loss = run.task.adversarial_loss(optimized.model, discriminator.model, here, assets, 0.5)
             else:
-                loss = run.task.loss(player.model, here, assets, 0.5)
+                loss = run.task.loss(optimized.model, here, assets, 0.5)
         if discriminator and loss.discriminator is not None:
             scaler.scale(loss.discriminator).backward(inputs=discriminator.parameters, retain_graph=True)
-        scaler.scale(loss.total).backward(inputs=player.parameters if discriminator else None)
-        for each in players:
-            each.move(loss.weight, world, scaler)
+        scaler.scale(loss.total).backward(inputs=optimized.parameters if discriminator else None)
+        for each in networks:
+            each.step(loss.weight, world, scaler)
         scaler.update()
         if ngpu:
             torch.cuda.synchronize()
@@ -161,7 +161,7 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
     memory = torch.cuda.max_memory_allocated() if ngpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if not all(math.isfinite(value) for value in losses):
         raise ArithmeticError(f"losses {losses}")
-    parameters = sum(parameter.numel() for parameter in player.parameters)
+    parameters = sum(parameter.numel() for parameter in optimized.parameters)
     told = f"{sum(waits.values())}{f'+{counted}' if ngpu else ''} " + " ".join(f"{n}x{c}" for n, c in waits.items())
     cells = [run.train.precision, f"{parameters / 1e6:.1f} M", str(clips), f"{here.num_frames / seconds:.0f}"]
     cells += [f"{memory / 2**30:.2f}", told, "-" if idle is None else f"{100 * idle:.0f} %", f"{losses[-1]:.3f}"]

@@ -43,18 +43,18 @@ class Contender:
     """One precision, with a network of its own, and what its steps took."""
 
     name: precision.Precision
-    player: OptimizedModel
+    optimized: OptimizedModel
     processor: list[float] = field(default_factory=list)  # seconds a step
     wall: list[float] = field(default_factory=list)  # seconds a video frame
 
     def step(self, run: RunConfig, batch: Batch, assets: object, world: World) -> None:
         """One update, timed from moving the batch to the new weights."""
         processor, wall = time.process_time(), time.perf_counter()
-        self.player.begin(run.train.lr)
+        self.optimized.begin(run.train.lr)
         with precision.autocast(self.name, world.device):
-            loss = run.task.loss(self.player.model, batch.to(world.device), assets, 0.5)
+            loss = run.task.loss(self.optimized.model, batch.to(world.device), assets, 0.5)
         loss.total.backward()
-        self.player.move(loss.weight, world, torch.amp.GradScaler(world.device.type, enabled=False))
+        self.optimized.step(loss.weight, world, torch.amp.GradScaler(world.device.type, enabled=False))
         if world.device.type == "cuda":
             torch.cuda.synchronize()
         self.processor.append(time.process_time() - processor)
@@ -85,7 +85,7 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
     seconds = {name: statistics.median(each.processor[WARM_UP:]) for name, each in contenders.items()}
     step, load = statistics.median(auto.wall[WARM_UP:]), statistics.median(loading[WARM_UP:])
     memory = torch.cuda.max_memory_allocated() if ngpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    parameters = sum(parameter.numel() for parameter in auto.player.parameters)
+    parameters = sum(parameter.numel() for parameter in auto.optimized.parameters)
     cells = [f"{parameters / 1e6:.1f} M", str(len(batch.ids)), auto.name, f"{seconds[auto.name]:.2f}"]
     cells += [f"{seconds['bf16']:.2f}", f"{seconds['fp32']:.2f}", f"{1 / step:.0f}"]
     cells += [f"{memory / 2**30:.2f}", f"{1 / load:.0f}", f"{step / load:.1f}"]

@@ -140,7 +140,7 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
             loss.discriminator.backward(inputs=optimized[1].parameters, retain_graph=True)
         loss.total.backward(inputs=optimized[0].parameters)
         for one in optimized:
-            one.move(loss.weight, world, scaler)
+            one.step(loss.weight, world, scaler)
         if device == "cuda":
             torch.cuda.synchronize()
         return clock() - begun
