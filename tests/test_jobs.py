@@ -476,6 +476,17 @@ def test_fault_C8_what_a_killed_step_left_of_its_verdicts_goes(unbroken: Path, t
     assert not left.exists()
 
 
+def test_fault_C8_what_a_step_left_that_was_killed_over_its_last_note_goes(unbroken: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    shutil.copytree(unbroken, dump)
+    (dump / "face/.sizes").unlink()  # all else was written
+    left = dump / f"face/..sizes.{2**22 + 1}.tmp"
+    left.touch()
+    run(dump, Maker(tmp_path / "log"))
+    assert content(dump) == content(unbroken)
+    assert not left.exists()
+
+
 def damage(path: Path, act: str) -> None:
     if act == "gone":
         path.unlink()

@@ -119,7 +119,7 @@ def test_the_pack_speaks_elsewhere(folder, tmp_path):
     clip = next((folder / "corpus" / "s1").glob("*.mp4"))
     spoken = [*verb, "speak", str(clip), "-o", "a.wav", "--video", "a.mp4", "--model", str(moved)]
     told = subprocess.run(spoken, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "75 video frames" in told
+    assert "75 frames" in told
     assert "two generated voices" in told
     import soundfile
 

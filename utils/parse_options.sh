@@ -130,7 +130,7 @@ while [ $# -gt 0 ]; do
       fi
       case $_name in # what is not in the recipe's folder may be where the script was called
         corpus | lists | listing | prompts | init)
-          [ -e "$2" ] || [ ! -e "${_from:-.}/$2" ] || set -- "$1" "$_from/$2" "${@:3}" ;;
+          [ -z "$2" ] || [ -e "$2" ] || [ ! -e "${_from:-.}/$2" ] || set -- "$1" "$_from/$2" "${@:3}" ;;
       esac
       printf -v "$_name" '%s' "$2"
       arguments+=$(_typed "--${_name//_/-}" "$2")

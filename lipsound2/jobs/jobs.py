@@ -222,7 +222,8 @@ def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
 
 
 def _note(folder: Path) -> None:
-    """Note the sizes of the tables and archives of a feature type."""
+    """Note the sizes of the tables and archives of a feature type; a note that a killed run left half done goes."""
+    sweep(folder)
     tables = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     note_sizes(folder, [*tables, *(f"shards/{path.name}" for path in (folder / "shards").glob("[!.]*.ark"))])
 
