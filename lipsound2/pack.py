@@ -16,7 +16,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
-from lipsound2.metrics.summary import read_scores, table
+from lipsound2.metrics.summary import table
+from lipsound2.metrics.summary_files import read_scores
 from lipsound2.metrics.wer_summary import further_tables, read_summary
 from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder

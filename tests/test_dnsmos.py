@@ -15,7 +15,7 @@ from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.requested import compute, requested
 from lipsound2.metrics.score import score
-from lipsound2.metrics.summary import read_clips
+from lipsound2.metrics.summary_files import read_clips
 from lipsound2.report.report import report
 
 pytest.importorskip("speechmos")

@@ -19,7 +19,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.metrics.registry import STANDARD
 from lipsound2.metrics.score import _each, score
 from lipsound2.metrics.speech import ClipScores
-from lipsound2.metrics.summary import Row, from_json, lip_reading_verdict, read_clips, summarize, table, to_json
+from lipsound2.metrics.summary import Row, lip_reading_verdict, summarize, table
+from lipsound2.metrics.summary_files import from_json, read_clips, to_json
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.score import score
-from lipsound2.metrics.summary import Row, read_clips
+from lipsound2.metrics.summary import Row
+from lipsound2.metrics.summary_files import read_clips
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report import charts, images, markup, page, provenance, words
 from lipsound2.report.marked_table import MarkedTable

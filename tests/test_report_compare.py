@@ -13,7 +13,8 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.alignment import Counts
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.summary import Summary, System, Verdict, to_json
+from lipsound2.metrics.summary import Summary, System, Verdict
+from lipsound2.metrics.summary_files import to_json
 from lipsound2.metrics.wer import Tally
 from lipsound2.metrics.wer_summary import TextSummary, write_summary
 from lipsound2.report.compare import compare

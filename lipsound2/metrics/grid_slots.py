@@ -18,8 +18,8 @@ from lipsound2.data.shapes import checked
 from lipsound2.metrics import rates
 from lipsound2.metrics.alignment import NOTHING, TextRow
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.summary import check_interval
 from lipsound2.metrics.summary import markdown as markdown_table
+from lipsound2.metrics.summary_files import check_interval
 from lipsound2.old_names import GRID_SLOTS, keys_of_today
 
 NAME = "grid"

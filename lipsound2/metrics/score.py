@@ -33,7 +33,8 @@ from lipsound2.metrics.audio_sources import (
 from lipsound2.metrics.registry import STANDARD, STANDARD_FAMILIES, rule
 from lipsound2.metrics.requested import Request, compute, names_of, requested, require_packages, versions
 from lipsound2.metrics.speech import ClipScores, measure
-from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarize, to_json, write_clips
+from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarize
+from lipsound2.metrics.summary_files import to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.outputs import OutputFolder
 

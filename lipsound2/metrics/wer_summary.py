@@ -21,7 +21,8 @@ from lipsound2.metrics.alignment import NOTHING, TextRow
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import TEXT, judging
 from lipsound2.metrics.sentence_tables import TABLES
-from lipsound2.metrics.summary import AGAIN, check_interval, check_name, markdown
+from lipsound2.metrics.summary import markdown
+from lipsound2.metrics.summary_files import AGAIN, check_interval, check_name
 from lipsound2.metrics.wer import Confusion, Tally, TextSummary
 from lipsound2.old_names import SUMMARY_KEYS, keys_of_today
 from lipsound2.text.normalize import NORMALIZATIONS

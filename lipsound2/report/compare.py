@@ -17,7 +17,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, turn, write_text
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, TEXT, WORDS
-from lipsound2.metrics.summary import read_scores
+from lipsound2.metrics.summary_files import read_scores
 from lipsound2.metrics.wer_summary import read_summary
 from lipsound2.outputs import check_file
 from lipsound2.versions import read_runs

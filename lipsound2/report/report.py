@@ -24,7 +24,8 @@ from lipsound2.metrics.audio_sources import REAL, SYSTEMS, AudioSource, locate, 
 from lipsound2.metrics.registry import PRIMARY
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
-from lipsound2.metrics.summary import Row, read_clips, read_scores
+from lipsound2.metrics.summary import Row
+from lipsound2.metrics.summary_files import read_clips, read_scores
 from lipsound2.old_names import CURVES, keys_of_today
 from lipsound2.outputs import Output, OutputFolder
 from lipsound2.report import images

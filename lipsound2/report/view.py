@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lipsound2.metrics.audio_sources import REAL
-from lipsound2.metrics.summary import Facts, Row, Summary
+from lipsound2.metrics.summary import Row, Summary
+from lipsound2.metrics.summary_files import Facts
 from lipsound2.metrics.wer import TextSummary
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report.images import Sheet

@@ -49,7 +49,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.onnx import Note, read_note
 from lipsound2.jobs.jobs import read_failures
 from lipsound2.jobs.shards import Shard
-from lipsound2.metrics import summary, wer_summary
+from lipsound2.metrics import summary, summary_files, wer_summary
 from lipsound2.metrics.audio_sources import read_origin
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.wer import score_texts
@@ -250,7 +250,7 @@ def _curves(path: Path) -> None:
 
 
 def _scores(path: Path) -> None:
-    found, facts = summary.read_scores(path)
+    found, facts = summary_files.read_scores(path)
     for system in found.systems.values():
         for value in system.scores.values():
             finite([value.mean, value.low, value.high])
@@ -259,7 +259,7 @@ def _scores(path: Path) -> None:
 
 
 def _clips(path: Path) -> None:
-    for row in summary.read_clips(path):
+    for row in summary_files.read_clips(path):
         finite(row.scores.values.values())
 
 
