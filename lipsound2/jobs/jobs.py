@@ -126,6 +126,7 @@ def dump_clips(
     with folder_lock(dump / ".locks" / step, f"step {step}"):
         shards = _shards(dump, kinds, ids, fingerprint, inputs, shard_size, num_frames)
         array = reconcile(launcher, dump, step, hash_of([shard.hashes for shard in shards], nj))
+        _sweep(dump, kinds)
         plan = _plan(dump, step, shards)
         todo = plan.missing
         if todo or not all(_is_whole(dump, kind, shards) for kind in kinds):
@@ -222,15 +223,13 @@ def _is_whole(dump: Path, kind: str, shards: list[Shard]) -> bool:
 
 
 def _note(folder: Path) -> None:
-    """Note the sizes of the tables and archives of a feature type; a note that a killed run left half done goes."""
-    sweep(folder)
+    """Note the sizes of the tables and archives of a feature type."""
     tables = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     note_sizes(folder, [*tables, *(f"shards/{path.name}" for path in (folder / "shards").glob("[!.]*.ark"))])
 
 
 def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
-    """Remove the indices before shards change, and temporary files of a killed run."""
-    _sweep(dump, kinds)
+    """Remove the indices before shards change."""
     for kind, content in kinds.items():
         folder = dump / kind
         (folder / "shards").mkdir(parents=True, exist_ok=True)
@@ -240,7 +239,7 @@ def _open_up(dump: Path, kinds: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _sweep(dump: Path, kinds: Mapping[str, Any]) -> None:
-    """Remove temporary files of processes that were killed."""
+    """Remove temporary files of processes that were killed: nobody else works on this step now."""
     for kind in kinds:
         for path in [*(dump / kind).glob(".*.tmp*"), *(dump / kind / "shards").glob(".*.tmp*")]:
             path.unlink(missing_ok=True)
