@@ -40,7 +40,7 @@ from lipsound2.old_names import OPTIONS
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.trouble import plain, told
-from lipsound2.verbs import FORMER, VERBS
+from lipsound2.verbs import FORMER, GROUPS, VERBS
 
 Note = TypeVar("Note")
 
@@ -218,9 +218,11 @@ def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 def _overview() -> str:
     width = max(map(len, VERBS))
-    rows = "\n".join(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items())
-    head = f"usage: lipsound2 VERB ...\n\n{lipsound2.__doc__}"
-    return f"{head}\n\nverbs:\n{rows}\n\n'lipsound2 VERB --help' explains each."
+    about, _, usage = str(lipsound2.__doc__).partition("\n")
+    lines = ["usage: lipsound2 VERB ...", "", about]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in group.items())]
+    return "\n".join([*lines, "", "'lipsound2 VERB --help' explains each.", usage.rstrip()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

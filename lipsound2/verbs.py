@@ -1,47 +1,57 @@
-"""The verbs of the command line: the function of each, and a few words about it."""
+"""The verbs of the command line, in groups: the function of each, and a few words about it."""
 
-VERBS: dict[str, tuple[str, str]] = {
-    "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
-    "download": ("lipsound2.corpora.download:download", "fetch a corpus, with resume and checksums"),
-    "prepare": ("lipsound2.corpora:prepare", "make data dirs of a corpus folder"),
-    "validate": ("lipsound2.data.datadir:validate", "check a data dir"),
-    "fix": ("lipsound2.data.datadir:fix", "repair a data dir"),
-    "fold": ("lipsound2.corpora.folds:fold", "split a data dir into folds"),
-    "subset": (
-        "lipsound2.corpora.folds:subset",
-        "make a data dir of some clips of another, balanced over speakers or classes",
-    ),
-    "combine": ("lipsound2.corpora.folds:combine", "join data dirs"),
-    "crop": ("lipsound2.video.crop:crop", "find faces in videos: landmarks and crops"),
-    "mel": ("lipsound2.audio.dump:mel", "extract audio, aligned with the video, and its mel spectrogram"),
-    "targets": (
-        "lipsound2.features.targets:targets",
-        "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ...",
-    ),
-    "convert-pase": ("lipsound2.features.convert:convert_pase", "make a pack of the published PASE+ weights"),
-    "words": ("lipsound2.corpora.word_clips:words", "cut the clips of a data dir into single words"),
-    "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
-    "train": ("lipsound2.training.train:train", "train a network"),
-    "tokens": ("lipsound2.text.tokenizer:tokens", "make a recognizer's tokenizer from transcripts"),
-    "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
-    "synthesize": (
-        "lipsound2.inference.synthesize:synthesize",
-        "synthesize the speech of every clip of a data dir, and of the controls",
-    ),
-    "decode": ("lipsound2.inference.decode:decode", "recognize every clip of a data dir"),
-    "score": ("lipsound2.metrics.score:score", "score speech: STOI, ESTOI, PESQ, controls, verdict"),
-    "score-text": ("lipsound2.metrics.score_text:score_text", "score decoded text: WER, CER, SER"),
-    "report": ("lipsound2.report.report:report", "write the report of an experiment, an HTML page"),
-    "compare": ("lipsound2.report.compare:compare", "compare a score of several experiments: table and plot"),
-    "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
-    "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
-    "export": (
-        "lipsound2.inference.export:export",
-        "export the parallel model or a vocoder to ONNX, for speech without torch",
-    ),
-    "pack": ("lipsound2.pack:pack", "make a pack of an experiment, a folder that works elsewhere"),
-    "ngram": ("lipsound2.decoding.ngram:ngram", "estimate an n-gram language model (ARPA)"),
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "your own clips": {
+        "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
+        "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
+        "export": (
+            "lipsound2.inference.export:export",
+            "export the parallel model or a vocoder to ONNX, for speech without torch",
+        ),
+    },
+    "corpora and data dirs": {
+        "generate": ("lipsound2.synthetic.corpus:generate", "make a talking-face corpus in GRID's layout"),
+        "download": ("lipsound2.corpora.download:download", "fetch a corpus, with resume and checksums"),
+        "prepare": ("lipsound2.corpora:prepare", "make data dirs of a corpus folder"),
+        "validate": ("lipsound2.data.datadir:validate", "check a data dir"),
+        "fix": ("lipsound2.data.datadir:fix", "repair a data dir"),
+        "fold": ("lipsound2.corpora.folds:fold", "split a data dir into folds"),
+        "subset": (
+            "lipsound2.corpora.folds:subset",
+            "make a data dir of some clips of another, balanced over speakers or classes",
+        ),
+        "combine": ("lipsound2.corpora.folds:combine", "join data dirs"),
+        "words": ("lipsound2.corpora.word_clips:words", "cut the clips of a data dir into single words"),
+    },
+    "crops and features": {
+        "crop": ("lipsound2.video.crop:crop", "find faces in videos: landmarks and crops"),
+        "mel": ("lipsound2.audio.dump:mel", "extract audio, aligned with the video, and its mel spectrogram"),
+        "targets": ("lipsound2.features.targets:targets", "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ..."),
+        "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
+        "convert-pase": ("lipsound2.features.convert:convert_pase", "make a pack of the published PASE+ weights"),
+    },
+    "training": {
+        "train": ("lipsound2.training.train:train", "train a network"),
+        "tokens": ("lipsound2.text.tokenizer:tokens", "make a recognizer's tokenizer from transcripts"),
+        "ngram": ("lipsound2.decoding.ngram:ngram", "estimate an n-gram language model (ARPA)"),
+        "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
+    },
+    "speech and text of a data dir": {
+        "synthesize": (
+            "lipsound2.inference.synthesize:synthesize",
+            "synthesize the speech of every clip of a data dir, and of the controls",
+        ),
+        "decode": ("lipsound2.inference.decode:decode", "recognize every clip of a data dir"),
+    },
+    "scores and releases": {
+        "score": ("lipsound2.metrics.score:score", "score speech: STOI, ESTOI, PESQ, controls, verdict"),
+        "score-text": ("lipsound2.metrics.score_text:score_text", "score decoded text: WER, CER, SER"),
+        "report": ("lipsound2.report.report:report", "write the report of an experiment, an HTML page"),
+        "compare": ("lipsound2.report.compare:compare", "compare a score of several experiments: table and plot"),
+        "pack": ("lipsound2.pack:pack", "make a pack of an experiment, a folder that works elsewhere"),
+    },
 }
+VERBS = {verb: entry for group in GROUPS.values() for verb, entry in group.items()}
 
 # Verbs that once did more: the function that runs such a call. It is known by an option, or by a file in a folder.
 FORMER: dict[str, tuple[str, frozenset[str], str]] = {

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../../utils/begin.sh"
 
 # options
-stage=0                # first stage to run
+stage=0                # first stage to run: 0 data, 1 crops, 2 audio and mels, 3 training, 4 synthesis or text, 5 scores
 stop_stage=5           # last stage to run
 
 reader=                # the corpus' name for lipsound2 prepare

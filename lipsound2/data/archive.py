@@ -220,6 +220,8 @@ class Archive(Mapping[str, np.ndarray]):
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
+        if not path.exists():
+            raise LipsoundError(f"{path}: No such file or folder; stage 1 makes crops, stage 2 audio, mels and targets")
         if path.is_dir() and not (path / INDEX).exists():
             raise LipsoundError(f"{path} has no {INDEX}: the stage that makes it has not ended; run it again")
         self.path = path / INDEX if path.is_dir() else path

@@ -17,7 +17,7 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, look_again, sweep
-from lipsound2.fingerprint import NAME as STAMP
+from lipsound2.fingerprint import NAME as FINGERPRINT
 from lipsound2.fingerprint import Fingerprint, note_sizes_again
 from lipsound2.jobs.slurm import training as slurm
 from lipsound2.model_names import CARD, CONFIG
@@ -100,12 +100,12 @@ def train(
         prepare_torch(run, world)
         data = run.task.prepare(DataDir(train), DataDir(valid), dump)
         loop = begin_or_resume(run, data, world, exp, init, switch)
-        stamp = fingerprint_of(run, exp, inputs)
-        with switch.listen(), write_down(run, loop, exp, given, stamp) as monitor:
+        fingerprint = fingerprint_of(run, exp, inputs)
+        with switch.listen(), write_down(run, loop, exp, given, fingerprint) as monitor:
             ended = loop.run(monitor)
             if ended and world.first:
                 finish(loop, exp)
-                stamp.write()
+                fingerprint.write()
         status = 0 if ended else log_stop(switch, loop)
     if distributed.launched():
         distributed.leave(status)
@@ -174,7 +174,7 @@ def pinned(run: RunConfig, exp: Path, inputs: Sequence[Path]) -> RunConfig:
         return run
     if begun := begun_with(exp):
         return with_precision(run, begun.train.precision)
-    if not (exp / STAMP).exists():
+    if not (exp / FINGERPRINT).exists():
         return run
     perhaps = [with_precision(run, precision) for precision in RESOLVED]
     return next((each for each in perhaps if fingerprint_of(each, exp, inputs).same()), run)
@@ -217,7 +217,8 @@ def experiment_lock(exp: Path, world: World) -> Iterator[None]:
             with logging_redirect_tqdm():
                 yield
         except LipsoundError as error:
-            log.error("%s", error)
+            # To the file alone: the command line prints it.
+            handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
             raise
         finally:
             logging.getLogger("lipsound2").removeHandler(handler)
@@ -261,13 +262,13 @@ def begin_or_resume(
 
 @contextlib.contextmanager
 def write_down(
-    run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], stamp: Fingerprint
+    run: RunConfig, loop: Loop, exp: Path, given: dict[str, str], fingerprint: Fingerprint
 ) -> Iterator[Monitor | None]:
     """The experiment's files around a training: config, versions, curves, events. None but on process 0."""
     if not loop.world.first:
         yield None
         return
-    stamp.clear()
+    fingerprint.clear()
     write_yaml(exp / CONFIG, run.mapping())
     run.task.save(loop.assets, exp)
     record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
