@@ -42,7 +42,7 @@ CONFIG_KEYS: dict[str, str] = {
 }
 # Values of a key.
 CONFIG_VALUES: dict[str, dict[str, str]] = {"task": {"recognise": "recognize"}, "input": {"sound": "audio"}}
-# Keys of a checkpoint, at any depth above the tensors.
+# Keys of a checkpoint, and of its discriminator.
 CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discriminator"}
 
 # Options by the names they had: verb -> old name -> name today, both without dashes. Old commands run, with a notice.
@@ -116,15 +116,15 @@ def options_of_today(options: Mapping[str, str]) -> dict[str, str]:
     return dict(sorted((CONFIG_KEYS.get(key, key), value_of_today(key, value)) for key, value in options.items()))
 
 
-def checkpoint_of_today(state: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:
+def checkpoint_of_today(state: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint's content by today's names."""
     renamed: dict[str, Any] = {}
     for key, value in state.items():
         name = CHECKPOINT_KEYS.get(key, key)
         if name in ("model", "average") and isinstance(value, dict):
             value = tensors_of_today(value)
-        elif name == "discriminator" and depth > 1 and isinstance(value, dict):
-            value = checkpoint_of_today(value, depth - 1)
+        elif name == "discriminator" and isinstance(value, dict):  # it has a model and an optimizer of its own
+            value = checkpoint_of_today(value)
         renamed[name] = value
     return renamed
 
