@@ -609,10 +609,12 @@ def run(count: int, seed: int, chosen: str = "") -> Found:
         seed: of the faults.
         chosen: the only reader to try; empty: all.
     """
-    logging.disable(logging.WARNING)
     found = Found(Counter(), {})
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as made:
+    with contextlib.ExitStack() as stack:
+        stack.callback(logging.disable, logging.root.manager.disable)  # tests that come later look at what is logged
+        logging.disable(logging.WARNING)
+        made = stack.enter_context(tempfile.TemporaryDirectory(dir=memory))
         for reader in readers(Path(made)):
             if chosen and reader.name != chosen:
                 continue
