@@ -91,6 +91,11 @@ def test_big_endian_and_fortran_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(archive["npy"], np.arange(6).reshape(2, 3))
 
 
+def test_an_archive_that_is_not_there_says_which_stage_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(LipsoundError, match=r"dump/mel-fine: No such file or folder; stage 1 makes crops, stage 2 "):
+        Archive(tmp_path / "dump" / "mel-fine")
+
+
 # ---- kaldiio, both ways --------------------------------------------------------------------------------------------
 
 

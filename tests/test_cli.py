@@ -40,6 +40,10 @@ def test_overview_and_unknown_verb():
     overview = run("--help")
     assert overview.returncode == 0
     assert all(verb in overview.stdout for verb in cli.VERBS)
+    places = [
+        overview.stdout.index(word) for word in ("your own clips:", "\n  speak ", "corpora and data dirs:", "python -m")
+    ]
+    assert places == sorted(places)
     wrong = run("sing")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("lipsound2: unknown verb 'sing'; one of: ")
