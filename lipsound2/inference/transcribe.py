@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lipsound2.arguments import AtLeast0
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
+from lipsound2.decoding.subtitles import cues
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
@@ -19,12 +20,11 @@ from lipsound2.media.clips import Clip, check_results, describe_failure, find_cl
 from lipsound2.outputs import check_file
 
 if TYPE_CHECKING:
-    from lipsound2.decoding.hypothesis import Hypothesis, Word
+    from lipsound2.decoding.hypothesis import Hypothesis
 
 DEFAULT_ASR = "grid-s1-asr"
 _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _SRT = ".srt"
-_LINE = 7  # words in a subtitle at most
 
 
 def transcribe(
@@ -145,15 +145,9 @@ def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: st
 
 def subtitles(what: Hypothesis) -> str:
     """Words with times as SubRip subtitles of a few words; a pause of a second begins a new one."""
-    lines: list[list[Word]] = []
-    for word in what.words:
-        fresh = not lines or len(lines[-1]) == _LINE or word.start - lines[-1][-1].end > 1.0
-        if fresh:
-            lines.append([])
-        lines[-1].append(word)
     blocks = (
-        f"{number}\n{_clock(line[0].start)} --> {_clock(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
-        for number, line in enumerate(lines, start=1)
+        f"{number}\n{_clock(cue.start)} --> {_clock(cue.end)}\n{cue.text}\n"
+        for number, cue in enumerate(cues(what), start=1)
     )
     return "\n".join(blocks)
 
