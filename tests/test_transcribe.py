@@ -14,7 +14,7 @@ from lipsound2.audio.io import encode_flac, load_audio, write_wav
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
-from lipsound2.decoding.hypothesis import Hypothesis, Word, to_json
+from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word, joined, to_json
 from lipsound2.decoding.pretrained_asr import Bundle, recognize_all, tokenizer_of
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
@@ -48,7 +48,36 @@ def test_json_has_times_to_the_millisecond():
         "text": "bin",
         "words": [{"text": "bin", "start": 0.123, "end": 0.323, "confidence": 0.9}],
         "score": -1.0,
+        "confidence": None,
     }
+    sure = Hypothesis("bin", confidence=0.61234567, alternatives=[Alternative("pin", 0.25), Alternative("in", 0.1)])
+    assert to_json(sure)["confidence"] == 0.6123
+    assert to_json(sure, 1)["alternatives"] == [{"text": "pin", "probability": 0.25}]
+
+
+def test_alternatives_of_stretches_are_the_most_probable_combinations():
+    first = Hypothesis(
+        "bin", [Word("bin", 0.1, 0.2, 0.8)], -1.0, 0.8, [Alternative("pin", 0.15), Alternative("in", 0.05)]
+    )
+    second = Hypothesis("now", [Word("now", 0.3, 0.4, 0.3)], -2.0, 0.3, [Alternative("soon", 0.6)])
+    both = joined([(0.0, first), (2.0, second)])
+    assert both.text == "bin now"
+    assert [(word.start, word.confidence) for word in both.words] == [(0.1, 0.8), (2.3, 0.3)]
+    assert both.confidence == pytest.approx(0.24)
+    assert [each.text for each in both.alternatives] == ["bin soon", "pin soon"]
+    assert [each.probability for each in both.alternatives] == pytest.approx([0.48, 0.09])
+    assert joined([(0.0, first)]) == first
+    # The same words in other stretches are the same text.
+    left = Hypothesis("a", confidence=0.6, alternatives=[Alternative("", 0.4)])
+    right = Hypothesis("", confidence=0.7, alternatives=[Alternative("a", 0.3)])
+    same = joined([(0.0, left), (1.0, right)])
+    assert same.confidence == pytest.approx(0.6 * 0.7 + 0.4 * 0.3)
+    assert [(each.text, round(each.probability, 9)) for each in same.alternatives] == [
+        ("", 0.28)
+    ]  # as many as they had
+    # A stretch without a confidence leaves none for the whole.
+    assert joined([(0.0, first), (2.0, Hypothesis("now"))]).confidence is None
+    assert joined([]) == Hypothesis("")
 
 
 def test_audio_are_heard_some_at_a_time():
@@ -312,7 +341,7 @@ def test_fault_D3_long_lips_are_cut_where_they_rest_or_the_scene_changes():
     assert 430 in begins
     assert all(begin % 75 >= 50 for begin in begins[1:] if begin != 430)
     assert [begin for begin, _ in reading.found] == pytest.approx(begins / 25)
-    assert [word.start for word in transcriber.joined(reading.found).words] == pytest.approx(begins / 25)
+    assert [word.start for word in joined(reading.found).words] == pytest.approx(begins / 25)
 
 
 def test_fault_D3_audio_is_asked_for_where_there_is_none(tmp_path):

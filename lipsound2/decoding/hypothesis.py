@@ -1,10 +1,11 @@
-"""Hypotheses: what a recognizer found, words with their times."""
+"""Hypotheses: what a recognizer found, words with their times, how sure it is, and what else it could be."""
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,26 @@ class Word:
         text: as it is written.
         start: seconds from the beginning of the audio.
         end: likewise.
-        confidence: in [0, 1]; recognizers differ in its meaning.
+        confidence: probability in [0, 1] that the word is right; None: the recognizer has none.
     """
 
     text: str
     start: float
     end: float
-    confidence: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another text that the same clip could be.
+
+    Attributes:
+        text: words with blanks between.
+        probability: in [0, 1] that it is right.
+    """
+
+    text: str
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -42,25 +56,109 @@ class Hypothesis:
         text: words with blanks between; empty if nothing was recognized.
         words: the same with times, if the recognizer has them.
         score: natural log-probability or another score, higher is better; compare within one clip only.
+        confidence: probability in [0, 1] that the whole text is right; None: the recognizer has none.
+        alternatives: other texts, the most probable first. Their probabilities and `confidence` sum to 1 at most.
+            Greedy decoding may miss the most probable text; then the first alternative is above `confidence`.
     """
 
     text: str
     words: list[Word] = field(default_factory=list)
     score: float = 0.0
+    confidence: float | None = None
+    alternatives: list[Alternative] = field(default_factory=list)
 
 
-def to_json(what: Hypothesis) -> dict[str, Any]:
-    """A hypothesis as plain values, times to the millisecond."""
+def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
+    """Join the hypotheses of stretches into one; times count from the beginning of the clip.
+
+    Stretches count as independent: the confidence is the product of theirs, and the alternatives are the most probable
+    combinations of their texts.
+
+    Args:
+        found: for each stretch, the second at which it begins and its hypothesis.
+    """
+    found = list(found)
     words = [
-        {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
+        replace(word, start=word.start + begin, end=word.end + begin) for begin, what in found for word in what.words
+    ]
+    text, confidence, alternatives = _combined([what for _, what in found])
+    return Hypothesis(text, words, sum((what.score for _, what in found), 0.0), confidence, alternatives)
+
+
+def _combined(parts: list[Hypothesis]) -> tuple[str, float | None, list[Alternative]]:
+    """Text, confidence and alternatives of stretches in order."""
+    text = " ".join(part.text for part in parts if part.text)
+    sure = [part.confidence for part in parts if part.confidence is not None]
+    if not parts or len(sure) < len(parts):
+        return text, None, []
+    kept = max(len(part.alternatives) for part in parts)
+    begun, confidence = "", 1.0  # the parts so far
+    sums: dict[str, float] = {}  # other texts than theirs, with their probabilities
+    for part, own in zip(parts, sure, strict=True):
+        options = [(part.text, own), *((each.text, each.probability) for each in part.alternatives)]
+        before = [(begun, confidence), *sums.items()]
+        begun = f"{begun} {part.text}".strip()
+        # Words may lie in one stretch or in the next, and the text is the same.
+        longer: dict[str, float] = {}
+        for first, share in before:
+            for second, probability in options:
+                combined = f"{first} {second}".strip()
+                longer[combined] = longer.get(combined, 0.0) + share * probability
+        confidence = longer.pop(begun)
+        sums = dict(heapq.nlargest(kept, longer.items(), key=lambda item: item[1]))
+    return text, confidence, ranked(sums)
+
+
+def ranked(probabilities: Mapping[str, float]) -> list[Alternative]:
+    """Alternatives from texts and their probabilities, the most probable first; impossible ones are left out."""
+    alternatives = [Alternative(text, share) for text, share in probabilities.items() if share > 0]
+    return sorted(alternatives, key=lambda each: (-each.probability, each.text))
+
+
+def to_json(what: Hypothesis, alternatives: int = 0) -> dict[str, Any]:
+    """A hypothesis as plain values, times to the millisecond.
+
+    Args:
+        what: the hypothesis.
+        alternatives: how many of its alternatives at most; 0: without their key.
+    """
+    words = [
+        {
+            "text": word.text,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "confidence": _rounded(word.confidence),
+        }
         for word in what.words
     ]
-    return {"text": what.text, "words": words, "score": round(what.score, 3)}
+    row: dict[str, Any] = {
+        "text": what.text,
+        "words": words,
+        "score": round(what.score, 3),
+        "confidence": _rounded(what.confidence),
+    }
+    if alternatives:
+        chosen = what.alternatives[:alternatives]
+        row["alternatives"] = [{"text": each.text, "probability": _rounded(each.probability)} for each in chosen]
+    return row
 
 
-def write_words(path: Path, hypotheses: Mapping[str, Hypothesis]) -> None:
-    """A line of JSON for every clip: its text, and its words with times."""
-    rows = (json.dumps({"id": name, **to_json(what)}, ensure_ascii=False) for name, what in sorted(hypotheses.items()))
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)
+
+
+def write_words(path: Path, hypotheses: Mapping[str, Hypothesis], alternatives: int = 0) -> None:
+    """A line of JSON for every clip: its text, words with times, and confidences.
+
+    Args:
+        path: the file.
+        hypotheses: by the id of the clip.
+        alternatives: see `to_json`.
+    """
+    rows = (
+        json.dumps({"id": name, **to_json(what, alternatives)}, ensure_ascii=False)
+        for name, what in sorted(hypotheses.items())
+    )
     write_text(path, "".join(f"{row}\n" for row in rows))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from lipsound2 import experiment, model_names
 from lipsound2.audio.usable import check_audio, load_usable
 from lipsound2.audio.writing import Spool
-from lipsound2.decoding.hypothesis import Hypothesis
+from lipsound2.decoding.hypothesis import Hypothesis, joined
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -178,20 +177,6 @@ class _Reading:
     def _read_stretch(self, end: int) -> None:
         self.found.append((self._begin / FRAME_RATE, self._read(np.stack(self._crops[:end]))))
         self._crops, self._moves, self._begin = self._crops[end:], self._moves[end:], self._begin + end
-
-
-def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
-    """Join the hypotheses of stretches into one; times count from the beginning of the clip.
-
-    Args:
-        found: for each stretch, the second at which it begins and its hypothesis.
-    """
-    found = list(found)
-    words = [
-        replace(word, start=word.start + begin, end=word.end + begin) for begin, what in found for word in what.words
-    ]
-    text = " ".join(what.text for _, what in found if what.text)
-    return Hypothesis(text, words, sum((what.score for _, what in found), 0.0))
 
 
 def _is_usable(audio: np.ndarray) -> bool:
