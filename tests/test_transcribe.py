@@ -17,12 +17,13 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word, joined, to_json
 from lipsound2.decoding.pretrained_asr import Bundle, recognize_all, tokenizer_of
 from lipsound2.decoding.search_options import SearchOptions
+from lipsound2.decoding.subtitles import as_srt
 from lipsound2.errors import LipsoundError
 from lipsound2.inference import pauses, transcriber
 from lipsound2.inference.decode import decode
 from lipsound2.inference.former_score import label, score
 from lipsound2.inference.recognizers import recognizer
-from lipsound2.inference.transcribe import subtitles, transcribe
+from lipsound2.inference.transcribe import transcribe
 from lipsound2.metrics.wer_summary import read_summary
 
 
@@ -36,11 +37,11 @@ def words(text: str, *starts: float) -> Hypothesis:
 
 
 def test_subtitles_have_times_and_break_at_pauses():
-    text = subtitles(words("bin blue now", 0.5, 0.8, 61.5))
+    text = as_srt(words("bin blue now", 0.5, 0.8, 61.5))
     assert text == "1\n00:00:00,500 --> 00:00:01,000\nbin blue\n\n2\n00:01:01,500 --> 00:01:01,700\nnow\n"
-    many = subtitles(words(" ".join("abcdefghij"), *np.arange(10) * 0.3))
+    many = as_srt(words(" ".join("abcdefghij"), *np.arange(10) * 0.3))
     assert many.count("-->") == 2
-    assert subtitles(Hypothesis("")) == ""
+    assert as_srt(Hypothesis("")) == ""
 
 
 def test_json_has_times_to_the_millisecond():

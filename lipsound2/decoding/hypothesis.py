@@ -18,6 +18,9 @@ TEXT, DETAILS = "text", "words.jsonl"  # files of `decode`: a table, and the fil
 ACCURACY = "accuracy.yaml"  # of single words: clips, top1, top5 (shares of 1)
 
 
+DOUBTFUL = 0.7  # words below this confidence are marked
+
+
 @dataclass(frozen=True)
 class Word:
     """One recognized word.
@@ -66,6 +69,18 @@ class Hypothesis:
     score: float = 0.0
     confidence: float | None = None
     alternatives: list[Alternative] = field(default_factory=list)
+
+
+def is_doubtful(word: Word) -> bool:
+    """Whether a word is marked as doubtful; without a confidence it is not."""
+    return word.confidence is not None and word.confidence < DOUBTFUL
+
+
+def marked(what: Hypothesis) -> str:
+    """The text with doubtful words marked: `bin [blue?] now`."""
+    if not any(is_doubtful(word) for word in what.words):
+        return what.text
+    return " ".join(f"[{word.text}?]" if is_doubtful(word) else word.text for word in what.words)
 
 
 def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:

@@ -33,13 +33,19 @@ class TrainedRecognizer:
         name: its folder, or the name of one that ships.
         options: of the search.
         ngpu: GPUs to use: 0 or 1.
+
+    Attributes:
+        name: as it was given.
+        knows: voices and words it knows.
+        input: feature type of what it reads.
+        calibrated: whether its confidences are.
     """
 
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
         loaded = experiment.load(name, self._device, task=Recognize)
-        self.knows = loaded.knows
+        self.knows, self.calibrated = loaded.knows, False
         self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
         self._search = options
         grammar, lm, bonus = options.grammar, options.lm, options.word_bonus

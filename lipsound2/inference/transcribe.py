@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lipsound2.arguments import AtLeast0
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
-from lipsound2.decoding.subtitles import cues
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
 from lipsound2.outputs import check_file
-
-if TYPE_CHECKING:
-    from lipsound2.decoding.hypothesis import Hypothesis
 
 DEFAULT_ASR = "grid-s1-asr"
 _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
@@ -72,7 +68,6 @@ def transcribe(
                 raise  # of many clips, each is reported in its turn
     model = model if "lips" in kinds else ""
     _check_names(model, asr, audio="audio" in kinds)
-    from lipsound2.decoding.hypothesis import to_json
     from lipsound2.inference.each_clip import each_clip
     from lipsound2.inference.transcriber import Transcriber
 
@@ -89,9 +84,9 @@ def transcribe(
     def work(clip: Clip) -> str:
         lips = not audio and has_video(clip.path)
         what = transcriber.lips(clip.path) if lips else transcriber.audio(clip.path)
-        row = {"clip": str(clip.path), **to_json(what)} if many else to_json(what)
+        row = {"clip": str(clip.path), **what.to_json()} if many else what.to_json()
         if srt is not None:
-            write_text(clip.out(srt, _SRT) if many else srt, subtitles(what))
+            what.save(clip.out(srt, _SRT) if many else srt)
         if output_dir is not None:
             text = dumps(row, ensure_ascii=False) if json else what.text
             write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
@@ -141,19 +136,3 @@ def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: st
     places = ((output_dir, suffix), (srt if many else None, _SRT))
     check_results(found, [(folder, ending) for folder, ending in places if folder is not None])
     return found
-
-
-def subtitles(what: Hypothesis) -> str:
-    """Words with times as SubRip subtitles of a few words; a pause of a second begins a new one."""
-    blocks = (
-        f"{number}\n{_clock(cue.start)} --> {_clock(cue.end)}\n{cue.text}\n"
-        for number, cue in enumerate(cues(what), start=1)
-    )
-    return "\n".join(blocks)
-
-
-def _clock(seconds: float) -> str:
-    """`00:01:02,345`."""
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from lipsound2.inference.lip_to_speech import TorchLipToSpeech
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
 from lipsound2.inference.synthesizer import BUDGET, Detect, FaceChoice, Synthesizer
+from lipsound2.inference.transcript import Transcript
 from lipsound2.metrics.speech import to_rate
 from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
@@ -60,6 +61,7 @@ class Transcriber:
         self._reader: TrainedRecognizer | None = None
         self._recognizer: SpeechRecognizer | None = None
         self._synthesizer: Synthesizer | None = None
+        self._models: dict[str, str] = {}  # what each model knows that text of lips comes from
         if task == "recognize":
             self._reader = _reader(model, search, ngpu)
             self._cropper = Cropper((self._reader.input,), detector=detector, which_face=face, budget=BUDGET)
@@ -70,20 +72,22 @@ class Transcriber:
         if model and self._reader is None:
             loaded = experiment.load(model, experiment.device_for(ngpu), task=Regress)
             log.info("%s knows: %s", loaded.path.name, loaded.knows)
+            self._models[loaded.path.name] = loaded.knows
             self._synthesizer = Synthesizer(TorchLipToSpeech(loaded), detector=detector, face=face)
 
-    def audio(self, media: Path) -> Hypothesis:
+    def audio(self, media: Path) -> Transcript:
         """Recognize the audio of a file.
 
         Raises:
             ClipFailure: there is no audio, or it is silent.
         """
         track = load_usable(media, SAMPLE_RATE)
-        return self._recognize(
+        found = self._recognize(
             levels_of(track.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: track.read(first, end - first)
         )
+        return self._transcript(found, {}, self._recognizer)
 
-    def lips(self, media: Path) -> Hypothesis:
+    def lips(self, media: Path) -> Transcript:
         """Recognize the lips in a video.
 
         Raises:
@@ -98,7 +102,7 @@ class Transcriber:
                 return taken[0]
 
             log.info("%s: %s", media, self._cropper(media, store=store).report)
-            return joined(taken[0].found)
+            return self._transcript(joined(taken[0].found), self._models, reader)
         assert self._synthesizer is not None
         rate = self._synthesizer.model.mel.sample_rate
         with Spool(rate) as spool:
@@ -106,7 +110,8 @@ class Transcriber:
             log.info("%s: %s", media, result.report)
             scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in result.report.scenes[1:]]
             levels = levels_of(spool.blocks(), rate)
-            return self._recognize(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
+            found = self._recognize(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
+        return self._transcript(found, self._models, self._recognizer)
 
     def _recognize(
         self, levels: np.ndarray, rate: int, audio: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
@@ -130,6 +135,15 @@ class Transcriber:
             if len(cuts) == 1 or _is_usable(waveform):
                 found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
         return joined(found)
+
+    def _transcript(
+        self, found: Hypothesis, models: Mapping[str, str], recognizer: SpeechRecognizer | None
+    ) -> Transcript:
+        """A hypothesis with its origin: models that made what was recognized, and the recognizer."""
+        assert recognizer is not None
+        own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
+        origin = {**models, recognizer.name: own.knows if own else ""}
+        return Transcript.of(found, origin, calibrated=own is not None and own.calibrated)
 
 
 class _Reading:
