@@ -9,7 +9,7 @@ Use it from the command line: `lipsound2 --help`, or `python -m lipsound2 --help
 
 from typing import NoReturn
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> NoReturn:

@@ -8,6 +8,7 @@ import pickle
 import re
 import struct
 import sys
+from pathlib import Path
 from types import ModuleType
 
 # Errors of the machine that may pass, whatever the file: no memory, handle or thread left, a disk that is full or
@@ -104,6 +105,12 @@ def out_of_memory(error: BaseException) -> bool:
     return not ours and isinstance(error, Exception) and _NO_MEMORY.search(str(error)) is not None
 
 
+def install_command(extra: str) -> str:
+    """What installs an extra here: the set-up of a checkout, or pip where there is none."""
+    checkout = Path(__file__).resolve().parents[1] / "tools" / "install.sh"
+    return f"tools/install.sh --extras {extra}" if checkout.is_file() else f'pip install "lipsound2[{extra}]"'
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import an optional package, or say how to get it.
 
@@ -121,5 +128,5 @@ def require(module: str, extra: str) -> ModuleType:
         if wants and isinstance(error, OSError):
             wants = f"it is installed, but {wants}"
         else:
-            wants = f"install it with: tools/install.sh --extras {extra}" + (f"; {wants}" if wants else "")
+            wants = f"install it with: {install_command(extra)}" + (f"; {wants}" if wants else "")
         raise LipsoundError(f"the package '{module}' cannot be imported ({error}); {wants}") from error

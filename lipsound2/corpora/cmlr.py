@@ -23,7 +23,7 @@ from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import VIDEO_SUFFIXES, entries, folders
 from lipsound2.data.tables import parse_words
 from lipsound2.data.texts import read_text
-from lipsound2.errors import LipsoundError, require
+from lipsound2.errors import LipsoundError, install_command, require
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 12))
 _LISTS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
@@ -131,7 +131,7 @@ def _add_pinyin(found: Recordings) -> None:
     if not all(recording.text for recording in found.by_id.values()):
         return
     if find_spec("pypinyin") is None:
-        found.notes.append("no table of pinyin: that needs the package pypinyin (tools/install.sh --extras mandarin)")
+        found.notes.append(f"no table of pinyin: that needs the package pypinyin ({install_command('mandarin')})")
         return
     pypinyin = require("pypinyin", "mandarin")
     found.tables[_PINYIN] = {
