@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # docs/results holds histories of measurements: they stay as they were written.
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("egs/*/README.md"))]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [*TOP, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("egs/*/README.md"))]
 WORDS_A_SENTENCE = 20
 LINE = 400
 WORDS_A_CELL = 28  # of a table: what needs more is a paragraph

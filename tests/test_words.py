@@ -35,7 +35,7 @@ PRIVATE = {
 def texts() -> list[tuple[str, str]]:
     """Name and content of every tracked text file of package, recipes, tools and pages."""
     listed = subprocess.run(
-        ["git", "ls-files", "lipsound2", "egs", "utils", "tools", "docs", "README.md"],
+        ["git", "ls-files", "lipsound2", "egs", "utils", "tools", "docs", ".github", "*.md", "*.cff", "Dockerfile"],
         cwd=ROOT,
         capture_output=True,
         text=True,
