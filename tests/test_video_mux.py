@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 
+from lipsound2.decoding.hypothesis import Word
+from lipsound2.decoding.subtitles import Cue
 from lipsound2.errors import LipsoundError
 from lipsound2.media.opening import opened
 from lipsound2.video import mux
+from lipsound2.video.captions import Captions
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.frame import to_full_range
 from lipsound2.video.frame_buffer import FrameBuffer
@@ -29,13 +32,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
-def laid(clip: Path, out: Path) -> tuple[np.ndarray, np.ndarray, Source]:
+def laid(clip: Path, out: Path, captions: Captions | None = None) -> tuple[np.ndarray, np.ndarray, Source]:
     """Full-range lumas of a clip, and of what was made of it; and the latter's source."""
     source = Source(clip)
     before = lumas(source)
     assert source.timeline is not None
     waveform = (0.1 * np.sin(np.arange(source.timeline.num_frames * 640) / 8)).astype(np.float32)
-    mux_speech(clip, lambda: [waveform[:1000], waveform[1000:]], RATE, source.timeline.start, out)
+    mux_speech(clip, lambda: [waveform[:1000], waveform[1000:]], RATE, source.timeline.start, out, captions)
     made = Source(out)
     after = lumas(made)
     assert made.timeline is not None
@@ -100,7 +103,7 @@ def test_fault_A3_the_result_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(mux, "_stamps", without_the_first)
     laid(clip, tmp_path / "out.mp4")  # what was copied begins 0.4 s late: encoded instead
-    monkeypatch.setattr(mux, "_encode", mux._copy)
+    monkeypatch.setattr(mux, "_encode", lambda *given: mux._copy(*given[:4]))
     with pytest.raises(LipsoundError, match="the first frame comes after"):
         laid(clip, tmp_path / "bad.mp4")
     assert not (tmp_path / "bad.mp4").exists()
@@ -194,3 +197,45 @@ def test_fault_A5_joined_recordings_are_laid_under_whole(tmp_path: Path, grid_or
     alone = lumas(Source(pair[1]))
     assert np.abs(before[75:].astype(int) - alone).mean() < 1
     assert np.abs(after[75:].astype(int) - alone).mean() < 3
+
+
+def said(*rows: tuple[float, float, str]) -> list[Cue]:
+    return [Cue(start, end, tuple(Word(word, start, end, 1.0) for word in text.split())) for start, end, text in rows]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_soft_subtitles_are_a_track_with_its_times(tmp_path: Path, way: str, suffix: str) -> None:
+    clip = write_clip(tmp_path / "a.mp4", levels(range(60)), [i / 25 for i in range(60)])
+    out = tmp_path / f"out{suffix}"
+    before, after, _ = laid(clip, out, Captions(said((0.2, 1.0, "bin blue"), (1.5, 2.0, "é now")), title="by me"))
+    assert np.abs(before.astype(int) - after).mean() < 1
+    with av.open(str(out)) as container:
+        (track,) = container.streams.subtitles
+        assert "by me" in track.metadata.values()
+        packets = [packet for packet in container.demux(track) if packet.size > 2]
+    assert [(packet.pts, packet.duration) for packet in packets] == [(200, 800), (1500, 500)]
+    assert [bytes(packet)[2 * (suffix != ".mkv") :].decode() for packet in packets] == ["bin blue", "é now"]
+
+
+def test_burnt_subtitles_are_in_the_frames_while_they_are_said(tmp_path: Path) -> None:
+    frames = [np.full((96, 160, 3), (30, 60, 200), np.uint8)] * 50
+    clip = write_clip(tmp_path / "a.mp4", frames, [i / 25 for i in range(50)])
+    before, after, _ = laid(clip, tmp_path / "out.mp4", Captions(said((0.4, 1.2, "bin blue at f two now")), burn=True))
+    moved = np.abs(before.astype(int) - after).max(axis=2)  # (T, H)
+    drawn = moved.max(axis=1) > 100
+    assert np.flatnonzero(drawn).tolist() == [*range(10, 30)]
+    rows = np.flatnonzero(moved[15] > 60)
+    assert rows.min() > 48  # below the middle
+    assert rows.max() < 94
+    assert after[15].max() > 220  # white ...
+    assert after[15].min() < 30  # ... with a black edge
+    assert moved[15][:40].max() < 6
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.subtitles
+
+
+def test_letters_that_the_font_lacks_are_not_burnt_as_boxes(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", levels(range(30)), [i / 25 for i in range(30)])
+    with pytest.raises(LipsoundError, match=r"no letter '你' .*take --subtitles soft"):
+        laid(clip, tmp_path / "out.mp4", Captions(said((0.0, 1.0, "你 好")), burn=True))
+    assert not (tmp_path / "out.mp4").exists()

@@ -24,6 +24,7 @@ from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
 from lipsound2.files import atomic_path
 from lipsound2.media.opening import opened, shown
 from lipsound2.media.tracks import tracks
+from lipsound2.video.captions import Captions, CaptionTrack, Painter
 from lipsound2.video.decode import DecodedFrame, Source
 from lipsound2.video.frame import to_full_range
 
@@ -42,8 +43,17 @@ class _Unfit(Exception):  # noqa: N818 - not an error: another way is taken
     """Copied packets would not show what the clip shows."""
 
 
-def mux_speech(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, out: Path) -> None:
+def mux_speech(
+    clip: Path,
+    waveform: Callable[[], Iterable[np.ndarray]],
+    rate: int,
+    start: float,
+    out: Path,
+    captions: Captions | None = None,
+) -> None:
     """Write `out`: the frames of `clip` with `waveform` under them.
+
+    Subtitles that are drawn take a decoding and an encoding of the whole video; a track of them takes neither.
 
     The file is checked before it gets its name: it begins with the clip's first frame and is as long as the audio.
 
@@ -54,18 +64,22 @@ def mux_speech(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: i
         rate: of the audio, in Hz.
         start: time of the clip's first frame, in seconds of its own clock.
         out: video file to write; its suffix chooses the container.
+        captions: subtitles, if any.
 
     Raises:
-        LipsoundError: the container does not take the video, or cannot be written.
+        LipsoundError: the container does not take the video, or cannot be written; or there is no font for the
+            subtitles.
     """
     with atomic_path(out) as temporary:
         try:
             try:
-                _write(temporary, clip, waveform, rate, start, copy=True)
+                if captions is not None and captions.burn:
+                    raise _Unfit("frames are drawn into")
+                _write(temporary, clip, waveform, rate, start, captions, copy=True)
             except (_Unfit, av.FFmpegError, ValueError) as error:
                 if isinstance(error, av.FFmpegError) and machine_trouble(error):
                     raise
-                _write(temporary, clip, waveform, rate, start, copy=False)
+                _write(temporary, clip, waveform, rate, start, captions, copy=False)
         except (_Unfit, ClipFailure, av.FFmpegError, ValueError) as error:
             if machine_trouble(error):
                 raise
@@ -75,25 +89,40 @@ def mux_speech(clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: i
 
 
 def _write(
-    temporary: Path, clip: Path, waveform: Callable[[], Iterable[np.ndarray]], rate: int, start: float, *, copy: bool
+    temporary: Path,
+    clip: Path,
+    waveform: Callable[[], Iterable[np.ndarray]],
+    rate: int,
+    start: float,
+    captions: Captions | None,
+    *,
+    copy: bool,
 ) -> None:
     # Given as an open file: a name with a colon or a percent sign would mean something to ffmpeg.
     with temporary.open("wb") as file, av.open(file, "w") as target:
         assert isinstance(target, OutputContainer)
-        speech = _Speech(waveform, rate)
-        (_copy if copy else _encode)(clip, target, speech, start)
-    _look(temporary, clip, speech.seconds)
+        soft = None if captions is None or captions.burn else captions
+        speech = _Speech(waveform, rate, soft, temporary.suffix)
+        if copy:
+            _copy(clip, target, speech, start)
+        else:
+            _encode(clip, target, speech, start, captions if captions is not None and captions.burn else None)
+    _look(temporary, clip, speech.seconds, drawn=captions is not None and captions.burn)
 
 
 class _Speech:
-    """The audio of a file that is being written, in step with its frames.
+    """The audio of a file that is being written, and its track of subtitles, in step with its frames.
 
     Args:
         waveform: gives blocks of samples.
         rate: of them, in Hz.
+        captions: of the track; None: there is none.
+        suffix: of the file.
     """
 
-    def __init__(self, waveform: Callable[[], Iterable[np.ndarray]], rate: int) -> None:
+    def __init__(
+        self, waveform: Callable[[], Iterable[np.ndarray]], rate: int, captions: Captions | None, suffix: str
+    ) -> None:
         step = round(_STEP * rate)
         self._rest: Iterator[np.ndarray] = (
             np.asarray(block[at : at + step], np.float32) for block in waveform() for at in range(0, len(block), step)
@@ -102,6 +131,8 @@ class _Speech:
         self._spoken = 0
         self._target: OutputContainer | None = None
         self._stream: AudioStream | None = None
+        self._captions, self._suffix = captions, suffix
+        self._track: CaptionTrack | None = None
 
     @property
     def seconds(self) -> float:
@@ -111,11 +142,15 @@ class _Speech:
     def join(self, target: OutputContainer) -> None:
         """Take part in a file, whose frames have joined before."""
         self._target, self._stream = target, target.add_stream("aac", rate=self._rate, layout="mono")
+        if self._captions is not None:
+            self._track = CaptionTrack(target, self._suffix, self._captions)
 
     def until(self, seconds: float) -> None:
-        """Write the audio until so many seconds; infinity: the rest, and the end."""
+        """Write audio and subtitles until so many seconds; infinity: the rest, and the end."""
         assert self._target is not None
         assert self._stream is not None
+        if self._track is not None:
+            self._track.until(seconds)
         while self._spoken < seconds * self._rate:
             block = next(self._rest, None)
             if block is None:
@@ -177,8 +212,9 @@ def _stamps(clip: Path) -> list[tuple[int, int]]:
     return list(zip(shows, decodes, strict=True))
 
 
-def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) -> None:
-    """Frames as the decoder gives them, at the source's own times."""
+def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float, drawn: Captions | None) -> None:
+    """Frames as the decoder gives them, at the source's own times, with subtitles drawn into them."""
+    painter = Painter(drawn.cues if drawn is not None else ())
     stream: VideoStream | None = None
     memory = np.empty((0, 0), np.uint8)
     source = Source(clip)
@@ -186,6 +222,7 @@ def _encode(clip: Path, target: OutputContainer, speech: _Speech, start: float) 
         if memory.shape != decoded.shape:
             memory = np.empty(decoded.shape, np.uint8)
         planes = decoded.copy(memory).limited_range()
+        painter.draw(planes, time - start)
         if stream is None:
             stream = _video_stream(target, decoded, planes[0].shape, source.fps)
             speech.join(target)
@@ -228,8 +265,10 @@ def _av_frame(planes: Sequence[np.ndarray]) -> av.VideoFrame:
     return av_frame
 
 
-def _look(made: Path, clip: Path, seconds: float) -> None:
+def _look(made: Path, clip: Path, seconds: float, *, drawn: bool) -> None:
     """See that a file shows the clip's first frame at its beginning, and lasts as long as its audio.
+
+    Of a frame that subtitles are drawn into, the upper half is compared.
 
     Raises:
         _Unfit: it does not.
@@ -249,7 +288,8 @@ def _look(made: Path, clip: Path, seconds: float) -> None:
         raise _Unfit(f"the first frame comes after {time:.2f} s")
     if first.shape != wanted.shape:
         raise _Unfit(f"frames of {first.shape[::-1]} became {wanted.shape[::-1]}")
-    if np.abs(first.astype(np.float32) - wanted).mean() > _ALIKE:
+    rows = len(first) // 2 if drawn else len(first)
+    if np.abs(first[:rows].astype(np.float32) - wanted[:rows]).mean() > _ALIKE:
         raise _Unfit("the first frame is another one")
     for stream, end in ends.items():
         if abs(end - seconds) > _SHORT:
