@@ -34,12 +34,12 @@ from lipsound2.arguments import (
     near,
     number,
 )
+from lipsound2.error_messages import message_for, plain
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.gpus import check_gpus
 from lipsound2.old_names import OPTIONS
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
-from lipsound2.trouble import plain, told
 from lipsound2.verbs import FORMER, GROUPS, VERBS
 
 Note = TypeVar("Note")
@@ -278,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        if line := told(error):
+        if line := message_for(error):
             print(f"lipsound2 {verb}: {plain(line)}", file=sys.stderr)
             return 1
         # A bug, not the user's mistake: still one line, and how to see the rest.

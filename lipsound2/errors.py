@@ -38,7 +38,7 @@ _WANTS = {
 }
 
 
-# Errors of torch on a file that is damaged or not its own. Some come from the machine: call `machine_trouble` first.
+# Errors of torch on a file that is damaged or not its own. Some come from the machine: call `is_machine_error` first.
 UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, EOFError),
     *(pickle.UnpicklingError, struct.error),
@@ -46,7 +46,7 @@ UNREADABLE = (
 
 
 class LipsoundError(Exception):
-    """A mistake of the user or of the data, told in one line: what, where, found, wanted, what to do.
+    """A mistake of the user or of the data, in one line: what, where, found, wanted, what to do.
 
     The command line prints it without a traceback and ends with status 1.
     """
@@ -56,7 +56,7 @@ class UsageError(LipsoundError):
     """Wrong usage: the command line ends with status 2."""
 
 
-class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of the program
+class ClipFailure(Exception):  # noqa: N818 - it is about the clip, not an error of the program
     """One clip cannot be used. It becomes a line of `failures.tsv`; the stage goes on.
 
     Args:
@@ -73,14 +73,14 @@ class ClipFailure(Exception):  # noqa: N818 - it is a verdict, not an error of t
         return (ClipFailure, (self.reason, self.detail))
 
 
-def machine_trouble(error: BaseException) -> bool:
+def is_machine_error(error: BaseException) -> bool:
     """Whether an error is the machine's, not the data's: trying again may help.
 
     Errors of PyAV count by their errno as Python's own do, except EAGAIN, by which FFmpeg asks for more data. A
-    clip's verdict counts by its cause.
+    clip's failure counts by its cause.
     """
     if isinstance(error, ClipFailure):
-        return error.__cause__ is not None and machine_trouble(error.__cause__)
+        return error.__cause__ is not None and is_machine_error(error.__cause__)
     if out_of_memory(error) or _NO_THREAD in str(error):
         return True
     if isinstance(error, OSError):
@@ -90,8 +90,8 @@ def machine_trouble(error: BaseException) -> bool:
     return isinstance(error, libsndfile) and getattr(error, "code", None) == _SYSTEM_ERROR
 
 
-def tells_of_machine(text: str) -> bool:
-    """Whether the text of a verdict is of an error of the machine: an errno of it, no memory, no thread."""
+def names_machine_error(text: str) -> bool:
+    """Whether the detail of a failure names an error of the machine: an errno of it, no memory, no thread."""
     number = re.search(r"\[Errno (\d+)\]", text)
     named = number is not None and int(number[1]) in _MACHINE
     return named or text.startswith("MemoryError") or _NO_THREAD in text or bool(_NO_MEMORY.search(text))

@@ -60,8 +60,8 @@ class Experiment(Generic[TaskT_co]):
         """Voices and words it knows, from the first line of its card that says so."""
         card = self.path / CARD
         lines = read_text(card).split("\n") if card.exists() else []
-        told = next((line.removeprefix("Knows:").strip() for line in lines if line.startswith("Knows:")), "")
-        return told or "no card beside it; it knows the voices and words of its training data"
+        known = next((line.removeprefix("Knows:").strip() for line in lines if line.startswith("Knows:")), "")
+        return known or "no card beside it; it knows the voices and words of its training data"
 
 
 @overload

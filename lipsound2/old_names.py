@@ -15,7 +15,7 @@ from lipsound2.errors import LipsoundError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_TOLD: set[str] = set()
+_LOGGED: set[str] = set()
 
 # Keys of configs.
 CONFIG_KEYS: dict[str, str] = {
@@ -65,8 +65,8 @@ CURVES: dict[str, str] = {"words_named": "word_accuracy"}
 SPEECH_CONTROLS = "ESTOI of ceiling / another sentence / mean mel"
 WORD_CONTROLS = "WER % of true sound / true mel / another sentence / mean mel"
 WORD_COLUMNS: dict[str, str] = {"recogniser": "recognizer", "colour slot %": "color slot %"}
-# First names of tensors of a network.
-TENSORS: dict[str, str] = {"name_word.": "word_head."}
+# Parts of the names of tensors of a network.
+TENSOR_PARTS: dict[str, str] = {"name_word": "word_head", "verdict": "output", "told": "condition"}
 # The kind of a dump that holds its audio, in dumps of earlier versions.
 AUDIO_KIND = "sound"
 # A key of kind.yaml in dumps of every version: it is part of what their shards are known by, so it stays.
@@ -74,25 +74,25 @@ NORMALIZED_ON = "normalised_on"
 
 
 def config_of_today(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A config's mapping by today's names; what has an old one is told in one line.
+    """A config's mapping by today's names; old ones are named in one line of the log.
 
     Raises:
         LipsoundError: a key stands there by both of its names.
     """
-    renamed, told = {}, []
+    renamed, old = {}, []
     for key, value in values.items():
         name = CONFIG_KEYS.get(key, key)
         if name in renamed or (name != key and name in values):
             raise LipsoundError(f"{where}: '{key}' is the old name of '{name}', and both are there; remove one of them")
         today = value_of_today(name, value)
         if name != key:
-            told.append(f"{key} (today {name})")
+            old.append(f"{key} (today {name})")
         elif today != value:
-            told.append(f"{key}: {value} (today {today})")
+            old.append(f"{key}: {value} (today {today})")
         renamed[name] = today
-    if told and where not in _TOLD:
-        _TOLD.add(where)  # a file may be read more than once
-        log.info("%s: old names are read: %s", where, ", ".join(told))
+    if old and where not in _LOGGED:
+        _LOGGED.add(where)  # a file may be read more than once
+        log.info("%s: old names are read: %s", where, ", ".join(old))
     return renamed
 
 
@@ -131,8 +131,4 @@ def checkpoint_of_today(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def tensors_of_today(state: Mapping[str, T]) -> dict[str, T]:
     """A network's tensors by today's names."""
-    renamed = {}
-    for key, tensor in state.items():
-        begin = next((old for old in TENSORS if key.startswith(old)), "")
-        renamed[TENSORS.get(begin, "") + key.removeprefix(begin)] = tensor
-    return renamed
+    return {".".join(TENSOR_PARTS.get(part, part) for part in key.split(".")): tensor for key, tensor in state.items()}

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 import torch
 
+from lipsound2.audio.check import check_audio, load_checked
 from lipsound2.audio.dump import MelFactory, mel
 from lipsound2.audio.io import decode_flac, encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.audio.segment import Segment, cut_audio
 from lipsound2.audio.statistics import statistics, sums
-from lipsound2.audio.usable import check_audio, load_usable
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -169,7 +169,7 @@ def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: 
     assert caught.value.reason == reason
     path = tmp_path / "a.wav"
     soundfile.write(path, waveform, 16000, subtype="FLOAT")
-    for load in (lambda: load_usable(path, 16000), lambda: cut_audio(Segment(str(path), None, None), 16000)):
+    for load in (lambda: load_checked(path, 16000), lambda: cut_audio(Segment(str(path), None, None), 16000)):
         with pytest.raises(ClipFailure) as caught:
             load()
         assert caught.value.reason == reason
@@ -178,7 +178,7 @@ def test_fault_A10_nothing_to_be_heard_is_one_verdict(tmp_path: Path, waveform: 
 def test_fault_A10_a_quiet_voice_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "quiet.wav"
     soundfile.write(path, 0.005 * noise(1.0, 0), 44100)
-    assert len(load_usable(path, 16000)) == 16000
+    assert len(load_checked(path, 16000)) == 16000
 
 
 def test_fault_A10_dither_is_no_audio_to_the_stage(corpus: Path) -> None:

@@ -17,7 +17,7 @@ from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.pairs import derange_by_length
 from lipsound2.corpora.protocols import hashed
 from lipsound2.corpora.recordings import Recording, Recordings
-from lipsound2.corpora.summary import ranges, verdict
+from lipsound2.corpora.summary import comparable, ranges
 from lipsound2.data.datadir import DataDir, read_table, validate
 from lipsound2.errors import LipsoundError
 
@@ -170,8 +170,8 @@ def test_protocols_of_tcd_timit_have_the_published_counts(name, counts):
     assert {subset: len(ids) for subset, ids in sets.items()} == counts == protocol.wanted()
     assert len(set().union(*sets.values())) == sum(counts.values())
     assert not any(id.startswith("27M") for ids in sets.values() for id in ids)
-    assert "agree with" in verdict(protocol, counts)
-    assert "partial" in verdict(protocol, counts | {"train": counts["train"] - 100})
+    assert "agree with" in comparable(protocol, counts)
+    assert "partial" in comparable(protocol, counts | {"train": counts["train"] - 100})
 
 
 def test_the_shipped_list_has_31_sentences_of_each_of_56_volunteers():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, require, tells_of_machine
+from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error, names_machine_error, require
 from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
 from lipsound2.fingerprint import NAME, Fingerprint
 
@@ -185,12 +185,12 @@ def test_fault_A13_errors_of_the_machine_are_known_by_their_number(name):
     with pytest.raises((OSError, MemoryError)) as caught:
         av.error.err_check(-number, "clip.mp4")
     for error in (plain, caught.value):
-        assert machine_trouble(error)
-        assert tells_of_machine(f"clip.mp4: {error}")
-    verdict = ClipFailure("unreadable", "clip.mp4")
-    assert not machine_trouble(verdict)
-    verdict.__cause__ = plain
-    assert machine_trouble(verdict)
+        assert is_machine_error(error)
+        assert names_machine_error(f"clip.mp4: {error}")
+    failure = ClipFailure("unreadable", "clip.mp4")
+    assert not is_machine_error(failure)
+    failure.__cause__ = plain
+    assert is_machine_error(failure)
 
 
 def test_fault_A13_errors_of_the_machine_are_known_by_their_words():
@@ -207,11 +207,11 @@ def test_fault_A13_errors_of_the_machine_are_known_by_their_words():
         soundfile.LibsndfileError(2),
         BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
     ):
-        assert machine_trouble(error), error
+        assert is_machine_error(error), error
     for error in (
         ValueError("bad"),
         RuntimeError("shape"),
         FileNotFoundError(2, "absent"),
         soundfile.LibsndfileError(1),
     ):
-        assert not machine_trouble(error), error
+        assert not is_machine_error(error), error

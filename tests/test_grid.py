@@ -19,7 +19,7 @@ from lipsound2.corpora.preparation import prepare
 from lipsound2.corpora.protocols import places
 from lipsound2.corpora.recordings import Recordings
 from lipsound2.corpora.sentences import SLOTS, format_align, read_align, shared_words, words_of
-from lipsound2.corpora.summary import verdict
+from lipsound2.corpora.summary import comparable
 from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
@@ -236,9 +236,9 @@ def test_protocols_of_a_whole_corpus_have_the_published_counts(name: str, counts
     assert {subset: len(ids) for subset, ids in sets.items()} == counts == protocol.wanted()
     assert len(set().union(*sets.values())) == sum(counts.values())
     if protocol.published:
-        assert "agree with" in verdict(protocol, counts)
-        assert "partial" in verdict(protocol, {**counts, "train": counts["train"] // 2})
-        assert "DIFFER" in verdict(protocol, {**counts, "test": counts["test"] * 2})
+        assert "agree with" in comparable(protocol, counts)
+        assert "partial" in comparable(protocol, {**counts, "train": counts["train"] // 2})
+        assert "DIFFER" in comparable(protocol, {**counts, "test": counts["test"] * 2})
 
 
 def test_speakers_of_the_unseen_protocols() -> None:

@@ -45,19 +45,19 @@ def test_sizes_are_the_published_ones(size: str, published: float) -> None:
 def test_critics_are_the_published_ones() -> None:
     discriminators = Discriminators()
     assert million(discriminators) == 70.72  # with the lengths of weight norm
-    verdicts = discriminators(torch.randn(2, 1000))
-    assert len(verdicts) == 8
-    assert [len(features) for _, features in verdicts] == [6] * 5 + [8] * 3
+    outputs = discriminators(torch.randn(2, 1000))
+    assert len(outputs) == 8
+    assert [len(features) for _, features in outputs] == [6] * 5 + [8] * 3
     # (1000 + padding to the period) / period rows, a third of them after each of four layers.
-    assert [tuple(verdict.shape) for verdict, _ in verdicts[:2]] == [(2, 1, 7, 2), (2, 1, 5, 3)]
+    assert [tuple(scores.shape) for scores, _ in outputs[:2]] == [(2, 1, 7, 2), (2, 1, 5, 3)]
 
 
 @pytest.mark.parametrize("width", [0.125, 0.5])
 def test_critics_may_be_narrower(width: float) -> None:
     narrow = Discriminators(width)
-    verdicts = narrow(torch.randn(2, 800))
+    outputs = narrow(torch.randn(2, 800))
     assert million(narrow) < 70.72 * width
-    torch.stack([verdict.mean() for verdict, _ in verdicts]).sum().backward()
+    torch.stack([scores.mean() for scores, _ in outputs]).sum().backward()
     assert all(parameter.grad is not None for parameter in narrow.parameters())
 
 

@@ -374,7 +374,7 @@ def test_a_shard_is_computed_from_a_picklable_description(unbroken: Path, tmp_pa
     assert list(shard.rows("mel")["cmvn.scp"]) == [shard.ids[0], *shard.ids[2:]]
 
 
-# ---- the machine's troubles are no clip's --------------------------------------------------------------------------
+# ---- errors of the machine are no clip's ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", [*MACHINE, "hidden"])

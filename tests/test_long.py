@@ -16,8 +16,8 @@ import torch
 from helpers.experiments import make_experiment, synthetic_clips
 from test_regress import write_kind
 
-from lipsound2 import experiment, trouble
-from lipsound2.audio import griffin_lim, griffin_lim_numpy, io, usable, waveform_buffer
+from lipsound2 import error_messages, experiment
+from lipsound2.audio import check, griffin_lim, griffin_lim_numpy, io, waveform_buffer
 from lipsound2.audio.io import write_wav
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import MELS
@@ -146,9 +146,9 @@ def peak_of(work: Callable[[], object]) -> int:
 def test_fault_D2_audio_in_stretches_is_the_audio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int):
     long_audio(tmp_path / "a.wav", 3)
     monkeypatch.setattr(io, "_STRETCH", 5000)
-    stretches = [*io.audio_in_stretches(tmp_path / "a.wav", rate)]
-    assert len(stretches) > 8
-    assert np.array_equal(np.concatenate(stretches), io.load_audio(tmp_path / "a.wav", rate=rate))
+    blocks = [*io.audio_in_blocks(tmp_path / "a.wav", rate)]
+    assert len(blocks) > 8
+    assert np.array_equal(np.concatenate(blocks), io.load_audio(tmp_path / "a.wav", rate=rate))
 
 
 def test_fault_D2_long_audio_is_recognized_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -175,9 +175,9 @@ def test_fault_D2_long_audio_is_recognized_without_being_held(tmp_path: Path, mo
 def test_fault_D2_long_silent_audio_gets_the_same_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "a.wav", 0.25 + rng.integers(-2, 3, 64000) / 32768, 16000)
-    monkeypatch.setattr(usable, "_BLOCK", 1000)
+    monkeypatch.setattr(check, "_BLOCK", 1000)
     with pytest.raises(ClipFailure, match=r"silent.*4\.00 s of audio, nowhere louder"):
-        usable.load_usable(tmp_path / "a.wav", 16000)
+        check.load_checked(tmp_path / "a.wav", 16000)
 
 
 def test_a_waveform_buffer_is_read_to_and_fro_in_memory_and_on_the_disk(monkeypatch: pytest.MonkeyPatch):
@@ -261,4 +261,6 @@ def test_a_full_disk_under_a_waveform_buffer_is_reported_with_its_folder(monkeyp
     monkeypatch.setattr(kept._file, "write", full, raising=False)
     with pytest.raises(OSError, match="No space left") as caught:
         kept.add(np.zeros(5))
-    assert trouble.told(caught.value).startswith(f"cannot write {tempfile.gettempdir()}: no space left on device; free")
+    assert error_messages.message_for(caught.value).startswith(
+        f"cannot write {tempfile.gettempdir()}: no space left on device; free"
+    )

@@ -41,9 +41,8 @@ def texts() -> list[tuple[str, str]]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    kept = [
-        name for name in listed if not EXEMPT.fullmatch(name) and not re.search(r"\.(png|npz|npy|model|safetensors|tsv)$", name)
-    ]
+    binary = re.compile(r"\.(png|npz|npy|model|safetensors|tsv)$")
+    kept = [name for name in listed if not EXEMPT.fullmatch(name) and not binary.search(name)]
     # Rows that `report --publish` wrote hold commands as they were typed.
     published = re.compile(r"<!-- [^>]*lines are written by.*?<!-- end", re.DOTALL)
     read = [(name, (ROOT / name).read_text(encoding="utf-8")) for name in kept]

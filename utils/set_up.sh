@@ -4,5 +4,5 @@
 # shellcheck disable=SC2154  # of path.sh and the recipe
 "$root/tools/install.sh"
 if [ "${ngpu:-0}" -gt 0 ] && [ "${launcher:-local}" = local ]; then
-  _told=$(python -m lipsound2.gpus "$ngpu" 2>&1) || { echo "$0: ${_told##*$'\n'}" >&2; exit 1; }
+  _answer=$(python -m lipsound2.gpus "$ngpu" 2>&1) || { echo "$0: ${_answer##*$'\n'}" >&2; exit 1; }
 fi

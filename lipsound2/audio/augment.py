@@ -19,13 +19,13 @@ _QUIETEST = 0.05  # of the peak, under `scale`
 class AudioAugmentConfig:
     """How audio is augmented in training; the defaults are PASE+'s, where it has the same augmentation.
 
-    Its rooms are measured ones and its noises recorded ones, which are further downloads; these are made of random
+    Its room responses are measured and its noises recorded, which are further downloads; ours are made of random
     numbers. Its clipping, holes, low passes and second speakers are left out.
 
     Attributes:
-        scale: bring every stretch of audio to a random peak, targets and all.
-        reverberation: share of the stretches that get reverberation.
-        noise: share of the stretches that get noise.
+        scale: bring every chunk of audio to a random peak, targets and all.
+        reverberation: share of the chunks that get reverberation.
+        noise: share of the chunks that get noise.
         noise_snr: decibels of signal to noise, from and to.
     """
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from lipsound2.arguments import AtLeast1, Share
+from lipsound2.audio.check import check_audio
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, mel_config, mel_spectrogram
 from lipsound2.audio.segment import AudioFactory, segments_of
 from lipsound2.audio.statistics import sums
-from lipsound2.audio.usable import check_audio
 from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -75,7 +75,7 @@ def mel(
     )
     whole = Archive(dump / folder).ids
     if not whole:
-        raise LipsoundError(f"{dump / folder}: no clip has usable audio; see {dump / 'failures.tsv'}")
+        raise LipsoundError(f"{dump / folder}: no clip has audio that can be used; see {dump / 'failures.tsv'}")
     if mel == "none":
         if not audio.done:
             log.info("%s is there already: skipped", dump / folder)

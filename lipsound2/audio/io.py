@@ -30,7 +30,7 @@ _STRETCH = 1 << 18  # samples that are resampled at once
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a clip's audio.
+    """A part of a clip's audio.
 
     Attributes:
         waveform: (samples,) float32 mono.
@@ -48,7 +48,7 @@ class Span:
 def load_audio(
     path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
 ) -> np.ndarray:
-    """The audio track of a file that is meant (`track.read_track`), mono, cut or padded by timestamps.
+    """A file's audio (the track that `track.read_track` chooses), mono, cut or padded by timestamps.
 
     Args:
         path: any container FFmpeg reads: wav, flac, mp4, mpg, mkv, ...
@@ -70,7 +70,7 @@ def load_audio(
 def load_span(
     path: Path | str, *, start: float | None = None, seconds: float | None = None, rate: int = SAMPLE_RATE
 ) -> Span:
-    """As `load_audio`, and how much of the stretch the file does not cover."""
+    """As `load_audio`, and how much of that part the file does not cover."""
     track = read_track(path)
     if track.torn and start is not None:
         raise ClipFailure(
@@ -92,7 +92,7 @@ def load_span(
     )
 
 
-def audio_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+def audio_in_blocks(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
     """All that `load_audio` gives from the start of the audio to its end, (n,) float32 at a time.
 
     The memory it takes does not grow with the audio.
@@ -104,7 +104,7 @@ def audio_in_stretches(path: Path | str, rate: int = SAMPLE_RATE) -> Iterator[np
     divisor = math.gcd(track.rate, rate)
     up, down = rate // divisor, track.rate // divisor
     samples = round((track.end - track.begin) * rate)
-    # Where a stretch begins, the grids of both rates meet: nothing is shifted.
+    # Where a block begins, the grids of both rates meet: nothing is shifted.
     length = max(1, _STRETCH // up) * up
     for first in range(0, samples, length):
         yield _resample(track.samples, first // up * down, track.rate, min(length, samples - first), rate)
@@ -119,15 +119,15 @@ def _resample(track: WaveformBuffer, first: int, source_rate: int, samples: int,
     up, down = rate // divisor, source_rate // divisor
     if max(up, down) > _WIDEST:
         raise ClipFailure("unreadable", f"{source_rate} samples a second have no ratio to {rate} that can be computed")
-    # The filter sees what lies beside the stretch: whole periods of the rate ratio keep the grids together.
+    # The filter sees what lies beside the block: whole periods of the rate ratio keep the grids together.
     margin = -(-2 * _TAPS // min(up, down))
     needed = -(-samples * down // up) + 1
-    stretch = _cut(track, first - margin * down, needed + 2 * margin * down)
+    block = _cut(track, first - margin * down, needed + 2 * margin * down)
     if up == down:
-        return stretch[margin * down : margin * down + samples]
+        return block[margin * down : margin * down + samples]
     from scipy import signal  # here: it takes as long to import as all the rest together
 
-    resampled = signal.resample_poly(stretch, up, down, window=_low_pass(up, down))
+    resampled = signal.resample_poly(block, up, down, window=_low_pass(up, down))
     return resampled[margin * up : margin * up + samples].astype(np.float32)
 
 

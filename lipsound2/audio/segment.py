@@ -1,4 +1,4 @@
-"""Which stretch of which file is a clip's audio: the part under its video frames."""
+"""Which part of which file is a clip's audio: the part under its video frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lipsound2.audio.check import check_audio
 from lipsound2.audio.io import encode_flac, load_span
 from lipsound2.audio.kind import AUDIO
-from lipsound2.audio.usable import check_audio
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
 from lipsound2.data.numerals import SECONDS, real, whole

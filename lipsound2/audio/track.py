@@ -1,4 +1,4 @@
-"""The audio track of a media file that is meant, as one channel of samples on the file's clock."""
+"""The audio track of a media file, chosen where there are several, as one channel on the file's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from lipsound2.audio.waveform_buffer import WaveformBuffer
-from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.errors import ClipFailure, is_machine_error
 from lipsound2.media.clock import MOST_PAUSES
 from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import Tracks, tracks
@@ -133,8 +133,8 @@ def read_track(path: Path | str) -> AudioTrack:
             assert isinstance(stream, AudioStream)
             try:
                 track = _read(media, stream)
-            except ClipFailure as verdict:
-                failure = failure or verdict
+            except ClipFailure as error:
+                failure = failure or error
             else:
                 if not track.silent:
                     _tell(path, found, stream, silent is not None)
@@ -213,7 +213,7 @@ def _decode(media: Media, stream: AudioStream, channel: int | None) -> _DecodedT
         try:
             av_frames = stream.decode(packet)
         except av.FFmpegError as error:
-            if machine_trouble(error):
+            if is_machine_error(error):
                 raise
             found.damaged += 1  # a hole; the timestamps of what follows tell how long
             continue

@@ -43,7 +43,7 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(self, *trouble: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._buffer.close()
 
     def add(self, waveform: np.ndarray) -> None:

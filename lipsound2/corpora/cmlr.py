@@ -121,8 +121,8 @@ def _read_list(path: Path, found: Recordings) -> list[str]:
         else:
             detail = f"line {number}: wanted s1/20170121_section_1_000.80_002.91, found '{line.strip()[:80]}'"
             found.problems.append(Problem(path.stem, path, "not-a-listed-clip", detail))
-    if doubles := len(ids) - len(set(ids)):
-        found.notes.append(f"{path}: {doubles} clips are listed twice")
+    if twice := len(ids) - len(set(ids)):
+        found.notes.append(f"{path}: {twice} clips are listed twice")
     return ids
 
 

@@ -1,7 +1,7 @@
 """The verbs `fold`, `subset` and `combine`: a data dir in parts, a share of one, and several data dirs as one.
 
-A model has learned its training clips by heart: what it says of them is better than what it will say of any other. To
-fine-tune a recognizer on speech as it will be, each part of the training set is spoken by a model that never saw it.
+A model overfits its training clips: the speech it generates for them is better than for any others. To fine-tune a
+recognizer on speech as it will be, each part of the training set is synthesized by a model that was not trained on it.
 """
 
 from __future__ import annotations

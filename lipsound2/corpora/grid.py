@@ -186,7 +186,7 @@ def _one_of(paths: list[Path], id: str, found: Recordings) -> tuple[Path, int]:
 def _say_packed(
     found: Recordings, roots: list[Path], packed: list[Path], videos: dict[str, dict[str, list[Path]]]
 ) -> None:
-    """Archives that still hide clips: told, or when there is nothing else an error with the way out."""
+    """Archives that still hide clips: a note, or an error with the way out where there is nothing else."""
     hiding = [path for path in packed if is_speaker_archive(path) and path.name.split(".")[0].lower() not in videos]
     if not hiding:
         if not videos:
@@ -268,7 +268,7 @@ def _words_in(id: str, found: Recordings, path: Path) -> str:
 
 
 def _pairs(recordings: Mapping[str, Recording], seed: int) -> dict[str, str]:
-    """GRID's pairs: fewest shared words. Told when that is not none."""
+    """GRID's pairs: fewest shared words, with a note where that is not none."""
     pairs = derange(recordings, seed)
     if shared := most_shared(pairs):
         print(f"mismatched pairs share up to {shared} of 6 words; the set is too small for none")

@@ -1,7 +1,7 @@
-"""Split lists of one's own: a folder of TSV files, `id<TAB>file<TAB>transcript`, one file a set.
+"""Your own split lists: a folder of TSV files, `id<TAB>file<TAB>transcript`, one file a set.
 
 A file with two columns of ids, `test_mismatched.tsv`, belongs to the set `test`: the other clip that the model is shown
-in the control "another sentence". A byte-order mark and CRLF line ends, as spreadsheets write them, are read.
+in the control `mismatched`. A byte-order mark and CRLF line ends, as spreadsheets write them, are read.
 """
 
 from __future__ import annotations

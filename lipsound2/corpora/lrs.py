@@ -21,7 +21,7 @@ _TABLE = "WORD START END"
 def read_text(id: str, path: Path, found: Recordings) -> tuple[str, str] | None:
     """Text and word times, the value of a `word_times` table (empty: none), of one file.
 
-    A table that cannot be read, or says other words than the text, is told and left out.
+    A table that cannot be read, or says other words than the text, is noted and left out.
 
     Returns:
         None, and a problem, when there is no text.

@@ -1,6 +1,6 @@
 """LRS2: sentences of British television, `mvlrs_v1/{main,pretrain}/<programme>/<clip>.mp4` with a text beside each.
 
-Which clip of `main` belongs to which set is told by lists (`train.txt`, `val.txt`, `test.txt`:
+Lists tell which clip of `main` belongs to which set (`train.txt`, `val.txt`, `test.txt`:
 `6330311066473698535/00011`, a flag behind it or not), which lie beside the folders or above them. Both folders number
 their clips from 00001, so an id names the folder: `6330311066473698535-main-00011`. Who speaks is not known: a
 programme counts as a speaker.

@@ -1,9 +1,9 @@
-"""Videos of one's own, in any folders: `<speaker>/.../<clip>.mp4`, and beside it `<clip>.txt` with what is said.
+"""Your own videos, in any folders: `<speaker>/.../<clip>.mp4`, and beside it `<clip>.txt` with what is said.
 
-The first folder below the root is the speaker; what lies in the root itself is one speaker's. File names are people's
-own, with blanks and letters of every script, and the same name in many folders: ids are made of them that every table,
-file system and shell takes, and each that is not the name itself is told. Texts are optional. Each real folder and
-file counts once, however many links lead there; what is no video is left out, counted and told.
+The first folder below the root is the speaker. Files in the root itself are those of one speaker. File names may hold
+blanks and letters of every script, and may repeat in other folders. The ids made of them suit every table, file system
+and shell; a problem notes each id that differs from the file's name. Texts are optional. Each real folder and file
+counts once, however many links lead there. Files that are no videos are left out and counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lipsound2.data.folders import VIDEO_SUFFIXES, entries
 from lipsound2.errors import LipsoundError
 
 _NOBODY = "speaker"  # who speaks in the files of the root itself
-_DIGITS = 6  # of the hash that tells doubles apart
+_DIGITS = 6  # of the hash that tells duplicates apart
 _SPELLED = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"}
 )
@@ -58,7 +58,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         text = _text(id, beside, found) if beside else ""
         found.add(id, Recording(speaker, video=str(path), size=size, text=text))
     found.problems += [
-        Problem(path.stem, path, "second-copy", f"a link to {real}, which is used") for path, real in walk.doubles
+        Problem(path.stem, path, "second-copy", f"a link to {real}, which is used") for path, real in walk.duplicates
     ]
     found.notes += [*walk.notes(), *texts.notes()]
     return found
@@ -71,14 +71,14 @@ class _Walk:
     Attributes:
         videos: path -> bytes.
         texts: paths.
-        doubles: links to videos that were found already, and where.
+        duplicates: links to videos that were found already, and where.
         circles: links to folders that were gone through already, or that hold the one where it began.
         others: suffix -> files that are neither video nor text.
     """
 
     videos: dict[Path, int] = field(default_factory=dict)
     texts: list[Path] = field(default_factory=list)
-    doubles: list[tuple[Path, Path]] = field(default_factory=list)
+    duplicates: list[tuple[Path, Path]] = field(default_factory=list)
     circles: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     _files: dict[tuple[int, int], Path] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class _Walk:
             if used == path:
                 self.videos[path] = state.st_size
             else:
-                self.doubles.append((path, used))
+                self.duplicates.append((path, used))
 
     def notes(self) -> list[str]:
         """What was passed over, for a person."""
@@ -203,7 +203,7 @@ def _safe(name: str) -> str:
 
 
 def _text(id: str, path: Path, found: Recordings) -> str:
-    """What is said, on one line; a file that cannot be read or holds nothing is told."""
+    """What is said, on one line; a file that cannot be read or holds nothing becomes a problem."""
     text = found.read(id, path, "unreadable-text")
     if text is not None and not text.split():
         found.problems.append(Problem(id, path, "empty-text", "no words in it", dropped=False))

@@ -1,4 +1,4 @@
-"""Who trains on what: splits by speakers and shares, by parts of a corpus, or by lists.
+"""Which clips train, validate and test: splits by speakers and shares, by parts of a corpus, or by lists.
 
 A split is a function of (seed, id). Within a speaker the sentences are ordered by a hash of seed and id. When all
 sentences of the speaker are known, places in that order are ranks, so that counts are exactly those of the papers;

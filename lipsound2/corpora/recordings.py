@@ -1,4 +1,4 @@
-"""What a corpus holds: recordings by id, and a verdict for every file or line that cannot be used.
+"""What a corpus holds: recordings by id, and a problem for every file or line that cannot be used.
 
 Every corpus has a module that looks for its files and fills `Recordings`; what is done with them is the same for all
 (`preparation`). A recording has a video, an audio file, or both; text and word times where the corpus knows them.
@@ -14,7 +14,7 @@ from lipsound2.data.folders import entries
 from lipsound2.data.names import no_file_name
 from lipsound2.data.tables import BLANKS, is_pipe, is_text
 from lipsound2.data.texts import read_text
-from lipsound2.errors import LipsoundError, machine_trouble
+from lipsound2.errors import LipsoundError, is_machine_error
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,15 @@ class Recordings:
             None, and a problem, where there is no text.
 
         Raises:
-            OSError: trouble of the machine, which tells nothing of the file.
+            OSError: an error of the machine, which says nothing about the file.
         """
         try:
             return read_text(path)
         except (LipsoundError, OSError) as error:
-            if machine_trouble(error):
+            if is_machine_error(error):
                 raise
-            told = error.strerror if isinstance(error, OSError) else str(error)
-            self.problems.append(Problem(id, path, reason, str(told), dropped=dropped))
+            detail = error.strerror if isinstance(error, OSError) else str(error)
+            self.problems.append(Problem(id, path, reason, str(detail), dropped=dropped))
             return None
 
     def join(self, part: str, texts: Mapping[str, str], audio: Mapping[str, AudioFile], source: Path) -> None:

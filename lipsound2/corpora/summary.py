@@ -92,11 +92,11 @@ def describe_protocol(name: str, protocol: Protocol, found: Recordings, counts: 
         lines.append(f"  ({protocol.note})")
     if isinstance(protocol, BySpeaker):
         lines += missing_of_speakers(found, protocol)
-    lines.append(verdict(protocol, counts))
+    lines.append(comparable(protocol, counts))
     return lines
 
 
-def verdict(protocol: Protocol, found: Mapping[str, int]) -> str:
+def comparable(protocol: Protocol, found: Mapping[str, int]) -> str:
     """Whether results on these sets may stand beside the published ones."""
     wanted = protocol.wanted()
     short = {name: count for name, count in wanted.items() if found.get(name, 0) < count * (1 - protocol.close)}

@@ -32,7 +32,7 @@ _OFFSET = re.compile(r":[-+]?\d+$")
 _RANGE = re.compile(r":\d+\[[\d:,]*\]$")
 
 
-class MissingEntry(LipsoundError, KeyError):  # noqa: N818 - named like KeyError's family: what is missing
+class MissingEntry(LipsoundError, KeyError):  # noqa: N818 - named for what is missing, as KeyError is
     """An archive has no entry of this id."""
 
     __str__ = Exception.__str__  # KeyError's own shows the message in quotes

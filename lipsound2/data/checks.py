@@ -140,7 +140,7 @@ def _repair(dir: Path) -> None:
     backup = back_up(dir, changed)
     for name in changed:
         write_bytes(dir / name, contents[name])
-        print(f"{dir / name}: {_told(tables.get(name), len(after[name]))}")
+        print(f"{dir / name}: {_change(tables.get(name), len(after[name]))}")
     for reason, count in Counter(dropped.values()).most_common():
         first = min(name for name, why in dropped.items() if why == reason)
         print(f"{dir}: dropped {count} clips: {reason}, '{first}' first")
@@ -195,7 +195,7 @@ class _Table:
         count: rows of the file.
         bad: key -> (what is wrong with its rows, as found).
         lines: of the bad rows, key -> line of the first.
-        doubles: keys of rows that stand there twice, the same.
+        duplicates: keys of rows that stand there twice, the same.
         unsorted: first (key, the key before it, line) out of order.
     """
 
@@ -204,7 +204,7 @@ class _Table:
     count: int
     bad: dict[str, tuple[str, str]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
-    doubles: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
     unsorted: tuple[str, str, int] | None = None
 
     def problems(self, repair: str) -> Iterator[TableProblem]:
@@ -212,7 +212,7 @@ class _Table:
         for key, (fault, found) in self.bad.items():
             drops = f"{repair} (drops the clip)"
             yield TableProblem(fault, str(self.path), key, found, _WANTED[fault], drops, self.lines[key])
-        for key in self.doubles:
+        for key in self.duplicates:
             yield TableProblem("double", str(self.path), key, "the same row twice", "one", repair)
         if self.unsorted:
             key, before, line = self.unsorted
@@ -255,7 +255,7 @@ def _read_row_by_row(path: Path) -> _Table:
         elif first:
             values[key] = value
         elif values.get(key) == value:
-            table.doubles.append(key)
+            table.duplicates.append(key)
         else:
             table.bad[key] = ("rows that differ", f"'{value}', and another row in line {lines[key]}")
         if key < last and table.unsorted is None:
@@ -397,10 +397,10 @@ def back_up(dir: Path, names: Iterable[str]) -> Path | None:
     return folder
 
 
-def _told(before: _Table | None, after: int) -> str:
+def _change(before: _Table | None, after: int) -> str:
     """What was done to one file."""
     if before is None:
         return f"written anew, {after} rows"
-    done = [f"{len(before.doubles)} double rows removed"] if before.doubles else []
+    done = [f"{len(before.duplicates)} duplicate rows removed"] if before.duplicates else []
     done += ["sorted"] if before.unsorted else []
     return f"{before.count} rows -> {after}" + (f" ({', '.join(done)})" if done else "")

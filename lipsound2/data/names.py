@@ -47,7 +47,7 @@ class Names(Sequence[str]):
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Names:
-        """Any ids, sorted; doubles are dropped."""
+        """Any ids, sorted; duplicates are dropped."""
         encoded = [name.encode("utf-8", "surrogateescape") for name in names]
         keys = np.array(encoded, dtype=np.bytes_) if encoded else np.empty(0, "S1")
         return cls(keys if (keys[:-1] < keys[1:]).all() else np.unique(keys))

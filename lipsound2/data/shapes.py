@@ -26,7 +26,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         where: file and key, for messages.
 
     Raises:
-        LipsoundError: it is of another type, no finite number, or text with a zero byte: both types are told.
+        LipsoundError: it is of another type, no finite number, or text with a zero byte: the message names both types.
     """
     if hint is Any:
         return value
@@ -37,7 +37,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return checked(value, next(p for p in parameters if p is not type(None)), where)
     if origin is Literal:
         if isinstance(value, list | dict) or value not in parameters:
-            raise LipsoundError(f"{where}: expected one of {', '.join(map(str, parameters))}, found {_told(value)}")
+            raise LipsoundError(f"{where}: expected one of {', '.join(map(str, parameters))}, found {_shown(value)}")
         return value
     if origin in (tuple, list):
         return origin(_items(value, parameters, where))
@@ -51,7 +51,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
 def _items(value: Any, parameters: tuple[Any, ...], where: str) -> list[Any]:
     """The elements of a list; `parameters` is the type of all (with or without an ellipsis), or one for each."""
     if not isinstance(value, list | tuple):
-        raise LipsoundError(f"{where}: expected a list, found {_told(value)}")
+        raise LipsoundError(f"{where}: expected a list, found {_shown(value)}")
     hints = [parameters[0]] * len(value) if len(parameters) == 1 or parameters[1] is ... else list(parameters)
     if len(hints) != len(value):
         raise LipsoundError(f"{where}: expected a list of {len(hints)}, found {len(value)}")
@@ -61,7 +61,7 @@ def _items(value: Any, parameters: tuple[Any, ...], where: str) -> list[Any]:
 def _entries(value: Any, hint: Any, where: str) -> dict[str, Any]:
     """A mapping with text for keys."""
     if not isinstance(value, Mapping):
-        raise LipsoundError(f"{where}: expected 'key: value', found {_told(value)}")
+        raise LipsoundError(f"{where}: expected 'key: value', found {_shown(value)}")
     return {
         typing.cast(str, _plain(key, str, where)): checked(one, hint, f"{where}: {str(key)[:40]}")
         for key, one in value.items()
@@ -94,7 +94,7 @@ def _plain(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise LipsoundError(f"{where}: expected {hint.__name__}, found {_told(value)} ({type(value).__name__})")
+        raise LipsoundError(f"{where}: expected {hint.__name__}, found {_shown(value)} ({type(value).__name__})")
     if isinstance(value, float) and not math.isfinite(value):
         raise LipsoundError(f"{where}: expected a finite number, found {value}")
     if hint is int and abs(value) >= _LARGEST:
@@ -104,7 +104,7 @@ def _plain(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value of a stranger in a message: short."""
     if isinstance(value, int) and abs(value) >= _LARGEST:
         return f"a number of {value.bit_length()} bits"

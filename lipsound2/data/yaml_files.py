@@ -43,8 +43,8 @@ def parse_flow(text: str, where: str) -> dict[str, Any]:
         content = parse_yaml(f"{{{text}}}", where)
         pairs = typing.cast(yaml.MappingNode, yaml.compose(f"{{{text}}}", Loader=yaml.SafeLoader)).value
     except (LipsoundError, yaml.YAMLError) as error:
-        told = any(words in str(error) for words in ("twice", "no plain number"))
-        raise LipsoundError(f"{wanted} ({error})" if told else wanted) from error
+        known = any(words in str(error) for words in ("twice", "no plain number"))
+        raise LipsoundError(f"{wanted} ({error})" if known else wanted) from error
     if any(value.value == "" and value.style is None for _, value in pairs):  # YAML takes "a" for "a: null"
         raise LipsoundError(wanted)
     return checked(content, Mapping[str, Any], where)

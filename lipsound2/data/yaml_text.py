@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
         return size
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """The value of a node; what is not of its kind is told, whatever the constructor makes of it."""
+        """The value of a node; one of another kind is an error, whatever the constructor makes of it."""
         if (
             isinstance(node, yaml.ScalarNode)
             and node.style is None

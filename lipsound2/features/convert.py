@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.data.yaml_files import write_yaml
-from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
+from lipsound2.errors import UNREADABLE, LipsoundError, is_machine_error
 from lipsound2.files import folder_lock, sha256, write_bytes, write_text
 from lipsound2.model_names import CARD, CONFIG, WEIGHTS
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
@@ -82,7 +82,7 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
         why = f"it names '{named[1]}', which is code" if named else "it is no file of torch's, or holds code"
         raise LipsoundError(f"{refused}: {why}; nothing in it was run") from error
     except UNREADABLE as error:
-        if machine_trouble(error):
+        if is_machine_error(error):
             raise
         raise LipsoundError(f"{file}: torch cannot read it ({_first_line(error)}); fetch it again") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

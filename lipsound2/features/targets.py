@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from lipsound2.arguments import AtLeast1, Share
+from lipsound2.audio.check import check_audio
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import moments, sums
-from lipsound2.audio.usable import check_audio
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import no_file_name

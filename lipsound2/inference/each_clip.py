@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
+from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error
 from lipsound2.jobs.shards import describe
 from lipsound2.media.clips import Clip, describe_failure
 
@@ -24,7 +24,7 @@ def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> 
         The exit status: 1 if any clip failed.
 
     Raises:
-        OSError, MemoryError: the machine is in trouble, so other clips would fail too.
+        OSError, MemoryError: an error of the machine, so other clips would fail too.
     """
     failed: list[str] = []
     with tqdm(clips, desc=verb, unit="clip") as bar:
@@ -32,19 +32,19 @@ def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> 
             try:
                 line = work(clip)
             except (ClipFailure, LipsoundError) as failure:
-                if failure.__cause__ is not None and machine_trouble(failure.__cause__):
+                if failure.__cause__ is not None and is_machine_error(failure.__cause__):
                     raise
-                told = describe_failure(clip.path, failure)
+                line = describe_failure(clip.path, failure)
             except Exception as error:
-                if machine_trouble(error):
+                if is_machine_error(error):
                     raise
-                told = f"{clip.path}: {describe(error)}"
+                line = f"{clip.path}: {describe(error)}"
             else:
                 if line:
                     tqdm.write(line)
                 continue
-            tqdm.write(told, file=sys.stderr)
-            failed.append(told)
+            tqdm.write(line, file=sys.stderr)
+            failed.append(line)
     summary = f"done     {len(clips) - len(failed)} of {len(clips)} clips" + (", failed:" if failed else "")
     print("\n         ".join([summary, *failed]), file=sys.stderr)
     return 1 if failed else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2 import experiment, model_names
-from lipsound2.audio.usable import check_audio, load_usable
+from lipsound2.audio.check import check_audio, load_checked
 from lipsound2.audio.writing import Spool
 from lipsound2.decoding.hypothesis import Hypothesis, joined
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
@@ -81,7 +81,7 @@ class Transcriber:
         Raises:
             ClipFailure: there is no audio, or it is silent.
         """
-        track = load_usable(media, SAMPLE_RATE)
+        track = load_checked(media, SAMPLE_RATE)
         found = self._recognize(
             levels_of(track.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: track.read(first, end - first)
         )

@@ -59,8 +59,8 @@ class ShardTask:
             finished += more
             report(finished, failed + failures, workers.busy)
 
-        verdicts = {name: Failure(name, KILLED, detail) for name, detail in lost.items()}
-        workers = Workers(self.make_worker, processes, self.timeout, progress, verdicts)
+        failures = {name: Failure(name, KILLED, detail) for name, detail in lost.items()}
+        workers = Workers(self.make_worker, processes, self.timeout, progress, failures)
         workers.run([shard for shard in self.shards if done[shard.number] is None])
 
 

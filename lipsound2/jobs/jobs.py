@@ -1,4 +1,4 @@
-"""Clips into archives: in shards over worker processes, resumable, with a verdict for every clip that fails.
+"""Clips into archives: in shards over worker processes, resumable, with a reason for every clip that fails.
 
 The sorted ids are cut into runs of `shard_size`. One worker computes a shard and marks it when it is whole. A killed
 step therefore resumes at the next shard, and the result does not depend on kills or on the number of workers.
@@ -46,18 +46,18 @@ class StepSummary(NamedTuple):
 
 @dataclass
 class _Plan:
-    """The shards of a step, and for each its verdicts, or None if it must be computed."""
+    """The shards of a step, and for each its failures, or None if it must be computed."""
 
     shards: list[Shard]
-    verdicts: list[list[Failure] | None]
+    failures_by_shard: list[list[Failure] | None]
 
     @property
     def missing(self) -> list[Shard]:
-        return [shard for shard, verdict in zip(self.shards, self.verdicts, strict=True) if verdict is None]
+        return [shard for shard, failures in zip(self.shards, self.failures_by_shard, strict=True) if failures is None]
 
     @property
     def failures(self) -> list[Failure]:
-        return [failure for verdict in self.verdicts for failure in verdict or ()]
+        return [failure for failures in self.failures_by_shard for failure in failures or ()]
 
 
 def dump_clips(
@@ -85,8 +85,8 @@ def dump_clips(
     * ``<kind>/<table>.tsv``: a row, without the id, for the text table of this name;
     * ``<kind>/<name>``: an array for a second archive, indexed by `<name>.scp`.
 
-    It raises ClipFailure on a clip that cannot be used. Any other exception becomes the verdict `error` with type,
-    message and place. A clip that kills or hangs its process twice gets `worker-killed` or `timeout`. Verdicts stand in
+    It raises ClipFailure on a clip that cannot be used. Any other exception becomes the reason `error` with type,
+    message and place. A clip that kills or hangs its process twice gets `worker-killed` or `timeout`. Failures stand in
     `DUMP/failures.tsv`; the next run tries a clip again whose line is deleted there. An error of the machine (no
     memory, a disk that fails) is no clip's fault: the next run tries `machine`, `worker-killed` and `timeout` again.
 
@@ -196,12 +196,12 @@ def _plan(dump: Path, step: str, shards: list[Shard]) -> _Plan:
 
     In a finished dump, deleting a clip's line in failures.tsv makes its shard be computed again.
     """
-    verdicts = [shard.failures() for shard in shards]
-    verdicts = [None if v is not None and any(failure.passing for failure in v) else v for v in verdicts]
+    known = [shard.failures() for shard in shards]
+    known = [None if f is not None and any(failure.passing for failure in f) else f for f in known]
     if all((dump / kind / _WHOLE).exists() for kind in shards[0].kinds):
         listed = {name for name, owner, _, _ in read_failures(dump) if owner == step}
-        verdicts = [None if v is not None and any(f.id not in listed for f in v) else v for v in verdicts]
-    return _Plan(shards, verdicts)
+        known = [None if f is not None and any(failure.id not in listed for failure in f) else f for f in known]
+    return _Plan(shards, known)
 
 
 def _digest(kind: str, shards: list[Shard]) -> str:

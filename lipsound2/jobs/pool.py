@@ -94,6 +94,6 @@ def _serve(connection: Connection, work: Callable[[Item], Result]) -> None:
                 answer = (True, work(item))
             except LipsoundError as error:
                 answer = (False, error)  # type: ignore[assignment]
-            except Exception as error:  # noqa: BLE001 - told to the process that waits for it
+            except Exception as error:  # noqa: BLE001 - sent to the process that waits for it
                 answer = (False, RuntimeError(describe(error)))  # type: ignore[assignment]
             connection.send(answer)

@@ -1,7 +1,7 @@
 """One shard: a run of clips, computed by one worker into archives, with a marker that is written last.
 
 For every feature type (`kind`), a shard is `DUMP/<kind>/shards/<number>.ark`, perhaps further archives
-`<number>.<name>.ark`, and the marker `<number>.done`. Its first line has the hash of the inputs, the verdicts, and the
+`<number>.<name>.ark`, and the marker `<number>.done`. Its first line has the hash of the inputs, the failures, and the
 sizes of the archives and of the second line, which holds the rows of the tables. A shard that differs from its marker
 is computed again.
 """
@@ -24,13 +24,13 @@ import numpy as np
 
 from lipsound2.data.archive import INDEX, ArchiveWriter
 from lipsound2.data.texts import is_writable
-from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble, tells_of_machine
+from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error, names_machine_error
 from lipsound2.files import write_text
 
 Result = Mapping[str, np.ndarray | str | int]
 Worker = Callable[[str], Result]
 FRAMES = "utt2num_frames"
-# Verdicts on the machine: the next run tries such a clip again.
+# Failures of the machine: the next run tries such a clip again.
 MACHINE = "machine"
 KILLED = "worker-killed"
 TIMEOUT = "timeout"
@@ -39,7 +39,7 @@ _LONGEST_NAME = 100  # characters of an archive's name
 
 
 class Failure(NamedTuple):
-    """A clip's verdict, a row of failures.tsv."""
+    """Why a clip was rejected: a row of failures.tsv."""
 
     id: str
     reason: str
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
     @property
     def passing(self) -> bool:
         """Whether it is the machine's fault, not the clip's; earlier versions called that `error` or `unreadable`."""
-        return self.reason in (MACHINE, KILLED, TIMEOUT) or tells_of_machine(self.detail)
+        return self.reason in (MACHINE, KILLED, TIMEOUT) or names_machine_error(self.detail)
 
 
 def rows_of(kind: str, array: np.ndarray) -> int:
@@ -81,7 +81,7 @@ class Shard:
         return self.dump / kind / "shards" / f"{self.number:05d}{suffix}"
 
     def failures(self) -> list[Failure] | None:
-        """The verdicts of a shard that is whole and up to date; None if it must be computed."""
+        """The failures of a shard that is whole and up to date; None if it must be computed."""
         found: list[Failure] = []
         for kind in self.kinds:
             head = self._head(kind)
@@ -168,11 +168,11 @@ def compute_shard(
     Args:
         shard: what to compute.
         worker: function from an id to what is stored of the clip; see `jobs.dump_clips`.
-        lost: verdicts on clips that are not tried, since they killed a worker.
+        lost: failures of clips that are not tried, since they killed a worker.
         report: called with (place of the clip that begins, failures so far).
 
     Returns:
-        The verdicts on clips that failed.
+        The clips that failed.
 
     Raises:
         LipsoundError: files cannot be written, the worker raises one, or the machine fails clip after clip.
@@ -184,8 +184,8 @@ def compute_shard(
     with _Output(shard) as output:
         for place, name in enumerate(shard.ids):
             report(place, len(failures))
-            verdict = lost.get(name)
-            result = verdict or attempt(worker, name)
+            failure = lost.get(name)
+            result = failure or attempt(worker, name)
             streak = streak + 1 if isinstance(result, Failure) and result.reason == MACHINE else 0
             if isinstance(result, Failure):
                 if streak == _STREAK:
@@ -205,26 +205,26 @@ def compute_shard(
 
 
 def attempt(worker: Worker, name: str) -> Result | Failure:
-    """The worker's result for one clip, or the verdict. A clip that the machine fails is tried once more.
+    """The worker's result for one clip, or why it failed. A clip that the machine fails is tried once more.
 
     Raises:
         LipsoundError: from the worker, when it is not the clip's fault; or the disk is full.
     """
-    trouble = ""
+    reason = ""
     for _ in range(2):
         try:
             return worker(name)
         except LipsoundError:
             raise
         except Exception as error:
-            if not machine_trouble(error):
+            if not is_machine_error(error):
                 return _verdict(name, error)
             cause = error.__cause__ if isinstance(error, ClipFailure) else error
             if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise LipsoundError(f"cannot write {cause.filename or 'a file'}: {cause.strerror}") from error
-            trouble = describe(cause or error)
+            reason = describe(cause or error)
         gc.collect()  # a reference cycle may hold the memory or the files that are missing
-    return Failure(name, MACHINE, trouble)
+    return Failure(name, MACHINE, reason)
 
 
 def _verdict(name: str, error: Exception) -> Failure:
@@ -259,8 +259,8 @@ class _Output:
             self._writer(kind, "")  # a shard without a single good clip is an empty archive
         return self
 
-    def __exit__(self, *trouble: Any) -> None:
-        self._stack.__exit__(*trouble)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def add(self, name: str, result: Result) -> None:
         """Store what a worker returned for one clip."""

@@ -64,7 +64,7 @@ class Workers:
         nj: number of processes.
         timeout: seconds one clip may take; None for any.
         progress: called with (clips finished since the last call, failures in all).
-        lost: verdicts on clips that are not tried.
+        lost: failures of clips that are not tried.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Workers:
         """Compute all shards, in any order.
 
         Raises:
-            LipsoundError: trouble that is no clip's fault: a full disk, a worker that cannot start.
+            LipsoundError: an error that is no clip's fault: a full disk, a worker that cannot start.
         """
         self._waiting.extend(shards)
         try:
@@ -172,17 +172,17 @@ class Workers:
         self._progress(new, sum(self._failed.values()))
 
     def _died(self, process: _Process) -> tuple[str, str]:
-        """The verdict on why a worker died."""
+        """Reason and detail of a worker's death."""
         process.process.join(5)  # its pipe closes a moment before it has an exit code
         code = process.end()
         if code < 0:
             return KILLED, f"signal {-code} ({signal.Signals(-code).name})"
         return KILLED, f"exit status {code}"
 
-    def _replace(self, process: _Process, verdict: tuple[str, str]) -> None:
+    def _replace(self, process: _Process, failure: tuple[str, str]) -> None:
         """Put a new worker in the place of one that is gone, and its shard back in the queue."""
         self._processes.remove(process)
-        reason, detail = verdict
+        reason, detail = failure
         if not process.ready:
             self._stillborn += 1
             if self._stillborn == _STILLBORN:
@@ -216,7 +216,7 @@ def _main(connection: Connection, make_worker: Callable[[], Worker]) -> None:
             connection.send(("stop", str(error)))
         except (BrokenPipeError, EOFError):
             raise
-        except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
+        except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             connection.send(("stop", describe(error)))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.errors import ClipFailure, is_machine_error
 from lipsound2.media.clock import Clock
 from lipsound2.media.ffmpeg_log import LogCapture, capture_log
 
@@ -85,7 +85,7 @@ class Media:
                     continue
                 except av.FFmpegError as error:
                     self._check()
-                    if machine_trouble(error):
+                    if is_machine_error(error):
                         raise
                     # What came before a broken end is still good.
                     self.broken = f"reading stopped: {error.strerror}"
@@ -108,8 +108,8 @@ class Media:
         return ""
 
     def _check(self) -> None:
-        if self.file.trouble is not None:
-            raise self.file.trouble
+        if self.file.error is not None:
+            raise self.file.error
 
 
 @contextlib.contextmanager
@@ -142,13 +142,13 @@ def opened(path: Path | str, log: list[str] | None = None) -> Iterator[Media]:
                     io_open=other,
                 )
         except av.FFmpegError as error:
-            if file.trouble is not None:
-                raise file.trouble from error
-            if machine_trouble(error):
+            if file.error is not None:
+                raise file.error from error
+            if is_machine_error(error):
                 raise
             _only_itself(path, asked, log)
-            told = f" (ffmpeg: {'; '.join(log[:4])})" if log else ""
-            raise ClipFailure("unreadable", f"{shown(path)}: cannot be opened: {error.strerror}{told}") from error
+            messages = f" (ffmpeg: {'; '.join(log[:4])})" if log else ""
+            raise ClipFailure("unreadable", f"{shown(path)}: cannot be opened: {error.strerror}{messages}") from error
         assert isinstance(container, InputContainer)
         with container:
             _only_itself(path, asked, log)
@@ -187,14 +187,14 @@ class _File:
         # The suffix helps ffmpeg where the content leaves a doubt; nothing else of the name is passed on.
         suffix = Path(path).suffix
         self.name = "media" + (suffix if _SUFFIX.fullmatch(suffix) else "")
-        self.trouble: OSError | None = None
+        self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end."""
         try:
             return self._file.read(size) or b""
         except OSError as error:
-            self.trouble = OSError(error.errno, error.strerror, shown(self._path))
+            self.error = OSError(error.errno, error.strerror, shown(self._path))
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -253,7 +253,7 @@ def _descriptor(path: Path | str) -> int:
         hint = "; addresses are not fetched, only files of this machine are read" if _ADDRESS.match(str(path)) else ""
         raise ClipFailure("unreadable", f"{name}: no such file{hint}") from error
     except OSError as error:
-        if machine_trouble(error):
+        if is_machine_error(error):
             raise
         raise ClipFailure("unreadable", f"{name}: cannot be opened: {error.strerror}") from error
     except ValueError as error:  # a zero byte inside the name

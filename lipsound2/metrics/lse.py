@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, machine_trouble
+from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, is_machine_error
 from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.metrics.syncnet import AUDIO_FRAMES, CEPSTRA, SIDE, VIDEO_FRAMES, SyncNet
 from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -85,7 +85,7 @@ def load(path: Path) -> SyncNet:
     except OSError as error:
         raise LipsoundError(f"{wanted}; cannot be read: {error.strerror or error}") from error
     except UNREADABLE as error:
-        if machine_trouble(error):
+        if is_machine_error(error):
             raise
         detail = " ".join(str(error).split())
         raise LipsoundError(f"{wanted}; found something else ({detail[:160]})") from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.metrics.registry import FAMILIES, Family, metrics_of
-from lipsound2.metrics.speech import ClipScores, fit, usable
+from lipsound2.metrics.speech import ClipScores, finite_and_audible, fit
 
 # A clip's id, its speech and its reference, both (N,) float64 at 16 kHz -> metric -> value. Raises ClipFailure.
 Scorer = Callable[[str, np.ndarray, np.ndarray], dict[str, float]]
@@ -105,8 +105,8 @@ def compute(
     found = ClipScores({}, {})
     for request in requests:
         try:
-            true = usable(reference, "silent-reference") if request.family.reference else reference
-            found.values.update(scorer(request)(id, fit(usable(speech, silent), len(true)), true))
+            true = finite_and_audible(reference, "silent-reference") if request.family.reference else reference
+            found.values.update(scorer(request)(id, fit(finite_and_audible(speech, silent), len(true)), true))
         except ClipFailure as failure:
             found.add(ClipScores.floor(failure.reason, [*request.family.metrics]))
     return found

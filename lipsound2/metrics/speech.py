@@ -73,7 +73,9 @@ def measure(reference: np.ndarray, speech: np.ndarray, metrics: Sequence[str] = 
     """
     difference = len(speech) - len(reference)
     try:
-        pair = _Pair(usable(reference, "silent-reference"), fit(usable(speech, "silent"), len(reference)))
+        pair = _Pair(
+            finite_and_audible(reference, "silent-reference"), fit(finite_and_audible(speech, "silent"), len(reference))
+        )
     except ClipFailure as failure:
         scores = ClipScores.floor(failure.reason, metrics)
         return ClipScores(scores.values, scores.failures, difference)
@@ -127,7 +129,7 @@ class _Pair:
         return to_rate(reference, SAMPLE_RATE, NARROW_RATE), to_rate(speech, SAMPLE_RATE, NARROW_RATE)
 
 
-def usable(waveform: np.ndarray, silent: str) -> np.ndarray:
+def finite_and_audible(waveform: np.ndarray, silent: str) -> np.ndarray:
     """`waveform` (N,) as float64; ClipFailure `not-finite`, or `silent`."""
     waveform = np.asarray(waveform, np.float64)
     if not np.isfinite(waveform).all():

@@ -19,14 +19,14 @@ from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import moments, sums
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_stretches import AudioStretches, Stretch, Stretches
+from lipsound2.datasets.audio_chunks import AudioChunks, Chunk, Chunks
 from lipsound2.errors import LipsoundError
 from lipsound2.models.pase.pase import PaseEncoderConfig
 from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
-_SURVEYED = 200  # stretches of audio for the statistics: of two seconds each, 40,000 feature frames
-_EVALUATED = 16  # stretches in a batch of the evaluation
+_SURVEYED = 200  # chunks of audio for the statistics: of two seconds each, 40,000 feature frames
+_EVALUATED = 16  # chunks in a batch of the evaluation
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class PaseConfig:
     """Keys of this task in a config.
 
     Attributes:
-        chunk_frames: length of a stretch of audio, in video frames of 40 ms; PASE+ has 50.
+        chunk_frames: length of a chunk of audio, in video frames of 40 ms; PASE+ has 50.
     """
 
     chunk_frames: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse stretches shorter than the longest window."""
+        """Refuse chunks shorter than the longest window."""
         if self.chunk_frames < 4:
             raise LipsoundError(f"chunk_frames: expected 4 (160 ms) or more, found {self.chunk_frames}")
 
@@ -61,7 +61,7 @@ class PaseAssets:
 
 
 @dataclass(frozen=True)
-class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
+class PaseTask(Task[PaseAssets, Pase, AudioChunks, Chunks]):
     """Audio to features: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "pase"
@@ -76,17 +76,17 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
         """The archive that is read."""
         return [dump / audio_kind(dump)]
 
-    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioStretches, PaseAssets]:
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[AudioChunks, PaseAssets]:
         """Training and validation audio, and the statistics of the workers' targets."""
         if not self.workers.predict:
             raise LipsoundError("predict: names no worker, so there is no loss to train with")
         training, validation = (
-            AudioStretches(data, dump, self.settings.chunk_frames, self.distortions) for data in (train, valid)
+            AudioChunks(data, dump, self.settings.chunk_frames, self.distortions) for data in (train, valid)
         )
         return Prepared(training, validation, PaseAssets(self._survey(training)))
 
-    def _survey(self, audio: AudioStretches) -> Statistics:
-        """Mean and standard deviation of each feature, from stretches spread evenly over the training set."""
+    def _survey(self, audio: AudioChunks) -> Statistics:
+        """Mean and standard deviation of each feature, from chunks spread evenly over the training set."""
         total: dict[str, Any] = dict.fromkeys((name for name in self.workers.predict if name in FEATURES), 0.0)
         rng = np.random.default_rng(0)
         for index in np.linspace(0, len(audio) - 1, min(_SURVEYED, len(audio))).round().astype(int):
@@ -112,20 +112,18 @@ class PaseTask(Task[PaseAssets, Pase, AudioStretches, Stretches]):
         """Input and output, for the card of a pack."""
         return {"Input": "audio, 16 kHz", "Output": f"{self.encoder.dims} features, 100 a second"}
 
-    def collate(self, samples: list[Stretch]) -> Stretches:
-        """Stack stretches, which are equally long."""
-        return Stretches.of(samples)
+    def collate(self, samples: list[Chunk]) -> Chunks:
+        """Stack chunks, which are equally long."""
+        return Chunks.of(samples)
 
-    def loss(self, model: Pase, batch: Stretches, assets: PaseAssets, progress: float) -> Loss:
+    def loss(self, model: Pase, batch: Chunks, assets: PaseAssets, progress: float) -> Loss:
         """The unweighted mean of the workers' losses, times the number of video frames."""
         losses = model(batch.distorted, batch.waveform)
         weight = float(batch.num_frames)
         total = torch.stack(list(losses.values())).mean() * weight
         return Loss(total, weight, {name: float(loss.detach()) for name, loss in losses.items()})
 
-    def evaluate(
-        self, model: Pase, valid: AudioStretches, assets: PaseAssets, device: torch.device | str
-    ) -> Evaluation:
+    def evaluate(self, model: Pase, valid: AudioChunks, assets: PaseAssets, device: torch.device | str) -> Evaluation:
         """The mean loss of each worker on undistorted audio; the score is minus their mean."""
         totals: dict[str, float] = {}
         for start in range(0, len(valid), _EVALUATED):

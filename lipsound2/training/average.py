@@ -160,8 +160,8 @@ def write_average(exp: Path, rows: Sequence[Evaluated], path: Path) -> None:
     """Write the mean weights of some evaluations of an experiment."""
     weights = mean_weights(weight_files(exp, rows))
     write_weights(path, weights, {"averaged": to_rows(rows)})
-    told = ", ".join(f"{row.score:.4f} (epoch {row.epoch})" for row in rows)
-    log.info("%s: mean of %d evaluated weights, scores %s", path, len(rows), told)
+    scores = ", ".join(f"{row.score:.4f} (epoch {row.epoch})" for row in rows)
+    log.info("%s: mean of %d evaluated weights, scores %s", path, len(rows), scores)
 
 
 def weight_files(exp: Path, rows: Sequence[Evaluated]) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lipsound2.errors import UNREADABLE, LipsoundError, machine_trouble
+from lipsound2.errors import UNREADABLE, LipsoundError, is_machine_error
 from lipsound2.files import write_bytes
 from lipsound2.old_names import checkpoint_of_today
 from lipsound2.training.distributed import World
@@ -83,7 +83,7 @@ def read(path: Path) -> dict[str, Any] | None:
     try:
         state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        if machine_trouble(error):
+        if is_machine_error(error):
             raise
         return None  # named by the sum of its content, which is none of ours
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):

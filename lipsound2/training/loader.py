@@ -104,7 +104,7 @@ class Batches:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the workers. The death of one, which torch raises wherever the program is, is told in one line.
+        """End the workers. The death of one, which torch raises wherever the program is, is one line of error.
 
         Raises:
             LipsoundError: a worker died.
@@ -128,8 +128,8 @@ class Batches:
 
 def _is_death(error: BaseException | None) -> bool:
     """Whether this is how a loader tells that one of its processes is gone: by its name, or by a broken connection."""
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _DEATHS)
-    return told or isinstance(error, ConnectionError | EOFError)
+    died = isinstance(error, RuntimeError) and any(words in str(error) for words in _DEATHS)
+    return died or isinstance(error, ConnectionError | EOFError)
 
 
 def _begin(scratch: Path, worker: int) -> None:

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     a sixth of the time of a recurrent network, for a third more memory (docs/results/cpu.md).
 
     Returns:
-        Whether the C library can be told so; glibc can.
+        Whether the C library takes this setting; glibc does.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -24,7 +24,7 @@ from lipsound2.training.record import Record
 log = logging.getLogger(__name__)
 
 CURVES, LOG = "curves.tsv", "train.log"
-_EARLY = 3  # updates of a run after which the hours to the end are told for the first time
+_EARLY = 3  # updates of a run after which the hours to the end are logged for the first time
 _UPDATE = re.compile(r"[0-9]{1,15}")
 
 
@@ -100,7 +100,7 @@ class Monitor:
         self._tally = _Tally()
         self._bar: tqdm[Any] | None = None
         self._curves = Curves(exp / CURVES, update)
-        self._first_epoch_told = False
+        self._first_epoch_logged = False
 
     def __enter__(self) -> Monitor:
         return self
@@ -158,8 +158,8 @@ class Monitor:
                 pace,
                 hours,
             )
-        if position == updates and not self._first_epoch_told:
-            self._first_epoch_told = True
+        if position == updates and not self._first_epoch_logged:
+            self._first_epoch_logged = True
             log.info("after the first epoch of this run: %.2f hours to the end", hours)
 
     def evaluated(self, row: Mapping[str, float], evaluation: Evaluation) -> None:

@@ -70,10 +70,10 @@ def _warn(precision: str, device: torch.device) -> None:
     """Say that a precision which was chosen elsewhere, or by hand, is slow here."""
     if precision == "fp32" or device.type != "cpu" or (precision == "bf16" and bf16_speed() > 1):
         return
-    told = f", {1 / bf16_speed():.0f} times more slowly than float32" if precision == "bf16" else " very slowly"
+    slower = f", {1 / bf16_speed():.0f} times more slowly than float32" if precision == "bf16" else " very slowly"
     log.warning(
         "precision %s: this processor emulates it%s. A training that was begun so goes on so, and ends with the same "
         "weights; to train in fp32 here, begin in another folder with --init and 'precision: auto'",
         precision,
-        told,
+        slower,
     )

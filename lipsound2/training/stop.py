@@ -73,7 +73,7 @@ class StopSwitch:
 
 @contextmanager
 def _told_at_once() -> Iterator[None]:
-    """A block in which a signal is told of the moment it comes.
+    """A block in which a signal is logged the moment it comes.
 
     Python calls a signal's handler between two of its own steps, and a backward pass is one step, of seconds. So the
     interpreter is asked to write each signal's number into a pipe, and a thread reads there.

@@ -202,7 +202,7 @@ def _grew(before: int, now: int) -> bool:
 def experiment_lock(exp: Path, world: World) -> Iterator[None]:
     """Hold the experiment's folder and write its log, on process 0; the others are silent but for errors.
 
-    What is warned of holds for all of them, and is told once.
+    Warnings hold for all of them, and are logged once.
 
     A training that is refused before it has written anything leaves no folder with a log that looks like one.
     """

@@ -182,7 +182,7 @@ class _Marks:
     def _stamp(self, kind: str) -> Fingerprint:
         if kind != LANDMARKS:
             return Fingerprint(self.dump / kind, "crop", {**self.coding, "version": _VERSION}, [self.dump / LANDMARKS])
-        # Verdicts are part of what is done: a line deleted in failures.tsv asks for its clip again.
+        # Failures are part of what is done: a line deleted in failures.tsv asks for its clip again.
         failed = sorted(failure.id for failure in self._failures())
         options = {**self.options, "version": _VERSION, "failed": failed}
         return Fingerprint(self.dump / kind, "crop", options, self.sources)
@@ -206,7 +206,7 @@ class _Work:
         options: of the cropper.
         coding: of the encoder.
         landmarks: archive to take the landmarks from, instead of detecting.
-        verdicts: dump those landmarks were made in: clips that failed there fail here, for the same reason.
+        failures: dump those landmarks were made in: clips that failed there fail here, for the same reason.
         faces: folder of the images that show which face was taken; None: no faces are detected.
     """
 
@@ -215,14 +215,14 @@ class _Work:
     options: Mapping[str, Any]
     coding: Mapping[str, Any]
     landmarks: Path | None
-    verdicts: Path | None
+    failures: Path | None
     faces: Path | None = None
 
     def __call__(self) -> Callable[[str], Mapping[str, Any]]:
         """Called once in each worker process."""
         cropper = Cropper(self.regions, **self.options)
         given = None if self.landmarks is None else Archive(self.landmarks)
-        rows = read_failures(self.verdicts) if self.verdicts else []
+        rows = read_failures(self.failures) if self.failures else []
         failed = {name: ClipFailure(reason, detail) for name, step, reason, detail in rows if step == "crop"}
 
         def work(clip: str) -> Mapping[str, Any]:
@@ -238,7 +238,7 @@ class _Work:
             if image is not None and crops.face_choice is not None:
                 write_image(image, crops.face_choice)
             result: dict[str, Any] = {**crops.regions}
-            if self.verdicts is None:
+            if self.failures is None:
                 result[LANDMARKS] = crops.landmarks
                 result[f"{LANDMARKS}/timeline.tsv"] = _timeline_row(crops)
                 result[f"{LANDMARKS}/report.tsv"] = str(crops.report)

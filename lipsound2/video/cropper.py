@@ -336,7 +336,7 @@ class Cropper:
         scenes: Sequence[Scene],
         store: Callable[[tuple[int, int, int]], Store],
     ) -> tuple[dict[str, np.ndarray], float | None]:
-        """The regions that are wanted, and how much the mouth moves; None where that cannot be told."""
+        """The regions that are wanted, and how much the mouth moves; None where that cannot be measured."""
         if not self.regions:
             return {}, None
         sizes = {name: REGIONS[name].size for name in matrices}

@@ -19,7 +19,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
-from lipsound2.errors import ClipFailure, machine_trouble
+from lipsound2.errors import ClipFailure, is_machine_error
 from lipsound2.media.clock import LONGEST_PAUSE
 from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import tracks
@@ -236,7 +236,7 @@ class Source:
                 try:
                     av_frames = stream.decode(packet)
                 except av.FFmpegError as error:
-                    if machine_trouble(error):
+                    if is_machine_error(error):
                         raise
                     self.damaged += 1
                     self.log += [line for line in [str(error.strerror)] if line not in self.log]

@@ -20,7 +20,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from lipsound2.errors import ClipFailure, LipsoundError, machine_trouble
+from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error
 from lipsound2.files import atomic_path
 from lipsound2.media.opening import opened, shown
 from lipsound2.media.tracks import tracks
@@ -77,11 +77,11 @@ def mux_speech(
                     raise _Unfit("frames are drawn into")
                 _write(temporary, clip, waveform, rate, start, captions, copy=True)
             except (_Unfit, av.FFmpegError, ValueError) as error:
-                if isinstance(error, av.FFmpegError) and machine_trouble(error):
+                if isinstance(error, av.FFmpegError) and is_machine_error(error):
                     raise
                 _write(temporary, clip, waveform, rate, start, captions, copy=False)
         except (_Unfit, ClipFailure, av.FFmpegError, ValueError) as error:
-            if machine_trouble(error):
+            if is_machine_error(error):
                 raise
             raise LipsoundError(
                 f"{shown(out)}: cannot put speech into {shown(clip)}: {error}; try a .mp4 or .mkv name"

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lipsound2.datasets.audio_stretches import Stretches
+from lipsound2.datasets.audio_chunks import Chunks
 from lipsound2.features.convert import translate
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
@@ -82,7 +82,7 @@ def update(rounds: int) -> None:
     frames = run.task.settings.frames
     count = run.train.batch_frames // frames
     waveform = 0.1 * torch.randn(count, frames * 640)
-    batch = Stretches([str(n) for n in range(count)], waveform, waveform)
+    batch = Chunks([str(n) for n in range(count)], waveform, waveform)
 
     def once() -> None:
         with autocast(run.train.precision, torch.device("cpu")):

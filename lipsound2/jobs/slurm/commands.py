@@ -180,7 +180,7 @@ def _call(program: str, arguments: Sequence[str]) -> str:
                 log.info("Slurm answers again")
             return done.stdout
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        # The last line is the verdict, lines before it tell more.
+        # The last line names the error, lines before it tell more.
         line = "; ".join(dict.fromkeys(text.removeprefix(f"{program}: ").removeprefix("error: ") for text in lines))
         if not any(sign in line.lower() for sign in _AWAY):
             advice = f"; options come from {OPTIONS} and {OPTIONS}_<STEP> (egs/site.sh)" if program == "sbatch" else ""

@@ -138,7 +138,7 @@ class LipTrunk(nn.Module):
         x = video[:, :, top : top + crop, left : left + crop].float()
         if size != crop:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        # Mean and spread of gray mouths, 0-1 scale: LRW's, used by all of the family.
+        # Mean and spread of gray mouths, 0-1 scale: LRW's, used by all who work this way.
         return (x / 255 - 0.421) / 0.165
 
     def _stem(self, pixels: Tensor, valid: Tensor | None) -> Tensor:

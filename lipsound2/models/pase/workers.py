@@ -146,7 +146,7 @@ class Pase(nn.Module):
         """The loss of each worker.
 
         The frames that the discriminators compare are drawn from torch's global generator. Their negative examples come
-        from the next clip of the batch, where the published code reads and encodes a third stretch of audio.
+        from the next clip of the batch, where the published code reads and encodes a third chunk of audio.
 
         Args:
             distorted: (B, L) the encoder's input.

@@ -73,13 +73,13 @@ class PeriodDiscriminator(nn.Module):
             weight_norm(nn.Conv2d(wide, next_wide, (5, 1), (stride, 1), padding=(2, 0)))
             for wide, next_wide, stride in zip(widths, widths[1:], (3, 3, 3, 3, 1), strict=False)
         )
-        self.verdict = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
+        self.output = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
     def forward(self, waveform: Tensor) -> DiscriminatorOutput:
         """Scores and features of waveforms (B, samples)."""
         missing = -waveform.shape[1] % self.period
         padded = F.pad(waveform[:, None], (0, missing), mode="reflect")
-        return _score(padded.unflatten(2, (-1, self.period)), self.layers, self.verdict)
+        return _score(padded.unflatten(2, (-1, self.period)), self.layers, self.output)
 
 
 class ScaleDiscriminator(nn.Module):
@@ -102,11 +102,11 @@ class ScaleDiscriminator(nn.Module):
             norm(nn.Conv1d(wide, next_wide, kernel, stride, padding=kernel // 2, groups=groups))
             for wide, next_wide, (_, kernel, stride, groups) in zip(widths, widths[1:], sizes, strict=False)
         )
-        self.verdict = norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
+        self.output = norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
 
     def forward(self, waveform: Tensor) -> DiscriminatorOutput:
         """Scores and features of waveforms (B, 1, samples)."""
-        return _score(waveform, self.layers, self.verdict)
+        return _score(waveform, self.layers, self.output)
 
 
 def _score(hidden: Tensor, layers: nn.ModuleList, last: nn.Module) -> DiscriminatorOutput:

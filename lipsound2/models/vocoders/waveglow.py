@@ -115,7 +115,7 @@ class WaveGlow(MelVocoder):
             Noise (B, group, S * hop / group), and () the logarithm of the determinant of the whole change, summed over
             the batch.
         """
-        columns, told = audio.unflatten(1, (-1, self.config.group)).transpose(1, 2), self._told(mel)
+        columns, condition = audio.unflatten(1, (-1, self.config.group)).transpose(1, 2), self._condition(mel)
         leaving: list[Tensor] = []
         volume = audio.new_zeros(())
         for flow, (mixer, coupling) in enumerate(zip(self.mixers, self.couplings, strict=True)):
@@ -124,7 +124,7 @@ class WaveGlow(MelVocoder):
                 columns = columns[:, self.config.early_size :]
             columns = mixer.weight @ columns
             kept, changed = columns.chunk(2, dim=1)
-            log_scale, shift = coupling(kept, told)
+            log_scale, shift = coupling(kept, condition)
             columns = torch.cat([kept, changed * log_scale.exp() + shift], dim=1)
             volume = (
                 volume + log_scale.sum() + torch.linalg.slogdet(mixer.weight)[1] * columns.shape[0] * columns.shape[2]
@@ -133,14 +133,14 @@ class WaveGlow(MelVocoder):
 
     def synthesize(self, noise: Tensor, mel: Tensor) -> Tensor:
         """The inverse of `analyze`: noise (B, group, S * hop / group) and mel (B, S, bands) to audio (B, S * hop)."""
-        told, rest = self._told(mel), noise
+        condition, rest = self._condition(mel), noise
         count = sum(map(self._leaves, range(self.config.flows)))
         *leaving, columns = rest.split(
             [self.config.early_size] * count + [self.config.group - self.config.early_size * count], dim=1
         )
         for flow in reversed(range(self.config.flows)):
             kept, changed = columns.chunk(2, dim=1)
-            log_scale, shift = self.couplings[flow](kept, told)
+            log_scale, shift = self.couplings[flow](kept, condition)
             columns = torch.cat([kept, (changed - shift) * (-log_scale).exp()], dim=1)
             columns = torch.linalg.inv(self.mixers[flow].weight) @ columns
             if self._leaves(flow):
@@ -151,7 +151,7 @@ class WaveGlow(MelVocoder):
         """Whether channels leave before this flow."""
         return flow > 0 and flow % self.config.early_every == 0
 
-    def _told(self, mel: Tensor) -> Tensor:
+    def _condition(self, mel: Tensor) -> Tensor:
         """Mel (B, S, bands) at the rate of the groups: (B, bands * group, S * hop / group)."""
         raised = self.upsample(mel.transpose(1, 2))[..., : mel.shape[1] * self.hop]
         return raised.unflatten(2, (-1, self.config.group)).transpose(2, 3).flatten(1, 2)
@@ -170,11 +170,11 @@ class Mixer(nn.Module):
 class Coupling(nn.Module):
     """Scale and shift of one half of the channels, computed from the mel and the other half."""
 
-    def __init__(self, width: int, told: int, config: WaveGlowConfig) -> None:
+    def __init__(self, width: int, conditions: int, config: WaveGlowConfig) -> None:
         super().__init__()
         channels, layers = config.channels, config.layers
         self.first = weight_norm(nn.Conv1d(width // 2, channels, 1))
-        self.told = weight_norm(nn.Conv1d(told, 2 * channels * layers, 1))
+        self.condition = weight_norm(nn.Conv1d(conditions, 2 * channels * layers, 1))
         self.dilated = nn.ModuleList(
             weight_norm(nn.Conv1d(channels, 2 * channels, _KERNEL, padding="same", dilation=2**layer))
             for layer in range(layers)
@@ -188,12 +188,13 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.last.weight)  # at first a flow changes nothing
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, kept: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, kept: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Logarithm of the scale and shift, (B, width / 2, columns) each."""
         hidden = self.first(kept)
         total = torch.zeros_like(hidden)
-        for dilated, out, hint in zip(self.dilated, self.out, self.told(told).chunk(len(self.out), dim=1), strict=True):
-            content, gate = (dilated(hidden) + hint).chunk(2, dim=1)
+        biases = self.condition(condition).chunk(len(self.out), dim=1)
+        for dilated, out, bias in zip(self.dilated, self.out, biases, strict=True):
+            content, gate = (dilated(hidden) + bias).chunk(2, dim=1)
             left = out(content.tanh() * gate.sigmoid())
             if left.shape[1] > hidden.shape[1]:
                 onward, left = left.chunk(2, dim=1)

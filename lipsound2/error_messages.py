@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from lipsound2.errors import ClipFailure, machine_trouble, out_of_memory
+from lipsound2.errors import ClipFailure, is_machine_error, out_of_memory
 
 # Errors that only writing meets.
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ETXTBSY})
@@ -36,8 +36,8 @@ _LINE = 4000  # characters of a message
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile
 
 
-def told(error: BaseException) -> str:
-    """One line about an error that is no bug: of a file, of memory, of a name, or a clip's verdict; else empty."""
+def message_for(error: BaseException) -> str:
+    """One line about an error that is no bug: of a file, of memory, of a name, or a clip's failure; else empty."""
     if isinstance(error, ClipFailure):
         return str(error)
     if out_of_memory(error):
@@ -46,7 +46,7 @@ def told(error: BaseException) -> str:
         return _unwritable_name(error)
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "a name in these files holds a zero byte, so no file can have it; make them again"
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in _ADVICE or machine_trouble(error)):
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _ADVICE or is_machine_error(error)):
         return _of_file(error)
     libsndfile = getattr(sys.modules.get("soundfile"), "LibsndfileError", ())
     if isinstance(error, libsndfile):

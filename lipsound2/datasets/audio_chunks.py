@@ -1,4 +1,4 @@
-"""Stretches of audio, clean and distorted, for the task *pase*."""
+"""Chunks of audio, clean and distorted, for the task *pase*."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lipsound2.datasets.batch import TensorBatch
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
-Stretch = tuple[str, np.ndarray, np.ndarray]  # id, a clean waveform (L,) float32, and the same distorted
+Chunk = tuple[str, np.ndarray, np.ndarray]  # id, a clean waveform (L,) float32, and the same distorted
 
 
 @dataclass
-class Stretches(TensorBatch):
-    """Stretches of audio, all of one length.
+class Chunks(TensorBatch):
+    """Chunks of audio, all of one length.
 
     Attributes:
         ids: names, in batch order.
@@ -36,8 +36,8 @@ class Stretches(TensorBatch):
     distorted: Tensor
 
     @classmethod
-    def of(cls, samples: list[Stretch]) -> Stretches:
-        """Stack stretches, which are equally long."""
+    def of(cls, samples: list[Chunk]) -> Chunks:
+        """Stack chunks, which are equally long."""
         clean, distorted = (torch.from_numpy(np.stack([sample[part] for sample in samples])) for part in (1, 2))
         return cls([sample[0] for sample in samples], clean, distorted)
 
@@ -47,18 +47,18 @@ class Stretches(TensorBatch):
         return self.waveform.numel() // SAMPLES_PER_FRAME
 
 
-class AudioStretches:
+class AudioChunks:
     """The clips of a data dir that have audio.
 
     Args:
         data: data dir.
         dump: folder of archives; its audio is read.
-        frames: length of a stretch, in video frames of 40 ms.
+        frames: length of a chunk, in video frames of 40 ms.
         distortions: of training samples.
 
     Attributes:
         ids: clip ids.
-        lengths: of the stretches, in video frames of 40 ms.
+        lengths: of the chunks, in video frames of 40 ms.
 
     Raises:
         LipsoundError: no clip has audio.
@@ -79,8 +79,8 @@ class AudioStretches:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def get(self, index: int, rng: np.random.Generator | None) -> Stretch:
-        """Id, a random stretch of clean audio (L,), and the same distorted; without `rng` the middle one, undistorted.
+    def get(self, index: int, rng: np.random.Generator | None) -> Chunk:
+        """Id, a random chunk of clean audio (L,), and the same distorted; without `rng` the middle one, undistorted.
 
         A clip that is too short is padded by reflection, as in the published code.
 

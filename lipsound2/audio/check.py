@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsound2.audio.io import audio_in_stretches
+from lipsound2.audio.io import audio_in_blocks
 from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.errors import ClipFailure
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20  # samples that are looked at together
 
 
 def check_audio(waveform: np.ndarray, rate: int) -> None:
-    """Refuse audio in which nothing can be heard.
+    """Reject audio in which nothing can be heard.
 
     Args:
         waveform: (samples,) float, full scale 1.
@@ -30,15 +30,15 @@ def check_audio(waveform: np.ndarray, rate: int) -> None:
     _check([waveform], rate)
 
 
-def load_usable(path: Path | str, rate: int) -> WaveformBuffer:
+def load_checked(path: Path | str, rate: int) -> WaveformBuffer:
     """The whole audio of a file, checked.
 
     Raises:
         ClipFailure: it cannot be read, or see `check_audio`.
     """
     buffer = WaveformBuffer()
-    for stretch in audio_in_stretches(path, rate):
-        buffer.add(stretch)
+    for block in audio_in_blocks(path, rate):
+        buffer.add(block)
     _check(buffer.blocks(_BLOCK), rate)
     return buffer
 
