@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -48,9 +49,12 @@ def test_fault_E1_a_folder_given_as_a_clip_is_told(tmp_path, clip, capsys):
     assert "no such file" not in line
 
 
-def test_fault_H33_several_clips_for_one_file_an_address_and_standard_input_are_told(tmp_path, clip, capsys):
+def test_fault_H33_several_clips_for_one_file_an_address_and_standard_input_are_told(
+    tmp_path, clip, capsys, monkeypatch
+):
     assert "--output-dir" in told(capsys, "speak", clip, clip, "-o", tmp_path / "x.wav")
     assert "download it first" in told(capsys, "speak", "https://example.org/a.mp4", "-o", tmp_path / "x.wav")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     assert "standard input" in told(capsys, "speak", "-", "-o", tmp_path / "x.wav")
     assert "standard input" in told(capsys, "transcribe", "-")
     os.mkfifo(tmp_path / "pipe.mp4")

@@ -16,6 +16,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
+from lipsound2.media.standard_streams import takes_standard_input
 from lipsound2.outputs import check_file
 
 DEFAULT_ASR = "grid-s1-asr"
@@ -23,6 +24,7 @@ _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _SRT = ".srt"
 
 
+@takes_standard_input
 def transcribe(
     *media: Path,
     output_dir: Path | None = None,
@@ -42,7 +44,7 @@ def transcribe(
     alone; of several clips, a line each with the name of the clip.
 
     Args:
-        media: videos with a talking face, audio files, and folders of such files.
+        media: videos with a talking face, audio files, and folders of such files; or - for one from standard input.
         output_dir: also write NAME.txt (with --json: NAME.json) for every clip into this folder.
         model: lip-to-speech model: experiment or pack of the task regress, or the name of one that ships. Or a lip
             reader: one of the task recognize whose input is crops; then --asr is not used for videos.
