@@ -19,7 +19,7 @@ from lipsound2.decoding.ngram import estimate
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import NetworkModel, decoder_scorer, file_of, language_model
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
-from lipsound2.models.asr.speech_encoder import TextDecoder
+from lipsound2.models.asr.text_decoder import DecoderConfig, TextDecoder
 from lipsound2.pack import pack
 from lipsound2.tasks import load_config
 from lipsound2.text.tokenizer import Characters, load
@@ -204,7 +204,7 @@ def test_the_network_is_asked_once_a_frame(network, monkeypatch):
 def test_a_decoder_is_followed_as_it_scores_whole_texts():
     """Joint search by attention alone, against the decoder's scores of every text of up to four tokens."""
     torch.manual_seed(3)
-    decoder = TextDecoder(len(TOKENS), 16, 2, 4, 0.0).eval()
+    decoder = TextDecoder(len(TOKENS), 16, 4, 0.0, DecoderConfig(decoder_layers=2)).eval()
     states = torch.randn(4, 16)
     log_probs = np.log(np.random.default_rng(2).dirichlet(np.ones(len(TOKENS)), 4)).astype(np.float32)
     tokens, score = joint_search(decoder_scorer(decoder, states), torch.from_numpy(log_probs), beam=500, ctc_weight=0.0)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.asr.speech_encoder import TextDecoder
+from lipsound2.models.asr.text_decoder import DecoderConfig, TextDecoder
 from lipsound2.models.modules.regressor import mask
 from lipsound2.models.modules.transformer import Attention, Transformer
 
@@ -15,7 +15,7 @@ from lipsound2.models.modules.transformer import Attention, Transformer
 @pytest.fixture
 def decoder() -> TextDecoder:
     torch.manual_seed(0)
-    made = TextDecoder(10, 16, 2, 4, 0.1)
+    made = TextDecoder(10, 16, 4, 0.1, DecoderConfig(decoder_layers=2))
     for parameter in made.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return made.eval()

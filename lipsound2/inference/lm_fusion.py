@@ -17,7 +17,7 @@ from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import DecoderScorer
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import TransformerLM
-from lipsound2.models.asr.speech_encoder import TextDecoder
+from lipsound2.models.asr.text_decoder import TextDecoder
 from lipsound2.tasks.language import Language
 from lipsound2.text.tokenizer import UNKNOWN, Tokenizer
 

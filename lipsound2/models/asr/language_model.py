@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lipsound2.models.modules.transformer import Transformer, sinusoids
+from lipsound2.models.modules.layers import sinusoids
+from lipsound2.models.modules.transformer import Transformer
 
 
 @dataclass
 class LanguageModelConfig:
-    """Sizes of the language model.
+    """Sizes of the language model. The last four keys are there for published models.
 
     Attributes:
-        width: channels; four times as many in the feed-forward parts.
+        width: channels.
         layers: how many.
         heads: attention heads.
         dropout: everywhere.
+        embedding: channels of a token's embedding, which are then projected, normalized and rectified; 0: the width,
+            and none of these.
+        feed_forward: channels inside the feed-forward parts; 0: four times the width.
+        positions: `stacked` sinusoids, all sines first; `interleaved` ones; or `none`.
+        norm_eps: added to the variance in layer norms.
     """
 
     width: int = 256
     layers: int = 4
     heads: int = 4
     dropout: float = 0.1
+    embedding: int = 0
+    feed_forward: int = 0
+    positions: Literal["stacked", "interleaved", "none"] = "stacked"
+    norm_eps: float = 1e-5
 
 
 class TransformerLM(nn.Module):
@@ -38,9 +49,26 @@ class TransformerLM(nn.Module):
     def __init__(self, config: LanguageModelConfig, tokens: int) -> None:
         super().__init__()
         self.boundary = tokens
-        self.embedding = nn.Embedding(tokens + 1, config.width)
+        self.positions = config.positions
+        self.embedding = nn.Embedding(tokens + 1, config.embedding or config.width)
+        self.enter: nn.Module = nn.Identity()
+        if config.embedding:
+            self.enter = nn.Sequential(
+                nn.Linear(config.embedding, config.width),
+                nn.LayerNorm(config.width),
+                nn.Dropout(config.dropout),
+                nn.ReLU(),
+            )
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = Transformer(config.width, config.layers, config.heads, config.dropout, states=False)
+        self.layers = Transformer(
+            config.width,
+            config.layers,
+            config.heads,
+            config.dropout,
+            states=False,
+            feed_forward=config.feed_forward,
+            norm_eps=config.norm_eps,
+        )
         self.leave = nn.Linear(config.width, tokens + 1)
 
     def forward(self, prefixes: Tensor) -> Tensor:
@@ -75,5 +103,8 @@ class TransformerLM(nn.Module):
         return self.layers.nothing()
 
     def _enter(self, tokens: Tensor, places: Tensor) -> Tensor:
-        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
-        return self.dropout(x + sinusoids(places, x.shape[-1]).to(x.dtype))
+        x: Tensor = self.enter(self.embedding(tokens))
+        if self.positions == "none":
+            return x
+        x = x * x.shape[-1] ** 0.5
+        return self.dropout(x + sinusoids(places, x.shape[-1], self.positions == "interleaved").to(x.dtype))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lipsound2.models.asr.text_decoder import DecoderConfig
 from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 
 __all__ = ["LipEncoder", "LipReaderConfig"]
 
 
 @dataclass
-class LipReaderConfig(LipEncoderConfig):
-    """Sizes of the lip reader; the defaults are those of the group that made LiRA.
-
-    Attributes:
-        decoder_layers: layers of the Transformer decoder; 0: CTC alone.
-    """
+class LipReaderConfig(DecoderConfig, LipEncoderConfig):
+    """Sizes of the lip reader; the defaults are those of the group that made LiRA."""
 
     decoder_layers: int = 6

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from lipsound2.models.asr.speech_encoder import TextDecoder
+from lipsound2.models.asr.text_decoder import DecoderConfig, TextDecoder
 
 
 class Encoder(Protocol):
     """The encoder of a recognizer: a module made from its config and the width of its input.
 
-    A config with the keys `decoder_layers`, `heads` and `dropout` adds a text decoder to the CTC head.
+    A `DecoderConfig` with the keys `heads`, `dropout` and `norm_eps` may add a text decoder to the CTC head.
 
     Attributes:
         width: of the states.
@@ -58,12 +58,14 @@ class Recognizer(nn.Module):
 
     def __init__(self, encoder: Encoder, config: Any, tokens: int, words: int = 0) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.ctc = nn.Linear(self.encoder.width, tokens)
+        self.encoder, self.tokens = encoder, tokens
+        heads = config if isinstance(config, DecoderConfig) else DecoderConfig()
+        self.ctc = nn.Linear(self.encoder.width, tokens + int(heads.ctc_boundary))
         self.words = nn.Linear(self.encoder.width, words) if words else None
         self.decoder: TextDecoder | None = None
-        if getattr(config, "decoder_layers", 0):
-            self.decoder = TextDecoder(tokens, self.encoder.width, config.decoder_layers, config.heads, config.dropout)
+        if heads.decoder_layers:
+            width = self.encoder.width
+            self.decoder = TextDecoder(tokens, width, config.heads, config.dropout, heads, config.norm_eps)
 
     @property
     def stride(self) -> int:
@@ -75,4 +77,5 @@ class Recognizer(nn.Module):
         lengths."""
         states, lengths = self.encoder(features, feature_lengths)
         word_scores = None if self.words is None else self.words(states)
-        return RecognizerOutput(states, lengths, self.ctc(states).float().log_softmax(-1), word_scores)
+        log_probs = self.ctc(states).float().log_softmax(-1)[..., : self.tokens]
+        return RecognizerOutput(states, lengths, log_probs, word_scores)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.models.modules.conformer import Conformer
+from lipsound2.models.asr.text_decoder import DecoderConfig
+from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.regressor import mask
-from lipsound2.models.modules.transformer import Transformer, sinusoids
 
 
 @dataclass
-class SpeechConformerConfig:
+class SpeechConformerConfig(DecoderConfig, ConformerConfig):
     """Sizes of the Conformer recognizer; the defaults are Gulati et al.'s "S", near enough.
 
     Attributes:
@@ -25,7 +24,6 @@ class SpeechConformerConfig:
         max_relative_position: largest distance told apart by attention, in states.
         channels: of the two convolutions that leave a quarter of the frames.
         dropout: everywhere.
-        decoder_layers: layers of the Transformer decoder; 0: CTC alone.
     """
 
     width: int = 144
@@ -66,6 +64,7 @@ class SpeechConformer(nn.Module):
             kernel=config.kernel,
             max_relative_position=config.max_relative_position,
             dropout=config.dropout,
+            config=config,
         )
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,64 +77,3 @@ class SpeechConformer(nn.Module):
             x = x * mask(lengths, x.shape[2])[:, None, :, None]
         x = self.dropout(self.enter(x.transpose(1, 2).flatten(2)))
         return self.conformer(x, mask(lengths, x.shape[1])), lengths
-
-
-class TextDecoder(nn.Module):
-    """A Transformer that writes tokens while it looks at the states (Vaswani et al., 2017).
-
-    Args:
-        tokens: number of tokens; one more, the last, begins and ends a text.
-        width: channels of states and decoder.
-        layers: decoder layers.
-        heads: attention heads.
-        dropout: everywhere.
-    """
-
-    def __init__(self, tokens: int, width: int, layers: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.boundary = tokens
-        self.embedding = nn.Embedding(tokens + 1, width)
-        self.dropout = nn.Dropout(dropout)
-        self.layers = Transformer(width, layers, heads, dropout, states=True)
-        self.leave = nn.Linear(width, tokens + 1)
-
-    def forward(self, prefixes: Tensor, lengths: Tensor, states: Tensor, places: Tensor) -> Tensor:
-        """Score what may follow each beginning of each text.
-
-        Args:
-            prefixes: (B, L) int64 tokens, `boundary` first.
-            lengths: (B,) how many of them count; what is scored behind them is 0.
-            states: (B, T, width).
-            places: (B,) how many states count.
-
-        Returns:
-            (B, L, tokens + 1) scores before the softmax.
-        """
-        L = prefixes.shape[1]
-        x = self._enter(prefixes, torch.arange(L, device=prefixes.device))
-        x = self.layers(x, self.layers.remember(states), mask(places, states.shape[1]))
-        return self.leave(x) * mask(lengths, L)[:, :, None]
-
-    def begin(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Memories of the states (T, width) of one clip, and of no token yet; see `models.modules.transformer`."""
-        return self.layers.remember(states[None]), self.layers.nothing()
-
-    def step(self, tokens: Tensor, seen: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Score what may follow once a token is added to each of some texts of one clip.
-
-        Args:
-            tokens: (B,) int64, of the texts, which are equally long; `boundary` begins them.
-            seen: memory of the clip's states.
-            past: memory of the tokens before.
-
-        Returns:
-            (B, tokens + 1) scores before the softmax, and the memory of all tokens.
-        """
-        x, own = self.layers.step(
-            self._enter(tokens, torch.tensor(past.shape[4], device=past.device)), past, None, seen
-        )
-        return self.leave(x), torch.cat([past, own], 4)
-
-    def _enter(self, tokens: Tensor, places: Tensor) -> Tensor:
-        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
-        return self.dropout(x + sinusoids(places, x.shape[-1]).to(x.dtype))

@@ -1,8 +1,9 @@
-"""Small parts that several blocks share: batch norm that padding cannot reach, first weights, products in a loop."""
+"""Small parts that several blocks share: norms, positions, activations, first weights, products in a loop."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -54,6 +55,29 @@ class MaskedBatchNorm(nn.Module):
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
+
+
+def sinusoids(places: Tensor, width: int, interleaved: bool = False) -> Tensor:
+    """The Transformer's positions: sines and cosines of wavelengths 2 pi to 10000 x 2 pi.
+
+    Args:
+        places: (...) numbers.
+        width: channels.
+        interleaved: sines in even channels and cosines in odd ones, as Vaswani et al. have them (2017, section 3.5);
+            otherwise all sines come first.
+
+    Returns:
+        (..., width) float32.
+    """
+    half = width // 2
+    if interleaved:
+        rates = torch.exp(torch.arange(half, device=places.device) * (-math.log(10000) / half))
+        angles = places[..., None] * rates
+        return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+    # 9.21 for the logarithm: weights were trained with it.
+    rates = torch.exp(torch.arange(half, device=places.device) * (-9.21 / half))
+    angles = places[..., None] * rates
+    return torch.cat([angles.sin(), angles.cos()], -1)
 
 
 def xavier(module: nn.Module) -> None:

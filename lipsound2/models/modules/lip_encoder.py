@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lipsound2.models.modules.conformer import Conformer
+from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
 
 
 @dataclass
-class LipEncoderConfig(TrunkConfig):
+class LipEncoderConfig(ConformerConfig, TrunkConfig):
     """Sizes of the encoder. The defaults are the papers' trunk, and the Conformer of the same group's "End-to-end
     audio-visual speech recognition with Conformers" (ICASSP 2021).
 
@@ -62,9 +62,10 @@ class LipEncoder(nn.Module):
         self.width = config.width
         self.trunk = None if inputs else LipTrunk(config)
         entering = inputs if self.trunk is None else self.trunk.outputs
-        self.enter = nn.Sequential(
-            nn.Linear(entering, config.width), nn.LayerNorm(config.width), nn.Dropout(config.dropout)
-        )
+        self.enter = nn.Sequential(nn.Linear(entering, config.width))
+        if not config.input_scale:
+            self.enter.append(nn.LayerNorm(config.width, config.norm_eps))
+        self.enter.append(nn.Dropout(config.dropout))
         self.conformer = Conformer(
             config.width,
             config.layers,
@@ -74,6 +75,7 @@ class LipEncoder(nn.Module):
             config.max_relative_position,
             config.dropout,
             config.drop_path,
+            config,
         )
 
     def forward(self, video: Tensor, video_lengths: Tensor) -> tuple[Tensor, Tensor]:

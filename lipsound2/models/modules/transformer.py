@@ -69,19 +69,24 @@ class TransformerLayer(nn.Module):
     """Self-attention, attention to states where there are some, feed-forward; each on a normalized copy.
 
     Args:
-        width: channels; four times as many in the feed-forward part.
+        width: channels.
         heads: attention heads.
         dropout: everywhere.
         states: whether there are states to look at.
+        feed_forward: channels inside the feed-forward part; 0: four times the width.
+        norm_eps: added to the variance in layer norms.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, states: bool) -> None:
+    def __init__(
+        self, width: int, heads: int, dropout: float, states: bool, feed_forward: int = 0, norm_eps: float = 1e-5
+    ) -> None:
         super().__init__()
         self.self_attn = Attention(width, heads, dropout)
         self.multihead_attn = Attention(width, heads, dropout) if states else None
-        self.linear1, self.linear2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.norm1, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width) if states else None
+        inside = feed_forward or 4 * width
+        self.linear1, self.linear2 = nn.Linear(width, inside), nn.Linear(inside, width)
+        self.norm1, self.norm3 = nn.LayerNorm(width, norm_eps), nn.LayerNorm(width, norm_eps)
+        self.norm2 = nn.LayerNorm(width, norm_eps) if states else None
         self.dropout = nn.Dropout(dropout)
 
     def remember(self, states: Tensor) -> Tensor:
@@ -119,12 +124,25 @@ class Transformer(nn.Module):
         heads: attention heads.
         dropout: everywhere.
         states: whether the layers also look at states, such as an encoder's.
+        feed_forward: channels inside the feed-forward parts; 0: four times the width.
+        norm_eps: added to the variance in layer norms.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, dropout: float, states: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        states: bool,
+        feed_forward: int = 0,
+        norm_eps: float = 1e-5,
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TransformerLayer(width, heads, dropout, states) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(
+            TransformerLayer(width, heads, dropout, states, feed_forward, norm_eps) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width, norm_eps)
         self._shape = (layers, heads, width // heads)
 
     def remember(self, states: Tensor) -> Tensor:
@@ -176,11 +194,3 @@ class Transformer(nn.Module):
         """The memory (1, layers, 2, heads, 0, width / heads) before any token."""
         layers, heads, width = self._shape
         return self.norm.weight.new_empty(1, layers, 2, heads, 0, width)
-
-
-def sinusoids(places: Tensor, width: int) -> Tensor:
-    """Sines and cosines (..., width) of places (...), wavelengths 2 pi to 10000 x 2 pi."""
-    half = width // 2
-    rates = torch.exp(torch.arange(half, device=places.device) * (-9.21 / half))
-    angles = places[..., None] * rates
-    return torch.cat([angles.sin(), angles.cos()], -1)
