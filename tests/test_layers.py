@@ -23,7 +23,7 @@ FLOORS = (
     ("tasks", "report"),
     ("experiment",),
     ("training", "inference", "pack"),
-    ("features",),
+    ("features", "published"),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,1 @@
+"""Weights that others published, as packs of this toolkit."""
