@@ -311,7 +311,7 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     capsys.readouterr()
     clip = sorted((grid / "s1").glob("*.mp4"))[0]
     transcribe(clip, model=str(tmp_path / "exp"), json=True)
-    assert set(json.loads(capsys.readouterr().out)) == {"text", "words", "score"}
+    assert {"text", "words", "score"} <= set(json.loads(capsys.readouterr().out))
     words(whole.path, tmp_path / "words")
     path = config(tmp_path, "lira_word_supervised")
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
