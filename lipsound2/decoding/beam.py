@@ -16,7 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lipsound2.decoding.arpa import END, START, UNKNOWN, LanguageModel
-from lipsound2.decoding.ctc import AlignedToken, Graph, viterbi
+from lipsound2.decoding.confidence import N_BEST, by_text, text_log_probs, with_doubt
+from lipsound2.decoding.ctc import AlignedToken, Graph, greedy, hypothesis, viterbi
+from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.ngram import SPACE
 from lipsound2.errors import LipsoundError
 from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
@@ -270,3 +272,20 @@ def search(log_probs: np.ndarray, model: Fusion, beam: int = 16) -> list[tuple[t
 def forced_align(tokens: Sequence[int], log_probs: np.ndarray) -> list[AlignedToken]:
     """Times of the tokens of a text: its most probable path."""
     return viterbi(Graph.linear(tokens), log_probs)[0] if tokens else []
+
+
+def greedy_hypothesis(log_probs: np.ndarray, tokenizer: Tokenizer, seconds: float) -> Hypothesis:
+    """The text of the most probable path. A small beam beside it finds what else it could be, and does not change it.
+
+    Args:
+        log_probs: (T, V) natural log-probabilities.
+        tokenizer: of the tokens.
+        seconds: length of a frame.
+    """
+    path = greedy(log_probs)
+    tokens = tuple(token.token for token in path)
+    n_best = dict(search(log_probs, NoModel(), N_BEST))
+    if tokens not in n_best:
+        n_best[tokens] = float(text_log_probs(log_probs, [tokens])[0])
+    scores = by_text((tokenizer.decode(each), score) for each, score in n_best.items())
+    return with_doubt(hypothesis(path, tokenizer, seconds, float(log_probs.max(1).sum())), scores, normalized=True)

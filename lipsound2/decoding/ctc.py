@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
+from lipsound2.decoding.confidence import with_opinion
 from lipsound2.decoding.grammar import Grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
 from lipsound2.errors import LipsoundError
@@ -87,7 +88,7 @@ def hypothesis(tokens: Sequence[AlignedToken], tokenizer: Tokenizer, seconds: fl
 
 
 def align_words(what: Hypothesis, log_probs: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:
-    """The same text with times by forced alignment to the word head of the network.
+    """The same text with times by forced alignment to the word head of the network, a second opinion of each word.
 
     CTC may emit a token anywhere between its neighbors, and a whole word may be one token, so its times are loose.
 
@@ -103,10 +104,10 @@ def align_words(what: Hypothesis, log_probs: np.ndarray, words: Sequence[str], s
         return what
     path, _ = viterbi(Graph.linear([classes[word] for word in texts]), log_probs)
     words_in_time = [
-        Word(word, found.start * seconds, found.end * seconds, found.confidence)
-        for word, found in zip(texts, path, strict=True)
+        replace(word, start=found.start * seconds, end=found.end * seconds)
+        for word, found in zip(what.words, path, strict=True)
     ]
-    return Hypothesis(what.text, words_in_time, what.score)
+    return with_opinion(replace(what, words=words_in_time), [found.confidence for found in path])
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,16 @@ class Graph:
         before: (N, P) states that lead to each state in one frame, itself first; padded with N.
         begins: (N,) bool, states a path can begin in.
         ends: (N,) bool, states it can end in.
+        slots: the words of each slot, as tokens.
+        first: likewise, the state of the first token of each word.
     """
 
     tokens: np.ndarray
     before: np.ndarray
     begins: np.ndarray
     ends: np.ndarray
+    slots: Sequence[Sequence[Sequence[int]]]
+    first: Sequence[Sequence[int]]
 
     @classmethod
     def of(cls, grammar: Grammar, tokenizer: Tokenizer) -> Graph:
@@ -162,10 +167,13 @@ class Graph:
         tokens: list[int] = []
         before: list[list[int]] = []
         begins: list[bool] = []
+        first: list[list[int]] = []
         reached: list[int] = []  # last tokens of the words of the slot before
         for place, slot in enumerate(slots):
             ends = []
+            first.append([])
             for spelled in slot:
+                first[-1].append(len(tokens) + 1)
                 for number, token in enumerate(spelled):
                     into = reached if number == 0 else [len(tokens) - 1]
                     blank = len(tokens)
@@ -186,7 +194,7 @@ class Graph:
             table[state, : len(states)] = states
         last = np.zeros(count, bool)
         last[[*reached, count - 1]] = True
-        return cls(np.array(tokens), table, np.array(begins), last)
+        return cls(np.array(tokens), table, np.array(begins), last, slots, first)
 
 
 def viterbi(graph: Graph, log_probs: np.ndarray) -> tuple[list[AlignedToken], float]:

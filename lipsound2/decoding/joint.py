@@ -56,19 +56,19 @@ class _Ended:
     """Texts that ended.
 
     Attributes:
-        tokens: of the best.
+        scores: of each, by its tokens.
         score: of the best.
         lengths: the best score of each number of tokens.
     """
 
-    tokens: list[int]
+    scores: dict[tuple[int, ...], float]
     score: float
     lengths: dict[int, float]
 
     def add(self, tokens: tuple[int, ...], score: float) -> None:
         """One more."""
-        if score > self.score:
-            self.tokens, self.score = list(tokens), score
+        self.scores[tokens] = score
+        self.score = max(score, self.score)
         self.lengths[len(tokens)] = max(score, self.lengths.get(len(tokens), score))
 
     def fading(self, step: int) -> bool:
@@ -86,7 +86,22 @@ def joint_search(
     model: Fusion | None = None,
     boundary: int | None = None,
 ) -> tuple[list[int], float]:
-    """The best text.
+    """The best text and its score; see `joint_n_best`."""
+    found = joint_n_best(decode_step, log_probs, beam=beam, ctc_weight=ctc_weight, model=model, boundary=boundary)
+    return (list(found[0][0]), found[0][1]) if found else ([], -float("inf"))
+
+
+def joint_n_best(
+    decode_step: DecoderScorer,
+    log_probs: Tensor,
+    *,
+    beam: int = 8,
+    ctc_weight: float = 0.3,
+    model: Fusion | None = None,
+    boundary: int | None = None,
+    margin: float = 0.0,
+) -> list[tuple[tuple[int, ...], float]]:
+    """The texts that ended in the search, the best first.
 
     CTC emits at most one token per frame, so a text with as many tokens as frames ends there, without a score.
 
@@ -98,9 +113,10 @@ def joint_search(
         model: language model with its bonus.
         boundary: the decoder's last class, which begins and ends a text; None: V, the number after CTC's tokens. A
             class of CTC with this number is not emitted.
+        margin: also look for texts that are worse than the best by less than this. The best stays the same.
 
     Returns:
-        Its tokens and score.
+        Tokens and score of each; none if no text ended.
     """
     fusion: Fusion = model or NoModel()
     boundary = log_probs.shape[1] if boundary is None else boundary
@@ -111,7 +127,7 @@ def joint_search(
     rows, memory = torch.zeros(1, dtype=torch.long, device=log_probs.device), None
     silent = torch.stack([torch.full_like(silence, _NEVER), silence], 1)
     texts = _Texts([()], rows + boundary, log_probs.new_zeros(1), silent[None], [fusion.start()])
-    ended = _Ended([], -float("inf"), {})
+    ended = _Ended({}, -float("inf"), {})
     for step in range(frames):
         follows, memory = decode_step(texts.last, rows, memory)
         proposed = follows.topk(most).indices
@@ -142,9 +158,9 @@ def joint_search(
                 ended.add(tokens, total)
         # Log-probabilities only fall as a text grows; the largest bonus still to come is known.
         hope = goes_on[0][2] + fusion.max_gain * (frames - step)
-        if hope <= ended.score or ended.fading(step):
+        if hope <= ended.score - margin or ended.fading(step):
             break
-    return ended.tokens, ended.score
+    return sorted(ended.scores.items(), key=lambda pair: -pair[1])
 
 
 def _begun(texts: _Texts, emissions: Tensor, proposed: Tensor) -> Tensor:

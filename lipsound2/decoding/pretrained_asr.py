@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from lipsound2.decoding.ctc import greedy, hypothesis
+from lipsound2.decoding.beam import greedy_hypothesis
 from lipsound2.decoding.grammar import Grammar, grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
 from lipsound2.errors import LipsoundError, require
@@ -126,7 +126,7 @@ class Bundle:
                 scores = self._model(torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None])[0][0]
             # Our tokens have UNKNOWN as their second; a bundle has no such class.
             log_probs = np.insert(scores.log_softmax(-1).numpy(), UNKNOWN, -np.inf, axis=1)
-            found.append(hypothesis(greedy(log_probs), self._tokenizer, len(waveform) / SAMPLE_RATE / len(log_probs)))
+            found.append(greedy_hypothesis(log_probs, self._tokenizer, len(waveform) / SAMPLE_RATE / len(log_probs)))
         return found
 
 

@@ -53,5 +53,16 @@ class SearchOptions:
         """Width of the beam; 1 (greedy decoding) without a language model, bonus or decoder."""
         return self.beam or (_BEAM if self.lm or self.word_bonus or self.ctc_weight < 1 else 1)
 
+    @property
+    def way(self) -> str:
+        """Name of the way of decoding, as calibrations are kept: greedy, beam, joint, lm, or the name of a grammar."""
+        if self.grammar:
+            return f"grammar {Path(self.grammar).stem}"
+        if self.ctc_weight < 1:
+            return "joint"
+        if self.lm is not None:
+            return "lm"
+        return "beam" if self.width > 1 else "greedy"
+
 
 DEFAULT_SEARCH = SearchOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import torch
 from lipsound2 import experiment, model_names
 from lipsound2.audio.kind import AUDIO
 from lipsound2.datasets.audio_to_text import features_of, padded
-from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, search
-from lipsound2.decoding.ctc import Graph, align_words, greedy, hypothesis, viterbi
+from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, greedy_hypothesis, search
+from lipsound2.decoding.calibration import FILE as CALIBRATION
+from lipsound2.decoding.calibration import load as load_calibration
+from lipsound2.decoding.confidence import by_text, with_doubt
+from lipsound2.decoding.ctc import Graph, align_words, hypothesis, viterbi
 from lipsound2.decoding.grammar import grammar as find_grammar
+from lipsound2.decoding.graph_posterior import graph_n_best
 from lipsound2.decoding.hypothesis import Hypothesis
-from lipsound2.decoding.joint import joint_search
+from lipsound2.decoding.joint import joint_n_best
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
@@ -24,6 +29,8 @@ from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.tasks.recognize import Recognize
 from lipsound2.timing import FRAME_RATE
+
+_MARGIN = 5.0  # texts that are less probable than the best by exp(-5) are no alternatives
 
 
 class TrainedRecognizer:
@@ -38,14 +45,14 @@ class TrainedRecognizer:
         name: as it was given.
         knows: voices and words it knows.
         input: feature type of what it reads.
-        calibrated: whether its confidences are.
+        calibration: of its confidences; None: they are as the search has them.
     """
 
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0) -> None:
         self.name = name
         self._device = experiment.device_for(ngpu)
         loaded = experiment.load(name, self._device, task=Recognize)
-        self.knows, self.calibrated = loaded.knows, False
+        self.knows, self.calibration = loaded.knows, load_calibration(loaded.path, options.way)
         self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
         self._search = options
         grammar, lm, bonus = options.grammar, options.lm, options.word_bonus
@@ -73,34 +80,41 @@ class TrainedRecognizer:
             self._decode(output.log_probs[row, :length], output.states[row, :length], seconds)
             for row, length in enumerate(output.lengths.tolist())
         ]
-        if output.word_scores is None:
-            return found
-        word_log_probs = output.word_scores.float().log_softmax(-1).cpu().numpy()
-        return [
-            align_words(what, word_log_probs[row, :length], self._assets.words, seconds)
-            for row, (what, length) in enumerate(zip(found, output.lengths.tolist(), strict=True))
-        ]
+        if output.word_scores is not None:
+            word_log_probs = output.word_scores.float().log_softmax(-1).cpu().numpy()
+            found = [
+                align_words(what, word_log_probs[row, :length], self._assets.words, seconds)
+                for row, (what, length) in enumerate(zip(found, output.lengths.tolist(), strict=True))
+            ]
+        return found if self.calibration is None else [self.calibration(what) for what in found]
 
     def _decode(self, probabilities: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
+        """The chosen text of one clip, and how sure it is among the n best."""
         tokenizer = self._assets.tokenizer
         log_probs = probabilities.cpu().numpy()
+        normalized = True  # whether the scores of the n best are log-probabilities over all texts
         if self._graph is not None:
-            tokens, score = viterbi(self._graph, log_probs)
-            return hypothesis(tokens, tokenizer, seconds, score)
-        if self._search.ctc_weight < 1:
+            path, score = viterbi(self._graph, log_probs)
+            n_best = graph_n_best(self._graph, log_probs, also=tuple(token.token for token in path))
+        elif self._search.ctc_weight < 1:
             assert self._network.decoder is not None
-            best, score = joint_search(
+            n_best = joint_n_best(
                 decoder_scorer(self._network.decoder, states),
                 probabilities,
                 beam=self._search.width,
                 ctc_weight=self._search.ctc_weight,
                 model=self._model,
-            )
-            return hypothesis(forced_align(best, log_probs), tokenizer, seconds, score)
-        if self._search.width > 1 or not isinstance(self._model, NoModel):
-            found, score = search(log_probs, self._model, self._search.width)[0]
-            return hypothesis(forced_align(found, log_probs), tokenizer, seconds, score)
-        return hypothesis(greedy(log_probs), tokenizer, seconds, float(log_probs.max(1).sum()))
+                margin=_MARGIN,
+            ) or [((), -math.inf)]
+            path, score, normalized = forced_align(n_best[0][0], log_probs), n_best[0][1], False
+        elif self._search.width > 1 or not isinstance(self._model, NoModel):
+            n_best = search(log_probs, self._model, self._search.width)
+            path, score = forced_align(n_best[0][0], log_probs), n_best[0][1]
+            normalized = isinstance(self._model, NoModel)
+        else:
+            return greedy_hypothesis(log_probs, tokenizer, seconds)
+        scores = by_text((tokenizer.decode(tokens), each) for tokens, each in n_best)
+        return with_doubt(hypothesis(path, tokenizer, seconds, score), scores, normalized=normalized)
 
 
 def recognizer(
@@ -137,7 +151,11 @@ def recognizer(
 
 
 def files_of(name: str, options: SearchOptions) -> list[Path]:
-    """Files that the text depends on: weights of a trained recognizer, a grammar file, the language model."""
-    weights = [model_names.find(name) / model_names.WEIGHTS] if is_own(name) else []
+    """Files that text and confidences depend on: weights and calibration of a trained recognizer, a grammar file, the
+    language model."""
+    folder = model_names.find(name) if is_own(name) else None
+    weights = [] if folder is None else [folder / model_names.WEIGHTS]
+    if folder is not None and load_calibration(folder, options.way) is not None:
+        weights.append(folder / CALIBRATION)
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []
     return [*weights, *grammar, *([lm_file(options.lm)] if options.lm else [])]

@@ -143,7 +143,7 @@ class Transcriber:
         assert recognizer is not None
         own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
         origin = {**models, recognizer.name: own.knows if own else ""}
-        return Transcript.of(found, origin, calibrated=own is not None and own.calibrated)
+        return Transcript.of(found, origin, calibrated=own is not None and own.calibration is not None)
 
 
 class _Reading:
