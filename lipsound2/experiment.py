@@ -12,10 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lipsound2.data.json_text import parse_json
-from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
-from lipsound2.model_names import CARD, CONFIG, WEIGHTS, check_task, find
+from lipsound2.model_names import CONFIG, WEIGHTS, card_facts, check_task, find
 from lipsound2.old_names import tensors_of_today
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
@@ -58,10 +57,10 @@ class Experiment(Generic[TaskT_co]):
     @property
     def knows(self) -> str:
         """Voices and words it knows, from the first line of its card that says so."""
-        card = self.path / CARD
-        lines = read_text(card).split("\n") if card.exists() else []
-        known = next((line.removeprefix("Knows:").strip() for line in lines if line.startswith("Knows:")), "")
-        return known or "no card beside it; it knows the voices and words of its training data"
+        return (
+            card_facts(self.path).get("Knows")
+            or "no card beside it; it knows the voices and words of its training data"
+        )
 
 
 @overload

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import lipsound2
+from lipsound2.arguments import near
+from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.old_names import value_of_today
+from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
@@ -23,11 +26,23 @@ def find(name: Path | str) -> Path:
     for folder in (path, PRETRAINED / path):
         if (folder / CONFIG).exists():
             return folder
-    shipped = sorted(p.parent.name for p in PRETRAINED.glob("*/config.yaml"))
     raise LipsoundError(
         f"{name}: no experiment or pack (no config.yaml in it); models that ship with the toolkit: "
-        f"{', '.join(shipped) or 'none'}"
+        f"{', '.join(shipped()) or 'none'}{near(str(name), shipped())}"
     )
+
+
+def shipped() -> list[str]:
+    """Names of the models that ship with the toolkit."""
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
+
+
+def card_facts(folder: Path) -> dict[str, str]:
+    """What the card of a pack says in lines such as `Knows: ...` and `* License: ...`; nothing without a card."""
+    card = folder / CARD
+    lines = read_text(card).splitlines() if card.exists() else []
+    facts = [line.removeprefix("* ").partition(": ") for line in lines if re.match(r"(\* )?[A-Z][A-Za-z ]*: ", line)]
+    return keys_of_today({key: value.strip() for key, _, value in reversed(facts)}, CARD_FACTS)
 
 
 def task_of(name: Path | str) -> str:

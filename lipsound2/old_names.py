@@ -59,6 +59,8 @@ SBATCH_STEPS: dict[str, str] = {"AUDIO": "SOUND"}
 # Keys of a summary of word errors, and GRID's slots in it.
 SUMMARY_KEYS: dict[str, str] = {"normalisation": "normalization"}
 GRID_SLOTS: dict[str, str] = {"colour": "color"}
+# Facts on the card of a pack.
+CARD_FACTS: dict[str, str] = {"Licence": "License"}
 # Columns of curves.tsv.
 CURVES: dict[str, str] = {"words_named": "word_accuracy"}
 # Columns of the tables of results.

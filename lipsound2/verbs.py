@@ -4,6 +4,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "your own clips": {
         "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
         "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
+        "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
         "export": (
             "lipsound2.inference.export:export",
             "export the parallel model or a vocoder to ONNX, for speech without torch",
