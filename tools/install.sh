@@ -50,8 +50,15 @@ if [ -f "$stamp" ] && [ "$installed_state" = "$state" ] && [ "$installed" = "$wa
   exit 0
 fi
 
-# One set-up at a time: a second one waits here and then finds nothing to do.
+stale() { [ -z "${installed_state-}" ] || [ "$installed_state" = "$state" ] || printf ' of another version'; }
+
+# Of a shared installation most may only read; a recipe that needs more than there is says so in one line.
 mkdir -p "$(dirname "$venv")"
+for folder in "$(dirname "$venv")" "$venv"; do
+  [ ! -e "$folder" ] || [ -w "$folder" ] ||
+    die "$venv: found ${installed:-nothing}$(stale), wanted $wanted, and you may not write there; who keeps it runs: tools/install.sh --extras $wanted"
+done
+# One set-up at a time: a second one waits here and then finds nothing to do.
 exec 9>"$venv.lock"
 flock 9
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state

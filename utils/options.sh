@@ -3,7 +3,7 @@
 # other values, its choices, adds options of its own, and ends with utils/pipeline.sh.
 # shellcheck disable=SC2034  # read by utils/pipeline.sh
 # shellcheck source=begin.sh
-. "$(dirname "$0")/../../utils/begin.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh"
 
 # options
 stage=0                # first stage to run: 0 data, 1 crops, 2 audio and mels, 3 training, 4 synthesis or text, 5 scores

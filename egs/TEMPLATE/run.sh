@@ -2,7 +2,7 @@
 # LipSound2 on NAME: video of a talking face -> crops -> mel -> training -> speech -> scores and a report.
 # Give the corpus with --corpus, whole or in part; README.md says how to get it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=NAME

@@ -4,7 +4,7 @@
 # With the config of LiRA's pretext: pre-training of a lip reader.
 # Give the corpus with --corpus, whole or in part and in any known layout, or let stage 0 download it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=grid

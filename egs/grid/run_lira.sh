@@ -3,7 +3,7 @@
 # words are trained with few labels and with many, for the same number of updates: from scratch (supervised), with the
 # pretext's trunk frozen (frozen), and fine-tuned (finetuned). Ends with a table and a plot each.
 
-. "$(dirname "$0")/../../utils/begin.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 
 # options
 corpus=downloads            # folder of GRID, as for run.sh

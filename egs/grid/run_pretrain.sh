@@ -4,7 +4,7 @@
 # Then the same model is trained on 50, 200 and 800 clips of one speaker, from scratch and from the pre-trained weights, for
 # the same number of updates. Ends with a table and a plot.
 
-. "$(dirname "$0")/../../utils/begin.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 
 # options
 corpus=downloads            # folder of GRID, as for run.sh

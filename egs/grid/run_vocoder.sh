@@ -4,7 +4,7 @@
 # ground-truth mels that are blurred and noised. Each of them and Griffin-Lim synthesizes the test set's mels, generated
 # and ground truth.
 
-. "$(dirname "$0")/../../utils/begin.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 
 # options
 corpus=downloads            # folder of GRID, as for run.sh

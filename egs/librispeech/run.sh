@@ -2,7 +2,7 @@
 # A recognizer of English on LibriSpeech, which LipSound2 scores its speech with: audio -> training -> text -> word errors.
 # Give the corpus with --corpus, whole or in part; README.md says how to get it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=librispeech

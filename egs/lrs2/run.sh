@@ -3,7 +3,7 @@
 # text, by CTC and attention, searched together with a language model. Give the corpus with --corpus, whole or in part;
 # README.md says how to get it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=lrs2

@@ -3,7 +3,7 @@
 # With a config of ../lrs2: sentences from lips, as there. Give the corpus with --corpus, whole or in part; README.md
 # says whether it can still be had.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=lrs3

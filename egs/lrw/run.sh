@@ -2,7 +2,7 @@
 # Single words from lips on LRW, LiRA's word level: mouths -> trunk, from scratch or from a pretext -> one of 500 words.
 # Give the corpus with --corpus, whole or in part; README.md says how to get it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=lrw

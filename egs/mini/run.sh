@@ -2,7 +2,7 @@
 # The mini recipe: talking faces generated on the spot, in GRID's layout and grammar, through all six stages.
 # From a finished set-up it takes a few minutes on two cores and ends with a report to look at.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=grid

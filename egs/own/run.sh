@@ -2,7 +2,7 @@
 # Videos of your own, in any folders, to a model of these faces: crops -> mel -> training -> speech -> scores and a report.
 # A text beside a video (clip.txt beside clip.mp4) is its transcript; without transcripts no words are counted.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=own

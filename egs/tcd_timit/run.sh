@@ -3,7 +3,7 @@
 # With a config of the task recognize: audio -> training of a recognizer -> text -> word errors and a report.
 # Give the corpus with --corpus, whole or in part, and TIMIT's sentences with --prompts; README.md says how to get both.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=tcd_timit

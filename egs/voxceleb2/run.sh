@@ -2,7 +2,7 @@
 # Pre-training on VoxCeleb2: faces and voices without a word of text -> an experiment that other recipes begin from,
 # such as egs/grid/run.sh --init. Give the corpus with --corpus, whole or in part; README.md says how to get it.
 
-. "$(dirname "$0")/../../utils/options.sh"
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/options.sh" || exit
 
 # options
 reader=voxceleb2
