@@ -5,7 +5,8 @@ that the crop follows the head and not the jaw: what moves inside the crop is th
 
 `mouth`: aligned to the mean face (rotation and scale removed, as in the front-end of LiRA's group, arXiv 2102.06657),
 the outer eye corners 90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face
-(LipSound2, section III), neither rotated with the head nor zoomed by the opening of the mouth.
+(LipSound2, section III), neither rotated with the head nor zoomed by the opening of the mouth. `mouth-published`: as
+published lip readers want it, by a rule of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lipsound2.video import published_mouth
 from lipsound2.video.mean_face import MEAN_FACE
 from lipsound2.video.scenes import Scene
 
@@ -37,12 +39,14 @@ class Region:
         scale: pixels of the crop per distance between the outer eye corners.
         center: point of the mean face in the middle of the crop.
         upright: do not rotate with the head, unless it lies on its side or stands on its top: by quarter turns then.
+        published: cut by the rule of `published_mouth`; scale and center are then about those it comes to.
     """
 
     size: int
     scale: float
     center: tuple[float, float]
     upright: bool
+    published: bool = False
 
 
 def _middle(points: np.ndarray) -> tuple[float, float]:
@@ -54,6 +58,9 @@ REGIONS = {
     # The points reach from the brows to the chin: 1.6 units. 60 pixels a unit leave the whole face and a little air.
     "face": Region(112, 60.0, _middle(MEAN_FACE), upright=True),
     "mouth": Region(96, 90.0, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False),
+    "mouth-published": Region(
+        published_mouth.SIZE, 76.7, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False, published=True
+    ),
 }
 
 
@@ -131,6 +138,8 @@ def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> n
     Returns:
         (T, 2, 3) float64: frame = matrix @ (u, v, 1).
     """
+    if region.published:
+        return published_mouth.transforms(points, scenes)
     raw_turn, raw_shift = fit(points)
     turn = smooth(raw_turn, POSE_WINDOW, scenes, slope=True)
     shift = smooth(raw_shift, POSE_WINDOW, scenes, slope=True)

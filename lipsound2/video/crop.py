@@ -63,7 +63,8 @@ def crop(
     Args:
         dir: data dir with video.scp.
         dump: folder of the archives; landmarks/ and one folder a region are written.
-        regions: what to crop: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA).
+        regions: what to crop: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA),
+            mouth-published (96x96, as published lip readers want it).
         detector: face detector: mediapipe or dlib.
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
         landmarks: folder of a landmarks archive made elsewhere; no faces are detected then.
