@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,10 @@ class Recipes:
             '#!/bin/sh\necho "$@" $LIPSOUND2_SBATCH >> "$CALLS"\n[ -z "$SLEEPS" ] || sleep 60\nexit ${FAILS:-0}\n'
         )
         stand_in.chmod(0o755)
+        for recipe in RECIPES:
+            corpus = re.search(r"^corpus=(\S+)", (self.egs / recipe / "run.sh").read_text(), re.MULTILINE)
+            assert corpus
+            (self.egs / recipe / corpus[1]).mkdir()
         install = self.egs.parent / "tools/install.sh"
         install.write_text(f"#!/bin/sh\ntouch '{self.set_up}'\n")
         self.environment = os.environ | {"LIPSOUND2_VENV": str(place / "venv"), "CALLS": str(self.calls)}
@@ -114,6 +119,27 @@ def test_a_corpus_is_found_from_where_the_recipe_was_called(recipes: Recipes, tm
     assert done.returncode == 0
     assert f"prepare own {tmp_path / 'vids'} " in recipes.called()[0]
     assert f"to go on from here: {command[0]} --corpus {tmp_path / 'vids'} --stage 1" in done.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_corpus_that_is_not_there_is_refused_before_the_set_up(fresh: Recipes, recipe: str) -> None:
+    if recipe == "mini":  # generates it
+        assert fresh.run(recipe, "--corpus", "new", "--stop-stage", "0").returncode == 0
+        return
+    assert "--corpus: found '/no/where', wanted a folder that is there: " in fresh.refused(
+        recipe, "--corpus", "/no/where"
+    )
+    assert "--lists: found 'nowhere', wanted one that is there" in fresh.refused(recipe, "--lists", "nowhere")
+    assert "stage 3 needs" in fresh.run(recipe, "--corpus", "/no/where", "--stage", "3").stderr  # it is not read then
+
+
+def test_a_corpus_that_stage_0_makes_or_reads_from_a_listing_need_not_be_there(fresh: Recipes) -> None:
+    (fresh.egs / "grid/downloads").rmdir()
+    assert fresh.run("grid", "--stop-stage", "0").returncode == 0
+    assert fresh.called()[0].startswith("download grid downloads")
+    (fresh.egs / "voxceleb2/paths.txt").touch()
+    options = ("--corpus", "/no/where", "--listing", "paths.txt", "--stop-stage", "0")
+    assert fresh.run("voxceleb2", *options).returncode == 0
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

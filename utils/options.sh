@@ -5,6 +5,8 @@
 # shellcheck source=begin.sh
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh"
 
+corpus_made= # pattern of the folders that stage 0 of a recipe fills itself, so that --corpus need not be there
+
 # options
 stage=0                # first stage to run: 0 data, 1 crops, 2 audio and mels, 3 training, 4 synthesis or text, 5 scores
 stop_stage=5           # last stage to run

@@ -17,5 +17,6 @@ cut_words=yes
 asr=own
 asr_config=conf/asr_conformer.yaml
 # end of options
+corpus_made=downloads
 
 . "$root/utils/pipeline.sh"

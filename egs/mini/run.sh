@@ -15,5 +15,6 @@ exp="exp/<config>"
 asr=pocketsphinx:grid
 publish=
 # end of options
+corpus_made="*"
 
 . "$root/utils/pipeline.sh"
