@@ -121,16 +121,18 @@ def test_a_corpus_is_found_from_where_the_recipe_was_called(recipes: Recipes, tm
     assert f"to go on from here: {command[0]} --corpus {tmp_path / 'vids'} --stage 1" in done.stdout
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_corpus_that_is_not_there_is_refused_before_the_set_up(fresh: Recipes, recipe: str) -> None:
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_corpus_that_is_not_there_is_refused_before_the_set_up(fresh: Recipes, script: str) -> None:
+    recipe = script.partition("/")[0]
     if recipe == "mini":  # generates it
-        assert fresh.run(recipe, "--corpus", "new", "--stop-stage", "0").returncode == 0
+        assert fresh.run(script, "--corpus", "new", "--stop-stage", "0").returncode == 0
         return
-    assert "--corpus: found '/no/where', wanted a folder that is there: " in fresh.refused(
-        recipe, "--corpus", "/no/where"
-    )
-    assert "--lists: found 'nowhere', wanted one that is there" in fresh.refused(recipe, "--lists", "nowhere")
-    assert "stage 3 needs" in fresh.run(recipe, "--corpus", "/no/where", "--stage", "3").stderr  # it is not read then
+    target = ("--target", "logmel") if recipe == "lrs3" else ()
+    assert "--corpus: found '/no', wanted a folder that is there: " in fresh.refused(script, "--corpus", "/no", *target)
+    lists = fresh.refused(script, "--corpus", str(fresh.egs), "--lists", "/no", *target)
+    assert "--lists: found '/no', wanted one that is there" in lists
+    if script.endswith("/run.sh"):  # it is not read then
+        assert "stage 3 needs" in fresh.run(script, "--corpus", "/no", "--stage", "3", *target).stderr
 
 
 def test_a_corpus_that_stage_0_makes_or_reads_from_a_listing_need_not_be_there(fresh: Recipes) -> None:

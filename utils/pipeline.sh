@@ -48,17 +48,6 @@ case $makes:$lm:${lm_config:+network}:$order in
   *) made='' ;;
 esac
 
-if runs 0; then # said before minutes of set-up; a --listing stands for the corpus itself
-  # shellcheck disable=SC2053  # a pattern
-  if [ ! -d "$corpus" ] && [[ $corpus != $corpus_made ]] && [ -z "${listing:-}" ]; then
-    usage "--corpus: found '$corpus', wanted a folder that is there: ${_comments[corpus]}"
-  fi
-  for _name in lists listing prompts; do
-    if [ -n "${!_name:-}" ] && [ ! -e "${!_name}" ]; then
-      usage "--$_name: found '${!_name}', wanted one that is there: ${_comments[$_name]}"
-    fi
-  done
-fi
 if runs 2 && [ "$makes:$target" = features: ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
 if runs 3 && [ "$made" = network ] && [ ! -f "$lm_config" ]; then usage "--lm-config: found '$lm_config', wanted a file that is there"; fi

@@ -23,6 +23,7 @@ ngpu=0                      # GPUs
 launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
 . "$root/utils/parse_options.sh"
+corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
 data=data/$protocol speech=exp/${protocol}_$(basename "$lips" .yaml) heard=exp/${protocol}_$(basename "$asr_config" .yaml)

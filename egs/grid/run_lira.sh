@@ -23,6 +23,7 @@ launcher=local              # where the work is done: local, or slurm (docs/clus
 # end of options
 . "$root/utils/parse_options.sh"
 . "$root/utils/config.sh"
+corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")

@@ -32,6 +32,7 @@ for mode in $modes; do
     *) usage "--modes: found '$mode', wanted some of: scratch pretrained lira" ;;
   esac
 done
+corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
 data=data/$protocol begun=exp/${protocol}_pretrain dump=dump/pretrain

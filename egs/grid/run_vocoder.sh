@@ -22,6 +22,7 @@ ngpu=0                      # GPUs
 launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
 . "$root/utils/parse_options.sh"
+corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 . "$root/utils/count_words.sh"
 
