@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import http.server
 import io
 import json
@@ -16,6 +17,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -32,12 +34,14 @@ from lipsound2.metrics.summary import Row
 from lipsound2.metrics.summary_files import read_clips
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report import charts, images, markup, page, provenance, words
+from lipsound2.report.choice import choose
+from lipsound2.report.clip_video import small_video
 from lipsound2.report.marked_table import MarkedTable
-from lipsound2.report.report import choose, collect, read_curves, report
+from lipsound2.report.report import collect, read_curves, report
 from lipsound2.report.results import SPEECH_TABLE, WORD_TABLE
 
 # What needs no end tag, in HTML and, where it ends itself, in SVG.
-VOID = {"meta", "img", "path", "br"}
+VOID = {"meta", "img", "path", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -109,7 +113,11 @@ def test_the_page_holds_everything_and_asks_for_nothing(exp: Path) -> None:
     assert len(text) < 6 << 20
     for tag, attributes in written.tags:
         for name in ("src", "href", "srcset", "data", "action"):
-            assert attributes.get(name, "data:").startswith("data:"), (tag, name)
+            assert attributes.get(name, "data:").startswith(("data:", "#")), (tag, name)
+    targets = {attributes["id"] for _, attributes in written.tags if "id" in attributes}
+    links = {attributes["href"].removeprefix("#") for attributes in written.of("a")}
+    assert links <= targets  # the table of contents, and the cards of clips in the list
+    assert len(links) == 5 + 4
     assert "http" not in text.replace("http-equiv", "")
     assert re.findall(r"url\((?!data:)", text) == []
     assert not written.of("link")
@@ -535,7 +543,9 @@ addEventListener("error", event => errors.push(event.message));
     errors, sought, pressed, released: called.paused,
     durations: players.map(player => player.duration), played: players[1].currentTime,
     alone: players[0].paused, images: [...document.images].map(image => image.naturalWidth),
-    sideways: document.documentElement.scrollWidth - innerWidth,
+    sideways: document.documentElement.scrollWidth - innerWidth, width: innerWidth,
+    watched: [...document.querySelectorAll("video")].map(one => [one.videoWidth, one.videoHeight, one.duration]),
+    seen: clip.querySelector("video").currentTime,
     outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
 })();
 """
@@ -556,9 +566,10 @@ def visited(text: str, profile: Path, width: int = 1200) -> tuple[Any, set[str]]
     quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", f"--window-size={width},2400"]
     command += [f"--user-data-dir={profile / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
+    visit.width = width
     with (profile / "log").open("w") as log:
         process = subprocess.Popen(
-            [*command, f"http://127.0.0.1:{visit.server_port}/"], stdout=log, stderr=log, start_new_session=True
+            [*command, f"http://127.0.0.1:{visit.server_port}/frame"], stdout=log, stderr=log, start_new_session=True
         )
         try:
             assert visit.told.wait(90), (profile / "log").read_text()[-2000:]
@@ -566,14 +577,17 @@ def visited(text: str, profile: Path, width: int = 1200) -> tuple[Any, set[str]]
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             visit.shutdown()
-    return visit.facts, {path for path in visit.asked if path != "/favicon.ico"}
+    return visit.facts, {path for path in visit.asked if path not in ("/favicon.ico", "/frame")}
 
 
 class Visit(http.server.ThreadingHTTPServer):
-    """Serves one page to a browser and waits for what the page reports."""
+    """Serves one page to a browser and waits for what the page reports.
+
+    The page stands in a frame: no window of a browser is narrower than some 500 pixels, a frame may be.
+    """
 
     def __init__(self, text: str) -> None:
-        self.text, self.asked, self.facts = text, [], None
+        self.text, self.asked, self.facts, self.width = text, [], None, 1200
         self.told = threading.Event()
         super().__init__(("127.0.0.1", 0), Answer)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -584,11 +598,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        self.send_response(200 if self.path == "/" else 404)
+        frame = (
+            f'<body style="margin:0"><iframe src="/" style="border:0;width:{self.server.width}px;height:2300px" '
+            'allow="autoplay">'
+        )
+        answer = {"/": self.server.text, "/frame": frame}.get(self.path)
+        self.send_response(404 if answer is None else 200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
-        if self.path == "/":
-            self.wfile.write(self.server.text.encode())
+        self.wfile.write((answer or "").encode())
 
     def do_POST(self) -> None:
         self.server.facts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -600,10 +618,26 @@ class Answer(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def with_videos(exp: Path) -> None:
+    """A video file of every clip, where its data dir says."""
+    data = exp.parents[1] / "data/tiny/test"
+    for line in (data / "video.scp").read_text().splitlines():
+        name = line.split()[0]
+        frames = np.full((50, 180, 320, 3), 90, np.uint8)
+        frames[:, 40:140, 100:220] = np.linspace(0, 255, 50, dtype=np.uint8)[:, None, None, None]
+        (data / f"{name}.mp4").write_bytes(small_video(frames))
+    (data / "video.scp").write_text(
+        "".join(
+            f"{line.split()[0]} {data / line.split()[1]}\n" for line in (data / "video.scp").read_text().splitlines()
+        )
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 390])
 def test_in_chromium_audio_play_and_the_lips_follow_them(exp: Path, tmp_path: Path, width: int) -> None:
     write_texts(exp / "scores/test/text/sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
+    with_videos(exp)
     report(exp)
     facts, asked = visited(probed((exp / "report.html").read_text(encoding="utf-8"), PROBE), tmp_path, width)
     assert facts["errors"] == []
@@ -618,8 +652,128 @@ def test_in_chromium_audio_play_and_the_lips_follow_them(exp: Path, tmp_path: Pa
     assert facts["pressed"] == ["true", False, True]
     assert facts["released"]
     assert facts["sideways"] <= 0
+    assert facts["width"] == width
+    assert facts["watched"] == [pytest.approx([256, 144, 2.0], abs=0.05)] * 4
+    assert facts["seen"] == pytest.approx(facts["played"], abs=0.25)
     assert all(" at epoch 40" in output for output in facts["outputs"])
     assert asked == {"/"}
+
+
+HANDLE = """
+const wait = ms => new Promise(done => setTimeout(done, ms));
+(async () => {
+  const blobs = [], make = URL.createObjectURL, names = [];
+  URL.createObjectURL = blob => { blobs.push(blob); return make(blob); };
+  HTMLAnchorElement.prototype.click = function () { names.push(this.download); };
+  const table = document.querySelector("[data-leads]"), scope = table.closest("[data-filter]");
+  const ids = () => [...table.tBodies[0].rows].filter(row => !row.hidden).map(row => row.dataset.clip);
+  const cards = () => [...scope.querySelectorAll("article")].filter(one => !one.hidden).map(one => one.dataset.clip);
+  const told = () => scope.querySelector("output").textContent;
+  const seen = {begin: [ids(), cards(), told()]};
+  const head = table.tHead.rows[0].cells[0], press = head.querySelector("button");
+  press.focus();
+  seen.focused = document.activeElement === press;
+  press.click();
+  seen.ascending = [ids(), cards(), head.getAttribute("aria-sort")];
+  press.click();
+  seen.descending = [ids(), cards(), head.getAttribute("aria-sort")];
+  const order = scope.querySelector("[name=sort]");
+  order.value = [...table.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith("errors"));
+  order.dispatchEvent(new Event("change"));
+  seen.errors = [...table.tBodies[0].rows].map(row => row.cells[order.value].textContent);
+  const choose = (name, value) => {
+    const field = scope.querySelector(`[name=${name}]`);
+    field.value = value;
+    field.dispatchEvent(new Event(name === "search" ? "input" : "change"));
+  };
+  choose("speaker", "s1");
+  seen.speaker = [ids().sort(), cards().sort(), told()];
+  choose("show", "correct");
+  seen.correct = [ids(), told()];
+  const button = table.closest(".wide").previousElementSibling;
+  button.click();
+  choose("show", ""); choose("speaker", ""); choose("search", "NUMBER 3");
+  seen.search = [ids(), cards(), told()];
+  for (const other of document.querySelectorAll("button.csv")) if (other !== button) other.click();
+  await fetch("/facts", {method: "POST", body: JSON.stringify({
+    ...seen, names, label: button.ariaLabel, files: await Promise.all(blobs.map(blob => blob.text())),
+    unnamed: [...document.querySelectorAll("input, select, button, audio, video, nav, [role=region]")]
+      .filter(one => !(one.ariaLabel || one.textContent.trim() || (one.labels && one.labels.length)))
+      .map(one => one.outerHTML.slice(0, 90)),
+    sideways: document.documentElement.scrollWidth - innerWidth, width: innerWidth})});
+})();
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 390])
+def test_in_chromium_clips_are_sorted_filtered_and_downloaded(exp: Path, tmp_path: Path, width: int) -> None:
+    said = {**SAID, "s1-clip2": '=1+1, "red"'}
+    write_texts(exp / "scores/test/text/sphinx-grid", SAID, {"real": dict(SAID), "generated": HEARD})
+    text = exp.parents[1] / "data/tiny/test/text"
+    text.write_text(text.read_text().replace("sentence number 0", said["s1-clip2"]))
+    report(exp)
+    facts, asked = visited(probed((exp / "report.html").read_text(encoding="utf-8"), HANDLE), tmp_path, width)
+    assert asked == {"/"}
+    clips = sorted(SAID)
+    assert sorted(facts["begin"][0]) == clips
+    assert facts["begin"][1:] == [facts["begin"][0], "4 of 4"]
+    assert facts["focused"]
+    assert facts["ascending"] == [clips, clips, "ascending"]
+    assert facts["descending"] == [clips[::-1], clips[::-1], "descending"]
+    assert facts["errors"] == ["6", "3", "1", "0"]
+    assert facts["speaker"] == [["s1-clip0", "s1-clip2"], ["s1-clip0", "s1-clip2"], "2 of 4"]
+    assert facts["correct"] == [["s1-clip0"], "1 of 4"]
+    assert facts["search"] == [["s2-clip3"], ["s2-clip3"], "1 of 4"]
+    # What was shown then, after a mark of UTF-8; a text that begins as a formula stays a text.
+    (head, row) = csv.reader(io.StringIO(facts["files"][0].removeprefix("\ufeff")))
+    assert head == ["clip", "speaker", "words", "STOI", "ESTOI", "PESQ nb", "PESQ wb", "errors"]
+    assert row[:3] == ["s1-clip0", "s1", "'" + said["s1-clip2"]]
+    own = next(
+        row for row in read_clips(exp / "scores/test/clips.tsv") if (row.id, row.system) == (clips[0], "generated")
+    )
+    assert [float(cell) for cell in row[3:7]] == pytest.approx([*own.scores.values.values()], rel=1e-4)
+    assert facts["names"][0] == "tiny_parallel-clips-test.csv"
+    scores = next(file for file in facts["files"] if "ESTOI low" in file)
+    assert scores.removeprefix("\ufeff").splitlines()[0].startswith("system,STOI,STOI low,STOI high,ESTOI,")
+    assert len(scores.splitlines()) == 5
+    assert facts["label"] == "Download as CSV: clips test"
+    assert facts["unnamed"] == []
+    assert facts["width"] == width
+    assert facts["sideways"] <= 0
+
+
+def test_the_video_of_a_clip_is_small_and_falls_back_on_the_face(exp: Path) -> None:
+    with_videos(exp)
+    clip = collect(exp, clips=4).sets[0].clips[0]
+    assert clip.video is not None
+    with av.open(io.BytesIO(clip.video)) as file:
+        frames = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+    assert (len(frames), frames[0].shape) == (50, (144, 256))
+    assert frames[0][70, 128] < 20 < 235 < frames[-1][70, 128]
+    assert len(clip.video) < 20_000
+    assert collect(exp, clips=4, video=False).sets[0].clips[0].video is None
+    # Without the file, the face in the dump; not where the model is shown the same.
+    for path in (exp.parents[1] / "data/tiny/test").glob("*.mp4"):
+        path.unlink()
+    assert collect(exp, clips=4).sets[0].clips[0].video is None
+    shutil.copytree(exp.parents[1] / "dump/face", exp.parents[1] / "dump/mouth")
+    origin = exp / "wav/test/origin.yaml"
+    origin.write_text(origin.read_text().replace("input: face", "input: mouth"))
+    clip = collect(exp, clips=4).sets[0].clips[0]
+    assert clip.video is not None
+    with av.open(io.BytesIO(clip.video)) as file:
+        assert int(next(file.decode(video=0)).to_ndarray(format="gray")[76, 56]) < 60  # the mouth
+
+
+def test_waveforms_share_one_scale() -> None:
+    drawn = charts.waves({"loud": np.r_[np.ones(500), -np.ones(500)], "soft": np.full(500, 0.5), "none": np.zeros(0)})
+    assert drawn["loud"].startswith("M0 1V2M4 1V2")
+    assert drawn["loud"].endswith("M996 99V100")
+    assert drawn["soft"].count("M") == 125  # half as long
+    assert drawn["soft"].startswith("M0 26V27")
+    assert drawn["none"] == ""
+    assert charts.waves({}) == {}
 
 
 HOSTILE = """<script>fetch("/script")</script><img src="/picture" onerror="fetch('/handler')">

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import METRICS, PRIMARY
@@ -14,6 +17,7 @@ from lipsound2.report.markup import percent
 
 _WIDTH, _HEIGHT = 1000.0, 300.0
 _GOLDEN = 0.6180339887
+_STROKES = 250  # of a waveform
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,27 @@ def dots(rows: Iterable[Row], systems: Iterable[str]) -> list[Dots]:
         )
         mean = 10 * percent(sum(numbers) / len(numbers), 0, 1)
         drawn.append(Dots(name, f"{METRICS[PRIMARY].title} of {len(numbers)} clips", path, mean))
+    return drawn
+
+
+def waves(audio: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Waveforms of one clip as SVG paths, a stroke from the least to the greatest sample of each of 250 stretches.
+
+    Args:
+        audio: name -> (N,) float; the loudest sample of all is as high as the drawing.
+    """
+    peak = max((float(np.abs(waveform).max(initial=0.0)) for waveform in audio.values()), default=0.0) or 1.0
+    longest = max(map(len, audio.values()), default=0)
+    drawn = {}
+    for name, waveform in audio.items():
+        edges = np.linspace(0, longest, _STROKES + 1).astype(int)
+        strokes = []
+        for number, (a, b) in enumerate(itertools.pairwise(edges)):
+            part = waveform[a:b]
+            if len(part):
+                top, bottom = (round(50 - 49 * float(value) / peak) for value in (part.max(), part.min()))
+                strokes.append(f"M{1000 * number // _STROKES} {top}V{max(bottom, top + 1)}")
+        drawn[name] = "".join(strokes)
     return drawn
 
 

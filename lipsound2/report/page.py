@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from lipsound2.metrics.audio_sources import REAL
-from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, in_order
+from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, Metric, in_order
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import THRESHOLD, failures
 from lipsound2.report import charts, markup, words
+from lipsound2.report.choice import evenly
 from lipsound2.report.view import CONTROLS, ClipView, ReportContent, SetView, TextView
 
 _STRIP_EVERY = 8  # video frames to one of the strip
 _SPEAKERS_SHOWN = 40
+_LISTED = 1000  # clips in the list of all clips
+_LINE = 500  # characters of one of them, without its numbers
 _SPEAKER_CONTROLS = ("mismatched", "real_mel")
 
 
@@ -36,6 +39,7 @@ def render(content: ReportContent, budget: int) -> str:
         "page.html",
         content=content,
         facts=_facts(content),
+        contents=_contents(content),
         sets=sets,
         panels=charts.curves(content.curves),
         folds=_folds(content),
@@ -70,7 +74,11 @@ def _folds(content: ReportContent) -> dict[str, object]:
 
 def _set(part: SetView, room: int, *, alone: bool) -> Markup:
     """One set in some `room` characters."""
-    room -= sum(len(words.section(view, "")) for view in part.texts)
+    lines = evenly(part.lines, _LISTED)
+    metrics = {name: SPEECH[name] for name in in_order(line.scores for line in part.lines)}
+    columns = _columns(metrics.values(), part.texts)
+    room -= sum(len(words.section(view, part.name)) for view in part.texts)
+    room -= len(lines) * (_LINE + 30 * len(columns))
     drawn, dropped = _fitting(part, {clip.id: _drawn(part, clip) for clip in part.clips}, room)
     summary = part.summary
     systems = summary.systems if summary is not None else {}
@@ -89,9 +97,41 @@ def _set(part: SetView, room: int, *, alone: bool) -> Markup:
         failures=failures,
         speakers_shown=_SPEAKERS_SHOWN,
         words=[_words(part, view, drawn, first=number == 0) for number, view in enumerate(part.texts)],
-        cards=list(drawn.values()) if part.spoken else [],
+        cards=drawn,
+        lines=lines,
+        list_metrics=metrics,
+        columns=columns,
+        shows=_shows(part, drawn),
+        speakers=sorted({line.speaker for line in lines}),
         dropped=dropped,
     )
+
+
+def _columns(metrics: Iterable[Metric], texts: Sequence[TextView]) -> dict[str, bool]:
+    """Titles of the list of clips; whether the column is one of numbers."""
+    errors = {f"errors, {view.recognizer}" if len(texts) > 1 else "errors": True for view in texts}
+    return {"clip": False, "speaker": False, "words": False} | {metric.heading: True for metric in metrics} | errors
+
+
+def _shows(part: SetView, drawn: Mapping[str, Markup]) -> dict[str, str]:
+    """What the list of clips can be cut down to: a word of `data-show` -> what it is called."""
+    playable = {"player": "with a player"} if part.spoken and len(drawn) < len(part.lines) else {}
+    return {"": "all"} | playable | ({"errors": "with errors", "correct": "correct"} if part.texts else {})
+
+
+def _contents(content: ReportContent) -> dict[str, str]:
+    """The table of contents: id of a heading -> its title."""
+    found: dict[str, str] = {}
+    for part in content.sets:
+        of = f", {part.name}" if len(content.sets) > 1 else ""
+        titles = {"scores": "Scores"} if part.summary or part.spoken else {}
+        titles |= {"speakers": "Speakers"} if part.summary and len(part.summary.speakers) > 1 else {}
+        found |= {markup.anchor(part.name, key): title + of for key, title in titles.items()}
+        for view in part.texts:
+            found[markup.anchor(part.name, "words", view.recognizer)] = f"Words, {view.recognizer}{of}"
+        if part.lines or part.spoken:
+            found[markup.anchor(part.name, "clips")] = f"Clips{of}"
+    return {**found, "training": "Training", "reproduce": "How to reproduce it"}
 
 
 def _drawn(part: SetView, clip: ClipView) -> Markup:
@@ -106,6 +146,7 @@ def _drawn(part: SetView, clip: ClipView) -> Markup:
             ticks=charts.ticks(clip.seconds),
             speech=SPEECH,
             real=REAL,
+            shown_names=(REAL, "generated"),
             control_names=CONTROLS,
             strip_every=_STRIP_EVERY,
         )
@@ -137,11 +178,11 @@ def _words(part: SetView, view: TextView, drawn: Mapping[str, Markup], *, first:
     """A recognizer's section. A clip's audio is on the page once: on its card, else in the first section's table."""
     where = f"scores/{part.name}/{FOLDER}/{view.recognizer}/{view.compared[0]}.tsv"
     if first and not part.spoken:
-        return words.section(view, where, players=drawn)
+        return words.section(view, part.name, where, players=drawn)
     heard = {name: name for name in ("generated", REAL)} if part.spoken else {"heard": REAL}
     buttons = {
         clip.id: {name: markup.anchor(part.name, clip.id, key) for name, key in heard.items() if key in clip.audio}
         for clip in part.clips
         if clip.id in drawn
     }
-    return words.section(view, where, buttons=buttons)
+    return words.section(view, part.name, where, buttons=buttons)

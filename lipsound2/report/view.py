@@ -45,9 +45,11 @@ class ClipView:
         place: why it was chosen, such as `best of 50`.
         scores: system -> metric -> value.
         audio: system -> FLAC file; `REAL` is the ground truth.
+        waves: likewise the waveform as an SVG path, 0 to 1000 across and 0 to 100 down, all on one scale.
         mels: likewise PNG, all on one scale of color and of time.
         attention: PNG.
         crops: all its crops.
+        video: silent MP4, of its video or its face.
         seconds: length.
     """
 
@@ -57,9 +59,11 @@ class ClipView:
     place: str
     scores: dict[str, dict[str, float]]
     audio: dict[str, bytes] = field(default_factory=dict)
+    waves: dict[str, str] = field(default_factory=dict)
     mels: dict[str, bytes] = field(default_factory=dict)
     attention: bytes | None = None
     crops: Sheet | None = None
+    video: bytes | None = None
     seconds: float = 0.0
 
 
@@ -96,6 +100,25 @@ class TextView:
         return sorted(lines, key=lambda line: (line.errors / line.units, line.id))
 
 
+@dataclass(frozen=True)
+class ClipLine:
+    """A clip in the list of all clips.
+
+    Attributes:
+        id: clip id.
+        speaker: who speaks.
+        text: what is said.
+        scores: metric of speech -> the model's value.
+        errors: recognizer -> errors of what it made of the model's clip.
+    """
+
+    id: str
+    speaker: str
+    text: str
+    scores: Mapping[str, float]
+    errors: Mapping[str, int]
+
+
 @dataclass
 class SetView:
     """What the page shows of one set.
@@ -109,6 +132,7 @@ class SetView:
         notes: plain sentences about what is missing.
         texts: text scores, by recognizer.
         spoken: whether there is speech to show; without, the clips are those that a recognizer transcribed.
+        lines: every clip, from the best to the worst.
     """
 
     name: str
@@ -119,6 +143,7 @@ class SetView:
     notes: list[str]
     texts: list[TextView] = field(default_factory=list)
     spoken: bool = True
+    lines: list[ClipLine] = field(default_factory=list)
 
     @property
     def size(self) -> str:

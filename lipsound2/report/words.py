@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 from markupsafe import Markup
 
 from lipsound2.errors import require
@@ -14,6 +13,7 @@ from lipsound2.metrics.registry import TEXT
 from lipsound2.metrics.wer import Confusion, TextSummary
 from lipsound2.metrics.wer_summary import TextLine
 from lipsound2.report import markup
+from lipsound2.report.choice import evenly
 from lipsound2.report.view import NAMES, TextView
 
 _PAIRS = 8  # confused pairs a list
@@ -23,7 +23,8 @@ _FOLDED = 200  # utterances in the fold-out below them
 
 def section(
     view: TextView,
-    where: str,
+    part_name: str,
+    where: str = "",
     *,
     players: Mapping[str, Markup] | None = None,
     buttons: Mapping[str, Mapping[str, str]] | None = None,
@@ -32,6 +33,7 @@ def section(
 
     Args:
         view: what it made of the clips.
+        part_name: the set's name.
         where: file that holds the texts of every clip, for the reader.
         players: clip id -> its player; texts of clips with a player or buttons are in view, others fold out.
         buttons: clip id -> system -> the id of a player elsewhere on the page.
@@ -42,12 +44,13 @@ def section(
     ranked = view.ranked()
     players, buttons = players or {}, buttons or {}
     audible = (players.keys() | buttons.keys()) & {line.id for line in ranked}
-    in_view = audible or {line.id for line in _spread(ranked, _OPEN)}
+    in_view = audible or {line.id for line in evenly(ranked, _OPEN)}
     rest = [line for line in ranked if line.id not in in_view]
     key = grid_slots.NAME
     return markup.render(
         "words.html",
         view=view,
+        part_name=part_name,
         where=where,
         players=players,
         buttons=buttons,
@@ -60,7 +63,7 @@ def section(
         nothing=NOTHING,
         columns={name: {line.id: line for line in view.clips[name]} for name in view.compared if name in view.clips},
         shown=[line for line in ranked if line.id in in_view],
-        folded=_spread(rest, _FOLDED),
+        folded=evenly(rest, _FOLDED),
         rest_count=len(rest),
         pieces=pieces,
     )
@@ -119,9 +122,3 @@ def _confusions(view: TextView) -> dict[str, list[Confusion]]:
         ]
         lists[f"{title}: letters"] = sorted(confused, key=lambda pair: -pair.count)
     return {title: pairs[:_PAIRS] for title, pairs in lists.items() if pairs}
-
-
-def _spread(lines: Sequence[TextLine], count: int) -> list[TextLine]:
-    """Some of the lines, evenly."""
-    places = sorted({round(place) for place in np.linspace(0, len(lines) - 1, min(count, len(lines)))})
-    return [lines[place] for place in places]
