@@ -1,7 +1,7 @@
 """Flat, typed configs: one YAML file a run, every key owned by exactly one dataclass.
 
-A config is data. It is read with a safe loader (`data.yaml_files`), an unknown key is refused with the nearest known
-name, a value of another type with both types (`data.shapes`), and nothing in it names code to run.
+A config is data: a safe loader reads it (`data.yaml_files`), and nothing in it names code to run. An unknown key is
+refused with the nearest known name, a value of another type with both types (`data.shapes`).
 """
 
 from __future__ import annotations

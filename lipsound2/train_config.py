@@ -23,7 +23,8 @@ class TrainConfig:
 
     Attributes:
         seed: of the first weights, the order of clips, augmentation and dropout.
-        init_only: modules that `--init` fills, such as [trunk]; empty: whatever has a name and shape of the network's.
+        init_only: modules that `--init` fills, such as [trunk]; empty: every tensor whose name and shape are the
+            network's.
         max_epochs: training ends after so many passes over the training set.
         max_updates: ... or after so many updates, when that comes first; 0: no such limit.
         batch_frames: video frames in a batch at most, padding counted (20 GRID clips = 1500); a longer clip is a batch
@@ -38,9 +39,9 @@ class TrainConfig:
         weight_decay: AdamW's, on matrices and kernels; never on biases, scales or buffers.
         betas: AdamW's.
         clip_grad: largest norm of an update's gradient; 0: not clipped.
-        precision: of products: `fp32`, `bf16` (autocast), `fp16` (autocast and loss scaling; GPUs only are fast at it),
-            or `auto`: bf16 where the machine that begins the training has it natively, else fp32. Muon's own products
-            are in it too.
+        precision: of matrix products, Muon's included: `fp32`, `bf16` (autocast), `fp16` (autocast and loss scaling;
+            fast on GPUs only), or `auto`. `auto` is bf16 where the machine that begins the training has it natively,
+            else fp32.
         sync_batch_norm: batch norms take their statistics over the batches of all processes; else each over its own.
         ema: decay per update of a running average of the weights, which is then what is evaluated and kept, such as
             0.999; 0: the weights themselves.

@@ -111,11 +111,11 @@ def cepstrum(waveform: Tensor, window: int, order: int) -> Tensor:
 
 
 def prosody(waveform: Tensor) -> Tensor:
-    """What makes the tune of speech: (B, T, 4) of audio (B, L).
+    """Prosody (B, T, 4) of audio (B, L).
 
-    Natural logarithm of the pitch in Hz, interpolated where there is no voice; 1 where there is one, else 0; logarithm
-    of the root mean square; share of neighboring samples with another sign. Published PASE+ takes the pitch from
-    pysptk's SWIPE'; here it is the highest peak of the autocorrelation, normalized by that of the window.
+    Natural logarithm of the pitch in Hz, interpolated where speech is unvoiced; 1 where it is voiced, else 0; logarithm
+    of the root mean square; zero-crossing rate. Published PASE+ takes the pitch from pysptk's SWIPE'; here it is the
+    highest peak of the autocorrelation, normalized by that of the window.
     """
     config = MelConfig(name="prosody", window=_PITCH_WINDOW, n_fft=1 << (2 * _PITCH_WINDOW - 1).bit_length())
     power = magnitude_spectrogram(waveform, config).square()

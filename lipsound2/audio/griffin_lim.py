@@ -2,11 +2,11 @@
 
 * Momentum as Perraudin, Balazs and Soendergaard (2013) put it in. The transform is linear, so instead of mixing two
   spectra, two *waveforms* are mixed: the same iteration, with no second spectrum to keep and to read.
-* The first phases follow the spectral peaks from frame to frame, after Beauregard, Harish and Wyse (2015): each bin
-  turns as fast as the peak it belongs to. That is worth some ten rounds from random phases.
-* From a mel the magnitudes are not known but for 80 sums a frame. The audio that is forming knows more: every few
-  rounds its own magnitudes are taken and moved to the given mel (joint estimation, as Masuyama et al., 2023, argue
-  for). On GRID that is worth 0.02 to 0.03 of ESTOI, for ground-truth mels as for smoothed ones.
+* The first phases follow the spectral peaks from frame to frame, after Beauregard, Harish and Wyse (2015). Each bin
+  turns as fast as the peak it belongs to, which is worth some ten rounds from random phases.
+* A mel tells only 80 sums of magnitudes a frame. So every few rounds the magnitudes of the audio itself are taken and
+  moved to the given mel (joint estimation, as Masuyama et al., 2023, argue for). On GRID that is worth 0.02 to 0.03 of
+  ESTOI, for ground-truth mels as for smoothed ones.
 
 Sixteen rounds reach what others reach in sixty; sixty are the default because they cost little beside any network.
 Numbers: `tests/benchmarks/bench_griffin_lim.py`.

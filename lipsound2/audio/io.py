@@ -19,8 +19,8 @@ from lipsound2.files import atomic_path
 from lipsound2.media.opening import shown
 from lipsound2.timing import SAMPLE_RATE
 
-# The resampling filter: samples of the lower rate on each side, shape of the Kaiser window, and where it has halved,
-# as a share of the lower Nyquist frequency. For 16 kHz: flat to 7.4 kHz, 80 dB down from 8.1 kHz on.
+# The resampling filter: samples of the lower rate on each side, shape of the Kaiser window, and its cut-off (half
+# amplitude) as a share of the lower Nyquist frequency. For 16 kHz: flat to 7.4 kHz, 80 dB down from 8.1 kHz on.
 _TAPS = 64
 _KAISER = 8.0
 _CUTOFF = 0.97

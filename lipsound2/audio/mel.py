@@ -1,8 +1,8 @@
 """Mel-spectrograms: one definition for features, models, Griffin-Lim and vocoders.
 
 Frame `s` looks at samples `s * hop - (window - hop) / 2 ... s * hop + (window + hop) / 2`, that is, it is centered on
-the middle of its own hop. Audio is continued by reflection at both ends, so there are exactly `samples // hop` frames,
-and a video frame of 640 samples has a whole number of them (`fine`) or two and a half (`paper`).
+the middle of its own hop. Audio is padded by reflection at both ends, so there are exactly `samples // hop` frames. A
+video frame of 640 samples has four of them (`fine`) or two and a half (`paper`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lipsound2.errors import LipsoundError
 
 __all__ = ["MELS", "MelConfig", "frames_of", "mel_config", "mel_filters", "same_mel"]
 
-# Below this power a bin is silence. It keeps the gradient of the root finite and, at a magnitude of 1e-9, stays four
-# orders below the floor of the logarithm: the mel is that of the plain magnitude (librosa, power=1).
+# Below this power a bin is silence. It keeps the gradient of the root finite. At a magnitude of 1e-9 it stays four
+# orders below the floor of the logarithm, so the mel is that of the plain magnitude (librosa, power=1).
 _SILENT_POWER = 1e-18
 _STEPS = 6  # from a smooth spectrum to one that has the mel
 
@@ -94,8 +94,8 @@ class MelInverse:
     """Magnitudes that have a given mel.
 
     80 sums do not tell 513 magnitudes. One step multiplies every bin by the mean of what its bands lack (Lee and Seung,
-    2001, for the generalized Kullback-Leibler divergence): it comes nearer to the mel and keeps what the mel does not
-    tell, such as the harmonics, from the magnitudes it is given.
+    2001, for the generalized Kullback-Leibler divergence): this comes nearer to the mel. What the mel does not tell,
+    such as the harmonics, stays as in the magnitudes it is given.
 
     Args:
         mel: (..., S, bands) natural logarithm.

@@ -1,4 +1,4 @@
-"""Speech of any length into audio files, whose suffix says of which kind."""
+"""Write speech of any length as an audio file, in the format of its suffix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def audio_suffixes() -> tuple[str, ...]:
 
 
 class Spool:
-    """Speech while it is made: how loud it may be is known when all of it is there.
+    """Speech while it is generated. Its level is settled when all of it is there.
 
     Audio beyond full scale is turned down as a whole: clipping would be heard, a change of level is not.
 

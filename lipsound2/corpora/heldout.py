@@ -1,7 +1,7 @@
 """Splits whose validation set nobody published: some speakers, or some clips, are held out by hash.
 
-Where a corpus has a training and a test part and no third one, whole speakers (or talks) are taken out of the training
-part, so that what checkpoints are chosen by is as new to the model as the test set is.
+Where a corpus has a training part and a test part alone, whole speakers (or talks) are taken out of the training part.
+So the validation set is as new to the model as the test set is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lipsound2.errors import LipsoundError
 class HeldOutSpeakers(Protocol):
     """Parts of a corpus as published, and the speakers of one of them whose hash is small as `valid`.
 
-    A speaker's set is a function of seed and name, whatever else is there; but of a corpus so small that no hash is
-    small enough, the speaker with the smallest is held out.
+    A speaker's set is a function of seed and name, whatever else is there. In a corpus so small that no hash is small
+    enough, the speaker with the smallest is held out.
 
     Attributes:
         train: parts to train on; nothing of a held-out speaker stays in any of them.

@@ -1,9 +1,9 @@
 """LRS2: sentences of British television, `mvlrs_v1/{main,pretrain}/<programme>/<clip>.mp4` with a text beside each.
 
-Lists tell which clip of `main` belongs to which set (`train.txt`, `val.txt`, `test.txt`:
-`6330311066473698535/00011`, a flag behind it or not), which lie beside the folders or above them. Both folders number
-their clips from 00001, so an id names the folder: `6330311066473698535-main-00011`. Who speaks is not known: a
-programme counts as a speaker.
+Lists (`train.txt`, `val.txt`, `test.txt`) beside the folders or above them tell which clip of `main` belongs to which
+set. Their lines are `6330311066473698535/00011`, with or without a flag behind it. Both folders number their clips from
+00001, so an id names the folder: `6330311066473698535-main-00011`. Who speaks is not known: a programme counts as a
+speaker.
 
 Source: Afouras, Chung, Senior, Vinyals, Zisserman, "Deep Audio-Visual Speech Recognition", arXiv 1809.02108 (counts:
 the corpus' page). Layout: `tests/layouts/lrs2.txt`.

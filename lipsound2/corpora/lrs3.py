@@ -1,8 +1,8 @@
 """LRS3-TED: sentences of talks, `{pretrain,trainval,test}/<talk>/<clip>.mp4` with a text beside each.
 
-There are no lists. AV-HuBERT and those after it hold out 1200 clips of trainval, `lrs3-valid.id` (lines
-`trainval/<talk>/<clip>`): given with --lists, or lying in the corpus' folder, it is `valid`; else talks of trainval are
-held out by hash. A talk counts as a speaker; ids of pretrain say so, for clips are numbered by part.
+There are no lists. AV-HuBERT and later work hold out 1200 clips of trainval, `lrs3-valid.id` (lines
+`trainval/<talk>/<clip>`). Given with --lists, or in the corpus' folder, this list is `valid`. Else talks of trainval
+are held out by hash. A talk counts as a speaker; ids of pretrain say so, for clips are numbered by part.
 
 Source: Afouras, Chung, Zisserman, "LRS3-TED", arXiv 1809.00496 (counts: table 1 of version 0.4). Layout:
 `tests/layouts/lrs3.txt`.

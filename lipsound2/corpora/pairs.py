@@ -1,7 +1,7 @@
-"""Pairs of clips for the control `mismatched`: which other sentence's video the model is given.
+"""Pairs of clips for the control `mismatched`: whose video the model is given instead.
 
-If lips are read, the speech made from somebody else's sentence must not resemble the reference. The other clip is
-of the same speaker; of GRID, it shares no word with the clip at any place of the sentence, as far as the set allows.
+If lips are read, speech generated from another sentence's video must not resemble the ground truth. The other clip is
+of the same speaker. In GRID it also shares no word at any place of the sentence, as far as the set allows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _TRIES = 50  # clips looked at for another text
 def derange_by_length(recordings: Mapping[str, Recording], seed: int = 0) -> dict[str, str]:
     """Pair every clip with another one of its speaker, of about the same length of text; n log n in time.
 
-    A speaker's clips stand in a circle by length of text and, among equals, by a hash; each is paired with the next one
-    that says something else. Speakers with one clip share a circle.
+    A speaker's clips are sorted by length of text, equals by a hash. Each is paired with the next one that says
+    something else, the last with the first. Speakers with a single clip are paired with each other.
 
     Args:
         recordings: of a set, by id.

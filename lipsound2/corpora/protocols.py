@@ -1,8 +1,8 @@
 """Which clips train, validate and test: splits by speakers and shares, by parts of a corpus, or by lists.
 
 A split is a function of (seed, id). Within a speaker the sentences are ordered by a hash of seed and id. When all
-sentences of the speaker are known, places in that order are ranks, so that counts are exactly those of the papers;
-otherwise a place is the hash itself, so that a clip never changes its set because others are missing.
+sentences of the speaker are known, places in that order are ranks, so that counts are exactly those of the papers.
+Otherwise a place is the hash itself: a clip never changes its set because others are missing.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Recordings:
         problems: files and lines that cannot, or that contradict each other.
         notes: sentences for the person who prepares the corpus.
         speakers: part -> all its speakers, where the corpus lists them.
-        names: speaker -> names of all its recordings, present or not, where more is known of than `by_id` holds: splits
-            are cut on them, so that they do not change when files are missing.
+        names: speaker -> names of all its recordings, present or not, where the corpus lists them. Splits are cut on
+            these, so that they do not change when files are missing.
         lists: name -> ids of the split lists that the package or the corpus brings.
         tables: further tables of the data dirs: file name -> id -> value, for every recording.
     """

@@ -1,7 +1,7 @@
 """Kaldi archives: many arrays in few files (`ark`), found through a text index (`scp`).
 
-An index holds `id path:offset`. Our own give the path relative to the index' folder, so that a dump can be moved;
-those of others may be absolute, or relative to the working directory as Kaldi reads them. Nothing is ever executed.
+An index holds `id path:offset`. Our own paths are relative to the index' folder, so that a dump can be moved. Foreign
+ones may be absolute, or relative to the working directory as in Kaldi. Nothing is ever executed.
 """
 
 from __future__ import annotations

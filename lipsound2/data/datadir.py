@@ -1,7 +1,7 @@
 """Data dirs: a set of clips as sorted text tables, Kaldi's contract with `video.scp` beside `wav.scp`.
 
-Ids are `speaker-clip`, so that sorting by id sorts by speaker too. `utt2spk` names the clips; every other table has
-the same ids, but for `text` and `word_times`, which hold the clips whose words, and whose words' times, are known.
+Ids are `speaker-clip`, so that sorting by id sorts by speaker too. `utt2spk` names the clips, and other tables have the
+same ids. Only `text` and `word_times` may lack clips, whose words or times are not known.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class DataDir:
             video: id -> path of the video.
             wav: id -> path of the audio, when it is not in the video.
             text: id -> what is said.
-            made_by: command, and what it makes this of, as kept in PATH/.made_by: a folder with other files in it is
-                refused then, and so is a data dir of other clips that something else made; empty: nothing is.
+            made_by: command and input, as kept in PATH/.made_by. A folder with other files in it is refused then, and
+                so is a data dir of other clips that something else made. Empty: nothing is refused.
             tables: further tables by file name: utt2num_frames, utt2lang, segments, word_times.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Folders of somebody's files: searched in a fixed order, without what operating systems strew in them."""
+"""Folders of the user's files: searched in a fixed order, without the files that operating systems leave in them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many ids, and numbers and places of theirs, in arrays instead of Python objects.
 
-A million ids are 25 MB this way, and processes that were forked share them for good: looking at a Python object writes
-its reference count, which copies the page it lies on.
+A million ids are 25 MB this way, and forked processes share them for good. Looking at a Python object would write its
+reference count, which copies the page it lies on.
 """
 
 from __future__ import annotations

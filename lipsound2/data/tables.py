@@ -1,8 +1,8 @@
 """Kaldi's text tables: UTF-8, one `key value` a line, keys unique and sorted by bytes.
 
-A table is kept as the bytes of its file and the places of its keys and values in them: a million rows are read in
-a third of a second and never become Python objects. Files that are laid out in any other way (tabs, blanks at the end
-of a line, ...) are gone through row by row, which also finds the words for what is wrong.
+A table is kept as the bytes of its file, and the places of its keys and values in them. A million rows are read in a
+third of a second and never become Python objects. Files with another layout (tabs, blanks at the end of a line, ...)
+are read row by row, and an error names the row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text files of people: UTF-8 with or without a byte-order mark, and a plain word where they are something else."""
+"""The user's text files: UTF-8 with or without a byte-order mark, and a clear error where they are something else."""
 
 from __future__ import annotations
 

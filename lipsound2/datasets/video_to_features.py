@@ -198,7 +198,7 @@ def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.
 
 
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:
-    """Mean feature (S_max, D) of the training clips at each feature frame: the best guess without the video."""
+    """Mean feature (S_max, D) of the training clips at each feature frame: the best prediction without the video."""
     names = data.ids.spread(STATISTICS)
     longest = int(data.features.num_frames().of(names).max())
     total, count = np.zeros((longest, len(mean))), np.zeros((longest, 1))

@@ -1,1 +1,1 @@
-"""What a lip model learns to predict of the audio, and what a network makes of a clip."""
+"""Acoustic targets of a lip model, and outputs of a trained network for every clip."""

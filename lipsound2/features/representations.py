@@ -7,9 +7,9 @@
     hubert:HUBERT_BASE:9       a layer of one of torchaudio's bundles (the last one without a number)
     wav2vec2:WAV2VEC2_BASE:9, wavlm:WAVLM_BASE:9   the same
 
-All of them are averaged over the time of a video frame (4 frames at 100 a second, 2 at 50), the log-mel too: stacking
-would keep more of it, but then a comparison would be about that. Averaging, and not taking every fourth, keeps the time
-of a vector in the middle of its video frame.
+All of them are averaged over the time of a video frame (4 frames at 100 a second, 2 at 50). That holds for the log-mel
+too: stacking would keep more of it, and targets could not be compared. Averaging, and not taking every fourth, keeps
+the time of a vector in the middle of its video frame.
 """
 
 from __future__ import annotations
@@ -119,9 +119,8 @@ def _pase(rest: str) -> Representation:
 def random_encoder() -> PaseEncoder:
     """PASE+ as it is before any training, the same on every run.
 
-    Its batch norms are given the statistics of pink noise at the level of speech: without any, each block makes its
-    signal smaller, and little but the first is left to be heard (on GRID, 95 % of the features' variance then lie in 6
-    directions, with them in 33).
+    Its batch norms are given the statistics of pink noise at the level of speech. Without them each block makes its
+    signal smaller: on GRID, 95 % of the features' variance then lie in 6 directions, with them in 33.
     """
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(_CONTROL_SEED)

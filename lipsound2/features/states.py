@@ -92,7 +92,7 @@ def features(
 
 @dataclass(frozen=True)
 class FeatureFactory:
-    """Makes the worker that shows clips to the network; picklable.
+    """Makes the worker that runs the network on clips; picklable.
 
     Attributes:
         exp: folder of the experiment or pack.
@@ -109,7 +109,7 @@ class FeatureFactory:
     ngpu: int
 
     def load(self) -> tuple[nn.Module, torch.device, str]:
-        """The layer, its device, and the kind it is shown.
+        """The layer, its device, and the kind of its input.
 
         Raises:
             LipsoundError: the experiment has no such layer.

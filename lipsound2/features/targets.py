@@ -46,8 +46,8 @@ def targets(
     """Make the acoustic targets of a lip model: features of every clip's audio, one vector a video frame.
 
     Leaves DUMP/targets-<name>: matrices (video frames, D), every dimension with mean 0 and variance 1 over the clips of
-    --train; their mean and standard deviation before that are in its kind.yaml, with the name of the features.
-    Audio is read from DUMP/audio (lipsound2 mel).
+    --train. Its kind.yaml holds the name of the features, and mean and standard deviation before that. Audio is read
+    from DUMP/audio (lipsound2 mel).
 
     Args:
         dir: data dir of the clips.

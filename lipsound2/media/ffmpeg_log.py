@@ -1,7 +1,7 @@
 """Warnings of ffmpeg, gathered for the file that they are about.
 
 ffmpeg logs in the thread that calls it. One list a thread collects the messages while the thread has files open, and is
-read after every call: to set up a list for every call would take longer than reading a packet.
+read after every call. A list for every call would take longer than reading a packet.
 """
 
 from __future__ import annotations

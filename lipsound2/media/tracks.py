@@ -46,8 +46,8 @@ class Tracks:
 
 
 def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> Tracks:
-    """The tracks of one kind, the best first: default ones before others, main ones before comments and the like, then
-    large frames or many channels and high rates before small ones, then in the file's order."""
+    """The tracks of one kind, the best first. Default ones come before others, main ones before comments and the like.
+    Then large frames, or many channels and high rates, come first; last counts the file's order."""
     found = Tracks(kind)
     streams = [each for each in container.streams if each.type == kind and not cover(each)]
     found.descriptions.update((each.index, _description(container, each)) for each in streams)

@@ -230,8 +230,8 @@ class Adversarial(Task[AssetsT, ModelT, DatasetT, BatchT]):
     ) -> Loss:
         """Losses of generator and discriminator for one batch; takes the place of `loss`.
 
-        The trainer takes the gradient of `Loss.total` with respect to the generator alone, and that of
-        `Loss.discriminator` with respect to the discriminator alone, so nothing needs to be detached.
+        The trainer takes the gradient of `Loss.total` for the generator alone, and that of `Loss.discriminator` for the
+        discriminator alone. So nothing needs to be detached.
         """
 
 

@@ -72,8 +72,8 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str,
     Args:
         path: file to write, whole or not at all.
         weights: tensors by name; tied ones are written once each.
-        facts: what the weights are, kept as JSON in the file's metadata (one entry: several are stored in no fixed
-            order, and equal weights shall be equal files).
+        facts: what the weights are, kept as JSON in one entry of the file's metadata. Several entries would be stored
+            in no fixed order, and equal weights shall be equal files.
     """
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
     write_bytes(path, serialize(tensors, metadata={"lipsound2": json.dumps(facts, sort_keys=True)}))

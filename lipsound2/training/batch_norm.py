@@ -1,9 +1,9 @@
 """Batch norm over several processes.
 
-Each process normalizes by the statistics of its own batch, as data parallelism usually does: two processes then make
-the update of one that accumulates the same two batches, and not of one that sees them as a single batch. Two things are
-done about it. After every update the running statistics, which evaluation and use normalize by, are averaged over the
-processes. And with `sync_batch_norm` the batch's own statistics are those of all processes' batches together.
+Each process normalizes by the statistics of its own batch, as data parallelism usually does. So two processes make the
+update of one that accumulates two batches, not of one that sees them as a single batch. Two things are done about it.
+After every update the running statistics, which evaluation and use normalize by, are averaged over the processes. And
+with `sync_batch_norm` the batch's own statistics are those of all processes' batches together.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One training over several processes: each computes gradients of its own clips, all make the same update.
 
 The networks are not wrapped. Gradients of loss **sums** are added over the processes after the backward passes and
-divided by the added weights, so two processes make the update of one that accumulates their batches, a process may have
+divided by the added weights. So two processes make the update of one that accumulates their batches. A process may have
 no clips in the last update of an epoch, and a task sees the bare model. What batch norm makes of it: `batch_norm`.
 """
 

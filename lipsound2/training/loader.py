@@ -32,7 +32,7 @@ class _Failure:
 
 
 class _Clips(TorchDataset[Any]):
-    """The task's data set with the chance of each sample in hand."""
+    """The task's data set, with each sample's random generator."""
 
     def __init__(self, clips: Dataset, seed: int) -> None:
         self.clips, self.seed = clips, seed
@@ -64,7 +64,7 @@ class Batches:
         task: gives `collate`.
         clips: the training set.
         stream: which clips, from where on.
-        seed: of the samples' chance.
+        seed: of the samples' random generators.
         workers: processes that load; 0: this one.
         device: batches for a GPU are pinned.
     """

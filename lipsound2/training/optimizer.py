@@ -20,7 +20,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW or Muon, with weight decay on matrices and kernels only (not on biases and scales).
 
     Muon is for what is called `weight` and has two axes or more. Tables of biases are AdamW's, and so are the gates of
-    an LSTM (`weight_ih`, `weight_hh`): four matrices in one, so large that turning them would cost what it wins.
+    an LSTM (`weight_ih`, `weight_hh`): four matrices in one, so large that orthogonalizing them would cost what it
+    gains.
     """
     turned: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []

@@ -1,6 +1,6 @@
-"""In what arithmetic a training multiplies: `precision: auto` is settled once, by what this machine multiplies fast.
+"""Precision of matrix products in training: `precision: auto` is settled once, by what is fast on this machine.
 
-A processor without bfloat16 in its instructions emulates it, at a tenth of the speed of float32; one that has it is
+A processor without bfloat16 in its instructions emulates it, at a tenth of the speed of float32. One that has it is
 about twice as fast with it. What torch says of a processor does not always hold for the library behind it, so on a CPU
 two products are timed. What was settled is written into the experiment, and a training that goes on elsewhere keeps it.
 """

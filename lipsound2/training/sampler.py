@@ -21,7 +21,7 @@ Positions = list[int]
 
 
 def clip_rng(seed: int, epoch: int, clip: str) -> np.random.Generator:
-    """The only source of chance of a sample: the same whichever process asks, and in which order."""
+    """The only source of randomness of a sample: the same whichever process asks, and in which order."""
     return np.random.default_rng([seed, epoch, zlib.crc32(clip.encode())])
 
 

@@ -1,7 +1,7 @@
 """From landmarks to crops: a similarity transform per frame, smoothed over time, and the pixels under it.
 
-A frame's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time, so
-that the crop follows the head and not the jaw: what moves inside the crop is the mouth.
+A frame's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time. So
+the crop follows the head and not the jaw: what moves inside the crop is the mouth.
 
 `mouth`: aligned to the mean face (rotation and scale removed, as in the front-end of LiRA's group, arXiv 2102.06657),
 the outer eye corners 90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face

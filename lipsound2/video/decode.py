@@ -29,7 +29,7 @@ from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
 _FAST = 40.0  # frames a second; faster sources give the frame in the middle of each 1/25 s
 _GRAY = ("gray", "ya8", "ya16", "mono")
-_LOG_LINES = 4  # of ffmpeg's that a verdict quotes
+_LOG_LINES = 4  # of ffmpeg's that a rejection quotes
 _THIN = 8.0  # a pixel that is said to be so many times as wide as high, or the reverse, is a damaged header
 
 

@@ -1,7 +1,8 @@
 """The mean face: where the 68 iBUG points of an average frontal face lie.
 
-Measured, not copied: the mean over ten speakers of GRID (200 frames, each speaker weighing the same) of the points
-our mediapipe detector finds, aligned by generalized Procrustes analysis with similarity transforms, made symmetric.
+Measured, not copied: the mean of the points that our mediapipe detector finds for ten speakers of GRID (200 frames,
+each speaker weighing the same). They were aligned by generalized Procrustes analysis with similarity transforms, and
+made symmetric.
 Unit: the distance between the outer eye corners. Origin: the middle between them. x to the frame's right, y down.
 """
 

@@ -1,6 +1,6 @@
 """Checks of the mouth: whether it lies in the frame, and whether it moves at all.
 
-A model makes speech of a photo held before the camera, of a mask, and of a face that does not speak. The motion of a
+A model generates speech even for a photo held before the camera, a mask, or a face that does not speak. The motion of a
 mouth is what is left of a short run of frames when all rigid motion is removed: shifts, turns, zooms and tilts, and
 changes of light.
 """

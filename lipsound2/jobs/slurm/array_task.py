@@ -2,7 +2,7 @@
 
 The controlling process pickles every task into a file of the array's folder, as `multiprocessing` does: the work is
 planned once, not by every job. While it works, a job keeps a small file up to date with its progress and the clips in
-work, so that a clip that kills the whole job (by its memory, say) can be named.
+work. So a clip that kills the whole job (by its memory, say) can be named.
 """
 
 from __future__ import annotations

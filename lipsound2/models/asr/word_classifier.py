@@ -1,4 +1,4 @@
-"""LiRA's word reader: the trunk, then a multi-scale temporal convolutional network (MS-TCN) and one classifier.
+"""LiRA's word classifier: the trunk, then a multi-scale temporal convolutional network (MS-TCN) and one classifier.
 
 MS-TCN: Martinez, Ma, Petridis, Pantic, "Lipreading using temporal convolutional networks", ICASSP 2020. A block looks
 at three lengths at once, and blocks at distances that double; the mean of what they find is classified.
@@ -18,7 +18,7 @@ from lipsound2.models.modules.regressor import mask
 
 @dataclass
 class WordClassifierConfig(TrunkConfig):
-    """Sizes of the word reader; the defaults are the papers'.
+    """Sizes of the word classifier; the defaults are the papers'.
 
     Attributes:
         kernels: taps of the branches, odd.

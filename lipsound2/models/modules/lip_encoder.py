@@ -1,8 +1,7 @@
 """Mouths to states, one a video frame: LiRA's conv3D + ResNet trunk, then a Conformer.
 
-What LiRA passes on is `trunk` alone (Ma et al., Interspeech 2021, the authors' figure); whatever is built on it keeps
-that name, so that weights find their place. Without video frames, from states of a frozen trunk that were dumped once,
-the rest is trained by itself.
+LiRA transfers `trunk` alone (Ma et al., Interspeech 2021, the authors' figure). Models built on it keep that name, so
+that weights find their place. Where states of a frozen trunk were dumped once, the rest is trained on them.
 """
 
 from __future__ import annotations

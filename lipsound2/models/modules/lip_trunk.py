@@ -2,8 +2,8 @@
 
 The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 video frames, pooled stem) is the conv3D +
 ResNet-18 of the papers; narrower widths on smaller video frames make the same code trainable on two CPU cores. Padded
-video frames are dropped before the first convolution: they cost nothing and no batch statistic ever sees them, so a
-clip's result does not depend on its batch mates.
+video frames are dropped before the first convolution. They cost nothing, and no batch statistic ever sees them, so a
+clip's result does not depend on the others of its batch.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 class Shortcut(nn.Sequential):
     """A 1x1 convolution and batch norm on every `stride`-th pixel.
 
-    What is left out is left out first: it is the same as a convolution with that stride, faster, and spares oneDNN's
-    backward pass of 1x1 convolutions with a stride, which in torch 2.13 writes out of bounds on CPUs when the number of
-    video frames changes from call to call (8 channels, two threads).
+    Pixels are dropped before the convolution. The result is that of a convolution with the stride, and faster. It also
+    avoids a bug of torch 2.13: oneDNN's backward pass of 1x1 convolutions with a stride writes out of bounds on CPUs
+    when the number of video frames changes from call to call (8 channels, two threads).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -161,8 +161,8 @@ class LipTrunk(nn.Module):
     def _stem(self, pixels: Tensor, valid: Tensor | None) -> Tensor:
         """The 3D convolution: (B, T, size, size) to (N, widths[0], h, w), of the valid video frames, channels last.
 
-        It sees one channel, so a video frame and its neighbors can be the channels of a 2D convolution instead,
-        which is up to twice as fast on CPUs and is asked of the video frames that are there alone.
+        There is one input channel, so a video frame and its neighbors can be the channels of a 2D convolution. That is
+        up to twice as fast on CPUs, and is computed for valid video frames alone.
         """
         context = self.config.trunk_context
         seen = F.pad(pixels, (0, 0, 0, 0, context // 2, context // 2)).unfold(1, context, 1)

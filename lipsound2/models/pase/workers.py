@@ -50,7 +50,7 @@ class PaseWorkersConfig:
 
 
 class Regressor(nn.Module):
-    """Finds features of the audio, and those of the frames around; mean squared error on normalized features.
+    """Predicts features of the audio, and those of the frames around; mean squared error on normalized features.
 
     Args:
         dims: of the encoder's features.
@@ -82,7 +82,7 @@ class Regressor(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Finds the audio itself; mean absolute error.
+    """Predicts the audio itself; mean absolute error.
 
     Args:
         dims: of the encoder's features.

@@ -1,4 +1,4 @@
-"""What every model of the task *vocode* is: a mel-spectrogram in, a waveform out."""
+"""Base of the models of the task *vocode*: a mel-spectrogram in, a waveform out."""
 
 from __future__ import annotations
 

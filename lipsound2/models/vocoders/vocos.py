@@ -1,9 +1,9 @@
 """Vocos (Siuzdak, 2024): a mel-spectrogram -> magnitudes and phases -> audio, by one inverse Fourier transform.
 
 All of the network works at the rate of the mel, a hundred times a second, where HiFi-GAN's last layers work at that of
-the audio: it speaks in a fraction of the time and, what matters here, two CPU cores can train it within the hour. It
-differs from the paper in one thing: the network predicts how far the magnitudes lie from a smooth spectrum with the
-given mel, which is where they would have to be learned to lie otherwise.
+the audio: it generates audio in a fraction of the time, and two CPU cores can train it within the hour. It differs from
+the paper in one thing: the network predicts how far the magnitudes lie from a smooth spectrum with the given mel. So it
+need not learn that spectrum.
 """
 
 from __future__ import annotations
