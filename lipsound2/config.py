@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lipsound2.data.shapes import checked
@@ -18,7 +18,13 @@ from lipsound2.errors import LipsoundError
 T = TypeVar("T")
 
 
-def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> list[Any]:
+def build(
+    owners: Sequence[type[Any]],
+    values: Mapping[str, Any],
+    where: str,
+    known: Sequence[str] = (),
+    explain: Callable[[str], str] = lambda key: "",
+) -> list[Any]:
     """Share the keys of one flat mapping out among dataclasses.
 
     Args:
@@ -26,6 +32,7 @@ def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, kn
         values: the flat mapping.
         where: the file, for messages.
         known: further keys that are allowed and left alone.
+        explain: what is known of an unknown key, for the message; empty: nothing, and the nearest key is named.
 
     Returns:
         One instance per owner, in order.
@@ -37,8 +44,8 @@ def build(owners: Sequence[type[Any]], values: Mapping[str, Any], where: str, kn
     for key in values:
         if key not in fields and key not in known:
             near = difflib.get_close_matches(str(key), [*fields, *known], n=1, cutoff=0.6)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(sorted(fields))}"
-            raise LipsoundError(f"{where}: unknown key '{key}'{hint}")
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(fields))}"
+            raise LipsoundError(f"{where}: unknown key '{key}'; {explain(str(key)) or hint}")
     instances = []
     for owner in owners:
         hints = typing.get_type_hints(owner)

@@ -102,3 +102,24 @@ def test_keys_given_on_the_command_line():
 def test_keys_given_badly_are_one_line(text):
     with pytest.raises(LipsoundError, match=r"--override: .*expected 'key: value, key: value'"):
         parse_flow(text, "--override")
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("learning_rate: 1e-3", r"unknown key 'learning_rate'; here it is called 'lr'"),
+        ("epochs: 10", "unknown key 'epochs'; here it is called 'max_epochs'"),
+        ("grad_clip: 1", "here it is called 'clip_grad'"),
+        ("d_model: 256", "unknown key 'd_model'; here it is called 'width'"),
+        ("residual: pairs", r"is a key of other models: hifigan \(task vocode\); remove it"),
+        ("critic_width: 0.1", "'discriminator_width'; written 'critic_width', its old name: it is a key of other mo"),
+        ("max_epoks: 3", "unknown key 'max_epoks'; did you mean 'max_epochs'"),
+    ],
+)
+def test_a_key_of_another_model_or_toolkit_is_told_by_its_name_here(tmp_path, written, wanted):
+    from lipsound2.tasks import load_config
+
+    (tmp_path / "c.yaml").write_text(f"task: regress\nmodel: parallel\n{written}\n")
+    with pytest.raises(LipsoundError, match=wanted) as error:
+        load_config(tmp_path / "c.yaml")
+    assert "\n" not in str(error.value)

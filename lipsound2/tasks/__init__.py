@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 from lipsound2.config import build, to_mapping
 from lipsound2.data.yaml_files import parse_flow, read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.old_names import config_of_today
+from lipsound2.old_names import CONFIG_KEYS, config_of_today
 from lipsound2.tasks.base import AnyTask
+from lipsound2.tasks.foreign_keys import explained
 from lipsound2.train_config import FREE, TrainConfig
 
 TASKS: dict[str, str] = {
@@ -72,12 +74,18 @@ def load_config(path: Path | str, override: str = "") -> RunConfig:
     Raises:
         LipsoundError: no such file, no `task:`, an unknown key, or a value of another type.
     """
-    values = config_of_today(read_yaml(path), str(path)) | config_of_today(
-        parse_flow(override, "--override"), "--override"
-    )
+    written, overridden = read_yaml(path), parse_flow(override, "--override")
+    values = config_of_today(written, str(path)) | config_of_today(overridden, "--override")
     where = f"{path} with --override" if override else str(path)
     if "task" not in values:
         raise LipsoundError(f"{where}: the key 'task' is missing; one of: {', '.join(TASKS)}")
     task = find(values["task"], where)
-    train, *options = build([TrainConfig, *task.options(values, where)], values, where, known=["task"])
+    owners: list[type[Any]] = [TrainConfig, *task.options(values, where)]
+    mine = {field.name for owner in owners for field in dataclasses.fields(owner)}
+
+    def explain(key: str) -> str:
+        old = next((name for name in (*written, *overridden) if CONFIG_KEYS.get(name) == key), "")
+        return (f"written '{old}', its old name: " if old else "") + explained(key, mine)
+
+    train, *options = build(owners, values, where, known=["task"], explain=explain)
     return RunConfig(train, task(*options))
