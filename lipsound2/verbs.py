@@ -29,7 +29,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "mel": ("lipsound2.audio.dump:mel", "extract audio, aligned with the video, and its mel spectrogram"),
         "targets": ("lipsound2.features.targets:targets", "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ..."),
         "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
-        "convert-pase": ("lipsound2.features.convert:convert_pase", "make a pack of the published PASE+ weights"),
+        "convert-pase": ("lipsound2.published.pase:convert_pase", "make a pack of the published PASE+ weights"),
     },
     "training": {
         "train": ("lipsound2.training.train:train", "train a network"),

@@ -126,10 +126,10 @@ def golden() -> dict[str, np.ndarray]:
 
 
 def network(legacy: bool) -> Recognizer:
-    keys, state = visual_speech.reader(reader_state(), "made up", legacy=legacy)
-    config = LipReaderConfig(**keys)
+    found = visual_speech.reader(reader_state(), "made up", legacy=legacy)
+    config = LipReaderConfig(**found.config)
     model = Recognizer(LipEncoder(config), config, CLASSES - 1)
-    model.load_state_dict(state)
+    model.load_state_dict(found.tensors)
     return model.eval()
 
 
@@ -156,9 +156,9 @@ def test_states_and_scores_are_the_published_ones(golden: dict[str, np.ndarray],
 
 @torch.no_grad()
 def test_the_language_model_is_the_published_one(golden: dict[str, np.ndarray]) -> None:
-    keys, state = visual_speech.language_model(language_state(), "made up", heads=HEADS)
-    model = TransformerLM(LanguageModelConfig(**keys), CLASSES - 1)
-    model.load_state_dict(state)
+    found = visual_speech.language_model(language_state(), "made up", heads=HEADS)
+    model = TransformerLM(LanguageModelConfig(**found.config), CLASSES - 1)
+    model.load_state_dict(found.tensors)
     scores = model.eval()(torch.tensor([[CLASSES - 1, *golden["tokens"].tolist()]]))[0].log_softmax(-1)
     assert np.abs(scores.numpy() - golden["lm"]).max() < 1e-4
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lipsound2.errors import LipsoundError
+from lipsound2.published.state_dict import COUNTER
 
 # Keys of the second toolkit, in those of the first.
 _SECOND = (
@@ -35,13 +37,24 @@ class _Tensors:
     Args:
         state: name -> tensor.
         where: the file, for messages.
+
+    Attributes:
+        left: those that were not taken yet.
+        named: our names of those that were -> the first name there of what each is made of.
     """
 
     def __init__(self, state: Mapping[str, Tensor], where: str) -> None:
-        self.left, self.where = dict(state), where
+        self._names = {_today(name): name for name in state}
+        self.left = {_today(name): tensor for name, tensor in state.items()}
+        self.where = where
+        self.named: dict[str, str] = {}
 
-    def take(self, name: str) -> Tensor:
+    def take(self, name: str, ours: str) -> Tensor:
         """One tensor.
+
+        Args:
+            name: there, as the first toolkit has it.
+            ours: what it becomes, or a part of.
 
         Raises:
             LipsoundError: it is absent.
@@ -50,11 +63,12 @@ class _Tensors:
             raise LipsoundError(
                 f"{self.where}: has no tensor '{name}', which such a model has; is it of another model?"
             )
+        self.named.setdefault(ours, self._names[name])
         return self.left.pop(name)
 
     def move(self, theirs: str, ours: str, names: Iterable[str] = _LINEAR) -> dict[str, Tensor]:
         """Some tensors under another first name."""
-        return {f"{ours}.{name}": self.take(f"{theirs}.{name}") for name in names}
+        return {f"{ours}.{name}": self.take(f"{theirs}.{name}", f"{ours}.{name}") for name in names}
 
     def count(self, pattern: str) -> int:
         """How many numbers there are in names of this form, such as layers."""
@@ -67,7 +81,7 @@ class _Tensors:
         Raises:
             LipsoundError: some were not.
         """
-        rest = [name for name in self.left if not name.endswith(("num_batches_tracked", ".pe"))]
+        rest = [self._names[name] for name in self.left if not name.endswith((COUNTER, ".pe"))]
         if rest:
             more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
             raise LipsoundError(
@@ -75,21 +89,33 @@ class _Tensors:
             )
 
 
-def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A lip reader's config keys and tensors.
+@dataclass(frozen=True)
+class Translated:
+    """A published network by our names.
+
+    Attributes:
+        config: keys of our config that describe it.
+        tensors: of our network.
+        named: our names of tensors -> those in the file, for messages.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    named: dict[str, str]
+
+
+def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translated:
+    """A lip reader.
 
     Args:
         state: of the file, by the names of either toolkit.
         where: the file, for messages.
         legacy: whether its relative positions are those of ESPnet before 2021, which the tensors do not tell.
 
-    Returns:
-        Keys of our config that describe it, and the tensors of our network.
-
     Raises:
         LipsoundError: a tensor is absent, of another shape, or one too many.
     """
-    tensors = _Tensors({_today(name): tensor for name, tensor in state.items()}, where)
+    tensors = _Tensors(state, where)
     layers, decoder_layers = tensors.count(r"encoder\.encoders\.(\d+)\."), tensors.count(r"decoder\.decoders\.(\d+)\.")
     if not layers:
         raise LipsoundError(f"{where}: has no Conformer block ('encoder.encoders.0...'); is it of another model?")
@@ -100,7 +126,7 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> tuple[di
     ours |= tensors.move("encoder.after_norm", "encoder.conformer.norm")
     ours |= tensors.move("ctc.ctc_lo", "ctc")
     if decoder_layers:
-        ours["decoder.embedding.weight"] = tensors.take("decoder.embed.0.weight")
+        ours |= tensors.move("decoder.embed.0", "decoder.embedding", ("weight",))
         for number in range(decoder_layers):
             ours |= _layer(tensors, f"decoder.decoders.{number}", f"decoder.layers.layers.{number}")
         ours |= tensors.move("decoder.after_norm", "decoder.layers.norm")
@@ -125,28 +151,25 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> tuple[di
         "decoder_positions": "interleaved",
         "ctc_boundary": True,
     }
-    return config, ours
+    return Translated(config, ours, tensors.named)
 
 
-def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A language model's config keys and tensors.
+def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> Translated:
+    """A language model.
 
     Args:
         state: of the file.
         where: the file, for messages.
         heads: attention heads, which the tensors do not tell.
 
-    Returns:
-        Keys of our config that describe it, and the tensors of our network.
-
     Raises:
         LipsoundError: a tensor is absent, or one too many.
     """
-    tensors = _Tensors({_today(name): tensor for name, tensor in state.items()}, where)
+    tensors = _Tensors(state, where)
     layers = tensors.count(r"encoder\.encoders\.(\d+)\.")
     if not layers:
         raise LipsoundError(f"{where}: has no layer ('encoder.encoders.0...'); is it of another model?")
-    ours = {"embedding.weight": tensors.take("embed.weight")}
+    ours = tensors.move("embed", "embedding", ("weight",))
     ours |= tensors.move("proj_encoder", "enter.0") | tensors.move("encoder.embed.1", "enter.1")
     for number in range(layers):
         ours |= _layer(tensors, f"encoder.encoders.{number}", f"layers.layers.{number}")
@@ -161,7 +184,7 @@ def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> tu
         "positions": "none",
         "norm_eps": 1e-12,
     }
-    return config, ours
+    return Translated(config, ours, tensors.named)
 
 
 def _today(name: str) -> str:
@@ -174,11 +197,11 @@ def _today(name: str) -> str:
 def _trunk(tensors: _Tensors) -> tuple[dict[str, Tensor], str]:
     """The tensors of the trunk, and its activation."""
     to = "encoder.trunk"
-    ours = {f"{to}.stem.weight": tensors.take("frontend.frontend3D.0.weight")}
+    ours = tensors.move("frontend.frontend3D.0", f"{to}.stem", ("weight",))
     ours |= tensors.move("frontend.frontend3D.1", f"{to}.norm", _BATCH_NORM)
     prelu = "frontend.frontend3D.2.weight" in tensors.left
     if prelu:
-        ours[f"{to}.act.weight"] = tensors.take("frontend.frontend3D.2.weight")
+        ours |= tensors.move("frontend.frontend3D.2", f"{to}.act", ("weight",))
     for stage in range(4):
         for block in range(2):
             theirs, here = f"frontend.trunk.layer{stage + 1}.{block}", f"{to}.stages.{2 * stage + block}"
@@ -199,7 +222,8 @@ def _block(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     found |= tensors.move(f"{theirs}.self_attn.linear_out", f"{ours}.attention.join")
     found |= tensors.move(f"{theirs}.self_attn.linear_pos", f"{ours}.attention.positions.project", ("weight",))
     for letter, name in (("u", "content"), ("v", "place")):
-        found[f"{ours}.attention.positions.{name}"] = tensors.take(f"{theirs}.self_attn.pos_bias_{letter}")
+        here = f"{ours}.attention.positions.{name}"
+        found[here] = tensors.take(f"{theirs}.self_attn.pos_bias_{letter}", here)
     for module, name in (("feed_forward_macaron", "first"), ("feed_forward", "second")):
         found |= tensors.move(f"{theirs}.{module}.w_1", f"{ours}.{name}.1")
         found |= tensors.move(f"{theirs}.{module}.w_2", f"{ours}.{name}.4")
@@ -237,6 +261,8 @@ def _layer(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
 def _joined(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     """Queries, keys and values as one product: weights and biases, `ours` with a place for either word."""
     return {
-        ours.format(name): torch.cat([tensors.take(f"{theirs}.linear_{part}.{name}") for part in "qkv"])
+        ours.format(name): torch.cat(
+            [tensors.take(f"{theirs}.linear_{part}.{name}", ours.format(name)) for part in "qkv"]
+        )
         for name in _LINEAR
     }

@@ -21,9 +21,9 @@ import torch
 from torch.nn import functional as F
 
 from lipsound2.datasets.audio_chunks import Chunks
-from lipsound2.features.convert import translate
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
+from lipsound2.published.pase import translate
 from lipsound2.tasks import load_config
 from lipsound2.tasks.pase import PaseAssets
 from lipsound2.training.distributed import World

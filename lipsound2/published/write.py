@@ -1,0 +1,61 @@
+"""A pack of weights that others published: its card says where they come from and under which license."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.files import atomic_path, folder_lock, sha256, write_text
+from lipsound2.model_names import CARD, CONFIG, WEIGHTS
+from lipsound2.pack import check_pack_folder
+
+
+def write_pack(
+    out: Path,
+    file: Path,
+    verb: str,
+    *,
+    knows: str,
+    license: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, str] | None = None,
+    save: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a pack.
+
+    Args:
+        out: folder to write: a new or empty one, or an earlier pack of the same file.
+        file: the published file.
+        verb: the verb that converts it.
+        knows: one line about the voices and words the model knows.
+        license: of the weights.
+        config: keys of the config, the task among them.
+        tensors: of the network, by our names.
+        facts: further lines of the card.
+        save: writes what else the task needs into the folder.
+
+    Raises:
+        LipsoundError: the folder holds something else.
+    """
+    digest = sha256(file)
+    origin = f"* SHA-256 of the file: {digest}"
+    check_pack_folder(out, origin)
+    with folder_lock(out, verb):
+        rows = [f"* {name}: {text}" for name, text in (facts or {}).items()]
+        made = f"* Made by: `lipsound2 {verb} {file.name} {out.name}`"
+        text = "\n".join([made, origin, *rows, f"* License: {license}"])
+        write_text(out / CARD, f"# {out.resolve().name}\n\nKnows: {knows}\n\n{text}\n")
+        write_yaml(out / CONFIG, dict(config))
+        if save is not None:
+            save(out)
+        with atomic_path(out / WEIGHTS) as temporary:
+            notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, notes)
+    (out / ".lock").unlink()
