@@ -14,11 +14,13 @@ import numpy as np
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
-from lipsound2.video.decode import Source, Timeline
+from lipsound2.video.decode import Source
 from lipsound2.video.detect import Detector, Face, make_detector
 from lipsound2.video.face_choice import draw_choice
-from lipsound2.video.frame import ArrayFrame, Frame, to_full_range
+from lipsound2.video.frame import Frame, to_full_range
+from lipsound2.video.frame_arrays import frames_of
 from lipsound2.video.frame_buffer import BUDGET, FrameBuffer
+from lipsound2.video.grid import Timeline
 from lipsound2.video.mouth import STILL, MouthMotion, hardly_moves, outside
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.stabilize import stabilize
@@ -29,6 +31,9 @@ SHORTEST = 5  # frames
 EVERY = 25  # frames between two key frames, at most
 _TRIED = 3  # parts of a long clip without a face, in which other views are looked at
 _WATCHED = "mouth"  # the region that must move
+_MANY = 0.1  # of the frames, from which on what is missing there is a warning
+_SMALL = 48  # pixels a face is wide, below which its mouth has too few of them
+_HARDLY_MOVES = "the mouth hardly moves: who is shown may not speak"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class CropReport:
         looked: frames the detector saw.
         damaged: packets and frames that ffmpeg found broken.
         notes: what was converted.
+        hardly_moves: whether who is shown may not speak at all.
     """
 
     num_frames: int
@@ -56,9 +62,34 @@ class CropReport:
     looked: int
     damaged: int
     notes: tuple[str, ...]
+    hardly_moves: bool = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the result doubtful, a line each; empty: nothing that can be seen in the video."""
+        found = []
+        if self.missing > _MANY * self.num_frames:
+            found.append(
+                f"{self.missing} of {self.num_frames} video frames show no face; what is said there is a guess"
+            )
+        if self.outside > _MANY * self.num_frames:
+            found.append(f"the mouth lies outside of the frame in {self.outside} of {self.num_frames} video frames")
+        if self.faces > 1:
+            found.append(
+                f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken, the choice is "
+                f"face: {', '.join(CHOICES)}"
+            )
+        if (width := self.box[2] - self.box[0]) < _SMALL:
+            found.append(f"the face is small, {width} pixels wide; {_SMALL} or more show the lips well")
+        if self.hardly_moves:
+            found.append(_HARDLY_MOVES)
+        if self.damaged:
+            found.append(f"{self.damaged} packets or frames of the file are damaged")
+        return found
 
     def __str__(self) -> str:
-        parts = [f"{self.num_frames} frames", *self.notes, f"{self.missing} without a face"]
+        notes = [*self.notes, *([_HARDLY_MOVES] if self.hardly_moves else [])]
+        parts = [f"{self.num_frames} frames", *notes, f"{self.missing} without a face"]
         if self.outside:
             parts.append(f"{self.outside} with the mouth outside of the frame")
         if self.faces > 1:
@@ -170,22 +201,27 @@ class Cropper:
         clip: Path | str | np.ndarray,
         landmarks: np.ndarray | None = None,
         store: Callable[[tuple[int, int, int]], Store] = Stack,
+        fps: float = FRAME_RATE,
     ) -> Crops:
         """Crop one clip.
 
         Args:
-            clip: video file, or frames (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8, at 25 fps.
+            clip: video file, or frames (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8.
             landmarks: (T, 137), given instead of detected.
             store: (T, S, S) -> what takes the crops of a region; its `whole()` stands in `Crops.regions`.
+            fps: of frames that are given, frames a second; a file has its own clock.
 
         Raises:
+            LipsoundError: what was given are no frames, see `frame_arrays.frames_of`.
             ClipFailure: `unreadable`, `no-video`, `size-changes`, `too-short`, `no-face`, `mouth-outside`,
                 `still-mouth`, `landmarks`.
         """
         parts: Iterable[Sequence[Frame]]
         source: Source | None = None
+        timeline: Timeline | None = None
         if isinstance(clip, np.ndarray):
-            parts = [[ArrayFrame(frame) for frame in clip]]
+            given, timeline = frames_of(clip, fps)
+            parts = [given]
         else:
             source = Source(Path(clip))
             parts = self._buffer.parts(source)
@@ -233,8 +269,7 @@ class Cropper:
                 f"the mouth does not move (by {movement:.3f} of its contrast, at least {STILL} are wanted): a photo, a "
                 "mask, or a face that does not speak",
             )
-        width, height = size
-        timeline = Timeline(0.0, num_frames, FRAME_RATE, width, height) if source is None else source.timeline
+        timeline = timeline if source is None else source.timeline
         assert timeline is not None
         report = CropReport(
             num_frames=num_frames,
@@ -245,7 +280,8 @@ class Cropper:
             scenes=tuple(scenes),
             looked=tracked.looked,
             damaged=source.damaged if source else 0,
-            notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view, movement)),
+            notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view)),
+            hardly_moves=hardly_moves(tracked.points, tracked.flags, movement),
         )
         flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
         return Crops(flat, regions, timeline, report, face_choice)
@@ -370,14 +406,12 @@ def _box(tracked: Track) -> tuple[int, int, int, int]:
     return int(x0), int(y0), int(x1), int(y1)
 
 
-def _notes_on_face(tracked: Track, view: View, movement: float | None) -> tuple[str, ...]:
+def _notes_on_face(tracked: Track, view: View) -> tuple[str, ...]:
     notes = []
     if turns := quarter_turns(fit(tracked.points[tracked.flags != FILLED])[0]):
         notes.append(f"the face is turned by {90 * turns} degrees clockwise, its crops are upright")
     if view.window is not None:
         notes.append("the face is small and was found at full size")
-    if hardly_moves(tracked.points, tracked.flags, movement):
-        notes.append("the mouth hardly moves: who is shown may not speak")
     return tuple(notes)
 
 

@@ -1,8 +1,7 @@
 """Any video file as frames on a 25 fps grid, by time stamps and upright.
 
-Frame i of the grid is the source frame nearest to t0 + i / 25, t0 being the time stamp of the first frame. Of a
-source of more than 40 frames a second it is the one nearest to the middle of these 40 ms, t0 + (i + 1/2) / 25.
-Frames stay YUV, as the decoder left them: crops need the luma plane only, the detector needs RGB on few of them.
+Which source frame a point of the grid takes: see `grid`. Frames stay YUV, as the decoder left them: crops need the luma
+plane only, the detector needs RGB on few of them.
 """
 
 from __future__ import annotations
@@ -25,31 +24,12 @@ from lipsound2.media.opening import Media, opened, shown
 from lipsound2.media.tracks import tracks
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.frame import VideoFrame
+from lipsound2.video.grid import Timeline, on_grid
 from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
-_FAST = 40.0  # frames a second; faster sources give the frame in the middle of each 1/25 s
 _GRAY = ("gray", "ya8", "ya16", "mono")
 _LOG_LINES = 4  # of ffmpeg's that a rejection quotes
 _THIN = 8.0  # a pixel that is said to be so many times as wide as high, or the reverse, is a damaged header
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The 25 fps grid a clip was decoded on.
-
-    Attributes:
-        start: time stamp of the first frame, seconds.
-        num_frames: T, frames on the grid: round(duration x 25).
-        fps: mean rate of the source, frames a second.
-        width: of the upright frame with square pixels.
-        height: likewise.
-    """
-
-    start: float
-    num_frames: int
-    fps: float
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -157,7 +137,6 @@ class Source:
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    _middle: float = 0.0  # what is added to a grid point of a fast source
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         return self._on_grid(self.timed())
@@ -200,7 +179,6 @@ class Source:
             rate = float(stream.average_rate or 0)
             self.fps = rate or self.rate
             step = 1 / self.fps
-            self._middle = 0.5 / self.rate if rate > _FAST / FRAME_RATE * self.rate else 0.0
             aspect = float(stream.sample_aspect_ratio or 1)
             aspect = aspect if 1 / _THIN <= aspect <= _THIN else 1.0
             last = -math.inf
@@ -268,27 +246,12 @@ class Source:
             yield from _pull(graph)
 
     def _on_grid(self, timed: Iterator[tuple[float, float, DecodedFrame]]) -> Iterator[DecodedFrame]:
-        start = end = before = 0.0
-        emitted = 0
-        held: DecodedFrame | None = None
-        for time, length, frame in timed:
-            if held is None:
-                start = time
-            else:
-                # Every point of the grid that is nearer to the held frame than to this one.
-                aim = start + (self._middle if time - before < 1.2 / _FAST else 0.0)
-                while aim + emitted / self.rate <= (before + time) / 2 + 1e-9:
-                    yield held
-                    emitted += 1
-            held, before, end = frame, time, time + length
-        assert held is not None  # `timed` says so itself
-        while emitted < max(1, round((end - start) * self.rate)):
-            yield held
-            emitted += 1
+        grid = yield from on_grid(timed, lambda: self.fps, self.rate)
+        held = grid.last
         height, width = held.shape[0] * 2 // 3, held.shape[1]
         if held.orientation.lying:
             width, height = height, width
-        self.timeline = Timeline(start, emitted, self.decoded / (end - start), width, height)
+        self.timeline = Timeline(grid.start, grid.num_frames, self.decoded / grid.seconds, width, height)
 
 
 def read_video(path: Path | str) -> tuple[np.ndarray, Timeline]:

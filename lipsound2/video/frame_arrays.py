@@ -1,0 +1,61 @@
+"""Frames that were decoded elsewhere, as an array: checked, and brought to 25 frames a second as a file's are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError
+from lipsound2.media.clock import LONGEST_PAUSE
+from lipsound2.video.frame import ArrayFrame
+from lipsound2.video.grid import Timeline, on_grid
+
+_MOST_FPS = 1000.0  # frames a second; more is another unit
+
+
+def frames_of(video: np.ndarray, fps: float) -> tuple[list[ArrayFrame], Timeline]:
+    """Frames on the 25 fps grid; none are copied.
+
+    Args:
+        video: (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8.
+        fps: their rate, frames a second.
+
+    Returns:
+        A frame for each point of the grid, and the grid.
+
+    Raises:
+        LipsoundError: another shape or type, no frames, or a rate that is none.
+    """
+    check_frames(video, fps)
+    step = 1 / fps
+    timed = ((index * step, step, index) for index in range(len(video)))
+    indices = [*on_grid(timed, lambda: fps)]
+    frames = [ArrayFrame(frame) for frame in video]
+    timeline = Timeline(0.0, len(indices), float(fps), video.shape[2], video.shape[1])
+    return [frames[index] for index in indices], timeline
+
+
+def check_frames(video: np.ndarray, fps: float | None) -> None:
+    """Refuse what are no frames of a video.
+
+    Args:
+        video: what was given.
+        fps: likewise.
+
+    Raises:
+        LipsoundError: see `frames_of`; or no rate is given.
+    """
+    wanted = "wanted frames (T, H, W, 3) RGB or (T, H, W) gray, uint8"
+    if video.ndim not in (3, 4) or (video.ndim == 4 and video.shape[3] != 3):
+        raise LipsoundError(f"frames: found an array of shape {video.shape}, {wanted}")
+    if video.dtype != np.uint8:
+        raise LipsoundError(f"frames: found values of type {video.dtype}, {wanted}; levels go from 0 to 255")
+    if not video.size:
+        raise LipsoundError(f"frames: found an empty array of shape {video.shape}, {wanted}")
+    if fps is None:
+        raise LipsoundError("frames: an array has no clock; give its rate, frames a second, as fps=25")
+    if isinstance(fps, bool) or not isinstance(fps, int | float | np.integer | np.floating):
+        raise LipsoundError(f"fps: found {fps!r}, wanted a number of frames a second")
+    if not (math.isfinite(fps) and 1 / LONGEST_PAUSE <= fps <= _MOST_FPS):
+        raise LipsoundError(f"fps: found {fps:g}, wanted frames a second, above 0 and at most {_MOST_FPS:g}")
