@@ -92,26 +92,33 @@ class Ranged:
         return value
 
 
-def by_todays_names(words: Sequence[str], renamed: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def by_todays_names(
+    words: Sequence[str], renamed: Mapping[str, str], values: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str], list[str]]:
     """A command line with today's names of its options.
 
     Args:
         words: of the command line, after the verb.
         renamed: old name -> name today, of the verb's options.
+        values: old name -> a value of this option -> the value today.
 
     Returns:
         The words, and a line of notice for each old name among them.
     """
     found, notices = [], {}
     options = True
+    then: Mapping[str, str] = {}  # of the value that comes next
     for word in words:
         options = options and word != "--"
         flag, equals, value = word.partition("=")
+        word, then = then.get(word, word), {}
         for prefix in ("--no-", "--"):
             old = flag.removeprefix(prefix).replace("_", "-")
             if options and flag.startswith(prefix) and old in renamed:
-                word = f"{prefix}{renamed[old]}{equals}{value}"
+                today = values.get(old, {})
+                word = f"{prefix}{renamed[old]}{equals}{today.get(value, value)}"
                 notices[flag] = f"{flag} is now called {prefix}{renamed[old]}; the old name is still read"
+                then = {} if equals else today
                 break
         found.append(word)
     return found, list(notices.values())

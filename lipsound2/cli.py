@@ -36,8 +36,8 @@ from lipsound2.arguments import (
 )
 from lipsound2.error_messages import message_for, plain
 from lipsound2.errors import LipsoundError, UsageError
-from lipsound2.gpus import check_gpus
-from lipsound2.old_names import OPTIONS
+from lipsound2.gpus import check_device, check_gpus
+from lipsound2.old_names import OPTION_VALUES, OPTIONS
 from lipsound2.outputs import Output, check_outputs
 from lipsound2.stopping import Terminated, signals_answered
 from lipsound2.verbs import FORMER, GROUPS, VERBS
@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals_answered():
             function = former(verb, arguments[1:]) or load(verb)
-            words, notices = by_todays_names(arguments[1:], OPTIONS.get(verb, {}))
+            words, notices = by_todays_names(arguments[1:], OPTIONS.get(verb, {}), OPTION_VALUES)
             for notice in notices:
                 print(f"lipsound2 {verb}: {notice}", file=sys.stderr)
             options = vars(verb_parser(verb, function).parse_args(words))
@@ -261,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             look_at_outputs(function, options)
             if options.get("launcher", "local") == "local":  # on a cluster the jobs have them
                 check_gpus(options.get("ngpu", 0))
+                check_device(options.get("device", "cpu"))
             status = _call(function, options)
     except LipsoundError as error:
         if debug:

@@ -51,9 +51,11 @@ OPTIONS: dict[str, dict[str, str]] = {
     "crop": {"every": "detect-interval", "choose": "face", "least": "min-face-ratio"},
     "pack": {"licence": "license"},
     "score": {"also": "metrics"},
-    "speak": {"choose": "face"},
-    "transcribe": {"choose": "face", "sound": "audio"},
+    "speak": {"choose": "face", "ngpu": "device"},
+    "transcribe": {"choose": "face", "sound": "audio", "ngpu": "device"},
 }
+# Values of an option by its old name, and what they are called today.
+OPTION_VALUES: dict[str, dict[str, str]] = {"ngpu": {"0": "cpu", "1": "cuda"}}
 # Steps in LIPSOUND2_SBATCH_<STEP>: name today -> the name it had.
 SBATCH_STEPS: dict[str, str] = {"AUDIO": "SOUND"}
 # Keys of a summary of word errors, and GRID's slots in it.

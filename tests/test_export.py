@@ -248,4 +248,4 @@ def test_a_vocoder_of_another_mel_is_told(made: Path, tmp_path: Path) -> None:
 def test_onnx_stands_instead_of_a_model(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["speak", "clip.mp4", "-o", str(tmp_path / "a.wav"), "--onnx", str(made / "out"), "--model", "exp/a"]
     assert main(words) == 1
-    assert "leave out --model and --ngpu" in capsys.readouterr().err
+    assert "leave out --model and --device" in capsys.readouterr().err

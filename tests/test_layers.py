@@ -23,7 +23,7 @@ FLOORS = (
     ("tasks", "report"),
     ("experiment",),
     ("training", "inference", "pack"),
-    ("features", "published"),
+    ("features", "published", "api"),
     ("cli",),
     ("__main__",),
 )

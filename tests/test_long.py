@@ -163,10 +163,9 @@ def test_fault_D2_long_audio_is_recognized_without_being_held(tmp_path: Path, mo
             heard.extend(audio)
             return [Hypothesis("", [], 0.0) for _ in audio]
 
-    monkeypatch.setattr(transcriber, "recognizer", lambda *_, **__: Recognizer())
     monkeypatch.setattr(waveform_buffer, "_HELD", 1 << 20)
-    transcribe = transcriber.Transcriber("", "own")
-    held = peak_of(lambda: transcribe.audio(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
+    transcribe = transcriber.Transcriber(Recognizer())
+    held = peak_of(lambda: transcribe(tmp_path / "a.flac")) - sum(map(len, heard)) * 4
     assert np.array_equal(np.concatenate(heard), whole)
     assert all(each.flags.writeable for each in heard)
     assert held < 9e6, held  # decoded it takes 10.6 MB, and was held thrice

@@ -16,7 +16,7 @@ from helpers.video_making import write_clip
 
 from lipsound2 import cli
 from lipsound2.errors import LipsoundError
-from lipsound2.gpus import check_gpus
+from lipsound2.gpus import check_device, check_gpus
 
 TOO_MANY = str(torch.cuda.device_count() + 1)
 FOUND = f"--ngpu {TOO_MANY}: torch finds "
@@ -29,8 +29,6 @@ FOUND = f"--ngpu {TOO_MANY}: torch finds "
         "synthesize exp/a d o --dump x",
         "decode exp/a d o --dump x",
         "features exp/a d o",
-        "speak a.mp4 -o o/a.wav",
-        "transcribe a.mp4",
     ],
 )
 def test_fault_D5_a_gpu_that_is_not_there_is_told_before_any_work(words, tmp_path, monkeypatch, capsys):
@@ -40,6 +38,24 @@ def test_fault_D5_a_gpu_that_is_not_there_is_told_before_any_work(words, tmp_pat
     assert FOUND in told
     assert told.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("words", ["speak a.mp4 -o o/a.wav", "transcribe a.mp4"])
+@pytest.mark.parametrize("device", ["--device cuda", "--ngpu 1", "--ngpu=1"])
+def test_a_device_that_is_not_there_is_told_before_any_work(words, device, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*words.split(), *device.split()]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].endswith("device cuda: torch finds no GPU on this machine; leave it out to run on the CPU")
+    assert len(told) == (2 if "ngpu" in device else 1)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:x", ""])
+def test_a_device_of_another_name_is_refused(name):
+    with pytest.raises(LipsoundError, match=f"found '{name}', wanted cpu, cuda, cuda:NUMBER or mps"):
+        check_device(name)
 
 
 def test_every_verb_with_gpus_is_tried_above():

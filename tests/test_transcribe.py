@@ -19,7 +19,7 @@ from lipsound2.decoding.pretrained_asr import Bundle, recognize_all, tokenizer_o
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.decoding.subtitles import as_srt
 from lipsound2.errors import LipsoundError
-from lipsound2.inference import pauses, transcriber
+from lipsound2.inference import pauses, recognizers, transcriber
 from lipsound2.inference.decode import decode
 from lipsound2.inference.former_score import label, score
 from lipsound2.inference.recognizers import recognizer
@@ -313,7 +313,7 @@ def test_fault_D3_any_length_is_heard_with_right_times(tmp_path, capsys, monkeyp
                 found.append(Hypothesis("noise " * len(begins), [Word("noise", b, b + 2, 1.0) for b in begins]))
             return found
 
-    monkeypatch.setattr(transcriber, "recognizer", lambda *args, **options: Clockwork())
+    monkeypatch.setattr(recognizers, "recognizer", lambda *args, **options: Clockwork())
     write_wav(tmp_path / "long.wav", np.concatenate([sentences(45), np.zeros(16000 * 40, np.float32), sentences(50)]))
     transcribe(tmp_path / "long.wav", json=True, srt=tmp_path / "long.srt")
     heard = json.loads(capsys.readouterr().out)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from lipsound2.audio.io import audio_in_blocks
+from lipsound2.audio.track import HIGHEST_RATE, LOWEST_RATE
 from lipsound2.audio.waveform_buffer import WaveformBuffer
-from lipsound2.errors import ClipFailure
+from lipsound2.errors import ClipFailure, LipsoundError
 
 _LEAST_SECONDS = 0.01  # a period of the deepest voice; a mel may want more
 # Ten steps of 16 bits. Dither, a converter's offset and what codecs make of silence stay below; no voice does.
@@ -28,6 +29,32 @@ def check_audio(waveform: np.ndarray, rate: int) -> None:
         ClipFailure: `too-short`, `not-finite`, `silent` (a constant level is silence too).
     """
     _check([waveform], rate)
+
+
+def as_waveform(samples: np.ndarray, rate: object) -> np.ndarray:
+    """Samples that were given as an array, as (samples,) float, full scale 1.
+
+    Args:
+        samples: (samples,) float, or int16.
+        rate: samples a second, as it was given.
+
+    Raises:
+        LipsoundError: another shape or type, no samples, or a rate that is none.
+    """
+    wanted = "wanted a waveform (samples,), float in [-1, 1] or int16"
+    if not isinstance(samples, np.ndarray):
+        raise LipsoundError(f"waveform: found an object of type {type(samples).__name__}, {wanted}, as a numpy array")
+    if samples.ndim != 1:
+        raise LipsoundError(f"waveform: found an array of shape {samples.shape}, {wanted}")
+    if samples.dtype.kind != "f" and samples.dtype != np.int16:
+        raise LipsoundError(f"waveform: found values of type {samples.dtype}, {wanted}")
+    if not len(samples):
+        raise LipsoundError(f"waveform: found no samples, {wanted}")
+    if rate is None:
+        raise LipsoundError("waveform: an array has no clock; give its rate, samples a second, as rate=16000")
+    if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise LipsoundError(f"rate: found {rate!r}, wanted samples a second, {LOWEST_RATE} to {HIGHEST_RATE}")
+    return samples / np.float32(32768) if samples.dtype == np.int16 else samples
 
 
 def load_checked(path: Path | str, rate: int) -> WaveformBuffer:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lipsound2 import model_names
+from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.kind import AUDIO, kind_folder
 from lipsound2.data.archive import Archive
@@ -215,7 +215,7 @@ class RecognizerFactory:
 
     def load(self, ngpu: int) -> SpeechRecognizer:
         """Load it, onto a GPU or none."""
-        return recognizer(self.asr, self.search, ngpu, lips=self.lips)
+        return recognizer(self.asr, self.search, experiment.device_for(ngpu), lips=self.lips)
 
 
 @dataclass(frozen=True)

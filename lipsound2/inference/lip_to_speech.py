@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from lipsound2 import experiment
 from lipsound2.experiment import Experiment
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
@@ -32,6 +35,22 @@ class TorchLipToSpeech:
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""
         return windows_of(self._loaded, total)
+
+
+def load_lip_to_speech(
+    model: Path | str, vocoder: str = "griffin-lim", device: torch.device | str = "cpu"
+) -> TorchLipToSpeech:
+    """Load a lip-to-speech model with its vocoder.
+
+    Args:
+        model: experiment or pack of the task *regress*, or the name of one that ships.
+        vocoder: see `vocoders.vocoder`.
+        device: where the networks run.
+
+    Raises:
+        LipsoundError: there is none of this name, or the vocoder does not fit.
+    """
+    return TorchLipToSpeech(experiment.load(model, device, task=Regress), vocoder)
 
 
 def windows_of(loaded: Experiment[Regress], total: int) -> Windows:

@@ -39,7 +39,7 @@ class TrainedRecognizer:
     Args:
         name: its folder, or the name of one that ships.
         options: of the search.
-        ngpu: GPUs to use: 0 or 1.
+        device: where the network runs.
 
     Attributes:
         name: as it was given.
@@ -48,9 +48,9 @@ class TrainedRecognizer:
         calibration: of its confidences; None: they are as the search has them.
     """
 
-    def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0) -> None:
+    def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu") -> None:
         self.name = name
-        self._device = experiment.device_for(ngpu)
+        self._device = torch.device(device)
         loaded = experiment.load(name, self._device, task=Recognize)
         self.knows, self.calibration = loaded.knows, load_calibration(loaded.path, options.way)
         self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
@@ -118,14 +118,14 @@ class TrainedRecognizer:
 
 
 def recognizer(
-    name: str, options: SearchOptions = DEFAULT_SEARCH, ngpu: int = 0, *, lips: bool = False
+    name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu", *, lips: bool = False
 ) -> SpeechRecognizer:
     """A recognizer by name: an experiment or pack of the task *recognize*, or a pretrained one.
 
     Args:
         name: folder, or name; see `decoding.pretrained_asr` for those that need no training.
         options: search options, for recognizers trained with this toolkit.
-        ngpu: GPUs to use, 0 or 1; likewise.
+        device: where their networks run.
         lips: whether a lip reader is accepted.
 
     Raises:
@@ -134,7 +134,7 @@ def recognizer(
     """
     check_recognizer(name, lips=lips)
     if is_own(name):
-        own = TrainedRecognizer(name, options, ngpu)
+        own = TrainedRecognizer(name, options, device)
         if own.input != AUDIO and not lips:
             raise LipsoundError(f"{name}: reads lips ('{own.input}'), not audio; give a recognizer of audio")
         return own

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lipsound2.arguments import AtLeast0
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
 from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
 from lipsound2.outputs import check_apart, check_file
 
 if TYPE_CHECKING:
-    from lipsound2.inference.synthesizer import LipToSpeech, SynthesisResult, Synthesizer
+    from lipsound2.inference.speech import Speech
+    from lipsound2.inference.synthesizer import LipToSpeech, Synthesizer
 
 DEFAULT_MODEL = "grid-s1-parallel"
 _PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that hold video with AAC audio
@@ -34,7 +34,7 @@ def speak(
     onnx: tuple[Path, ...] = (),
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     face: Literal["largest", "left", "right", "center"] = "largest",
-    ngpu: AtLeast0 = 0,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Synthesize the speech of silent clips: any number, length, frame rate and rotation.
 
@@ -51,16 +51,17 @@ def speak(
             vocoder; or a folder of both. Torch is not needed then.
         detector: face detector.
         face: which face, where there are several.
-        ngpu: GPUs to use: 0 or 1.
+        device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's). On the CPU a clip's speech is
+            the same in every run.
     """
-    if onnx and (model != DEFAULT_MODEL or ngpu):
-        raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --ngpu")
+    if onnx and (model != DEFAULT_MODEL or device != "cpu"):
+        raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --device")
     found = _find(clips, output, output_dir, f".{format}", video)
     if not onnx:
         _check_names(model, vocoder)
     from lipsound2.inference.synthesizer import Synthesizer
 
-    loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, ngpu)
+    loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
     synthesizer = Synthesizer(loaded, detector=detector, face=face)
     if output is not None:
         _one(synthesizer, found[0], output, video)
@@ -73,13 +74,13 @@ def speak(
     def work(clip: Clip) -> str:
         nonlocal seconds
         waveform = clip.out(folder, f".{format}")
-        result = speak_to(synthesizer, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
-        seconds += result.seconds
-        return f"{waveform}: {result.seconds:.2f} s, {result.report}"
+        speech = speak_to(synthesizer, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
+        seconds += speech.seconds
+        return f"{waveform}: {speech.seconds:.2f} s, {speech.video.report}"
 
     status = each_clip(found, work, "speak")
     spent += time.perf_counter()
-    print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
+    print(f"model    {synthesizer.name}: {synthesizer.knows}")
     if seconds:
         print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech in {folder}")
     return status
@@ -134,18 +135,18 @@ def _one(synthesizer: Synthesizer, clip: Clip, output: Path, video: Path | None)
     """Speak the one clip of a call, and print what was found and done."""
     started = time.perf_counter()
     try:
-        result = speak_to(synthesizer, clip.path, output, video)
+        speech = speak_to(synthesizer, clip.path, output, video)
     except ClipFailure as failure:
         raise LipsoundError(describe_failure(clip.path, failure)) from failure
     spent = time.perf_counter() - started
-    print(f"video    {result.report}")
-    print(f"model    {synthesizer.model.name}: {synthesizer.model.knows}")
-    shares = ", ".join(f"{step} {took:.2f} s" for step, took in result.spent.items())
-    print(f"speed    {spent / result.seconds:.2f} s per second of clip ({shares})")
-    print(f"speech   {output}: {result.seconds:.2f} s" + (f"; as a video: {video}" if video else ""))
+    print(f"video    {speech.video.report}")
+    print(f"model    {synthesizer.name}: {synthesizer.knows}")
+    shares = ", ".join(f"{step} {took:.2f} s" for step, took in speech.spent.items())
+    print(f"speed    {spent / speech.seconds:.2f} s per second of clip ({shares})")
+    print(f"speech   {output}: {speech.seconds:.2f} s" + (f"; as a video: {video}" if video else ""))
 
 
-def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | None = None) -> SynthesisResult:
+def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | None = None) -> Speech:
     """Speak one clip into an audio file and, if wanted, into a video file.
 
     Args:
@@ -158,15 +159,11 @@ def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | N
         ClipFailure: the clip cannot be spoken.
         LipsoundError: an output cannot be written.
     """
-    from lipsound2.audio.writing import Spool
-    from lipsound2.video.mux import mux_speech
-
-    with Spool(synthesizer.model.mel.sample_rate) as spool:
-        result = synthesizer(clip, spool.add)
-        spool.write(output)
-        if video is not None:
-            mux_speech(clip, spool.blocks, spool.rate, result.start, video)
-    return result
+    speech = synthesizer(clip)
+    speech.save(output)
+    if video is not None:
+        speech.save(video)
+    return speech
 
 
 def _check_names(model: str, vocoder: str) -> None:
@@ -182,12 +179,10 @@ def _check_names(model: str, vocoder: str) -> None:
     folder_of(vocoder)
 
 
-def _trained(model: str, vocoder: str, ngpu: int) -> LipToSpeech:
-    from lipsound2 import experiment
-    from lipsound2.inference.lip_to_speech import TorchLipToSpeech
-    from lipsound2.tasks.regress import Regress
+def _trained(model: str, vocoder: str, device: str) -> LipToSpeech:
+    from lipsound2.inference.lip_to_speech import load_lip_to_speech
 
-    return TorchLipToSpeech(experiment.load(model, experiment.device_for(ngpu), task=Regress), vocoder)
+    return load_lip_to_speech(model, vocoder, device)
 
 
 def _exported(files: tuple[Path, ...], vocoder: str) -> LipToSpeech:

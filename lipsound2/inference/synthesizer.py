@@ -5,9 +5,8 @@ Torch is not imported here: exported networks run without it.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,14 +14,17 @@ import numpy as np
 from tqdm import tqdm
 
 from lipsound2.audio.mel_settings import MelConfig
+from lipsound2.audio.waveform_buffer import WaveformBuffer
+from lipsound2.audio.writing import Spool
+from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.windows import ChunkedVocoder, VocoderStream, Windows
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.cropper import Cropper, CropReport
+from lipsound2.video.cropper import Cropper
+from lipsound2.video.frame_arrays import check_clip
 
 BUDGET = 1 << 27  # bytes of memory for video frames; a clip that needs more is decoded twice
 Detect = Literal["mediapipe", "dlib"]
 FaceChoice = Literal["largest", "left", "right", "center"]
-Take = Callable[[np.ndarray], object]
 
 
 class LipToSpeech(Protocol):
@@ -49,59 +51,63 @@ class LipToSpeech(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class SynthesisResult:
-    """Facts about a clip that was spoken.
-
-    Attributes:
-        report: what was found in the video.
-        start: time of the first video frame on the clip's own clock, seconds.
-        seconds: length of the clip.
-        spent: crops, model, vocoder -> seconds of computing.
-    """
-
-    report: CropReport
-    start: float
-    seconds: float
-    spent: dict[str, float]
-
-
 class Synthesizer:
     """Speaks the faces in videos: loaded once, called for each clip.
+
+    It may be called from several threads: they take turns, because the detector follows one face at a time. Threads
+    that shall work at the same time have a synthesizer each.
 
     Args:
         model: lip-to-speech model.
         detector: face detector.
         face: which face, where there are several.
+
+    Attributes:
+        name: of the model.
+        knows: voices and words it knows.
+        sample_rate: of its speech, samples a second.
     """
 
     def __init__(self, model: LipToSpeech, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
-        self.model = model
+        self._model = model
+        self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
         self._cropper = Cropper((model.region,), detector=detector, which_face=face, budget=BUDGET)
+        self._lock = threading.Lock()
 
-    def __call__(self, clip: Path, take: Take) -> SynthesisResult:
+    def __call__(self, clip: Path | str | np.ndarray, *, fps: float | None = None) -> Speech:
         """Speak one clip.
 
         Args:
-            clip: video file, of any length.
-            take: called with the speech as it is made, (samples,) float32 at the rate of the model's mel; together as
-                long as the video.
+            clip: video file, of any length, frame rate and rotation; or frames (T, H, W, 3) RGB or (T, H, W)
+                full-range gray, uint8.
+            fps: of frames, frames a second; a file has its own clock.
 
         Raises:
-            ClipFailure: the clip cannot be spoken; discard what `take` was given before.
+            ClipFailure: the clip cannot be spoken: unreadable, too short, without a face, ...
+            LipsoundError: what was given is no clip: another type, shape or rate.
         """
-        started = time.perf_counter()
-        streams: list[_ClipSynthesis] = []
+        check_clip(clip, fps)
+        with self._lock:
+            started = time.perf_counter()
+            streams: list[_ClipSynthesis] = []
 
-        def store(shape: tuple[int, int, int]) -> _ClipSynthesis:
-            streams.append(_ClipSynthesis(self.model, shape[0], take))
-            return streams[0]
+            def store(shape: tuple[int, int, int]) -> _ClipSynthesis:
+                streams.append(_ClipSynthesis(self._model, shape[0]))
+                return streams[0]
 
-        crops = self._cropper(clip, store=store)
-        (stream,) = streams
-        spent = {"crops": time.perf_counter() - started - stream.model - stream.vocoder}
-        spent |= {"model": stream.model, "vocoder": stream.vocoder}
-        return SynthesisResult(crops.report, crops.timeline.start, crops.report.num_frames / FRAME_RATE, spent)
+            crops = self._cropper(clip, store=store, fps=fps or FRAME_RATE)
+            (made,) = streams
+            spent = {"crops": time.perf_counter() - started - made.model - made.vocoder}
+            spent |= {"model": made.model, "vocoder": made.vocoder}
+            return Speech(
+                clip=None if isinstance(clip, np.ndarray) else Path(clip),
+                model=(self.name, self.knows),
+                video=ClipVideo.of(crops),
+                audio=made.audio,
+                mels=made.mels,
+                bands=self._model.mel.bands,
+                spent=spent,
+            )
 
 
 class _ClipSynthesis:
@@ -110,17 +116,18 @@ class _ClipSynthesis:
     Args:
         model: lip-to-speech model.
         total: number of crops that will come.
-        take: called with the speech.
 
     Attributes:
+        audio: the speech so far.
+        mels: the mel so far, one mel frame behind the other.
         model: seconds of computing of the network.
         vocoder: seconds of computing of the vocoder.
     """
 
-    def __init__(self, model: LipToSpeech, total: int, take: Take) -> None:
+    def __init__(self, model: LipToSpeech, total: int) -> None:
         self._windows = model.windows(total)
         self._vocoder = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
-        self._take = take
+        self.audio, self.mels = Spool(model.mel.sample_rate), WaveformBuffer()
         self._bar = tqdm(total=total, desc="speak", unit="frame", disable=None, leave=False, delay=5)
         self.model = self.vocoder = 0.0
 
@@ -133,7 +140,8 @@ class _ClipSynthesis:
         if len(mel):
             waveform = self._vocoder.add(mel)
             self.vocoder += time.perf_counter() - shown
-            self._take(waveform)
+            self.audio.add(waveform)
+            self.mels.add(mel.reshape(-1))
         self._bar.update()
 
     def whole(self) -> np.ndarray:

@@ -5,12 +5,12 @@ Clips and outputs are checked before anything is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lipsound2.arguments import AtLeast0
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
@@ -18,6 +18,12 @@ from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
 from lipsound2.media.standard_streams import takes_standard_input
 from lipsound2.outputs import check_file
+
+if TYPE_CHECKING:
+    from lipsound2.inference.synthesizer import Detect, FaceChoice
+    from lipsound2.inference.transcript import Transcript
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ASR = "grid-s1-asr"
 _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
@@ -36,7 +42,7 @@ def transcribe(
     srt: Path | None = None,
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     face: Literal["largest", "left", "right", "center"] = "largest",
-    ngpu: AtLeast0 = 0,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Transcribe audio files, or the lips in videos: by a lip reader, or by lip-to-speech and a recognizer of audio.
 
@@ -55,7 +61,7 @@ def transcribe(
         srt: also write subtitles to this file; for several clips, to NAME.srt in this folder.
         detector: face detector.
         face: which face, where there are several.
-        ngpu: GPUs to use: 0 or 1.
+        device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
     """
     from lipsound2.video.check import has_video
 
@@ -71,21 +77,12 @@ def transcribe(
     model = model if "lips" in kinds else ""
     _check_names(model, asr, audio="audio" in kinds)
     from lipsound2.inference.each_clip import each_clip
-    from lipsound2.inference.transcriber import Transcriber
 
-    transcriber = Transcriber(
-        model,
-        asr,
-        audio="audio" in kinds,
-        search=search,
-        detector=detector,
-        face=face,
-        ngpu=ngpu,
-    )
+    loaded = _load(model, asr, search, device, detector, face, audio="audio" in kinds)
 
     def work(clip: Clip) -> str:
         lips = not audio and has_video(clip.path)
-        what = transcriber.lips(clip.path) if lips else transcriber.audio(clip.path)
+        what = (loaded.lips if lips else loaded.audio)(clip.path)
         row = {"clip": str(clip.path), **what.to_json()} if many else what.to_json()
         if srt is not None:
             what.save(clip.out(srt, _SRT) if many else srt)
@@ -103,11 +100,66 @@ def transcribe(
     return 0
 
 
+class _Loaded(NamedTuple):
+    """What transcribes the lips in a video file, and the audio of a file."""
+
+    lips: Callable[[Path], Transcript]
+    audio: Callable[[Path], Transcript]
+
+
+def _load(
+    model: str, asr: str, search: SearchOptions, device: str, detector: Detect, face: FaceChoice, *, audio: bool
+) -> _Loaded:
+    """Load the models.
+
+    Args:
+        model: lip-to-speech model or lip reader; empty: there is audio only.
+        asr: recognizer of audio.
+        search: search options of trained recognizers.
+        device: where networks run.
+        detector: face detector.
+        face: which face, where there are several.
+        audio: whether the recognizer of audio is needed even if `model` reads lips.
+
+    Raises:
+        LipsoundError: a model is absent or of another task.
+    """
+    from lipsound2.inference.recognizers import recognizer
+    from lipsound2.inference.transcriber import Transcriber
+    from lipsound2.model_names import task_of
+
+    reads_lips = bool(model) and task_of(model) == "recognize"
+    if reads_lips:
+        reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face)
+        if not reader.reads_lips:
+            raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
+        log.info("%s knows: %s", model, reader.knows)
+        if not audio:
+            return _Loaded(reader, reader)
+    recognize = Transcriber(recognizer(asr, search, device))
+    if recognize.knows:
+        log.info("%s knows: %s", asr, recognize.knows)
+    if reads_lips or not model:
+        return _Loaded(reader if reads_lips else recognize, recognize)
+    from lipsound2.inference.lip_to_speech import load_lip_to_speech
+    from lipsound2.inference.synthesizer import Synthesizer
+
+    synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face)
+    log.info("%s knows: %s", synthesize.name, synthesize.knows)
+
+    def cascade(clip: Path) -> Transcript:
+        speech = synthesize(clip)
+        log.info("%s: %s", clip, speech.video.report)
+        return recognize(speech)
+
+    return _Loaded(cascade, recognize)
+
+
 def _check_names(model: str, asr: str, *, audio: bool) -> None:
     """Check that the models exist, before torch is loaded.
 
     Args:
-        model: see `transcriber.Transcriber`.
+        model: see `_load`.
         asr: likewise.
         audio: likewise.
 

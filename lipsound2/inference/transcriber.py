@@ -3,147 +3,174 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from lipsound2 import experiment, model_names
-from lipsound2.audio.check import check_audio, load_checked
-from lipsound2.audio.writing import Spool
+from lipsound2.audio.check import as_waveform, check_audio, load_checked
+from lipsound2.audio.kind import AUDIO
+from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.decoding.hypothesis import Hypothesis, joined
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
-from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.inference.lip_to_speech import TorchLipToSpeech
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
-from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
-from lipsound2.inference.synthesizer import BUDGET, Detect, FaceChoice, Synthesizer
+from lipsound2.inference.recognizers import TrainedRecognizer
+from lipsound2.inference.speech import Speech
+from lipsound2.inference.synthesizer import BUDGET, Detect, FaceChoice
 from lipsound2.inference.transcript import Transcript
 from lipsound2.metrics.speech import to_rate
-from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import Cropper
+from lipsound2.video.frame_arrays import check_clip
 from lipsound2.video.scenes import differences, find_scenes, thumbnail
 
 log = logging.getLogger(__name__)
 
 
 class Transcriber:
-    """Transcribes clips: loaded once, called for each clip.
+    """Transcribes clips by a recognizer: loaded once, called for each clip.
+
+    A recognizer of audio takes the speech of a lip-to-speech model, the audio of a file, or a waveform. A lip reader
+    takes a video, or its frames. It may be called from several threads: they take turns.
 
     Args:
-        model: lip-to-speech model or lip reader; empty: there is audio only.
-        asr: recognizer of audio.
-        audio: load the recognizer of audio even if `model` reads lips.
-        search: search options of trained recognizers.
-        detector: face detector.
-        face: which face, where there are several.
-        ngpu: GPUs to use: 0 or 1.
+        recognizer: of audio or of lips, see `recognizers.recognizer`.
+        detector: face detector, of a lip reader.
+        face: which face, where there are several, likewise.
+
+    Attributes:
+        name: of the recognizer.
+        knows: voices and words it knows; empty: it does not say.
+        reads_lips: whether it reads lips.
 
     Raises:
-        LipsoundError: a model is absent or of another task.
+        LipsoundError: a trained recognizer of neither audio nor crops.
     """
 
     def __init__(
-        self,
-        model: str,
-        asr: str,
-        *,
-        audio: bool = True,
-        search: SearchOptions = DEFAULT_SEARCH,
-        detector: Detect = "mediapipe",
-        face: FaceChoice = "largest",
-        ngpu: int = 0,
+        self, recognizer: SpeechRecognizer, *, detector: Detect = "mediapipe", face: FaceChoice = "largest"
     ) -> None:
-        task = model_names.task_of(model) if model else ""
-        self._reader: TrainedRecognizer | None = None
-        self._recognizer: SpeechRecognizer | None = None
-        self._synthesizer: Synthesizer | None = None
-        self._models: dict[str, str] = {}  # what each model knows that text of lips comes from
-        if task == "recognize":
-            self._reader = _reader(model, search, ngpu)
-            self._cropper = Cropper((self._reader.input,), detector=detector, which_face=face, budget=BUDGET)
-        if audio or self._reader is None:
-            self._recognizer = recognizer(asr, search, ngpu)
-            if isinstance(self._recognizer, TrainedRecognizer):
-                log.info("%s knows: %s", asr, self._recognizer.knows)
-        if model and self._reader is None:
-            loaded = experiment.load(model, experiment.device_for(ngpu), task=Regress)
-            log.info("%s knows: %s", loaded.path.name, loaded.knows)
-            self._models[loaded.path.name] = loaded.knows
-            self._synthesizer = Synthesizer(TorchLipToSpeech(loaded), detector=detector, face=face)
+        own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
+        self._recognizer = recognizer
+        self.name, self.knows = recognizer.name, own.knows if own else ""
+        self._calibrated = own is not None and own.calibration is not None
+        self._sentences = own is not None
+        self.reads_lips = own is not None and own.input != AUDIO
+        if self.reads_lips and own is not None:
+            if own.input not in REGIONS:
+                raise LipsoundError(
+                    f"{self.name}: reads '{own.input}', not {' or '.join(REGIONS)} crops; give a recognizer of audio "
+                    "as --asr; a recognizer of stored trunk states runs with lipsound2 decode"
+                )
+            self._cropper = Cropper((own.input,), detector=detector, which_face=face, budget=BUDGET)
+        self._lock = threading.Lock()
 
-    def audio(self, media: Path) -> Transcript:
-        """Recognize the audio of a file.
+    def __call__(
+        self, clip: Speech | Path | str | np.ndarray, *, fps: float | None = None, rate: int | None = None
+    ) -> Transcript:
+        """Transcribe one clip.
 
-        Raises:
-            ClipFailure: there is no audio, or it is silent.
-        """
-        track = load_checked(media, SAMPLE_RATE)
-        found = self._recognize(
-            levels_of(track.blocks(), SAMPLE_RATE), SAMPLE_RATE, lambda first, end: track.read(first, end - first)
-        )
-        return self._transcript(found, {}, self._recognizer)
-
-    def lips(self, media: Path) -> Transcript:
-        """Recognize the lips in a video.
+        Args:
+            clip: for a lip reader: a video file, or frames (T, H, W, 3) RGB or (T, H, W) gray, uint8. For a recognizer
+                of audio: the speech of a lip-to-speech model; an audio or video file, whose audio is taken, not its
+                lips; or a waveform (samples,), float in [-1, 1] or int16.
+            fps: of frames, frames a second.
+            rate: of a waveform, samples a second.
 
         Raises:
-            ClipFailure: they cannot be read.
+            ClipFailure: the clip cannot be transcribed: unreadable, silent, without audio, without a face, ...
+            LipsoundError: what was given is not what the recognizer takes.
         """
-        if self._reader is not None:
-            reader = self._reader
-            taken: list[_Reading] = []
+        if self.reads_lips:
+            if isinstance(clip, Speech):
+                raise LipsoundError(f"{self.name}: reads lips, not speech; give it the video itself")
+            if rate is not None:
+                raise LipsoundError(f"{self.name}: reads lips; rate is of a waveform, frames have fps")
+            check_clip(clip, fps)
+            with self._lock:
+                return self._lips(clip, fps or FRAME_RATE)
+        if fps is not None:
+            raise LipsoundError(f"{self.name}: recognizes audio; fps is of frames, a waveform has a rate")
+        if isinstance(clip, np.ndarray):
+            waveform = as_waveform(clip, rate)
+            assert rate is not None
+            check_audio(waveform, rate)
+            audio = WaveformBuffer()
+            audio.add(waveform)
+            return self._audio(audio.blocks(), rate, audio.read)
+        if rate is not None:
+            raise LipsoundError("rate: is for waveforms; files and speech have their own; leave it out")
+        if isinstance(clip, Speech):
+            return self._speech(clip)
+        check_clip(clip, None)
+        return self._file(Path(clip))
 
-            def store(shape: tuple[int, int, int]) -> _Reading:
-                taken.append(_Reading(shape[0], lambda crops: reader.recognize([crops])[0]))
-                return taken[0]
+    def _lips(self, clip: Path | str | np.ndarray, fps: float) -> Transcript:
+        taken: list[_Reading] = []
 
-            log.info("%s: %s", media, self._cropper(media, store=store).report)
-            return self._transcript(joined(taken[0].found), self._models, reader)
-        assert self._synthesizer is not None
-        rate = self._synthesizer.model.mel.sample_rate
-        with Spool(rate) as spool:
-            result = self._synthesizer(media, spool.add)
-            log.info("%s: %s", media, result.report)
-            scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in result.report.scenes[1:]]
-            levels = levels_of(spool.blocks(), rate)
-            found = self._recognize(levels, rate, lambda first, end: spool.read(first, end - first), scenes)
-        return self._transcript(found, self._models, self._recognizer)
+        def store(shape: tuple[int, int, int]) -> _Reading:
+            taken.append(_Reading(shape[0], lambda crops: self._recognizer.recognize([crops])[0]))
+            return taken[0]
 
-    def _recognize(
-        self, levels: np.ndarray, rate: int, audio: Callable[[int, int], np.ndarray], scenes: Sequence[int] = ()
-    ) -> Hypothesis:
+        report = self._cropper(clip, store=store, fps=fps).report
+        if not isinstance(clip, np.ndarray):
+            log.info("%s: %s", clip, report)
+        return self._transcript(joined(taken[0].found), {}, report.warnings)
+
+    def _speech(self, speech: Speech) -> Transcript:
+        scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in speech.video.report.scenes[1:]]
+        models = {speech.model: speech.knows}
+        return self._audio(speech.blocks(), speech.sample_rate, speech.read, scenes, models, speech.warnings)
+
+    def _file(self, media: Path) -> Transcript:
+        try:
+            track = load_checked(media, SAMPLE_RATE)
+        except ClipFailure as failure:
+            if failure.reason != "no-audio":
+                raise
+            detail = f"{failure.detail}; {self.name} recognizes audio, not lips"
+            raise ClipFailure(failure.reason, detail) from failure
+        return self._audio(track.blocks(), SAMPLE_RATE, track.read)
+
+    def _audio(
+        self,
+        blocks: Iterable[np.ndarray],
+        rate: int,
+        read: Callable[[int, int], np.ndarray],
+        scenes: Sequence[int] = (),
+        models: Mapping[str, str] = MappingProxyType({}),
+        warnings: Sequence[str] = (),
+    ) -> Transcript:
         """Recognize audio stretch by stretch.
 
         Args:
-            levels: of the audio.
-            rate: of the audio.
-            audio: function from first sample and end to the samples.
+            blocks: of the audio, (n,) float, in order.
+            rate: of the audio, samples a second.
+            read: function from a first sample and a number of samples to these.
             scenes: levels at which another scene begins.
+            models: what each model knows that made the audio, by its name.
+            warnings: reasons to doubt the audio.
         """
-        assert self._recognizer is not None
         found: list[tuple[float, Hypothesis]] = []
-        cuts = stretches(levels, LEVELS, scenes, sentences=isinstance(self._recognizer, TrainedRecognizer))
+        cuts = stretches(levels_of(blocks, rate), LEVELS, scenes, sentences=self._sentences)
         for number, (first, end) in enumerate(cuts):
             begin = first * rate // LEVELS
             # Samples after the last whole level belong to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
-            waveform = np.asarray(to_rate(audio(begin, stop), rate, SAMPLE_RATE), np.float32)
+            waveform = np.asarray(to_rate(read(begin, stop - begin), rate, SAMPLE_RATE), np.float32)
             if len(cuts) == 1 or _is_usable(waveform):
-                found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
-        return joined(found)
+                with self._lock:
+                    found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
+        return self._transcript(joined(found), models, warnings)
 
-    def _transcript(
-        self, found: Hypothesis, models: Mapping[str, str], recognizer: SpeechRecognizer | None
-    ) -> Transcript:
+    def _transcript(self, found: Hypothesis, models: Mapping[str, str], warnings: Sequence[str]) -> Transcript:
         """A hypothesis with its origin: models that made what was recognized, and the recognizer."""
-        assert recognizer is not None
-        own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
-        origin = {**models, recognizer.name: own.knows if own else ""}
-        return Transcript.of(found, origin, calibrated=own is not None and own.calibration is not None)
+        origin = {**models, self.name: self.knows}
+        return Transcript.of(found, origin, calibrated=self._calibrated, warnings=warnings)
 
 
 class _Reading:
@@ -200,15 +227,3 @@ def _is_usable(audio: np.ndarray) -> bool:
     except ClipFailure:
         return False
     return True
-
-
-def _reader(model: str, search: SearchOptions, ngpu: int) -> TrainedRecognizer:
-    reader = recognizer(model, search, ngpu, lips=True)
-    assert isinstance(reader, TrainedRecognizer)
-    log.info("%s knows: %s", model, reader.knows)
-    if reader.input not in REGIONS:
-        raise LipsoundError(
-            f"{model}: reads '{reader.input}', not {' or '.join(REGIONS)} crops; give a recognizer of audio as "
-            "--asr; a recognizer of stored trunk states runs with lipsound2 decode"
-        )
-    return reader

@@ -14,7 +14,8 @@ from torch import Tensor
 from lipsound2 import experiment, model_names
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.griffin_lim_numpy import iterations_of
-from lipsound2.audio.mel_settings import MelConfig, check_spoken, same_mel
+from lipsound2.audio.mel_settings import MelConfig, check_spoken, mel_config, same_mel
+from lipsound2.errors import LipsoundError
 from lipsound2.inference.vocoder_names import folder_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
 from lipsound2.models.vocoders.hifigan import fold_norms
@@ -49,13 +50,56 @@ class FoundVocoder:
         return self.speak(mel)
 
 
-def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") -> FoundVocoder:
+class LoadedVocoder:
+    """A vocoder by itself: a mel in, a waveform out. It may be called from several threads.
+
+    Args:
+        name: see `vocoder`.
+        device: where networks run.
+
+    Attributes:
+        name: as it was given.
+        mel: settings of the mel it speaks; of Griffin-Lim, those of `fine`.
+
+    Raises:
+        LipsoundError: there is no such vocoder.
+    """
+
+    def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
+        self.name = name
+        self._found = vocoder(name, None, device)
+        self.mel = self._found.config
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of what it makes."""
+        return self.mel.sample_rate
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        """Audio of a mel.
+
+        Args:
+            mel: (S, bands) float, natural logarithm, such as `Speech.mel`.
+
+        Returns:
+            (S * hop,) float32.
+
+        Raises:
+            LipsoundError: another shape or type, or values that are no numbers.
+        """
+        if not isinstance(mel, np.ndarray) or mel.ndim != 2 or mel.dtype.kind != "f":
+            found = f"{mel.dtype} of shape {mel.shape}" if isinstance(mel, np.ndarray) else type(mel).__name__
+            raise LipsoundError(f"{self.name}: found {found}, wanted a mel (mel frames, {self.mel.bands}) float")
+        return self._found.chunked_vocoder.whole(mel.astype(np.float32, copy=False))
+
+
+def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "cpu") -> FoundVocoder:
     """Load a vocoder.
 
     Args:
         name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
             the name of one that ships with the toolkit.
-        config: settings of the mel.
+        config: settings of the mel; None: those it was trained on, of Griffin-Lim those of `fine`.
         device: where networks run.
 
     Raises:
@@ -63,6 +107,7 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     """
     rounds = iterations_of(name)
     if rounds is not None:
+        config = config or mel_config("fine")
         speak = functools.partial(mel_to_waveform, config=config, iterations=rounds)
 
         def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
@@ -73,6 +118,7 @@ def vocoder(name: str, config: MelConfig, device: torch.device | str = "cpu") ->
     folder = folder_of(name)
     assert folder is not None
     loaded = experiment.load(folder, device, task=Vocode)
+    config = config or loaded.assets.mel
     same_mel(loaded.assets.mel, config, f"the vocoder {name}")
     fold_norms(loaded.model)
     model = loaded.model

@@ -109,14 +109,14 @@ FAMILIES: Mapping[str, Family] = {
         {"dnsmos": Metric("DNSMOS", 1, 5), "dnsmos_p808": Metric("DNSMOS P.808", 1, 5)},
         "DNSMOS: the networks in Microsoft's package speechmos, P.835 overall quality and P.808, 1 to 5; speech is "
         "repeated until it lasts 9.01 s, windows of 9.01 s every second are averaged; loudness is left as it is.",
-        scorer="lipsound2.metrics.dnsmos:scorer",
+        scorer="lipsound2.metrics.dnsmos_scorer:scorer",
         packages={"onnxruntime": "dnsmos", "speechmos": "dnsmos"},
     ),
     "utmos": Family(
         {"utmos": Metric("UTMOS", 1, 5)},
         "UTMOS: UTMOS22's strong learner as tarepan/SpeechMOS v1.2.0 has it, 1 to 5, one clip at a time; loudness is "
         "left as it is.",
-        scorer="lipsound2.metrics.utmos:scorer",
+        scorer="lipsound2.metrics.utmos_scorer:scorer",
         argument="FOLDER",
     ),
     "lse": Family(
@@ -188,6 +188,7 @@ def judging(of: Literal["speech", "text", "words"]) -> list[Family]:
 
 SPEECH = metrics_of(judging("speech"))
 STANDARD_FAMILIES = [family for family in judging("speech") if not family.scorer]
+FROM_AUDIO = metrics_of(family for family in judging("speech") if not family.video)  # functions of `lipsound2.metrics`
 STANDARD = metrics_of(STANDARD_FAMILIES)  # what `score` always computes
 TEXT = metrics_of(judging("text"))
 WORDS = metrics_of(judging("words"))

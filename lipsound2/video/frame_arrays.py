@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 
@@ -36,6 +37,27 @@ def frames_of(video: np.ndarray, fps: float) -> tuple[list[ArrayFrame], Timeline
     return [frames[index] for index in indices], timeline
 
 
+def check_clip(clip: object, fps: float | None) -> None:
+    """Refuse what is neither the name of a file nor frames with their rate.
+
+    Args:
+        clip: what was given.
+        fps: likewise.
+
+    Raises:
+        LipsoundError: see `frames_of`; or a rate for a file, which has its own clock.
+    """
+    if isinstance(clip, np.ndarray):
+        check_frames(clip, fps)
+    elif not isinstance(clip, str | os.PathLike) or not os.fspath(clip):
+        raise LipsoundError(
+            f"clip: found {'an empty name' if clip == '' else f'an object of type {type(clip).__name__}'}, wanted the "
+            "name of a video file, or frames (T, H, W, 3) RGB or (T, H, W) gray, uint8, as a numpy array"
+        )
+    elif fps is not None:
+        raise LipsoundError(f"fps: is for frames; {os.fspath(clip)!r} is a file and has its own clock; leave it out")
+
+
 def check_frames(video: np.ndarray, fps: float | None) -> None:
     """Refuse what are no frames of a video.
 
@@ -47,6 +69,8 @@ def check_frames(video: np.ndarray, fps: float | None) -> None:
         LipsoundError: see `frames_of`; or no rate is given.
     """
     wanted = "wanted frames (T, H, W, 3) RGB or (T, H, W) gray, uint8"
+    if video.ndim == 3 and video.shape[2] == 3:
+        raise LipsoundError(f"frames: found an array of shape {video.shape}, which is one frame in color; {wanted}")
     if video.ndim not in (3, 4) or (video.ndim == 4 and video.shape[3] != 3):
         raise LipsoundError(f"frames: found an array of shape {video.shape}, {wanted}")
     if video.dtype != np.uint8:

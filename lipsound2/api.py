@@ -1,0 +1,196 @@
+"""The Python API: models by name, called with clips.
+
+    import lipsound2
+
+    model = lipsound2.load("grid-s1-parallel")
+    speech = model("clip.mp4")
+    speech.save("clip.wav")
+    text = lipsound2.load("grid-s1-asr")(speech)
+    print(text.text, text.confidence)
+
+Everything is offered by `lipsound2` itself and loaded when it is first used. Nothing is ever fetched, but by the
+recognizers of other projects whose weights come from their own pages (`whisper:NAME`, `torchaudio:NAME`).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+
+from lipsound2 import model_names
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.gpus import check_device
+from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.inference.speech import ClipVideo, Speech
+from lipsound2.inference.synthesizer import Detect, FaceChoice, Synthesizer
+from lipsound2.inference.transcript import Transcript
+from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.timing import FRAME_RATE
+from lipsound2.video.cropper import Cropper
+from lipsound2.video.frame_arrays import check_clip
+
+if TYPE_CHECKING:
+    from lipsound2.inference.transcriber import Transcriber
+    from lipsound2.inference.vocoders import LoadedVocoder
+
+__all__ = [
+    "ClipFailure",
+    "ClipVideo",
+    "LipsoundError",
+    "SearchOptions",
+    "Speech",
+    "Transcript",
+    "crop",
+    "load",
+]
+
+
+_VOCODER, _DETECTOR, _FACE = "griffin-lim", "mediapipe", "largest"
+# What comes back, by the task of the model.
+_LOADED = {"regress": "a lip-to-speech model", "recognize": "a recognizer", "vocode": "a vocoder"}
+
+
+@overload
+def load(
+    name: Literal["grid-s1-parallel"],
+    *,
+    device: str = "cpu",
+    vocoder: str = "griffin-lim",
+    detector: Detect = "mediapipe",
+    face: FaceChoice = "largest",
+) -> Synthesizer: ...
+
+
+@overload
+def load(
+    name: Literal["grid-s1-asr"], *, device: str = "cpu", search: SearchOptions = DEFAULT_SEARCH
+) -> Transcriber: ...
+
+
+@overload
+def load(name: Literal["grid-s1-vocos"], *, device: str = "cpu") -> LoadedVocoder: ...
+
+
+@overload
+def load(
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    vocoder: str = "griffin-lim",
+    detector: Detect = "mediapipe",
+    face: FaceChoice = "largest",
+    search: SearchOptions = DEFAULT_SEARCH,
+) -> Synthesizer | Transcriber | LoadedVocoder: ...
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    vocoder: str = "griffin-lim",
+    detector: Detect = "mediapipe",
+    face: FaceChoice = "largest",
+    search: SearchOptions = DEFAULT_SEARCH,
+) -> Synthesizer | Transcriber | LoadedVocoder:
+    """Load a model by its name, or an experiment or pack by its folder.
+
+    What comes back depends on what the model was trained for:
+
+    * lip-to-speech (`grid-s1-parallel`): a `Synthesizer`, called with a video, gives `Speech`;
+    * a recognizer of audio or a lip reader (`grid-s1-asr`, `pocketsphinx:grid`): a `Transcriber`, called with speech,
+      audio or a video, gives a `Transcript`;
+    * a vocoder (`grid-s1-vocos`, `griffin-lim`): a function from a mel (S, bands) to a waveform (S * hop,).
+
+    All of them may be called from several threads; the calls of one model take turns.
+
+    Args:
+        name: folder of an experiment or pack, name of a model that ships (`lipsound2 models`), of a recognizer of
+            another project, or `griffin-lim`.
+        device: where the networks run: cpu, cuda, cuda:1, ... or mps.
+        vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.
+        detector: face detector, of models that take video.
+        face: which face, where there are several: largest, left, right or center.
+        search: search options, of recognizers trained with this toolkit.
+
+    Raises:
+        LipsoundError: there is no such model or device; a package is missing; an option does not fit.
+    """
+    check_device(device)
+    name = os.fspath(name)
+    if not is_own(name):
+        check_recognizer(name)
+        task = "recognize"
+    elif name.partition(":")[0] == "griffin-lim" and not Path(name).exists():
+        task = "vocode"
+    else:
+        task = model_names.task_of(name)
+    for option, given, takes in (
+        ("vocoder", vocoder != _VOCODER, ("regress",)),
+        ("detector", detector != _DETECTOR, ("regress", "recognize")),
+        ("face", face != _FACE, ("regress", "recognize")),
+        ("search", search != DEFAULT_SEARCH, ("recognize",)),
+    ):
+        if given and task in _LOADED and task not in takes:
+            raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
+    if task == "regress":
+        from lipsound2.inference.lip_to_speech import load_lip_to_speech
+
+        folder_of(vocoder)
+        return Synthesizer(load_lip_to_speech(name, vocoder, device), detector=detector, face=face)
+    if task == "recognize":
+        from lipsound2.inference.recognizers import recognizer
+        from lipsound2.inference.transcriber import Transcriber
+
+        return Transcriber(recognizer(name, search, device, lips=True), detector=detector, face=face)
+    if task == "vocode":
+        from lipsound2.inference.vocoders import LoadedVocoder
+
+        return LoadedVocoder(name, device)
+    known = ", ".join(f"{task} ({what})" for task, what in _LOADED.items())
+    raise LipsoundError(f"{name}: is of the task '{task}'; load takes {known}")
+
+
+def crop(
+    clip: str | Path | np.ndarray,
+    region: Literal["mouth", "face"] = "mouth",
+    *,
+    fps: float | None = None,
+    detector: Detect = "mediapipe",
+    face: FaceChoice = "largest",
+) -> np.ndarray:
+    """Crop the mouth or the face of who is shown, stabilized over time, at 25 frames a second.
+
+    The detector is kept from call to call. Threads take turns.
+
+    Args:
+        clip: video file; or frames (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8.
+        region: mouth (S = 96, aligned to the mean face) or face (S = 112).
+        fps: of frames, frames a second; a file has its own clock.
+        detector: face detector.
+        face: which face, where there are several: largest, left, right or center.
+
+    Returns:
+        (T, S, S) uint8, luma from 0 (black) to 255 (white).
+
+    Raises:
+        ClipFailure: the clip cannot be used: unreadable, too short, without a face, ...
+        LipsoundError: an unknown region, detector or face, or what was given is no clip.
+    """
+    check_clip(clip, fps)
+    cropper = _cropper(region, detector, face)
+    with _cropping:
+        return cropper(clip, fps=fps or FRAME_RATE).regions[region]
+
+
+_cropping = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2)
+def _cropper(region: str, detector: str, face: str) -> Cropper:
+    return Cropper((region,), detector=detector, which_face=face)
