@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from lipsound2.decoding.beam import greedy_hypothesis
 from lipsound2.decoding.grammar import Grammar, grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
 from lipsound2.errors import LipsoundError, require
@@ -119,6 +118,8 @@ class Bundle:
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Hypotheses of waveforms by greedy decoding."""
         import torch
+
+        from lipsound2.decoding.beam import greedy_hypothesis
 
         found = []
         for waveform in audio:
