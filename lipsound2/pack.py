@@ -12,6 +12,7 @@ from safetensors.torch import save as serialize
 from lipsound2 import experiment, model_names
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
+from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.metrics.score import SUMMARY
@@ -53,6 +54,9 @@ def pack(
         write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
             shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
+        if (loaded.path / CALIBRATION).exists():
+            with atomic_path(out / CALIBRATION) as temporary:
+                shutil.copyfile(loaded.path / CALIBRATION, temporary)
         loaded.task.save(loaded.assets, out)
         # Integers stay as they are; half precision is enough for all other tensors.
         state = {

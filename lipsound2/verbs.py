@@ -43,6 +43,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "synthesize the speech of every clip of a data dir, and of the controls",
         ),
         "decode": ("lipsound2.inference.decode:decode", "recognize every clip of a data dir"),
+        "calibrate": (
+            "lipsound2.inference.calibrate:calibrate",
+            "bring a recognizer's confidences to how often it is right",
+        ),
     },
     "scores and releases": {
         "score": ("lipsound2.metrics.score:score", "score speech: STOI, ESTOI, PESQ, controls, verdict"),

@@ -1,9 +1,10 @@
-"""How sure a text is: against sums over every path and every sentence."""
+"""How sure a text is: against sums over every path and every sentence, and on real audio."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -11,12 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_beam import TOKENS, random_log_probs, summed
 
+from lipsound2 import model_names
+from lipsound2.audio.io import load_audio, write_wav
+from lipsound2.cli import main
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.beam import NoModel, search
+from lipsound2.decoding.calibration import Calibration, Platt, load, save
 from lipsound2.decoding.confidence import by_text, text_log_probs, with_doubt
 from lipsound2.decoding.ctc import Graph, viterbi
 from lipsound2.decoding.grammar import Grammar
 from lipsound2.decoding.graph_posterior import graph_n_best, word_posteriors
-from lipsound2.decoding.hypothesis import Hypothesis, Word
+from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
+from lipsound2.decoding.search_options import SearchOptions
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.recognizers import TrainedRecognizer
+from lipsound2.metrics.confidence import Judged, judge, reliability, summary
 
 
 @given(st.integers(0, 10_000))
@@ -91,3 +102,143 @@ def test_probabilities_are_probabilities(seed, frames):
         assert 0 <= min([found.confidence, *shares]) <= found.confidence + sum(shares) <= 1 + 1e-9
         assert len({found.text, *(each.text for each in found.alternatives)}) == 1 + len(shares)
         assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in found.words)
+
+
+# Calibration
+
+
+def test_calibration_finds_the_numbers_that_made_the_errors():
+    rng = np.random.default_rng(0)
+    claimed = rng.uniform(0.02, 0.98, 20_000)
+    made = Platt(0.5, -0.8)
+    right = rng.uniform(size=len(claimed)) < [made(share) for share in claimed]
+    found = Platt.fit(claimed, right)
+    assert (found.slope, found.offset) == pytest.approx((0.5, -0.8), abs=0.08)
+    assert Judged(np.array([found(share) for share in claimed]), right).ece < 0.02 < Judged(claimed, right).ece
+
+
+@pytest.mark.parametrize("right", [np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 20])
+def test_calibration_is_finite_and_never_turns_the_order_round(right):
+    for claimed in (np.linspace(0.1, 0.9, 40), np.full(40, 0.7), np.repeat([0.0, 1.0], 20)):
+        found = Platt.fit(claimed, right)
+        assert found.slope >= 0
+        shares = [found(share) for share in (0.0, 0.3, 0.7, 1.0)]
+        assert shares == sorted(shares)
+        assert shares[0] > 0
+        assert shares[-1] < 1
+
+
+def test_what_is_left_goes_to_the_alternatives():
+    what = Hypothesis(
+        "a b", [Word("a", 0, 1, 0.9), Word("b", 1, 2, None)], 0.0, 0.8, [Alternative("a", 0.15), Alternative("b", 0.05)]
+    )
+    sure = Calibration(Platt(1.0, 0.0), Platt(1.0, -math.log(4)))(what)
+    assert [word.confidence for word in sure.words] == [pytest.approx(0.9), None]
+    assert sure.confidence == pytest.approx(0.5)
+    assert [each.probability for each in sure.alternatives] == pytest.approx([0.375, 0.125])
+    assert (sure.text, sure.score) == (what.text, what.score)
+    assert Calibration(Platt(1.0, 0.0), Platt(2.0, 1.0))(Hypothesis("a")) == Hypothesis("a")
+
+
+def test_calibrations_are_kept_for_each_way_of_decoding(tmp_path):
+    assert load(tmp_path, "greedy") is None
+    first, second = Calibration(Platt(1.5, 0.25), Platt(0.5, -1.0)), Calibration(Platt(1.0, 0.0), Platt(2.0, 0.0))
+    save(tmp_path, "greedy", first, {"clips": 50})
+    save(tmp_path, SearchOptions(grammar="grid").way, second, {"clips": 40})
+    assert load(tmp_path, SearchOptions().way) == first
+    assert load(tmp_path, "grammar grid") == second
+    assert load(tmp_path, SearchOptions(beam=8).way) is None
+    for broken in ({"words": [1, 2]}, {"words": [1], "text": [1, 2]}, {"words": [-1, 0], "text": [1, 0]}, 7):
+        write_yaml(tmp_path / "calibration.yaml", {"greedy": broken})
+        with pytest.raises(LipsoundError, match=r"calibration.yaml: expected '\w+' with a slope and an offset"):
+            load(tmp_path, "greedy")
+
+
+def test_how_well_confidences_tell_right_from_wrong():
+    judged = Judged(np.array([0.95, 0.85, 0.85, 0.15]), np.array([True, True, False, False]))
+    assert judged.auroc == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    assert judged.ece == pytest.approx((0.05 + 2 * 0.35 + 0.15) / 4)
+    assert math.isnan(Judged(np.array([0.5]), np.array([True])).auroc)
+    assert "| 0.8 to 0.9 | 0.50 of 2 |" in reliability({"a": judged})
+    words, texts = judge({"c": words_of("bin blue soon now", (0.9, 0.8, 0.2, 0.7), 0.3)}, {"c": "Bin blue now"}, "en")
+    assert words.right.tolist() == [True, True, False, True]
+    assert texts.right.tolist() == [False]
+    assert "| clips | words | 4 | 0.750 |" in summary({"clips": (words, texts)})
+    with pytest.raises(LipsoundError, match="no clip has a text with confidences"):
+        judge({"c": Hypothesis("bin")}, {"c": "bin"}, "en")
+
+
+def words_of(text: str, confidences: tuple[float, ...], sure: float) -> Hypothesis:
+    rows = [Word(word, n, n + 1, confidences[n]) for n, word in enumerate(text.split())]
+    return Hypothesis(text, rows, 0.0, sure)
+
+
+# With the recognizer that ships
+
+
+@pytest.fixture(scope="module")
+def said(grid) -> dict[str, np.ndarray]:
+    """Real audio of some validation clips, by their text."""
+    rows = [line.split("\t") for line in (grid / "lists/valid.tsv").read_text().splitlines()[:12]]
+    return {text: load_audio(grid / file) for _, file, text in rows}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "options",
+    [SearchOptions(), SearchOptions(beam=8), SearchOptions(grammar="grid"), SearchOptions(ctc_weight=0.3, beam=8)],
+    ids=lambda options: options.way,
+)
+def test_garbled_audio_is_less_sure_than_what_was_said(said, options):
+    pytest.importorskip("sentencepiece")
+    recognizer = TrainedRecognizer("grid-s1-asr", options)
+    assert recognizer.calibration is not None
+    rng = np.random.default_rng(0)
+    for text, waveform in [*said.items()][:4]:
+        noise = rng.standard_normal(len(waveform)) * waveform.std()
+        whole, garbled, reversed_ = recognizer.recognize(
+            [waveform, (waveform + 2 * noise).astype(np.float32), waveform[::-1].copy()]
+        )
+        assert whole.text == text
+        for found in (whole, garbled, reversed_):
+            assert found.confidence is not None
+            assert 0 <= found.confidence <= 1
+            shares = [each.probability for each in found.alternatives]
+            assert shares == sorted(shares, reverse=True)
+            assert found.confidence + sum(shares) <= 1 + 1e-9
+            texts = [found.text, *(each.text for each in found.alternatives)]
+            assert len(set(texts)) == len(texts)
+            assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in found.words)
+        assert whole.confidence > 2 * max(garbled.confidence, reversed_.confidence)
+        lowest = [min((word.confidence for word in found.words), default=0.0) for found in (whole, garbled, reversed_)]
+        assert lowest[0] > max(lowest[1:])
+
+
+@pytest.mark.real
+def test_the_verb_calibrates_and_texts_stay(said, tmp_path, capsys):
+    pytest.importorskip("sentencepiece")
+    exp = tmp_path / "asr"
+    shutil.copytree(model_names.find("grid-s1-asr"), exp)
+    (exp / "calibration.yaml").unlink()
+    ids = {f"s1-{number:02}": text for number, text in enumerate(said)}
+    for name, text in ids.items():
+        write_wav(tmp_path / f"{name}.wav", said[text])
+    wavs = {name: str(tmp_path / f"{name}.wav") for name in ids}
+    wrong = {**ids, "s1-00": "set white with z nine please"}
+    data = DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(ids, "s1"), wav=wavs, text=wrong).path
+    before = TrainedRecognizer(str(exp)).recognize([*said.values()])
+    assert main(["calibrate", str(exp), str(data), "--test", str(data)]) == 0
+    shown = capsys.readouterr().out
+    assert "| AUROC |" in shown
+    assert "way of decoding 'greedy'" in shown
+    after = TrainedRecognizer(str(exp)).recognize([*said.values()])
+    assert [what.text for what in after] == [what.text for what in before]
+    assert [what.confidence for what in after] != [what.confidence for what in before]
+    assert TrainedRecognizer(str(exp), SearchOptions(beam=4)).calibration is None
+    DataDir.write(tmp_path / "bare", utt2spk=dict.fromkeys(ids, "s1"), wav=wavs)
+    for words, told in (
+        ([str(exp), str(tmp_path / "bare")], "has no 'text' to compare with"),
+        (["pocketsphinx:grid", str(data)], "only recognizers trained with lipsound2 are calibrated"),
+    ):
+        assert main(["calibrate", *words]) == 1
+        assert told in capsys.readouterr().err

@@ -18,7 +18,7 @@ TEXT, DETAILS = "text", "words.jsonl"  # files of `decode`: a table, and the fil
 ACCURACY = "accuracy.yaml"  # of single words: clips, top1, top5 (shares of 1)
 
 
-DOUBTFUL = 0.7  # words below this confidence are marked
+DOUBTFUL = 0.8  # words below this confidence are marked
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class TrainedRecognizer:
         name: as it was given.
         knows: voices and words it knows.
         input: feature type of what it reads.
+        language: of its texts.
         calibration: of its confidences; None: they are as the search has them.
     """
 
@@ -62,7 +63,7 @@ class TrainedRecognizer:
             raise LipsoundError(
                 "--grammar: its sentences are scored by CTC alone; leave --word-bonus and --ctc-weight out"
             )
-        self.input = self._task.settings.input
+        self.input, self.language = self._task.settings.input, self._task.settings.language
         self._graph = Graph.of(find_grammar(grammar), self._assets.tokenizer) if grammar else None
         if options.ctc_weight < 1 and self._network.decoder is None:
             raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
