@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.task_losses import check_losses_add_up
 from test_beam import summed, uniform
 
 from lipsound2 import model_names
@@ -79,14 +80,7 @@ def test_every_config_takes_an_update(path, data, tmp_path):
 def test_losses_add_up(data, tmp_path):
     task = load_config(tiny(tmp_path)).task
     _, dataset, assets = task.prepare(data, data, tmp_path)
-    torch.manual_seed(0)
-    model = task.build(assets).eval()
-    samples = [dataset.get(index, None) for index in range(3)]
-    with torch.no_grad():
-        together = task.loss(model, task.collate(samples), assets, 0.0)
-        alone = [task.loss(model, task.collate([sample]), assets, 0.0) for sample in samples]
-    assert together.weight == sum(loss.weight for loss in alone)
-    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-5)
+    check_losses_add_up(task, dataset, assets, rel=1e-5)
 
 
 def test_it_learns_three_sentences_by_heart(data, tmp_path):

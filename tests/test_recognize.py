@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.task_losses import check_losses_add_up
 
 from lipsound2.audio.io import encode_flac
 from lipsound2.data.archive import ArchiveWriter
@@ -102,14 +103,7 @@ def test_losses_add_up(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path, "conformer", dropout=0.0)).task
     _, dataset, assets = task.prepare(clips, clips, dump)
-    torch.manual_seed(0)
-    model = task.build(assets).eval()
-    samples = [dataset.get(index, None) for index in range(3)]
-    with torch.no_grad():
-        together = task.loss(model, task.collate(samples), assets, 0.0)
-        alone = [task.loss(model, task.collate([sample]), assets, 0.0) for sample in samples]
-    assert together.weight == sum(loss.weight for loss in alone)
-    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-3)
+    check_losses_add_up(task, dataset, assets, rel=1e-3)
 
 
 def test_it_learns_three_noises_by_heart(data, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.task_losses import check_losses_add_up
 
 from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
@@ -103,11 +104,7 @@ def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
     model.forward = lambda video, frames, target, target_frames, **_: Prediction(
         0.5 * target + 0.1, word_scores=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
     )
-    samples = [dataset.get(index, None) for index in range(3)]
-    together = task.loss(model, task.collate(samples), assets, 0.0)
-    alone = [task.loss(model, task.collate([sample]), assets, 0.0) for sample in samples]
-    assert together.weight == sum(loss.weight for loss in alone)
-    assert float(together.total) == pytest.approx(sum(float(loss.total) for loss in alone), rel=1e-4)
+    check_losses_add_up(task, dataset, assets, rel=1e-4, model=model)
 
 
 def test_words_follow_the_frames(data, tmp_path):

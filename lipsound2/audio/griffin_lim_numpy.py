@@ -6,8 +6,6 @@ tells why each of them is there.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from scipy import fft
 
@@ -19,22 +17,6 @@ REFINE_EVERY = 4  # rounds; every round gains nothing more and costs twice the t
 MOMENTUM = 0.99
 _STEPS = 6  # from a smooth spectrum to one that has the mel
 _SILENT_POWER = 1e-20
-
-
-def iterations_of(name: str) -> int | None:
-    """Rounds that `griffin-lim` or `griffin-lim:N` asks for; None for a name of another vocoder.
-
-    Raises:
-        LipsoundError: N is no whole number from 1 on.
-    """
-    match = re.fullmatch(r"griffin-lim(?::([1-9]\d{0,4}))?", name)
-    if match:
-        return int(match.group(1) or DEFAULT_ITERATIONS)
-    if name.startswith("griffin-lim"):
-        raise LipsoundError(
-            f"unknown vocoder '{name}'; in griffin-lim:N the number of rounds is a whole number from 1 on"
-        )
-    return None
 
 
 def mel_to_waveform(

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from lipsound2.audio.griffin_lim_numpy import iterations_of, mel_to_waveform
+from lipsound2.audio.griffin_lim_numpy import mel_to_waveform
 from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError, require
+from lipsound2.inference.vocoder_names import iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, Windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lipsound2 import model_names
-from lipsound2.audio.griffin_lim_numpy import iterations_of
+from lipsound2.audio.griffin_lim_numpy import DEFAULT_ITERATIONS
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
+
+
+def iterations_of(name: str) -> int | None:
+    """Rounds that `griffin-lim` or `griffin-lim:N` asks for; None for a name of another vocoder.
+
+    Raises:
+        LipsoundError: N is no whole number from 1 on.
+    """
+    match = re.fullmatch(r"griffin-lim(?::([1-9]\d{0,4}))?", name)
+    if match:
+        return int(match.group(1) or DEFAULT_ITERATIONS)
+    if name.startswith("griffin-lim"):
+        raise LipsoundError(
+            f"unknown vocoder '{name}'; in griffin-lim:N the number of rounds is a whole number from 1 on"
+        )
+    return None
 
 
 def folder_of(name: str) -> Path | None:

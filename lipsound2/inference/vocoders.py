@@ -13,10 +13,9 @@ from torch import Tensor
 
 from lipsound2 import experiment, model_names
 from lipsound2.audio.griffin_lim import mel_to_waveform
-from lipsound2.audio.griffin_lim_numpy import iterations_of
 from lipsound2.audio.mel_settings import MelConfig, check_spoken, mel_config, same_mel
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.inference.vocoder_names import folder_of, iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
 from lipsound2.models.vocoders.hifigan import fold_norms
 from lipsound2.models.vocoders.mel_vocoder import MelVocoder
