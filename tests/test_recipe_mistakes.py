@@ -348,6 +348,9 @@ def test_an_option_is_read_by_its_old_name_too(fresh: Recipes) -> None:
     assert "subset data/4speakers/train data/4speakers/train-05 --share 5e-2 --by speaker" in fresh.called()
     assert "to go on from here: ./run.sh --label-percent 5 --asr-config conf/asr_jasper.yaml --stage 1" in done.stdout
     assert "--shares: found" not in fresh.refused("grid", "--crpus", "5")
+    assert "'--ways'; it is now called --modes, an option of ./run_lira.sh" in fresh.refused("grid", "--ways", "frozen")
+    assert "'--also'; it is now called --metrics, an option of ./run_vocoder" in fresh.refused("grid", "--also=dnsmos")
+    assert fresh.refused("own", "--address", "x").endswith("now called --url, an option of ../grid/run.sh\n")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

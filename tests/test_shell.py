@@ -77,7 +77,8 @@ def test_every_recipe_explains_itself_before_any_set_up(script, tmp_path):
     [
         (["--stge", "1"], "unknown option '--stge'"),
         (["--stage"], "option '--stage' needs a value"),
-        (["--stage=1"], "write '--stage 1' instead of '--stage=1'"),
+        (["--stge=1"], "unknown option '--stge'; did you mean '--stage'?"),
+        (["--stage=three"], "--stage: found 'three', wanted a stage: 0 to 2"),
         (["1"], "unexpected argument '1'"),
     ],
 )
@@ -93,6 +94,13 @@ def test_stages_are_chosen(recipe):
     assert "one" in out
     assert "zero" not in out
     assert "two" not in out
+
+
+def test_a_value_may_stand_behind_an_equals_sign(recipe):
+    done = recipe("--stop-stage=0", "--greeting=a = b")
+    assert "zero a = b" in done.stdout
+    assert "--greeting 'a = b' --stage 1" in done.stdout
+    assert "zero \n" in recipe("--greeting=", "--stop-stage=0").stdout
 
 
 def test_values_keep_blanks_and_letters_of_any_language(recipe):

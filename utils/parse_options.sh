@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Options of a recipe script. The script declares them as plain variables, one a line, each with a comment, between the
-# lines '# options' and '# end of options'; sourcing this file then reads the command line: --nj 4 sets nj, --stop-stage 3
-# sets stop_stage. A mistake in it is one line and status 2, before any set-up; --help prints the declarations, which are
+# lines '# options' and '# end of options'; sourcing this file then reads the command line: --nj 4 or --nj=4 sets nj,
+# --stop-stage 3 sets stop_stage. A mistake in it is one line and status 2, before any set-up; --help prints the declarations, which are
 # the truth. They also say what a value must be, by the default:
 #
 #     # options
@@ -103,8 +103,15 @@ _renamed=(address:url also:metrics ears:asr_config levels:units others:extra_set
 
 # _unknown WORD: what to say of a word that is no option of this script.
 _unknown() {
-  local bare=${1#-} told
+  local bare=${1#-} told new where
   bare=${bare#-}
+  for told in "${_renamed[@]}"; do # of another script
+    new=${told#*:}
+    if [ "${told%:*}" = "${bare//-/_}" ]; then
+      where=$(grep -l "^$new=" ./run*.sh ../*/run*.sh 2> /dev/null | head -n 1) || true
+      usage "unknown option '$1'; it is now called --${new//_/-}${where:+, an option of $where}"
+    fi
+  done
   told=$(_near "--${bare//_/-}" "${_options[@]/#/--}" --help | tr _ -)
   usage "unknown option '$1'${told:-; keys of the config go into --override; $0 --help lists the options}"
 }
@@ -114,7 +121,7 @@ arguments=
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) _help; exit 0 ;;
-    --*=*) usage "write '${1%%=*} ${1#*=}' instead of '$1'" ;;
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --*)
       _name=${1#--} _name=${_name//-/_}
       for _line in "${_renamed[@]}"; do

@@ -22,9 +22,10 @@ class SearchOptions:
         lm: language model: ARPA file over words or characters (lipsound2 ngram), or experiment or pack of the task
             language with the recognizer's tokens.
         lm_weight: weight of the language model.
-        word_bonus: score added for every word, with or without --lm; for every token, if the language model is over
-            characters or a network.
-        beam: beam width; 0: 16 with a language model, a bonus or a decoder, else greedy decoding.
+        word_bonus: score added for every word, with or without a language model. With one of characters, or a neural
+            one, it is added for every token.
+        beam: beam width of the search, such as 16. 0 chooses: 16 with --lm, --word-bonus or --ctc-weight, else greedy
+            decoding.
         ctc_weight: weight of CTC in joint CTC/attention decoding, such as 0.3; 1: CTC alone.
 
     Raises:

@@ -47,8 +47,8 @@ def speak(
         video: also write this video file: the clip with the speech as its audio. With --output-dir: a folder for these
             files, as .mp4.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
-        onnx: files that lipsound2 export wrote, instead of --model: a lip-to-speech model and, after a comma, a
-            vocoder; or a folder of both. Torch is not needed then.
+        onnx: run networks that lipsound2 export wrote, without torch and instead of --model: the file of a
+            lip-to-speech model, the files MODEL,VOCODER, or a folder of both.
         detector: face detector.
         face: which face, where there are several.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's). On the CPU a clip's speech is

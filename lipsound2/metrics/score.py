@@ -72,8 +72,8 @@ def score(
         launcher: local (this machine) or slurm (a job array); see docs/cluster.md.
         resamples: resamples of the bootstrap, for the intervals of means.
         seed: of the bootstrap.
-        speakers: what the intervals generalize to: same, more clips of these speakers; unseen, new speakers; auto,
-            new speakers if none of these is in a data dir train... next to that of the clips.
+        speakers: whom the intervals speak for: same (further clips of these speakers) or unseen (new speakers). auto
+            chooses unseen if none of the speakers is in a data dir train... beside that of the clips, else same.
 
     Raises:
         LipsoundError: no speech, no ground truth, no clip in both, or a further metric is not available.

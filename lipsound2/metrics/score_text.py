@@ -62,11 +62,13 @@ def score_text(
 
     Args:
         data: data dir with the transcripts; all clips with a transcript count.
-        texts: folders that decode wrote, or folders of them named by system; each is scored on its own.
-        out: folder for text/, such as EXP/scores/SET; by default TEXT/scores.
+        texts: folders that lipsound2 decode wrote. A folder that holds several of them, one a system (real,
+            generated, ...), gives one table.
+        out: folder that gets the scores, in text/NAME for each of TEXTS, such as EXP/scores/test. Left out, they go to
+            scores/text/NAME in each of TEXTS.
         language: of the transcripts.
-        speakers: what the intervals generalize to: same, more clips of these speakers; unseen, new speakers; auto,
-            new speakers if none of these is in a data dir train... next to DATA.
+        speakers: whom the intervals speak for: same (further clips of these speakers) or unseen (new speakers). auto
+            chooses unseen if none of the speakers is in a data dir train... beside DATA, else same.
     """
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
