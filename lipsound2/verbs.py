@@ -29,11 +29,15 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "mel": ("lipsound2.audio.dump:mel", "extract audio, aligned with the video, and its mel spectrogram"),
         "targets": ("lipsound2.features.targets:targets", "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ..."),
         "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
+        "convert-avsr": (
+            "lipsound2.published.avsr:convert_avsr",
+            "make a pack of a published lip reader or its language model",
+        ),
         "convert-pase": ("lipsound2.published.pase:convert_pase", "make a pack of the published PASE+ weights"),
     },
     "training": {
         "train": ("lipsound2.training.train:train", "train a network"),
-        "tokens": ("lipsound2.text.tokenizer:tokens", "make a recognizer's tokenizer from transcripts"),
+        "tokens": ("lipsound2.text.tokens:tokens", "make a recognizer's tokenizer from transcripts"),
         "ngram": ("lipsound2.decoding.ngram:ngram", "estimate an n-gram language model (ARPA)"),
         "average": ("lipsound2.training.average:average", "average checkpoints into model.safetensors"),
     },

@@ -23,7 +23,8 @@ from lipsound2.models.asr.language_model import LanguageModelConfig, Transformer
 from lipsound2.models.asr.text_decoder import DecoderConfig, TextDecoder
 from lipsound2.pack import pack
 from lipsound2.tasks import load_config
-from lipsound2.text.tokenizer import Characters, load
+from lipsound2.text.tokenizer import Characters
+from lipsound2.text.tokens import load
 from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -11,10 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from lipsound2 import experiment
+from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.asr.lip_reader import LipEncoder, LipReaderConfig
 from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.published import visual_speech
+from lipsound2.published.avsr import convert_avsr
+from lipsound2.tasks.language import Language
+from lipsound2.tasks.recognize import Recognize
+from lipsound2.text.piece_table import PieceTable
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "published_golden.npz"
 CLASSES, WIDTH, HEADS, INSIDE, LAYERS, KERNEL = 41, 64, 4, 128, 2, 31
@@ -174,3 +182,146 @@ def test_states_do_not_depend_on_batch_mates(legacy: bool) -> None:
         alone = model(clips[row : row + 1, :length], lengths[row : row + 1]).states[0]
         assert (together[row, :length] - alone).abs().max() < 1e-5
         assert not together[row, length:].any()
+
+
+# Files, as they are published, to packs
+
+CHARACTERS = ["<blank>", "<unk>", "<space>", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'", "<eos>"]
+SETTINGS = {
+    **{"adim": WIDTH, "aheads": HEADS, "eunits": INSIDE, "elayers": LAYERS, "dunits": 96, "dlayers": LAYERS},
+    **{"cnn_module_kernel": KERNEL, "macaron_style": True, "use_cnn_module": True, "relu_type": "swish"},
+    **{"transformer_encoder_attn_layer_type": "rel_mha", "transformer_input_layer": "conv3d"},
+    **{"rel_pos_type": "latest", "char_list": CHARACTERS},
+}
+
+
+def published_folder(folder: Path, **changed: object) -> Path:
+    folder.mkdir()
+    torch.save(reader_state(), folder / "model.pth")
+    (folder / "model.json").write_text(json.dumps([512, CLASSES, SETTINGS | changed]))
+    return folder
+
+
+def states(pack: Path) -> np.ndarray:
+    model = experiment.load(pack, task=Recognize).model
+    with torch.no_grad():
+        found: np.ndarray = model(frames(), torch.tensor([25])).states[0].numpy()
+    return found
+
+
+def test_a_folder_and_an_archive_become_packs(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    folder = published_folder(tmp_path / "LRS3")
+    convert_avsr(folder, tmp_path / "pack")
+    assert np.abs(states(tmp_path / "pack") - golden["latest_states"]).max() < 1e-4
+    loaded = experiment.load(tmp_path / "pack", task=Recognize)
+    assert loaded.assets.tokenizer.decode([5, 17, 2, 3, 1]) == "CO A\u2047"
+    assert loaded.task.settings.input == "mouth-published"
+    (folder / "model.json").write_text(json.dumps(SETTINGS | {"rel_pos_type": None}))
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+        for name in ("model.pth", "model.json"):
+            archive.write(folder / name, f"LRS3_old/{name}")
+    convert_avsr(tmp_path / "old.zip", tmp_path / "old")
+    assert np.abs(states(tmp_path / "old") - golden["legacy_states"]).max() < 1e-4
+    card = (tmp_path / "old" / "card.md").read_text()
+    assert "not commercial" in card
+    assert "positions 'legacy'" in card
+
+
+def test_a_training_checkpoint_and_a_table_of_pieces(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    state = {name.replace("encoder.frontend.", "frontend.").replace("encoder.embed.0", "proj_encoder"): tensor
+             for name, tensor in reader_state().items()}  # fmt: skip
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}, tmp_path / "last.ckpt")
+    pieces = ["<unk>", "\u2581HELLO", "\u2581W", "ORLD", "OR", "LD", *(f"\u2581X{n}" for n in range(33))]
+    units = "".join(f"{piece} {number}\n" for number, piece in enumerate(pieces, start=1))
+    (tmp_path / "units.txt").write_text(units)
+    with pytest.raises(LipsoundError, match="does not tell its 40 tokens; give the table of them: --tokens FILE"):
+        convert_avsr(tmp_path / "last.ckpt", tmp_path / "pack")
+    convert_avsr(tmp_path / "last.ckpt", tmp_path / "pack", tokens=tmp_path / "units.txt")
+    assert np.abs(states(tmp_path / "pack") - golden["latest_states"]).max() < 1e-4
+    tokenizer = experiment.load(tmp_path / "pack", task=Recognize).assets.tokenizer
+    assert tokenizer.encode("hello world") == [2, 3, 4]
+    assert tokenizer.decode([0, 2, 3, 5, 6]) == "HELLO WORLD"
+    torch.save(language_state(), tmp_path / "lm.pth")
+    convert_avsr(tmp_path / "lm.pth", tmp_path / "lm", tokens=tmp_path / "units.txt")
+
+
+def test_a_language_model_becomes_a_pack(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    (tmp_path / "lm").mkdir()
+    torch.save({"model": language_state()}, tmp_path / "lm" / "model.pth")
+    settings = {"layer": LAYERS, "unit": 96, "att_unit": WIDTH, "embed_unit": 32, "head": HEADS, "pos_enc": "none"}
+    (tmp_path / "lm" / "model.json").write_text(json.dumps(settings | {"tie_weights": False, "n_vocab": CLASSES}))
+    units = ["<unk>", *(f"\u2581X{number}" for number in range(38))]
+    (tmp_path / "units.txt").write_text("".join(f"{piece} {n}\n" for n, piece in enumerate(units, start=1)))
+    convert_avsr(tmp_path / "lm", tmp_path / "pack", tokens=tmp_path / "units.txt")
+    model = experiment.load(tmp_path / "pack", task=Language).model
+    with torch.no_grad():
+        scores = model(torch.tensor([[CLASSES - 1, *golden["tokens"].tolist()]]))[0].log_softmax(-1)
+    assert np.abs(scores.numpy() - golden["lm"]).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adim": 96}, "model.json says adim 96, its tensors 64; they are of different models"),
+        ({"aheads": 8}, "model.json says aheads 8, its tensors 4"),
+        ({"eunits": 2048}, "model.json says eunits 2048, its tensors 128"),
+        ({"macaron_style": False}, "its macaron_style is False, wanted True"),
+        ({"transformer_encoder_attn_layer_type": "mha"}, "attn_layer_type is 'mha', wanted 'rel_mha'"),
+        ({"char_list": CHARACTERS[:-2]}, "does not tell its 40 tokens"),
+        ({"char_list": ["x", *CHARACTERS[1:]]}, "its char_list does not go from <blank>, <unk> to <eos>"),
+    ],
+)
+def test_settings_of_another_model_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    folder = published_folder(tmp_path / "a", **change)
+    with pytest.raises(LipsoundError, match=message) as caught:
+        convert_avsr(folder, tmp_path / "pack")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("ctc.ctc_lo.weight", torch.zeros(41, 32), r"'ctc.ctc_lo.weight' has the shape \[41, 32\], not \[41, 64\]"),
+        ("ctc.ctc_lo.bias", None, "has no tensor 'ctc.ctc_lo.bias'"),
+        ("encoder.encoders.1.norm_mha.bias", torch.full((64,), math.nan), "norm_mha.bias' holds values that are no"),
+        (
+            "encoder.encoders.0.self_attn.linear_x.bias",
+            torch.zeros(64),
+            "nothing here uses its tensor '.*linear_x.bias'",
+        ),
+        ("encoder.encoders.0.self_attn.linear_q.weight", torch.zeros(32, 64), r"'.*linear_q.weight' has the shape"),
+    ],
+)
+def test_other_tensors_are_refused(tmp_path: Path, name: str, tensor: Tensor | None, message: str) -> None:
+    folder = published_folder(tmp_path / "a")
+    state = reader_state() | {name: tensor}
+    torch.save({key: each for key, each in state.items() if each is not None}, folder / "model.pth")
+    with pytest.raises(LipsoundError, match=message):
+        convert_avsr(folder, tmp_path / "pack")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a 1\n", "does not begin with '<unk> 1'"),
+        ("<unk> 1\n\u2581A 3\n", ":2: found the number '3', wanted 2"),
+        ("<unk> 1\n\u2581A\n", ":2: found '\u2581A'; wanted a line 'piece number'"),
+        ("<unk> 1\nA 2\nA 3\n", "holds a piece twice"),
+        ("", "does not begin with"),
+    ],
+)
+def test_tables_of_pieces_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "units.txt").write_text(text)
+    with pytest.raises(LipsoundError, match=message):
+        PieceTable.read_units(tmp_path / "units.txt")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path, message in ((tmp_path / "empty", "holds no model.pth"), (tmp_path / "no.pth", "no such file")):
+        with pytest.raises(LipsoundError, match=message):
+            convert_avsr(path, tmp_path / "pack")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(LipsoundError, match="has no Conformer block"):
+        convert_avsr(tmp_path / "a.pth", tmp_path / "pack")

@@ -22,7 +22,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.jasper import Jasper, JasperConfig
 from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.tasks import load_config
-from lipsound2.text.tokenizer import BLANK, UNKNOWN, Characters, load, of_texts, report_unknown, tokens
+from lipsound2.text.tokenizer import BLANK, UNKNOWN, Characters
+from lipsound2.text.tokens import load, of_texts, report_unknown, tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(ROOT.glob("egs/*/conf/asr_*.yaml"))

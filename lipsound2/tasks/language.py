@@ -23,8 +23,9 @@ from lipsound2.models.asr.language_model import LanguageModelConfig, Transformer
 from lipsound2.models.modules.regressor import mask
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.text.normalize import normalize
-from lipsound2.text.tokenizer import FILES, MADE_OF_TEXTS, Tokenizer, made_or_read
-from lipsound2.text.tokenizer import load as load_tokens
+from lipsound2.text.tokenizer import Tokenizer
+from lipsound2.text.tokens import FILES, MADE_OF_TEXTS, made_or_read
+from lipsound2.text.tokens import load as load_tokens
 
 _EVALUATED = 64  # sentences in a batch of the evaluation
 

@@ -39,9 +39,10 @@ from lipsound2.models.modules.regressor import mask
 from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.text.normalize import normalization, normalize
-from lipsound2.text.tokenizer import FILES as TOKEN_FILES
-from lipsound2.text.tokenizer import Tokenizer, made_or_read, report_unknown
-from lipsound2.text.tokenizer import load as load_tokens
+from lipsound2.text.tokenizer import Tokenizer
+from lipsound2.text.tokens import FILES as TOKEN_FILES
+from lipsound2.text.tokens import load as load_tokens
+from lipsound2.text.tokens import made_or_read, report_unknown
 from lipsound2.timing import FRAME_RATE
 
 Clips = Utterances | LipUtterances

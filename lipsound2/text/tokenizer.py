@@ -6,25 +6,16 @@ as an error and does not vanish. A tokenizer is one file in the experiment.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from lipsound2.arguments import AtLeast1
-from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import shown, text_of
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import atomic_path
-from lipsound2.outputs import Output
-
-log = logging.getLogger(__name__)
 
 BLANK, UNKNOWN = 0, 1
 _SPACE = "<space>"  # a blank between words, as it stands in a file of one character a line
-_SHOWN = 5
 _AGAIN = "make it again with: lipsound2 tokens"
 
 
@@ -164,6 +155,11 @@ class Pieces(Tokenizer):
         pieces = range(2, len(self))
         self.whole_words = all(self.begins_word(n) for n in pieces if not self._pieces.is_control(n - 1))
 
+    @classmethod
+    def load(cls, path: Path) -> Pieces:
+        """Read its file."""
+        return cls(path.read_bytes(), str(path))
+
     def __len__(self) -> int:
         return int(self._pieces.vocab_size()) + 1
 
@@ -186,116 +182,3 @@ class Pieces(Tokenizer):
     def spell(self, word: str, first: bool) -> list[int]:
         """Tokens of a word in a sentence: the same wherever it stands."""
         return self.encode(word)
-
-
-FILES = (Characters.file, Pieces.file)
-MADE_OF_TEXTS = ("characters", "words")
-
-
-def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer that knows all `characters`, or all `words`, of some texts.
-
-    Whole words suit a corpus with few words, such as GRID: the letter "b" and the b of "blue" then differ.
-    """
-    if kind == "characters":
-        return Characters.of(texts)
-    texts = list(texts)
-    count = len({word for text in texts for word in text.split()})
-    return Pieces(_train_pieces(texts, "word", count + 1), "words")
-
-
-def made_or_read(tokens: str, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer that a config's key `tokens` means.
-
-    Args:
-        tokens: one of `MADE_OF_TEXTS`, or a tokenizer's file, or the folder it lies in.
-        texts: of the training set; read if the tokenizer is made of them.
-    """
-    return of_texts(tokens, texts) if tokens in MADE_OF_TEXTS else load(Path(tokens))
-
-
-def load(path: Path) -> Tokenizer:
-    """A tokenizer's file, or the folder it lies in.
-
-    Raises:
-        LipsoundError: there is none.
-    """
-    for kind in (Characters, Pieces):
-        found = path / kind.file if path.is_dir() else path
-        if found.is_file() and found.suffix == Path(kind.file).suffix:
-            return Characters.load(found) if kind is Characters else Pieces(found.read_bytes(), str(found))
-    raise LipsoundError(f"{path}: no tokenizer (tokens.txt or tokens.model); make one with: lipsound2 tokens DIR OUT")
-
-
-def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
-    """Count and log the characters or words that a tokenizer does not know; returns the number of clips with one."""
-    unknown: Counter[str] = Counter()
-    clips = []
-    for name, text in texts.items():
-        if UNKNOWN in tokenizer.encode(text):
-            clips.append(name)
-            parts = text.split() if tokenizer.whole_words else text.replace(" ", "")
-            unknown.update(part for part in parts if UNKNOWN in tokenizer.encode(part))
-    if clips:
-        shown = ", ".join(f"'{part}' ({count})" for part, count in unknown.most_common(_SHOWN))
-        log.warning(
-            "%s: %d of %d texts hold %s the tokenizer does not know: %s; the first is %s",
-            *(where, len(clips), len(texts), "words" if tokenizer.whole_words else "characters"),
-            *(shown or "none by itself", clips[0]),
-        )
-    return len(clips)
-
-
-def tokens(
-    dir: Path,
-    out: Annotated[Path, Output((".txt", ".model"))],
-    *,
-    kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
-    size: AtLeast1 = 1000,
-) -> None:
-    """Make the tokenizer of a recognizer from the transcripts of a data dir.
-
-    Args:
-        dir: data dir with `text`; use the training set.
-        out: file to write: OUT.txt for characters, OUT.model for the others.
-        kind: characters, words, or sentencepiece's subwords: unigram or bpe.
-        size: number of subwords; fewer if the text does not have as many.
-    """
-    texts = DataDir(dir).text
-    if not texts:
-        raise LipsoundError(f"{dir}: has no 'text'; tokens are made of transcripts")
-    wanted = Path(Characters.file if kind == "characters" else Pieces.file).suffix
-    if out.suffix != wanted:
-        raise LipsoundError(f"{out}: expected a file name that ends in '{wanted}' for --kind {kind}")
-    made: Tokenizer
-    if kind in ("unigram", "bpe"):
-        made = Pieces(_train_pieces(texts.values(), kind, size), str(out))
-    else:
-        made = of_texts(kind, texts.values())
-    made.save(out)
-    print(f"{out}: {len(made)} tokens, blank and unknown included, from {len(texts)} texts")
-
-
-def _train_pieces(texts: Iterable[str], kind: str, size: int) -> bytes:
-    import io
-
-    spm = require("sentencepiece", "text")
-    model = io.BytesIO()
-    options: dict[str, Any] = {
-        "sentence_iterator": iter(texts),
-        "model_writer": model,
-        "model_type": kind,
-        "vocab_size": size,
-        "hard_vocab_limit": False,  # a small text may not have as many
-        "character_coverage": 1.0,
-        "bos_id": -1,
-        "eos_id": -1,
-        "minloglevel": 2,
-    }
-    try:
-        spm.SentencePieceTrainer.train(**options)
-    except RuntimeError as error:
-        raise LipsoundError(
-            f"--size {size}: sentencepiece could not make {kind} pieces of this text: {error}"
-        ) from error
-    return model.getvalue()

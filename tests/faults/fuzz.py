@@ -56,8 +56,8 @@ from lipsound2.metrics.wer import score_texts
 from lipsound2.report.provenance import provenance
 from lipsound2.report.report import count_weights, read_curves
 from lipsound2.tasks import load_config
-from lipsound2.text.tokenizer import load as load_tokens
-from lipsound2.text.tokenizer import of_texts
+from lipsound2.text.tokens import load as load_tokens
+from lipsound2.text.tokens import of_texts
 from lipsound2.training import checkpoint
 from lipsound2.training.monitor import Curves
 from lipsound2.versions import read_runs

@@ -1,0 +1,267 @@
+"""The verb `convert-avsr`: lip readers and language models of auto_avsr and its multilingual sibling, as packs.
+
+Their files and what was verified: docs/published-models.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lipsound2.data.json_text import read_json
+from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.errors import LipsoundError
+from lipsound2.models.asr.language_model import LanguageModelConfig
+from lipsound2.models.asr.lip_reader import LipReaderConfig
+from lipsound2.outputs import OutputFolder
+from lipsound2.published import visual_speech
+from lipsound2.published.state_dict import fitted, read_state_dict
+from lipsound2.published.visual_speech import Translated
+from lipsound2.published.write import write_pack
+from lipsound2.tasks.language import Language, LanguageAssets, LanguageConfig
+from lipsound2.tasks.recognize import Recognize, RecognizeAssets, RecognizeConfig
+from lipsound2.text.piece_table import PieceTable
+from lipsound2.text.tokenizer import Characters, Tokenizer
+
+_WEIGHTS, _SETTINGS = "model.pth", "model.json"
+_ADVICE = "is it a file of auto_avsr or of Visual Speech Recognition for Multiple Languages?"
+_LICENSE = (
+    "the file's own, and that of its data set. auto_avsr: code Apache-2.0, 'models may have terms of the data set'. "
+    "Visual Speech Recognition for Multiple Languages: for comparison and benchmarks alone, not commercial. Do not "
+    "pass this pack on without permission"
+)
+_UNITS = "unigram5000_units.txt of auto_avsr, spm/unigram/"
+# Settings of the published code that are another network than ours.
+_FIXED: dict[str, object] = {
+    **{"transformer_input_layer": "conv3d", "transformer_encoder_attn_layer_type": "rel_mha"},
+    **{"macaron_style": True, "use_cnn_module": True},
+}
+# Sizes that the tensors tell, too: setting -> key of our config.
+_SIZES = {"adim": "width", "aheads": "heads", "elayers": "layers", "dlayers": "decoder_layers"}
+_SIZES |= {"dunits": "decoder_feed_forward", "cnn_module_kernel": "kernel"}
+
+
+def convert_avsr(
+    file: Path,
+    out: OutputFolder,
+    *,
+    config: Path | None = None,
+    tokens: Path | None = None,
+    language: Literal["en", "zh"] = "en",
+    knows: str = "",
+) -> None:
+    """Make a pack of a published lip reader, or of its language model.
+
+    It takes auto_avsr's .pth and .ckpt files, and the .zip files and folders (model.pth, model.json) of Visual Speech
+    Recognition for Multiple Languages. The file is read as plain tensors: no code in it runs, and every tensor has to
+    be used and to fit.
+
+    Args:
+        file: the published file, or a folder of model.pth and model.json.
+        out: folder to write.
+        config: its model.json, if it does not lie beside or in the file. Without one it is taken for auto_avsr's.
+        tokens: table of its pieces, a line 'piece number' each, such as unigram5000_units.txt; not needed where
+            model.json lists them.
+        language: of its texts.
+        knows: one line about the voices and words it knows; shown to those who use it.
+    """
+    with _opened(file, config) as (weights, settings_file):
+        where = str(file)
+        settings = _settings(settings_file) if settings_file else {}
+        state = read_state_dict(weights)
+        state = {name.removeprefix("model."): tensor for name, tensor in state.items()}  # Lightning's checkpoints
+        written = _language_model if "embed.weight" in state else _reader
+        made = written(state, settings, tokens, language, where)
+    write_pack(
+        out,
+        weights if file.is_dir() else file,
+        "convert-avsr",
+        knows=knows or f"whatever {file.name} was trained on; it was published by others",
+        license=_LICENSE,
+        config=made.config,
+        tensors=made.tensors,
+        facts=made.facts,
+        save=made.save,
+    )
+    size = sum(tensor.numel() for tensor in made.tensors.values())
+    print(f"{out}: {size / 1e6:.1f} M parameters; use it with: {made.use.format(out)}")
+    print(f"license  {_LICENSE}")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a pack is written from; see `write_pack`."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    facts: dict[str, str]
+    use: str
+    tokenizer: Tokenizer
+    task: Any
+    assets: Any
+
+    def save(self, out: Path) -> None:
+        """Write the task's assets."""
+        self.task.save(self.assets, out)
+
+
+def _reader(
+    state: Mapping[str, Tensor], settings: Mapping[str, Any], tokens: Path | None, language: str, where: str
+) -> _Made:
+    for name, wanted in _FIXED.items():
+        if settings.get(name, wanted) != wanted:
+            raise LipsoundError(
+                f"{where}: its {name} is {settings[name]!r}, wanted {wanted!r}; such a model is not built here"
+            )
+    legacy = bool(settings) and settings.get("rel_pos_type") != "latest"
+    found = visual_speech.reader(state, where, legacy=legacy)
+    activation = settings.get("relu_type", "swish")
+    if found.config["trunk_activation"] != "prelu" and activation in ("relu", "swish"):
+        found.config["trunk_activation"] = activation
+    _agree(settings, found.config, where)
+    network = LipReaderConfig(**found.config)
+    task = Recognize(
+        RecognizeConfig(model="lips", input="mouth-published", language=language), network, AugmentConfig()
+    )
+    tokenizer = _tokenizer(settings, tokens, len(found.tensors["ctc.bias"]) - 1, where)
+    assets = RecognizeAssets(tokenizer, 0, ())
+    tensors = _fitted(found, task.build(assets), where)
+    positions = f"relative positions '{found.config['positions']}'"
+    facts = {
+        "Input": "`mouth-published`, 25 frames a second",
+        "Output": f"{len(tokenizer)} tokens",
+        "Network": positions,
+    }
+    config = {"task": task.name, **task.config()}
+    return _Made(config, tensors, facts, "lipsound2 transcribe CLIP --model {}", tokenizer, task, assets)
+
+
+def _language_model(
+    state: Mapping[str, Tensor], settings: Mapping[str, Any], tokens: Path | None, language: str, where: str
+) -> _Made:
+    if settings.get("pos_enc", "none") != "none":
+        raise LipsoundError(
+            f"{where}: its pos_enc is {settings['pos_enc']!r}, wanted 'none'; such a model is not built here"
+        )
+    if settings.get("tie_weights"):
+        raise LipsoundError(f"{where}: its weights are tied, wanted free ones; such a model is not built here")
+    found = visual_speech.language_model(state, where, heads=int(settings.get("head", 8)))
+    for name, key in (
+        ("layer", "layers"),
+        ("att_unit", "width"),
+        ("unit", "feed_forward"),
+        ("embed_unit", "embedding"),
+    ):
+        _same(settings, name, found.config[key], where)
+    task = Language(LanguageConfig(language=language), LanguageModelConfig(**found.config))
+    tokenizer = _tokenizer({}, tokens, len(found.tensors["leave.bias"]) - 1, where)
+    assets = LanguageAssets(tokenizer)
+    tensors = _fitted(found, task.build(assets), where)
+    config = {"task": task.name, **task.config()}
+    return _Made(config, tensors, {}, "lipsound2 transcribe CLIP --model READER --lm {}", tokenizer, task, assets)
+
+
+def _fitted(found: Translated, network: nn.Module, where: str) -> dict[str, Tensor]:
+    return fitted(found.tensors, network, where, _ADVICE, found.named)
+
+
+def _agree(settings: Mapping[str, Any], config: Mapping[str, Any], where: str) -> None:
+    """Check that the settings say what the tensors say."""
+    for name, key in _SIZES.items():
+        _same(settings, name, config[key], where)
+    _same(settings, "eunits", config["expansion"] * config["width"], where)
+
+
+def _same(settings: Mapping[str, Any], name: str, size: int, where: str) -> None:
+    if settings.get(name, size) != size:
+        raise LipsoundError(
+            f"{where}: its model.json says {name} {settings[name]!r}, its tensors {size}; they are of different models"
+        )
+
+
+def _tokenizer(settings: Mapping[str, Any], tokens: Path | None, size: int, where: str) -> Tokenizer:
+    """The tokenizer of a model with so many tokens, blank and unknown included."""
+    listed = settings.get("char_list")
+    made: Tokenizer
+    if tokens is not None:
+        made, source = PieceTable.read_units(tokens), str(tokens)
+    elif isinstance(listed, list) and len(listed) == size + 1 and all(isinstance(each, str) for each in listed):
+        if listed[:2] != ["<blank>", "<unk>"] or listed[-1] not in ("<eos>", "<sos/eos>"):
+            raise LipsoundError(f"{where}: its char_list does not go from <blank>, <unk> to <eos>; give --tokens FILE")
+        names = [" " if each == "<space>" else each for each in listed[2:-1]]
+        made, source = (Characters if all(len(each) == 1 for each in names) else PieceTable)(names), "its char_list"
+    else:
+        raise LipsoundError(
+            f"{where}: does not tell its {size} tokens; give the table of them: --tokens FILE ({_UNITS})"
+        )
+    if len(made) != size:
+        raise LipsoundError(f"{source}: lists {len(made)} tokens, {where} has {size}; give the table of this model")
+    return made
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """The settings in a model.json: a mapping, or a list of input size, output size and a mapping."""
+    content = read_json(file, object, "give the model.json that came with the weights")
+    if isinstance(content, list) and len(content) == 3:
+        content = content[2]
+    if not isinstance(content, dict):
+        raise LipsoundError(
+            f"{file}: expected settings of a model, found {type(content).__name__}; give its model.json"
+        )
+    return content
+
+
+@contextmanager
+def _opened(file: Path, config: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """The files of weights and of settings, for as long as the context lasts.
+
+    Raises:
+        LipsoundError: there are no weights.
+    """
+    if file.is_dir():
+        beside = file / _SETTINGS
+        if not (file / _WEIGHTS).is_file():
+            raise LipsoundError(
+                f"{file}: holds no {_WEIGHTS}; give a folder with {_WEIGHTS} and {_SETTINGS}, or a file"
+            )
+        yield file / _WEIGHTS, config or (beside if beside.is_file() else None)
+        return
+    members = _members(file)
+    if not members:
+        yield file, config
+        return
+    # Torch maps its files, which it cannot inside of an archive.
+    with tempfile.TemporaryDirectory(prefix="lipsound2-") as folder, zipfile.ZipFile(file) as archive:
+        for name, member in members.items():
+            with archive.open(member) as packed, (Path(folder) / name).open("wb") as copy:
+                while block := packed.read(1 << 20):
+                    copy.write(block)
+        yield Path(folder) / _WEIGHTS, config or (Path(folder) / _SETTINGS if _SETTINGS in members else None)
+
+
+def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
+    """The two files in an archive; none in a file that torch wrote, which is an archive, too.
+
+    Raises:
+        LipsoundError: no such file, or one of the two is there twice.
+    """
+    if not file.is_file():
+        raise LipsoundError(f"{file}: no such file; give a .pth, .ckpt or .zip file, or a folder")
+    if not zipfile.is_zipfile(file):
+        return {}
+    found: dict[str, zipfile.ZipInfo] = {}
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            name = Path(member.filename).name
+            if name in (_WEIGHTS, _SETTINGS):
+                if name in found:
+                    raise LipsoundError(f"{file}: holds {name} twice; unpack it and give the folder of one model")
+                found[name] = member
+    return found if _WEIGHTS in found else {}
