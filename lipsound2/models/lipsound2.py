@@ -43,7 +43,7 @@ class LipSound2Config:
         prenet_dropout: its rate; Tacotron 2's, the paper gives none.
         prenet_always: dropout also at inference, as in Tacotron 2.
         decoder_lstm: units.
-        decoder_dropout: of what the decoder LSTM reads and says; NVIDIA's Tacotron 2 has 0.1 at these places.
+        decoder_dropout: of inputs and outputs of the decoder LSTM; NVIDIA's Tacotron 2 has 0.1 at these places.
         reduction: mel frames a decoder step. The paper has 1; more lets attention lock on sooner and costs less.
         postnet_channels: of its convolutions.
         postnet_layers: how many.
@@ -219,7 +219,7 @@ class LipSound2(FeatureRegressor):
         steps = self.config.max_steps if by_period else math.ceil(int(lengths.max()) / r)
         states, bias, places = self._encode(video, video_lengths, steps)
         with torch.autocast(video.device.type, enabled=False):
-            decoded, ends = self.decoder.speak(states.float(), bias, places - 1 if by_period else None)
+            decoded, ends = self.decoder.generate(states.float(), bias, places - 1 if by_period else None)
             if by_period:
                 lengths = (ends * r).clamp(min=1)
             features = decoded.features[:, : int(lengths.max())]

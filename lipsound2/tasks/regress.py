@@ -179,8 +179,8 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             deltas = self.distance(prediction.features.diff(dim=1), target.diff(dim=1), both)
             parts["delta"] = self.settings.delta_weight * deltas
         if self.settings.estoi_weight:
-            spoken = model.denormalize(prediction.features.float())
-            each = estoi_loss(spoken, batch.target, batch.feature_lengths, assets.mel)
+            generated = model.denormalize(prediction.features.float())
+            each = estoi_loss(generated, batch.target, batch.feature_lengths, assets.mel)
             parts["estoi"] = self.settings.estoi_weight * (each * batch.feature_lengths).sum() * target.shape[2]
         if prediction.word_scores is not None:
             scores = prediction.word_scores.flatten(0, 1).float()
@@ -217,12 +217,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         waveforms: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
-            spoken = model.generate(batch.video.to(device), batch.video_lengths.to(device))
-            features, lengths = spoken.features.float().cpu(), spoken.feature_lengths.cpu()
+            generated = model.generate(batch.video.to(device), batch.video_lengths.to(device))
+            features, lengths = generated.features.float().cpu(), generated.feature_lengths.cpu()
             waves = mel_to_waveform(features, mel, iterations=self.settings.valid_iterations, frames=lengths)
-            if spoken.word_scores is not None:
-                said = batch.words > 0
-                words += int(said.sum()), int((spoken.word_scores.argmax(-1).cpu() == batch.words)[said].sum())
+            if generated.word_scores is not None:
+                labeled = batch.words > 0
+                words += int(labeled.sum()), int((generated.word_scores.argmax(-1).cpu() == batch.words)[labeled].sum())
             inside = mask(batch.feature_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(lengths[row]) * mel.hop].numpy()
@@ -239,8 +239,8 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                     waveforms[name] = wave
                     mels = (batch.target[row, : int(lengths[row])], features[row, : int(lengths[row])])
                     images[name] = side_by_side(*(each.numpy() for each in mels))
-                    if spoken.alignment is not None:
-                        images[f"{name} attention"] = gray(spoken.alignment[row].float().cpu().numpy().T)
+                    if generated.alignment is not None:
+                        images[f"{name} attention"] = gray(generated.alignment[row].float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / mel.bands}
         if words[0]:

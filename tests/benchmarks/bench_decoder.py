@@ -69,7 +69,7 @@ class PlainDecoder(nn.Module):
         return torch.stack([self.step(prenet[t], bias[t]) for t in range(len(fed))], dim=1)
 
     @torch.no_grad()
-    def speak(self, states: Tensor, bias: Tensor) -> Tensor:
+    def generate(self, states: Tensor, bias: Tensor) -> Tensor:
         """Free-running: (B, T, D * r)."""
         self.begin(states)
         keeps = self.ours.prenet.keeps(len(bias), states)
@@ -140,14 +140,14 @@ def main() -> None:
     worst = max(float((a - b).norm() / b.norm()) for a, b in pairs)
     with torch.no_grad():
         taught = decoder(states, bias, fed).features.flatten(1) - plain(states, bias, fed).flatten(1)
-    said = decoder.speak(states, bias)[0].features.flatten(1) - plain.speak(states, bias).flatten(1)
+    difference = decoder.generate(states, bias)[0].features.flatten(1) - plain.generate(states, bias).flatten(1)
     print(f"batch {B}, {options.video_frames} video frames, {T} steps of {r}, LSTM {options.width}, {device}")
-    print(f"largest difference: taught {float(taught.abs().max()):.1e}, spoken {float(said.abs().max()):.1e}")
+    print(f"largest difference: taught {float(taught.abs().max()):.1e}, spoken {float(difference.abs().max()):.1e}")
     print(f"largest relative difference of a gradient, over {len(pairs)} parameters: {worst:.1e}")
     plain.train()
     rows = {"forward + backward": timed({"ours": ours_trained, "plain": plain_trained}, options.repeats, device, clock)}
     plain.eval()
-    calls = {"ours": lambda: decoder.speak(states, bias), "plain": lambda: plain.speak(states, bias)}
+    calls = {"ours": lambda: decoder.generate(states, bias), "plain": lambda: plain.generate(states, bias)}
     rows["speaking"] = timed(calls, options.repeats, device, clock)
     for name, row in rows.items():
         print(

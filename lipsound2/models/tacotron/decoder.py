@@ -1,7 +1,7 @@
 """LipSound2's decoder: prenet, attention LSTM with location-aware attention, decoder LSTM, projection; and the postnet.
 
 Two ways through the same weights. `Decoder.forward` is given all inputs: prenet, decoder LSTM and projection are
-computed for all steps at once, only the attention loop steps. `Decoder.speak` feeds back its own output. State is a
+computed for all steps at once, only the attention loop steps. `Decoder.generate` feeds back its own output. State is a
 local of either, never kept on the module.
 """
 
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
         prenet: of the frame before.
         attention_lstm: units H.
         decoder_lstm: units.
-        dropout: of what the decoder LSTM reads and says.
+        dropout: of inputs and outputs of the decoder LSTM.
         cuda_graph: see `attention_loop.attention_loop`.
     """
 
@@ -129,12 +129,12 @@ class Decoder(nn.Module):
             self.cuda_graph,
         )
         H = self.attention_lstm.hidden_size
-        said = run_lstm(self.decoder_lstm, self.dropout(outputs))
-        frames = self.projection(torch.cat([self.dropout(said), outputs[..., H:].to(said.dtype)], dim=2))
+        hidden = run_lstm(self.decoder_lstm, self.dropout(outputs))
+        frames = self.projection(torch.cat([self.dropout(hidden), outputs[..., H:].to(hidden.dtype)], dim=2))
         return Decoded(self._frames(frames), alignment.transpose(0, 1))
 
     @torch.no_grad()
-    def speak(
+    def generate(
         self, states: Tensor, bias: Tensor, period: Tensor | None = None, patience: int = 3
     ) -> tuple[Decoded, Tensor]:
         """Decode freely: each step is fed the last frame of the one before.
