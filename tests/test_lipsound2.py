@@ -88,7 +88,7 @@ def test_speaking_is_teaching_with_its_own_output() -> None:
     video, frames, _, sizes = clips(model, 6, 6)
     spoken = model.generate(video, frames)
     states, bias, _ = model._encode(video, frames, 6)
-    own = model.decoder.speak(states, bias)[0].features
+    own = model.decoder.generate(states, bias)[0].features
     taught = model(video, frames, own, sizes)
     torch.testing.assert_close(taught.before_postnet, own, atol=1e-5, rtol=0)
     torch.testing.assert_close(taught.features, spoken.features, atol=1e-5, rtol=0)
