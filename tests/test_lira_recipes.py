@@ -21,6 +21,9 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 from lipsound2.tasks import load_config
+from lipsound2.text.normalize import normalize
+from lipsound2.text.tokenizer import UNKNOWN
+from lipsound2.text.tokens import load
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,6 +122,10 @@ def test_sentences_of_lrs2(egs, tmp_path):
     folder = egs / "lrs2"
     begun = ("--corpus", str(tmp_path), "--init", "../lrs3/exp/lrs3_lira_pretext")
     run(folder, *begun, "--config", "conf/lira_sentence_frozen.yaml", "--pieces", "20", "--beam", "4")
+    train = DataDir(folder / "data/lrs2/train").text
+    assert all(text.isupper() for text in train.values())
+    tokenizer = load(folder / "exp/lrs2_lira_sentence_frozen")
+    assert all(UNKNOWN not in tokenizer.encode(normalize(text, "en")) for text in train.values())
     ids = list(DataDir(folder / "data/lrs2/test").ids)
     exp = folder / "exp/lrs2_lira_sentence_frozen"
     check_read(exp, ids, "greedy", "joint")

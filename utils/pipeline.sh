@@ -168,11 +168,10 @@ if stage 3 "training"; then
   needs_sets "$train" "$valid"
   needs_dump
   if [ "$pieces" -gt 0 ] && [ ! -f "$tokens" ]; then
-    lipsound2 tokens "$data/$train" "$tokens" --size "$pieces"
+    lipsound2 tokens "$data/$train" "$tokens" --size "$pieces" --language "$language"
   fi
   if [ "$made" = ngram ] && [ ! -f "$lm" ]; then
-    [ "$language" = zh ] && unit=characters || unit=words
-    lipsound2 ngram "$data/train" "$lm" --order "$order" --language "$language" --unit "$unit" --prune 0,0,1
+    lipsound2 ngram "$data/train" "$lm" --order "$order" --language "$language" --prune 0,0,1
   fi
   [[ $input = features-* ]] && begin='' || begin=$init # behind a frozen trunk everything is new
   learn "$config" "$exp" ${begin:+--init "$begin"} ${override:+--override "$override"}

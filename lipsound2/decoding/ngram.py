@@ -29,7 +29,7 @@ from lipsound2.data.texts import read_lines
 from lipsound2.decoding.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
 from lipsound2.errors import LipsoundError
 from lipsound2.outputs import Output
-from lipsound2.text.normalize import normalize
+from lipsound2.text.normalize import normalization, normalize
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def ngram(
     out: Annotated[Path, Output((".arpa", ".lm"))],
     *,
     order: AtLeast1 = 3,
-    unit: Unit = "words",
+    unit: Unit | None = None,
     prune: tuple[int, ...] | None = None,
     language: str = "",
 ) -> None:
@@ -55,7 +55,8 @@ def ngram(
         text: a file with one sentence a line, in UTF-8, or a data dir, whose table 'text' is read without the ids.
         out: the ARPA file.
         order: tokens in the longest n-grams; 3 is a trigram model.
-        unit: words or characters; with characters, the blank between words is the token '|'.
+        unit: words or characters; with characters, the blank between words is the token '|'. By default what errors of
+            the language are counted in, and words without --language.
         prune: for each order, the count up to which n-grams are left out; the last number holds for all higher orders.
             0,0,1 leaves out trigrams and longer n-grams that occur once. Numbers begin with 0 and do not decrease.
         language: normalize the text first, as recognizers of this language (en, zh) do.
@@ -65,8 +66,9 @@ def ngram(
     """
     counts = prune or (0,)
     _check(order, counts)
+    by_language: Unit = "characters" if language and normalization(language).unit == "character" else "words"
     sentences = tqdm(
-        read_sentences(text, unit, language),
+        read_sentences(text, unit or by_language, language),
         "count",
         unit="sentence",
         unit_scale=True,

@@ -6,9 +6,9 @@ import functools
 import logging
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from lipsound2.arguments import AtLeast0, AtLeast1
+from lipsound2.arguments import AtLeast0, AtLeast1, Choices
 from lipsound2.audio.kind import ground_truth
 from lipsound2.data.datadir import DataDir
 from lipsound2.decoding.hypothesis import DETAILS, TEXT
@@ -22,6 +22,7 @@ from lipsound2.metrics.score import score as score_speech
 from lipsound2.metrics.score_text import FOLDER, References, score_systems, score_text, with_text
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.outputs import OutputFolder
+from lipsound2.text.normalize import languages
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def score(
     asr: tuple[str, ...] = (),
     text: Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
-    language: Literal["en", "zh"] = "en",
+    language: Annotated[str, Choices(languages)] = "en",
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
     resamples: AtLeast1 = bootstrap.RESAMPLES,

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
+from lipsound2.arguments import Choices
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
 from lipsound2.errors import LipsoundError
@@ -19,6 +20,7 @@ from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.metrics.wer import score_texts
 from lipsound2.metrics.wer_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
 from lipsound2.outputs import OutputFolder
+from lipsound2.text.normalize import languages
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def score_text(
     data: Path,
     *texts: Path,
     out: OutputFolder | None = None,
-    language: Literal["en", "zh"] = "en",
+    language: Annotated[str, Choices(languages)] = "en",
     speakers: Speakers = "auto",
 ) -> None:
     """Score recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.

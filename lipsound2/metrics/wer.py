@@ -101,7 +101,7 @@ def score_texts(
         references: id -> reference text.
         hypotheses: id -> recognized text; a missing one counts as an empty text, and as missing.
         utt2spk: id -> speaker, of every reference.
-        language: `en` or `zh`.
+        language: one of `text.normalize.languages()`.
         unseen: whether the intervals generalize to new speakers, not to more clips of these.
 
     Raises:

@@ -35,10 +35,9 @@ _UNITS = ("words", "characters")
 _WANTED = "expected a summary of text scores"
 
 _RATES_RULE = "\n".join(family.rule for family in judging("text"))
+_NORMALIZATIONS = "\n".join(f"{one.name} ({one.version}): {one.rule}." for one in NORMALIZATIONS.values())
 TEXT_RULE = f"""\
-Normalization, of references and hypotheses alike, English ({NORMALIZATIONS["en"].version}): \
-{NORMALIZATIONS["en"].rule}.
-Mandarin ({NORMALIZATIONS["zh"].version}): {NORMALIZATIONS["zh"].rule}.
+Normalization, of references and hypotheses alike, {_NORMALIZATIONS}
 {_RATES_RULE}
 Missing texts: a clip without a hypothesis counts as an empty one, all of its words deleted, and is counted; no clip \
 is left out. An empty reference is refused.

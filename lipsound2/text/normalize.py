@@ -24,12 +24,14 @@ class Normalization:
     """How texts of one language are written before they are compared.
 
     Attributes:
+        name: of the language, for people.
         version: language and a number that grows with every change; scores name it.
         unit: unit of errors: words, or characters for languages without blanks between words.
         rule: the steps in words.
         apply: the steps; idempotent, for any Unicode text.
     """
 
+    name: str
     version: str
     unit: Unit
     rule: str
@@ -40,11 +42,16 @@ class Normalization:
         return text.split() if self.unit == "word" else list(text)
 
 
+def languages() -> list[str]:
+    """The languages whose texts can be normalized, as `--language` takes them."""
+    return list(NORMALIZATIONS)
+
+
 def normalization(language: str) -> Normalization:
     """The normalization of a language.
 
     Args:
-        language: `en` or `zh`.
+        language: one of `languages()`.
 
     Raises:
         LipsoundError: a language without one.
@@ -197,6 +204,7 @@ def _mandarin(text: str) -> str:
 
 NORMALIZATIONS: Mapping[str, Normalization] = {
     "en": Normalization(
+        name="English",
         version="en-1",
         unit="word",
         rule="Unicode NFKC, lower case; apostrophes straight, and kept between letters only; numbers in words, without "
@@ -205,6 +213,7 @@ NORMALIZATIONS: Mapping[str, Normalization] = {
         apply=_english,
     ),
     "zh": Normalization(
+        name="Mandarin",
         version="zh-1",
         unit="character",
         rule="Unicode NFKC, Latin letters in lower case; punctuation, symbols and blanks removed; digits stay digits, "

@@ -13,6 +13,7 @@ from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError, require
 from lipsound2.outputs import Output
+from lipsound2.text.normalize import normalization
 from lipsound2.text.piece_table import PieceTable
 from lipsound2.text.tokenizer import UNKNOWN, Characters, Pieces, Tokenizer
 
@@ -89,6 +90,7 @@ def tokens(
     *,
     kind: Literal["characters", "words", "unigram", "bpe"] = "unigram",
     size: AtLeast1 = 1000,
+    language: str = "",
 ) -> None:
     """Make the tokenizer of a recognizer from the transcripts of a data dir.
 
@@ -97,18 +99,22 @@ def tokens(
         out: file to write: OUT.txt for characters, OUT.model for the others.
         kind: characters, words, or sentencepiece's subwords: unigram or bpe.
         size: number of subwords; fewer if the text does not have as many.
+        language: normalize the texts first, as recognizers of this language (en, zh) learn them; by default they are
+            taken as they are.
+
+    Raises:
+        LipsoundError: no texts, an unknown language, or a name of OUT that does not fit the kind.
     """
+    rules = normalization(language) if language else None
     texts = DataDir(dir).text
     if not texts:
         raise LipsoundError(f"{dir}: has no 'text'; tokens are made of transcripts")
     wanted = Path(Characters.file if kind == "characters" else Pieces.file).suffix
     if out.suffix != wanted:
         raise LipsoundError(f"{out}: expected a file name that ends in '{wanted}' for --kind {kind}")
-    made: Tokenizer
-    if kind in ("unigram", "bpe"):
-        made = Pieces(_train_pieces(texts.values(), kind, size), str(out))
-    else:
-        made = of_texts(kind, texts.values())
+    lines = [rules.apply(text) for text in texts.values()] if rules else [*texts.values()]
+    subwords = kind in ("unigram", "bpe")
+    made = Pieces(_train_pieces(lines, kind, size), str(out)) if subwords else of_texts(kind, lines)
     made.save(out)
     print(f"{out}: {len(made)} tokens, blank and unknown included, from {len(texts)} texts")
 
