@@ -7,7 +7,6 @@ tells why each of them is there.
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 
 from lipsound2.audio.mel_settings import MelConfig, mel_filters
 from lipsound2.errors import LipsoundError
@@ -115,11 +114,15 @@ class _Framing:
         """Spectra (S, bins) complex64 of audio (samples,), continued by reflection."""
         padded = np.pad(waveform, self._config.overhang, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self._config.window)[:: self._config.hop]
+        from scipy import fft  # here: a name of a vocoder is read without it
+
         spectra: np.ndarray = fft.rfft(frames * self._window, n=self._config.n_fft)
         return spectra
 
     def synthesize(self, spectrum: np.ndarray) -> np.ndarray:
         """Audio (samples,) float32 whose frames come nearest to the given spectra (S, bins)."""
+        from scipy import fft
+
         frames = fft.irfft(spectrum, n=self._config.n_fft)[:, : self._config.window] * self._window
         return self._overlap_add(frames) * self._weight
 

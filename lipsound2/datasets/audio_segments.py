@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from lipsound2.audio.io import decode_flac
@@ -199,6 +198,8 @@ def vary(mel: np.ndarray, config: SegmentConfig, rng: np.random.Generator) -> np
     """A ground-truth mel (S, bands) with random blur and noise, such as generated mels have."""
     if config.augment_blur:
         spread = rng.uniform(min(_SMALLEST_BLUR, config.augment_blur), config.augment_blur)
+        from scipy import ndimage  # here: speech of a trained vocoder needs none of it
+
         mel = ndimage.gaussian_filter(mel, spread, mode="nearest")
     if config.augment_noise:
         mel = mel + config.augment_noise * rng.standard_normal(mel.shape, dtype=np.float32)
