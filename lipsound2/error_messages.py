@@ -9,28 +9,29 @@ import re
 import sys
 from pathlib import Path
 
-from lipsound2.errors import ClipFailure, is_machine_error, out_of_memory
+from lipsound2.errors import ClipFailure, error_numbers, is_machine_error, out_of_memory
 
 # Errors that only writing meets.
-_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ETXTBSY})
-_ADVICE = {
-    errno.ENOSPC: "free some room, or choose another disk",
-    errno.EDQUOT: "delete what you no longer need, or ask for a larger quota",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or choose another disk",
-    errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "ask its owner for permission, or choose another place",
-    errno.EPERM: "ask its owner for permission, or choose another place",
-    errno.EIO: "the disk or the connection to it fails; try again, and look at the system's log",
-    errno.ESTALE: "the server's file changed or went away; try again",
-    errno.ETIMEDOUT: "the server of this folder does not answer; try again",
-    errno.EMFILE: "too many files are open at once; raise the limit (ulimit -n) and try again",
-    errno.ENFILE: "too many files are open on this machine; try again",
-    errno.ENAMETOOLONG: "give it a shorter name",
-    errno.ENOTDIR: "a part of this path is a file, not a folder",
-    errno.ELOOP: "its links lead in a circle",
-    errno.EISDIR: "give the name of a file",
-    errno.EAGAIN: "the machine starts no further process; end some, or raise the limit (ulimit -u)",
+_WRITING = error_numbers("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "ETXTBSY")
+_ADVICE_BY_NAME = {
+    "ENOSPC": "free some room, or choose another disk",
+    "EDQUOT": "delete what you no longer need, or ask for a larger quota",
+    "EFBIG": "raise the limit on the size of files (ulimit -f), or choose another disk",
+    "EROFS": "choose a folder that can be written to",
+    "EACCES": "ask its owner for permission, or choose another place",
+    "EPERM": "ask its owner for permission, or choose another place",
+    "EIO": "the disk or the connection to it fails; try again, and look at the system's log",
+    "ESTALE": "the server's file changed or went away; try again",
+    "ETIMEDOUT": "the server of this folder does not answer; try again",
+    "EMFILE": "too many files are open at once; raise the limit (ulimit -n) and try again",
+    "ENFILE": "too many files are open on this machine; try again",
+    "ENAMETOOLONG": "give it a shorter name",
+    "ENOTDIR": "a part of this path is a file, not a folder",
+    "ELOOP": "its links lead in a circle",
+    "EISDIR": "give the name of a file",
+    "EAGAIN": "the machine starts no further process; end some, or raise the limit (ulimit -u)",
 }
+_ADVICE = {number: advice for name, advice in _ADVICE_BY_NAME.items() for number in error_numbers(name)}
 _LONGEST = 500  # characters of a path in a message
 _LINE = 4000  # characters of a message
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile

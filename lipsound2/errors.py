@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+
+def error_numbers(*names: str) -> frozenset[int]:
+    """Numbers of errors by their names in `errno`, as far as this system has them."""
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
 # Errors of the machine that may pass, whatever the file: no memory, handle or thread left, a disk that is full or
 # fails, a server that is away.
-_MACHINE = frozenset(
-    {
-        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EBUSY),
-        *(errno.EIO, errno.EREMOTEIO, errno.EACCES, errno.ENODEV, errno.ENXIO),
-        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
-        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENOLCK, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED),
-    }
+_MACHINE = error_numbers(
+    *("ENOMEM", "EMFILE", "ENFILE", "EAGAIN", "EBUSY"),
+    *("EIO", "EREMOTEIO", "EACCES", "ENODEV", "ENXIO"),
+    *("ENOSPC", "EDQUOT", "EFBIG", "EROFS"),
+    *("ESTALE", "ETIMEDOUT", "ENOTCONN", "ENOLCK", "EHOSTDOWN", "EHOSTUNREACH"),
+    *("ENETDOWN", "ENETUNREACH", "ECONNRESET", "ECONNABORTED", "ECONNREFUSED"),
 )
 # Messages of torch, OpenCV, onnxruntime and the C++ library.
 _NO_MEMORY = re.compile(

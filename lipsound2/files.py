@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import functools
 import hashlib
+import operator
 import os
 import re
 import shutil
@@ -16,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, error_numbers
 
 # Full, over quota, over the size a file may have, read-only, broken.
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+_DISK = error_numbers("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO")
 _LONGEST_NAME = 255  # bytes
 _LONGEST_SUFFIX = 32  # what is longer is no suffix, but a name with a dot in it
 _KINDS = {
@@ -47,7 +48,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = temporary_of(path)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # some writers make files that only their owner can read
         temporary.replace(path)
@@ -128,6 +129,8 @@ def _forgotten(path: Path) -> bool:
 
 
 def _alive(process: int) -> bool:
+    if os.name == "nt":  # there, asking would end it
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -150,7 +153,9 @@ def look_again(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
+    """Make renames in `folder` survive a power cut; Windows opens no folders, and has no such call."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -183,7 +188,7 @@ def open_lock(path: Path) -> IO[str]:
         LipsoundError: a link, a folder or something else lies there: what it stands for must not be written to.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | open_flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"), 0o666)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise
@@ -192,6 +197,28 @@ def open_lock(path: Path) -> IO[str]:
         os.close(descriptor)
         raise LipsoundError(f"{path} is no plain file but a device or a pipe; delete it and try again")
     return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+
+
+def open_flags(*names: str) -> int:
+    """Flags of `os.open` by their names, as far as this system has them."""
+    return functools.reduce(operator.or_, (getattr(os, name, 0) for name in names), 0)
+
+
+def _lock(file: IO[str], *, wait: bool) -> None:
+    """Lock an open file for this process.
+
+    Raises:
+        BlockingIOError: another process has it, and `wait` is false.
+        LipsoundError: this system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise LipsoundError(
+            f"{file.name}: this system has no locks for folders that several runs write into; on Windows use speak and "
+            "transcribe, and WSL for recipes"
+        ) from error
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 @contextlib.contextmanager
@@ -212,7 +239,7 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
         # Forked workers outlive a killed process by seconds and must not keep its lock for that long.
         os.register_at_fork(after_in_child=file.close)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, wait=False)
         except BlockingIOError as error:
             file.seek(0)
             raise LipsoundError(
@@ -245,7 +272,7 @@ def turn(path: Path | str) -> Iterator[None]:
     lock = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.turn")
     while True:
         with open_lock(lock) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file, wait=True)
             # Who held it before may have removed it: then others are at a new one.
             if not _is_still(lock, file.fileno()):
                 continue

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lipsound2.errors import LipsoundError
-from lipsound2.files import temporary_of, written_to
+from lipsound2.files import open_flags, temporary_of, written_to
 
 _LONGEST_NAME = 255  # bytes, where the file system does not say
 _LONGEST_PATH = 4000  # bytes of all names together; what is written inside of a folder needs some too
@@ -78,7 +78,7 @@ def check_file(path: Path, inputs: Iterable[Path | str] = (), suffixes: Sequence
     if suffixes and path.suffix.lower() not in suffixes:
         known = " or ".join(suffixes) if len(suffixes) < 3 else f"one of {', '.join(suffixes)}"
         raise LipsoundError(f"{path}: expected a file name that ends in {known}, found '{path.suffix or path.name}'")
-    if target.exists() and not os.access(target, os.W_OK, effective_ids=True):
+    if target.exists() and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise LipsoundError(f"cannot write {path}: it is write-protected; choose another name, or chmod u+w it")
     _check_place(path, target.parent, target.name)
 
@@ -167,7 +167,7 @@ def _check_place(shown: Path, folder: Path, name: str) -> None:
                     f"{longest}; choose a shorter one"
                 )
         probe = temporary_of(folder / name)
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | open_flags("O_CLOEXEC")))
         probe.unlink(missing_ok=True)
     except OSError as error:
         where = f" (in {folder})" if folder != shown else ""
@@ -177,5 +177,5 @@ def _check_place(shown: Path, folder: Path, name: str) -> None:
 def _longest_name(folder: Path) -> int:
     try:
         return os.pathconf(folder, "PC_NAME_MAX")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # Windows has no such function
         return _LONGEST_NAME

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from types import FrameType
 
 # Python's default handlers.
-_DEFAULTS = {
-    signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGHUP: signal.SIG_DFL,
-    signal.SIGINT: signal.default_int_handler,
-}
+_DEFAULTS = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    _DEFAULTS[signal.SIGHUP] = signal.SIG_DFL
 
 
 class Terminated(KeyboardInterrupt):

@@ -19,6 +19,7 @@ import av
 from av.container import InputContainer
 
 from lipsound2.errors import ClipFailure, is_machine_error
+from lipsound2.files import open_flags
 from lipsound2.media.clock import Clock
 from lipsound2.media.ffmpeg_log import LogCapture, capture_log
 
@@ -248,7 +249,7 @@ def _descriptor(path: Path | str) -> int:
             raise ClipFailure("unreadable", f"{name}: is {found}, a media file is wanted")
         if not status.st_size:
             raise ClipFailure("unreadable", f"{name}: the file is empty (0 bytes)")
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | open_flags("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     except FileNotFoundError as error:
         hint = "; addresses are not fetched, only files of this machine are read" if _ADDRESS.match(str(path)) else ""
         raise ClipFailure("unreadable", f"{name}: no such file{hint}") from error

@@ -1,0 +1,26 @@
+"""What is said in a clip, from the lips alone: words with times and confidences, and what else it could be.
+
+python read_lips.py CLIP
+"""
+
+import sys
+
+import lipsound2
+
+
+def main(clip: str) -> None:
+    model = lipsound2.load("grid-s1-parallel")
+    recognizer = lipsound2.load("grid-s1-asr", search=lipsound2.SearchOptions(beam=16))
+    text = recognizer(model(clip))
+    print(text.text)
+    for word in text.words:
+        sure = "" if word.confidence is None else f"{word.confidence:.0%}"
+        print(f"    {word.start:5.2f} to {word.end:5.2f} s  {word.text:<10}{sure:>5}")
+    for other in text.alternatives[:3]:
+        print(f"or, with {other.probability:.0%}: {other.text}")
+    for warning in text.warnings:
+        print(f"warning: {warning}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
