@@ -33,6 +33,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "lipsound2.published.avsr:convert_avsr",
             "make a pack of a published lip reader or its language model",
         ),
+        "convert-hifigan": (
+            "lipsound2.published.hifigan:convert_hifigan",
+            "make a pack of a published HiFi-GAN, to begin a training with",
+        ),
+        "convert-lrw": ("lipsound2.published.lrw:convert_lrw", "make a pack of a published word classifier"),
         "convert-pase": ("lipsound2.published.pase:convert_pase", "make a pack of the published PASE+ weights"),
     },
     "training": {

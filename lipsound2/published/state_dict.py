@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from lipsound2.errors import UNREADABLE, LipsoundError, is_machine_error
 
+LINEAR = ("weight", "bias")
+BATCH_NORM = (*LINEAR, "running_mean", "running_var")
 COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrote none
 _INSIDE = ("state_dict", "model_state_dict", "model", "generator")  # where files keep their tensors, beside others
 
@@ -55,6 +58,80 @@ def read_state_dict(file: Path, opened: IO[bytes] | None = None) -> dict[str, Te
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A published network by our names.
+
+    Attributes:
+        config: keys of our config that describe it.
+        tensors: of our network.
+        named: our names of tensors -> those in the file, for messages.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    named: dict[str, str]
+
+
+class Tensors:
+    """The tensors of a file, each of which is taken once.
+
+    Args:
+        state: name -> tensor.
+        where: the file, for messages.
+        today: function from a name there to the name that is looked for.
+
+    Attributes:
+        left: those that were not taken yet.
+        named: our names of those that were -> the first name there of what each is made of.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], where: str, today: Callable[[str], str] = str) -> None:
+        self._names = {today(name): name for name in state}
+        self.left = {today(name): tensor for name, tensor in state.items()}
+        self.where = where
+        self.named: dict[str, str] = {}
+
+    def take(self, name: str, ours: str) -> Tensor:
+        """One tensor.
+
+        Args:
+            name: there, as the first toolkit has it.
+            ours: what it becomes, or a part of.
+
+        Raises:
+            LipsoundError: it is absent.
+        """
+        if name not in self.left:
+            raise LipsoundError(
+                f"{self.where}: has no tensor '{name}', which such a model has; is it of another model?"
+            )
+        self.named.setdefault(ours, self._names[name])
+        return self.left.pop(name)
+
+    def move(self, theirs: str, ours: str, names: Iterable[str] = LINEAR) -> dict[str, Tensor]:
+        """Some tensors under another first name."""
+        return {f"{ours}.{name}": self.take(f"{theirs}.{name}", f"{ours}.{name}") for name in names}
+
+    def count(self, pattern: str) -> int:
+        """How many numbers there are in names of this form, such as layers."""
+        found = {int(match[1]) for name in self.left if (match := re.match(pattern, name))}
+        return max(found) + 1 if found else 0
+
+    def end(self) -> None:
+        """Check that all were taken.
+
+        Raises:
+            LipsoundError: some were not.
+        """
+        rest = [self._names[name] for name in self.left if not name.endswith((COUNTER, ".pe"))]
+        if rest:
+            more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
+            raise LipsoundError(
+                f"{self.where}: nothing here uses its tensor '{rest[0]}'{more}; is it of another model?"
+            )
 
 
 def fitted(

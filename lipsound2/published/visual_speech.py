@@ -7,15 +7,13 @@ Both are one model: conv3D + ResNet-18, a Conformer, a CTC head and a Transforme
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from lipsound2.errors import LipsoundError
-from lipsound2.published.state_dict import COUNTER
+from lipsound2.published.state_dict import BATCH_NORM, LINEAR, Tensors, Translated
 
 # Keys of the second toolkit, in those of the first.
 _SECOND = (
@@ -27,81 +25,6 @@ _FORMER = (
     (re.compile(r"\.input_layer\."), ".embed."),
     (re.compile(r"^(encoder|decoder)\.(norm|output_norm)\."), r"\1.after_norm."),
 )
-_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-_LINEAR = ("weight", "bias")
-
-
-class _Tensors:
-    """The tensors of a file, each of which is taken once.
-
-    Args:
-        state: name -> tensor.
-        where: the file, for messages.
-
-    Attributes:
-        left: those that were not taken yet.
-        named: our names of those that were -> the first name there of what each is made of.
-    """
-
-    def __init__(self, state: Mapping[str, Tensor], where: str) -> None:
-        self._names = {_today(name): name for name in state}
-        self.left = {_today(name): tensor for name, tensor in state.items()}
-        self.where = where
-        self.named: dict[str, str] = {}
-
-    def take(self, name: str, ours: str) -> Tensor:
-        """One tensor.
-
-        Args:
-            name: there, as the first toolkit has it.
-            ours: what it becomes, or a part of.
-
-        Raises:
-            LipsoundError: it is absent.
-        """
-        if name not in self.left:
-            raise LipsoundError(
-                f"{self.where}: has no tensor '{name}', which such a model has; is it of another model?"
-            )
-        self.named.setdefault(ours, self._names[name])
-        return self.left.pop(name)
-
-    def move(self, theirs: str, ours: str, names: Iterable[str] = _LINEAR) -> dict[str, Tensor]:
-        """Some tensors under another first name."""
-        return {f"{ours}.{name}": self.take(f"{theirs}.{name}", f"{ours}.{name}") for name in names}
-
-    def count(self, pattern: str) -> int:
-        """How many numbers there are in names of this form, such as layers."""
-        found = {int(match[1]) for name in self.left if (match := re.match(pattern, name))}
-        return max(found) + 1 if found else 0
-
-    def end(self) -> None:
-        """Check that all were taken.
-
-        Raises:
-            LipsoundError: some were not.
-        """
-        rest = [self._names[name] for name in self.left if not name.endswith((COUNTER, ".pe"))]
-        if rest:
-            more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
-            raise LipsoundError(
-                f"{self.where}: nothing here uses its tensor '{rest[0]}'{more}; is it of another model?"
-            )
-
-
-@dataclass(frozen=True)
-class Translated:
-    """A published network by our names.
-
-    Attributes:
-        config: keys of our config that describe it.
-        tensors: of our network.
-        named: our names of tensors -> those in the file, for messages.
-    """
-
-    config: dict[str, Any]
-    tensors: dict[str, Tensor]
-    named: dict[str, str]
 
 
 def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translated:
@@ -115,11 +38,11 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translat
     Raises:
         LipsoundError: a tensor is absent, of another shape, or one too many.
     """
-    tensors = _Tensors(state, where)
+    tensors = Tensors(state, where, _today)
     layers, decoder_layers = tensors.count(r"encoder\.encoders\.(\d+)\."), tensors.count(r"decoder\.decoders\.(\d+)\.")
     if not layers:
         raise LipsoundError(f"{where}: has no Conformer block ('encoder.encoders.0...'); is it of another model?")
-    ours, activation = _trunk(tensors)
+    ours, activation = trunk(tensors, "frontend.", "encoder.trunk")
     ours |= tensors.move("proj_encoder", "encoder.enter.0")
     for number in range(layers):
         ours |= _block(tensors, f"encoder.encoders.{number}", f"encoder.conformer.blocks.{number}")
@@ -165,7 +88,7 @@ def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> Tr
     Raises:
         LipsoundError: a tensor is absent, or one too many.
     """
-    tensors = _Tensors(state, where)
+    tensors = Tensors(state, where, _today)
     layers = tensors.count(r"encoder\.encoders\.(\d+)\.")
     if not layers:
         raise LipsoundError(f"{where}: has no layer ('encoder.encoders.0...'); is it of another model?")
@@ -194,29 +117,34 @@ def _today(name: str) -> str:
     return name
 
 
-def _trunk(tensors: _Tensors) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the trunk, and its activation."""
-    to = "encoder.trunk"
-    ours = tensors.move("frontend.frontend3D.0", f"{to}.stem", ("weight",))
-    ours |= tensors.move("frontend.frontend3D.1", f"{to}.norm", _BATCH_NORM)
-    prelu = "frontend.frontend3D.2.weight" in tensors.left
+def trunk(tensors: Tensors, inside: str, to: str) -> tuple[dict[str, Tensor], str]:
+    """The tensors of the trunk, and its activation: `prelu`, which has weights, or `swish`.
+
+    Args:
+        tensors: of the file.
+        inside: what its names begin with there, with a dot; or empty.
+        to: what they begin with here.
+    """
+    ours = tensors.move(f"{inside}frontend3D.0", f"{to}.stem", ("weight",))
+    ours |= tensors.move(f"{inside}frontend3D.1", f"{to}.norm", BATCH_NORM)
+    prelu = f"{inside}frontend3D.2.weight" in tensors.left
     if prelu:
-        ours |= tensors.move("frontend.frontend3D.2", f"{to}.act", ("weight",))
+        ours |= tensors.move(f"{inside}frontend3D.2", f"{to}.act", ("weight",))
     for stage in range(4):
         for block in range(2):
-            theirs, here = f"frontend.trunk.layer{stage + 1}.{block}", f"{to}.stages.{2 * stage + block}"
+            theirs, here = f"{inside}trunk.layer{stage + 1}.{block}", f"{to}.stages.{2 * stage + block}"
             for number in (1, 2):
                 ours |= tensors.move(f"{theirs}.conv{number}", f"{here}.conv{number}", ("weight",))
-                ours |= tensors.move(f"{theirs}.bn{number}", f"{here}.norm{number}", _BATCH_NORM)
+                ours |= tensors.move(f"{theirs}.bn{number}", f"{here}.norm{number}", BATCH_NORM)
                 if prelu:
                     ours |= tensors.move(f"{theirs}.relu{number}", f"{here}.act{number}", ("weight",))
             if stage and not block:
                 ours |= tensors.move(f"{theirs}.downsample.0", f"{here}.shortcut.0", ("weight",))
-                ours |= tensors.move(f"{theirs}.downsample.1", f"{here}.shortcut.1", _BATCH_NORM)
+                ours |= tensors.move(f"{theirs}.downsample.1", f"{here}.shortcut.1", BATCH_NORM)
     return ours, "prelu" if prelu else "swish"
 
 
-def _block(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
+def _block(tensors: Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     """One Conformer block."""
     found = _joined(tensors, f"{theirs}.self_attn", f"{ours}.attention.project.{{}}")
     found |= tensors.move(f"{theirs}.self_attn.linear_out", f"{ours}.attention.join")
@@ -240,10 +168,10 @@ def _block(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
         moved = tensors.move(f"{convolution}.pointwise_cov{number}", f"{ours}.convolution.{name}")
         found |= {key: tensor.flatten(1) if tensor.dim() == 3 else tensor for key, tensor in moved.items()}
     found |= tensors.move(f"{convolution}.depthwise_conv", f"{ours}.convolution.depthwise")
-    return found | tensors.move(f"{convolution}.norm", f"{ours}.convolution.inner", _BATCH_NORM)
+    return found | tensors.move(f"{convolution}.norm", f"{ours}.convolution.inner", BATCH_NORM)
 
 
-def _layer(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
+def _layer(tensors: Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     """One layer of a decoder, or of a language model, which looks at no states."""
     found: dict[str, Tensor] = {}
     decoder = f"{theirs}.norm3.weight" in tensors.left
@@ -258,11 +186,11 @@ def _layer(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     return found
 
 
-def _joined(tensors: _Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
+def _joined(tensors: Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     """Queries, keys and values as one product: weights and biases, `ours` with a place for either word."""
     return {
         ours.format(name): torch.cat(
             [tensors.take(f"{theirs}.linear_{part}.{name}", ours.format(name)) for part in "qkv"]
         )
-        for name in _LINEAR
+        for name in LINEAR
     }
