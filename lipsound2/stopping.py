@@ -30,7 +30,7 @@ class Terminated(KeyboardInterrupt):
 def signals_answered() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Terminated` in the block; by default they end the process without a message.
 
-    If the block raises another error after a signal, Ctrl-C included, the signal was the cause: the import of a C
+    If the block raises another error after a signal, Ctrl-C included, the signal was the cause. The import of a C
     library, for one, turns what a handler raises into an error of its own. A second signal ends the process at once. A
     signal that is ignored (`nohup`), or has another handler, is left alone.
     """

@@ -1,7 +1,7 @@
 """The text file beside a clip of LRS2 or LRS3: what is said, and for some clips when.
 
-`Text:  WORDS IN CAPITALS`, `Conf:  4`, then parts with a blank line before each: in LRS3 a face track
-(`FRAME X Y W H`), in the pretrain parts of both a table below `WORD START END ASDSCORE`, in seconds from the clip's
+`Text:  WORDS IN CAPITALS`, `Conf:  4`, then parts with a blank line before each. LRS3 has a face track
+(`FRAME X Y W H`). The pretrain parts of both have a table below `WORD START END ASDSCORE`, in seconds from the clip's
 start.
 """
 

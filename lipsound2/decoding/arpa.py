@@ -34,9 +34,9 @@ _SLACK = 1e-3  # a log10 probability may be above zero by rounding, no further
 class LanguageModel:
     """A back-off n-gram language model.
 
-    A *state* is what the model needs of the tokens so far: the longest run of last tokens, at most order - 1, that
-    some n-gram begins with or that has a back-off weight. Equal states have equal futures, so a beam search may
-    merge what ends in the same state. A token that is not in the vocabulary counts as `<unk>`.
+    A *state* is what the model needs of the tokens so far: the longest run of last tokens, at most order - 1, with
+    which an n-gram begins, or which has a back-off weight. Equal states have equal futures, so a beam search may merge
+    what ends in the same state. A token that is not in the vocabulary counts as `<unk>`.
 
     Args:
         tables: log10 probability of each n-gram, one table an order, from 1 up.

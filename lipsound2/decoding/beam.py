@@ -31,8 +31,8 @@ _UNLIKELY = -12.0  # tokens below the best of their frame by more than this are 
 class Fusion(Protocol):
     """Language model scores of growing prefixes. States are opaque.
 
-    A search extends each prefix by every token that may follow, keeps a beam of these, and calls `select` with it: a
-    network then computes all of them as one batch, and none that were dropped.
+    A search extends each prefix by every token that may follow, keeps a beam of these, and calls `select` with it. A
+    network then computes them as one batch, and none that were dropped.
 
     Attributes:
         max_gain: the most that a token, or the end, may add: the bonus, since a log-probability is at most 0.

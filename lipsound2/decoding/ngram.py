@@ -136,8 +136,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 def estimate(sentences: Iterable[Sequence[str]], order: int = 3, prune: Sequence[int] = (0,)) -> LanguageModel:
     """Estimate an interpolated, modified Kneser-Ney model.
 
-    Where one of the orders has no n-grams with one of the counts 1 to 4, or they give a discount that is not positive,
-    the discounts of that order are `FALLBACK`, and the log says so. An order above the longest sentence is lowered.
+    Where an order has no n-grams with one of the counts 1 to 4, or they give a discount that is not positive, its
+    discounts are `FALLBACK`. The log says so. An order above the longest sentence is lowered.
 
     Args:
         sentences: their tokens, without `<s>` and `</s>`.
@@ -257,8 +257,8 @@ def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray, 
 def _count(tokens: np.ndarray, places: np.ndarray, order: int, start: int, size: int) -> list[_Level]:
     """Count the n-grams of all orders up to `order`, or up to the longest sentence.
 
-    Each n-gram is a pair, its beginning's number in the order below and its last token, so that an order costs one
-    sort of whole numbers, however long its n-grams are.
+    Each n-gram is a pair: its beginning's number in the order below, and its last token. So an order costs one sort of
+    whole numbers, however long its n-grams are.
     """
     everything, none = np.arange(size), np.zeros(size, np.int64)
     seen = np.bincount(tokens, minlength=size)

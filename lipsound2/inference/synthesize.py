@@ -320,7 +320,7 @@ def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
     """For each clip another one of the same speaker, whose video the model is given instead.
 
     The data dir's table `mismatched` if it has one, else a fixed derangement: each speaker's clips in order of id,
-    rotated by half their number, so that neighbors in name (and so in words) are not paired.
+    rotated by half their number. So neighbors in name, and in words, are not paired.
     """
     table = data.path / "mismatched"
     if table.exists():

@@ -1,6 +1,6 @@
 """LSE-C and LSE-D: synchrony of lips and speech by SyncNet (Prajwal et al., 2020, section 4.1).
 
-The published rule: windows of five video frames and of the audio beside them become vectors; their distances are
+The published rule: windows of five video frames and of the audio beside them become vectors. Their distances are
 averaged over the clip for shifts of -15 to 15 video frames. LSE-D is the smallest of these means, LSE-C how far it lies
 below their median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
 

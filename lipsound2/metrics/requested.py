@@ -1,6 +1,6 @@
 """Metrics on request: `--metrics` names them, in addition to the standard ones.
 
-Most use no reference, so the ground truth is scored as well, as a system of its own: such scores of a model mean little
+Most use no reference, so the ground truth is scored as well, as a system of its own. A model's scores mean little
 without those of the ground truth on the same clips.
 """
 

@@ -1,7 +1,7 @@
 """STOI, ESTOI and PESQ of one clip, and the rule that makes them comparable.
 
-The rule (`registry.rule`, also in `docs/scores.md`) is what published numbers usually leave open: which rate, which
-band, what is done about length, and what becomes of a clip that cannot be scored. It is printed beside every table.
+The rule (`registry.rule`, also in `docs/scores.md`) is what published numbers usually leave open: the sample rate, the
+band, how lengths are matched, and how a clip counts that cannot be scored. It is printed beside every table.
 
 STOI: Taal et al. 2011. ESTOI: Jensen and Taal 2016; both from `pystoi`. PESQ: ITU-T P.862 with the mappings P.862.1
 (narrow band) and P.862.2 (wide band), from `pesq`.

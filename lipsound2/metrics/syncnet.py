@@ -1,9 +1,9 @@
 """SyncNet (Chung and Zisserman, 2016): vectors of lips and of speech, near each other where the two belong
 together.
 
-Layers carry the names of the published weights (`syncnet_v2.model`), and their sizes. Time is only looked at by the
-first layer of the lips' half, so a whole clip goes through it at once and gives what its windows of five video frames
-give.
+Layers carry the names of the published weights (`syncnet_v2.model`), and their sizes. Only the first layer of the lips'
+half sees several video frames. So a whole clip goes through it at once, with the result of its windows of five video
+frames.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ def about(speakers: Speakers, data: Path | None, utt2spk: Mapping[str, str], whi
     """Whether intervals generalize to unseen speakers, and a phrase for captions.
 
     Args:
-        speakers: same or unseen, as asked; auto: unseen when there are several speakers and sets to learn from beside
-            the clips' data dir, and none of the speakers is in one of those.
+        speakers: same or unseen, as given. auto: unseen when there are several speakers, training sets lie beside the
+            clips' data dir, and none of the speakers is in one of those.
         data: data dir of the clips, if there is one.
         utt2spk: speakers of the clips.
         which: what clips these are.

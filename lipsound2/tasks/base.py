@@ -2,8 +2,8 @@
 
 A task is a class listed in `tasks.TASKS`. Its object holds options alone: frozen dataclasses whose fields are the keys
 of a config. Every key has exactly one owner, and a task never reads the config file itself. What the training data
-adds, such as a tokenizer, are the task's *assets*: a frozen dataclass that `prepare` makes from data, `save` writes
-into the experiment, and `restore` reads from there.
+adds, such as a tokenizer, are the task's *assets*, a frozen dataclass. `prepare` makes it from data, `save` writes it
+into the experiment, and `restore` reads it from there.
 """
 
 from __future__ import annotations

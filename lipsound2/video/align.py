@@ -3,10 +3,10 @@
 A frame's transform is fitted to points that speaking does not move (eye corners and nose) and smoothed over time. So
 the crop follows the head and not the jaw: what moves inside the crop is the mouth.
 
-`mouth`: aligned to the mean face (rotation and scale removed, as in the front-end of LiRA's group, arXiv 2102.06657),
-the outer eye corners 90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the face
-(LipSound2, section III), neither rotated with the head nor zoomed by the opening of the mouth. `mouth-published`: as
-published lip readers want it, by a rule of its own.
+`mouth`: aligned to the mean face, rotation and scale removed, as in the front-end of LiRA's group (arXiv 2102.06657).
+The outer eye corners are 90 pixels apart, the speaker's own mouth in the middle. `face`: an upright square around the
+face (LipSound2, section III), neither rotated with the head nor zoomed by the opening of the mouth. `mouth-published`:
+as published lip readers want it, by a rule of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mux speech with the video of a clip.
 
-Frames in codecs that players read are copied untouched. Others, and those whose copy does not show what the clip
-shows, are encoded again, as the one decoder gives them: upright, of square pixels, whole frames, at their own times.
+Frames in codecs that players read are copied untouched. Others, and those whose copy would not show what the clip
+shows, are encoded again from the decoder's frames: upright, with square pixels, deinterlaced, at their own times.
 """
 
 from __future__ import annotations

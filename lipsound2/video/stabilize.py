@@ -1,8 +1,8 @@
 """The head between key frames: the frame itself says how far it is off the straight line.
 
 Between two key frames the tracker puts landmarks on a straight line through time. Here a patch around eyes and nose is
-compared with those of the two key frames, and Lucas-Kanade steps (inverse compositional; Baker and Matthews 2004,
-section 3.2) move the landmarks with the head. A detector costs forty times as much, and is noisier.
+compared with those of the two key frames. Lucas-Kanade steps (inverse compositional; Baker and Matthews 2004, section
+3.2) move the landmarks with the head. A detector costs forty times as much, and is noisier.
 """
 
 from __future__ import annotations

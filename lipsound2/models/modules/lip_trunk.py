@@ -1,7 +1,7 @@
 """The visual front-end of LiRA and its kin: one 3D convolution, then a residual network on every video frame.
 
 The full setting (widths 64-128-256-512, two blocks a stage, 88 x 88 video frames, pooled stem) is the conv3D +
-ResNet-18 of the papers; narrower widths on smaller video frames make the same code trainable on two CPU cores. Padded
+ResNet-18 of the papers. Narrower widths on smaller video frames make the same code trainable on two CPU cores. Padded
 video frames are dropped before the first convolution. They cost nothing, and no batch statistic ever sees them, so a
 clip's result does not depend on the others of its batch.
 """

@@ -1,8 +1,8 @@
 """HiFi-GAN (Kong, Kim and Bae, 2020): a mel-spectrogram -> audio.
 
 Three sizes are published. V1 and V2 have residual blocks of *pairs*, a dilated convolution and a plain one, with 512
-and 128 channels; V3 has *single* dilated convolutions, larger steps of the rate and 256 channels. The steps multiply
-to the hop of the mel, so S frames become exactly S * hop samples.
+and 128 channels. V3 has *single* dilated convolutions, larger steps of the rate and 256 channels. The steps multiply to
+the hop of the mel, so S frames become exactly S * hop samples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vocos (Siuzdak, 2024): a mel-spectrogram -> magnitudes and phases -> audio, by one inverse Fourier transform.
 
 All of the network works at the rate of the mel, a hundred times a second, where HiFi-GAN's last layers work at that of
-the audio: it generates audio in a fraction of the time, and two CPU cores can train it within the hour. It differs from
+the audio. It generates audio in a fraction of the time, and two CPU cores can train it within the hour. It differs from
 the paper in one thing: the network predicts how far the magnitudes lie from a smooth spectrum with the given mel. So it
 need not learn that spectrum.
 """
