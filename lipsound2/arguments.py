@@ -62,6 +62,17 @@ class Choices:
     names: Callable[[], Iterable[str]]
 
 
+@dataclass(frozen=True)
+class OptionalFile:
+    """Declares that the file of a verb's option may be left out: `--srt`, or `--srt FILE`. Its value is then True.
+
+    Attributes:
+        suffix: of an option that once took no file: the word after it is its file only if it ends so, or is `-`.
+    """
+
+    suffix: str = ""
+
+
 AtLeast0 = Annotated[int, Within(0)]
 AtLeast1 = Annotated[int, Within(1)]
 Share = Annotated[float, Within(0, 1)]
@@ -176,12 +187,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._negative_number_matcher = _NEGATIVE
+        self.optional_files: dict[str, OptionalFile] = {}  # by the option
 
     def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
         """The options; an unknown argument ends the program."""
         self._words = words
         self._check_options()
-        options, left = self.parse_known_args(words)
+        options, left = self.parse_known_args(self._apart(words))
         if left:
             self.error(f"unexpected argument '{left[0]}'; {self._places()}")
         return options
@@ -204,6 +216,25 @@ class Parser(argparse.ArgumentParser):
             if not hint and word[:2] in self._option_string_actions and word[2:3] != "-":
                 hint = f"; did you mean '{word[:2]} {word[2:]}'?"
             self.error(f"unknown option '{flag}'{hint}")
+
+    def _apart(self, words: Sequence[str]) -> list[str]:
+        """The same words; options that are not followed by their file come last, where nothing follows them."""
+        end = [*words, "--"].index("--")
+        found: list[str] = []
+        alone: list[str] = []
+        for number, word in enumerate(words[:end]):
+            following = words[number + 1] if number + 1 < end else "-"
+            suffix = self._optional_file(word).suffix
+            apart = suffix and not following.startswith("-") and not following.lower().endswith(suffix)
+            (alone if apart else found).append(word)
+        return [*found, *alone, *words[end:]]
+
+    def _optional_file(self, word: str) -> OptionalFile:
+        """What is declared of an option, by its name or the beginning of it; nothing of other words."""
+        named = [flag for flag in self._option_string_actions if flag == word] or [
+            flag for flag in self._option_string_actions if word.startswith("--") and flag.startswith(word)
+        ]
+        return self.optional_files.get(named[0], OptionalFile()) if len(named) == 1 else OptionalFile()
 
     def _places(self) -> str:
         names = [str(action.metavar) for action in self._actions if not action.option_strings]
@@ -233,6 +264,9 @@ class Parser(argparse.ArgumentParser):
             message = "missing: " + ", ".join(self._described(name) for name in missing[1].split(", "))
             if forms := re.findall(rf"`({re.escape(self.prog)} [^`]+)`", self.description or ""):
                 message += f"; write {', or '.join(forms)}"
+            for word, following in zip(self._words, self._words[1:], strict=False):
+                if word in self.optional_files and not following.startswith("-"):
+                    message += f"; {word} took '{following}' as its file: write the clip first"
         message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
         print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)

@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import lipsound2
 from lipsound2.arguments import (
     Choices,
+    OptionalFile,
     Parser,
     Ranged,
     Several,
@@ -70,6 +71,7 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog=f"lipsound2 {verb}", description=description, formatter_class=formatter)
     ranges, choices = declared(function, Within), declared(function, Choices)
+    optional_files = declared(function, OptionalFile)
     for parameter in parameters_of(function):
         name, required = parameter.name, parameter.default is inspect.Parameter.empty
         text = parameter.help.replace("%", "%%")
@@ -94,6 +96,9 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
             options["metavar"] = options.get("metavar") or name.upper()
             if "choices" in options:
                 del options["metavar"]
+        if name in optional_files:
+            options |= {"nargs": "?", "const": True, "metavar": "FILE"}
+            parser.optional_files[flags[0]] = optional_files[name]
         default = {} if required else {"default": parameter.default}
         parser.add_argument(*flags, dest=name, required=required, **default, **options)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -28,6 +28,7 @@ FOUND = f"--ngpu {TOO_MANY}: torch finds "
         "train a.yaml --train d --valid d --dump x --exp o",
         "synthesize exp/a d o --dump x",
         "decode exp/a d o --dump x",
+        "calibrate exp/a d --dump x",
         "features exp/a d o",
     ],
 )

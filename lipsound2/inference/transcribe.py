@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
+from lipsound2.arguments import AtLeast0, OptionalFile
+from lipsound2.data.folders import VIDEO_SUFFIXES
+from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.files import write_text
 from lipsound2.inference.speak import DEFAULT_MODEL
-from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
-from lipsound2.media.standard_streams import takes_standard_input
-from lipsound2.outputs import check_file
+from lipsound2.inference.transcript_files import Target, TranscriptFiles
+from lipsound2.media.clips import Clip, describe_failure, find_clips
+from lipsound2.media.standard_streams import STANDARD, received
 
 if TYPE_CHECKING:
     from lipsound2.inference.synthesizer import Detect, FaceChoice
@@ -27,10 +28,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_ASR = "grid-s1-asr"
 _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
-_SRT = ".srt"
 
 
-@takes_standard_input
 def transcribe(
     *media: Path,
     output_dir: Path | None = None,
@@ -38,8 +37,11 @@ def transcribe(
     asr: str = DEFAULT_ASR,
     search: SearchOptions = DEFAULT_SEARCH,
     audio: bool = False,
-    json: bool = False,
-    srt: Path | None = None,
+    txt: Annotated[Target, OptionalFile()] = None,
+    srt: Annotated[Target, OptionalFile()] = None,
+    vtt: Annotated[Target, OptionalFile()] = None,
+    json: Annotated[Target, OptionalFile(".json")] = None,
+    alternatives: AtLeast0 | None = None,
     detector: Literal["mediapipe", "dlib"] = "mediapipe",
     face: Literal["largest", "left", "right", "center"] = "largest",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -47,57 +49,92 @@ def transcribe(
     """Transcribe audio files, or the lips in videos: by a lip reader, or by lip-to-speech and a recognizer of audio.
 
     Clips may have any length: long ones are cut in pauses, and where the scene changes. One clip's words are printed
-    alone; of several clips, a line each with the name of the clip.
+    alone; of several clips, a line each with the name of the clip. On a terminal, words that are right with a
+    probability below 0.8 are marked as doubtful: bin [blue?] now. Files hold the text without marks.
 
     Args:
         media: videos with a talking face, audio files, and folders of such files; or - for one from standard input.
-        output_dir: also write NAME.txt (with --json: NAME.json) for every clip into this folder.
+        output_dir: folder for the files of all clips, in the formats that are given without a FILE, else as NAME.txt.
         model: lip-to-speech model: experiment or pack of the task regress, or the name of one that ships. Or a lip
             reader: one of the task recognize whose input is crops; then --asr is not used for videos.
         asr: recognizer of audio: experiment or pack of the task recognize, the name of one that ships, or
             pocketsphinx:grid, whisper:NAME, ...
         audio: recognize the videos' own audio instead of the lips.
-        json: print words with times and confidences as JSON; for several clips, a line each with the clip's name.
-        srt: also write subtitles to this file; for several clips, to NAME.srt in this folder.
+        txt: also write the text to this file; without FILE, beside the clip. For several clips, FILE is a folder; for
+            one, - is standard output. So it is with the next two.
+        srt: likewise, subtitles as SubRip.
+        vtt: likewise, subtitles as WebVTT, with the models and warnings in notes.
+        json: likewise, words with times, confidences, alternatives, models and warnings, as JSON. Without FILE and
+            --output-dir it is printed, for several clips a line each.
+        alternatives: also print so many other texts it could be, each with its probability. JSON has as many
+            (without this option: 5).
         detector: face detector.
         face: which face, where there are several.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
     """
+    targets = {".txt": txt, ".srt": srt, ".vtt": vtt, ".json": json}
+    with received(media) as given:
+        many = len(given) > 1 or given[0].is_dir()
+        found = find_clips(given, (*VIDEO_SUFFIXES, *_AUDIO)) if many else [Clip(given[0], given[0].stem)]
+        files = TranscriptFiles(
+            found,
+            targets,
+            output_dir=output_dir,
+            many=many,
+            alternatives=alternatives,
+            streamed=STANDARD in media,
+        )
+        kinds = _kinds(found, audio=audio)
+        model = model if "lips" in kinds else ""
+        _check_names(model, asr, audio="audio" in kinds)
+        loaded = _load(model, asr, search, device, detector, face, audio="audio" in kinds)
+        from lipsound2.video.check import has_video
+
+        def work(clip: Clip) -> str:
+            lips = not audio and has_video(clip.path)
+            what = (loaded.lips if lips else loaded.audio)(clip.path)
+            log.info("%s: %s", clip.path, _doubt(what))
+            files.write(clip, what)
+            return files.line(clip, what)
+
+        if many:
+            from lipsound2.inference.each_clip import each_clip
+
+            return each_clip(found, work, "transcribe")
+        try:
+            print(work(found[0]))
+        except ClipFailure as failure:
+            raise LipsoundError(describe_failure(found[0].path, failure)) from failure
+    return 0
+
+
+def _kinds(clips: Sequence[Clip], *, audio: bool) -> set[str]:
+    """What is recognized, `lips` or `audio`. Of many clips, those that cannot be used are reported in their turn.
+
+    Raises:
+        LipsoundError: none of them can be used.
+    """
     from lipsound2.video.check import has_video
 
-    many = len(media) > 1 or media[0].is_dir()
-    found = _find(media, many, output_dir, ".json" if json else ".txt", srt)
-    kinds = set()
-    for clip in found:
+    kinds, failures = set(), []
+    for clip in clips:
         try:
-            kinds.add("lips" if not audio and has_video(clip.path) else "audio")
-        except LipsoundError:
-            if not many:
-                raise  # of many clips, each is reported in its turn
-    model = model if "lips" in kinds else ""
-    _check_names(model, asr, audio="audio" in kinds)
-    from lipsound2.inference.each_clip import each_clip
+            kinds.add("lips" if has_video(clip.path) and not audio else "audio")
+        except LipsoundError as failure:
+            failures.append(failure)
+    if failures and not kinds:
+        more = f"; and none of the other {len(failures) - 1} clips can be used" if len(failures) > 1 else ""
+        raise LipsoundError(f"{failures[0]}{more}") from failures[0]
+    return kinds
 
-    loaded = _load(model, asr, search, device, detector, face, audio="audio" in kinds)
 
-    def work(clip: Clip) -> str:
-        lips = not audio and has_video(clip.path)
-        what = (loaded.lips if lips else loaded.audio)(clip.path)
-        row = {"clip": str(clip.path), **what.to_json()} if many else what.to_json()
-        if srt is not None:
-            what.save(clip.out(srt, _SRT) if many else srt)
-        if output_dir is not None:
-            text = dumps(row, ensure_ascii=False) if json else what.text
-            write_text(clip.out(output_dir, ".json" if json else ".txt"), f"{text}\n")
-        return dumps(row, ensure_ascii=False) if json else f"{clip.path}\t{what.text}" if many else what.text
-
-    if many:
-        return each_clip(found, work, "transcribe")
-    try:
-        print(work(found[0]))
-    except ClipFailure as failure:
-        raise LipsoundError(describe_failure(found[0].path, failure)) from failure
-    return 0
+def _doubt(what: Transcript) -> str:
+    """How sure a text is, in a line."""
+    if what.confidence is None:
+        return "the recognizer has no confidence in the whole text"
+    doubtful = sum(map(is_doubtful, what.words))
+    words = f"{doubtful} of {len(what.words)} words doubtful (below {DOUBTFUL:g})"
+    return f"confidence {what.confidence:.2f}, {words}" + ("" if what.calibrated else "; not calibrated")
 
 
 class _Loaded(NamedTuple):
@@ -176,17 +213,3 @@ def _check_names(model: str, asr: str, *, audio: bool) -> None:
         check_task(model, "regress")
     if audio or task != "recognize":
         check_recognizer(asr)
-
-
-def _find(given: Sequence[Path], many: bool, output_dir: Path | None, suffix: str, srt: Path | None) -> list[Clip]:
-    """The clips; all outputs are checked."""
-    from lipsound2.data.folders import VIDEO_SUFFIXES
-
-    found = find_clips(given, (*VIDEO_SUFFIXES, *_AUDIO)) if many else [Clip(given[0], given[0].stem)]
-    if srt is not None and many and srt.suffix.lower() == _SRT and not srt.is_dir():
-        raise LipsoundError(f"--srt {srt}: is one file, for one clip; for several clips give a folder: --srt DIR")
-    if srt is not None and not many:
-        check_file(srt, given, (_SRT,))
-    places = ((output_dir, suffix), (srt if many else None, _SRT))
-    check_results(found, [(folder, ending) for folder, ending in places if folder is not None])
-    return found

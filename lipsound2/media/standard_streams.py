@@ -7,32 +7,18 @@ what goes to standard output is made as a file.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO
 
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
 
 STANDARD = Path("-")
 _NAME = "stdin"  # of the file, and so of what is made of it in a folder
-
-VerbT = TypeVar("VerbT", bound=Callable[..., int])
-
-
-def takes_standard_input(verb: VerbT) -> VerbT:
-    """Decorator of a verb whose arguments are clips: `-` is the one that comes from standard input."""
-
-    @functools.wraps(verb)
-    def run(*clips: Path, **options: object) -> int:
-        with received(clips) as given:
-            return verb(*given, **options)
-
-    return cast(VerbT, run)
 
 
 @contextlib.contextmanager
