@@ -49,7 +49,7 @@ def prepare(
         corpus: name of the corpus; mini: generated faces; own: your videos in any folders; aishell: AISHELL-1 or -2.
         root: folder of the corpus, in any of the layouts in use.
         data: folder for the data dirs.
-        protocol: name of a split, or lists; for an unknown name, the names of the corpus are shown.
+        protocol: name of a split, or lists; an unknown name is answered with the names of the corpus.
         lists: with the protocol lists: a folder with a TSV file 'id, file, transcript' for each set. Else the lists of
             the corpus: the folder of LRS2's or CMLR's lists, LRS3's lrs3-valid.id, VoxCeleb2's English clips.
         listing: file with the names of the corpus' files, instead of a search of the disk.

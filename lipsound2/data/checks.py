@@ -69,7 +69,7 @@ class TableProblem:
 
 
 def validate(dir: Path, *, media: bool = True, show: int = _SHOWN) -> int:
-    """Check a data dir: sorted tables, unique ids, the same in all tables, that begin with the speaker; existing files.
+    """Check a data dir: tables sorted, ids unique, equal in all tables and beginning with the speaker, files there.
 
     Prints a line for each problem, and ends with status 1 if there is any.
 
