@@ -10,11 +10,13 @@ from pathlib import Path
 from safetensors.torch import save as serialize
 
 from lipsound2 import experiment, model_names
+from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
+from lipsound2.inference import familiarity
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import table
@@ -24,6 +26,7 @@ from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.provenance import provenance
 from lipsound2.tasks.base import AnyTask
+from lipsound2.tasks.regress import Regress
 
 
 def pack(
@@ -34,8 +37,13 @@ def pack(
     corpus: str,
     license: str,
     scores: Path | None = None,
+    train: Path | None = None,
+    dump: Path | None = None,
 ) -> None:
     """Make a pack of an experiment: a folder that works elsewhere.
+
+    With --train and --dump the pack of a lip-to-speech model can tell faces that are unlike those it learned from, and
+    `speak` and `transcribe` warn of them.
 
     Args:
         exp: experiment whose training has ended.
@@ -45,8 +53,11 @@ def pack(
         license: license of that corpus, and with it of the weights.
         scores: folder that `score` wrote for an earlier pack of these weights; the card then shows the scores of the
             half-precision weights, not those of the experiment.
+        train: data dir of the training set, with --dump.
+        dump: folder of its crops, with --train.
     """
     loaded = experiment.load(exp)
+    faces = _faces(exp, train, dump)
     text = card(loaded, out.name, knows, corpus, license, scores)
     check_pack_folder(out, _origin(loaded.path))
     with folder_lock(out, "pack"):
@@ -58,6 +69,8 @@ def pack(
             with atomic_path(out / CALIBRATION) as temporary:
                 shutil.copyfile(loaded.path / CALIBRATION, temporary)
         loaded.task.save(loaded.assets, out)
+        if faces is not None:
+            faces.save(out / familiarity.FILE)
         # Integers stay as they are; half precision is enough for all other tensors.
         state = {
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
@@ -68,6 +81,16 @@ def pack(
     (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
+
+
+def _faces(exp: Path, train: Path | None, dump: Path | None) -> familiarity.Familiarity | None:
+    """What tells the faces of the training set from others; None: it was not asked for, and is not there."""
+    if (train is None) != (dump is None):
+        raise LipsoundError("--train and --dump belong together: the training set, and the folder of its crops")
+    if train is not None and dump is not None:
+        return familiarity.learn(experiment.load(exp, task=Regress), DataDir(train), dump)
+    there = model_names.find(exp) / familiarity.FILE
+    return familiarity.Familiarity.load(there) if there.exists() else None
 
 
 def check_pack_folder(out: Path, origin: str) -> None:

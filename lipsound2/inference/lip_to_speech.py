@@ -9,6 +9,7 @@ import torch
 
 from lipsound2 import experiment
 from lipsound2.experiment import Experiment
+from lipsound2.inference.familiarity import FaceWatch
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
 from lipsound2.tasks.regress import Regress
@@ -31,10 +32,17 @@ class TorchLipToSpeech:
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
         self.chunked_vocoder = find_vocoder(vocoder, self.mel, loaded.device).chunked_vocoder
+        self._watch = FaceWatch(loaded)
 
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""
+        self._watch.begin()
         return windows_of(self._loaded, total)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the speech of the last clip."""
+        return self._watch.warnings
 
 
 def load_lip_to_speech(

@@ -152,6 +152,7 @@ class OnnxLipToSpeech:
         self.mel = self._lips.mel
         self.chunked_vocoder = self._vocoder(vocoders[0] if vocoders else None, vocoder)
         self.windows = self._lips.windows
+        self.warnings: list[str] = []  # an exported network has no states by which unlike faces are told
 
     def _vocoder(self, exported: Exported | None, name: str) -> ChunkedVocoder:
         rounds = iterations_of(name)

@@ -6,6 +6,7 @@ without it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from lipsound2.outputs import check_apart, check_file
 if TYPE_CHECKING:
     from lipsound2.inference.speech import Speech
     from lipsound2.inference.synthesizer import LipToSpeech, Synthesizer
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "grid-s1-parallel"
 _PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that hold video with AAC audio
@@ -160,6 +163,8 @@ def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | N
         LipsoundError: an output cannot be written.
     """
     speech = synthesizer(clip)
+    for line in speech.warnings:
+        log.warning("%s: %s", clip, line)
     speech.save(output)
     if video is not None:
         speech.save(video)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +84,12 @@ class Speech:
         mels: WaveformBuffer,
         bands: int,
         spent: dict[str, float],
+        warnings: Sequence[str] = (),
     ) -> None:
         self.clip = clip
         self.model, self.knows = model
         self.video = video
-        self.warnings: list[str] = video.report.warnings
+        self.warnings: list[str] = [*video.report.warnings, *warnings]
         self.spent = spent
         self._audio, self._mels, self._bands = audio, mels, bands
 

@@ -46,6 +46,11 @@ class LipToSpeech(Protocol):
     @property
     def chunked_vocoder(self) -> ChunkedVocoder: ...
 
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the speech of the last clip, a line each."""
+        ...
+
     def windows(self, total: int) -> Windows:
         """Mel of a clip of `total` crops (H, W) uint8, which come one after the other."""
         ...
@@ -107,6 +112,7 @@ class Synthesizer:
                 mels=made.mels,
                 bands=self._model.mel.bands,
                 spent=spent,
+                warnings=self._model.warnings,
             )
 
 

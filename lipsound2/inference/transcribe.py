@@ -187,6 +187,8 @@ def _load(
     def cascade(clip: Path) -> Transcript:
         speech = synthesize(clip)
         log.info("%s: %s", clip, speech.video.report)
+        for line in speech.warnings:
+            log.warning("%s: %s", clip, line)
         return recognize(speech)
 
     return _Loaded(cascade, recognize)

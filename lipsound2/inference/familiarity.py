@@ -1,0 +1,225 @@
+"""How unlike the faces of the training set a face is, by the states of the model's trunk.
+
+A clip is one point: the mean of its trunk states over time. The training clips' points are described by their mean,
+their spread in each dimension, and the directions in which they vary most. The distance of a new point is that of
+Mahalanobis with a little ridge, in units of the training clips' own 99 % quantile.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.crop_cache import Frames
+from lipsound2.errors import LipsoundError
+from lipsound2.experiment import Experiment
+from lipsound2.files import write_bytes
+from lipsound2.models.modules.lip_trunk import LipTrunk
+from lipsound2.tasks.regress import Regress
+
+log = logging.getLogger(__name__)
+
+FILE = "familiarity.safetensors"  # in an experiment or pack
+# The distance from which a face counts as unlike. Between GRID's speaker s1, whom the model knows (held-out clips: 1.4
+# at most), and speakers it does not know (2.9 at least); see egs/grid/RESULTS.md.
+LIMIT = 2.0
+_CLIPS = 800  # training clips that are looked at, evenly spread
+_DIRECTIONS = 16  # in which the training clips vary most
+_RIDGE = 0.1  # variance that is added everywhere, a share of the training clips' own
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """The training clips' points.
+
+    Attributes:
+        mean: (D,) float32.
+        spread: (D,) float32, standard deviation in each dimension.
+        directions: (K, D) float32, orthonormal, of the points divided by `spread`.
+        variances: (K + 1,) float32, in these directions, and the mean of the others.
+        unit: 99 % quantile of the training clips' distances.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    directions: np.ndarray
+    variances: np.ndarray
+    unit: float
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> Familiarity:
+        """Describe points.
+
+        Args:
+            points: (N, D) of training clips.
+
+        Raises:
+            LipsoundError: fewer than three points, of which nothing can be told.
+        """
+        if len(points) < 3:
+            raise LipsoundError(f"expected three training clips or more to tell unlike faces by, found {len(points)}")
+        mean, spread = points.mean(0), points.std(0) + 1e-6
+        values, vectors = np.linalg.eigh(np.cov(((points - mean) / spread).T))
+        count = min(_DIRECTIONS, len(points) - 1, len(mean))
+        # Rounding makes variances of nothing slightly negative.
+        values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+        rest = values[count:].mean() if count < len(values) else 0.0
+        found = cls(mean, spread, vectors[:, :count].T, np.append(values[:count], rest), 1.0)
+        unit = float(np.quantile([found.distance(point) for point in points], 0.99)) or 1.0  # 0: all clips are equal
+        return cls(
+            mean.astype(np.float32),
+            spread.astype(np.float32),
+            np.ascontiguousarray(found.directions, np.float32),
+            found.variances.astype(np.float32),
+            unit,
+        )
+
+    def distance(self, point: np.ndarray) -> float:
+        """Distance of a clip from the training clips, 0 and more; 99 % of these are below 1.
+
+        Args:
+            point: (D,), the mean of its trunk states.
+        """
+        normal = (point - self.mean) / self.spread
+        along = self.directions @ normal
+        rest = max(float(normal @ normal - along @ along), 0.0)
+        weighed = float((along**2 / (self.variances[:-1] + _RIDGE)).sum()) + rest / float(self.variances[-1] + _RIDGE)
+        return float(np.sqrt(weighed / len(normal))) / self.unit
+
+    def save(self, path: Path) -> None:
+        """Write the file; some kB."""
+        parts = {key: value for key, value in vars(self).items() if key != "unit"}
+        write_bytes(path, save({**parts, "unit": np.array([self.unit], np.float32)}))
+
+    @classmethod
+    def load(cls, path: Path) -> Familiarity:
+        """Read what `save` wrote.
+
+        Raises:
+            LipsoundError: it is no such file.
+        """
+        try:
+            parts = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise LipsoundError(
+                f"{path}: cannot be read ({error}); copy it again, or delete it to do without"
+            ) from error
+        names = ("mean", "spread", "directions", "variances", "unit")
+        if {*parts} != {*names} or len({len(parts["mean"]), len(parts["spread"]), *parts["directions"].shape[1:]}) != 1:
+            found = ", ".join(f"{key} {value.shape}" for key, value in sorted(parts.items()))
+            raise LipsoundError(
+                f"{path}: expected {', '.join(names)} of training clips, found {found}; copy it again, or delete it"
+            )
+        return cls(parts["mean"], parts["spread"], parts["directions"], parts["variances"], float(parts["unit"][0]))
+
+
+def trunk_of(model: nn.Module) -> LipTrunk | None:
+    """The trunk whose states tell faces apart; None: the model has none."""
+    trunk = getattr(getattr(model, "encoder", None), "trunk", None)
+    return trunk if isinstance(trunk, LipTrunk) else None
+
+
+def familiarity_of(loaded: Experiment[Regress]) -> Familiarity | None:
+    """What an experiment or pack has to tell unlike faces by; None: nothing.
+
+    Raises:
+        LipsoundError: its file is damaged, or of another trunk.
+    """
+    path, trunk = loaded.path / FILE, trunk_of(loaded.model)
+    if trunk is None or not path.exists():
+        return None
+    found = Familiarity.load(path)
+    if len(found.mean) != trunk.outputs:
+        raise LipsoundError(
+            f"{path}: is of a trunk with {len(found.mean)} outputs, found {trunk.outputs}; copy it again, or delete it"
+        )
+    return found
+
+
+def learn(loaded: Experiment[Regress], data: DataDir, dump: Path) -> Familiarity:
+    """What tells the faces of a training set from others.
+
+    Args:
+        loaded: the trained model.
+        data: its training set.
+        dump: folder of the crops.
+
+    Raises:
+        LipsoundError: the model has no trunk of lips, or there are no crops.
+    """
+    trunk = trunk_of(loaded.model)
+    if trunk is None:
+        raise LipsoundError(f"{loaded.path}: has no trunk of lips, by whose states unlike faces are told")
+    folder = dump / loaded.task.settings.input
+    archive = Archive(folder)
+    names = [name for name in data.ids if name in archive]
+    if not names:
+        raise LipsoundError(f"{data.path}: none of its {len(data)} clips is in {folder}; run stage 1 on it")
+    names = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(len(names), _CLIPS))]
+    frames = Frames(archive)
+    points = []
+    for name in tqdm(names, desc="familiarity", unit="clip", disable=None):
+        clip = torch.from_numpy(np.ascontiguousarray(frames[name]))[None].to(loaded.device)
+        with torch.no_grad():
+            points.append(trunk(clip, torch.tensor([clip.shape[1]], device=loaded.device))[0].mean(0).cpu().numpy())
+    return Familiarity.of(np.array(points, np.float64))
+
+
+class FaceWatch:
+    """Watches the trunk of a model as the windows of a clip go through it. One clip at a time.
+
+    Args:
+        loaded: a lip-to-speech model; of one without the file nothing can be told.
+    """
+
+    def __init__(self, loaded: Experiment[Regress]) -> None:
+        self._familiarity, trunk = familiarity_of(loaded), trunk_of(loaded.model)
+        self._name = loaded.path.name
+        self._sum, self._count = np.zeros(1), 0
+        if trunk is not None and self._familiarity is not None:
+            trunk.register_forward_hook(self._add)
+
+    def begin(self) -> None:
+        """A new clip begins."""
+        self._sum, self._count = np.zeros(1), 0
+
+    def _add(self, trunk: nn.Module, given: tuple[Tensor, ...], states: Tensor) -> None:
+        """The states (1, T, D) of a window."""
+        self._sum = self._sum + states[0].double().sum(0).cpu().numpy()
+        self._count += states.shape[1]
+
+    @property
+    def distance(self) -> float | None:
+        """Distance of the clip so far, see `Familiarity.distance`; None: it cannot be told."""
+        if self._familiarity is None or not self._count:
+            return None
+        return self._familiarity.distance(self._sum / self._count)
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line if the face of the clip is unlike; else none."""
+        distance = self.distance
+        return [] if distance is None or distance < LIMIT else [warning(self._name, distance)]
+
+
+def warning(model: str, distance: float) -> str:
+    """The line that tells of an unlike face.
+
+    Args:
+        model: name of the model.
+        distance: see `Familiarity.distance`.
+    """
+    return (
+        f"this face is unlike those that {model} learned from (distance {distance:.1f}, limit {LIMIT:g}): "
+        "expect wrong words"
+    )

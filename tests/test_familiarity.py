@@ -1,0 +1,163 @@
+"""Faces that are unlike those a model learned from: distances, the file of a pack, the warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+
+from lipsound2 import experiment
+from lipsound2.audio.mel_settings import MELS
+from lipsound2.cli import main
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.familiarity import FILE, LIMIT, FaceWatch, Familiarity, trunk_of
+from lipsound2.tasks import load_config
+from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.regress_assets import RegressAssets
+from lipsound2.video.encode import decode, encode
+
+SMALL = {
+    "task": "regress",
+    "model": "parallel",
+    "trunk_widths": [8, 16],
+    "width": 16,
+    "layers": 1,
+    "heads": 2,
+    "kernel": 5,
+    "max_relative_position": 4,
+    "mel_width": 8,
+    "mel_layers": 1,
+}
+SAID = ("--knows", "nobody", "--corpus", "none", "--license", "none")
+
+
+def points(count: int, seed: int) -> np.ndarray:
+    """Clips that vary in two directions, and little in the other dimensions."""
+    rng = np.random.default_rng(seed)
+    ways = np.random.default_rng(0).standard_normal((2, 24))
+    return 5 + rng.standard_normal((count, 2)) @ ways + 0.05 * rng.standard_normal((count, 24))
+
+
+def test_distances_are_in_units_of_the_training_clips():
+    known = Familiarity.of(points(200, 1))
+    inside = np.array([known.distance(point) for point in points(200, 1)])
+    assert (inside < 1).mean() == pytest.approx(0.99, abs=0.006)
+    assert max(known.distance(point) for point in points(100, 2)) < LIMIT
+    # A step across the directions in which clips vary counts for more than the same step along them.
+    along = np.random.default_rng(0).standard_normal((2, 24))[0]
+    across = np.random.default_rng(3).standard_normal(24)
+    across *= np.linalg.norm(along) / np.linalg.norm(across)
+    assert known.distance(5 + across) > 2 * known.distance(5 + along)
+    assert known.distance(5 + across) > LIMIT
+    # Other units of a dimension change nothing.
+    scale = np.linspace(0.1, 100, 24)
+    scaled = Familiarity.of(points(200, 1) * scale)
+    assert scaled.distance((5 + across) * scale) == pytest.approx(known.distance(5 + across), rel=0.01)
+
+
+@pytest.mark.parametrize("count", [3, 5, 24])
+def test_few_clips_and_equal_clips_give_finite_distances(count):
+    known = Familiarity.of(points(count, 1))
+    assert 0 < known.distance(points(1, 2)[0]) < np.inf
+    equal = Familiarity.of(np.ones((count, 4)))
+    assert np.isfinite(equal.distance(np.full(4, 2.0)))
+    with pytest.raises(LipsoundError, match="three training clips or more"):
+        Familiarity.of(points(2, 1))
+
+
+def test_a_file_is_read_as_it_was_written_and_a_damaged_one_is_told(tmp_path):
+    known, path = Familiarity.of(points(50, 1)), tmp_path / FILE
+    known.save(path)
+    assert path.stat().st_size < 16_000
+    for point in points(5, 4):
+        assert Familiarity.load(path).distance(point) == pytest.approx(known.distance(point), rel=1e-4)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(LipsoundError, match=f"{FILE}: cannot be read .*delete it to do without"):
+        Familiarity.load(path)
+    save_arrays({"mean": np.zeros(3, np.float32)}, path)
+    with pytest.raises(LipsoundError, match=r"expected mean, spread, .* found mean \(3,\)"):
+        Familiarity.load(path)
+
+
+def crops(level: int, seed: int) -> np.ndarray:
+    """A clip of noise around a gray level, as a dump has it, (20, 96, 96) uint8."""
+    noise = np.random.default_rng(seed).normal(level, 6, (20, 96, 96))
+    return decode(encode(np.clip(noise, 0, 255).astype(np.uint8)))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A lip-to-speech experiment with fresh weights, and DATA and DUMP of dark training clips."""
+    exp = tmp_path / "exp"
+    write_yaml(exp / "config.yaml", SMALL)
+    task, assets = load_config(exp / "config.yaml").task, RegressAssets(MELS["fine"])
+    task.save(assets, exp)
+    torch.manual_seed(0)
+    save_file(
+        {key: each.contiguous() for key, each in task.build(assets).state_dict().items()}, exp / "model.safetensors"
+    )
+    mouths = tmp_path / "dump" / "mouth"
+    names = [f"a-{number:02}" for number in range(20)]
+    mouths.mkdir(parents=True)
+    with ArchiveWriter(mouths / "feats.ark", mouths / "feats.scp") as archive:
+        for number, name in enumerate(names):
+            archive.write(name, encode(crops(90 + number % 5, number)))
+    write_yaml(mouths / "kind.yaml", {"kind": "mouth"})
+    DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(names, "a"))
+    return exp
+
+
+def test_a_pack_with_the_training_set_tells_unlike_faces(trained, tmp_path, capsys):
+    plain, watchful = tmp_path / "plain", tmp_path / "watchful"
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path / "dump"))
+    assert main(["pack", str(trained), str(plain), *SAID]) == 0
+    assert not (plain / FILE).exists()
+    assert main(["pack", str(trained), str(watchful), *SAID, *where]) == 0
+    for pack, told in ((plain, False), (watchful, True)):
+        loaded = experiment.load(pack, task=Regress)
+        watch = FaceWatch(loaded)
+        for level, unlike in ((92, False), (200, True), (91, False)):
+            watch.begin()
+            assert watch.warnings == []
+            clip = torch.from_numpy(crops(level, 99))[None]
+            loaded.model.generate(clip, torch.tensor([20]))
+            assert len(watch.warnings) == (told and unlike), (pack, level, watch.distance)
+    (line,) = watched(watchful, 200)
+    assert line.startswith("this face is unlike those that watchful learned from (distance ")
+    assert line.endswith(f"limit {LIMIT:g}): expect wrong words")
+    # A pack of the pack keeps it; half of the options is a mistake.
+    assert main(["pack", str(watchful), str(tmp_path / "again"), *SAID]) == 0
+    assert (tmp_path / "again" / FILE).read_bytes() == (watchful / FILE).read_bytes()
+    capsys.readouterr()
+    assert main(["pack", str(trained), str(tmp_path / "half"), *SAID, *where[:2]]) == 1
+    assert "--train and --dump belong together" in capsys.readouterr().err
+
+
+def watched(pack: Path, level: int) -> list[str]:
+    loaded = experiment.load(pack, task=Regress)
+    watch = FaceWatch(loaded)
+    loaded.model.generate(torch.from_numpy(crops(level, 99))[None], torch.tensor([20]))
+    return watch.warnings
+
+
+def test_a_file_of_another_trunk_is_refused(trained):
+    Familiarity.of(points(50, 1)).save(trained / FILE)
+    with pytest.raises(LipsoundError, match="is of a trunk with 24 outputs, found 16"):
+        FaceWatch(experiment.load(trained, task=Regress))
+
+
+def test_the_pack_that_ships_has_the_file():
+    loaded = experiment.load("grid-s1-parallel", task=Regress)
+    known, trunk = Familiarity.load(loaded.path / FILE), trunk_of(loaded.model)
+    assert trunk is not None
+    assert len(known.mean) == trunk.outputs
+    watch = FaceWatch(loaded)
+    loaded.model.generate(torch.from_numpy(crops(120, 0))[None], torch.tensor([20]))  # noise is no face
+    assert watch.warnings
