@@ -11,6 +11,7 @@ from typing import Any
 
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.texts import read_lines
+from lipsound2.decoding.phrases import Ranking
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
 
@@ -62,6 +63,8 @@ class Hypothesis:
         confidence: probability in [0, 1] that the whole text is right; None: the recognizer has none.
         alternatives: other texts, the most probable first. Their probabilities and `confidence` sum to 1 at most.
             Greedy decoding may miss the most probable text; then the first alternative is above `confidence`.
+        phrases: where sentences were given of which one may have been said, their ranking for each utterance. The text
+            is then one of them, or empty for none of these.
     """
 
     text: str
@@ -69,6 +72,7 @@ class Hypothesis:
     score: float = 0.0
     confidence: float | None = None
     alternatives: list[Alternative] = field(default_factory=list)
+    phrases: list[Ranking] = field(default_factory=list)
 
 
 def is_doubtful(word: Word) -> bool:
@@ -97,7 +101,9 @@ def joined(found: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
         replace(word, start=word.start + begin, end=word.end + begin) for begin, what in found for word in what.words
     ]
     text, confidence, alternatives = _combined([what for _, what in found])
-    return Hypothesis(text, words, sum((what.score for _, what in found), 0.0), confidence, alternatives)
+    score = sum((what.score for _, what in found), 0.0)
+    phrases = [ranking.moved(begin) for begin, what in found for ranking in what.phrases]
+    return Hypothesis(text, words, score, confidence, alternatives, phrases)
 
 
 def _combined(parts: list[Hypothesis]) -> tuple[str, float | None, list[Alternative]]:
@@ -155,7 +161,15 @@ def to_json(what: Hypothesis, alternatives: int = 0) -> dict[str, Any]:
     if alternatives:
         chosen = what.alternatives[:alternatives]
         row["alternatives"] = [{"text": each.text, "probability": _rounded(each.probability)} for each in chosen]
+    if what.phrases:
+        row["phrases"] = [_ranking(each) for each in what.phrases]
     return row
+
+
+def _ranking(what: Ranking) -> dict[str, Any]:
+    choices = [{"text": each.text, "probability": _rounded(each.probability)} for each in what.choices]
+    times = {"start": round(what.start, 3), "end": round(what.end, 3)}
+    return {**times, "none": _rounded(what.none), "choices": choices}
 
 
 def _rounded(probability: float | None) -> float | None:

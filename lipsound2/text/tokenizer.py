@@ -33,6 +33,11 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> list[int]:
         """Tokens of a text; UNKNOWN for unknown parts."""
 
+    def segmentations(self, text: str, count: int) -> list[list[int]]:
+        """Ways to cut a text into tokens, the usual one first; `count` at most. None if a part is unknown."""
+        usual = self.encode(text)
+        return [] if UNKNOWN in usual else [usual]
+
     @abstractmethod
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; CTC's blanks are left out, UNKNOWN becomes "\u2047"."""
@@ -166,6 +171,19 @@ class Pieces(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """Tokens of a text."""
         return [piece + 1 for piece in self._pieces.encode(text)]
+
+    def segmentations(self, text: str, count: int) -> list[list[int]]:
+        """Ways to cut a text into tokens, the usual one first; only unigram models know more than one."""
+        found = super().segmentations(text, count)
+        try:
+            others = self._pieces.nbest_encode(text, nbest_size=count) if found else []
+        except RuntimeError:  # a model of words, or of byte pairs
+            others = []
+        for pieces in others:
+            tokens = [piece + 1 for piece in pieces]
+            if tokens not in found and UNKNOWN not in tokens:
+                found.append(tokens)
+        return found[:count]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens."""

@@ -1,0 +1,116 @@
+"""Own sentences straight from the lips, by the word head of a lip-to-speech model: no speech is made.
+
+The word head names the word at each video frame. Two things help with faces it has not seen: the trunk takes the
+batch statistics of the clip itself, and the mirrored clip counts as well (egs/grid/RESULTS.md has what each gives).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from lipsound2.decoding.hypothesis import Hypothesis
+from lipsound2.decoding.phrases import PhraseCalibration
+from lipsound2.experiment import Experiment
+from lipsound2.inference.familiarity import LIMIT, familiarity_of, warning
+from lipsound2.inference.phrases import Phrases, Texts, ranked
+from lipsound2.models.parallel import Parallel
+from lipsound2.tasks.regress import Regress
+from lipsound2.timing import FRAME_RATE
+
+# Of faces that the model knows, and of others; fitted on GRID's `valid`, and on its unseen speakers.
+KNOWN, UNKNOWN = PhraseCalibration(0.283, 0.400), PhraseCalibration(0.063, 1.30)
+_ADAPTED = FRAME_RATE  # crops from which on a clip has batch statistics of its own
+
+
+class LipWordReader:
+    """Ranks sentences by the word head of a lip-to-speech model.
+
+    Args:
+        loaded: the model; `can_read` tells whether it has what is needed.
+
+    Attributes:
+        name: of the model.
+        knows: voices and words it knows.
+        input: feature type of its crops.
+        warnings: reasons to doubt the last clip.
+    """
+
+    def __init__(self, loaded: Experiment[Regress]) -> None:
+        model = loaded.model
+        assert isinstance(model, Parallel)
+        assert model.word_head is not None
+        self.name, self.knows = loaded.path.name, loaded.knows
+        self.input = loaded.task.settings.input
+        self._familiarity = familiarity_of(loaded)
+        self.warnings: list[str] = []
+        self._words = {word: number for number, word in enumerate(loaded.assets.words, start=1)}
+        self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
+        # Batch norm in training mode takes the statistics of what it is shown. Those that are stored stay as they are.
+        self._adapted = copy.deepcopy(model.encoder)
+        assert self._adapted.trunk is not None
+        self._adapted.trunk.train()
+        for part in self._adapted.trunk.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.momentum = 0.0
+
+    def texts_of(self, phrases: Phrases) -> Texts:
+        """The sentences as classes of the word head.
+
+        Raises:
+            LipsoundError: a word that is no class.
+        """
+        return phrases.spelled(self._write, self._unknown, self.name)
+
+    def knows_words_of(self, phrases: Phrases) -> bool:
+        """Whether every word of the sentences is a class."""
+        return all(self._write(sentence) for sentence in phrases.normal)
+
+    def _write(self, sentence: str) -> list[list[int]]:
+        words = sentence.split()
+        return [[self._words[word] for word in words]] if all(word in self._words for word in words) else []
+
+    def _unknown(self, sentence: str) -> list[str]:
+        return [word for word in dict.fromkeys(sentence.split()) if word not in self._words]
+
+    @torch.no_grad()
+    def log_probs(self, crops: np.ndarray) -> np.ndarray:
+        """Words at each video frame.
+
+        Args:
+            crops: (T, H, W) uint8.
+
+        Returns:
+            (T, words + 1) float32 natural log-probabilities, class 0 silence.
+        """
+        video = torch.from_numpy(np.ascontiguousarray(crops))[None].to(self._device)
+        encoder = self._adapted if len(crops) >= _ADAPTED else self._encoder
+        lengths = torch.tensor([len(crops)], device=self._device)
+        both = [self._head(encoder(each, lengths)[0])[0].float().log_softmax(-1) for each in (video, video.flip(3))]
+        found: np.ndarray = ((both[0] + both[1]) / 2).log_softmax(-1).cpu().numpy()
+        return found
+
+    @torch.no_grad()
+    def rank(self, clip: np.ndarray, phrases: Phrases, texts: Texts) -> Hypothesis:
+        """Which sentence was said: crops (T, H, W) uint8."""
+        distance = self._distance(clip)
+        unlike = distance is not None and distance >= LIMIT
+        self.warnings = [warning(self.name, distance)] if distance is not None and unlike else []
+        return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, UNKNOWN if unlike else KNOWN)
+
+    def _distance(self, clip: np.ndarray) -> float | None:
+        """How unlike the face is; None: it cannot be told."""
+        if self._familiarity is None:
+            return None
+        assert self._encoder.trunk is not None
+        video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
+        states = self._encoder.trunk(video, torch.tensor([len(clip)], device=self._device))
+        return self._familiarity.distance(states[0].double().mean(0).cpu().numpy())
+
+
+def can_read(loaded: Experiment[Regress]) -> bool:
+    """Whether a lip-to-speech model has a word head over lips."""
+    return isinstance(loaded.model, Parallel) and loaded.model.word_head is not None

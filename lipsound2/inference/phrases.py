@@ -1,0 +1,206 @@
+"""Own sentences: a list of which one was said. They are read, checked against a reader's words, ranked and shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lipsound2.data.texts import read_lines, shown
+from lipsound2.decoding.beam import forced_align
+from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
+from lipsound2.decoding.look_alikes import look_alikes, visemes_of
+from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, rank
+from lipsound2.errors import LipsoundError
+from lipsound2.text.normalize import normalize
+
+log = logging.getLogger(__name__)
+
+_ALTERNATIVES = 20  # of a hypothesis; its ranking has all sentences
+_SHOWN = 5
+NOBODY = "(none of these)"
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Sentences of which one may have been said.
+
+    Attributes:
+        texts: as they were given, each once.
+        normal: the same, normalized.
+        places: where each stands, for messages.
+        groups: numbers of sentences that look alike on the lips.
+    """
+
+    texts: list[str]
+    normal: list[str]
+    places: list[str]
+    groups: list[list[int]]
+
+    @classmethod
+    def read(cls, path: Path) -> Phrases:
+        """The sentences of a file, one a line; empty lines are left out.
+
+        Raises:
+            LipsoundError: there is no such file, it is not UTF-8, or holds no sentence.
+        """
+        return cls._of(((f"{path}:{number}", line) for number, line in read_lines(path)), str(path), "write one a line")
+
+    @classmethod
+    def of(cls, sentences: Iterable[str]) -> Phrases:
+        """The sentences of a list.
+
+        Raises:
+            LipsoundError: there is none.
+        """
+        if isinstance(sentences, str):
+            raise LipsoundError(f"phrases: expected a list of sentences, found the text {shown(sentences)}")
+        rows = ((f"phrases[{number}]", text) for number, text in enumerate(sentences))
+        return cls._of(rows, "phrases", "give a list of texts")
+
+    @classmethod
+    def _of(cls, rows: Iterable[tuple[str, str]], where: str, advice: str) -> Phrases:
+        found: dict[str, tuple[str, str]] = {}  # normalized -> as it was given, and where
+        again = []
+        for place, text in rows:
+            if not isinstance(text, str):
+                raise LipsoundError(f"{place}: expected a text, found {type(text).__name__}")
+            normal = normalize(text, "en")
+            if not normal and text.strip():
+                raise LipsoundError(f"{place}: expected a sentence, found no word in {shown(text.strip())}")
+            if normal in found:
+                again.append(f"{place} says what {found[normal][1]} says")
+            elif normal:
+                found[normal] = (text.strip(), place)
+        if not found:
+            raise LipsoundError(f"{where}: holds no sentence; {advice}")
+        if again:
+            log.warning("%s: %d sentences stand there twice and count once: %s", where, len(again), again[0])
+        sentences = [*found]
+        alike = look_alikes(sentences, visemes_of({word for text in sentences for word in text.split()}))
+        return cls([text for text, _ in found.values()], sentences, [place for _, place in found.values()], alike)
+
+    def warn_of_look_alikes(self) -> None:
+        """Log which sentences look alike."""
+        for group in self.groups[:_SHOWN]:
+            log.warning("look alike on the lips: %s", ", ".join(f"'{self.texts[each]}'" for each in group[:_SHOWN]))
+        if len(self.groups) > _SHOWN:
+            log.warning("%d more groups of sentences look alike on the lips", len(self.groups) - _SHOWN)
+
+    def like(self, text: str) -> list[str]:
+        """Other sentences that look like one of them."""
+        for group in self.groups:
+            alike = [self.texts[each] for each in group]
+            if text in alike:
+                return [each for each in alike if each != text]
+        return []
+
+    def spelled(
+        self, write: Callable[[str], list[list[int]]], unknown: Callable[[str], list[str]], writer: str
+    ) -> Texts:
+        """Every sentence in the tokens of a reader.
+
+        Args:
+            write: a normalized sentence to its tokens, in each way that counts; none: it cannot be written.
+            unknown: the words or characters of a sentence that cannot be written.
+            writer: name of the reader.
+
+        Raises:
+            LipsoundError: a sentence cannot be written: which, where, and because of what.
+        """
+        texts = [write(sentence) for sentence in self.normal]
+        wrong = [number for number, ways in enumerate(texts) if not ways]
+        if wrong:
+            first = wrong[0]
+            parts = ", ".join(f"'{part}'" for part in unknown(self.normal[first])) or "it"
+            more = f", as {len(wrong) - 1} more sentences" if len(wrong) > 1 else ""
+            raise LipsoundError(
+                f"{self.places[first]}: {writer} cannot write {parts} in {shown(self.texts[first])}{more}; it was not "
+                "trained for this: use other words, or another reader"
+            )
+        return texts
+
+
+Texts = Sequence[Sequence[Sequence[int]]]  # for each sentence its tokens, in one or more ways
+
+
+class PhraseReader(Protocol):
+    """Ranks own sentences.
+
+    Attributes:
+        name: of the reader.
+    """
+
+    name: str
+
+    def texts_of(self, phrases: Phrases) -> Texts:
+        """The sentences in its tokens.
+
+        Raises:
+            LipsoundError: it cannot write one of them.
+        """
+
+    def rank(self, clip: np.ndarray, phrases: Phrases, texts: Texts) -> Hypothesis:
+        """Which sentence was said in a clip: waveform (samples,), or crops (T, H, W) uint8."""
+
+
+def ranked(
+    log_probs: np.ndarray, seconds: float, phrases: Phrases, texts: Texts, calibration: PhraseCalibration
+) -> Hypothesis:
+    """The most probable sentence with the times of its words, and all others as its ranking.
+
+    Args:
+        log_probs: (T, V) natural log-probabilities, class 0 the blank or silence.
+        seconds: length of a frame.
+        phrases: the sentences.
+        texts: their tokens.
+        calibration: of these log-probabilities.
+    """
+    ranking = rank(log_probs, phrases.texts, texts, calibration, 0.0, len(log_probs) * seconds)
+    others = [(each.text, each.probability) for each in ranking.choices[: _ALTERNATIVES + 1]] + [(NONE, ranking.none)]
+    others.sort(key=lambda pair: -pair[1])
+    alternatives = [Alternative(text, share) for text, share in others if text != ranking.text]
+    score = ranking.choices[0].score if ranking.text else 0.0
+    return Hypothesis(
+        ranking.text,
+        _timed(ranking, log_probs, seconds, phrases, texts),
+        score,
+        ranking.confidence,
+        alternatives[:_ALTERNATIVES],
+        [ranking],
+    )
+
+
+def _timed(ranking: Ranking, log_probs: np.ndarray, seconds: float, phrases: Phrases, texts: Texts) -> list[Word]:
+    """Words of the chosen sentence, where each has one token; else none of them have times of their own."""
+    if not ranking.text or not np.isfinite(ranking.choices[0].score):
+        return []
+    number = phrases.texts.index(ranking.text)
+    words, tokens = phrases.normal[number].split(), texts[number][0]
+    if len(words) != len(tokens):
+        return []
+    path = forced_align(tokens, log_probs)
+    return [
+        Word(word, found.start * seconds, found.end * seconds, found.confidence)
+        for word, found in zip(words, path, strict=True)
+    ]
+
+
+def phrase_lines(rankings: Sequence[Ranking]) -> str:
+    """Rankings as a person reads them: per cent and sentence, the most probable first, a few of each."""
+    blocks = []
+    for ranking in rankings:
+        rows = [(each.probability, each.text) for each in ranking.choices[:_SHOWN]] + [(ranking.none, NOBODY)]
+        rows.sort(key=lambda row: -row[0])
+        lines = [f"{100 * share:5.1f} %  {text}" for share, text in rows]
+        left = len(ranking.choices) - _SHOWN
+        if left > 0:
+            rest = 100 * sum(each.probability for each in ranking.choices[_SHOWN:])
+            lines.append(f"{rest:5.1f} %  {left} more")
+        times = [f"{ranking.start:.2f} to {ranking.end:.2f} s"] if len(rankings) > 1 else []
+        blocks.append("\n".join([*times, *lines]))
+    return "\n".join(blocks)

@@ -1,0 +1,236 @@
+"""Own sentences: scores against torch's CTC loss, rankings, lists as people write them, look-alikes."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from lipsound2.decoding.hypothesis import Hypothesis, joined, to_json
+from lipsound2.decoding.look_alikes import look_alikes, visemes_of
+from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, rank, sentence_scores
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.phrases import Phrases, phrase_lines, ranked
+from lipsound2.text.tokenizer import Characters, Pieces, _train_pieces
+
+PLAIN = PhraseCalibration(1.0, 1.0)
+
+
+def random_log_probs(frames: int, classes: int, seed: int = 0) -> np.ndarray:
+    return np.log(np.random.default_rng(seed).dirichlet(np.full(classes, 0.3), frames)).astype(np.float32)
+
+
+def spoken(tokens: list[int], classes: int, frames: int = 4, sure: float = 0.95) -> np.ndarray:
+    """Log-probabilities of a clip in which each token lasts some frames, with a blank between."""
+    path = [token for each in tokens for token in [each] * frames + [0]]
+    found = np.full((len(path), classes), (1 - sure) / (classes - 1))
+    found[np.arange(len(path)), path] = sure
+    return np.log(found)
+
+
+def test_scores_are_those_of_torchs_ctc_loss():
+    """Any lengths, repeated tokens, the empty text, and texts for which the clip is too short."""
+    rng = np.random.default_rng(1)
+    log_probs = random_log_probs(12, 7)
+    texts = [rng.integers(1, 7, rng.integers(0, 15)).tolist() for _ in range(200)] + [[2] * 6, [2] * 7, [], [3]]
+    wanted = [
+        -torch.nn.functional.ctc_loss(
+            torch.tensor(log_probs).double()[:, None],
+            torch.tensor([text], dtype=torch.long).reshape(1, -1),
+            (len(log_probs),),
+            (len(text),),
+            reduction="sum",
+        ).item()
+        for text in texts
+    ]
+    found = forward_scores(log_probs, texts)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert np.isneginf(found).any()
+    assert np.isfinite(found).any()
+
+
+def test_all_texts_together_have_probability_one():
+    log_probs = random_log_probs(4, 3)
+    texts: list[list[int]] = [[]]
+    for text in texts:
+        if len(text) < 4:
+            texts += [[*text, 1], [*text, 2]]
+    assert np.exp(forward_scores(log_probs, texts)).sum() == pytest.approx(1)
+
+
+def test_two_hundred_sentences_take_well_under_a_second():
+    texts = [np.random.default_rng(n).integers(1, 53, 6).tolist() for n in range(200)]
+    log_probs, best = random_log_probs(75, 53), np.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        forward_scores(log_probs, texts)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.5
+
+
+def test_a_ranking_does_not_depend_on_the_order_of_the_list():
+    rng = np.random.default_rng(2)
+    texts = [rng.integers(1, 9, 4).tolist() for _ in range(40)]
+    names = [" ".join(map(str, text)) for text in texts]
+    log_probs = random_log_probs(30, 9)
+    first = rank(log_probs, names, [[text] for text in texts], PLAIN)
+    order = rng.permutation(40)
+    second = rank(log_probs, [names[n] for n in order], [[texts[n]] for n in order], PLAIN)
+    assert [each.text for each in first.choices] == [each.text for each in second.choices]
+    assert first.none == pytest.approx(second.none)
+    assert sum(each.probability for each in first.choices) + first.none == pytest.approx(1)
+    scores = [each.score for each in first.choices]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_was_said_is_found_and_anything_else_is_none_of_these():
+    texts = [[1, 2, 3], [1, 4, 3], [5, 6, 7]]
+    names = ["one two three", "one four three", "five six seven"]
+    found = rank(spoken([1, 4, 3], 9), names, [[text] for text in texts], PLAIN)
+    assert found.text == "one four three"
+    assert found.confidence == found.choices[0].probability > 0.9
+    garbage = rank(spoken([8, 8, 8, 8], 9), names, [[text] for text in texts], PLAIN)
+    assert garbage.text == ""
+    assert garbage.confidence == garbage.none > 0.9
+    # Too short for any of them, or no frame at all.
+    for log_probs in (spoken([1], 9, 1), np.zeros((0, 9))):
+        assert rank(log_probs, names, [[text] for text in texts], PLAIN).text == ""
+    assert rank(spoken([1], 9), [], [], PLAIN).none == 1
+
+
+def test_a_longer_list_needs_a_clearer_clip():
+    log_probs = spoken([1, 2, 3], 60, sure=0.6)
+    few = rank(log_probs, ["a"], [[[1, 2, 3]]], PLAIN)
+    others = [[[n, n + 1, n + 2]] for n in range(10, 50)]
+    many = rank(log_probs, ["a", *map(str, range(10, 50))], [[[1, 2, 3]], *others], PLAIN)
+    assert many.none > few.none
+    assert many.choices[0].text == "a"
+
+
+def test_ways_to_cut_a_sentence_count_together():
+    log_probs = random_log_probs(10, 6)
+    one, other = forward_scores(log_probs, [[1, 2], [3]])
+    (both, single) = sentence_scores(log_probs, [[[1, 2], [3]], [[4]]])
+    assert both == pytest.approx(np.logaddexp(one, other))
+    assert single == pytest.approx(forward_scores(log_probs, [[4]])[0])
+
+
+def test_unigram_pieces_have_several_ways_and_other_tokenizers_one():
+    pytest.importorskip("sentencepiece")
+    texts = ["bin blue", "blue bin bin", "in blue bins", "lubin"] * 5
+    unigram = Pieces(_train_pieces(texts, "unigram", 14), "unigram")
+    ways = unigram.segmentations("blue bin", 4)
+    assert 1 < len(ways) <= 4
+    assert ways[0] == unigram.encode("blue bin")
+    assert {unigram.decode(way) for way in ways} == {"blue bin"}
+    assert Pieces(_train_pieces(texts, "word", 6), "words").segmentations("blue bin", 4) != []
+    characters = Characters.of(texts)
+    assert characters.segmentations("blue bin", 4) == [characters.encode("blue bin")]
+    assert characters.segmentations("blue xyz", 4) == []
+
+
+def test_lists_as_people_write_them(tmp_path, caplog):
+    path = tmp_path / "mine.txt"
+    path.write_bytes("\ufeffBin blue at F2, now!\r\n\r\n  bin blue at f two now\n  Lay red. \n".encode())
+    found = Phrases.read(path)
+    assert found.texts == ["Bin blue at F2, now!", "Lay red."]
+    assert found.normal == ["bin blue at f two now", "lay red"]
+    assert found.places == [f"{path}:1", f"{path}:4"]
+    assert f"{path}:3 says what {path}:1 says" in caplog.text
+    assert Phrases.of(["a b", "c"]).places == ["phrases[0]", "phrases[1]"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "holds no sentence; write one a line"),
+        (b"\n \n", "holds no sentence; write one a line"),
+        (b"bin blue\nsch\xf6n\n", "mine.txt:2: expected UTF-8 text, found"),
+        ("bin blue\n".encode("utf-16"), "found UTF-16"),
+        (b"bin blue\n...\n", r"mine.txt:2: expected a sentence, found no word in '...'"),
+    ],
+)
+def test_a_list_that_is_none_is_one_line(tmp_path, content, told):
+    (tmp_path / "mine.txt").write_bytes(content)
+    with pytest.raises(LipsoundError, match=told):
+        Phrases.read(tmp_path / "mine.txt")
+    with pytest.raises(LipsoundError, match=r"nothing.txt: no such file"):
+        Phrases.read(tmp_path / "nothing.txt")
+
+
+def test_a_list_in_python_is_checked():
+    with pytest.raises(LipsoundError, match="expected a list of sentences, found the text 'bin blue'"):
+        Phrases.of("bin blue")
+    with pytest.raises(LipsoundError, match=r"phrases\[1\]: expected a text, found int"):
+        Phrases.of(["bin", 7])  # type: ignore[list-item]
+
+
+def test_words_a_reader_cannot_write_are_told_with_their_line(tmp_path):
+    (tmp_path / "mine.txt").write_text("ab ba\nba zab\nqqq\n")
+    letters = Characters.of(["ab "])
+    with pytest.raises(LipsoundError, match=r"mine.txt:2: reader cannot write 'z' in 'ba zab', as 1 more sentences; "):
+        Phrases.read(tmp_path / "mine.txt").spelled(
+            lambda text: letters.segmentations(text, 4), lambda text: sorted({*text} - {*"ab "}), "reader"
+        )
+
+
+def test_ten_thousand_lines(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["".join(rng.choice([*"abcdefgh "], 12)) for _ in range(10_000)]
+    (tmp_path / "mine.txt").write_text("\n".join(lines))
+    letters = Characters.of(["abcdefgh "])
+    phrases = Phrases.read(tmp_path / "mine.txt")
+    texts = phrases.spelled(lambda text: letters.segmentations(text, 4), lambda text: [], "reader")
+    truth = 77
+    found = ranked(spoken(texts[truth][0], len(letters)), 0.04, phrases, texts, PLAIN)
+    assert found.text == phrases.texts[truth]
+    assert len(found.phrases[0].choices) == len(phrases.texts) > 9000
+    assert len(found.alternatives) == 20
+
+
+def test_look_alikes_have_the_same_visemes(caplog):
+    pytest.importorskip("pocketsphinx")
+    sentences = [
+        "place red by b two",
+        "place red by p two",
+        "place red by f two",
+        "place red by v two",
+        "zq xk",
+        "zq xk",
+    ]
+    visemes = visemes_of({word for sentence in sentences for word in sentence.split()})
+    assert look_alikes(sentences, visemes) == [[0, 1]]  # the names of f and v differ in their vowels
+    assert look_alikes(
+        ["fat", "vat", "pat", "bat", "mat", "cat"], visemes_of(["fat", "vat", "pat", "bat", "mat", "cat"])
+    ) == [
+        [0, 1],
+        [2, 3, 4],
+    ]
+    phrases = Phrases.of(["Pat it", "Bat it", "Cat it"])
+    assert phrases.like("Pat it") == ["Bat it"]
+    assert phrases.like("Cat it") == []
+    with caplog.at_level(logging.WARNING):
+        phrases.warn_of_look_alikes()
+    assert "look alike on the lips: 'Pat it', 'Bat it'" in caplog.text
+
+
+def test_rankings_of_stretches_are_joined_with_their_times():
+    phrases = Phrases.of(["a b", "b a"])
+    letters = Characters.of(["ab "])
+    texts = phrases.spelled(lambda text: letters.segmentations(text, 1), lambda text: [], "reader")
+    parts = [ranked(spoken(texts[n][0], len(letters)), 0.1, phrases, texts, PLAIN) for n in (0, 1)]
+    whole = joined([(0.0, parts[0]), (3.0, parts[1])])
+    assert isinstance(whole, Hypothesis)
+    assert whole.text == "a b b a"
+    assert [round(each.start, 2) for each in whole.phrases] == [0.0, 3.0]
+    row = to_json(whole)["phrases"][1]
+    assert row["choices"][0]["text"] == "b a"
+    assert row["none"] + sum(each["probability"] for each in row["choices"]) == pytest.approx(1, abs=0.001)
+    assert "phrases" not in to_json(Hypothesis("a"))
+    lines = phrase_lines(whole.phrases).splitlines()
+    assert lines[0] == "0.00 to 1.50 s"
+    assert lines[1].endswith("%  a b")
+    assert "(none of these)" in phrase_lines(parts[0].phrases[:1])
