@@ -14,7 +14,8 @@ from lipsound2.decoding.look_alikes import look_alikes, visemes_of
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, rank, sentence_scores
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.phrases import Phrases, phrase_lines, ranked
-from lipsound2.text.tokenizer import Characters, Pieces, _train_pieces
+from lipsound2.text.tokenizer import Characters, Pieces
+from lipsound2.text.tokens import _train_pieces
 
 PLAIN = PhraseCalibration(1.0, 1.0)
 
