@@ -28,11 +28,12 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.gpus import check_device
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.speech import ClipVideo, Speech
-from lipsound2.inference.synthesizer import Detect, FaceChoice, Synthesizer
+from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcript import Transcript
 from lipsound2.inference.vocoder_names import folder_of
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.frame_arrays import check_clip
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-_VOCODER, _DETECTOR, _FACE = "griffin-lim", "mediapipe", "largest"
+_VOCODER, _DETECTOR, _FACE = "griffin-lim", DEFAULT_DETECTOR, "largest"
 # What comes back, by the task of the model.
 _LOADED = {"regress": "a lip-to-speech model", "recognize": "a recognizer", "vocode": "a vocoder"}
 
@@ -62,7 +63,7 @@ def load(
     *,
     device: str = "cpu",
     vocoder: str = "griffin-lim",
-    detector: Detect = "mediapipe",
+    detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
 ) -> Synthesizer: ...
 
@@ -83,7 +84,7 @@ def load(
     *,
     device: str = "cpu",
     vocoder: str = "griffin-lim",
-    detector: Detect = "mediapipe",
+    detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
     search: SearchOptions = DEFAULT_SEARCH,
 ) -> Synthesizer | Transcriber | LoadedVocoder: ...
@@ -94,7 +95,7 @@ def load(
     *,
     device: str = "cpu",
     vocoder: str = "griffin-lim",
-    detector: Detect = "mediapipe",
+    detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
     search: SearchOptions = DEFAULT_SEARCH,
 ) -> Synthesizer | Transcriber | LoadedVocoder:
@@ -114,7 +115,7 @@ def load(
             another project, or `griffin-lim`.
         device: where the networks run: cpu, cuda, cuda:1, ... or mps.
         vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.
-        detector: face detector, of models that take video.
+        detector: face detector, of models that take video: facemesh, mediapipe or dlib.
         face: which face, where there are several: largest, left, right or center.
         search: search options, of recognizers trained with this toolkit.
 
@@ -161,7 +162,7 @@ def crop(
     region: Literal["mouth", "face"] = "mouth",
     *,
     fps: float | None = None,
-    detector: Detect = "mediapipe",
+    detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
 ) -> np.ndarray:
     """Crop the mouth or the face of who is shown, stabilized over time, at 25 frames a second.

@@ -35,6 +35,7 @@ _ADVICE = {number: advice for name, advice in _ADVICE_BY_NAME.items() for number
 _LONGEST = 500  # characters of a path in a message
 _LINE = 4000  # characters of a message
 _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile
+_OF_A_SCREEN = ("libGL.so", "libEGL.so", "libgthread-2")  # what OpenCV's other wheels load
 
 
 def message_for(error: BaseException) -> str:
@@ -49,6 +50,12 @@ def message_for(error: BaseException) -> str:
         return "a name in these files holds a zero byte, so no file can have it; make them again"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _ADVICE or is_machine_error(error)):
         return _of_file(error)
+    if isinstance(error, ImportError) and any(library in str(error) for library in _OF_A_SCREEN):
+        return (
+            f"OpenCV cannot be loaded ({error}): an OpenCV for machines with a screen lies in the place of the one "
+            "that lipsound2 brings; run: pip uninstall -y opencv-python opencv-contrib-python; "
+            "pip install --force-reinstall --no-deps opencv-python-headless"
+        )
     libsndfile = getattr(sys.modules.get("soundfile"), "LibsndfileError", ())
     if isinstance(error, libsndfile):
         return _of_audio(error)

@@ -37,6 +37,8 @@ _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile: the system refused a call
 
 # Packages whose compiled part does not work with every build of another one.
 _WANTS = {
+    "mediapipe": "where there is no tools/install.sh, then also: pip install --no-deps mediapipe==0.10.14; or use "
+    "--detector facemesh: the same networks, without mediapipe",
     "torchaudio": "its wheels load beside a CUDA build of torch alone (which runs without a GPU too): "
     "tools/torchaudio_check.sh makes an environment of its own with both, some 5 GB",
 }

@@ -110,7 +110,7 @@ def test_fault_D4_mistakes_are_told_before_torch_is_there(tmp_path, clip):
     write_wav(tmp_path / "a.wav", np.ones(1600, np.float32) / 2)
     program = (
         "import sys; from lipsound2.cli import main; status = main(sys.argv[1:]); "
-        "print(status, 'torch' in sys.modules, 'mediapipe' in sys.modules, 'scipy.signal' in sys.modules)"
+        "print(status, 'torch' in sys.modules, 'ai_edge_litert' in sys.modules, 'scipy.signal' in sys.modules)"
     )
     out = str(tmp_path / "o.wav")
     for words, status, message in (
@@ -227,7 +227,7 @@ def test_fault_D4_subtitles_of_several_clips_are_a_folder(tmp_path, capsys):
 
 @pytest.mark.real
 def test_fault_D4_real_clips_are_spoken_in_one_call(grid, tmp_path, capsys):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     one, two = sorted((grid / "s1").glob("*.mp4"))[:2]
     (tmp_path / "bad.mp4").write_text("no video")
     out = tmp_path / "out"

@@ -148,7 +148,7 @@ def test_fault_A7_the_default_track_of_frames_is_taken_and_others_are_reported(t
 
 
 def test_fault_A7_a_verdict_tells_the_tracks_that_were_not_taken(tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     path = several(tmp_path / "a.mkv", clip(tmp_path / "0.mp4", 10, 0), clip(tmp_path / "1.mp4", 10, 50), 0)
     with pytest.raises(ClipFailure, match=r"no-face: no face in 10 frames .*not taken: stream 1"):
         Cropper()(path)

@@ -23,6 +23,7 @@ from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.synthetic.corpus import _make_all, generate
 from lipsound2.synthetic.face import Motion, TalkingFace, motion
 from lipsound2.synthetic.speech import VOICES, Voice, say
+from lipsound2.video.detect import make_detector
 
 RATE = 16000
 
@@ -218,16 +219,17 @@ def test_a_generated_corpus_is_grid(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.slow
 def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_audio(tmp_path: Path) -> None:
-    solutions = pytest.importorskip("mediapipe").solutions
+    pytest.importorskip("ai_edge_litert")
     generate(tmp_path, clips=2, seed=3, nj=1)
     for path in tmp_path.glob("s*/*.mp4"):
         openings = []
-        with av.open(str(path)) as container, solutions.face_mesh.FaceMesh() as mesh:
+        detector = make_detector("facemesh")
+        with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                faces = mesh.process(frame.to_ndarray(format="rgb24")).multi_face_landmarks
+                faces = detector.detect(frame.to_ndarray(format="rgb24"), alone=True)
                 assert faces, f"no face in {path.name} at {frame.time}"
-                points = np.array([(point.x * 360, point.y * 288) for point in faces[0].landmark])
-                lips, eyes = np.linalg.norm(points[13] - points[14]), np.linalg.norm(points[33] - points[263])
+                points = faces[0].points
+                lips, eyes = np.linalg.norm(points[62] - points[66]), np.linalg.norm(points[36] - points[45])
                 openings.append(lips / eyes)
         _, waveform, _, rate = read(path)
         wanted = articulate(waveform, rate, len(openings))

@@ -146,7 +146,7 @@ def test_words_lie_inside_the_audio(tmp_path, capsys):
 @pytest.mark.real
 def test_real_clips_are_transcribed_by_their_audio_and_by_their_lips(grid: Path, tmp_path, capsys):
     pytest.importorskip("pocketsphinx")
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     clip = next(iter(clips(grid).values()))
     transcribe(clip, asr="pocketsphinx:grid", audio=True, srt=tmp_path / "a.srt")
     heard = capsys.readouterr().out.split()
@@ -160,7 +160,7 @@ def test_real_clips_are_transcribed_by_their_audio_and_by_their_lips(grid: Path,
 def test_the_recognizer_that_ships_hears_what_is_said_and_when(grid: Path, capsys):
     """Without a word about which: audio and lips alike. The alignments of GRID tell when."""
     pytest.importorskip("sentencepiece")
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     from lipsound2.corpora.sentences import words_of
 
     clip = next(iter(clips(grid).values()))

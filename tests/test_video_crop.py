@@ -26,7 +26,7 @@ T25 = [i / 25 for i in range(75)]
 
 @pytest.fixture(scope="module")
 def cropper() -> Cropper:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     return Cropper()
 
 
@@ -38,7 +38,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
 
 
-def in_crop(crops: Crops, name: str, detector: str = "mediapipe") -> np.ndarray:
+def in_crop(crops: Crops, name: str, detector: str = "facemesh") -> np.ndarray:
     """Landmarks found in the crops themselves, enlarged: (found, 68, 2) in crop pixels."""
     finder = make_detector(detector)
     found = []
@@ -337,7 +337,7 @@ def test_a_region_added_later_is_made_from_the_landmarks(data: Path, monkeypatch
 
 @pytest.mark.real
 def test_detection_is_not_done_twice(grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     (tmp_path / "data").mkdir()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "data" / "video.scp").write_text(f"s1-a {clips(grid, 's1')[0]}\ns1-b {tmp_path / 'empty.mp4'}\n")
@@ -366,8 +366,10 @@ def test_wrong_options_are_one_line(data: Path) -> None:
         run(data, data.parent / "dump")
 
 
-def test_mediapipe_says_nothing(grid: Path) -> None:
-    pytest.importorskip("mediapipe")
-    script = "import sys; from lipsound2.video.crop import Cropper; Cropper(())(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", script, str(clips(grid, "s1", 1)[0])], capture_output=True, text=True)
+@pytest.mark.parametrize(("detector", "package"), [("facemesh", "ai_edge_litert"), ("mediapipe", "mediapipe")])
+def test_detectors_say_nothing(grid: Path, detector: str, package: str) -> None:
+    pytest.importorskip(package)
+    script = "import sys; from lipsound2.video.crop import Cropper; Cropper((), sys.argv[2])(sys.argv[1])"
+    command = [sys.executable, "-c", script, str(clips(grid, "s1", 1)[0]), detector]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lipsound2.video.detect import Face
+from lipsound2.video.face import Face
 from lipsound2.video.mean_face import MEAN_FACE
 from lipsound2.video.scenes import differences, find_scenes, split_at_jumps, thumbnail
 from lipsound2.video.track import DETECTED, FILLED, INTERPOLATED, Track, join, track

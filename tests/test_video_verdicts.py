@@ -22,7 +22,7 @@ from lipsound2.video.mouth import STILL, MouthMotion, hardly_moves
 
 @pytest.fixture(scope="module")
 def cropper() -> Cropper:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     return Cropper()
 
 

@@ -8,7 +8,7 @@ usage() {
   cat <<HELP
 usage: tools/install.sh [--extras LIST] [--python PYTHON] [--pip-options "..."]
 
-  --extras LIST       face,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,torchaudio,whisper,bench,oracle,docs,test (default: asr,face,metrics,mini,text)
+  --extras LIST       face,mediapipe,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,torchaudio,whisper,bench,oracle,docs,test (default: asr,face,metrics,mini,text)
   --python PYTHON     interpreter to make .venv with (default: python3)
   --pip-options "..." further options for pip, such as an index with another build of torch
 
@@ -85,8 +85,8 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 # shellcheck disable=SC2086  # several options in one variable are meant
 pip install --quiet $pip_options --constraint "$root/tools/constraints.txt" --editable "${root}[$wanted]"
 case ,$wanted, in
-  *,face,*)
-    # Without its declared requirements: they pull jax (350 MB) and an OpenCV that needs libGL. See setup.cfg, extra 'face'.
+  *,mediapipe,*)
+    # Without its declared requirements: they pull jax (350 MB) and an OpenCV that needs libGL. See setup.cfg.
     # shellcheck disable=SC2086
     pip install --quiet $pip_options --no-deps --constraint "$root/tools/constraints.txt" mediapipe ;;
 esac

@@ -35,7 +35,7 @@ def speak(
     video: Path | None = None,
     vocoder: str = "griffin-lim",
     onnx: tuple[Path, ...] = (),
-    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center"] = "largest",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:

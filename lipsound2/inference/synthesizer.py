@@ -20,10 +20,10 @@ from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.windows import ChunkedVocoder, VocoderStream, Windows
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.frame_arrays import check_clip
 
 BUDGET = 1 << 27  # bytes of memory for video frames; a clip that needs more is decoded twice
-Detect = Literal["mediapipe", "dlib"]
 FaceChoice = Literal["largest", "left", "right", "center"]
 
 
@@ -73,7 +73,9 @@ class Synthesizer:
         sample_rate: of its speech, samples a second.
     """
 
-    def __init__(self, model: LipToSpeech, *, detector: Detect = "mediapipe", face: FaceChoice = "largest") -> None:
+    def __init__(
+        self, model: LipToSpeech, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
+    ) -> None:
         self._model = model
         self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
         self._cropper = Cropper((model.region,), detector=detector, which_face=face, budget=BUDGET)

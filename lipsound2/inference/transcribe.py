@@ -21,8 +21,9 @@ from lipsound2.media.clips import Clip, describe_failure, find_clips
 from lipsound2.media.standard_streams import STANDARD, received
 
 if TYPE_CHECKING:
-    from lipsound2.inference.synthesizer import Detect, FaceChoice
+    from lipsound2.inference.synthesizer import FaceChoice
     from lipsound2.inference.transcript import Transcript
+    from lipsound2.video.detect import DetectorName
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def transcribe(
     vtt: Annotated[Target, OptionalFile()] = None,
     json: Annotated[Target, OptionalFile(".json")] = None,
     alternatives: AtLeast0 | None = None,
-    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center"] = "largest",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:
@@ -145,7 +146,7 @@ class _Loaded(NamedTuple):
 
 
 def _load(
-    model: str, asr: str, search: SearchOptions, device: str, detector: Detect, face: FaceChoice, *, audio: bool
+    model: str, asr: str, search: SearchOptions, device: str, detector: DetectorName, face: FaceChoice, *, audio: bool
 ) -> _Loaded:
     """Load the models.
 

@@ -19,12 +19,13 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.speech import Speech
-from lipsound2.inference.synthesizer import BUDGET, Detect, FaceChoice
+from lipsound2.inference.synthesizer import BUDGET, FaceChoice
 from lipsound2.inference.transcript import Transcript
 from lipsound2.metrics.speech import to_rate
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import Cropper
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.frame_arrays import check_clip
 from lipsound2.video.scenes import differences, find_scenes, thumbnail
 
@@ -52,7 +53,7 @@ class Transcriber:
     """
 
     def __init__(
-        self, recognizer: SpeechRecognizer, *, detector: Detect = "mediapipe", face: FaceChoice = "largest"
+        self, recognizer: SpeechRecognizer, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
     ) -> None:
         own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
         self._recognizer = recognizer

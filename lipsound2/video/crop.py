@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import EVERY, Cropper, CropReport, Crops
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
 from lipsound2.video.face_choice import write_image
 
@@ -41,7 +42,7 @@ def crop(
     dump: OutputFolder,
     *,
     regions: tuple[str, ...] = ("face", "mouth"),
-    detector: Literal["mediapipe", "dlib"] = "mediapipe",
+    detector: DetectorName = DEFAULT_DETECTOR,
     dlib_landmarks: Path | None = None,
     landmarks: Path | None = None,
     detect_interval: AtLeast1 = EVERY,
@@ -65,7 +66,8 @@ def crop(
         dump: folder of the archives; landmarks/ and one folder a region are written.
         regions: what to crop: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA),
             mouth-published (96x96, as published lip readers want it).
-        detector: face detector: mediapipe or dlib.
+        detector: face detector: facemesh, mediapipe (the same networks, slower; landmarks differ in hundredths of a
+            pixel) or dlib.
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
         landmarks: folder of a landmarks archive made elsewhere; no faces are detected then.
         detect_interval: detect faces in every k-th frame at least; landmarks between are interpolated.
@@ -100,6 +102,12 @@ def crop(
         log.info("crop: landmarks of %s are there, %s is made from them", dir, ", ".join(cut))
         work = _Work(
             videos, cut, {"detector": "none", "min_face_ratio": min_face_ratio}, coding, dump / LANDMARKS, dump
+        )
+    if landmarks is None and (other := marks.other_detector()):
+        log.warning(
+            "crop: %s was cropped with --detector %s and is cropped again with %s; to keep it, stop this and give "
+            "--detector %s",
+            *(dump, other, detector, other),
         )
     sweep(dump / FACES)
     marks.clear(kinds)
@@ -165,6 +173,12 @@ class _Marks:
         if any(failure.passing for failure in self._failures()) or not self._done(LANDMARKS):
             return [*regions, LANDMARKS]  # clips that the machine failed are tried again
         return [name for name in regions if not self._done(name)]
+
+    def other_detector(self) -> str:
+        """The detector the landmarks were made with, if nothing else has changed; else empty."""
+        others = [name for name in get_args(DetectorName) if name != self.options["detector"]]
+        marks = (replace(self, options={**self.options, "detector": name}) for name in others)
+        return next((name for name, mark in zip(others, marks, strict=True) if mark._stamp(LANDMARKS).same()), "")
 
     def clear(self, kinds: Sequence[str]) -> None:
         """Take the marks away before anything is touched."""

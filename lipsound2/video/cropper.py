@@ -15,7 +15,8 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
 from lipsound2.video.decode import Source
-from lipsound2.video.detect import Detector, Face, make_detector
+from lipsound2.video.detect import DEFAULT_DETECTOR, make_detector
+from lipsound2.video.face import Detector, Face
 from lipsound2.video.face_choice import draw_choice
 from lipsound2.video.frame import Frame, to_full_range
 from lipsound2.video.frame_arrays import frames_of
@@ -156,7 +157,7 @@ class Cropper:
 
     Args:
         regions: names out of `align.REGIONS`; none for landmarks only.
-        detector: `mediapipe`, `dlib`, or `none` when landmarks are always given.
+        detector: `facemesh`, `mediapipe`, `dlib`, or `none` when landmarks are always given.
         detect_interval: distance of key frames, frames.
         which_face: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`.
         min_face_ratio: share of frames that must have a face.
@@ -170,7 +171,7 @@ class Cropper:
     def __init__(
         self,
         regions: Sequence[str] = ("face", "mouth"),
-        detector: str = "mediapipe",
+        detector: str = DEFAULT_DETECTOR,
         *,
         detect_interval: int = EVERY,
         which_face: str = "largest",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lipsound2.video.align import MOUTH, STABLE
-from lipsound2.video.detect import Face
+from lipsound2.video.face import Face
 from lipsound2.video.scenes import Scene
 
 DETECTED, INTERPOLATED, FILLED = 1.0, 0.5, 0.0

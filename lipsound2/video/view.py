@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lipsound2.video.detect import Detector, Face
+from lipsound2.video.face import Detector, Face
 from lipsound2.video.frame import Frame
 
 DETECTION_SIDE = 800  # pixels; faces are looked for in a frame no longer than this

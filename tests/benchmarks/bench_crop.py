@@ -21,6 +21,7 @@ import numpy as np
 
 from lipsound2.video.align import MOUTH, REGIONS, STABLE, transforms
 from lipsound2.video.cropper import EVERY, Cropper
+from lipsound2.video.detect import DEFAULT_DETECTOR
 from lipsound2.video.encode import encode
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "grid"
@@ -99,9 +100,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--number", type=int, default=6, help="clips a speaker")
     parser.add_argument("--every", type=int, default=EVERY)
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR)
     options = parser.parse_args()
-    dense = Cropper(("mouth",), detect_interval=1)
-    one, both = Cropper(("mouth",), every=options.every), Cropper(detect_interval=options.every)
+    dense = Cropper(("mouth",), options.detector, detect_interval=1)
+    one = Cropper(("mouth",), options.detector, detect_interval=options.every)
+    both = Cropper(detector=options.detector, detect_interval=options.every)
     for speaker in options.speaker:
         clips = sorted(path for path in (options.clips / speaker).iterdir() if path.suffix in (".mp4", ".mpg"))
         clips = clips[: options.number]
