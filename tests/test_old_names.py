@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
 from helpers.audio_dump import tone, write_audio
 
+from lipsound2.audio.mel_settings import mel_config
 from lipsound2.errors import LipsoundError
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.decode import decode
 from lipsound2.jobs.slurm import commands
 from lipsound2.metrics.wer_summary import from_json
-from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today
+from lipsound2.models.vocoders.discriminators import Discriminators
+from lipsound2.models.vocoders.waveglow import WaveGlow, WaveGlowConfig
+from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today, tensors_of_today
 from lipsound2.report.report import read_curves
 from lipsound2.report.results import WORD_TABLE
 from lipsound2.tasks import load_config
@@ -158,3 +162,12 @@ def test_every_rename_of_keys_and_options_is_listed() -> None:
         ("option", f"{verb} {old}", f"{verb} {new}") for verb, names in OPTIONS.items() for old, new in names.items()
     }
     assert options <= listed
+
+
+@pytest.mark.parametrize(("old", "new"), [("verdict", "output"), ("told", "condition")])
+def test_tensors_of_vocoders_are_read_by_their_old_names(old: str, new: str) -> None:
+    flow = WaveGlowConfig(flows=2, layers=1, channels=8)
+    network = Discriminators(0.125) if new == "output" else WaveGlow(flow, mel_config("fine"))
+    before = {re.sub(rf"\b{new}\b", old, key): tensor for key, tensor in network.state_dict().items()}
+    assert before.keys() != network.state_dict().keys()
+    network.load_state_dict(tensors_of_today(before))
