@@ -15,6 +15,8 @@ from lipsound2.media.clips import Clip, describe_failure
 def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> int:
     """Process every clip. Results go to standard output, failures and the summary to standard error.
 
+    On a terminal one line shows how far it is; a file or a pipe gets the results alone.
+
     Args:
         clips: all of them.
         work: processes a clip and returns the line to print, or an empty text.
@@ -27,7 +29,7 @@ def each_clip(clips: Sequence[Clip], work: Callable[[Clip], str], verb: str) -> 
         OSError, MemoryError: an error of the machine, so other clips would fail too.
     """
     failed: list[str] = []
-    with tqdm(clips, desc=verb, unit="clip") as bar:
+    with tqdm(clips, desc=verb, unit="clip", disable=None) as bar:
         for clip in bar:
             try:
                 line = work(clip)

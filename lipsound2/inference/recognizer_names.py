@@ -9,6 +9,8 @@ from lipsound2.arguments import near
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.errors import LipsoundError
 
+DEFAULT_ASR = "grid-s1-asr"
+
 
 def is_own(name: str) -> bool:
     """Whether the name means an experiment or pack, not a pretrained recognizer."""

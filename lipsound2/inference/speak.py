@@ -7,23 +7,27 @@ without it.
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
-from lipsound2.media.clips import Clip, check_results, describe_failure, find_clips
-from lipsound2.outputs import check_apart, check_file
+from lipsound2.inference.recognizer_names import DEFAULT_ASR
+from lipsound2.inference.speech_outputs import PlannedSpeech, SpeechPlaces, targets
+from lipsound2.media.clips import Clip, describe_failure
+from lipsound2.media.standard_streams import STANDARD, received, standard_output
 
 if TYPE_CHECKING:
     from lipsound2.inference.speech import Speech
     from lipsound2.inference.synthesizer import LipToSpeech, Synthesizer
+    from lipsound2.video.captions import Captions
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "grid-s1-parallel"
-_PLAYED = (".mp4", ".m4v", ".mov", ".mkv")  # containers that hold video with AAC audio
 
 
 def speak(
@@ -33,6 +37,8 @@ def speak(
     format: Literal["wav", "flac", "ogg", "mp3"] = "wav",
     model: str = DEFAULT_MODEL,
     video: Path | None = None,
+    subtitles: Literal["burn", "soft"] | None = None,
+    asr: str = DEFAULT_ASR,
     vocoder: str = "griffin-lim",
     onnx: tuple[Path, ...] = (),
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
@@ -41,14 +47,22 @@ def speak(
 ) -> int:
     """Synthesize the speech of silent clips: any number, length, frame rate and rotation.
 
+    Without -o and --output-dir, the speech of clip.mp4 is clip.wav beside it, and never replaces a file that is there.
+
     Args:
-        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not used.
+        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not used. Or
+            - for one from standard input, whose speech goes to standard output if no other place is given.
         output: for one clip: audio file to write, 16 kHz mono; the suffix sets the format: .wav, .flac, .ogg or .mp3.
+            Or - for standard output.
         output_dir: for one clip or many: folder to write into, under the names of the clips.
-        format: with --output-dir: format of the audio files.
+        format: of audio whose name does not say it.
         model: experiment or pack, or the name of a model that ships with the toolkit.
-        video: also write this video file: the clip with the speech as its audio. With --output-dir: a folder for these
-            files, as .mp4.
+        video: also write this video file: the clip with the speech as its audio. A folder, such as . for this one, gets
+            clip.spoken.mp4; with --output-dir or for many clips it gets NAME.mp4 for each.
+        subtitles: show in the video what a recognizer finds in the speech. burn draws it into the frames, which are
+            encoded again; soft adds a track of text that players show and hide. Without --video, clip.spoken.mp4 is
+            written beside the speech.
+        asr: with --subtitles: recognizer of the speech, as for lipsound2 transcribe.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
         onnx: run networks that lipsound2 export wrote, without torch and instead of --model: the file of a
             lip-to-speech model, the files MODEL,VOCODER, or a folder of both.
@@ -59,129 +73,129 @@ def speak(
     """
     if onnx and (model != DEFAULT_MODEL or device != "cpu"):
         raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --device")
-    found = _find(clips, output, output_dir, f".{format}", video)
-    if not onnx:
-        _check_names(model, vocoder)
-    from lipsound2.inference.synthesizer import Synthesizer
+    if asr != DEFAULT_ASR and subtitles is None:
+        raise UsageError(f"--asr {asr}: recognizes the speech for subtitles; give --subtitles too, or leave it out")
+    if STANDARD in clips and output is None and output_dir is None:
+        output = STANDARD
+    with received(clips) as given:
+        found = targets(given, SpeechPlaces(output, output_dir, f".{format}", video, subtitles is not None))
+        _check_names("" if onnx else model, vocoder, "" if subtitles is None else asr)
 
-    loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
-    synthesizer = Synthesizer(loaded, detector=detector, face=face)
-    if output is not None:
-        _one(synthesizer, found[0], output, video)
-        return 0
+        def work(found: Sequence[PlannedSpeech]) -> int:
+            from lipsound2.inference.synthesizer import Synthesizer
+
+            loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
+            synthesizer = Synthesizer(loaded, detector=detector, face=face)
+            captions = None if subtitles is None else _captions(asr, device, burn=subtitles == "burn")
+            if output is None and (output_dir is not None or len(found) > 1):
+                return _each(synthesizer, found, captions)
+            _one(synthesizer, found[0], captions, "standard output" if output == STANDARD else str(found[0].speech))
+            return 0
+
+        if output != STANDARD:
+            return work(found)
+        with standard_output("audio") as stream, tempfile.TemporaryDirectory(prefix="lipsound2-") as folder:
+            speech = Path(folder, f"speech.{format}")
+            status = work([PlannedSpeech(found[0].clip, speech, found[0].video)])
+            with speech.open("rb") as file:
+                shutil.copyfileobj(file, stream)
+        return status
+
+
+def _each(
+    synthesizer: Synthesizer, found: Sequence[PlannedSpeech], captions: Callable[[Speech], Captions] | None
+) -> int:
+    """Speak clips one after the other, past those that fail, and print a line for each. Returns the exit status."""
     from lipsound2.inference.each_clip import each_clip
 
-    assert output_dir is not None
-    folder, seconds, spent = output_dir, 0.0, -time.perf_counter()
+    seconds, spent = 0.0, -time.perf_counter()
+    of = {target.clip: target for target in found}
 
     def work(clip: Clip) -> str:
         nonlocal seconds
-        waveform = clip.out(folder, f".{format}")
-        speech = speak_to(synthesizer, clip.path, waveform, None if video is None else clip.out(video, ".mp4"))
+        speech = speak_to(synthesizer, of[clip], captions)
         seconds += speech.seconds
-        return f"{waveform}: {speech.seconds:.2f} s, {speech.video.report}"
+        return f"{of[clip].speech}: {speech.seconds:.2f} s, {speech.video.report}"
 
-    status = each_clip(found, work, "speak")
+    status = each_clip([*of], work, "speak")
     spent += time.perf_counter()
     print(f"model    {synthesizer.name}: {synthesizer.knows}")
     if seconds:
-        print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech in {folder}")
+        print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech")
     return status
 
 
-def _find(
-    given: Sequence[Path], output: Path | None, output_dir: Path | None, suffix: str, video: Path | None
-) -> list[Clip]:
-    """The clips; they and all outputs are checked.
-
-    Raises:
-        UsageError: no output is given, or two.
-        LipsoundError: the only clip cannot be used, or an output cannot be written.
-    """
-    if (output is None) == (output_dir is None):
-        wanted = "either -o FILE or --output-dir DIR" if output else "-o speech.wav, or --output-dir DIR for many clips"
-        raise UsageError(f"where should the speech go? give {wanted}")
-    from lipsound2.video.check import check_video
-
-    if output is not None:
-        if len(given) > 1 or given[0].is_dir():
-            what = f"{len(given)} clips" if len(given) > 1 else "a folder of clips"
-            raise LipsoundError(
-                f"{given[0]}: -o {output} is one file, for one clip, found {what}; give --output-dir DIR"
-            )
-        check_video(given[0])
-        from lipsound2.audio.writing import audio_suffixes
-
-        if str(output) == "-":
-            raise LipsoundError(
-                "-o -: speech is not written to standard output; give the name of a file, such as x.wav"
-            )
-        check_file(output, given, audio_suffixes())
-        if video is not None:
-            check_file(video, given, _PLAYED)
-            check_apart([output, video])
-        return [Clip(given[0], given[0].stem)]
-    from lipsound2.audio.writing import audio_suffixes
-    from lipsound2.data.folders import VIDEO_SUFFIXES
-
-    found = find_clips(given, VIDEO_SUFFIXES)
-    folders = [(folder, ending) for folder, ending in ((output_dir, suffix), (video, ".mp4")) if folder is not None]
-    if suffix not in audio_suffixes():
-        raise LipsoundError(f"--format {suffix[1:]}: this libsndfile writes {' '.join(audio_suffixes())} only")
-    check_results(found, folders)
-    if len(found) == 1:
-        check_video(found[0].path)
-    return found
-
-
-def _one(synthesizer: Synthesizer, clip: Clip, output: Path, video: Path | None) -> None:
-    """Speak the one clip of a call, and print what was found and done."""
+def _one(
+    synthesizer: Synthesizer, target: PlannedSpeech, captions: Callable[[Speech], Captions] | None, shown: str
+) -> None:
+    """Speak the one clip of a call, and print what was found and done; `shown` is where the speech is."""
     started = time.perf_counter()
     try:
-        speech = speak_to(synthesizer, clip.path, output, video)
+        speech = speak_to(synthesizer, target, captions)
     except ClipFailure as failure:
-        raise LipsoundError(describe_failure(clip.path, failure)) from failure
+        raise LipsoundError(describe_failure(target.clip.path, failure)) from failure
     spent = time.perf_counter() - started
     print(f"video    {speech.video.report}")
     print(f"model    {synthesizer.name}: {synthesizer.knows}")
     shares = ", ".join(f"{step} {took:.2f} s" for step, took in speech.spent.items())
     print(f"speed    {spent / speech.seconds:.2f} s per second of clip ({shares})")
-    print(f"speech   {output}: {speech.seconds:.2f} s" + (f"; as a video: {video}" if video else ""))
+    also = f"; as a video: {target.video}" if target.video else ""
+    print(f"speech   {shown}: {speech.seconds:.2f} s{also}")
 
 
-def speak_to(synthesizer: Synthesizer, clip: Path, output: Path, video: Path | None = None) -> Speech:
+def speak_to(
+    synthesizer: Synthesizer, target: PlannedSpeech, captions: Callable[[Speech], Captions] | None = None
+) -> Speech:
     """Speak one clip into an audio file and, if wanted, into a video file.
 
     Args:
         synthesizer: model and vocoder.
-        clip: video file.
-        output: audio file to write; its suffix is one of `writing.audio_suffixes`.
-        video: video file to write, or None.
+        target: the clip and its outputs; the suffix of the audio file is one of `writing.audio_suffixes`.
+        captions: makes the subtitles of the video.
 
     Raises:
         ClipFailure: the clip cannot be spoken.
         LipsoundError: an output cannot be written.
     """
-    speech = synthesizer(clip)
+    speech = synthesizer(target.clip.path)
     for line in speech.warnings:
-        log.warning("%s: %s", clip, line)
-    speech.save(output)
-    if video is not None:
-        speech.save(video)
+        log.warning("%s: %s", target.clip.path, line)
+    speech.save(target.speech)
+    if target.video is not None:
+        speech.save(target.video, captions and captions(speech))
     return speech
 
 
-def _check_names(model: str, vocoder: str) -> None:
-    """Check that model and vocoder exist, before torch is loaded.
+def _captions(asr: str, device: str, *, burn: bool) -> Callable[[Speech], Captions]:
+    """A function from speech to the subtitles that a recognizer makes of it."""
+    from lipsound2.decoding.subtitles import cues
+    from lipsound2.inference.recognizers import recognizer
+    from lipsound2.inference.transcriber import Transcriber
+    from lipsound2.video.captions import Captions
+
+    recognize = Transcriber(recognizer(asr, device=device))
+
+    def captions(speech: Speech) -> Captions:
+        return Captions(cues(recognize(speech)), burn, f"{recognize.name} from speech of {speech.model}")
+
+    return captions
+
+
+def _check_names(model: str, vocoder: str, asr: str) -> None:
+    """Check that the models exist, before torch is loaded; an empty name is none.
 
     Raises:
         LipsoundError: one is absent or of another task.
     """
+    from lipsound2.inference.recognizer_names import check_recognizer
     from lipsound2.inference.vocoder_names import folder_of
     from lipsound2.model_names import check_task
 
-    check_task(model, "regress")
-    folder_of(vocoder)
+    if model:
+        check_task(model, "regress")
+        folder_of(vocoder)
+    if asr:
+        check_recognizer(asr)
 
 
 def _trained(model: str, vocoder: str, device: str) -> LipToSpeech:

@@ -11,11 +11,11 @@ import numpy as np
 from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.audio.writing import Spool, audio_suffixes
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.speech_outputs import PLAYED
 from lipsound2.outputs import check_file
 from lipsound2.timing import FRAME_RATE
+from lipsound2.video.captions import Captions
 from lipsound2.video.cropper import CropReport, Crops
-
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")  # containers that hold video with AAC audio
 
 
 @dataclass(frozen=True)
@@ -125,24 +125,25 @@ class Speech:
         """(samples,) float32 of the waveform from sample `first` on, or as many as there are."""
         return self._audio.read(first, samples)
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, captions: Captions | None = None) -> None:
         """Write the speech as audio, or the clip with the speech as its audio.
 
         Args:
             path: file to write; its suffix says what: .wav, .flac, .ogg, .mp3; .mp4, .m4v, .mov, .mkv. A file that is
                 there is replaced, whole or not at all.
+            captions: subtitles of a video.
 
         Raises:
             LipsoundError: another suffix, the clip itself, a video of frames that came from no file, or it cannot be
                 written.
         """
         path = Path(path)
-        check_file(path, [self.clip] if self.clip else [], (*audio_suffixes(), *VIDEO_SUFFIXES))
-        if path.suffix.lower() not in VIDEO_SUFFIXES:
+        check_file(path, [self.clip] if self.clip else [], (*audio_suffixes(), *PLAYED))
+        if path.suffix.lower() not in PLAYED:
             self._audio.write(path)
             return
         if self.clip is None:
             raise LipsoundError(f"{path}: the speech was made of frames, not of a file; write it as .wav")
         from lipsound2.video.mux import mux_speech
 
-        mux_speech(self.clip, self.blocks, self.sample_rate, self.video.start, path)
+        mux_speech(self.clip, self.blocks, self.sample_rate, self.video.start, path, captions)

@@ -15,6 +15,7 @@ from lipsound2.data.folders import VIDEO_SUFFIXES
 from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.transcript_files import Target, TranscriptFiles
 from lipsound2.media.clips import Clip, describe_failure, find_clips
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ASR = "grid-s1-asr"
 _AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 
 
