@@ -141,6 +141,7 @@ def test_words_lie_inside_the_audio(tmp_path, capsys):
     transcribe(tmp_path / "a.wav", asr="pocketsphinx", json=True)  # noise: whatever it takes it for
     heard = json.loads(capsys.readouterr().out)["words"]
     assert all(0 <= word["start"] < word["end"] <= 1.0 for word in heard)
+    assert all(0 <= word["confidence"] < 0.9 for word in heard), "probabilities, none of them of certainty"
 
 
 @pytest.mark.real
@@ -270,6 +271,25 @@ def test_a_clip_that_cannot_be_read_is_told_and_left_out(tmp_path, caplog):
     rows = (tmp_path / "text" / "words.jsonl").read_text().splitlines()
     assert [json.loads(row)["id"] for row in rows] == ["s1-a"]
     assert "s1-b: missing" in caplog.text
+
+
+def test_decode_keeps_as_many_alternatives_as_are_asked_for(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    write_wav(tmp_path / "a.wav", (0.05 * rng.standard_normal(16000)).astype(np.float32))
+    data = DataDir.write(tmp_path / "data", utt2spk={"s1-a": "s1"}, wav={"s1-a": str(tmp_path / "a.wav")}).path
+    found = {}
+    for number in (0, 2, 5):
+        decode("grid-s1-asr", data, tmp_path / "text", alternatives=number)
+        (row,) = map(json.loads, (tmp_path / "text" / "words.jsonl").read_text().splitlines())
+        found[number] = row.pop("alternatives", None)
+        assert set(row) == {"id", "text", "words", "score", "confidence"}
+        assert 0 <= row["confidence"] <= 1
+    assert found[0] is None
+    assert found[2] == found[5][:2]
+    assert len(found[5]) == 5
+    capsys.readouterr()
+    decode("grid-s1-asr", data, tmp_path / "text", alternatives=5)
+    assert "skipped" in capsys.readouterr().out
 
 
 def sentences(seconds: float) -> np.ndarray:

@@ -9,6 +9,7 @@ Packages and weights are loaded when a recognizer is asked for, never before.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
@@ -91,10 +92,11 @@ class PocketSphinx:
             text = segment.word.split("(")[0]
             if text.startswith(("<", "[")):
                 continue
-            confidence = float(np.clip(decoder.logmath.exp(segment.prob), 0, 1))
+            confidence = min(float(segment.prob), 1.0)  # its rounding may exceed 1
             start, end = segment.start_frame / 100, (segment.end_frame + 1) / 100
             words.append(Word(back.get(text, text), start, end, confidence))
-        return Hypothesis(" ".join(word.text for word in words), words, float(best.score))
+        # Its own probability of the whole is that of one way through its lattice, silences among words included.
+        return Hypothesis(" ".join(word.text for word in words), words, float(best.score), _product(words))
 
 
 class Bundle:
@@ -163,7 +165,12 @@ class Whisper:
             for segment in result["segments"]
             for word in segment.get("words", ())
         ]
-        return Hypothesis(result["text"].strip(), words)
+        return Hypothesis(result["text"].strip(), words, confidence=_product(words))
+
+
+def _product(words: Sequence[Word]) -> float | None:
+    """Confidence of a whole text whose words are right or wrong each for itself; None: there is no word."""
+    return math.prod(word.confidence or 0.0 for word in words) if words else None
 
 
 def fetched(load: Any, asked: str, what: str, place: str) -> Any:

@@ -42,11 +42,12 @@ def decode(
     *,
     dump: Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
+    alternatives: AtLeast0 = 0,
     ngpu: AtLeast0 = 0,
     nj: AtLeast1 = 2,
     launcher: Literal["local", "slurm"] = "local",
 ) -> None:
-    """Recognize every clip of a data dir: texts in OUT/text, words with times in OUT/words.jsonl.
+    """Recognize every clip of a data dir: texts in OUT/text, words with times and confidences in OUT/words.jsonl.
 
     With --dump, the recognizer reads features of the dump: the audio, or the crops that a lip reader is trained on.
     Without --dump, it reads the files of DIR/wav.scp. `synthesize` writes such a data dir for each system in OUT/data.
@@ -57,12 +58,15 @@ def decode(
         dir: data dir of the clips.
         out: folder to write.
         dump: folder of the features: audio, or a lip reader's crops. Without it, the files of DIR/wav.scp are read.
+        alternatives: other texts that each clip could be, kept in OUT/words.jsonl with their probabilities; at most 10.
         ngpu: GPUs to use: 0 or 1.
         nj: number of jobs with slurm.
         launcher: local (this machine) or slurm (a job array); see docs/cluster.md.
     """
     check_name(asr, dump, search)
     if _reads_words(asr):
+        if alternatives:
+            raise LipsoundError(f"{asr}: reads single words, whose five best are always kept; leave out --alternatives")
         assert dump is not None
         read_words(asr, dir, out, dump, ngpu)
         return
@@ -72,7 +76,17 @@ def decode(
     spread: dict[str, Any] = {"step": "decode", "nj": nj, "launcher": launcher, "ngpu": ngpu}
     if dump is None:
         files = WavSource.of(data)
-        decode_clips(recognize, files, list(data.ids), out, [], {"audio": files.content()}, origin, spread)
+        decode_clips(
+            recognize,
+            files,
+            list(data.ids),
+            out,
+            [],
+            {"audio": files.content()},
+            origin,
+            spread,
+            alternatives=alternatives,
+        )
         return
     folder = kind_folder(dump, input_of(asr))
     archive = Archive(folder)
@@ -82,7 +96,9 @@ def decode(
     if len(names) < len(data):
         log.warning("%d of the %d clips of %s are not in %s", len(data) - len(names), len(data), dir, folder)
     origin["dump"] = str(dump)
-    decode_clips(recognize, DumpSource(folder), names, out, [dir, folder], {}, origin, spread)
+    decode_clips(
+        recognize, DumpSource(folder), names, out, [dir, folder], {}, origin, spread, alternatives=alternatives
+    )
 
 
 def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
@@ -126,6 +142,8 @@ def decode_clips(
     origin: Mapping[str, Any],
     spread: Mapping[str, Any],
     load: Callable[[int], SpeechRecognizer] | None = None,
+    *,
+    alternatives: int = 0,
 ) -> None:
     """Write OUT/text, OUT/words.jsonl and OUT/origin.yaml, unless they are up to date.
 
@@ -139,6 +157,7 @@ def decode_clips(
         origin: content of origin.yaml.
         spread: step, nj, launcher and ngpu; see `jobs.batch_map.map_batches`.
         load: loads the recognizer in this process, for several calls to share; its argument is the number of GPUs.
+        alternatives: of each clip that are kept, at most.
     """
     search = recognize.search
     numbers = {"beam": search.width, "weight": search.lm_weight}
@@ -148,6 +167,8 @@ def decode_clips(
         "search": {**numbers, "bonus": search.word_bonus, "ctc_weight": search.ctc_weight},
         **marks,
     }
+    if alternatives:  # texts of earlier versions, which kept none, stay as they are
+        options["alternatives"] = alternatives
     fingerprint = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
     if fingerprint.up_to_date():
         print(f"{out}: done already with these inputs and options; skipped")
@@ -164,7 +185,7 @@ def decode_clips(
             for failure in unreadable:
                 log.warning("%s: %s; it counts as missing", out, failure)
         write_table(out / TEXT, {name: what.text for name, what in hypotheses.items() if what.text})
-        write_words(out / DETAILS, hypotheses)
+        write_words(out / DETAILS, hypotheses, alternatives)
         write_yaml(out / "origin.yaml", {**origin, "clips": len(hypotheses)})
         fingerprint.write()
     silent = sum(not what.text for what in hypotheses.values())
