@@ -144,6 +144,18 @@ def near(word: str, words: Iterable[str]) -> str:
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
+def near_file(path: Path) -> str:
+    """What to look at when a file is not there: `; did you mean that.mp4?`, else whether its folder is."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return f"; there is no folder '{path.parent}'; is the name right?"
+    found = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
+    if found:
+        return f"; did you mean {path.with_name(found[0])}?"
+    return f" in {path.parent.resolve()}; is the name right?"
+
+
 class Several:
     """Reads values that commas separate.
 

@@ -16,8 +16,12 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
-def find(name: Path | str) -> Path:
+def find(name: Path | str, task: str = "") -> Path:
     """Folder of an experiment or pack: a path, or the name of a model that ships with the toolkit.
+
+    Args:
+        name: of it.
+        task: that it should be of, for the message; empty: any.
 
     Raises:
         LipsoundError: neither.
@@ -26,15 +30,18 @@ def find(name: Path | str) -> Path:
     for folder in (path, PRETRAINED / path):
         if (folder / CONFIG).exists():
             return folder
+    known = shipped(task)
+    what = f"models of the task {task}" if task else "models"
     raise LipsoundError(
-        f"{name}: no experiment or pack (no config.yaml in it); models that ship with the toolkit: "
-        f"{', '.join(shipped()) or 'none'}{near(str(name), shipped())}"
+        f"{name}: no experiment or pack (no config.yaml in it); {what} that ship with the toolkit: "
+        f"{', '.join(known) or 'none'}{near(str(name), known)}"
     )
 
 
-def shipped() -> list[str]:
-    """Names of the models that ship with the toolkit."""
-    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
+def shipped(task: str = "") -> list[str]:
+    """Names of the models that ship with the toolkit, of one task or of all."""
+    names = sorted(path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
+    return [name for name in names if not task or task_of(PRETRAINED / name) == task]
 
 
 def card_facts(folder: Path) -> dict[str, str]:
@@ -60,5 +67,5 @@ def check_task(name: Path | str, task: str) -> None:
     Raises:
         LipsoundError: it does not, or is of another.
     """
-    if (found := task_of(name)) != task:
+    if (found := task_of(find(name, task))) != task:
         raise LipsoundError(f"{name}: is of the task '{found}', wanted one of '{task}'")

@@ -171,7 +171,7 @@ def _check_place(shown: Path, folder: Path, name: str) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         where = f" (in {folder})" if folder != shown else ""
-        raise LipsoundError(f"cannot write {shown}: {error.strerror or error}{where}") from error
+        raise LipsoundError(f"cannot write {shown}: {error.strerror or error}{where}; choose another place") from error
 
 
 def _longest_name(folder: Path) -> int:

@@ -221,7 +221,13 @@ class Archive(Mapping[str, np.ndarray]):
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
         if not path.exists():
-            raise LipsoundError(f"{path}: No such file or folder; stage 1 makes crops, stage 2 audio, mels and targets")
+            others = sorted(each.parent.name for each in path.parent.glob(f"*/{INDEX}"))
+            mel = path.name.removeprefix("mel-") if path.name.startswith("mel-") else ""
+            how = f"; this one by lipsound2 mel --mel {mel}" if mel else ""
+            raise LipsoundError(
+                f"{path}: No such file or folder; stage 1 makes crops, stage 2 audio, mels and targets{how}"
+                + (f"; there are: {', '.join(others)}" if others else "")
+            )
         if path.is_dir() and not (path / INDEX).exists():
             raise LipsoundError(f"{path} has no {INDEX}: the stage that makes it has not ended; run it again")
         self.path = path / INDEX if path.is_dir() else path

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from lipsound2.arguments import near_file
 from lipsound2.data.shapes import checked
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_text import parse_yaml
@@ -25,7 +26,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.exists():
-        raise LipsoundError(f"{path}: no such config file")
+        raise LipsoundError(f"{path}: no such config file{near_file(path)}")
     content = parse_yaml(read_text(path), str(path))
     if not isinstance(content, dict):
         raise LipsoundError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")

@@ -33,7 +33,7 @@ def check_recognizer(name: str, *, lips: bool = False) -> None:
         raise LipsoundError(f"--asr {name}: no recognizer '{kind}:', known: {known}{near(kind, PRETRAINED_ASR)}")
     if is_own(name):
         try:
-            model_names.find(name)
+            model_names.find(name, "recognize")
         except LipsoundError as error:
             raise error if lips else LipsoundError(f"{error}; recognizers that need no training: {known}") from None
         model_names.check_task(name, "recognize")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from lipsound2 import model_names
+from lipsound2.arguments import near
 from lipsound2.audio.griffin_lim_numpy import DEFAULT_ITERATIONS
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
@@ -42,6 +43,7 @@ def folder_of(name: str) -> Path | None:
         shipped = sorted(path.name for path in model_names.PRETRAINED.iterdir() if _trained(path.name))
         raise LipsoundError(
             f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
+            f"{near(name, ['griffin-lim', *shipped])}"
         )
     model_names.check_task(folder, "vocode")
     return folder

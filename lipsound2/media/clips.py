@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipsound2.arguments import near_file
 from lipsound2.data.folders import entries
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.outputs import check_folder
@@ -143,14 +143,4 @@ def check_is_file(path: Path) -> None:
         raise LipsoundError(f"{path}: is a link to '{path.readlink()}', which is not there")
     if _ADDRESS.match(str(path)):
         raise LipsoundError(f"{path}: looks like an address; clips are files of this machine: download it first")
-    raise LipsoundError(f"{path}: no such file{_neighbor(path)}")
-
-
-def _neighbor(path: Path) -> str:
-    """A hint at a file whose name is nearly this one."""
-    try:
-        names = [each.name for each in path.parent.iterdir()]
-    except OSError:
-        return f" ('{path.parent}' is no folder that can be read)"
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"; did you mean {path.with_name(near[0])}?" if near else ""
+    raise LipsoundError(f"{path}: no such file{near_file(path)}")
