@@ -12,22 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_beam import TOKENS, random_log_probs, summed
 
-from lipsound2 import model_names
+from lipsound2 import experiment, model_names
 from lipsound2.audio.io import load_audio, write_wav
 from lipsound2.cli import main
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
-from lipsound2.decoding.beam import NoModel, search
+from lipsound2.decoding.beam import NoModel, greedy_hypothesis, search
 from lipsound2.decoding.calibration import Calibration, Platt, load, save
 from lipsound2.decoding.confidence import by_text, text_log_probs, with_doubt
-from lipsound2.decoding.ctc import Graph, viterbi
+from lipsound2.decoding.ctc import Graph, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import Grammar
 from lipsound2.decoding.graph_posterior import graph_n_best, word_posteriors
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
+from lipsound2.decoding.pretrained_asr import PocketSphinx
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.recognizers import TrainedRecognizer
+from lipsound2.inference.vocoders import LoadedVocoder
 from lipsound2.metrics.confidence import Judged, judge, reliability, summary
+from lipsound2.tasks.regress import Regress
+from lipsound2.text.tokenizer import Characters
+from lipsound2.video.cropper import Cropper
 
 
 @given(st.integers(0, 10_000))
@@ -102,6 +108,19 @@ def test_probabilities_are_probabilities(seed, frames):
         assert 0 <= min([found.confidence, *shares]) <= found.confidence + sum(shares) <= 1 + 1e-9
         assert len({found.text, *(each.text for each in found.alternatives)}) == 1 + len(shares)
         assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in found.words)
+
+
+def test_greedy_decoding_of_a_large_vocabulary_looks_at_likely_tokens_alone():
+    """Of each frame the 64 best: a beam over thousands of equal tokens would take seconds a clip."""
+    rng = np.random.default_rng(0)
+    many = Characters([chr(0x4E00 + number) for number in range(1000)])
+    log_probs = np.log(rng.dirichlet(np.full(len(many), 10.0), 20)).astype(np.float32)
+    found = greedy_hypothesis(log_probs, many, 0.04)
+    assert found.text == hypothesis(greedy(log_probs), many, 0.04).text
+    assert found.confidence is not None
+    tokens = [token.token for token in greedy(log_probs)]
+    assert found.confidence == pytest.approx(math.exp(text_log_probs(log_probs, [tokens])[0]), rel=1e-6)
+    assert len(found.alternatives) == 10
 
 
 # Calibration
@@ -242,3 +261,35 @@ def test_the_verb_calibrates_and_texts_stay(said, tmp_path, capsys):
     ):
         assert main(["calibrate", *words]) == 1
         assert told in capsys.readouterr().err
+
+
+@pytest.mark.real
+def test_pocketsphinx_has_probabilities_of_its_own(said):
+    pytest.importorskip("pocketsphinx")
+    recognizer = PocketSphinx("grid")
+    clips = [*said.values()][:6]
+    rng = np.random.default_rng(0)
+    noisy = [(clip + 0.3 * clip.std() * rng.standard_normal(len(clip))).astype(np.float32) for clip in clips]
+    sure, doubtful = ([recognizer.recognize([clip])[0] for clip in found] for found in (clips, noisy))
+    means = [np.mean([word.confidence for what in found for word in what.words]) for found in (sure, doubtful)]
+    assert 1 > means[0] > means[1] + 0.1
+    for what in sure:
+        assert what.confidence == pytest.approx(math.prod(word.confidence for word in what.words))
+
+
+@pytest.mark.real
+def test_lips_that_run_backwards_are_less_sure(grid):
+    pytest.importorskip("mediapipe")
+    clip = grid / "s1/bbil3s.mp4"
+    frames = Cropper(("mouth",))(clip).regions["mouth"]
+    spoken = generate_speech(frames), generate_speech(frames[::-1].copy())
+    whole, backwards = TrainedRecognizer("grid-s1-asr").recognize(spoken)
+    assert whole.text == "bin blue in l three soon"
+    assert whole.confidence > 0.5 > 2 * backwards.confidence
+    assert np.mean([word.confidence for word in whole.words]) > np.mean([word.confidence for word in backwards.words])
+
+
+def generate_speech(crops: np.ndarray) -> np.ndarray:
+    """Speech of mouth crops by the model that ships, with Griffin-Lim."""
+    loaded = experiment.load("grid-s1-parallel", task=Regress)
+    return LoadedVocoder("griffin-lim")(generate_long(loaded, crops))

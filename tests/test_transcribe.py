@@ -141,7 +141,6 @@ def test_words_lie_inside_the_audio(tmp_path, capsys):
     transcribe(tmp_path / "a.wav", asr="pocketsphinx", json=True)  # noise: whatever it takes it for
     heard = json.loads(capsys.readouterr().out)["words"]
     assert all(0 <= word["start"] < word["end"] <= 1.0 for word in heard)
-    assert all(0 <= word["confidence"] < 0.9 for word in heard), "probabilities, none of them of certainty"
 
 
 @pytest.mark.real

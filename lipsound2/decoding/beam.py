@@ -25,6 +25,7 @@ from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
 from lipsound2.text.tokenizer import UNKNOWN as UNKNOWN_TOKEN
 
 _LN10 = math.log(10)
+_LIKELY = 64  # tokens of each frame that are tried beside greedy decoding
 _UNLIKELY = -12.0  # tokens below the best of their frame by more than this are not tried (natural logarithm)
 
 
@@ -284,8 +285,15 @@ def greedy_hypothesis(log_probs: np.ndarray, tokenizer: Tokenizer, seconds: floa
     """
     path = greedy(log_probs)
     tokens = tuple(token.token for token in path)
-    n_best = dict(search(log_probs, NoModel(), N_BEST))
-    if tokens not in n_best:
-        n_best[tokens] = float(text_log_probs(log_probs, [tokens])[0])
+    n_best = dict(search(_likely(log_probs), NoModel(), N_BEST))
+    n_best[tokens] = float(text_log_probs(log_probs, [tokens])[0])
     scores = by_text((tokenizer.decode(each), score) for each, score in n_best.items())
     return with_doubt(hypothesis(path, tokenizer, seconds, float(log_probs.max(1).sum())), scores, normalized=True)
+
+
+def _likely(log_probs: np.ndarray) -> np.ndarray:
+    """The same log-probabilities, minus infinity where a token is none of the likely ones of its frame."""
+    if log_probs.shape[1] <= _LIKELY:
+        return log_probs
+    least = np.partition(log_probs, -_LIKELY, axis=1)[:, -_LIKELY, None]
+    return np.where(log_probs >= least, log_probs, -np.inf)
