@@ -9,6 +9,7 @@ called, so `lipsound2 --help` is immediate.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -235,6 +236,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A signal ends it with one line too, and with the usual status of a shell: 130, 143, 129.
     """
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has gone, such as `head`
+        with contextlib.suppress(OSError, ValueError):  # Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """See `main`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["help"] and len(arguments) > 1:
         arguments = [arguments[1], "--help"]
@@ -280,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lipsound2 {verb}: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 1
+        raise
     except Exception as error:
         if debug:
             raise

@@ -36,6 +36,17 @@ def test_every_option_of_every_verb_is_explained(verb):
         assert described[name], f"{verb}: the option {name} has no help; name it under Args: in the docstring"
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    """As `lipsound2 --help | head -1`: nothing on stderr, also when Python flushes at its end."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lipsound2", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (1, b"")
+
+
 def test_overview_and_unknown_verb():
     overview = run("--help")
     assert overview.returncode == 0
