@@ -63,7 +63,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "score": ("lipsound2.metrics.score:score", "score speech: STOI, ESTOI, PESQ, controls, verdict"),
         "score-text": ("lipsound2.metrics.score_text:score_text", "score decoded text: WER, CER, SER"),
         "report": ("lipsound2.report.report:report", "write the report of an experiment, an HTML page"),
-        "compare": ("lipsound2.report.compare:compare", "compare a score of several experiments: table and plot"),
+        "compare": ("lipsound2.report.compare:compare", "compare experiments: scores, config keys, words, clips"),
         "pack": ("lipsound2.pack:pack", "make a pack of an experiment, a folder that works elsewhere"),
     },
 }

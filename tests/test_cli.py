@@ -188,11 +188,11 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
         (["crop", "a", "b", "--nj"], "lipsound2 crop: --nj: needs a value"),
         (
             ["compare", "exp/a"],
-            """missing: OUT (name of the two files without suffix); write lipsound2 compare "one=exp/a""",
+            "compare: exp/a: a second experiment is wanted; write lipsound2 compare exp/a exp/b",
         ),
         (
             ["compare"],
-            'write lipsound2 compare "one=exp/a,other=exp/b" exp/both, or lipsound2 compare exp/a exp/b; see',
+            'write lipsound2 compare exp/a exp/b, or lipsound2 compare "one=exp/a,other=exp/b" exp/both; see',
         ),
         (["pack", "exp/a", "b"], "lipsound2 pack: missing: --knows KNOWS (one line about the voices"),
         (["help", "crp"], "unknown verb 'crp'; did you mean 'crop'?"),

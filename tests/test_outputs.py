@@ -14,7 +14,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, write_text
 from lipsound2.outputs import check_apart, check_file, check_folder
 
-# What each verb writes; `speak`, `transcribe` and `compare` look at theirs themselves, `validate` writes nothing.
+# What each verb writes; `speak` and `transcribe` look at theirs themselves, `validate` writes nothing.
 WRITTEN = {
     "score-text": {"out"},
     "generate": {"root"},
@@ -40,6 +40,7 @@ WRITTEN = {
     "decode": {"out"},
     "score": {"out"},
     "report": {"exp", "out", "publish"},
+    "compare": {"out", "markdown"},
     "export": {"out"},
     "pack": {"out"},
     "ngram": {"out"},

@@ -525,6 +525,8 @@ addEventListener("error", event => errors.push(event.message));
 (async () => {
   const players = [...document.querySelectorAll("audio")];
   for (const player of players) for (let i = 0; i < 200 && !(player.duration > 0); i++) await wait(20);
+  const videos = [...document.querySelectorAll("video")];
+  for (let i = 0; i < 200 && !videos.every(one => one.videoWidth && one.duration > 0); i++) await wait(20);
   const clip = document.querySelector(".clip"), live = clip.querySelector(".live");
   const look = () => [clip.querySelector(".track u").style.left, live.style.backgroundPosition];
   players[0].currentTime = 1;
@@ -544,7 +546,7 @@ addEventListener("error", event => errors.push(event.message));
     durations: players.map(player => player.duration), played: players[1].currentTime,
     alone: players[0].paused, images: [...document.images].map(image => image.naturalWidth),
     sideways: document.documentElement.scrollWidth - innerWidth, width: innerWidth,
-    watched: [...document.querySelectorAll("video")].map(one => [one.videoWidth, one.videoHeight, one.duration]),
+    watched: videos.map(one => [one.videoWidth, one.videoHeight, one.duration]),
     seen: clip.querySelector("video").currentTime,
     outputs: [...document.querySelectorAll(".chart output")].map(output => output.textContent)})});
 })();

@@ -158,6 +158,38 @@ def _intervals(
     return rates.means(values, [speakers[name] for name in ids])
 
 
+def difference(
+    first: Sequence[Row],
+    second: Sequence[Row],
+    speakers: Mapping[str, str] | None = None,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+) -> dict[str, Interval]:
+    """Scores of the first system minus those of the second, with paired intervals.
+
+    Args:
+        first: clips of one system.
+        second: of another one; clips that only one of the two has are left out, and so is a metric on which a clip
+            has no value.
+        speakers: of the clips, when the intervals are about speakers like these.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
+    """
+    other = {row.id: row.scores.values for row in second}
+    found = {}
+    for name in in_order(row.scores.values for row in first):
+        pairs = [
+            (row.id, row.scores.values[name] - other[row.id][name])
+            for row in first
+            if name in row.scores.values and name in other.get(row.id, {})
+        ]
+        if pairs:
+            values = np.array([[gain] for _, gain in pairs])
+            found[name] = _intervals(values, [clip for clip, _ in pairs], resamples, seed, speakers)[0]
+    return found
+
+
 def _together(rows: Sequence[Row]) -> list[tuple[list[str], np.ndarray]]:
     """Scores with their values (clips, scores): first those that all clips have, then each of the others by itself."""
     names = in_order(row.scores.values for row in rows)

@@ -187,6 +187,7 @@ class Facts:
         verdict_rule: what the verdict stands on.
         level: share of the resampled means that an interval holds.
         measured_with: package -> version.
+        speech: what the speech was made with: vocoder, target.
     """
 
     clips: str
@@ -194,6 +195,7 @@ class Facts:
     verdict_rule: str
     level: float
     measured_with: Mapping[str, str] = field(default_factory=dict)
+    speech: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_scores(path: Path) -> tuple[Summary, Facts]:

@@ -21,8 +21,16 @@ def choose(rows: Sequence[Row], clips: int) -> list[tuple[str, str]]:
     return spread([row.id for row in ranked], clips)
 
 
-def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
-    """Some of the clips, which are given from best to worst, evenly, each with its place in words."""
+def spread(
+    ranked: Sequence[str], clips: int, ends: tuple[str, str, str] = ("best", "median", "worst")
+) -> list[tuple[str, str]]:
+    """Some of the clips, which are given from best to worst, evenly, each with its place in words.
+
+    Args:
+        ranked: ids.
+        clips: how many.
+        ends: what the first, the middle and the last are called.
+    """
     if not ranked or clips < 1:
         return []
     last = len(ranked) - 1
@@ -30,7 +38,7 @@ def spread(ranked: Sequence[str], clips: int) -> list[tuple[str, str]]:
     while len(places) > clips and len(places) > 3:
         # The median was added: of its neighbors the nearer one goes.
         places.remove(min((place for place in places[1:-1] if place != last // 2), key=lambda p: abs(p - last // 2)))
-    words = {0: "best", last // 2: "median", last: "worst"}
+    words = {0: ends[0], last // 2: ends[1], last: ends[2]}
     return [(ranked[place], f"{words.get(place, f'rank {place + 1}')} of {len(ranked)}") for place in places]
 
 

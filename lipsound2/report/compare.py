@@ -1,175 +1,98 @@
-"""The verb `compare`: one score of several experiments over the number of training clips, as table and plot.
-
-Experiments of one series with equally many training clips are seeds of one point: their mean is shown, and each value.
-"""
+"""The verb `compare`: experiments side by side, as a page and as Markdown; or one score over the training clips."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from typing import Annotated
 
-from lipsound2.data.shapes import checked
-from lipsound2.data.yaml_files import read_yaml
-from lipsound2.decoding.hypothesis import ACCURACY
-from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, turn, write_text
-from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH, TEXT, WORDS
-from lipsound2.metrics.summary_files import read_scores
-from lipsound2.metrics.wer_summary import read_summary
-from lipsound2.outputs import check_file
-from lipsound2.versions import read_runs
+from lipsound2.arguments import AtLeast0
+from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.files import write_text
+from lipsound2.metrics.registry import PRIMARY
+from lipsound2.outputs import Output, check_file
+from lipsound2.report import compare_markdown, compare_page, series
+from lipsound2.report.comparison import collect
 
-_COUNTED = "training clips"
-_HEAD = f"| {_COUNTED} |"  # how a table begins
-
-# Series -> training clips -> a score an experiment.
-Points = Mapping[str, Mapping[int, Sequence[float]]]
+_BUDGET = 6 << 20  # characters of the page
+_NAMED = 3  # experiments whose names are part of the page's
 
 
-def compare(experiments: tuple[str, ...], out: Path, *, set: str = "test", score: str = PRIMARY) -> None:
-    """Compare experiments that differ in initialization or training set: OUT.md, OUT.png.
+def compare(
+    *experiments: str,
+    set: str = "",
+    score: str = "",
+    out: Annotated[Path, Output((".html", ".htm"))] | None = None,
+    markdown: Annotated[Path, Output((".md",))] | None = None,
+    clips: AtLeast0 = 6,
+    dump: Path | None = None,
+    data: Path | None = None,
+    video: bool = True,
+) -> None:
+    """Compare experiments: scores with paired intervals, config keys, words that changed, and clips to play.
 
-    `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes exp/both.md and exp/both.png;
-    `lipsound2 compare exp/a exp/b` shows the table of two experiments and writes nothing.
+    `lipsound2 compare exp/a exp/b` compares the others with the first, on the clips that all of them have. It prints
+    Markdown and writes the page exp/a-vs-b.html, beside the first experiment.
+    `lipsound2 compare "one=exp/a,other=exp/b" exp/both` writes one score over the number of training clips: a table,
+    exp/both.md, and a plot, exp/both.png. Experiments of one name with equally many clips are seeds of one point.
 
     Args:
-        experiments: SERIES=EXP each, separated by commas: "from scratch=exp/a,pre-trained=exp/b"; several of one
-            series with equally many training clips are seeds of one point.
-        out: name of the two files without suffix; or the last of several experiments that are only shown.
-        set: the set that was scored.
-        score: a metric of the registry. A metric of speech by its name, such as estoi. A metric of text or of single
-            words with a recognizer or a way of decoding, such as wer:NAME or top1:NAME.
+        experiments: two experiment folders or more; or NAME=EXP, separated by commas, and what the two files are
+            called without suffix.
+        set: the set that was scored; by default every set that all have scores of (of NAME=EXP: test).
+        score: by whose difference clips to play are chosen (of NAME=EXP: which is written): a metric of speech such
+            as estoi, or one of text with a recognizer, such as wer:NAME; by default estoi, without speech wer.
+        out: the page.
+        markdown: file for the Markdown, instead of the terminal.
+        clips: clips to play of each set, from the best change to the worst.
+        dump: folder of the archives; by default the one that synthesize or decode noted.
+        data: data dir of the clips; by default the one that synthesize noted.
+        video: show the video of each clip, small and silent; without, what the model is shown.
+
+    Raises:
+        UsageError: fewer than two experiments.
+        LipsoundError: no experiment there, or nothing that can be compared.
     """
-    if (out / "versions.yaml").exists() and not any("=" in entry for entry in experiments):
-        shown = _gather(_named([*experiments, str(out)]), set, score)
-        print("\n".join([f"{_title(score)}, set {set}:", *_table(shown, score)]))
+    entries = _series(experiments)
+    if entries:
+        if given := [name for name, value in (("--out", out), ("--markdown", markdown)) if value is not None]:
+            raise UsageError(
+                f"{given[0]}: is for experiments side by side; NAME=EXP are written to {experiments[1]}.md"
+            )
+        series.tabulate(entries, Path(experiments[1]), name=set or "test", score=score or PRIMARY)
         return
-    page, plot = (out.with_name(out.name + suffix) for suffix in (".md", ".png"))
-    for path in (page, plot):
-        check_file(path)
-    if page.exists() and not page.read_bytes().startswith(_HEAD.encode()):
-        raise LipsoundError(f"{page}: is another text, which would be lost; choose another name than {out}")
-    points = _gather(experiments, set, score)
-    title = _title(score)
-    with turn(page):  # the two files belong together
-        write_text(page, "\n".join(_table(points, score)) + "\n")
-        _plot(points, title, plot)
-    print("\n".join([f"{title}, set {set}:", *_table(points, score)]))
+    paths = [Path(name) for word in experiments for name in _names(word)]
+    if len(paths) < 2:
+        raise UsageError(f"{paths[0]}: a second experiment is wanted; write lipsound2 compare {paths[0]} exp/b")
+    if twice := next((path for path in paths if sum(path.resolve() == other.resolve() for other in paths) > 1), None):
+        raise LipsoundError(f"{twice}: is given twice; name two experiments")
+    page = out or _place(paths)
+    check_file(page, paths)
+    found = collect(paths, name=set, score=score, clips=clips, dump=dump, data=data, video=video)
+    if markdown is None:
+        print(compare_markdown.render(found, clips=0))
+    else:
+        write_text(markdown, compare_markdown.render(found))
+        print(f"{markdown}: scores, words, config keys")
+    html = compare_page.render(found, _BUDGET)
+    write_text(page, html)
+    print(f"{page}: {len(html) / 2**20:.1f} MB")
 
 
-def _named(experiments: Sequence[str]) -> list[str]:
-    """SERIES=EXP of experiments without a name: the folder's, or the path where two folders have the same."""
-    names = [Path(exp).name for exp in experiments]
-    return [f"{name if names.count(name) == 1 else exp}={exp}" for name, exp in zip(names, experiments, strict=True)]
+def _series(words: tuple[str, ...]) -> list[str]:
+    """The entries of a call with NAME=EXP,... and OUT; none of another call."""
+    if len(words) != 2 or Path(words[0]).exists() or "=" not in words[0]:
+        return []
+    return [entry for entry in words[0].split(",") if entry]
 
 
-def _gather(entries: Sequence[str], name: str, score: str) -> Points:
-    """The scores of SERIES=EXP entries on a set.
-
-    Raises:
-        LipsoundError: an entry of another form, or a score that is not there.
-    """
-    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for entry in entries:
-        series, equals, exp = entry.partition("=")
-        if not equals or not series or not exp:
-            raise LipsoundError(
-                f"'{entry}': expected SERIES=EXP, such as 'from scratch=exp/a'; two experiments side by side: "
-                "lipsound2 compare exp/a exp/b"
-            )
-        points[series][_clips(Path(exp))].append(_score(Path(exp), name, score))
-    return points
+def _names(word: str) -> list[str]:
+    """Experiments of a word of the command line: commas separate them, unless they are part of a folder's name."""
+    return [word] if Path(word).exists() else [part for part in word.split(",") if part]
 
 
-def _clips(exp: Path) -> int:
-    """Number of training clips of an experiment."""
-    path = exp / "versions.yaml"
-    clips = next((run.get("clips") for run in read_runs(path)), None)
-    if not clips or clips < 0:
-        raise LipsoundError(f"{path}: does not tell the number of training clips; train the experiment again")
-    return int(clips)
-
-
-def _score(exp: Path, name: str, score: str) -> float:
-    """The mean of a score over the clips of a set; word errors and accuracies in per cent.
-
-    Raises:
-        LipsoundError: it was not scored, or there is no such score.
-    """
-    rate, _, recognizer = score.partition(":")
-    if rate in WORDS:
-        accuracy = exp / "text" / name / recognizer / ACCURACY
-        if not recognizer or not accuracy.exists():
-            raise LipsoundError(
-                f"{accuracy}: absent, so '{score}' of {exp} is not known; lipsound2 decode writes it for single words"
-            )
-        share: float = checked(read_yaml(accuracy).get(rate), float, f"{accuracy}: {rate}")
-        if not 0 <= share <= 1:
-            raise LipsoundError(f"{accuracy}: {rate}: expected a share from 0 to 1, found {share}; decode again")
-        return METRICS[rate].shown_as * share
-    path = exp / "scores" / name / ("text/" + recognizer if recognizer else "") / "summary.json"
-    if not path.exists():
-        raise LipsoundError(f"{path}: absent, so '{score}' of {exp} on '{name}' is not known; run: lipsound2 score")
-    found: Mapping[str, Interval] = {}
-    if recognizer:
-        texts = read_summary(path)
-        found = next((texts[name].rates for name in ("generated", "heard") if name in texts), found)
-    elif "generated" in (speech := read_scores(path)[0].systems):
-        found = speech["generated"].scores
-    if rate not in found:
-        known = ", ".join([*SPEECH, *(f"{rate}:NAME" for rate in (*TEXT, *WORDS))])
-        raise LipsoundError(f"{path}: no score '{rate}'; one of: {known}")
-    return METRICS[rate].shown_as * found[rate].mean
-
-
-def _title(score: str) -> str:
-    rate, _, recognizer = score.partition(":")
-    return f"{METRICS[rate].heading} ({recognizer})" if recognizer else METRICS[rate].heading
-
-
-def _table(points: Points, score: str) -> list[str]:
-    """Markdown: a row a number of clips, a column a series; the spread of seeds behind the mean."""
-    digits = METRICS[score.partition(":")[0]].digits
-
-    def cell(values: Sequence[float]) -> str:
-        shown = [f"{value:.{digits}f}" for value in (*values, mean(values))]
-        seeds = f" ({', '.join(shown[:-1])})" if len(values) > 1 else ""
-        return shown[-1] + seeds
-
-    numbers = sorted({clips for series in points.values() for clips in series})
-    rows = [[_COUNTED, *points], ["---"] * (len(points) + 1)]
-    rows += [
-        [str(clips), *(cell(series[clips]) if clips in series else "-" for series in points.values())]
-        for clips in numbers
-    ]
-    return [f"| {' | '.join(row)} |" for row in rows]
-
-
-def _plot(points: Points, title: str, path: Path) -> None:
-    """A line a series, a dot an experiment; the number of clips doubles from tick to tick."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 3.6), dpi=110, layout="constrained")
-    for series, found in points.items():
-        numbers = sorted(found)
-        (line,) = axes.plot(numbers, [mean(found[clips]) for clips in numbers], marker="o", label=series)
-        dots = [(clips, value) for clips in numbers for value in found[clips] if len(found[clips]) > 1]
-        if dots:
-            x, y = zip(*dots, strict=True)
-            axes.scatter(x, y, s=14, alpha=0.6, color=line.get_color())
-    numbers = sorted({clips for found in points.values() for clips in found})
-    axes.set_xscale("log")
-    axes.set_xticks(numbers, labels=[str(clips) for clips in numbers])
-    axes.minorticks_off()
-    axes.set(xlabel="training clips", ylabel=title)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-    pyplot.close(figure)
+def _place(paths: list[Path]) -> Path:
+    """Where the page goes by default: beside the first experiment."""
+    names = [path.resolve().name for path in paths]
+    if len(names) > _NAMED:
+        names = [names[0], f"{len(names) - 1}-others"]
+    return paths[0].parent / f"{'-vs-'.join(names)}.html"

@@ -12,9 +12,9 @@ from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import THRESHOLD, failures
 from lipsound2.report import charts, markup, words
 from lipsound2.report.choice import evenly
+from lipsound2.report.clip_card import STRIP_EVERY, crop_style
 from lipsound2.report.view import CONTROLS, ClipView, ReportContent, SetView, TextView
 
-_STRIP_EVERY = 8  # video frames to one of the strip
 _SPEAKERS_SHOWN = 40
 _LISTED = 1000  # clips in the list of all clips
 _LINE = 500  # characters of one of them, without its numbers
@@ -34,7 +34,7 @@ def render(content: ReportContent, budget: int) -> str:
         sets.append(_set(part, room // (len(content.sets) - len(sets)), alone=len(content.sets) == 1))
         room -= len(sets[-1])
     style, script = markup.source("style.css"), markup.source("page.js")
-    own = [_crop_style(part.name, clip) for part in content.sets for clip in part.clips if clip.crops is not None]
+    own = [crop_style(part.name, clip) for part in content.sets for clip in part.clips if clip.crops is not None]
     return markup.render(
         "page.html",
         content=content,
@@ -142,25 +142,16 @@ def _drawn(part: SetView, clip: ClipView) -> Markup:
             part=part.name,
             clip=clip,
             name=markup.anchor(part.name, clip.id),
-            crop_style=_crop_style(part.name, clip) if clip.crops is not None else None,
+            crop_style=crop_style(part.name, clip) if clip.crops is not None else None,
             ticks=charts.ticks(clip.seconds),
             speech=SPEECH,
             real=REAL,
             shown_names=(REAL, "generated"),
             control_names=CONTROLS,
-            strip_every=_STRIP_EVERY,
+            strip_every=STRIP_EVERY,
         )
     systems = markup.environment().get_template("systems.html").module
     return systems.player(part.name, clip, REAL) if REAL in clip.audio else Markup("")  # type: ignore[attr-defined]
-
-
-def _crop_style(part: str, clip: ClipView) -> Markup:
-    """The rule that shows a clip's crops wherever they stand."""
-    assert clip.crops is not None
-    return Markup(".%s{background-image:url(%s)}") % (
-        markup.anchor(part, clip.id),
-        markup.data_uri(clip.crops.jpeg, "image/jpeg"),
-    )
 
 
 def _fitting(part: SetView, drawn: Mapping[str, Markup], room: int) -> tuple[dict[str, Markup], int]:

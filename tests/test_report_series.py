@@ -1,4 +1,4 @@
-"""One score of several experiments, over what they learned from."""
+"""One score of several experiments over what they learned from: the form NAME=EXP of `compare`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import pytest
 
-from lipsound2 import cli
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.alignment import Counts
@@ -17,7 +16,7 @@ from lipsound2.metrics.summary import Summary, System, Verdict
 from lipsound2.metrics.summary_files import to_json
 from lipsound2.metrics.wer import Tally
 from lipsound2.metrics.wer_summary import TextSummary, write_summary
-from lipsound2.report.compare import compare
+from lipsound2.report.series import tabulate
 
 
 def experiment(path: Path, clips: int, estoi: float, wer: float) -> Path:
@@ -48,7 +47,7 @@ def entries(tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_seeds_are_averaged_and_shown(entries: tuple[str, ...], tmp_path: Path) -> None:
-    compare(entries, tmp_path / "out")
+    tabulate(entries, tmp_path / "out")
     assert (tmp_path / "out.md").read_text(encoding="utf-8").splitlines() == [
         "| training clips | scratch | pre-trained |",
         "| --- | --- | --- |",
@@ -59,35 +58,26 @@ def test_seeds_are_averaged_and_shown(entries: tuple[str, ...], tmp_path: Path) 
 
 
 def test_word_errors_are_per_cent(entries: tuple[str, ...], tmp_path: Path) -> None:
-    compare(entries, tmp_path / "out", score="wer:greedy")
+    tabulate(entries, tmp_path / "out", score="wer:greedy")
     assert "| 50 | 85.0 (90.0, 80.0) | 60.0 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
 
 
 def test_single_words_have_accuracies(entries: tuple[str, ...], tmp_path: Path) -> None:
     for name, top in {"a": 0.5, "b": 0.75, "c": 1.0, "d": 0.625}.items():
         write_yaml(tmp_path / name / "text/test/greedy/accuracy.yaml", {"clips": 8, "top1": top, "top5": 1.0})
-    compare(entries, tmp_path / "out", score="top1:greedy")
+    tabulate(entries, tmp_path / "out", score="top1:greedy")
     assert "| 50 | 62.5 (50.0, 75.0) | 62.5 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
     with pytest.raises(LipsoundError, match=r"absent, so 'top5:beam' of .* is not known; lipsound2 decode writes it"):
-        compare(entries, tmp_path / "out", score="top5:beam")
+        tabulate(entries, tmp_path / "out", score="top5:beam")
 
 
 def test_what_is_not_known_is_told(entries: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match=r"expected SERIES=EXP"):
-        compare(("exp/a",), tmp_path / "out")
+        tabulate(("exp/a",), tmp_path / "out")
     with pytest.raises(LipsoundError, match=r"absent, so 'wer:beam' of .* on 'test' is not known"):
-        compare(entries, tmp_path / "out", score="wer:beam")
+        tabulate(entries, tmp_path / "out", score="wer:beam")
     with pytest.raises(LipsoundError, match=r"no score 'loudness'"):
-        compare(entries, tmp_path / "out", score="loudness")
+        tabulate(entries, tmp_path / "out", score="loudness")
     with pytest.raises(LipsoundError, match=r"does not tell the number of training clips"):
-        compare((f"a={tmp_path}",), tmp_path / "out")
+        tabulate((f"a={tmp_path}",), tmp_path / "out")
     assert not (tmp_path / "out.md").exists()
-
-
-def test_two_experiments_are_shown_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, estoi in (("a", 0.1), ("b", 0.2)):
-        experiment(tmp_path / name, 50, estoi, 0.9)
-    before = sorted(tmp_path.rglob("*"))
-    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
-    assert "| training clips | a | b |\n| --- | --- | --- |\n| 50 | 0.100 | 0.200 |" in capsys.readouterr().out
-    assert sorted(tmp_path.rglob("*")) == before
