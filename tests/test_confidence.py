@@ -234,7 +234,7 @@ def test_garbled_audio_is_less_sure_than_what_was_said(said, options):
 
 
 @pytest.mark.real
-def test_the_verb_calibrates_and_texts_stay(said, tmp_path, capsys):
+def test_the_verb_calibrates_and_texts_stay(said, tmp_path, capsys, caplog):
     pytest.importorskip("sentencepiece")
     exp = tmp_path / "asr"
     shutil.copytree(model_names.find("grid-s1-asr"), exp)
@@ -249,6 +249,7 @@ def test_the_verb_calibrates_and_texts_stay(said, tmp_path, capsys):
     assert main(["calibrate", str(exp), str(data), "--test", str(data)]) == 0
     shown = capsys.readouterr().out
     assert "| AUROC |" in shown
+    assert "wrong words: the numbers are loose; take more clips" in caplog.text
     assert "way of decoding 'greedy'" in shown
     after = TrainedRecognizer(str(exp)).recognize([*said.values()])
     assert [what.text for what in after] == [what.text for what in before]

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from lipsound2.cli import load, main, verb_parser
-from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
+from lipsound2.decoding.hypothesis import DOUBTFUL, Alternative, Hypothesis, Word
 from lipsound2.inference import recognizers, transcribe
 
 SAID = Hypothesis(
@@ -116,7 +116,7 @@ def test_doubtful_words_are_marked_on_a_terminal_and_nowhere_else(clip, monkeypa
     ("words", "status", "told"),
     [
         ("nothing.wav", 1, "nothing.wav: no such file"),
-        ("nothing.wav nought.wav", 1, "nothing.wav: no such file; and none of the other 1 clips can be used"),
+        ("nothing.wav nought.wav", 1, "none of the 2 clips can be used; the first: nothing.wav: no such file"),
         ("a.wav --srt a.wav", 1, "a.wav: is the input, which would be lost"),
         ("a.wav --txt x.doc", 1, "expected a file name that ends in .txt, found '.doc'"),
         ("a.wav --vtt a.wav/x.vtt", 1, "cannot write a.wav/x.vtt: "),
@@ -163,5 +163,5 @@ def test_a_clip_from_standard_input_has_no_place_beside_it(clip, monkeypatch, ca
 
 def test_help_tells_the_threshold_and_that_files_may_be_left_out():
     text = " ".join(verb_parser("transcribe", load("transcribe")).format_help().split())
-    assert "below 0.8 are marked as doubtful: bin [blue?] now" in text
+    assert f"below {DOUBTFUL:g} are marked as doubtful: bin [blue?] now" in text
     assert "[--srt [FILE]]" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from lipsound2 import experiment, model_names
@@ -20,6 +21,10 @@ from lipsound2.inference.recognizer_names import is_own
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.metrics.confidence import Judged, judge, marked, reliability, summary
 from lipsound2.outputs import check_file
+
+log = logging.getLogger(__name__)
+
+_FEW = 10  # wrong words
 
 
 def calibrate(
@@ -61,8 +66,10 @@ def calibrate(
         before = judge(found, data.text, language)
         if fitted is None:
             fitted = Calibration(*(Platt.fit(each.confidences, each.right) for each in before))
-            facts = {"clips": len(before[1].right), "word_errors": int((~before[0].right).sum())}
-            save(folder, search.way, fitted, facts)
+            wrong = int((~before[0].right).sum())
+            save(folder, search.way, fitted, {"clips": len(before[1].right), "word_errors": wrong})
+            if wrong < _FEW:
+                log.warning("%s: only %d wrong words: the numbers are loose; take more clips", path, wrong)
         after = judge({name: fitted(what) for name, what in found.items()}, data.text, language)
         systems |= {f"{path}, before": before, f"{path}, after": after}
     print(summary(systems))

@@ -124,8 +124,8 @@ def _kinds(clips: Sequence[Clip], *, audio: bool) -> set[str]:
         except LipsoundError as failure:
             failures.append(failure)
     if failures and not kinds:
-        more = f"; and none of the other {len(failures) - 1} clips can be used" if len(failures) > 1 else ""
-        raise LipsoundError(f"{failures[0]}{more}") from failures[0]
+        first = f"none of the {len(failures)} clips can be used; the first: " if len(failures) > 1 else ""
+        raise LipsoundError(f"{first}{failures[0]}") from failures[0]
     return kinds
 
 
