@@ -122,14 +122,16 @@ def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
 
 def _reads_words(asr: str) -> bool:
     named = ":" not in asr or Path(asr).exists()  # else a pretrained recognizer, or a typing error in its name
-    return named and is_own(asr) and model_names.task_of(asr) == "classify"
+    return named and is_own(asr) and model_names.task_of(model_names.find(asr, "recognize")) == "classify"
 
 
 def input_of(asr: str) -> str:
     """The feature type a recognizer reads: the `input` of an experiment's config, else audio."""
     if not is_own(asr):
         return AUDIO
-    return str(value_of_today("input", read_yaml(model_names.find(asr) / model_names.CONFIG).get("input", AUDIO)))
+    return str(
+        value_of_today("input", read_yaml(model_names.find(asr, "recognize") / model_names.CONFIG).get("input", AUDIO))
+    )
 
 
 def decode_clips(

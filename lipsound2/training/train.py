@@ -29,7 +29,7 @@ from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
 from lipsound2.training.distributed import World
-from lipsound2.training.init import initialize, initialize_discriminator
+from lipsound2.training.init import check_source, initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import LOG, Monitor, open_log
@@ -76,6 +76,8 @@ def train(
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
         return 0
     check_config(run, exp, init)
+    if init is not None and not checkpoint.existing(exp / checkpoint.FOLDER):
+        check_source(init)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
     given = {name: str(path) for name, path in paths.items() if path is not None}
     options = [part for name, path in given.items() for part in (f"--{name}", path)]

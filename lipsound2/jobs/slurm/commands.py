@@ -170,7 +170,10 @@ def _call(program: str, arguments: Sequence[str]) -> str:
         LipsoundError: there is no Slurm here, its controller does not answer, or it refuses.
     """
     if not shutil.which(program):
-        raise LipsoundError(f"there is no '{program}' on this machine; jobs cannot be submitted to Slurm from here")
+        raise LipsoundError(
+            f"there is no '{program}' on this machine; jobs cannot be submitted to Slurm from here; log in "
+            "to a node of the cluster, or compute on this machine: --launcher local"
+        )
     end = time.monotonic() + _PATIENCE
     logged = False
     while True:
