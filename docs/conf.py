@@ -15,8 +15,11 @@ version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "*.md", "egs/*/README.md", "egs/*/RESULTS.md", "tests/layouts/README.md"]
-exclude_patterns = [".*", "build", "lipsound2", "site", "egs/TEMPLATE", *(f"egs/*/{name}" for name in ("dump", "exp"))]
+include_patterns = [
+    *("docs/**", "*.md", "egs/*/README.md", "egs/*/RESULTS.md", "examples/README.md"),
+    *("lipsound2/pretrained/*/*.md", "tests/layouts/README.md"),
+]
+exclude_patterns = [".*", "build", "site", "egs/TEMPLATE", *(f"egs/*/{name}" for name in ("corpus", "dump", "exp"))]
 
 myst_heading_anchors = 4  # links lead to headings, as where the files are read
 

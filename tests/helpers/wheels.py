@@ -1,7 +1,8 @@
-"""The project as others get it: source archive of what git tracks, and the wheel built from it."""
+"""The project as others get it: source archive of what git tracks, the wheel built from it, a venv around that."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -43,3 +44,28 @@ def _hook(name: str, tree: Path, dist: Path) -> None:
     """What pip calls to build."""
     done = subprocess.run([sys.executable, "-c", _HOOK, name, str(dist)], cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def install(wheel: Path, extras: str, venv: Path) -> dict[str, str]:
+    """Make a venv and install the wheel with plain pip, at the tested versions and with no other program in reach.
+
+    Returns:
+        The environment of a shell in which nothing but this venv is on the PATH.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LIPSOUND2_"))}
+    environment |= {"PATH": str(venv / "bin"), "VIRTUAL_ENV": str(venv)}
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(venv / "bin/python"),
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    # Bytecode is left to the first import: most of torch's is never needed.
+    command = [*pip, "install", "--quiet", "--no-compile", "--constraint", str(ROOT / "tools/constraints.txt")]
+    done = subprocess.run([*command, f"{wheel}[{extras}]"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return environment
