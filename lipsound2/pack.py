@@ -14,6 +14,7 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.calibration import FILE as CALIBRATION
+from lipsound2.decoding.calibration import facts as calibration_facts
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.inference import familiarity
@@ -65,6 +66,7 @@ def pack(
         write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
             shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
+        (out / CALIBRATION).unlink(missing_ok=True)  # of an earlier pack, whose weights were others
         if (loaded.path / CALIBRATION).exists():
             with atomic_path(out / CALIBRATION) as temporary:
                 shutil.copyfile(loaded.path / CALIBRATION, temporary)
@@ -142,6 +144,7 @@ def card(
         "License": license,
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         **loaded.task.describe(loaded.assets),
+        **calibration_facts(loaded.path),
         # Without folders of this machine.
         "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
         "Commit": origin.commit,

@@ -8,8 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from test_beam import TOKENS, random_log_probs, summed
 
 from lipsound2 import experiment, model_names
@@ -18,7 +20,7 @@ from lipsound2.cli import main
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.beam import NoModel, greedy_hypothesis, search
-from lipsound2.decoding.calibration import Calibration, Platt, load, save
+from lipsound2.decoding.calibration import Calibration, Platt, facts, load, save
 from lipsound2.decoding.confidence import by_text, text_log_probs, with_doubt
 from lipsound2.decoding.ctc import Graph, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import Grammar
@@ -33,6 +35,8 @@ from lipsound2.inference.vocoders import LoadedVocoder
 from lipsound2.metrics.confidence import Judged, judge, reliability, summary
 from lipsound2.tasks.regress import Regress
 from lipsound2.text.tokenizer import Characters
+from lipsound2.training import average
+from lipsound2.training.average import Evaluated
 from lipsound2.video.cropper import Cropper
 
 
@@ -167,10 +171,30 @@ def test_calibrations_are_kept_for_each_way_of_decoding(tmp_path):
     assert load(tmp_path, SearchOptions().way) == first
     assert load(tmp_path, "grammar grid") == second
     assert load(tmp_path, SearchOptions(beam=8).way) is None
+    assert facts(tmp_path) == {"Confidences": "calibrated for greedy (50 clips), grammar grid (40 clips)"}
     for broken in ({"words": [1, 2]}, {"words": [1], "text": [1, 2]}, {"words": [-1, 0], "text": [1, 0]}, 7):
         write_yaml(tmp_path / "calibration.yaml", {"greedy": broken})
         with pytest.raises(LipsoundError, match=r"calibration.yaml: expected '\w+' with a slope and an offset"):
             load(tmp_path, "greedy")
+
+
+def test_the_card_of_the_recognizer_that_ships_says_what_it_was_calibrated_for():
+    folder = model_names.find("grid-s1-asr")
+    (told,) = facts(folder).values()
+    assert f"* Confidences: {told}" in (folder / "card.md").read_text().splitlines()
+
+
+def test_a_calibration_goes_with_the_weights_it_was_made_for(tmp_path):
+    rows = [Evaluated(number, number, 0.5) for number in (1, 2)]
+    (tmp_path / "checkpoints").mkdir()
+    for row in rows:
+        save_file({"a": torch.full((3,), float(row.update))}, tmp_path / "checkpoints" / row.file)
+    average.write_average(tmp_path, rows[:1], tmp_path / average.MODEL)
+    save(tmp_path, "greedy", Calibration(Platt(1.0, 0.0), Platt(1.0, 0.0)), {"clips": 50})
+    average.write_average(tmp_path, rows[:1], tmp_path / average.MODEL)
+    assert load(tmp_path, "greedy") is not None, "the same weights again"
+    average.write_average(tmp_path, rows, tmp_path / average.MODEL)
+    assert load(tmp_path, "greedy") is None
 
 
 def test_how_well_confidences_tell_right_from_wrong():

@@ -113,18 +113,25 @@ def load(folder: Path, way: str) -> Calibration | None:
     return None if rows is None else _read(rows, path)
 
 
-def save(folder: Path, way: str, calibration: Calibration, facts: Mapping[str, Any]) -> None:
+def save(folder: Path, way: str, calibration: Calibration, fitted_on: Mapping[str, Any]) -> None:
     """Write the calibration for a way of decoding beside those of other ways.
 
     Args:
         folder: of the experiment or pack.
         way: see `SearchOptions.way`.
         calibration: the numbers.
-        facts: what it was fitted on, for people.
+        fitted_on: numbers about the clips, for people.
     """
     path = folder / FILE
     numbers = {kind: [round(each.slope, 4), round(each.offset, 4)] for kind, each in vars(calibration).items()}
-    write_yaml(path, {**(read_yaml(path) if path.exists() else {}), way: {**numbers, **facts}})
+    write_yaml(path, {**(read_yaml(path) if path.exists() else {}), way: {**numbers, **fitted_on}})
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """What the card of a pack says of its calibration; nothing if there is none."""
+    ways = read_yaml(folder / FILE) if (folder / FILE).exists() else {}
+    told = [f"{way} ({rows.get('clips', '?')} clips)" for way, rows in ways.items() if _read(rows, folder / FILE)]
+    return {"Confidences": f"calibrated for {', '.join(told)}"} if told else {}
 
 
 def _read(rows: Any, path: Path) -> Calibration:

@@ -14,8 +14,9 @@ from safetensors.torch import load as parse
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.errors import LipsoundError
-from lipsound2.files import folder_lock, write_bytes
+from lipsound2.files import folder_lock, sha256, write_bytes
 from lipsound2.fingerprint import note_sizes_again
 from lipsound2.old_names import tensors_of_today
 from lipsound2.outputs import Output, OutputFolder, check_file
@@ -159,7 +160,12 @@ def choose(table: Sequence[Evaluated], which: str, count: int) -> list[Evaluated
 def write_average(exp: Path, rows: Sequence[Evaluated], path: Path) -> None:
     """Write the mean weights of some evaluations of an experiment."""
     weights = mean_weights(weight_files(exp, rows))
+    calibration = path.with_name(CALIBRATION)
+    former = sha256(path) if path.name == MODEL and path.exists() and calibration.exists() else ""
     write_weights(path, weights, {"averaged": to_rows(rows)})
+    if former and sha256(path) != former:
+        calibration.unlink()
+        log.warning("%s: removed, it was made for the former weights; run lipsound2 calibrate again", calibration)
     scores = ", ".join(f"{row.score:.4f} (epoch {row.epoch})" for row in rows)
     log.info("%s: mean of %d evaluated weights, scores %s", path, len(rows), scores)
 
