@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from lipsound2 import cli
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.alignment import Counts
@@ -81,3 +82,15 @@ def test_what_is_not_known_is_told(entries: tuple[str, ...], tmp_path: Path) -> 
     with pytest.raises(LipsoundError, match=r"does not tell the number of training clips"):
         tabulate((f"a={tmp_path}",), tmp_path / "out")
     assert not (tmp_path / "out.md").exists()
+
+
+def test_calls_of_before_run_from_the_command_line(
+    entries: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        cli.main(["compare", ",".join(entries), str(tmp_path / "out"), "--score", "wer:greedy", "--set", "test"]) == 0
+    )
+    assert "| 50 | 85.0 (90.0, 80.0) | 60.0 |" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.glob("out.*")} == {"out.md", "out.png"}
+    assert cli.main(["compare", entries[0], str(tmp_path / "x"), "--markdown", str(tmp_path / "y.md")]) == 2
+    assert "--markdown: is for experiments side by side; NAME=EXP are written to" in capsys.readouterr().err
