@@ -18,7 +18,17 @@ from typing import Any
 __version__ = "0.2.0"
 
 # What `lipsound2.api` offers. It is imported when one of them is first used: `import lipsound2` takes no time.
-_API = ("ClipFailure", "ClipVideo", "LipsoundError", "SearchOptions", "Speech", "Transcript", "crop", "load")
+_API = (
+    "ClipFailure",
+    "ClipVideo",
+    "LipsoundError",
+    "SearchOptions",
+    "Speech",
+    "Transcript",
+    "crop",
+    "load",
+    "phrase_reader",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,5 +7,6 @@ from lipsound2.api import Speech as Speech
 from lipsound2.api import Transcript as Transcript
 from lipsound2.api import crop as crop
 from lipsound2.api import load as load
+from lipsound2.api import phrase_reader as phrase_reader
 
 __version__: str

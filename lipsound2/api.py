@@ -49,6 +49,7 @@ __all__ = [
     "Transcript",
     "crop",
     "load",
+    "phrase_reader",
 ]
 
 
@@ -155,6 +156,44 @@ def load(
         return LoadedVocoder(name, device)
     known = ", ".join(f"{task} ({what})" for task, what in _LOADED.items())
     raise LipsoundError(f"{name}: is of the task '{task}'; load takes {known}")
+
+
+def phrase_reader(
+    name: str | Path = "grid-s1-parallel",
+    *,
+    device: str = "cpu",
+    detector: DetectorName = DEFAULT_DETECTOR,
+    face: FaceChoice = "largest",
+) -> Transcriber:
+    """Load what ranks your own sentences straight from the lips, by a lip-to-speech model that names words.
+
+        reader = lipsound2.phrase_reader()
+        text = reader("clip.mp4", phrases=["bin blue at f two now", "lay red by a one soon"])
+        text.text, text.confidence, text.phrases[0].choices, text.phrases[0].none
+
+    Recognizers rank sentences too: `lipsound2.load("grid-s1-asr")(speech, phrases=[...])`, for words that the model
+    does not name.
+
+    Args:
+        name: experiment or pack, or the name of a model that ships.
+        device: where the network runs.
+        detector: face detector.
+        face: which face, where there are several.
+
+    Raises:
+        LipsoundError: there is no such model or device, or it names no words.
+    """
+    check_device(device)
+    model_names.check_task(name, "regress")
+    from lipsound2 import experiment
+    from lipsound2.inference.lip_words import LipWordReader, can_read
+    from lipsound2.inference.transcriber import Transcriber
+    from lipsound2.tasks.regress import Regress
+
+    loaded = experiment.load(name, device, task=Regress)
+    if not can_read(loaded):
+        raise LipsoundError(f"{name}: names no words; rank sentences by its speech and a recognizer instead")
+    return Transcriber(LipWordReader(loaded), detector=detector, face=face)
 
 
 def crop(

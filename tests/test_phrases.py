@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import lipsound2
+from lipsound2 import experiment
+from lipsound2.audio.io import write_wav
 from lipsound2.decoding.hypothesis import Hypothesis, joined, to_json
 from lipsound2.decoding.look_alikes import look_alikes, visemes_of
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, rank, sentence_scores
+from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.phrases import Phrases, phrase_lines, ranked
+from lipsound2.inference.lip_words import LipWordReader
+from lipsound2.inference.phrase_lines import phrase_lines
+from lipsound2.inference.phrases import Phrases, ranked
+from lipsound2.inference.recognizers import recognizer
+from lipsound2.inference.transcribe import transcribe
+from lipsound2.inference.transcriber import Transcriber
+from lipsound2.tasks.regress import Regress
 from lipsound2.text.tokenizer import Characters, Pieces
 from lipsound2.text.tokens import _train_pieces
 
@@ -235,3 +247,89 @@ def test_rankings_of_stretches_are_joined_with_their_times():
     assert lines[0] == "0.00 to 1.50 s"
     assert lines[1].endswith("%  a b")
     assert "(none of these)" in phrase_lines(parts[0].phrases[:1])
+
+
+def test_lips_are_read_with_statistics_of_the_clip_and_of_its_mirror_image():
+    """The stored statistics, and so the speech of the same model, stay as they are."""
+    loaded = experiment.load("grid-s1-parallel", task=Regress)
+    reader = LipWordReader(loaded)
+    clip = np.random.default_rng(0).integers(60, 200, (30, 96, 96), dtype=np.uint8)
+    before = {key: each.clone() for key, each in loaded.model.state_dict().items()}
+    found = reader.log_probs(clip)
+    assert found.shape == (30, len(loaded.assets.words) + 1)
+    np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(reader.log_probs(clip[:, :, ::-1]), found, atol=1e-4)
+    np.testing.assert_array_equal(reader.log_probs(clip), found)
+    assert all(torch.equal(each, before[key]) for key, each in loaded.model.state_dict().items())
+    # Another lighting changes little; below a second the clip has no statistics of its own.
+    brighter = (clip * 0.8 + 40).astype(np.uint8)
+    own, stored = np.abs(reader.log_probs(brighter) - found).mean(), reader.log_probs(brighter[:24])
+    plain = np.abs(stored - reader.log_probs(clip[:24])).mean()
+    assert own < plain
+
+
+def test_readers_tell_what_they_cannot_rank():
+    phrases = Phrases.of(["bin blue at f two now", "open the door"])
+    lips = LipWordReader(experiment.load("grid-s1-parallel", task=Regress))
+    assert not lips.knows_words_of(phrases)
+    with pytest.raises(LipsoundError, match=r"phrases\[1\]: grid-s1-parallel cannot write 'open', 'the', 'door' in "):
+        lips.texts_of(phrases)
+    with pytest.raises(LipsoundError, match="ranks given sentences straight from the lips"):
+        lips.recognize([])
+    pytest.importorskip("sentencepiece")
+    with pytest.raises(LipsoundError, match=r"phrases\[1\]: grid-s1-asr cannot write 'open', 'the', 'door' in "):
+        recognizer("grid-s1-asr").texts_of(phrases)  # type: ignore[attr-defined]
+
+    class Foreign:
+        name = "foreign"
+
+        def recognize(self, waveforms):
+            return [Hypothesis("") for _ in waveforms]
+
+    with pytest.raises(LipsoundError, match="foreign: cannot rank sentences; give one that was trained"):
+        Transcriber(Foreign())(np.ones(16000, np.float32), rate=16000, phrases=["bin"])
+
+
+def test_options_that_do_not_go_with_phrases_are_told_before_anything_is_loaded(tmp_path):
+    (tmp_path / "mine.txt").write_text("bin blue at f two now\n")
+    write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32))
+    with pytest.raises(LipsoundError, match="only its sentences are ranked; leave the options of the search out"):
+        transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", search=SearchOptions(beam=4))
+    with pytest.raises(LipsoundError, match=r"nothing.txt: no such file"):
+        transcribe(tmp_path / "a.wav", phrases=tmp_path / "nothing.txt")
+    with pytest.raises(LipsoundError, match="cannot rank sentences"):
+        transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", asr="pocketsphinx:grid")
+
+
+def test_noise_is_none_of_these(tmp_path, capsys):
+    pytest.importorskip("sentencepiece")
+    write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32))
+    (tmp_path / "mine.txt").write_text("bin blue at f two now\nlay red by a one soon\n")
+    transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt")
+    assert capsys.readouterr().out.splitlines()[0].endswith("%  (none of these)")
+    transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", json=True)
+    row = json.loads(capsys.readouterr().out)
+    assert row["text"] == ""
+    assert row["phrases"][0]["none"] == row["confidence"] > 0.5
+
+
+@pytest.mark.real
+def test_the_sentence_that_was_said_is_found_by_lips_and_by_audio(grid: Path, tmp_path, capsys):
+    """A held-out clip of the speaker whom the models know, and one of a speaker whom they do not."""
+    rows = [line.split("\t") for line in (grid / "lists" / "test.tsv").read_text().splitlines()]
+    texts = [text for _, _, text in rows[:20]]
+    (tmp_path / "mine.txt").write_text("\n".join(texts))
+    clip = grid / rows[3][1]
+    for audio in (False, True):
+        transcribe(clip, phrases=tmp_path / "mine.txt", audio=audio)
+        assert capsys.readouterr().out.splitlines()[0].endswith(f"%  {texts[3]}")
+    transcribe(clip, grid / rows[5][1], phrases=tmp_path / "mine.txt", srt=True, output_dir=tmp_path / "out")
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == [texts[3], texts[5]]
+    assert texts[3].split()[0] in (tmp_path / "out" / f"{clip.stem}.srt").read_text()
+    reader = lipsound2.phrase_reader()
+    text = reader(clip, phrases=texts[:3])  # not among them
+    assert text.text == ""
+    assert text.phrases[0].none > 0.5
+    assert text.warnings == []
+    unseen = sorted((grid / "s4").glob("*.mp4"))[0]
+    assert "unlike those that grid-s1-parallel learned from" in reader(unseen, phrases=texts).warnings[0]

@@ -7,19 +7,25 @@ batch statistics of the clip itself, and the mirrored clip counts as well (egs/g
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from lipsound2 import experiment
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.phrases import PhraseCalibration
+from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.inference.familiarity import LIMIT, familiarity_of, warning
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.models.parallel import Parallel
 from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE
+
+log = logging.getLogger(__name__)
 
 # Of faces that the model knows, and of others; fitted on GRID's `valid`, and on its unseen speakers.
 KNOWN, UNKNOWN = PhraseCalibration(0.283, 0.400), PhraseCalibration(0.063, 1.30)
@@ -36,8 +42,13 @@ class LipWordReader:
         name: of the model.
         knows: voices and words it knows.
         input: feature type of its crops.
-        warnings: reasons to doubt the last clip.
+        language: of its words.
+        calibration: of what it writes; it only ranks.
+        warnings: reasons to doubt the last ranking.
     """
+
+    language = "en"
+    calibration = None
 
     def __init__(self, loaded: Experiment[Regress]) -> None:
         model = loaded.model
@@ -46,7 +57,7 @@ class LipWordReader:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.input = loaded.task.settings.input
         self._familiarity = familiarity_of(loaded)
-        self.warnings: list[str] = []
+        self.warnings: tuple[str, ...] = ()
         self._words = {word: number for number, word in enumerate(loaded.assets.words, start=1)}
         self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
         # Batch norm in training mode takes the statistics of what it is shown. Those that are stored stay as they are.
@@ -56,6 +67,14 @@ class LipWordReader:
         for part in self._adapted.trunk.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.momentum = 0.0
+
+    def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """It does not write texts of its own.
+
+        Raises:
+            LipsoundError: always.
+        """
+        raise LipsoundError(f"{self.name}: ranks given sentences straight from the lips; give them as phrases")
 
     def texts_of(self, phrases: Phrases) -> Texts:
         """The sentences as classes of the word head.
@@ -98,7 +117,7 @@ class LipWordReader:
         """Which sentence was said: crops (T, H, W) uint8."""
         distance = self._distance(clip)
         unlike = distance is not None and distance >= LIMIT
-        self.warnings = [warning(self.name, distance)] if distance is not None and unlike else []
+        self.warnings = (warning(self.name, distance),) if distance is not None and unlike else ()
         return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, UNKNOWN if unlike else KNOWN)
 
     def _distance(self, clip: np.ndarray) -> float | None:
@@ -114,3 +133,26 @@ class LipWordReader:
 def can_read(loaded: Experiment[Regress]) -> bool:
     """Whether a lip-to-speech model has a word head over lips."""
     return isinstance(loaded.model, Parallel) and loaded.model.word_head is not None
+
+
+def lip_words(model: str, phrases: Phrases, device: str) -> LipWordReader | None:
+    """The reader of a lip-to-speech model, if its word head knows every word of the sentences; else None.
+
+    Args:
+        model: experiment or pack, or the name of one that ships.
+        phrases: the sentences.
+        device: where the network runs.
+    """
+    loaded = experiment.load(model, device, task=Regress)
+    if not can_read(loaded):
+        return None
+    reader = LipWordReader(loaded)
+    if reader.knows_words_of(phrases):
+        log.info("%s knows: %s", reader.name, reader.knows)
+        return reader
+    log.info(
+        "%s: names %d words, not all of the sentences; they are ranked by its speech",
+        reader.name,
+        len(loaded.assets.words),
+    )
+    return None

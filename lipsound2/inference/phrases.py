@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 _ALTERNATIVES = 20  # of a hypothesis; its ranking has all sentences
 _SHOWN = 5
-NOBODY = "(none of these)"
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,26 @@ class Phrases:
     groups: list[list[int]]
 
     @classmethod
-    def read(cls, path: Path) -> Phrases:
+    def read(cls, path: Path, language: str = "en") -> Phrases:
         """The sentences of a file, one a line; empty lines are left out.
+
+        Args:
+            path: the file.
+            language: decides how sentences are normalized.
 
         Raises:
             LipsoundError: there is no such file, it is not UTF-8, or holds no sentence.
         """
-        return cls._of(((f"{path}:{number}", line) for number, line in read_lines(path)), str(path), "write one a line")
+        rows = ((f"{path}:{number}", line) for number, line in read_lines(path))
+        return cls._of(rows, language, str(path), "write one a line")
 
     @classmethod
-    def of(cls, sentences: Iterable[str]) -> Phrases:
+    def of(cls, sentences: Iterable[str], language: str = "en") -> Phrases:
         """The sentences of a list.
+
+        Args:
+            sentences: texts.
+            language: decides how they are normalized.
 
         Raises:
             LipsoundError: there is none.
@@ -60,16 +68,16 @@ class Phrases:
         if isinstance(sentences, str):
             raise LipsoundError(f"phrases: expected a list of sentences, found the text {shown(sentences)}")
         rows = ((f"phrases[{number}]", text) for number, text in enumerate(sentences))
-        return cls._of(rows, "phrases", "give a list of texts")
+        return cls._of(rows, language, "phrases", "give a list of texts")
 
     @classmethod
-    def _of(cls, rows: Iterable[tuple[str, str]], where: str, advice: str) -> Phrases:
+    def _of(cls, rows: Iterable[tuple[str, str]], language: str, where: str, advice: str) -> Phrases:
         found: dict[str, tuple[str, str]] = {}  # normalized -> as it was given, and where
         again = []
         for place, text in rows:
             if not isinstance(text, str):
                 raise LipsoundError(f"{place}: expected a text, found {type(text).__name__}")
-            normal = normalize(text, "en")
+            normal = normalize(text, language)
             if not normal and text.strip():
                 raise LipsoundError(f"{place}: expected a sentence, found no word in {shown(text.strip())}")
             if normal in found:
@@ -90,6 +98,11 @@ class Phrases:
             log.warning("look alike on the lips: %s", ", ".join(f"'{self.texts[each]}'" for each in group[:_SHOWN]))
         if len(self.groups) > _SHOWN:
             log.warning("%d more groups of sentences look alike on the lips", len(self.groups) - _SHOWN)
+
+    def doubt(self, text: str) -> list[str]:
+        """A line if a sentence looks like others, else none."""
+        others = ", ".join(f"'{each}'" for each in self.like(text)[:_SHOWN])
+        return [f"'{text}' looks like {others} on the lips; they cannot be told apart"] if others else []
 
     def like(self, text: str) -> list[str]:
         """Other sentences that look like one of them."""
@@ -133,9 +146,11 @@ class PhraseReader(Protocol):
 
     Attributes:
         name: of the reader.
+        warnings: reasons to doubt the last ranking.
     """
 
     name: str
+    warnings: tuple[str, ...]
 
     def texts_of(self, phrases: Phrases) -> Texts:
         """The sentences in its tokens.
@@ -184,23 +199,4 @@ def _timed(ranking: Ranking, log_probs: np.ndarray, seconds: float, phrases: Phr
     if len(words) != len(tokens):
         return []
     path = forced_align(tokens, log_probs)
-    return [
-        Word(word, found.start * seconds, found.end * seconds, found.confidence)
-        for word, found in zip(words, path, strict=True)
-    ]
-
-
-def phrase_lines(rankings: Sequence[Ranking]) -> str:
-    """Rankings as a person reads them: per cent and sentence, the most probable first, a few of each."""
-    blocks = []
-    for ranking in rankings:
-        rows = [(each.probability, each.text) for each in ranking.choices[:_SHOWN]] + [(ranking.none, NOBODY)]
-        rows.sort(key=lambda row: -row[0])
-        lines = [f"{100 * share:5.1f} %  {text}" for share, text in rows]
-        left = len(ranking.choices) - _SHOWN
-        if left > 0:
-            rest = 100 * sum(each.probability for each in ranking.choices[_SHOWN:])
-            lines.append(f"{rest:5.1f} %  {left} more")
-        times = [f"{ranking.start:.2f} to {ranking.end:.2f} s"] if len(rankings) > 1 else []
-        blocks.append("\n".join([*times, *lines]))
-    return "\n".join(blocks)
+    return [Word(word, found.start * seconds, found.end * seconds) for word, found in zip(words, path, strict=True)]

@@ -21,15 +21,21 @@ from lipsound2.decoding.grammar import grammar as find_grammar
 from lipsound2.decoding.graph_posterior import graph_n_best
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.joint import joint_n_best
+from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
+from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.models.asr.recognizer import RecognizerOutput
 from lipsound2.tasks.recognize import Recognize
+from lipsound2.text.tokens import unknown_parts
 from lipsound2.timing import FRAME_RATE
 
+_SEGMENTATIONS = 8  # ways to cut a sentence into pieces that count
+_PHRASES = PhraseCalibration(0.258, 0.446)  # fitted on GRID's `valid` as grid-s1-parallel speaks it, for grid-s1-asr
 _MARGIN = 5.0  # texts that are less probable than the best by exp(-5) are no alternatives
 
 
@@ -47,7 +53,10 @@ class TrainedRecognizer:
         input: feature type of what it reads.
         language: of its texts.
         calibration: of its confidences; None: they are as the search has them.
+        warnings: reasons to doubt the last ranking; there are none.
     """
+
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu") -> None:
         self.name = name
@@ -71,12 +80,40 @@ class TrainedRecognizer:
         if lm is not None:
             self._model = language_model(lm, self._assets.tokenizer, options.lm_weight, bonus, self._device)
 
+    @property
+    def _seconds(self) -> float:
+        """Length of a state."""
+        seconds: float = self._network.stride / self._task.rate / FRAME_RATE
+        return seconds
+
+    def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
+        features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
+        output: RecognizerOutput = self._network(features.to(self._device), lengths.to(self._device))
+        return output
+
+    def texts_of(self, phrases: Phrases) -> Texts:
+        """Sentences in its tokens.
+
+        Raises:
+            LipsoundError: it cannot write one of them.
+        """
+        tokenizer = self._assets.tokenizer
+        return phrases.spelled(
+            lambda sentence: tokenizer.segmentations(sentence, _SEGMENTATIONS),
+            lambda sentence: unknown_parts(tokenizer, sentence),
+            self.name,
+        )
+
+    @torch.no_grad()
+    def rank(self, clip: np.ndarray, phrases: Phrases, texts: Texts) -> Hypothesis:
+        """Which sentence was said in a waveform (samples,), or in crops (T, H, W) uint8; by CTC alone."""
+        log_probs = self._run([clip]).log_probs[0].cpu().numpy()
+        return ranked(log_probs, self._seconds, phrases, texts, _PHRASES)
+
     @torch.no_grad()
     def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Hypotheses of waveforms, or of lips: crops (T, H, W) uint8, or the states of their trunk."""
-        features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
-        output = self._network(features.to(self._device), lengths.to(self._device))
-        seconds: float = self._network.stride / self._task.rate / FRAME_RATE
+        output, seconds = self._run(clips), self._seconds
         found = [
             self._decode(output.log_probs[row, :length], output.states[row, :length], seconds)
             for row, length in enumerate(output.lengths.tolist())

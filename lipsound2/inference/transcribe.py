@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -22,7 +23,9 @@ from lipsound2.media.clips import Clip, describe_failure, find_clips
 from lipsound2.media.standard_streams import STANDARD, received
 
 if TYPE_CHECKING:
+    from lipsound2.inference.phrases import Phrases
     from lipsound2.inference.synthesizer import FaceChoice
+    from lipsound2.inference.transcriber import Transcriber
     from lipsound2.inference.transcript import Transcript
     from lipsound2.video.detect import DetectorName
 
@@ -43,6 +46,7 @@ def transcribe(
     vtt: Annotated[Target, OptionalFile()] = None,
     json: Annotated[Target, OptionalFile(".json")] = None,
     alternatives: AtLeast0 | None = None,
+    phrases: Path | None = None,
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center"] = "largest",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -69,6 +73,8 @@ def transcribe(
             --output-dir it is printed, for several clips a line each.
         alternatives: also print so many other texts it could be, each with its probability. JSON has as many
             (without this option: 5).
+        phrases: file of sentences, one a line, of which one was said: they are ranked, with the probability of
+            each, and of none of them. docs/phrases.md has more.
         detector: face detector.
         face: which face, where there are several.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
@@ -88,13 +94,16 @@ def transcribe(
         kinds = _kinds(found, audio=audio)
         model = model if "lips" in kinds else ""
         _check_names(model, asr, audio="audio" in kinds)
-        loaded = _load(model, asr, search, device, detector, face, audio="audio" in kinds)
+        own = None if phrases is None else _read_phrases(phrases, model, asr, search)
+        loaded = _load(model, asr, search, device, detector, face, own, audio="audio" in kinds)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
             lips = not audio and has_video(clip.path)
             what = (loaded.lips if lips else loaded.audio)(clip.path)
             log.info("%s: %s", clip.path, _doubt(what))
+            for line in what.warnings:
+                log.warning("%s: %s", clip.path, line)
             files.write(clip, what)
             return files.line(clip, what)
 
@@ -146,7 +155,15 @@ class _Loaded(NamedTuple):
 
 
 def _load(
-    model: str, asr: str, search: SearchOptions, device: str, detector: DetectorName, face: FaceChoice, *, audio: bool
+    model: str,
+    asr: str,
+    search: SearchOptions,
+    device: str,
+    detector: DetectorName,
+    face: FaceChoice,
+    phrases: Phrases | None,
+    *,
+    audio: bool,
 ) -> _Loaded:
     """Load the models.
 
@@ -157,6 +174,7 @@ def _load(
         device: where networks run.
         detector: face detector.
         face: which face, where there are several.
+        phrases: own sentences, or None.
         audio: whether the recognizer of audio is needed even if `model` reads lips.
 
     Raises:
@@ -164,21 +182,17 @@ def _load(
     """
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
-    from lipsound2.model_names import task_of
 
-    reads_lips = bool(model) and task_of(model) == "recognize"
-    if reads_lips:
-        reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face)
-        if not reader.reads_lips:
-            raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
-        log.info("%s knows: %s", model, reader.knows)
-        if not audio:
-            return _Loaded(reader, reader)
+    reader = _lip_reader(model, search, device, detector, face, phrases) if model else None
+    lips = None if reader is None else _asked(reader, phrases)
+    if lips is not None and not audio:
+        return _Loaded(lips, lips)
     recognize = Transcriber(recognizer(asr, search, device))
     if recognize.knows:
         log.info("%s knows: %s", asr, recognize.knows)
-    if reads_lips or not model:
-        return _Loaded(reader if reads_lips else recognize, recognize)
+    heard = _asked(recognize, phrases)
+    if lips is not None or not model:
+        return _Loaded(lips or heard, heard)
     from lipsound2.inference.lip_to_speech import load_lip_to_speech
     from lipsound2.inference.synthesizer import Synthesizer
 
@@ -188,11 +202,65 @@ def _load(
     def cascade(clip: Path) -> Transcript:
         speech = synthesize(clip)
         log.info("%s: %s", clip, speech.video.report)
-        for line in speech.warnings:
-            log.warning("%s: %s", clip, line)
-        return recognize(speech)
+        return recognize(speech, phrases=phrases)
 
-    return _Loaded(cascade, recognize)
+    return _Loaded(cascade, heard)
+
+
+def _lip_reader(
+    model: str, search: SearchOptions, device: str, detector: DetectorName, face: FaceChoice, phrases: Phrases | None
+) -> Transcriber | None:
+    """What reads lips without making speech: a lip reader, or the word head of a lip-to-speech model that knows all
+    words of the own sentences; else None.
+
+    Raises:
+        LipsoundError: a recognizer of audio was given.
+    """
+    from lipsound2.inference.lip_words import lip_words
+    from lipsound2.inference.recognizers import recognizer
+    from lipsound2.inference.transcriber import Transcriber
+    from lipsound2.model_names import task_of
+
+    if task_of(model) != "recognize":
+        words = None if phrases is None else lip_words(model, phrases, device)
+        return None if words is None else Transcriber(words, detector=detector, face=face)
+    reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face)
+    if not reader.reads_lips:
+        raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
+    log.info("%s knows: %s", model, reader.knows)
+    return reader
+
+
+def _asked(transcriber: Transcriber, phrases: Phrases | None) -> Callable[[Path], Transcript]:
+    """A transcriber that is asked for own sentences, if there are any.
+
+    Raises:
+        LipsoundError: it cannot write one of them.
+    """
+    if phrases is not None:
+        transcriber.check(phrases)
+    return partial(transcriber, phrases=phrases)
+
+
+def _read_phrases(path: Path, model: str, asr: str, search: SearchOptions) -> Phrases:
+    """Own sentences, before anything is loaded.
+
+    Raises:
+        LipsoundError: the file holds none, or other options are given that it does not go with.
+    """
+    from lipsound2 import model_names
+    from lipsound2.data.yaml_files import read_yaml
+    from lipsound2.inference.phrases import Phrases
+    from lipsound2.inference.recognizer_names import is_own
+
+    if search != DEFAULT_SEARCH:
+        raise LipsoundError("--phrases: only its sentences are ranked; leave the options of the search out")
+    name = model if model and model_names.task_of(model) == "recognize" else asr
+    config = read_yaml(model_names.find(name) / model_names.CONFIG) if is_own(name) else {}
+    phrases = Phrases.read(path, str(config.get("language", "en")))
+    if model:
+        phrases.warn_of_look_alikes()
+    return phrases
 
 
 def _check_names(model: str, asr: str, *, audio: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +17,9 @@ from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.decoding.hypothesis import Hypothesis, joined
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
+from lipsound2.inference.phrases import PhraseReader, Phrases
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.speech import Speech
 from lipsound2.inference.synthesizer import BUDGET, FaceChoice
@@ -55,7 +58,9 @@ class Transcriber:
     def __init__(
         self, recognizer: SpeechRecognizer, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
     ) -> None:
-        own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
+        own = recognizer if isinstance(recognizer, TrainedRecognizer | LipWordReader) else None
+        self._ranker: PhraseReader | None = own
+        self._language = own.language if own else "en"
         self._recognizer = recognizer
         self.name, self.knows = recognizer.name, own.knows if own else ""
         self._calibrated = own is not None and own.calibration is not None
@@ -71,7 +76,12 @@ class Transcriber:
         self._lock = threading.Lock()
 
     def __call__(
-        self, clip: Speech | Path | str | np.ndarray, *, fps: float | None = None, rate: int | None = None
+        self,
+        clip: Speech | Path | str | np.ndarray,
+        *,
+        fps: float | None = None,
+        rate: int | None = None,
+        phrases: Sequence[str] | Phrases | None = None,
     ) -> Transcript:
         """Transcribe one clip.
 
@@ -81,11 +91,15 @@ class Transcriber:
                 lips; or a waveform (samples,), float in [-1, 1] or int16.
             fps: of frames, frames a second.
             rate: of a waveform, samples a second.
+            phrases: sentences of which one may have been said: the text is then the most probable of them, or empty for
+                none of these, and `Transcript.phrases` ranks them, for each stretch of a long clip.
 
         Raises:
             ClipFailure: the clip cannot be transcribed: unreadable, silent, without audio, without a face, ...
             LipsoundError: what was given is not what the recognizer takes.
         """
+        given = phrases if phrases is None or isinstance(phrases, Phrases) else Phrases.of(phrases, self._language)
+        asked = _Asked(self._recognizer, self._ranker, given)
         if self.reads_lips:
             if isinstance(clip, Speech):
                 raise LipsoundError(f"{self.name}: reads lips, not speech; give it the video itself")
@@ -93,7 +107,7 @@ class Transcriber:
                 raise LipsoundError(f"{self.name}: reads lips; rate is of a waveform, frames have fps")
             check_clip(clip, fps)
             with self._lock:
-                return self._lips(clip, fps or FRAME_RATE)
+                return self._lips(clip, fps or FRAME_RATE, asked)
         if fps is not None:
             raise LipsoundError(f"{self.name}: recognizes audio; fps is of frames, a waveform has a rate")
         if isinstance(clip, np.ndarray):
@@ -102,32 +116,42 @@ class Transcriber:
             check_audio(waveform, rate)
             audio = WaveformBuffer()
             audio.add(waveform)
-            return self._audio(audio.blocks(), rate, audio.read)
+            return self._audio(audio.blocks(), rate, audio.read, asked)
         if rate is not None:
             raise LipsoundError("rate: is for waveforms; files and speech have their own; leave it out")
         if isinstance(clip, Speech):
-            return self._speech(clip)
+            return self._speech(clip, asked)
         check_clip(clip, None)
-        return self._file(Path(clip))
+        return self._file(Path(clip), asked)
 
-    def _lips(self, clip: Path | str | np.ndarray, fps: float) -> Transcript:
+    def check(self, phrases: Phrases) -> None:
+        """Check that sentences can be ranked.
+
+        Raises:
+            LipsoundError: the recognizer cannot rank, or cannot write one of them.
+        """
+        _Asked(self._recognizer, self._ranker, phrases)
+
+    def _lips(self, clip: Path | str | np.ndarray, fps: float, asked: _Asked) -> Transcript:
         taken: list[_Reading] = []
 
         def store(shape: tuple[int, int, int]) -> _Reading:
-            taken.append(_Reading(shape[0], lambda crops: self._recognizer.recognize([crops])[0]))
+            taken.append(_Reading(shape[0], asked.read))
             return taken[0]
 
         report = self._cropper(clip, store=store, fps=fps).report
         if not isinstance(clip, np.ndarray):
             log.info("%s: %s", clip, report)
-        return self._transcript(joined(taken[0].found), {}, report.warnings)
+        found = joined(taken[0].found)
+        return self._transcript(found, {}, [*report.warnings, *asked.warnings, *asked.alike(found)])
 
-    def _speech(self, speech: Speech) -> Transcript:
+    def _speech(self, speech: Speech, asked: _Asked) -> Transcript:
         scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in speech.video.report.scenes[1:]]
         models = {speech.model: speech.knows}
-        return self._audio(speech.blocks(), speech.sample_rate, speech.read, scenes, models, speech.warnings)
+        what = self._audio(speech.blocks(), speech.sample_rate, speech.read, asked, scenes, models, speech.warnings)
+        return replace(what, warnings=[*what.warnings, *asked.alike(what)])
 
-    def _file(self, media: Path) -> Transcript:
+    def _file(self, media: Path, asked: _Asked) -> Transcript:
         try:
             track = load_checked(media, SAMPLE_RATE)
         except ClipFailure as failure:
@@ -135,13 +159,14 @@ class Transcriber:
                 raise
             detail = f"{failure.detail}; {self.name} recognizes audio, not lips"
             raise ClipFailure(failure.reason, detail) from failure
-        return self._audio(track.blocks(), SAMPLE_RATE, track.read)
+        return self._audio(track.blocks(), SAMPLE_RATE, track.read, asked)
 
     def _audio(
         self,
         blocks: Iterable[np.ndarray],
         rate: int,
         read: Callable[[int, int], np.ndarray],
+        asked: _Asked,
         scenes: Sequence[int] = (),
         models: Mapping[str, str] = MappingProxyType({}),
         warnings: Sequence[str] = (),
@@ -152,6 +177,7 @@ class Transcriber:
             blocks: of the audio, (n,) float, in order.
             rate: of the audio, samples a second.
             read: function from a first sample and a number of samples to these.
+            asked: what the recognizer is asked.
             scenes: levels at which another scene begins.
             models: what each model knows that made the audio, by its name.
             warnings: reasons to doubt the audio.
@@ -165,13 +191,53 @@ class Transcriber:
             waveform = np.asarray(to_rate(read(begin, stop - begin), rate, SAMPLE_RATE), np.float32)
             if len(cuts) == 1 or _is_usable(waveform):
                 with self._lock:
-                    found.append((begin / rate, self._recognizer.recognize([waveform])[0]))
+                    found.append((begin / rate, asked.read(waveform)))
         return self._transcript(joined(found), models, warnings)
 
     def _transcript(self, found: Hypothesis, models: Mapping[str, str], warnings: Sequence[str]) -> Transcript:
         """A hypothesis with its origin: models that made what was recognized, and the recognizer."""
         origin = {**models, self.name: self.knows}
-        return Transcript.of(found, origin, calibrated=self._calibrated, warnings=warnings)
+        return Transcript.of(found, origin, calibrated=self._calibrated and not found.phrases, warnings=warnings)
+
+
+class _Asked:
+    """What a recognizer is asked about one clip: its own text, or which of some sentences was said.
+
+    Args:
+        recognizer: writes texts.
+        ranker: the same, if it ranks sentences too.
+        phrases: the sentences; None: its own text.
+
+    Attributes:
+        warnings: reasons to doubt the answers so far.
+
+    Raises:
+        LipsoundError: it cannot rank, or cannot write a sentence.
+    """
+
+    def __init__(self, recognizer: SpeechRecognizer, ranker: PhraseReader | None, phrases: Phrases | None) -> None:
+        self._recognizer, self._ranker, self._phrases = recognizer, ranker, phrases
+        self.warnings: list[str] = []
+        if phrases is not None and ranker is None:
+            raise LipsoundError(
+                f"{recognizer.name}: cannot rank sentences; give one that was trained with lipsound2, as grid-s1-asr"
+            )
+        self._texts = ranker.texts_of(phrases) if ranker is not None and phrases is not None else []
+
+    def read(self, clip: np.ndarray) -> Hypothesis:
+        """Hypothesis of a stretch: waveform (samples,), or crops (T, H, W)."""
+        if self._phrases is None or self._ranker is None:
+            return self._recognizer.recognize([clip])[0]
+        what = self._ranker.rank(clip, self._phrases, self._texts)
+        self.warnings += [line for line in self._ranker.warnings if line not in self.warnings]
+        return what
+
+    def alike(self, what: Hypothesis) -> list[str]:
+        """Lines about chosen sentences that look like others."""
+        if self._phrases is None:
+            return []
+        chosen = dict.fromkeys(ranking.text for ranking in what.phrases)
+        return [line for text in chosen for line in self._phrases.doubt(text)]
 
 
 class _Reading:

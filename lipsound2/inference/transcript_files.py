@@ -10,6 +10,7 @@ from pathlib import Path
 from lipsound2.decoding.hypothesis import marked
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.files import write_text
+from lipsound2.inference.phrase_lines import NOBODY, phrase_lines
 from lipsound2.inference.transcript import ALTERNATIVES, Transcript
 from lipsound2.media.clips import Clip, check_results
 from lipsound2.media.standard_streams import STANDARD
@@ -86,7 +87,11 @@ class TranscriptFiles:
         """What is printed of a clip, without the last line's end. On a terminal, doubtful words are marked."""
         if self._printed or self._json_rows:
             return self._content(clip, what, self._printed or ".json").removesuffix("\n")
+        if what.phrases and not self._many:
+            return phrase_lines(what.phrases)
         text = marked(what) if sys.stdout.isatty() else what.text
+        if what.phrases and not text:
+            text = NOBODY
         others = [f"  {each.probability:.3f}  {each.text}" for each in what.alternatives[: self._shown]]
         return "\n".join([f"{clip.path}\t{text}" if self._many else text, *others])
 

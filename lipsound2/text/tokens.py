@@ -65,6 +65,12 @@ def load(path: Path) -> Tokenizer:
     raise LipsoundError(f"{path}: no tokenizer (tokens.txt or tokens.model); make one with: lipsound2 tokens DIR OUT")
 
 
+def unknown_parts(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The words or characters of a text that a tokenizer does not know, each once; none may be unknown by itself."""
+    parts = text.split() if tokenizer.whole_words else text.replace(" ", "")
+    return [part for part in dict.fromkeys(parts) if UNKNOWN in tokenizer.encode(part)]
+
+
 def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
     """Count and log the characters or words that a tokenizer does not know; returns the number of clips with one."""
     unknown: Counter[str] = Counter()
