@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lipsound2.data.texts import read_lines
 
-_VISEMES = (
+VISEMES = (
     "F V",
     "ER OW R W UH UW",
     "B P M",
@@ -27,7 +27,6 @@ _VISEMES = (
     "D L N T",
     "G K NG",
 )  # the breath of HH has no shape of its own
-_VISEME_OF = {phoneme: number for number, group in enumerate(_VISEMES) for phoneme in group.split()}
 _SPELLED = {"z": "zed"}  # the dictionary says "zee"
 
 Pronunciations = dict[str, tuple[int, ...]]
@@ -48,11 +47,16 @@ def look_alikes(sentences: Sequence[str], visemes: Pronunciations) -> list[list[
     return [group for group in groups.values() if len(group) > 1]
 
 
-def visemes_of(words: Iterable[str]) -> Pronunciations:
+def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunciations:
     """Visemes of English words; those that the dictionary lacks are left out.
 
     Without PocketSphinx there is no dictionary, and the result is empty.
+
+    Args:
+        words: lower case.
+        groups: phonemes of each viseme, with blanks between; others have no shape.
     """
+    viseme_of = {phoneme: number for number, group in enumerate(groups) for phoneme in group.split()}
     spec = find_spec("pocketsphinx")
     if spec is None or spec.origin is None:
         return {}
@@ -64,5 +68,5 @@ def visemes_of(words: Iterable[str]) -> Pronunciations:
         if word in spelled:
             # Vowels carry the stress as a digit in some editions of the dictionary.
             plain = (phoneme.rstrip("012") for phoneme in phonemes)
-            found[spelled[word]] = tuple(_VISEME_OF[phoneme] for phoneme in plain if phoneme in _VISEME_OF)
+            found[spelled[word]] = tuple(viseme_of[phoneme] for phoneme in plain if phoneme in viseme_of)
     return found
