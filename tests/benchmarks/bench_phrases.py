@@ -171,7 +171,8 @@ def fitted(rows: list[Case]) -> PhraseCalibration:
 def calibration(clips: list[Clip], texts: list[str]) -> None:
     """How good probabilities and "none of these" are."""
     print(
-        "| scored by | calibrated on | reported on | of | sharpness, margin | a sentence if listed | none if not | right | mean confidence | off by |"
+        "| scored by | calibrated on | reported on | of | sharpness, margin | a sentence if listed | none if not "
+        "| right | mean confidence | off by |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     halves = {
@@ -245,35 +246,14 @@ def faces(clips: list[Clip]) -> None:
 # Other published maps, to compare with the one in use: Potamianos, Neti et al. (2003); Lee and Yook (2002).
 MAPS = {
     "Jeffers and Barley": look_alikes.VISEMES,
-    "Neti": [
-        "AO AH AA ER OY AW HH",
-        "UW UH OW",
-        "AE EH EY AY",
-        "IH IY",
-        "L R Y",
-        "S Z",
-        "T D N",
-        "SH ZH CH JH",
-        "P B M",
-        "TH DH",
-        "F V",
-        "NG G K W",
-    ],
-    "Lee": [
-        "B P M",
-        "D T S Z TH DH",
-        "G K N NG L Y HH",
-        "JH CH SH ZH",
-        "F V",
-        "R W",
-        "IY IH",
-        "EH EY AE",
-        "AA AW AY",
-        "AH",
-        "AO OY OW",
-        "UH UW",
-        "ER",
-    ],
+    "Neti": (
+        *("AO AH AA ER OY AW HH", "UW UH OW", "AE EH EY AY", "IH IY", "L R Y", "S Z", "T D N", "SH ZH CH JH", "P B M"),
+        *("TH DH", "F V", "NG G K W"),
+    ),
+    "Lee": (
+        *("B P M", "D T S Z TH DH", "G K N NG L Y HH", "JH CH SH ZH", "F V", "R W", "IY IH", "EH EY AE", "AA AW AY"),
+        *("AH", "AO OY OW", "UH UW", "ER"),
+    ),
 }
 
 
