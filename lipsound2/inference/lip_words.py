@@ -19,7 +19,7 @@ from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.inference.familiarity import LIMIT, familiarity_of, warning
+from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of, warning
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.models.parallel import Parallel
 from lipsound2.tasks.regress import Regress
@@ -127,7 +127,7 @@ class LipWordReader:
         assert self._encoder.trunk is not None
         video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
         states = self._encoder.trunk(video, torch.tensor([len(clip)], device=self._device))
-        return self._familiarity.distance(states[0].double().mean(0).cpu().numpy())
+        return self._familiarity.distance(point_of(states[0]))
 
 
 def can_read(loaded: Experiment[Regress]) -> bool:

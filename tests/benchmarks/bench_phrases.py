@@ -27,7 +27,7 @@ from lipsound2.datasets.crop_cache import Frames
 from lipsound2.decoding import look_alikes
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, probabilities_of
-from lipsound2.inference.familiarity import LIMIT, familiarity_of
+from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
 from lipsound2.inference.lip_to_speech import TorchLipToSpeech, generate_long
 from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrases import Phrases
@@ -89,7 +89,7 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
             found = Clip(clip, name, folder.utt2spk[clip], texts.index(folder.text[clip]))
             crops = np.ascontiguousarray(frames[clip])
             video, length = torch.from_numpy(crops)[None], torch.tensor([len(crops)])
-            found.distance = known.distance(loaded.model.encoder.trunk(video, length)[0].mean(0).numpy())  # type: ignore
+            found.distance = known.distance(point_of(loaded.model.encoder.trunk(video, length)[0]))  # type: ignore
             for way, encoder in ((PLAIN, reader._encoder), (ADAPTED, reader._adapted)):
                 found.log_probs[way] = reader._head(encoder(video, length)[0])[0].log_softmax(-1).numpy()
             found.log_probs[MIRRORED] = reader.log_probs(crops)
