@@ -5,6 +5,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
         "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
         "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
+        "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),
         "export": (
             "lipsound2.inference.export:export",
             "export the parallel model or a vocoder to ONNX, for speech without torch",

@@ -23,7 +23,7 @@ FLOORS = (
     ("tasks", "report"),
     ("experiment",),
     ("training", "inference"),
-    ("pack",),
+    ("pack", "completion"),
     ("features", "published", "api"),
     ("cli",),
     ("__main__",),
