@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from lipsound2.audio.mel_settings import MelConfig, check_spoken, mel_config, sa
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.vocoder_names import folder_of, iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
-from lipsound2.models.vocoders.hifigan import fold_norms
-from lipsound2.models.vocoders.mel_vocoder import MelVocoder
-from lipsound2.tasks.vocode import Vocode
+
+if TYPE_CHECKING:
+    from lipsound2.models.vocoders.mel_vocoder import MelVocoder
 
 Vocoder = Callable[[Tensor], Tensor]
 
@@ -116,6 +117,9 @@ def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "c
         return FoundVocoder(config, speak, ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
     folder = folder_of(name)
     assert folder is not None
+    from lipsound2.models.vocoders.hifigan import fold_norms
+    from lipsound2.tasks.vocode import Vocode
+
     loaded = experiment.load(folder, device, task=Vocode)
     config = config or loaded.assets.mel
     same_mel(loaded.assets.mel, config, f"the vocoder {name}")
