@@ -271,6 +271,19 @@ def test_threads_take_turns_and_get_their_own_clip(
         assert np.array_equal(mouths, cropped)
 
 
+def test_one_speech_and_one_vocoder_serve_several_threads(recognizer: Transcriber, speech: Speech) -> None:
+    vocoder = lipsound2.load("grid-s1-vocos")
+    waveform, text, again = speech.waveform, recognizer(speech).text, vocoder(speech.mel)
+
+    def work(number: int) -> bool:
+        part = np.array_equal(speech.read(480 * number, 4800), waveform[480 * number : 480 * number + 4800])
+        whole = np.array_equal(speech.waveform, waveform) and recognizer(speech).text == text
+        return part and whole and np.array_equal(vocoder(speech.mel), again)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(16)))
+
+
 def test_importing_is_light_and_leaving_is_quiet(clip: Path, tmp_path: Path) -> None:
     script = f"""
         import sys

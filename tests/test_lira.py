@@ -11,6 +11,7 @@ import pytest
 import torch
 from test_regress import write_kind
 
+import lipsound2
 from lipsound2 import experiment
 from lipsound2.audio.mel import MELS
 from lipsound2.config import to_mapping
@@ -311,10 +312,22 @@ def test_lips_are_transcribed_directly(data, pretext, tmp_path, grid, capsys):
     capsys.readouterr()
     clip = sorted((grid / "s1").glob("*.mp4"))[0]
     transcribe(clip, model=str(tmp_path / "exp"), json=True)
-    assert {"text", "words", "score"} <= set(json.loads(capsys.readouterr().out))
+    row = json.loads(capsys.readouterr().out)
+    assert {"text", "words", "score"} <= row.keys()
+    reader = lipsound2.load(tmp_path / "exp")
+    assert reader.reads_lips
+    assert reader(clip).text == row["text"]
+    gray = lipsound2.crop(clip, "face")  # any frames with a face
+    assert reader(gray, fps=25).words is not None
+    with pytest.raises(LipsoundError, match="reads lips, not speech; give it the video itself"):
+        reader(lipsound2.load("grid-s1-parallel", vocoder="griffin-lim:1")(clip))
+    with pytest.raises(LipsoundError, match="frames have fps"):
+        reader(gray, rate=16000)
     words(whole.path, tmp_path / "words")
     path = config(tmp_path, "lira_word_supervised")
     train(path, train=tmp_path / "words", valid=tmp_path / "words", dump=dump, exp=tmp_path / "single")
+    with pytest.raises(LipsoundError, match=r"is of the task 'classify'; load takes regress \(a lip-to-speech model"):
+        lipsound2.load(tmp_path / "single")
     with pytest.raises(LipsoundError, match="classifies single words, whose times must be known; use lipsound2 decode"):
         transcribe(clip, model=str(tmp_path / "single"))
     with pytest.raises(LipsoundError, match="reads 'audio', not face or mouth crops; give a recognizer of audio"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ _ITEM = 4  # bytes a sample
 
 
 class WaveformBuffer:
-    """One channel of audio that is written once, from its beginning to its end, and read to and fro.
+    """One channel of audio that is written once, from its beginning to its end, and read to and fro, by any thread.
 
     Attributes:
         loudest: largest absolute value; NaN if any sample is.
@@ -23,6 +24,7 @@ class WaveformBuffer:
     def __init__(self) -> None:
         self.loudest = 0.0
         self._samples = 0
+        self._lock = threading.Lock()  # a place in the file is sought, then used
         self._file = tempfile.SpooledTemporaryFile(_HELD)  # noqa: SIM115 - it lives as long as this object
 
     def __del__(self) -> None:
@@ -40,7 +42,7 @@ class WaveformBuffer:
         """
         waveform = np.ascontiguousarray(waveform, np.float32)
         self.loudest = float(np.maximum(self.loudest, np.abs(waveform).max(initial=0.0)))
-        with _named():
+        with self._lock, _named():
             self._file.seek(0, 2)
             self._file.write(waveform.tobytes())
         self._samples += len(waveform)
@@ -53,7 +55,7 @@ class WaveformBuffer:
     def read(self, first: int, samples: int) -> np.ndarray:
         """`samples` samples from `first` on, or as many as there are; float32."""
         found = np.empty(max(0, min(samples, self._samples - first)), np.float32)
-        with _named():
+        with self._lock, _named():
             self._file.seek(_ITEM * first)
             self._file.readinto(found.view(np.uint8).data)
         return found

@@ -64,7 +64,7 @@ class ClipVideo:
 class Speech:
     """Speech that a lip-to-speech model made of one clip.
 
-    Long speech lies in a temporary file, not in memory; `waveform` and `mel` read all of it.
+    Long speech lies in a temporary file, not in memory; `waveform` and `mel` read all of it. Any thread may read.
 
     Attributes:
         clip: file it was made of; None: frames.

@@ -77,8 +77,8 @@ class CropReport:
             found.append(f"the mouth lies outside of the frame in {self.outside} of {self.num_frames} video frames")
         if self.faces > 1:
             found.append(
-                f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken, the choice is "
-                f"face: {', '.join(CHOICES)}"
+                f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken; choose another "
+                f"with face: {', '.join(CHOICES[1:])}"
             )
         if (width := self.box[2] - self.box[0]) < _SMALL:
             found.append(f"the face is small, {width} pixels wide; {_SMALL} or more show the lips well")
