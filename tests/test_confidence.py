@@ -167,10 +167,10 @@ def test_calibrations_are_kept_for_each_way_of_decoding(tmp_path):
     assert load(tmp_path, "greedy") is None
     first, second = Calibration(Platt(1.5, 0.25), Platt(0.5, -1.0)), Calibration(Platt(1.0, 0.0), Platt(2.0, 0.0))
     save(tmp_path, "greedy", first, {"clips": 50})
-    save(tmp_path, SearchOptions(grammar="grid").way, second, {"clips": 40})
-    assert load(tmp_path, SearchOptions().way) == first
+    save(tmp_path, SearchOptions(grammar="grid").filled().way, second, {"clips": 40})
+    assert load(tmp_path, SearchOptions().filled().way) == first
     assert load(tmp_path, "grammar grid") == second
-    assert load(tmp_path, SearchOptions(beam=8).way) is None
+    assert load(tmp_path, SearchOptions(beam=8).filled().way) is None
     assert facts(tmp_path) == {"Confidences": "calibrated for greedy (50 clips), grammar grid (40 clips)"}
     for broken in ({"words": [1, 2]}, {"words": [1], "text": [1, 2]}, {"words": [-1, 0], "text": [1, 0]}, 7):
         write_yaml(tmp_path / "calibration.yaml", {"greedy": broken})
@@ -230,7 +230,7 @@ def said(grid) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "options",
     [SearchOptions(), SearchOptions(beam=8), SearchOptions(grammar="grid"), SearchOptions(ctc_weight=0.3, beam=8)],
-    ids=lambda options: options.way,
+    ids=lambda options: options.filled().way,
 )
 def test_garbled_audio_is_less_sure_than_what_was_said(said, options):
     pytest.importorskip("sentencepiece")

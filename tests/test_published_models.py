@@ -13,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipsound2 import experiment
+import lipsound2
+from lipsound2 import SearchOptions, experiment
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.recognizer_names import search_of
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.asr.lip_reader import LipEncoder, LipReaderConfig
 from lipsound2.models.asr.recognizer import Recognizer
@@ -26,6 +28,8 @@ from lipsound2.text.piece_table import PieceTable
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "published_golden.npz"
 CLASSES, WIDTH, HEADS, INSIDE, LAYERS, KERNEL = 41, 64, 4, 128, 2, 31
+# Share of CTC, weight of the language model, bonus for each token.
+SEARCHES = {"plain": (0.1, 0.0, 0.0), "lm": (0.1, 0.3, 0.5), "ctc": (0.5, 0.0, 0.0)}
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -225,6 +229,50 @@ def test_a_folder_and_an_archive_become_packs(golden: dict[str, np.ndarray], tmp
     card = (tmp_path / "old" / "card.md").read_text()
     assert "not commercial" in card
     assert "positions 'legacy'" in card
+
+
+def test_the_steps_and_the_search_of_a_loaded_reader(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """As those use it who combine scores themselves; the three golden searches, for both kinds of positions."""
+    units = ["<unk>", *(f"\u2581X{number}" for number in range(38))]
+    (tmp_path / "units.txt").write_text("".join(f"{piece} {n}\n" for n, piece in enumerate(units, start=1)))
+    torch.save(language_state(), tmp_path / "lm.pth")
+    settings = {"layer": LAYERS, "unit": 96, "att_unit": WIDTH, "embed_unit": 32, "head": HEADS, "pos_enc": "none"}
+    (tmp_path / "lm.json").write_text(json.dumps(settings))
+    convert_avsr(tmp_path / "lm.pth", tmp_path / "lm", config=tmp_path / "lm.json", tokens=tmp_path / "units.txt")
+    for positions, kind in (("latest", "latest"), ("legacy", None)):
+        folder = published_folder(tmp_path / positions, rel_pos_type=kind)
+        convert_avsr(folder, tmp_path / f"{positions}-pack", tokens=tmp_path / "units.txt")
+        options = SearchOptions(lm=str(tmp_path / "lm"))
+        reader = lipsound2.load(tmp_path / f"{positions}-pack", search=options)
+        states = reader.encode(frames()[0].numpy())
+        assert np.abs(states.numpy() - golden[f"{positions}_states"]).max() < 1e-4
+        assert np.abs(reader.ctc_log_probs(states).numpy() - golden[f"{positions}_ctc"]).max() < 1e-4
+        tokens = golden["tokens"].tolist()
+        assert np.abs(reader.decoder_log_probs(states, tokens).numpy() - golden[f"{positions}_decoder"]).max() < 1e-4
+        assert np.abs(reader.lm_log_probs(tokens).numpy() - golden["lm"]).max() < 1e-4
+        for name, (ctc_weight, lm_weight, bonus) in SEARCHES.items():
+            tokens, score = reader.search(states, 5, ctc_weight, lm_weight, bonus)
+            wanted = golden[f"{positions}_beam_{name}"].tolist()
+            assert tokens == [token for token in wanted if token != CLASSES - 1]
+            assert score == pytest.approx(float(golden[f"{positions}_beam_{name}_score"]), abs=1e-3)
+    with pytest.raises(LipsoundError, match="was loaded without a language model"):
+        lipsound2.load(tmp_path / "latest-pack").search(states, 5, 0.1, 0.3)
+    with pytest.raises(LipsoundError, match="beam must be 1 or more"):
+        reader.search(states, 0)
+
+
+def test_the_search_comes_with_the_pack(tmp_path: Path) -> None:
+    convert_avsr(published_folder(tmp_path / "a"), tmp_path / "pack")
+    name = str(tmp_path / "pack")
+    own = search_of(name, SearchOptions())
+    assert (own.width, own.ctc_weight, own.word_bonus) == (40, 0.1, 0), "the bonus belongs to a language model"
+    with_model = search_of(name, SearchOptions(lm=tmp_path, beam=5))
+    assert (with_model.width, with_model.lm_weight, with_model.word_bonus) == (5, 0.6, 0.5)
+    assert search_of(name, SearchOptions(ctc_weight=1.0, beam=1)).width == 1
+    assert search_of("grid-s1-asr", SearchOptions()).width == 1
+    (tmp_path / "pack" / "search.yaml").write_text("beam: -3\n")
+    with pytest.raises(LipsoundError, match=r"search.yaml: --beam: expected 0 or more, found -3"):
+        search_of(name, SearchOptions())
 
 
 def test_a_training_checkpoint_and_a_table_of_pieces(golden: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
 from lipsound2.inference.decode import check_name, input_of
-from lipsound2.inference.recognizer_names import is_own
+from lipsound2.inference.recognizer_names import is_own, search_of
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.metrics.confidence import Judged, judge, marked, reliability, summary
 from lipsound2.outputs import check_file
@@ -57,6 +57,7 @@ def calibrate(
     sources = {path: _source(DataDir(path), asr, dump) for path in (dir, *test)}
     recognizer = TrainedRecognizer(asr, search, experiment.device_for(ngpu))
     recognizer.calibration = None
+    way = search_of(asr, search).way
     language = recognizer.language
     systems: dict[str, tuple[Judged, Judged]] = {}
     fitted: Calibration | None = None
@@ -67,7 +68,7 @@ def calibrate(
         if fitted is None:
             fitted = Calibration(*(Platt.fit(each.confidences, each.right) for each in before))
             wrong = int((~before[0].right).sum())
-            save(folder, search.way, fitted, {"clips": len(before[1].right), "word_errors": wrong})
+            save(folder, way, fitted, {"clips": len(before[1].right), "word_errors": wrong})
             if wrong < _FEW:
                 log.warning("%s: only %d wrong words: the numbers are loose; take more clips", path, wrong)
         after = judge({name: fitted(what) for name, what in found.items()}, data.text, language)
@@ -76,7 +77,7 @@ def calibrate(
     print(f"\n{reliability({name: words for name, (words, _) in systems.items()})}\n")
     for name, (words, _) in systems.items():
         print(f"{name}: {marked(words)}")
-    print(f"{folder / FILE}: calibrated for the way of decoding '{search.way}' on {dir}")
+    print(f"{folder / FILE}: calibrated for the way of decoding '{way}' on {dir}")
 
 
 def _source(data: DataDir, asr: str, dump: Path | None) -> ClipSource:

@@ -24,7 +24,7 @@ from lipsound2.files import folder_lock
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.classify_words import read_words
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
-from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
 from lipsound2.inference.recognizers import files_of, recognizer
 from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.old_names import value_of_today
@@ -161,7 +161,7 @@ def decode_clips(
         load: loads the recognizer in this process, for several calls to share; its argument is the number of GPUs.
         alternatives: of each clip that are kept, at most.
     """
-    search = recognize.search
+    search = search_of(recognize.asr, recognize.search)
     numbers = {"beam": search.width, "weight": search.lm_weight}
     options: dict[str, Any] = {
         "asr": recognize.asr,
@@ -171,7 +171,7 @@ def decode_clips(
     }
     if alternatives:  # texts of earlier versions, which kept none, stay as they are
         options["alternatives"] = alternatives
-    fingerprint = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, search)], MADE)
+    fingerprint = Fingerprint(out, "decode", options, [*inputs, *files_of(recognize.asr, recognize.search)], MADE)
     if fingerprint.up_to_date():
         print(f"{out}: done already with these inputs and options; skipped")
         return

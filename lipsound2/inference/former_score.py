@@ -161,5 +161,5 @@ def _search_of(asr: str, search: SearchOptions) -> SearchOptions:
 def label(asr: str, search: SearchOptions) -> str:
     """A folder's name for a recognizer: `pocketsphinx-grid`, `asr_conformer+grid`, `asr_conformer+words.arpa`."""
     name = asr.replace(":", "-") if not Path(asr).exists() else Path(asr).resolve().name
-    helped = [Path(search.grammar).stem] if search.grammar else [search.lm.name] if search.lm else []
+    helped = [Path(search.grammar).stem] if search.grammar else [Path(search.lm).name] if search.lm else []
     return re.sub(r"[^\w.+-]+", "_", "+".join([name, *helped]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
+from lipsound2.decoding.search_options import Search, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 
 DEFAULT_ASR = "grid-s1-asr"
@@ -15,6 +16,11 @@ DEFAULT_ASR = "grid-s1-asr"
 def is_own(name: str) -> bool:
     """Whether the name means an experiment or pack, not a pretrained recognizer."""
     return name.partition(":")[0] not in PRETRAINED_ASR or Path(name).exists()
+
+
+def search_of(name: str, options: SearchOptions) -> Search:
+    """How a recognizer searches: as the options say and, where they do not, as its pack does."""
+    return options.filled(own_search(model_names.find(name, "recognize")) if is_own(name) else None)
 
 
 def check_recognizer(name: str, *, lips: bool = False) -> None:

@@ -23,12 +23,12 @@ from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.joint import joint_n_best
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
-from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.phrases import Phrases, Texts, ranked
-from lipsound2.inference.recognizer_names import check_recognizer, is_own
+from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
 from lipsound2.models.asr.recognizer import RecognizerOutput
 from lipsound2.tasks.recognize import Recognize
 from lipsound2.text.tokens import unknown_parts
@@ -52,6 +52,10 @@ class TrainedRecognizer:
         knows: voices and words it knows.
         input: feature type of what it reads.
         language: of its texts.
+        network: in evaluation mode.
+        assets: of its training, the tokenizer among them.
+        fusion: the language model of its search.
+        device: where it runs.
         calibration: of its confidences; None: they are as the search has them.
         warnings: reasons to doubt the last ranking; there are none.
     """
@@ -60,36 +64,41 @@ class TrainedRecognizer:
 
     def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu") -> None:
         self.name = name
-        self._device = torch.device(device)
-        loaded = experiment.load(name, self._device, task=Recognize)
-        self.knows, self.calibration = loaded.knows, load_calibration(loaded.path, options.way)
-        self._task, self._assets, self._network = loaded.task, loaded.assets, loaded.model
-        self._search = options
-        grammar, lm, bonus = options.grammar, options.lm, options.word_bonus
+        self.device = torch.device(device)
+        loaded = experiment.load(name, self.device, task=Recognize)
+        self._search = chosen = options.filled(own_search(loaded.path))
+        self.knows, self.calibration = loaded.knows, load_calibration(loaded.path, chosen.way)
+        self._task, self.assets, self.network = loaded.task, loaded.assets, loaded.model
+        grammar, lm, bonus = chosen.grammar, chosen.lm, chosen.word_bonus
         if grammar and lm:
             raise LipsoundError("--grammar and --lm: only one of them can be used; leave one out")
-        if grammar and (bonus or options.ctc_weight < 1):
+        if grammar and (bonus or chosen.ctc_weight < 1):
             raise LipsoundError(
                 "--grammar: its sentences are scored by CTC alone; leave --word-bonus and --ctc-weight out"
             )
         self.input, self.language = self._task.settings.input, self._task.settings.language
-        self._graph = Graph.of(find_grammar(grammar), self._assets.tokenizer) if grammar else None
-        if options.ctc_weight < 1 and self._network.decoder is None:
+        self._graph = Graph.of(find_grammar(grammar), self.assets.tokenizer) if grammar else None
+        if chosen.ctc_weight < 1 and self.network.decoder is None:
             raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
-        self._model: Fusion = WordBonus(self._assets.tokenizer, bonus) if bonus else NoModel()
+        self.fusion: Fusion = WordBonus(self.assets.tokenizer, bonus) if bonus else NoModel()
         if lm is not None:
-            self._model = language_model(lm, self._assets.tokenizer, options.lm_weight, bonus, self._device)
+            self.fusion = language_model(lm, self.assets.tokenizer, chosen.lm_weight, bonus, self.device)
 
     @property
     def _seconds(self) -> float:
         """Length of a state."""
-        seconds: float = self._network.stride / self._task.rate / FRAME_RATE
+        seconds: float = self.network.stride / self._task.rate / FRAME_RATE
         return seconds
 
     def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
         features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
-        output: RecognizerOutput = self._network(features.to(self._device), lengths.to(self._device))
+        output: RecognizerOutput = self.network(features.to(self.device), lengths.to(self.device))
         return output
+
+    def encode(self, clip: np.ndarray) -> torch.Tensor:
+        """States (S, width) of a waveform (samples,), or of crops (T, H, W) uint8."""
+        output = self._run([clip])
+        return output.states[0, : int(output.lengths[0])]
 
     def texts_of(self, phrases: Phrases) -> Texts:
         """Sentences in its tokens.
@@ -97,7 +106,7 @@ class TrainedRecognizer:
         Raises:
             LipsoundError: it cannot write one of them.
         """
-        tokenizer = self._assets.tokenizer
+        tokenizer = self.assets.tokenizer
         return phrases.spelled(
             lambda sentence: tokenizer.segmentations(sentence, _SEGMENTATIONS),
             lambda sentence: unknown_parts(tokenizer, sentence),
@@ -121,34 +130,34 @@ class TrainedRecognizer:
         if output.word_scores is not None:
             word_log_probs = output.word_scores.float().log_softmax(-1).cpu().numpy()
             found = [
-                align_words(what, word_log_probs[row, :length], self._assets.words, seconds)
+                align_words(what, word_log_probs[row, :length], self.assets.words, seconds)
                 for row, (what, length) in enumerate(zip(found, output.lengths.tolist(), strict=True))
             ]
         return found if self.calibration is None else [self.calibration(what) for what in found]
 
     def _decode(self, probabilities: torch.Tensor, states: torch.Tensor, seconds: float) -> Hypothesis:
         """The chosen text of one clip, and how sure it is among the n best."""
-        tokenizer = self._assets.tokenizer
+        tokenizer = self.assets.tokenizer
         log_probs = probabilities.cpu().numpy()
         normalized = True  # whether the scores of the n best are log-probabilities over all texts
         if self._graph is not None:
             path, score = viterbi(self._graph, log_probs)
             n_best = graph_n_best(self._graph, log_probs, also=tuple(token.token for token in path))
         elif self._search.ctc_weight < 1:
-            assert self._network.decoder is not None
+            assert self.network.decoder is not None
             n_best = joint_n_best(
-                decoder_scorer(self._network.decoder, states),
+                decoder_scorer(self.network.decoder, states),
                 probabilities,
                 beam=self._search.width,
                 ctc_weight=self._search.ctc_weight,
-                model=self._model,
+                model=self.fusion,
                 margin=_MARGIN,
             ) or [((), -math.inf)]
             path, score, normalized = forced_align(n_best[0][0], log_probs), n_best[0][1], False
-        elif self._search.width > 1 or not isinstance(self._model, NoModel):
-            n_best = search(log_probs, self._model, self._search.width)
+        elif self._search.width > 1 or not isinstance(self.fusion, NoModel):
+            n_best = search(log_probs, self.fusion, self._search.width)
             path, score = forced_align(n_best[0][0], log_probs), n_best[0][1]
-            normalized = isinstance(self._model, NoModel)
+            normalized = isinstance(self.fusion, NoModel)
         else:
             return greedy_hypothesis(log_probs, tokenizer, seconds)
         scores = by_text((tokenizer.decode(tokens), each) for tokens, each in n_best)
@@ -181,7 +190,7 @@ def recognizer(
         raise LipsoundError(
             f"--asr {name}: --grammar and --lm are for recognizers trained with lipsound2 (pocketsphinx:grid has one)"
         )
-    if options.word_bonus or options.ctc_weight < 1:
+    if options.word_bonus or options.filled().ctc_weight < 1:
         raise LipsoundError(
             f"--asr {name}: --word-bonus and --ctc-weight are for recognizers trained with lipsound2; leave them out"
         )
@@ -193,7 +202,7 @@ def files_of(name: str, options: SearchOptions) -> list[Path]:
     language model."""
     folder = model_names.find(name) if is_own(name) else None
     weights = [] if folder is None else [folder / model_names.WEIGHTS]
-    if folder is not None and load_calibration(folder, options.way) is not None:
+    if folder is not None and load_calibration(folder, search_of(name, options).way) is not None:
         weights.append(folder / CALIBRATION)
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []
-    return [*weights, *grammar, *([lm_file(options.lm)] if options.lm else [])]
+    return [*weights, *grammar, *([lm_file(Path(options.lm))] if options.lm else [])]

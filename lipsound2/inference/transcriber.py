@@ -20,6 +20,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.phrases import PhraseReader, Phrases
+from lipsound2.inference.reader_steps import ReaderSteps
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.speech import Speech
 from lipsound2.inference.synthesizer import BUDGET, FaceChoice
@@ -35,11 +36,12 @@ from lipsound2.video.scenes import differences, find_scenes, thumbnail
 log = logging.getLogger(__name__)
 
 
-class Transcriber:
+class Transcriber(ReaderSteps):
     """Transcribes clips by a recognizer: loaded once, called for each clip.
 
     A recognizer of audio takes the speech of a lip-to-speech model, the audio of a file, or a waveform. A lip reader
-    takes a video, or its frames. It may be called from several threads: they take turns.
+    takes a video, or its frames. It may be called from several threads: they take turns. Of one that was trained with
+    this toolkit, or converted, the steps of its search can be taken one by one.
 
     Args:
         recognizer: of audio or of lips, see `recognizers.recognizer`.
@@ -59,6 +61,7 @@ class Transcriber:
         self, recognizer: SpeechRecognizer, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
     ) -> None:
         own = recognizer if isinstance(recognizer, TrainedRecognizer | LipWordReader) else None
+        self._own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
         self._ranker: PhraseReader | None = own
         self._language = own.language if own else "en"
         self._recognizer = recognizer

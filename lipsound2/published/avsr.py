@@ -15,8 +15,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from lipsound2.config import to_mapping
 from lipsound2.data.json_text import read_json
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.decoding.search_options import FILE as SEARCH
+from lipsound2.decoding.search_options import OwnSearch
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import LanguageModelConfig
 from lipsound2.models.asr.lip_reader import LipReaderConfig
@@ -36,6 +40,12 @@ _LICENSE = (
     "Visual Speech Recognition for Multiple Languages: for comparison and benchmarks alone, not commercial. Do not "
     "pass this pack on without permission"
 )
+# As published: auto_avsr's and LRS3 19.1's over pieces, LRS2's and LRS3 32.3's over characters. Weight and bonus are
+# with their language models. Those of GRID, CMLR and CMU-MOSEAS have beams of 20 to 30 and other weights.
+_SEARCHES = {
+    "pieces": OwnSearch(beam=40, ctc_weight=0.1, lm_weight=0.3),
+    "characters": OwnSearch(beam=40, ctc_weight=0.1, lm_weight=0.6, word_bonus=0.5),
+}
 _UNITS = "unigram5000_units.txt of auto_avsr, spm/unigram/"
 # Settings of the published code that are another network than ours.
 _FIXED: dict[str, object] = {
@@ -105,10 +115,13 @@ class _Made:
     tokenizer: Tokenizer
     task: Any
     assets: Any
+    search: OwnSearch | None = None
 
     def save(self, out: Path) -> None:
-        """Write the task's assets."""
+        """Write the task's assets, and the search."""
         self.task.save(self.assets, out)
+        if self.search is not None:
+            write_yaml(out / SEARCH, to_mapping(self.search))
 
 
 def _reader(
@@ -132,6 +145,7 @@ def _reader(
     tokenizer = _tokenizer(settings, tokens, len(found.tensors["ctc.bias"]) - 1, where)
     assets = RecognizeAssets(tokenizer, 0, ())
     tensors = _fitted(found, task.build(assets), where)
+    search = _SEARCHES["characters" if isinstance(tokenizer, Characters) else "pieces"]
     positions = f"relative positions '{found.config['positions']}'"
     facts = {
         "Input": "`mouth-published`, 25 frames a second",
@@ -139,7 +153,7 @@ def _reader(
         "Network": positions,
     }
     config = {"task": task.name, **task.config()}
-    return _Made(config, tensors, facts, "lipsound2 transcribe CLIP --model {}", tokenizer, task, assets)
+    return _Made(config, tensors, facts, "lipsound2 transcribe CLIP --model {}", tokenizer, task, assets, search)
 
 
 def _language_model(

@@ -1,0 +1,148 @@
+"""The steps of a trained recognizer one by one, for those who search or combine scores themselves."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipsound2.decoding.beam import Fusion, NoModel, WordBonus
+from lipsound2.decoding.beam import search as ctc_search
+from lipsound2.decoding.joint import joint_search
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.lm_fusion import NetworkModel, decoder_scorer
+from lipsound2.inference.recognizers import TrainedRecognizer
+
+
+class ReaderSteps:
+    """What the search of a recognizer is made of. Tensors are on the recognizer's device, in evaluation mode.
+
+    Tokens are numbers of its tokenizer: 0 is CTC's blank, 1 the unknown token. The boundary, which begins and ends a
+    text, is the last class of the decoder and of the language model; `tokens` never hold it.
+    """
+
+    name: str
+    _own: TrainedRecognizer | None
+
+    @torch.no_grad()
+    def encode(self, clip: np.ndarray) -> Tensor:
+        """States of a clip.
+
+        Args:
+            clip: of a lip reader, crops (T, H, W) uint8 of its region, 25 a second; of a recognizer of audio, a
+                waveform (samples,) float32 at 16 kHz.
+
+        Returns:
+            (S, width) float32.
+        """
+        return self._trained.encode(clip)
+
+    @torch.no_grad()
+    def ctc_log_probs(self, states: Tensor) -> Tensor:
+        """Natural log-probabilities of CTC's classes.
+
+        Args:
+            states: (S, width).
+
+        Returns:
+            (S, classes) float32: a class for each token and, in models of ESPnet's kind, the boundary as the last.
+        """
+        found: Tensor = self._trained.network.ctc(states).float().log_softmax(-1)
+        return found
+
+    @torch.no_grad()
+    def decoder_log_probs(self, states: Tensor, tokens: list[int]) -> Tensor:
+        """What the decoder says may follow each beginning of a text.
+
+        Args:
+            states: (S, width).
+            tokens: L of them.
+
+        Returns:
+            (L + 1, tokens + 1) float32 natural log-probabilities: after nothing, after the first token, ...
+
+        Raises:
+            LipsoundError: it has no decoder.
+        """
+        decoder = self._trained.network.decoder
+        if decoder is None:
+            raise LipsoundError(f"{self.name}: has no decoder beside CTC")
+        begun = torch.tensor([[decoder.boundary, *tokens]], device=states.device)
+        lengths, places = (torch.tensor([size], device=states.device) for size in (begun.shape[1], len(states)))
+        scores: Tensor = decoder(begun, lengths, states[None], places)[0].float().log_softmax(-1)
+        return scores
+
+    @torch.no_grad()
+    def lm_log_probs(self, tokens: list[int]) -> Tensor:
+        """What the neural language model says may follow each beginning of a text; see `decoder_log_probs`.
+
+        Raises:
+            LipsoundError: it was loaded without one: `SearchOptions(lm=...)`.
+        """
+        model = self._trained.fusion
+        if not isinstance(model, NetworkModel):
+            raise LipsoundError(
+                f"{self.name}: was loaded without a neural language model; give search=SearchOptions(lm=...)"
+            )
+        begun = torch.tensor([[model.network.boundary, *tokens]], device=self._trained.device)
+        scores: Tensor = model.network(begun)[0].float().log_softmax(-1)
+        return scores
+
+    @torch.no_grad()
+    def search(
+        self,
+        states: Tensor,
+        beam: int = 16,
+        ctc_weight: float = 0.3,
+        lm_weight: float = 0.0,
+        bonus: float = 0.0,
+    ) -> tuple[list[int], float]:
+        """The best text: joint CTC/attention beam search (Watanabe et al., 2017), by ESPnet's rules.
+
+        Args:
+            states: (S, width).
+            beam: texts that are kept.
+            ctc_weight: share of CTC in the score; 1: CTC alone, by prefix beam search.
+            lm_weight: weight of the language model it was loaded with; 0: without.
+            bonus: added for every token with a neural language model, else for every word.
+
+        Returns:
+            Tokens, and their score: the decoder's log-probability times 1 - ctc_weight, CTC's times ctc_weight, the
+            language model's times its weight, and bonuses.
+
+        Raises:
+            LipsoundError: a number out of range; there is no decoder, or no language model.
+        """
+        trained = self._trained
+        if beam < 1 or not 0 <= ctc_weight <= 1 or lm_weight < 0:
+            raise LipsoundError(
+                "search: beam must be 1 or more, ctc_weight 0 to 1, lm_weight 0 or more; "
+                f"found {beam}, {ctc_weight:g}, {lm_weight:g}"
+            )
+        model = self._fusion(lm_weight, bonus)
+        log_probs = self.ctc_log_probs(states)[:, : trained.network.tokens]
+        if ctc_weight == 1:
+            tokens, score = ctc_search(log_probs.cpu().numpy(), model, beam)[0]
+            return list(tokens), score
+        if trained.network.decoder is None:
+            raise LipsoundError(f"{self.name}: has no decoder beside CTC; give ctc_weight=1")
+        scorer = decoder_scorer(trained.network.decoder, states)
+        return joint_search(scorer, log_probs, beam=beam, ctc_weight=ctc_weight, model=model)
+
+    def _fusion(self, lm_weight: float, bonus: float) -> Fusion:
+        if not lm_weight:
+            return WordBonus(self._trained.assets.tokenizer, bonus) if bonus else NoModel()
+        loaded = self._trained.fusion
+        if isinstance(loaded, NoModel | WordBonus):
+            raise LipsoundError(f"{self.name}: was loaded without a language model; give search=SearchOptions(lm=...)")
+        model: Fusion = copy.copy(loaded)
+        vars(model).update(weight=lm_weight, bonus=bonus, max_gain=max(bonus, 0.0))
+        return model
+
+    @property
+    def _trained(self) -> TrainedRecognizer:
+        if self._own is None:
+            raise LipsoundError(f"{self.name}: was not trained with this toolkit, so its steps are not at hand")
+        return self._own
