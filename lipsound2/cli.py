@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
 import logging
@@ -126,23 +127,36 @@ class Parameter(NamedTuple):
     help: str
 
 
-def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
+@functools.cache
+def parameters_of(function: Callable[..., Any]) -> Sequence[Parameter]:
     """Arguments and options of a verb: the parameters of its signature, and the fields of dataclasses among them."""
-    found = []
+    found: list[Parameter] = []
+    own = _hints_and_helps(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        group = typing.get_type_hints(function)[name]
+        group = own.hints[name]
         if dataclasses.is_dataclass(group):
             fields = [(field.name, getattr(parameter.default, field.name)) for field in dataclasses.fields(group)]
-            source: Any = group
+            source = _hints_and_helps(group)
         else:
-            fields, source = [(name, parameter.default)], function
-        hints, notes = typing.get_type_hints(source), typing.get_type_hints(source, include_extras=True)
-        helps = _docstring(source)[1]
+            fields, source = [(name, parameter.default)], own
         found += [
-            Parameter(key, parameter.kind, default, hints[key], notes[key], helps.get(key, ""))
+            Parameter(key, parameter.kind, default, source.hints[key], source.notes[key], source.helps.get(key, ""))
             for key, default in fields
         ]
-    return found
+    return tuple(found)
+
+
+class _Declared(NamedTuple):
+    """Types of a verb's parameters or of a dataclass' fields, without annotations and with them, and their helps."""
+
+    hints: dict[str, Any]
+    notes: dict[str, Any]
+    helps: dict[str, str]
+
+
+def _hints_and_helps(source: Any) -> _Declared:
+    hints, notes = typing.get_type_hints(source), typing.get_type_hints(source, include_extras=True)
+    return _Declared(hints, notes, _docstring(source)[1])
 
 
 def _reader(hint: Any, within: Within | None = None) -> dict[str, Any]:
