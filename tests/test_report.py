@@ -755,6 +755,11 @@ def test_the_video_of_a_clip_is_small_and_falls_back_on_the_face(exp: Path) -> N
     assert frames[0][70, 128] < 20 < 235 < frames[-1][70, 128]
     assert len(clip.video) < 20_000
     assert collect(exp, clips=4, video=False).sets[0].clips[0].video is None
+    # A part of a recording has no file of its own.
+    segments = exp.parents[1] / "data/tiny/test/segments"
+    segments.write_text("".join(f"{name} {name} 1.0 3.0\n" for name in sorted(SAID)))
+    assert collect(exp, clips=4).sets[0].clips[0].video is None
+    segments.unlink()
     # Without the file, the face in the dump; not where the model is shown the same.
     for path in (exp.parents[1] / "data/tiny/test").glob("*.mp4"):
         path.unlink()

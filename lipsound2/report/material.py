@@ -141,9 +141,7 @@ class Material:
         from lipsound2.report.clip_video import frames_of, small_video
         from lipsound2.video.encode import iter_frames
 
-        given = self._data.video.get(clip) if self._data is not None else None
-        # A clip that is part of a recording has no file of its own.
-        path = locate(given, self._data.path / "video.scp") if given and self._data is not None else None
+        path = self._video_file(clip)
         try:
             if path is not None:
                 return small_video(frames_of(path))
@@ -152,6 +150,13 @@ class Material:
         except (ClipFailure, LookupError) as failure:
             log.warning("the video of %s is left out: %s", clip, failure)
         return None
+
+    def _video_file(self, clip: str) -> Path | None:
+        """Where the clip's video lies; None of a clip that is part of a recording, which has no file of its own."""
+        if self._data is None or (self._data.path / "segments").exists():
+            return None
+        given = self._data.video.get(clip)
+        return locate(given, self._data.path / "video.scp") if given else None
 
     def _mel_images(self, clip: str, systems: Sequence[str]) -> dict[str, bytes]:
         archives = {REAL: self._target, **{system: self._mels[system] for system in systems}}
