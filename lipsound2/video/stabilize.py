@@ -97,11 +97,13 @@ def stabilize(frames: Sequence[Frame], tracked: Track, scenes: Sequence[Scene]) 
     turn, shift = fit(tracked.points)
     for first, end in scenes:
         keys = first + np.flatnonzero(tracked.flags[first:end] == DETECTED)
-        patches = {key: _Patch.of(frames[key].luma(), turn[key], shift[key]) for key in map(int, keys)}
-        for a, b in itertools.pairwise(patches):
+        patches: dict[int, _Patch] = {}
+        for a, b in itertools.pairwise(map(int, keys)):
             between = slice(a + 1, b)
             if b - a < 2 or (tracked.flags[between] != INTERPOLATED).any():
                 continue
+            for key in {a, b} - patches.keys():
+                patches[key] = _Patch.of(frames[key].luma(), turn[key], shift[key])
             seen: dict[int, tuple[complex, complex]] = {a: _STILL, b: _STILL}
             for i in range(a + _STRIDE, b, _STRIDE):
                 way = _way(frames[i].luma(), turn[i], shift[i], patches[a], patches[b], (i - a) / (b - a))

@@ -23,7 +23,7 @@ _AGREE = 0.05  # face widths between two key frames within which interpolation i
 _STRAIGHT = 0.012  # face widths by which the middle may be off the straight line
 _ANOTHER = 0.75  # face widths beyond which it is another face
 _LINKED = 0.1  # least overlap of a face with itself at the key frame before
-_SURVEY = 4  # key frames from one count of faces to the next
+_SURVEY, _APART = 4, 25  # key frames, and frames, from one count of faces to the next, at least
 _FAMILIAR = 10.0  # how much more the face followed so far counts than the others, in a later part of a long clip
 
 Count = Callable[[int], int]
@@ -111,7 +111,7 @@ def track(
     memory = _Memory(count, look)
     for first, end in scenes:
         keys = {*_evenly(first, end, detect_interval), *(i for i in also if first <= i < end)}
-        seen = _follow(memory, sorted(keys), which_face, size, before if first == 0 else None)
+        seen = _follow(memory, sorted(keys), detect_interval, which_face, size, before if first == 0 else None)
         if seen:
             missed = np.array(sorted(i for i, faces in memory.seen.items() if first <= i < end and i not in seen))
             _fill(seen, missed, first, end, result)
@@ -145,10 +145,16 @@ def _evenly(first: int, end: int, every: int) -> list[int]:
 
 
 def _follow(
-    look: _Memory, keys: Sequence[int], which_face: str, size: tuple[int, int], before: Face | None
+    look: _Memory,
+    keys: Sequence[int],
+    detect_interval: int,
+    which_face: str,
+    size: tuple[int, int],
+    before: Face | None,
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
-    alone = max(look.count(i) for i in keys[1::_SURVEY] or keys[:1]) <= 1
+    survey = max(_SURVEY, -(-_APART // detect_interval))
+    alone = max(look.count(i) for i in keys[1::survey] or keys[:1]) <= 1
     trails: list[_Trail] = []
     for i in keys:
         _link(trails, i, look(i, alone))
