@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -132,26 +132,28 @@ def test_a_window_tells_places_in_the_frame() -> None:
     assert window.matrix(10) @ [10, 5, 1] == pytest.approx([100, 105])  # right of the middle is below it
 
 
-def test_each_thread_makes_its_networks_once() -> None:
+def test_networks_are_made_once_and_serve_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ai_edge_litert")
-    made: list[object] = []
+    monkeypatch.setattr(face_networks, "_idle", {name: [] for name in face_networks._idle})
+    with face_networks._network("face_landmark") as one:
+        pass
+    with face_networks._network("face_landmark") as again, face_networks._network("face_landmark") as other:
+        assert one is again is not other
 
-    def make() -> None:
-        make_detector("facemesh")
-        made.append(face_networks._network("face_landmark"))
-        make_detector("facemesh")
-        made.append(face_networks._network("face_landmark"))
 
-    make()
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    assert made[0] is made[1]
-    assert made[2] is made[3] is not made[0]
+@pytest.mark.real
+def test_threads_find_the_same(frames: np.ndarray) -> None:
+    rgb = np.ascontiguousarray(frames[0][:, :360])
+    window = faces(rgb)[0].window
+    alone = mesh(rgb, window)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: mesh(rgb, window), range(40)))
+    assert all(np.array_equal(each, alone) for each in found)
+    assert len(face_networks._idle["face_landmark"]) <= 5
 
 
 def test_without_litert_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(face_networks, "_kept", threading.local())
+    monkeypatch.setattr(face_networks, "_idle", {name: [] for name in face_networks._idle})
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(LipsoundError, match=r"'ai_edge_litert\.interpreter' cannot be imported .*install.* face"):

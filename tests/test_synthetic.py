@@ -23,7 +23,7 @@ from lipsound2.synthetic.clip import ClipFormat, write_clip
 from lipsound2.synthetic.corpus import _make_all, generate
 from lipsound2.synthetic.face import Motion, TalkingFace, motion
 from lipsound2.synthetic.speech import VOICES, Voice, say
-from lipsound2.video.detect import make_detector
+from lipsound2.video.face_networks import Window, faces, mesh, window_of
 
 RATE = 16000
 
@@ -223,13 +223,14 @@ def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_audio(tmp_path: 
     generate(tmp_path, clips=2, seed=3, nj=1)
     for path in tmp_path.glob("s*/*.mp4"):
         openings = []
-        detector = make_detector("facemesh")
+        window: Window | None = None
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                faces = detector.detect(frame.to_ndarray(format="rgb24"), alone=True)
-                assert faces, f"no face in {path.name} at {frame.time}"
-                points = faces[0].points
-                lips, eyes = np.linalg.norm(points[62] - points[66]), np.linalg.norm(points[36] - points[45])
+                rgb = frame.to_ndarray(format="rgb24")
+                points = mesh(rgb, window or faces(rgb)[0].window)
+                assert points is not None, f"no face in {path.name} at {frame.time}"
+                window = window_of(points)
+                lips, eyes = np.linalg.norm(points[13] - points[14]), np.linalg.norm(points[33] - points[263])
                 openings.append(lips / eyes)
         _, waveform, _, rate = read(path)
         wanted = articulate(waveform, rate, len(openings))
