@@ -48,6 +48,12 @@ def test_install_sh_lists_the_extras() -> None:
     assert sorted(told[1].split(",")) == sorted(config()["options.extras_require"])
 
 
+def test_the_page_of_installation_names_every_extra_once() -> None:
+    rows = re.findall(r"^\| (`.*) \| ", (ROOT / "docs/install.md").read_text(encoding="utf-8"), re.MULTILINE)
+    told = [extra for row in rows for extra in re.findall(r"`(\w+)`", row.partition(" | ")[0])]
+    assert sorted(told) == sorted(config()["options.extras_require"])
+
+
 def test_every_declared_package_is_pinned() -> None:
     pinned = names((ROOT / "tools/constraints.txt").read_text(encoding="utf-8"))
     parsed = config()

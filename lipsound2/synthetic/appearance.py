@@ -115,7 +115,8 @@ def _portrait() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     path = Path(folders[0]) / "data" / "astronaut.png" if folders else None
     if path is None or not path.exists():
         raise LipsoundError(
-            "the portrait of the package 'scikit-image' is missing; run: tools/install.sh --extras mini"
+            "the portrait of the package 'scikit-image' is missing; run: tools/install.sh --extras mini, "
+            "or without a checkout: pip install --no-deps scikit-image"
         )
     notes = read_yaml(Path(__file__).with_name("portrait.yaml"))
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
