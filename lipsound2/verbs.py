@@ -65,6 +65,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "score-text": ("lipsound2.metrics.score_text:score_text", "score decoded text: WER, CER, SER"),
         "report": ("lipsound2.report.report:report", "write the report of an experiment, an HTML page"),
         "compare": ("lipsound2.report.compare:compare", "compare experiments: scores, config keys, words, clips"),
+        "share": ("lipsound2.sharing.share:share", "make one archive of an experiment for a colleague"),
+        "check": ("lipsound2.sharing.check:check", "compute the scores of a shared experiment again, and compare"),
         "pack": ("lipsound2.pack:pack", "make a pack of an experiment, a folder that works elsewhere"),
     },
 }

@@ -23,7 +23,7 @@ FLOORS = (
     ("tasks", "report"),
     ("experiment",),
     ("training", "inference"),
-    ("pack", "completion"),
+    ("pack", "completion", "sharing"),
     ("features", "published", "api"),
     ("cli",),
     ("__main__",),

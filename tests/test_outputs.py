@@ -42,6 +42,7 @@ WRITTEN = {
     "report": {"exp", "out", "publish"},
     "compare": {"out", "markdown"},
     "export": {"out"},
+    "share": {"out"},
     "pack": {"out"},
     "ngram": {"out"},
 }

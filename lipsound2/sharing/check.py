@@ -1,0 +1,102 @@
+"""The verb `check`: the scores of a shared experiment, computed again and compared."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lipsound2.arguments import AtLeast1
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.tables import read_table
+from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.metrics.score import CLIPS, SUMMARY
+from lipsound2.metrics.score_text import FOLDER
+from lipsound2.metrics.summary_files import read_clips, read_scores
+from lipsound2.metrics.wer_summary import read_summary
+from lipsound2.sharing.contents import SCORES, SETS, VOCODER, Contents, SharedSet, read_contents
+from lipsound2.sharing.recompute import clip_differences, differences, summary_again, text_differences, texts_again
+from lipsound2.sharing.unpack import opened
+
+_SHOWN = 20  # lines about differences
+
+
+def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, nj: AtLeast1 = 2) -> int:
+    """Check a shared experiment: compute its scores again, and compare them with those that were shared.
+
+    Means, intervals and the verdict are always computed from the scores of the clips. With --data and --dump, speech
+    is synthesized again with the shared weights, and scored: every clip's scores are compared to the last digit.
+
+    Args:
+        shared: archive that lipsound2 share made, or its folder.
+        data: data dir of one of its sets, made by stage 0 of the recipe from the corpus.
+        dump: folder of crops, audio and mels that stages 1 and 2 of the recipe made of it.
+        nj: worker processes for the scores.
+
+    Returns:
+        The exit status: 1 if anything differs.
+    """
+    if (data is None) != (dump is None):
+        raise UsageError("--data and --dump belong together: give both, or neither to check the summaries alone")
+    apart: list[str] = []
+    with opened(shared) as folder:
+        contents = read_contents(folder)
+        print(f"{contents.name}: task {contents.task}, {len(contents.files)} files are those that were shared")
+        for name, one in contents.sets.items():
+            found = [f"{name}: {line}" for line in _summaries(folder, name, one)]
+            print(f"{name}: {'DIFFERS' if found else 'the summary is that of the scores of its clips'}")
+            apart += found
+        if data is not None and dump is not None:
+            apart += _speech(folder, contents, data, dump, nj)
+    for line in apart[:_SHOWN]:
+        print(f"  {line}")
+    if len(apart) > _SHOWN:
+        print(f"  and {len(apart) - _SHOWN} more")
+    print(f"{shared}: {f'{len(apart)} differences' if apart else 'everything that was computed again is the same'}")
+    return 1 if apart else 0
+
+
+def _summaries(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
+    """What differs between a set's summaries and those computed again from its clips."""
+    scores, utt2spk = folder / SCORES / name, dict(read_table(folder / SETS / name / "utt2spk"))
+    if (scores / SUMMARY).is_file():
+        again = summary_again(scores / CLIPS, utt2spk, resamples=one.resamples, seed=one.seed, unseen=one.unseen)
+        yield from differences(again, read_scores(scores / SUMMARY)[0])
+    for recognizer, unseen in one.unseen_text.items():
+        place = scores / FOLDER / recognizer
+        for system, wanted in read_summary(place / SUMMARY).items():
+            found = texts_again(place / f"{system}.tsv", utt2spk, wanted.language, unseen=unseen)
+            yield from (f"{recognizer}, {system}: {line}" for line in text_differences(found, wanted))
+
+
+def _speech(folder: Path, contents: Contents, data: Path, dump: Path, nj: int) -> list[str]:
+    """Synthesize a set again, score it, and compare every clip."""
+    if contents.task != "regress":
+        raise LipsoundError(
+            f"{contents.name}: is of the task '{contents.task}'; only speech is made again, of the task regress: "
+            "leave out --data and --dump"
+        )
+    ids = set(DataDir(data).utt2spk)
+    known = {name: set(dict(read_table(folder / SETS / name / "utt2spk"))) for name in contents.sets}
+    name = next((name for name, wanted in known.items() if wanted == ids), "")
+    if not name:
+        nearest = max(known, key=lambda each: len(known[each] & ids))
+        raise LipsoundError(
+            f"{data}: {len(ids)} clips, and none of the shared sets has these; '{nearest}' has {len(known[nearest])}, "
+            f"{len(known[nearest] & ids)} of them here: prepare the same protocol of the corpus"
+        )
+    from lipsound2.inference.synthesize import CONTROLS, synthesize
+    from lipsound2.metrics.score import score
+
+    one = contents.sets[name]
+    vocoder = str(folder / one.vocoder) if one.vocoder.startswith(f"{VOCODER}/") else one.vocoder
+    with tempfile.TemporaryDirectory(prefix="lipsound2-") as made:
+        speech = Path(made, "wav")
+        controls = tuple(system for system in CONTROLS if system in one.systems)
+        synthesize(folder, data, speech, dump=dump, vocoder=vocoder, controls=controls, nj=nj)
+        score(dump / "audio", speech, out=Path(made, "scores"), nj=nj, resamples=1)
+        found = [row for row in read_clips(Path(made, "scores", CLIPS)) if row.system in one.systems]
+    wanted = [row for row in read_clips(folder / SCORES / name / CLIPS) if row.system in {row.system for row in found}]
+    apart = [f"{name}: {line}" for line in clip_differences(found, wanted)]
+    print(f"{name}: {len(found)} scores of clips made again, {len(apart)} differ")
+    return apart

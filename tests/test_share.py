@@ -1,0 +1,182 @@
+"""Sharing an experiment: one archive without paths of this machine, checked by computing its scores again."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.experiments import make_experiment, synthetic_clips, write_texts
+from safetensors.torch import save_file
+
+from lipsound2.cli import main
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.metrics.score import score
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recipe with a scored experiment, whose command names folders of this machine."""
+    top = tmp_path_factory.mktemp("recipe")
+    clips = synthetic_clips()
+    exp = make_experiment(top, clips, attention=False)
+    save_file({"weight": torch.zeros(3)}, exp / "model.safetensors")
+    record = read_yaml(exp / "versions.yaml")
+    record["runs"][0]["command"] = f"lipsound2 train conf/parallel.yaml --exp {exp} --dump {top}/dump"
+    write_yaml(exp / "versions.yaml", record)
+    score(top / "dump/audio", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=50)
+    references = {name: clip.text for name, clip in clips.items()}
+    heard = {name: text.replace("number", "umber") if name.endswith("1") else text for name, text in references.items()}
+    write_texts(exp / "scores/test/text/own", references, {"real": references, "generated": heard})
+    return top
+
+
+@pytest.fixture
+def shared(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    assert main(["share", str(recipe / "exp/tiny_parallel")]) == 0
+    return tmp_path / "tiny_parallel.tar.gz"
+
+
+def test_an_archive_holds_what_the_number_stands_on_and_no_path_of_this_machine(recipe, shared):
+    with tarfile.open(shared) as archive:
+        names = archive.getnames()
+        content = b"".join(archive.extractfile(name).read() for name in names)
+    assert {
+        f"tiny_parallel/{name}" for name in ("share.json", "config.yaml", "model.safetensors", "versions.yaml")
+    } <= {*names}
+    assert "tiny_parallel/scores/test/clips.tsv" in names
+    assert "tiny_parallel/scores/test/text/own/generated.tsv" in names
+    assert "tiny_parallel/sets/test/utt2spk" in names
+    assert not any(name.endswith((".wav", ".ark", ".mp4")) for name in names)
+    assert str(recipe).encode() not in content
+    assert b"lipsound2 train conf/parallel.yaml --exp tiny_parallel --dump dump" in content
+
+
+def test_the_same_experiment_gives_the_same_bytes(recipe, shared, tmp_path):
+    assert main(["share", str(recipe / "exp/tiny_parallel"), "--out", "again.tar.gz"]) == 0
+    assert (tmp_path / "again.tar.gz").read_bytes() == shared.read_bytes()
+
+
+def test_its_scores_are_computed_again_from_the_archive_alone(shared, capsys):
+    capsys.readouterr()
+    assert main(["check", str(shared)]) == 0
+    shown = capsys.readouterr().out
+    assert "test: the summary is that of the scores of its clips" in shown
+    assert "everything that was computed again is the same" in shown
+
+
+def unpacked(shared: Path) -> Path:
+    shutil.unpack_archive(shared, shared.parent / "opened", filter="data")
+    return shared.parent / "opened/tiny_parallel"
+
+
+def sealed(folder: Path) -> None:
+    """Digests as they are now: a change that does not show by them."""
+    from lipsound2.files import sha256
+
+    content = json.loads((folder / "share.json").read_text())
+    content["files"] = {name: sha256(folder / name) for name in content["files"]}
+    (folder / "share.json").write_text(json.dumps(content))
+
+
+def test_a_score_that_was_changed_is_told(shared, capsys):
+    folder = unpacked(shared)
+    path = folder / "scores/test/summary.json"
+    content = json.loads(path.read_text())
+    content["systems"]["generated"]["scores"]["estoi"]["mean"] += 0.0001
+    path.write_text(json.dumps(content))
+    assert main(["check", str(folder)]) == 1
+    assert "summary.json: is not the file that was shared; get the archive again" in capsys.readouterr().err
+    sealed(folder)
+    assert main(["check", str(folder)]) == 1
+    shown = capsys.readouterr().out
+    assert "test: DIFFERS" in shown
+    assert "generated: estoi: 0." in shown
+
+
+def test_words_that_were_changed_are_told(shared, capsys):
+    folder = unpacked(shared)
+    path = folder / "scores/test/text/own/generated.tsv"
+    path.write_text(path.read_text().replace("sentence umber", "sentence number"))
+    sealed(folder)
+    assert main(["check", str(folder)]) == 1
+    assert "own, generated: wer: " in capsys.readouterr().out
+
+
+def test_a_clip_whose_scores_differ_is_named():
+    from lipsound2.metrics.speech import ClipScores
+    from lipsound2.metrics.summary import Row
+    from lipsound2.sharing.recompute import clip_differences
+
+    def row(name: str, value: float) -> Row:
+        return Row(name, "generated", ClipScores({"stoi": 0.5, "estoi": value}, {}, 0))
+
+    same = [row("a", 0.25), row("b", 0.5)]
+    assert [*clip_differences(same, same)] == []
+    told = [*clip_differences([row("a", 0.25001), row("c", 1)], same)]
+    assert told == [
+        "a, generated: estoi 0.25001, expected 0.25",
+        "b, generated: was not scored here",
+        "c, generated: was not shared",
+    ]
+
+
+def archive_of(*members: tuple[str, bytes, bytes]) -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size, member.linkname = kind, len(content), "/etc/passwd"
+            archive.addfile(member, io.BytesIO(content))
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (archive_of(("../x", tarfile.REGTYPE, b"x")), "would leave its folder"),
+        (archive_of(("/x", tarfile.REGTYPE, b"x")), "would leave its folder"),
+        (archive_of(("a/link", tarfile.SYMTYPE, b"")), "is no plain file"),
+        (archive_of(("a/link", tarfile.LNKTYPE, b"")), "is no plain file"),
+        (archive_of(("a/x", tarfile.REGTYPE, bytes(200_000_000))), "more than any experiment"),
+        (archive_of(("a/x", tarfile.REGTYPE, b"x"), ("b/x", tarfile.REGTYPE, b"x")), "expected one folder"),
+        (archive_of(("a/x", tarfile.REGTYPE, b"x")), "no share.json"),
+        (b"no archive", "no whole .tar.gz archive"),
+        (
+            archive_of(("a/x", tarfile.REGTYPE, np.random.default_rng(0).bytes(9000)))[:-4000],
+            "no whole .tar.gz archive",
+        ),
+    ],
+)
+def test_an_archive_that_is_none_or_means_harm_is_refused(content: bytes, told: str, tmp_path, capsys):
+    (tmp_path / "x.tar.gz").write_bytes(content)
+    assert main(["check", str(tmp_path / "x.tar.gz")]) == 1
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar.gz"]
+
+
+def test_what_cannot_be_shared_is_told(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bare = tmp_path / "bare"
+    shutil.copytree(recipe / "exp/tiny_parallel", bare, ignore=shutil.ignore_patterns("scores"))
+    for words, told in (
+        ((str(bare),), "holds no scores to share; run stages 4 and 5"),
+        ((str(recipe / "exp/tiny_parallel"), "--out", "x.zip"), "ends in .tar.gz"),
+        ((str(tmp_path / "none"),), "no experiment or pack"),
+    ):
+        assert main(["share", *words]) == 1
+        assert told in capsys.readouterr().err
+    (bare / "model.safetensors").unlink()
+    assert main(["share", str(bare)]) == 1
+    assert "training has not ended there" in capsys.readouterr().err
+    assert main(["check", "x", "--data", "d"]) == 2
+    assert main(["check", "nothing.tar.gz"]) == 1
+    assert "no such file or folder" in capsys.readouterr().err
