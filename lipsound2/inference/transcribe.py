@@ -142,6 +142,8 @@ def _doubt(what: Transcript) -> str:
     """How sure a text is, in a line."""
     if what.confidence is None:
         return "the recognizer has no confidence in the whole text"
+    if what.phrases:
+        return f"confidence {what.confidence:.2f} among {len(what.phrases[0].choices)} sentences"
     doubtful = sum(map(is_doubtful, what.words))
     words = f"{doubtful} of {len(what.words)} words doubtful (below {DOUBTFUL:g})"
     return f"confidence {what.confidence:.2f}, {words}" + ("" if what.calibrated else "; not calibrated")
