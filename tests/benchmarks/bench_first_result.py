@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_first_result.py CLIP [--runs 3]
 
 The wheel is built before, and pip's cache is warm from the second run on; the median is of those. Versions are those of
-tools/constraints.txt.
+tools/constraints.txt. Seconds of the processors stand in brackets: on a busy machine they change less.
 """
 
 from __future__ import annotations
@@ -38,10 +38,19 @@ def main() -> None:
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}")
         for _ in range(options.runs + 1):
             rows.append(one_run(wheel, options.clip, Path(folder) / "venv"))
-            print(", ".join(f"{step} {seconds:.1f} s" for step, seconds in rows[-1].items()), flush=True)
+            print(shown(rows[-1]), flush=True)
     cached = rows[1:] or rows
     medians = {step: statistics.median(row[step] for row in cached) for step in cached[0]}
-    print("median of the cached: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in medians.items()))
+    print(f"median of the cached: {shown(medians)}")
+
+
+def shown(row: dict[str, float]) -> str:
+    """Seconds of each step, those of the processors in brackets."""
+    return ", ".join(
+        f"{step} {seconds:.1f} s" + (f" ({row[f'({step})']:.1f})" if f"({step})" in row else "")
+        for step, seconds in row.items()
+        if not step.startswith("(")
+    )
 
 
 def one_run(wheel: Path, clip: Path, venv: Path) -> dict[str, float]:
@@ -51,9 +60,11 @@ def one_run(wheel: Path, clip: Path, venv: Path) -> dict[str, float]:
 
     @contextmanager
     def timed(step: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), os.times()
         yield
         row[step] = time.perf_counter() - started
+        now = os.times()
+        row[f"({step})"] = now.children_user + now.children_system - used.children_user - used.children_system
 
     def run(*command: str) -> None:
         subprocess.run(command, cwd=venv.parent, env=environment, check=True, stdout=subprocess.DEVNULL)
