@@ -14,9 +14,13 @@ import torch
 from helpers.experiments import make_experiment, synthetic_clips, write_texts
 from safetensors.torch import save_file
 
+from lipsound2 import model_names
 from lipsound2.cli import main
+from lipsound2.data.archive import ArchiveWriter
+from lipsound2.data.datadir import write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.metrics.score import score
+from lipsound2.video.encode import encode
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +75,9 @@ def test_its_scores_are_computed_again_from_the_archive_alone(shared, capsys):
     assert "everything that was computed again is the same" in shown
 
 
-def unpacked(shared: Path) -> Path:
+def unpacked_from(shared: Path) -> Path:
     shutil.unpack_archive(shared, shared.parent / "opened", filter="data")
-    return shared.parent / "opened/tiny_parallel"
+    return shared.parent / "opened" / shared.name.removesuffix(".tar.gz")
 
 
 def sealed(folder: Path) -> None:
@@ -86,7 +90,7 @@ def sealed(folder: Path) -> None:
 
 
 def test_a_score_that_was_changed_is_told(shared, capsys):
-    folder = unpacked(shared)
+    folder = unpacked_from(shared)
     path = folder / "scores/test/summary.json"
     content = json.loads(path.read_text())
     content["systems"]["generated"]["scores"]["estoi"]["mean"] += 0.0001
@@ -101,7 +105,7 @@ def test_a_score_that_was_changed_is_told(shared, capsys):
 
 
 def test_words_that_were_changed_are_told(shared, capsys):
-    folder = unpacked(shared)
+    folder = unpacked_from(shared)
     path = folder / "scores/test/text/own/generated.tsv"
     path.write_text(path.read_text().replace("sentence umber", "sentence number"))
     sealed(folder)
@@ -125,6 +129,45 @@ def test_a_clip_whose_scores_differ_is_named():
         "b, generated: was not scored here",
         "c, generated: was not shared",
     ]
+
+
+def test_speech_is_made_again_where_the_corpus_is_and_every_clip_compared(tmp_path, monkeypatch, capsys):
+    """The lip-to-speech model that ships, on two clips of another dump."""
+    from lipsound2.inference.synthesize import synthesize
+
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    clips = synthetic_clips(2)
+    make_experiment(tmp_path, clips, attention=False, iterations=1)
+    with ArchiveWriter(Path("dump/mouth/feats.ark"), Path("dump/mouth/feats.scp")) as archive:
+        for name, clip in sorted(clips.items()):
+            archive.write(name, encode(np.ascontiguousarray(clip.crops[:, 8:104, 8:104])))
+    frames = {name: str(len(clip.crops)) for name, clip in sorted(clips.items())}
+    write_table(Path("dump/mouth/utt2num_frames"), frames)
+    shutil.copytree(model_names.find("grid-s1-parallel"), "exp/mine")
+    data, speech = Path("data/tiny/test"), Path("exp/mine/wav/test")
+    synthesize(Path("exp/mine"), data, speech, dump=Path("dump"), vocoder="griffin-lim:1", controls=("real_mel",), nj=1)
+    score(Path("dump/audio"), speech, out=Path("exp/mine/scores/test"), nj=1, resamples=20)
+    assert main(["share", "exp/mine"]) == 0
+    folder = unpacked_from(tmp_path / "mine.tar.gz")
+    shutil.rmtree("exp")
+    again = ("--data", str(data), "--dump", "dump", "--nj", "1")
+    assert main(["check", "mine.tar.gz", *again]) == 0
+    assert "test: 4 scores of clips made again, 0 differ" in capsys.readouterr().out
+    table = folder / "scores/test/clips.tsv"
+    lines = table.read_text().splitlines()
+    cells = lines[1].split("\t")
+    lines[1] = "\t".join([*cells[:2], "0.99999", *cells[3:]])
+    table.write_text("\n".join(lines) + "\n")
+    sealed(folder)
+    assert main(["check", str(folder), *again]) == 1
+    shown = capsys.readouterr().out
+    assert f"test: {cells[0]}, {cells[1]}: stoi {float(cells[2])}, expected 0.99999" in shown
+    (data / "utt2spk").write_text("s1-clip0 s1\n")
+    (data / "text").unlink()
+    (data / "video.scp").write_text("s1-clip0 a.mp4\n")
+    assert main(["check", "mine.tar.gz", *again]) == 1
+    assert "1 clips, and none of the shared sets has these; 'test' has 2, 1 of them here" in capsys.readouterr().err
 
 
 def archive_of(*members: tuple[str, bytes, bytes]) -> bytes:

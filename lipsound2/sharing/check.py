@@ -94,7 +94,14 @@ def _speech(folder: Path, contents: Contents, data: Path, dump: Path, nj: int) -
         speech = Path(made, "wav")
         controls = tuple(system for system in CONTROLS if system in one.systems)
         synthesize(folder, data, speech, dump=dump, vocoder=vocoder, controls=controls, nj=nj)
-        score(dump / "audio", speech, out=Path(made, "scores"), nj=nj, resamples=1)
+        score(
+            *(dump / "audio", speech),
+            out=Path(made, "scores"),
+            nj=nj,
+            resamples=one.resamples,
+            seed=one.seed,
+            speakers="unseen" if one.unseen else "same",
+        )
         found = [row for row in read_clips(Path(made, "scores", CLIPS)) if row.system in one.systems]
     wanted = [row for row in read_clips(folder / SCORES / name / CLIPS) if row.system in {row.system for row in found}]
     apart = [f"{name}: {line}" for line in clip_differences(found, wanted)]

@@ -17,8 +17,10 @@ from lipsound2 import __version__, model_names
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.json_text import read_json
 from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.decoding import calibration
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, sha256, write_text
+from lipsound2.inference import familiarity
 from lipsound2.metrics.audio_sources import locate, read_origin
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -83,7 +85,8 @@ def _copy_model(source: Path, folder: Path) -> None:
         raise LipsoundError(f"{source}: no {weights.name}; training has not ended there: run stage 3 again")
     folder.mkdir(parents=True)
     assets = find(model_names.task_of(source), str(source)).files
-    for name in (model_names.CONFIG, weights.name, _VERSIONS, "curves.tsv", model_names.CARD, *assets):
+    beside = (_VERSIONS, "curves.tsv", model_names.CARD, calibration.FILE, familiarity.FILE)
+    for name in (model_names.CONFIG, weights.name, *beside, *assets):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 
