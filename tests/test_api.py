@@ -158,8 +158,14 @@ def test_metrics_are_those_of_the_tables(speech: Speech, clip: Path) -> None:
 def test_a_metric_of_speech_alone(speech: Speech) -> None:
     pytest.importorskip("speechmos")
     assert 1 <= lipsound2.metrics.dnsmos(speech.waveform) <= 5
-    assert lipsound2.metrics.dnsmos is not None  # its module is not in its place now
-    assert callable(lipsound2.metrics.dnsmos)
+    assert callable(lipsound2.metrics.dnsmos)  # what it imports took no place of its name
+
+
+def test_a_metric_of_video_and_an_unknown_one_are_told() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'lse_c'; it looks at the video too, see lipsound2 score"):
+        lipsound2.metrics.lse_c  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'wer_of'; functions: stoi, estoi"):
+        lipsound2.metrics.wer_of  # noqa: B018
 
 
 BAD_FRAMES = {

@@ -2,7 +2,8 @@
 
 Each metric of speech in the registry that needs no video is a function here. Those that compare take the ground truth
 first: `estoi(reference, degraded, rate=16000)`, `stoi`, `pesq_nb`, `pesq_wb`. The others take speech alone:
-`dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return a float.
+`dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return a float. `utmos` fetches its network from its own page,
+unless `argument=FOLDER` names a folder that has it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     estoi: ComparingMetric
     pesq_nb: ComparingMetric
     pesq_wb: ComparingMetric
+    dnsmos: BlindMetric
     dnsmos_p808: BlindMetric
+    utmos: BlindMetric
 
 
 def __getattr__(name: str) -> Any:

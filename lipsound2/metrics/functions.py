@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ class BlindMetric(Protocol):
     def __call__(self, speech: np.ndarray, rate: int = SAMPLE_RATE, argument: str = "") -> float: ...
 
 
+@functools.cache
 def function_of(name: str) -> ComparingMetric | BlindMetric:
     """The function of a metric.
 
