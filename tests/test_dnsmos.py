@@ -92,7 +92,7 @@ def test_it_stands_in_every_file_and_beside_the_true_audio(exp: Path, capsys: py
     mean = np.mean([by_clip[name, "real"]["dnsmos"] for name in ("s1-clip0", "s2-clip1")])
     assert systems["real"]["scores"]["dnsmos"]["mean"] == pytest.approx(mean, abs=1e-4)
     report(exp)
-    assert "<th>DNSMOS <small>1 to 5</small></th>" in (exp / "report.html").read_text()
+    assert ">DNSMOS <small>1 to 5</small></th>" in (exp / "report.html").read_text()
     rows = (exp / "RESULTS.md").read_text()
     assert "| DNSMOS |" in rows
     assert f"; ground truth {mean:.2f}, mismatched video" in rows

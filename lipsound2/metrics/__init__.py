@@ -2,8 +2,8 @@
 
 Each metric of speech in the registry that needs no video is a function here. Those that compare take the ground truth
 first: `estoi(reference, degraded, rate=16000)`, `stoi`, `pesq_nb`, `pesq_wb`. The others take speech alone:
-`dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return a float. `utmos` fetches its network from its own page,
-unless `argument=FOLDER` names a folder that has it.
+`dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return a float. `utmos` fetches its network
+from its own page, unless `argument=FOLDER` names a folder that has it.
 """
 
 from __future__ import annotations
