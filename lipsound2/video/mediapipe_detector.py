@@ -1,4 +1,4 @@
-"""The detector `mediapipe`: its face mesh, run by its own graphs. `facemesh` finds the same in half of the time."""
+"""The detector `mediapipe`: its face mesh, run by its own graphs. `facemesh` finds the same in less time."""
 
 from __future__ import annotations
 
