@@ -132,11 +132,11 @@ def test_fault_E14_what_tests_compare_with_is_installed_by_their_command():
     for extra in extras:
         lines = config["options.extras_require"][extra].splitlines()
         brought |= {re.split(r"[ <>=]", line)[0] for line in lines if line}
-    named = {"ai_edge_litert": "ai-edge-litert", "dlib": "dlib-bin", "kenlm": "ufal-kenlm"}
+    named = {"dlib": "dlib-bin", "kenlm": "ufal-kenlm"}
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     wanted = set(re.findall(r"importorskip\(\"(\w+)", texts)) - {"torchaudio"}  # tools/torchaudio_check.sh has its own
     assert "kenlm" in wanted
-    assert {named.get(module, module) for module in wanted} - brought == set()
+    assert {named.get(module, module.replace("_", "-")) for module in wanted} - brought == set()
 
 
 def test_fault_E13_the_marker_of_gpu_check_collects_tests():
