@@ -86,6 +86,7 @@ def speak(
 
             loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
             synthesizer = Synthesizer(loaded, detector=detector, face=face)
+            synthesizer.progress = len(found) == 1
             captions = None if subtitles is None else _captions(asr, device, burn=subtitles == "burn")
             if output is None and (output_dir is not None or len(found) > 1):
                 return _each(synthesizer, found, captions)
@@ -168,6 +169,7 @@ def speak_to(
 
 def _captions(asr: str, device: str, *, burn: bool) -> Callable[[Speech], Captions]:
     """A function from speech to the subtitles that a recognizer makes of it."""
+    from lipsound2.decoding.hypothesis import marked
     from lipsound2.decoding.subtitles import cues
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
@@ -176,7 +178,9 @@ def _captions(asr: str, device: str, *, burn: bool) -> Callable[[Speech], Captio
     recognize = Transcriber(recognizer(asr, device=device))
 
     def captions(speech: Speech) -> Captions:
-        return Captions(cues(recognize(speech)), burn, f"{recognize.name} from speech of {speech.model}")
+        text = recognize(speech)
+        log.info("%s: %s", recognize.name, marked(text) or "no words")
+        return Captions(cues(text), burn, f"{recognize.name} from speech of {speech.model}")
 
     return captions
 

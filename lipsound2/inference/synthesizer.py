@@ -71,6 +71,7 @@ class Synthesizer:
         name: of the model.
         knows: voices and words it knows.
         sample_rate: of its speech, samples a second.
+        progress: whether a terminal shows how far a long clip is; not so beside a line about many clips.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Synthesizer:
         self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
         self._cropper = Cropper((model.region,), detector=detector, which_face=face, budget=BUDGET)
         self._lock = threading.Lock()
+        self.progress = True
 
     def __call__(self, clip: Path | str | np.ndarray, *, fps: float | None = None) -> Speech:
         """Speak one clip.
@@ -99,7 +101,7 @@ class Synthesizer:
             streams: list[_ClipSynthesis] = []
 
             def store(shape: tuple[int, int, int]) -> _ClipSynthesis:
-                streams.append(_ClipSynthesis(self._model, shape[0]))
+                streams.append(_ClipSynthesis(self._model, shape[0], progress=self.progress))
                 return streams[0]
 
             crops = self._cropper(clip, store=store, fps=fps or FRAME_RATE)
@@ -124,6 +126,7 @@ class _ClipSynthesis:
     Args:
         model: lip-to-speech model.
         total: number of crops that will come.
+        progress: see `Synthesizer`.
 
     Attributes:
         audio: the speech so far.
@@ -132,11 +135,12 @@ class _ClipSynthesis:
         vocoder: seconds of computing of the vocoder.
     """
 
-    def __init__(self, model: LipToSpeech, total: int) -> None:
+    def __init__(self, model: LipToSpeech, total: int, *, progress: bool) -> None:
         self._windows = model.windows(total)
         self._vocoder = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
         self.audio, self.mels = Spool(model.mel.sample_rate), WaveformBuffer()
-        self._bar = tqdm(total=total, desc="speak", unit="frame", disable=None, leave=False, delay=5)
+        hidden = None if progress else True  # None: shown on a terminal alone
+        self._bar = tqdm(total=total, desc="speak", unit="frame", disable=hidden, leave=False, delay=5)
         self.model = self.vocoder = 0.0
 
     def add(self, frame: np.ndarray) -> None:

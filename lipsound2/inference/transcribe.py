@@ -95,7 +95,7 @@ def transcribe(
         model = model if "lips" in kinds else ""
         _check_names(model, asr, audio="audio" in kinds)
         own = None if phrases is None else _read_phrases(phrases, model, asr, search)
-        loaded = _load(model, asr, search, device, detector, face, own, audio="audio" in kinds)
+        loaded = _load(model, asr, search, device, detector, face, own, audio="audio" in kinds, many=many)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
@@ -166,6 +166,7 @@ def _load(
     phrases: Phrases | None,
     *,
     audio: bool,
+    many: bool,
 ) -> _Loaded:
     """Load the models.
 
@@ -178,6 +179,7 @@ def _load(
         face: which face, where there are several.
         phrases: own sentences, or None.
         audio: whether the recognizer of audio is needed even if `model` reads lips.
+        many: whether a line tells how far many clips are, so that none does for a single one.
 
     Raises:
         LipsoundError: a model is absent or of another task.
@@ -199,6 +201,7 @@ def _load(
     from lipsound2.inference.synthesizer import Synthesizer
 
     synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face)
+    synthesize.progress = not many
     log.info("%s knows: %s", synthesize.name, synthesize.knows)
 
     def cascade(clip: Path) -> Transcript:
