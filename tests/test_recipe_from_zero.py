@@ -65,7 +65,7 @@ def test_an_experiment_of_ones_own(tmp_path: Path) -> None:
     recipe = copy_recipes(tmp_path, "mini") / "mini"
     small = f'--nj 1 --clips 20 --asr "" --override "{SMALL}, max_epochs: 2, valid_every: 1"'
     shell(recipe, f"./run.sh {small}")
-    copied, changed, wide, slow, compared, published, packed, spoken = commands("experiment.md")
+    copied, changed, wide, slow, compared, published, shared, *checked, packed, spoken = commands("experiment.md")
     shell(recipe, copied)
     shell(recipe, changed)
     assert "width: 160" in (recipe / "conf/wide.yaml").read_text()
@@ -79,6 +79,9 @@ def test_an_experiment_of_ones_own(tmp_path: Path) -> None:
     assert re.search(r"\| lr +\| 0\.002 +\| 0\.002 +\| 0\.001 +\|", told)
     shell(recipe, published)
     assert "| wide |" in (recipe / "exp/RESULTS.md").read_text(encoding="utf-8")
+    shell(recipe, shared)
+    for check in checked:
+        assert "everything that was computed again is the same" in shell(recipe, check)
     shell(recipe, packed)
     clip = next((recipe / "corpus/s1").glob("*.mp4"))
     shell(recipe, spoken.replace("clip.mp4", shlex.quote(str(clip))))
