@@ -2,7 +2,7 @@
 
 The published rule: windows of five video frames and of the audio beside them become vectors. Their distances are
 averaged over the clip for shifts of -15 to 15 video frames. LSE-D is the smallest of these means, LSE-C how far it lies
-below their median (joonson/syncnet_python, MIT; what it takes from python_speech_features is computed here).
+below their median (joonson/syncnet_python, MIT; what it takes from python_speech_features: `audio.mfcc`).
 
 Only the face boxes differ: they come from the landmarks in the dump, not from the S3FD detector. So compare values
 within a table, with those of the ground truth and of the mismatched control, not with published ones.
@@ -16,17 +16,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from scipy.fft import dct
 from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.audio.mfcc import mfcc
 from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import UNREADABLE, ClipFailure, LipsoundError, is_machine_error
 from lipsound2.metrics.requested import Request, Scorer
-from lipsound2.metrics.syncnet import AUDIO_FRAMES, CEPSTRA, SIDE, VIDEO_FRAMES, SyncNet
-from lipsound2.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from lipsound2.metrics.syncnet import AUDIO_FRAMES, SIDE, VIDEO_FRAMES, SyncNet
+from lipsound2.timing import SAMPLES_PER_FRAME
 from lipsound2.video.decode import Source
 
 SHIFTS = 15  # video frames to either side
@@ -34,7 +34,6 @@ _MARGIN = 0.4  # of the box, at its sides and below
 _SMOOTH = 13  # video frames of the median filter on the box
 _GRAY = 110  # beyond the video frame's edge
 _AT_ONCE = 25  # windows
-_FILTERS, _POINTS, _WINDOW, _STEP, _LIFTER = 26, 512, 400, 160, 22
 
 
 def scorer(request: Request) -> Scorer:
@@ -156,29 +155,3 @@ def audio_vectors(network: SyncNet, speech: np.ndarray, count: int) -> Tensor:
     cepstra = torch.from_numpy(mfcc(speech).T.astype(np.float32))
     windows = [cepstra[:, 4 * index : 4 * index + AUDIO_FRAMES] for index in range(count)]
     return network.audio_vectors(torch.stack(windows)[:, None])
-
-
-def mfcc(speech: np.ndarray) -> np.ndarray:
-    """(frames, 13) of speech (N,) in [-1, 1], 16 kHz: python_speech_features' defaults on 16-bit samples."""
-    waveform = np.clip(np.round(speech * 32768), -32768, 32767)
-    waveform = np.append(waveform[:1], waveform[1:] - 0.97 * waveform[:-1])
-    count = 1 + max(0, -(-(len(waveform) - _WINDOW) // _STEP))
-    waveform = np.pad(waveform, (0, max(0, (count - 1) * _STEP + _WINDOW - len(waveform))))
-    audio_frames = np.lib.stride_tricks.sliding_window_view(waveform, _WINDOW)[::_STEP][:count]
-    power = np.abs(np.fft.rfft(audio_frames, _POINTS)) ** 2 / _POINTS
-    least = np.finfo(float).eps
-    energy, bands = power.sum(1), power @ _filters().T
-    found = dct(np.log(np.where(bands == 0, least, bands)), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
-    found *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / _LIFTER)
-    found[:, 0] = np.log(np.where(energy == 0, least, energy))
-    return found
-
-
-def _filters() -> np.ndarray:
-    """(26, 257) triangles between whole bins, which lie evenly on O'Shaughnessy's mel scale."""
-    mels = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), _FILTERS + 2)
-    edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)[:, None]
-    low, center, high = edges[:-2], edges[1:-1], edges[2:]
-    bins = np.arange(_POINTS // 2 + 1)
-    rising, falling = (bins - low) / (center - low), (high - bins) / (high - center)
-    return np.where((low <= bins) & (bins < center), rising, np.where((center <= bins) & (bins < high), falling, 0.0))

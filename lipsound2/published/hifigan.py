@@ -12,7 +12,7 @@ from lipsound2.datasets.audio_segments import SegmentConfig
 from lipsound2.errors import LipsoundError
 from lipsound2.models.vocoders.hifigan import BLOCKS, HifiGanConfig
 from lipsound2.outputs import OutputFolder
-from lipsound2.published.state_dict import Tensors, Translated, fitted, read_state_dict
+from lipsound2.models.state_dict import Tensors, Translated, fitted, read_state_dict
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.vocode import Vocode, VocodeAssets, VocodeConfig
 

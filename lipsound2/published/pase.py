@@ -11,7 +11,7 @@ from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.outputs import OutputFolder
-from lipsound2.published.state_dict import fitted, read_state_dict
+from lipsound2.models.state_dict import fitted, read_state_dict
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.pase import PaseConfig, PaseTask
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lipsound2.errors import LipsoundError
-from lipsound2.published.state_dict import BATCH_NORM, LINEAR, Tensors, Translated
+from lipsound2.models.state_dict import BATCH_NORM, LINEAR, Tensors, Translated
 
 # Keys of the second toolkit, in those of the first.
 _SECOND = (
