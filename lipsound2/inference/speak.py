@@ -42,7 +42,8 @@ def speak(
     vocoder: str = "griffin-lim",
     onnx: tuple[Path, ...] = (),
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
-    face: Literal["largest", "left", "right", "center"] = "largest",
+    face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
+    asd: Path | None = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Synthesize the speech of silent clips: any number, length, frame rate and rotation.
@@ -50,7 +51,7 @@ def speak(
     Without -o and --output-dir, the speech of clip.mp4 is clip.wav beside it, and never replaces a file that is there.
 
     Args:
-        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not used. Or
+        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not spoken. Or
             - for one from standard input, whose speech goes to standard output if no other place is given.
         output: for one clip: audio file to write, 16 kHz mono; the suffix sets the format: .wav, .flac, .ogg or .mp3.
             Or - for standard output.
@@ -67,7 +68,8 @@ def speak(
         onnx: run networks that lipsound2 export wrote, without torch and instead of --model: the file of a
             lip-to-speech model, the files MODEL,VOCODER, or a folder of both.
         detector: face detector.
-        face: which face, where there are several.
+        face: which face, where there are several; speaking takes the one who speaks, by lips and audio, see --asd.
+        asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's). On the CPU a clip's speech is
             the same in every run.
     """
@@ -75,6 +77,10 @@ def speak(
         raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --device")
     if asr != DEFAULT_ASR and subtitles is None:
         raise UsageError(f"--asr {asr}: recognizes the speech for subtitles; give --subtitles too, or leave it out")
+    if face == "speaking" or asd is not None:
+        from lipsound2.video.speaking import check_choice
+
+        check_choice(face, asd)
     if STANDARD in clips and output is None and output_dir is None:
         output = STANDARD
     with received(clips) as given:
@@ -85,7 +91,7 @@ def speak(
             from lipsound2.inference.synthesizer import Synthesizer
 
             loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
-            synthesizer = Synthesizer(loaded, detector=detector, face=face)
+            synthesizer = Synthesizer(loaded, detector=detector, face=face, asd=asd)
             synthesizer.progress = len(found) == 1
             captions = None if subtitles is None else _captions(asr, device, burn=subtitles == "burn")
             if output is None and (output_dir is not None or len(found) > 1):

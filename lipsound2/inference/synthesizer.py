@@ -24,7 +24,7 @@ from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.frame_arrays import check_clip
 
 BUDGET = 1 << 27  # bytes of memory for video frames; a clip that needs more is decoded twice
-FaceChoice = Literal["largest", "left", "right", "center"]
+FaceChoice = Literal["largest", "left", "right", "center", "speaking"]
 
 
 class LipToSpeech(Protocol):
@@ -66,6 +66,7 @@ class Synthesizer:
         model: lip-to-speech model.
         detector: face detector.
         face: which face, where there are several.
+        asd: with the face `speaking`: file of LR-ASD's weights.
 
     Attributes:
         name: of the model.
@@ -75,11 +76,16 @@ class Synthesizer:
     """
 
     def __init__(
-        self, model: LipToSpeech, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
+        self,
+        model: LipToSpeech,
+        *,
+        detector: DetectorName = DEFAULT_DETECTOR,
+        face: FaceChoice = "largest",
+        asd: Path | None = None,
     ) -> None:
         self._model = model
         self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
-        self._cropper = Cropper((model.region,), detector=detector, which_face=face, budget=BUDGET)
+        self._cropper = Cropper((model.region,), detector=detector, which_face=face, asd=asd, budget=BUDGET)
         self._lock = threading.Lock()
         self.progress = True
 

@@ -47,6 +47,7 @@ class Transcriber(ReaderSteps):
         recognizer: of audio or of lips, see `recognizers.recognizer`.
         detector: face detector, of a lip reader.
         face: which face, where there are several, likewise.
+        asd: with the face `speaking`: file of LR-ASD's weights.
 
     Attributes:
         name: of the recognizer.
@@ -58,7 +59,12 @@ class Transcriber(ReaderSteps):
     """
 
     def __init__(
-        self, recognizer: SpeechRecognizer, *, detector: DetectorName = DEFAULT_DETECTOR, face: FaceChoice = "largest"
+        self,
+        recognizer: SpeechRecognizer,
+        *,
+        detector: DetectorName = DEFAULT_DETECTOR,
+        face: FaceChoice = "largest",
+        asd: Path | None = None,
     ) -> None:
         own = recognizer if isinstance(recognizer, TrainedRecognizer | LipWordReader) else None
         self._own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
@@ -75,7 +81,7 @@ class Transcriber(ReaderSteps):
                     f"{self.name}: reads '{own.input}', not {' or '.join(REGIONS)} crops; give a recognizer of audio "
                     "as --asr; a recognizer of stored trunk states runs with lipsound2 decode"
                 )
-            self._cropper = Cropper((own.input,), detector=detector, which_face=face, budget=BUDGET)
+            self._cropper = Cropper((own.input,), detector=detector, which_face=face, asd=asd, budget=BUDGET)
         self._lock = threading.Lock()
 
     def __call__(

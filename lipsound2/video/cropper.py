@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,10 @@ from lipsound2.video.frame import Frame, to_full_range
 from lipsound2.video.frame_arrays import frames_of
 from lipsound2.video.frame_buffer import BUDGET, FrameBuffer
 from lipsound2.video.grid import Timeline
+from lipsound2.video.looks import Looks
 from lipsound2.video.mouth import STILL, MouthMotion, hardly_moves, outside
 from lipsound2.video.scenes import Scene, differences, find_scenes, split_at_jumps, thumbnail
+from lipsound2.video.speaking import SpeakerFinder, Speakers, check_choice
 from lipsound2.video.stabilize import stabilize
 from lipsound2.video.track import CHOICES, DETECTED, FILLED, Track, join, track
 from lipsound2.video.view import AS_IS, View, other_views, upside_down
@@ -52,6 +53,7 @@ class CropReport:
         damaged: packets and frames that ffmpeg found broken.
         notes: what was converted.
         hardly_moves: whether who is shown may not speak at all.
+        speakers: who speaks, where the face was chosen by that.
     """
 
     num_frames: int
@@ -64,6 +66,7 @@ class CropReport:
     damaged: int
     notes: tuple[str, ...]
     hardly_moves: bool = False
+    speakers: Speakers | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -75,7 +78,9 @@ class CropReport:
             )
         if self.outside > _MANY * self.num_frames:
             found.append(f"the mouth lies outside of the frame in {self.outside} of {self.num_frames} video frames")
-        if self.faces > 1:
+        if self.speakers is not None:
+            found += self.speakers.warnings
+        if self.faces > 1 and (self.speakers is None or self.speakers.nobody):
             found.append(
                 f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken; choose another "
                 f"with face: {', '.join(CHOICES[1:])}"
@@ -95,6 +100,8 @@ class CropReport:
             parts.append(f"{self.outside} with the mouth outside of the frame")
         if self.faces > 1:
             parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
+        if self.speakers is not None:
+            parts.append(str(self.speakers))
         if len(self.scenes) > 1:
             first, end = max(self.scenes, key=lambda scene: scene[1] - scene[0])
             parts.append(f"{len(self.scenes)} scenes, the longest {first / FRAME_RATE:.2f}-{end / FRAME_RATE:.2f} s")
@@ -159,7 +166,9 @@ class Cropper:
         regions: names out of `align.REGIONS`; none for landmarks only.
         detector: `facemesh`, `mediapipe`, `dlib`, or `none` when landmarks are always given.
         detect_interval: distance of key frames, frames.
-        which_face: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`.
+        which_face: which face when there are several: `largest` (and steadiest), `left`, `right`, `center`, or
+            `speaking`.
+        asd: file of LR-ASD's weights, which tell who speaks.
         min_face_ratio: share of frames that must have a face.
         dlib_landmarks: a 68-point or 5-point model file for dlib.
         budget: bytes of memory for frames; a longer clip is decoded twice.
@@ -175,6 +184,7 @@ class Cropper:
         *,
         detect_interval: int = EVERY,
         which_face: str = "largest",
+        asd: Path | None = None,
         min_face_ratio: float = 0.3,
         dlib_landmarks: Path | None = None,
         budget: int = BUDGET,
@@ -184,6 +194,7 @@ class Cropper:
                 raise LipsoundError(f"unknown region '{name}'; one of: {', '.join(REGIONS)}")
         if which_face not in CHOICES:
             raise LipsoundError(f"unknown choice of face '{which_face}'; one of: {', '.join(CHOICES)}")
+        check_choice(which_face, asd)
         if detect_interval < 1:
             raise LipsoundError(f"key frames every {detect_interval} frames: at least 1 is wanted")
         if not 0 <= min_face_ratio <= 1:
@@ -194,6 +205,7 @@ class Cropper:
         self.min_face_ratio = min_face_ratio
         cv2.setNumThreads(1)  # clips are shared out over processes
         self._detector: Detector | None = None if detector == "none" else make_detector(detector, dlib_landmarks)
+        self._finder = None if asd is None else SpeakerFinder(asd)
         self._buffer = FrameBuffer(budget)
         self._view = AS_IS
 
@@ -231,6 +243,8 @@ class Cropper:
         if self._detector is not None:
             self._detector.reset()
         self._view = AS_IS
+        speakers = self._speakers(clip, fps) if landmarks is None else None
+        wanted = None if speakers is None else speakers.wanted
         steps: list[np.ndarray] = []
         tracks: list[Track] = []
         frames: Sequence[Frame] = []
@@ -242,9 +256,10 @@ class Cropper:
             steps.append(differences([*last, *small]))
             if landmarks is None:
                 scenes = find_scenes(steps[-1][len(last) :])
-                tracks.append(self._track(frames, scenes, tracks))
+                here = None if wanted is None else wanted[num_frames : num_frames + len(frames)]
+                tracks.append(self._track(frames, scenes, tracks, here))
                 if tracks[-1].faces > max([1, *(part.faces for part in tracks[:-1])]):
-                    face_choice = draw_choice(frames, tracks[-1])
+                    face_choice = draw_choice(frames, tracks[-1], num_frames, speakers)
             last, num_frames = small[-1:], num_frames + len(small)
         if num_frames < SHORTEST:
             raise ClipFailure(
@@ -283,20 +298,39 @@ class Cropper:
             damaged=source.damaged if source else 0,
             notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view)),
             hardly_moves=hardly_moves(tracked.points, tracked.flags, movement),
+            speakers=speakers,
         )
         flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
         return Crops(flat, regions, timeline, report, face_choice)
 
-    def _track(self, frames: Sequence[Frame], scenes: Sequence[Scene], parts: Sequence[Track]) -> Track:
+    def _speakers(self, clip: Path | str | np.ndarray, fps: float) -> Speakers | None:
+        """Who speaks in a clip, where the face is chosen by that. The clip is decoded for it once more."""
+        if self._finder is None or self._detector is None:
+            return None
+        if isinstance(clip, np.ndarray):
+            self._finder.watch([frames_of(clip, fps)[0]], self._detector, self.detect_interval)
+            found = self._finder.tell(None, 0.0)
+        else:
+            source = Source(Path(clip))
+            self._finder.watch(self._buffer.parts(source), self._detector, self.detect_interval)
+            assert source.timeline is not None
+            found = self._finder.tell(source.path, source.timeline.start)
+        self._detector.reset()
+        return found
+
+    def _track(
+        self, frames: Sequence[Frame], scenes: Sequence[Scene], parts: Sequence[Track], wanted: np.ndarray | None
+    ) -> Track:
         """Follow the face through a part of a clip; where it hides, in another view of the frames.
 
         Args:
             frames: of the part.
             scenes: runs of frames without a cut.
             parts: those before.
+            wanted: (T, 4) boxes of the face that comes before all choice, see `track.track`.
         """
         assert self._detector is not None
-        tracked, certainty = self._follow(frames, scenes, parts[-1].last if parts else None, self._view)
+        tracked, certainty = self._follow(frames, scenes, parts[-1].last if parts else None, self._view, wanted)
         looked = tracked.looked
         views: list[View] = []
         if (tracked.flags != FILLED).any():
@@ -308,7 +342,7 @@ class Cropper:
             views = [AS_IS]
         for view in views:
             self._detector.reset()  # it follows what it saw in the other view
-            again, _ = self._follow(frames, scenes, None, view)
+            again, _ = self._follow(frames, scenes, None, view, wanted)
             looked += again.looked
             if (again.flags != FILLED).any():
                 tracked, self._view = again, view
@@ -317,26 +351,21 @@ class Cropper:
         return tracked
 
     def _follow(
-        self, frames: Sequence[Frame], scenes: Sequence[Scene], before: Face | None, view: View
+        self,
+        frames: Sequence[Frame],
+        scenes: Sequence[Scene],
+        before: Face | None,
+        view: View,
+        wanted: np.ndarray | None,
     ) -> tuple[Track, dict[int, float]]:
         """Follow the face in one view; also how sure the detector was of it where it had a quick look."""
         detector = self._detector
         assert detector is not None
-        certainty: dict[int, float] = {}
-
-        @functools.cache
-        def count(index: int) -> int:
-            sure = detector.glance(view.rgb(frames[index]))
-            certainty[index] = max(sure, default=0.0)
-            return len(sure)
-
-        @functools.cache
-        def look(index: int, alone: bool) -> list[Face]:
-            rgb = view.rgb(frames[index])
-            return [view.back(face, frames[index], rgb) for face in detector.detect(rgb, alone=alone)]
+        looks = Looks(detector, frames, view)
 
         def follow(also: Sequence[int] = ()) -> Track:
-            return track(count, look, scenes, self.detect_interval, self.which_face, frames[0].size, before, also)
+            interval, size = self.detect_interval, frames[0].size
+            return track(looks.count, looks.faces, scenes, interval, self.which_face, size, before, also, wanted)
 
         tracked = follow()
         if detector.coarse:
@@ -344,7 +373,7 @@ class Cropper:
         elif doubtful := stabilize(frames, tracked, scenes):
             tracked = follow(doubtful)
             stabilize(frames, tracked, scenes)
-        return tracked, certainty
+        return tracked, looks.certainty
 
     def _check_faces(self, flags: np.ndarray, size: tuple[int, int], notes: Sequence[str]) -> None:
         share = float((flags != FILLED).mean())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from lipsound2.video.face import Face
 from lipsound2.video.scenes import Scene
 
 DETECTED, INTERPOLATED, FILLED = 1.0, 0.5, 0.0
-CHOICES = ("largest", "left", "right", "center")
+CHOICES = ("largest", "left", "right", "center", "speaking")
 _AGREE = 0.05  # face widths between two key frames within which interpolation is trusted unseen
 _STRAIGHT = 0.012  # face widths by which the middle may be off the straight line
 _ANOTHER = 0.75  # face widths beyond which it is another face
@@ -70,6 +70,35 @@ class _Trail:
         return min(self.seen) <= max(other.seen) and min(other.seen) <= max(self.seen)
 
 
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face through a run of frames in which it is seen.
+
+    Attributes:
+        first: the frame in which it is first seen.
+        points: (T, 68, 2) float32, pixels.
+        keys: the first and last key frame that show it.
+    """
+
+    first: int
+    points: np.ndarray
+    keys: tuple[int, int]
+
+    @property
+    def end(self) -> int:
+        """The frame behind the last one."""
+        return self.first + len(self.points)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(T, 4) float32: x0, y0, x1, y1 around the points."""
+        return np.concatenate([self.points.min(1), self.points.max(1)], 1)
+
+    def meets(self, other: FaceTrack) -> bool:
+        """Whether both are about at the same time."""
+        return self.keys[0] <= other.keys[1] and other.keys[0] <= self.keys[1]
+
+
 @dataclass
 class _Memory:
     """The detector's view of a clip, each frame looked at once."""
@@ -93,6 +122,7 @@ def track(
     size: tuple[int, int],
     before: Face | None = None,
     also: Sequence[int] = (),
+    wanted: np.ndarray | None = None,
 ) -> Track:
     """Follow one face.
 
@@ -105,13 +135,15 @@ def track(
         size: width and height of the frame.
         before: the face that was followed just before frame 0, which is preferred then.
         also: further frames to make key frames.
+        wanted: (T, 4) float32, in each frame the box of the face that comes before all choice; zeros: none does.
     """
     total = scenes[-1][1]
     result = Track(np.zeros((total, 68, 2), np.float32), np.full(total, FILLED, np.float32))
     memory = _Memory(count, look)
     for first, end in scenes:
         keys = {*_evenly(first, end, detect_interval), *(i for i in also if first <= i < end)}
-        seen = _follow(memory, sorted(keys), detect_interval, which_face, size, before if first == 0 else None)
+        known = before if first == 0 else None
+        seen = _follow(memory, sorted(keys), detect_interval, which_face, size, known, wanted)
         if seen:
             missed = np.array(sorted(i for i, faces in memory.seen.items() if first <= i < end and i not in seen))
             _fill(seen, missed, first, end, result)
@@ -139,9 +171,36 @@ def join(parts: Sequence[Track]) -> Track:
     return Track(points, flags, max(p.faces for p in parts), sum(p.looked for p in parts), parts[-1].last)
 
 
+def all_faces(count: Count, look: Detect, scene: Scene, detect_interval: int) -> list[FaceTrack]:
+    """Every face of a scene, followed; see `track`."""
+    memory = _Memory(count, look)
+    keys = _evenly(*scene, detect_interval)
+    trails, alone = _trails(memory, keys, detect_interval)
+    found = []
+    for trail in trails:
+        seen, spans = dict(trail.seen), (min(trail.seen), max(trail.seen))
+        for a, b in itertools.pairwise(keys):
+            _bisect(memory, seen, a, b, alone)
+        first, end = min(seen), max(seen) + 1
+        track = Track(np.zeros((end, 68, 2), np.float32), np.full(end, FILLED, np.float32))
+        _fill(seen, np.array([], int), first, end, track)
+        found.append(FaceTrack(first, track.points[first:], spans))
+    return found
+
+
 def _evenly(first: int, end: int, every: int) -> list[int]:
     """First and last frame of a scene, and as few between, evenly, that no two are farther apart than `every`."""
     return [int(i) for i in np.unique(np.linspace(first, end - 1, -(-(end - 1 - first) // every) + 1).round())]
+
+
+def _trails(look: _Memory, keys: Sequence[int], detect_interval: int) -> tuple[list[_Trail], bool]:
+    """The faces of the key frames of a scene, and whether only one is about."""
+    survey = max(_SURVEY, -(-_APART // detect_interval))
+    alone = max(look.count(i) for i in keys[1::survey] or keys[:1]) <= 1
+    trails: list[_Trail] = []
+    for i in keys:
+        _link(trails, i, look(i, alone))
+    return trails, alone
 
 
 def _follow(
@@ -151,15 +210,16 @@ def _follow(
     which_face: str,
     size: tuple[int, int],
     before: Face | None,
+    wanted: np.ndarray | None,
 ) -> dict[int, Face]:
     """Sightings of the chosen face in one scene, dense enough to interpolate."""
-    survey = max(_SURVEY, -(-_APART // detect_interval))
-    alone = max(look.count(i) for i in keys[1::survey] or keys[:1]) <= 1
-    trails: list[_Trail] = []
-    for i in keys:
-        _link(trails, i, look(i, alone))
+    trails, alone = _trails(look, keys, detect_interval)
     taken: list[_Trail] = []
-    for trail in sorted(trails, key=lambda trail: _merit(trail, which_face, size, before), reverse=True):
+
+    def merit(trail: _Trail) -> tuple[float, float]:
+        return _likeness(trail, wanted), _merit(trail, which_face, size, before)
+
+    for trail in sorted(trails, key=merit, reverse=True):
         # A trail at another time goes on where these end: the face moved fast. One at the same time is another face.
         if not any(trail.meets(other) for other in taken):
             taken.append(trail)
@@ -185,12 +245,28 @@ def _link(trails: list[_Trail], index: int, faces: list[Face]) -> None:
     trails += [_Trail({index: face}) for f, face in enumerate(faces) if f not in linked]
 
 
+def _likeness(trail: _Trail, wanted: np.ndarray | None) -> float:
+    """Mean overlap with the face that is wanted, where one is; 0: none is."""
+    if wanted is None:
+        return 0.0
+    known = {i: face for i, face in trail.seen.items() if wanted[i].any()}
+    places = {i: replace(face, box=tuple(map(float, wanted[i]))) for i, face in known.items()}
+    return float(np.mean([overlap(around(face), places[i]) for i, face in known.items()])) if known else 0.0
+
+
+def around(face: Face) -> Face:
+    """The face with the box about its points, whatever box its detector gave it."""
+    low, high = face.points.min(0), face.points.max(0)
+    return replace(face, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+
+
 def _merit(trail: _Trail, which_face: str, size: tuple[int, int], before: Face | None) -> float:
-    """What the chosen trail has most of. `largest`: width of the face x frames it is in / how restless it is."""
+    """What the chosen trail has most of. `largest`: width of the face x frames it is in / how restless it is; so it is
+    of those that may be who speaks."""
     faces = list(trail.seen.values())
     known = _FAMILIAR if before is not None and overlap(before, trail.first) > _LINKED else 0.0
     middles = np.array([((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2) for f in faces])
-    if which_face != "largest":
+    if which_face not in ("largest", "speaking"):
         x = float(np.median(middles[:, 0])) / size[0]
         return known + {"left": -x, "right": x, "center": -abs(x - 0.5)}[which_face]
     width = float(np.median([face.width for face in faces]))

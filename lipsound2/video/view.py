@@ -155,7 +155,7 @@ def _in_square(detector: Detector, rgb: np.ndarray) -> list[Face]:
 
 def _merit(face: Face, which_face: str, width: int) -> float:
     x = (face.box[0] + face.box[2]) / 2
-    return {"largest": face.width, "left": -x, "right": x, "center": -abs(x - width / 2)}[which_face]
+    return {"left": -x, "right": x, "center": -abs(x - width / 2)}.get(which_face, face.width)
 
 
 def _starts(length: int, side: int) -> list[int]:
