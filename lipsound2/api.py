@@ -35,6 +35,7 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.frame_arrays import check_clip
+from lipsound2.video.speaking import check_choice
 
 if TYPE_CHECKING:
     from lipsound2.inference.transcriber import Transcriber
@@ -66,6 +67,7 @@ def load(
     vocoder: str = "griffin-lim",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
+    asd: str | Path | None = None,
 ) -> Synthesizer: ...
 
 
@@ -87,6 +89,7 @@ def load(
     vocoder: str = "griffin-lim",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
+    asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
 ) -> Synthesizer | Transcriber | LoadedVocoder: ...
 
@@ -98,6 +101,7 @@ def load(
     vocoder: str = "griffin-lim",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
+    asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
 ) -> Synthesizer | Transcriber | LoadedVocoder:
     """Load a model by its name, or an experiment or pack by its folder.
@@ -117,7 +121,8 @@ def load(
         device: where the networks run: cpu, cuda, cuda:1, ... or mps.
         vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.
         detector: face detector, of models that take video: facemesh, mediapipe or dlib.
-        face: which face, where there are several: largest, left, right or center.
+        face: which face, where there are several: largest, left, right, center or speaking.
+        asd: with the face `speaking`: file of LR-ASD's published weights, which tell who speaks.
         search: search options, of recognizers trained with this toolkit.
 
     Raises:
@@ -136,20 +141,22 @@ def load(
         ("vocoder", vocoder != _VOCODER, ("regress",)),
         ("detector", detector != _DETECTOR, ("regress", "recognize")),
         ("face", face != _FACE, ("regress", "recognize")),
+        ("asd", asd is not None, ("regress", "recognize")),
         ("search", search != DEFAULT_SEARCH, ("recognize",)),
     ):
         if given and task in _LOADED and task not in takes:
             raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
+    weights = _weights(face, asd)
     if task == "regress":
         from lipsound2.inference.lip_to_speech import load_lip_to_speech
 
         folder_of(vocoder)
-        return Synthesizer(load_lip_to_speech(name, vocoder, device), detector=detector, face=face)
+        return Synthesizer(load_lip_to_speech(name, vocoder, device), detector=detector, face=face, asd=weights)
     if task == "recognize":
         from lipsound2.inference.recognizers import recognizer
         from lipsound2.inference.transcriber import Transcriber
 
-        return Transcriber(recognizer(name, search, device, lips=True), detector=detector, face=face)
+        return Transcriber(recognizer(name, search, device, lips=True), detector=detector, face=face, asd=weights)
     if task == "vocode":
         from lipsound2.inference.vocoders import LoadedVocoder
 
@@ -164,6 +171,7 @@ def phrase_reader(
     device: str = "cpu",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
+    asd: str | Path | None = None,
 ) -> Transcriber:
     """Load what ranks your own sentences straight from the lips, by a lip-to-speech model that names words.
 
@@ -179,11 +187,13 @@ def phrase_reader(
         device: where the network runs.
         detector: face detector.
         face: which face, where there are several.
+        asd: with the face `speaking`: file of LR-ASD's weights.
 
     Raises:
         LipsoundError: there is no such model or device, or it names no words.
     """
     check_device(device)
+    weights = _weights(face, asd)
     model_names.check_task(name, "regress")
     from lipsound2 import experiment
     from lipsound2.inference.lip_words import LipWordReader, can_read
@@ -193,7 +203,7 @@ def phrase_reader(
     loaded = experiment.load(name, device, task=Regress)
     if not can_read(loaded):
         raise LipsoundError(f"{name}: names no words; rank sentences by its speech and a recognizer instead")
-    return Transcriber(LipWordReader(loaded), detector=detector, face=face)
+    return Transcriber(LipWordReader(loaded), detector=detector, face=face, asd=weights)
 
 
 def crop(
@@ -203,6 +213,7 @@ def crop(
     fps: float | None = None,
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
+    asd: str | Path | None = None,
 ) -> np.ndarray:
     """Crop the mouth or the face of who is shown, stabilized over time, at 25 frames a second.
 
@@ -213,7 +224,8 @@ def crop(
         region: mouth (S = 96, aligned to the mean face) or face (S = 112).
         fps: of frames, frames a second; a file has its own clock.
         detector: face detector.
-        face: which face, where there are several: largest, left, right or center.
+        face: which face, where there are several: largest, left, right, center or speaking.
+        asd: with the face `speaking`: file of LR-ASD's published weights, which tell who speaks.
 
     Returns:
         (T, S, S) uint8, luma from 0 (black) to 255 (white).
@@ -223,7 +235,7 @@ def crop(
         LipsoundError: an unknown region, detector or face, or what was given is no clip.
     """
     check_clip(clip, fps)
-    cropper = _cropper(region, detector, face)
+    cropper = _cropper(region, detector, face, _weights(face, asd))
     with _cropping:
         return cropper(clip, fps=fps or FRAME_RATE).regions[region]
 
@@ -232,5 +244,12 @@ _cropping = threading.Lock()
 
 
 @functools.lru_cache(maxsize=2)
-def _cropper(region: str, detector: str, face: str) -> Cropper:
-    return Cropper((region,), detector=detector, which_face=face)
+def _cropper(region: str, detector: str, face: str, asd: Path | None) -> Cropper:
+    return Cropper((region,), detector=detector, which_face=face, asd=asd)
+
+
+def _weights(face: str, asd: str | Path | None) -> Path | None:
+    """The file that tells who speaks, checked before anything is loaded."""
+    weights = None if asd is None else Path(asd)
+    check_choice(face, weights)
+    return weights

@@ -40,6 +40,12 @@ def media() -> Path:
     return _corpus("media", "LIPSOUND2_MEDIA")
 
 
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Folder of small public weights; its README says what each is."""
+    return _corpus("weights", "LIPSOUND2_WEIGHTS")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`-m fault` takes every test named for a fault that was once found: test_fault_<row>_<what is right>."""
     for item in items:

@@ -51,8 +51,9 @@ def speak(
     Without -o and --output-dir, the speech of clip.mp4 is clip.wav beside it, and never replaces a file that is there.
 
     Args:
-        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not spoken. Or
-            - for one from standard input, whose speech goes to standard output if no other place is given.
+        clips: video files with a talking face, and folders of such files; the audio of a file, if any, is not used for
+            the speech. Or - for one from standard input, whose speech goes to standard output if no other place is
+            given.
         output: for one clip: audio file to write, 16 kHz mono; the suffix sets the format: .wav, .flac, .ogg or .mp3.
             Or - for standard output.
         output_dir: for one clip or many: folder to write into, under the names of the clips.

@@ -48,7 +48,8 @@ def transcribe(
     alternatives: AtLeast0 | None = None,
     phrases: Path | None = None,
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
-    face: Literal["largest", "left", "right", "center"] = "largest",
+    face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
+    asd: Path | None = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Transcribe audio files, or the lips in videos: by a lip reader, or by lip-to-speech and a recognizer of audio.
@@ -76,9 +77,14 @@ def transcribe(
         phrases: file of sentences, one a line, of which one was said: they are ranked, with the probability of
             each, and of none of them. docs/phrases.md has more.
         detector: face detector.
-        face: which face, where there are several.
+        face: which face, where there are several; speaking takes the one who speaks, by lips and audio, see --asd.
+        asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
     """
+    if face == "speaking" or asd is not None:
+        from lipsound2.video.speaking import check_choice
+
+        check_choice(face, asd)
     targets = {".txt": txt, ".srt": srt, ".vtt": vtt, ".json": json}
     with received(media) as given:
         many = len(given) > 1 or given[0].is_dir()
@@ -95,7 +101,7 @@ def transcribe(
         model = model if "lips" in kinds else ""
         _check_names(model, asr, audio="audio" in kinds)
         own = None if phrases is None else _read_phrases(phrases, model, asr, search)
-        loaded = _load(model, asr, search, device, detector, face, own, audio="audio" in kinds, many=many)
+        loaded = _load(model, asr, search, device, detector, face, asd, own, audio="audio" in kinds, many=many)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
@@ -163,6 +169,7 @@ def _load(
     device: str,
     detector: DetectorName,
     face: FaceChoice,
+    asd: Path | None,
     phrases: Phrases | None,
     *,
     audio: bool,
@@ -177,6 +184,7 @@ def _load(
         device: where networks run.
         detector: face detector.
         face: which face, where there are several.
+        asd: file of LR-ASD's weights, for the face `speaking`.
         phrases: own sentences, or None.
         audio: whether the recognizer of audio is needed even if `model` reads lips.
         many: whether a line tells how far many clips are, so that none does for a single one.
@@ -187,7 +195,7 @@ def _load(
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
 
-    reader = _lip_reader(model, search, device, detector, face, phrases) if model else None
+    reader = _lip_reader(model, search, device, detector, face, asd, phrases) if model else None
     lips = None if reader is None else _asked(reader, phrases)
     if lips is not None and not audio:
         return _Loaded(lips, lips)
@@ -200,7 +208,7 @@ def _load(
     from lipsound2.inference.lip_to_speech import load_lip_to_speech
     from lipsound2.inference.synthesizer import Synthesizer
 
-    synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face)
+    synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face, asd=asd)
     synthesize.progress = not many
     log.info("%s knows: %s", synthesize.name, synthesize.knows)
 
@@ -213,7 +221,13 @@ def _load(
 
 
 def _lip_reader(
-    model: str, search: SearchOptions, device: str, detector: DetectorName, face: FaceChoice, phrases: Phrases | None
+    model: str,
+    search: SearchOptions,
+    device: str,
+    detector: DetectorName,
+    face: FaceChoice,
+    asd: Path | None,
+    phrases: Phrases | None,
 ) -> Transcriber | None:
     """What reads lips without making speech: a lip reader, or the word head of a lip-to-speech model that knows all
     words of the own sentences; else None.
@@ -228,8 +242,8 @@ def _lip_reader(
 
     if task_of(model) != "recognize":
         words = None if phrases is None else lip_words(model, phrases, device)
-        return None if words is None else Transcriber(words, detector=detector, face=face)
-    reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face)
+        return None if words is None else Transcriber(words, detector=detector, face=face, asd=asd)
+    reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face, asd=asd)
     if not reader.reads_lips:
         raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
     log.info("%s knows: %s", model, reader.knows)

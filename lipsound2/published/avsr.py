@@ -24,9 +24,9 @@ from lipsound2.decoding.search_options import OwnSearch
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import LanguageModelConfig
 from lipsound2.models.asr.lip_reader import LipReaderConfig
+from lipsound2.models.state_dict import Translated, fitted, read_state_dict
 from lipsound2.outputs import OutputFolder
 from lipsound2.published import visual_speech
-from lipsound2.models.state_dict import Translated, fitted, read_state_dict
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.language import Language, LanguageAssets, LanguageConfig
 from lipsound2.tasks.recognize import Recognize, RecognizeAssets, RecognizeConfig

@@ -10,9 +10,9 @@ from torch import Tensor
 from lipsound2.audio.mel_settings import MelConfig
 from lipsound2.datasets.audio_segments import SegmentConfig
 from lipsound2.errors import LipsoundError
+from lipsound2.models.state_dict import Tensors, Translated, fitted, read_state_dict
 from lipsound2.models.vocoders.hifigan import BLOCKS, HifiGanConfig
 from lipsound2.outputs import OutputFolder
-from lipsound2.models.state_dict import Tensors, Translated, fitted, read_state_dict
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.vocode import Vocode, VocodeAssets, VocodeConfig
 

@@ -12,8 +12,8 @@ from lipsound2.data.texts import read_lines, shown
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.word_classifier import WordClassifierConfig
-from lipsound2.outputs import OutputFolder
 from lipsound2.models.state_dict import BATCH_NORM, Tensors, Translated, fitted, read_state_dict
+from lipsound2.outputs import OutputFolder
 from lipsound2.published.visual_speech import trunk
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.classify import Classify, ClassifyAssets, ClassifyConfig

@@ -10,8 +10,8 @@ from torch import Tensor
 from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.workers import PaseWorkersConfig
-from lipsound2.outputs import OutputFolder
 from lipsound2.models.state_dict import fitted, read_state_dict
+from lipsound2.outputs import OutputFolder
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.pase import PaseConfig, PaseTask
 

@@ -18,7 +18,7 @@ from lipsound2.data.lookup import Lookup
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sweep
 from lipsound2.fingerprint import NAME as STAMP
-from lipsound2.fingerprint import SIZES, Fingerprint
+from lipsound2.fingerprint import SIZES, Fingerprint, digest
 from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
@@ -27,6 +27,7 @@ from lipsound2.video.cropper import EVERY, Cropper, CropReport, Crops
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
 from lipsound2.video.face_choice import write_image
+from lipsound2.video.speaking import SpeakerFinder, check_choice
 
 __all__ = ["CropReport", "Cropper", "Crops", "crop"]
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def crop(
     dlib_landmarks: Path | None = None,
     landmarks: Path | None = None,
     detect_interval: AtLeast1 = EVERY,
-    face: Literal["largest", "left", "right", "center"] = "largest",
+    face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
+    asd: Path | None = None,
     min_face_ratio: Share = 0.3,
     codec: str = CODEC,
     crf: Annotated[float, Within(0, 51)] = CRF,
@@ -59,7 +61,8 @@ def crop(
     """Crop face and mouth of every clip of a data dir, stabilized over time.
 
     Landmarks are always kept. When they are there already and only a region is missing, it is made from them. Where a
-    clip shows several faces, the image DUMP/faces/<id>.png marks the one that was taken.
+    clip shows several faces, the image DUMP/faces/<id>.png marks the one that was taken, with --face speaking and how
+    much each looks like the one who speaks.
 
     Args:
         dir: data dir with video.scp.
@@ -71,7 +74,8 @@ def crop(
         dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
         landmarks: folder of a landmarks archive made elsewhere; no faces are detected then.
         detect_interval: detect faces in every k-th frame at least; landmarks between are interpolated.
-        face: which face when there are several.
+        face: which face when there are several; speaking takes the one who speaks, by lips and audio, see --asd.
+        asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
         min_face_ratio: share of a clip's frames that must have a face.
         codec: an H.264 encoder of ffmpeg.
         crf: its constant rate factor; 6 more is about half the bytes.
@@ -81,6 +85,7 @@ def crop(
         max_failures: share of clips that may fail.
         timeout: seconds one clip may take before it counts as hanging; a clip of two hours takes some minutes.
     """
+    check_choice(face, asd)
     data = DataDir(dir)
     _check(data, regions)
     options: dict[str, Any] = {"detector": "none", "min_face_ratio": min_face_ratio}  # all that matters with landmarks
@@ -88,6 +93,10 @@ def crop(
         options |= {"detector": detector, "dlib_landmarks": dlib_landmarks}
         options |= {"detect_interval": detect_interval, "which_face": face}
     marked = {_MARKED_AS.get(name, name): value for name, value in options.items()}
+    if landmarks is None and asd is not None:
+        SpeakerFinder(asd)  # another file is told before the work, not clip by clip
+        options |= {"asd": asd}
+        marked |= {"asd": digest(asd)}  # not its name: it may be moved
     coding = {"codec": codec, "crf": crf}
     videos = Lookup(Path(dir) / "video.scp")
     marks = _Marks(dump, marked, coding, [videos.path, *([landmarks / "feats.scp"] if landmarks else [])])

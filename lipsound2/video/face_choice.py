@@ -48,11 +48,11 @@ def draw_choice(
         x0, y0, x1, y1 = face.box
         if own is None or not (x0 <= middle[0] <= x1 and y0 <= middle[1] <= y1):
             _box(small, face.box, ratio, _OTHERS, 1)
-            _label(small, face.box, ratio, _OTHERS, speakers and speakers.score_of(face, first + index))
+            _label(small, face.box, ratio, _OTHERS, _score(speakers, face, first + index))
     if own is not None:
         _box(small, own, ratio, _TAKEN, 2)
         seen = Face((own[0], own[1], own[2], own[3]), taken)
-        _label(small, own, ratio, _TAKEN, speakers and speakers.score_of(seen, first + index))
+        _label(small, own, ratio, _TAKEN, _score(speakers, seen, first + index))
     return small
 
 
@@ -67,6 +67,10 @@ def write_image(path: Path, image: np.ndarray) -> None:
 def _box(image: np.ndarray, box: Sequence[float], ratio: float, color: tuple[int, int, int], thick: int) -> None:
     x0, y0, x1, y1 = (round(float(edge) * ratio) for edge in box)
     cv2.rectangle(image, (x0, y0), (x1, y1), color, thick)
+
+
+def _score(speakers: Speakers | None, face: Face, index: int) -> float | None:
+    return None if speakers is None else speakers.score_of(face, index)
 
 
 def _label(

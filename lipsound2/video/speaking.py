@@ -7,13 +7,12 @@ speaks, not whether lips and audio are in time with each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy.ndimage import median_filter
 
 from lipsound2.audio.io import load_audio
 from lipsound2.audio.mfcc import OVERHANG, mfcc
@@ -22,8 +21,8 @@ from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.face import Detector, Face
 from lipsound2.video.frame import Frame, to_full_range
 from lipsound2.video.looks import Looks
-from lipsound2.video.scenes import Scene, differences, find_scenes, thumbnail
-from lipsound2.video.track import FaceTrack, all_faces, around, overlap
+from lipsound2.video.scenes import differences, find_scenes, thumbnail
+from lipsound2.video.track import FaceTrack, all_faces, around, overlap, placed
 from lipsound2.video.view import AS_IS
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class Speakers:
         best, score = _SAME, None
         for each in self.faces:
             if each.first <= index < each.first + len(each.boxes):
-                same = overlap(seen, replace(seen, box=tuple(map(float, each.boxes[index - each.first]))))
+                same = overlap(seen, placed(seen, each.boxes[index - each.first]))
                 if same > best:
                     best, score = same, each.score
         return score
@@ -142,8 +141,8 @@ class Speakers:
         if self.nobody:
             least = _SPEAKS if self.heard else _LIPS_SPEAK
             return [
-                f"nobody seems to speak: the best score is {self.score:.2f} {how}, above {least:g} is wanted; that face "
-                "was taken"
+                f"nobody seems to speak: the best score is {self.score:.2f} {how}, above {least:g} is wanted; "
+                "that face was taken"
             ]
         return []
 
@@ -245,6 +244,8 @@ class SpeakerFinder:
 
 def cut_faces(frames: Sequence[Frame], track: FaceTrack) -> np.ndarray:
     """(T, 112, 112) uint8 gray: a face in all frames of its track, as the published pipeline cuts it."""
+    from scipy.ndimage import median_filter  # here, as torch: most clips are not asked who speaks
+
     from lipsound2.models.asd import SIDE
 
     low, high = track.points.min(1), track.points.max(1)
@@ -289,8 +290,9 @@ def _joined(seen: Sequence[_Seen]) -> list[_Seen]:
 
 
 def _same(chain: _Seen, each: _Seen) -> bool:
-    one, other = (tuple(map(float, boxes)) for boxes in (chain.track.boxes[-1], each.track.boxes[0]))
-    return overlap(Face(one, chain.track.points[-1]), Face(other, each.track.points[0])) > _SAME  # type: ignore[arg-type]
+    nowhere = (0.0, 0.0, 0.0, 0.0)
+    last, first = Face(nowhere, chain.track.points[-1]), Face(nowhere, each.track.points[0])
+    return overlap(around(last), around(first)) > _SAME
 
 
 def _audio(clip: Path | None, start: float, num_frames: int) -> tuple[np.ndarray | None, str]:

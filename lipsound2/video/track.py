@@ -249,15 +249,19 @@ def _likeness(trail: _Trail, wanted: np.ndarray | None) -> float:
     """Mean overlap with the face that is wanted, where one is; 0: none is."""
     if wanted is None:
         return 0.0
-    known = {i: face for i, face in trail.seen.items() if wanted[i].any()}
-    places = {i: replace(face, box=tuple(map(float, wanted[i]))) for i, face in known.items()}
-    return float(np.mean([overlap(around(face), places[i]) for i, face in known.items()])) if known else 0.0
+    known = [overlap(around(face), placed(face, wanted[i])) for i, face in trail.seen.items() if wanted[i].any()]
+    return float(np.mean(known)) if known else 0.0
 
 
 def around(face: Face) -> Face:
     """The face with the box about its points, whatever box its detector gave it."""
-    low, high = face.points.min(0), face.points.max(0)
-    return replace(face, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+    return placed(face, np.concatenate([face.points.min(0), face.points.max(0)]))
+
+
+def placed(face: Face, box: np.ndarray) -> Face:
+    """The face with another box, (4,)."""
+    x0, y0, x1, y1 = map(float, box)
+    return replace(face, box=(x0, y0, x1, y1))
 
 
 def _merit(trail: _Trail, which_face: str, size: tuple[int, int], before: Face | None) -> float:
