@@ -177,8 +177,8 @@ def test_what_is_said_of_the_scores() -> None:
     silent = Speakers((FaceScore(0, box, 0.3, 30, taken=True),), heard=False, why="no audio", num_frames=50)
     assert silent.nobody
     assert silent.warnings == [
-        "nobody seems to speak: the best score is 0.30 by the lips alone (no audio), above 0.5 is wanted; that face was "
-        "taken"
+        "nobody seems to speak: the best score is 0.30 by the lips alone (no audio), above 0.5 is wanted; "
+        "that face was taken"
     ]
     none = Speakers((), heard=True, why="", num_frames=50)
     assert none.warnings == ["who speaks could not be told: no face was found in the frames as they are"]
@@ -262,6 +262,6 @@ def test_the_dump_shows_the_scores(media: Path, weights: Path, tmp_path: Path) -
     crop(tmp_path / "data", dump, regions=("mouth",), nj=1, face="speaking", asd=weights / TALKSET)
     assert [path.name for path in (dump / FACES).iterdir()] == ["a.png"]
     assert "(by the lips alone: no audio)" in (dump / "landmarks/report.tsv").read_text()
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.model")
     with pytest.raises(LipsoundError, match="such a file holds LR-ASD's weights"):
-        torch.save({"a": torch.zeros(1)}, tmp_path / "other.model")
         crop(tmp_path / "data", dump, regions=("mouth",), nj=1, face="speaking", asd=tmp_path / "other.model")

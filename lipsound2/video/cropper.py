@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -66,7 +66,7 @@ class CropReport:
     damaged: int
     notes: tuple[str, ...]
     hardly_moves: bool = False
-    speakers: Speakers | None = None
+    speakers: Speakers | None = field(default=None, compare=False)
 
     @property
     def warnings(self) -> list[str]:
