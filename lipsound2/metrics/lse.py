@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,11 +27,9 @@ from lipsound2.metrics.requested import Request, Scorer
 from lipsound2.metrics.syncnet import AUDIO_FRAMES, SIDE, VIDEO_FRAMES, SyncNet
 from lipsound2.timing import SAMPLES_PER_FRAME
 from lipsound2.video.decode import Source
+from lipsound2.video.published_face import GRAY, MARGIN, squares
 
 SHIFTS = 15  # video frames to either side
-_MARGIN = 0.4  # of the box, at its sides and below
-_SMOOTH = 13  # video frames of the median filter on the box
-_GRAY = 110  # beyond the video frame's edge
 _AT_ONCE = 25  # windows
 
 
@@ -124,24 +121,19 @@ def cut_faces(video: Path, landmarks: np.ndarray) -> Iterator[np.ndarray]:
         ClipFailure: the video cannot be read, or has another number of video frames.
     """
     points = landmarks[:, :136].reshape(-1, 68, 2)
-    low, high = points.min(1), points.max(1)
-    # From brows to chin are two thirds of a face, hair to brows the third one.
-    low[:, 1] -= (high[:, 1] - low[:, 1]) / 2
-    # Ends are continued: where the published filter puts zeros beyond them, the first and last boxes shrink.
-    half = median_filter((high - low).max(1) / 2, _SMOOTH, mode="nearest")
-    across, down = (median_filter((low[:, axis] + high[:, axis]) / 2, _SMOOTH, mode="nearest") for axis in (0, 1))
+    half, across, down = squares(points)
     count = 0
     for count, frame in enumerate(Source(video), start=1):
         if count > len(points):
             break
         size, x, y = half[count - 1], across[count - 1], down[count - 1]
-        edge = int(size * (1 + 2 * _MARGIN)) + 1
+        edge = int(size * (1 + 2 * MARGIN)) + 1
         x, y = x + edge, y + edge
         padded = cv2.copyMakeBorder(
-            frame.rgb()[..., ::-1], edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(_GRAY,) * 3
+            frame.rgb()[..., ::-1], edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(GRAY,) * 3
         )
-        top, bottom = int(y - size), int(y + size * (1 + 2 * _MARGIN))
-        left, right = int(x - size * (1 + _MARGIN)), int(x + size * (1 + _MARGIN))
+        top, bottom = int(y - size), int(y + size * (1 + 2 * MARGIN))
+        left, right = int(x - size * (1 + MARGIN)), int(x + size * (1 + MARGIN))
         face = padded[max(top, 0) : bottom, max(left, 0) : right]
         if not face.size:
             raise ClipFailure("landmarks", f"{video}: the face of video frame {count} lies outside of it")

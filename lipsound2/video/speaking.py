@@ -17,10 +17,11 @@ import numpy as np
 from lipsound2.audio.io import load_audio
 from lipsound2.audio.mfcc import OVERHANG, mfcc
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
-from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
+from lipsound2.timing import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from lipsound2.video.face import Detector, Face
 from lipsound2.video.frame import Frame, to_full_range
 from lipsound2.video.looks import Looks
+from lipsound2.video.published_face import GRAY, MARGIN, squares
 from lipsound2.video.scenes import differences, find_scenes, thumbnail
 from lipsound2.video.track import FaceTrack, all_faces, around, overlap, placed
 from lipsound2.video.view import AS_IS
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from lipsound2.models.asd import ActiveSpeakerDetector
 
 SPEAKING = "speaking"  # the choice of a face by this
-_SMOOTH = 13  # frames of the median filter on the box
-_MARGIN, _DOWN = 1.4, 0.4  # what is cut, and how far below the middle, in half sides of the box
-_GRAY = 110  # beyond the edge of the frame
 _ENOUGH = 25  # frames of a face, from which on its score counts as much as any
 _SAME = 0.1  # least overlap of a face with itself, from frame to frame
 # Scores above which a face speaks. Lips alone give less certain ones: a man who signs gets up to 0.44 there.
@@ -235,8 +233,7 @@ class SpeakerFinder:
 
         cepstra = None
         if audio is not None:
-            per_frame = SAMPLE_RATE // round(FRAME_RATE)
-            begin, end = seen.track.first * per_frame, seen.track.end * per_frame + OVERHANG
+            begin, end = seen.track.first * SAMPLES_PER_FRAME, seen.track.end * SAMPLES_PER_FRAME + OVERHANG
             cepstra = torch.from_numpy(mfcc(audio[begin:end]).astype(np.float32))
         scores: np.ndarray = self._network.scores(torch.from_numpy(seen.vectors), cepstra).numpy()
         return scores
@@ -244,19 +241,11 @@ class SpeakerFinder:
 
 def cut_faces(frames: Sequence[Frame], track: FaceTrack) -> np.ndarray:
     """(T, 112, 112) uint8 gray: a face in all frames of its track, as the published pipeline cuts it."""
-    from scipy.ndimage import median_filter  # here, as torch: most clips are not asked who speaks
-
     from lipsound2.models.asd import SIDE
 
-    low, high = track.points.min(1), track.points.max(1)
-    # From brows to chin are two thirds of a face, hair to brows the third one.
-    low[:, 1] -= (high[:, 1] - low[:, 1]) / 2
-    half, x, y = (
-        median_filter(values, _SMOOTH, mode="nearest")
-        for values in ((high - low).max(1) / 2, (low[:, 0] + high[:, 0]) / 2, (low[:, 1] + high[:, 1]) / 2)
-    )
-    step = _MARGIN * half / SIDE  # pixels of the frame a pixel of the face
-    left, top = x - _MARGIN / 2 * half, y + _DOWN * half - _MARGIN / 2 * half
+    half, x, y = squares(track.points)
+    side = (1 + MARGIN) * half  # the middle half of what is cut for SyncNet, which reaches farther below than above
+    step, left, top = side / SIDE, x - side / 2, y + MARGIN * half - side / 2
     found = np.empty((len(half), SIDE, SIDE), np.uint8)
     for number in range(len(half)):
         frame, size = frames[track.first + number], float(step[number])
@@ -268,7 +257,7 @@ def cut_faces(frames: Sequence[Frame], track: FaceTrack) -> np.ndarray:
             (SIDE, SIDE),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=_GRAY,
+            borderValue=GRAY,
         )
         found[number] = to_full_range(face, frame.full_range)
     return found
