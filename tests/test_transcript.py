@@ -21,7 +21,7 @@ MADE = Transcript(
     -1.0,
     0.6,
     [Alternative("bin blue now", 0.3), Alternative("bin now", 0.05)],
-    models={"lips": "one voice -->\n\nand no other", "asr": ""},
+    models={"lips": "one voice --->\n\nand no other", "asr": ""},
     warnings=["the face is small"],
 )
 

@@ -1,6 +1,7 @@
 """How sure a text is, and what else it could be: probabilities over the n best texts of a search.
 
-A word is as probable as all texts together that have it in its place. How well such numbers predict errors is measured
+A word is as probable as those of the n best texts together that agree with it when they are aligned; what the n best
+leave out is not counted. How well such numbers predict errors is measured
 in docs/decoding.md; `calibration` brings them nearer to how often a recognizer is right.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def as_vtt(what: Hypothesis, notes: Iterable[str] = ()) -> str:
         what: the words.
         notes: comments at the top, which players do not show.
     """
-    comments = (f"NOTE {' '.join(note.replace('-->', '->').split())}\n" for note in notes)
+    comments = (f"NOTE {' '.join(re.sub('-+->+', '->', note).split())}\n" for note in notes)
     blocks = (
         f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{' '.join(map(_vtt_word, cue.words))}\n"
         for cue in cues(what)

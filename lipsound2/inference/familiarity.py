@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 FILE = "familiarity.safetensors"  # in an experiment or pack
 # The distance from which a face counts as unlike. Between GRID's speaker s1, whom the model knows (held-out clips: 1.4
-# at most, 1.8 when they are made darker), and speakers it does not know (2.3 at least); see egs/grid/RESULTS.md.
+# at most but for a damaged one, 1.8 when made darker) and speakers it does not know (2.3 at least): grid/RESULTS.md.
 LIMIT = 2.0
 _CLIPS = 800  # training clips that are looked at, evenly spread
 _DIRECTIONS = 16  # in which the training clips vary most
