@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 
@@ -62,8 +63,12 @@ def test_an_archive_holds_what_the_number_stands_on_and_no_path_of_this_machine(
     assert b"lipsound2 train conf/parallel.yaml --exp tiny_parallel --dump dump" in content
 
 
-def test_the_same_experiment_gives_the_same_bytes(recipe, shared, tmp_path):
+def test_the_same_experiment_gives_the_same_bytes(recipe, shared, tmp_path, capsys):
+    capsys.readouterr()
     assert main(["share", str(recipe / "exp/tiny_parallel"), "--out", "again.tar.gz"]) == 0
+    assert capsys.readouterr().out.endswith(
+        'check it with: lipsound2 check again.tar.gz; its words need: pip install "lipsound2[metrics]"\n'
+    )
     assert (tmp_path / "again.tar.gz").read_bytes() == shared.read_bytes()
 
 
@@ -73,6 +78,17 @@ def test_its_scores_are_computed_again_from_the_archive_alone(shared, capsys):
     shown = capsys.readouterr().out
     assert "test: the summary is that of the scores of its clips" in shown
     assert "everything that was computed again is the same" in shown
+
+
+def test_without_jiwer_speech_is_checked_and_words_are_named_as_left_out(shared, monkeypatch, capsys):
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    assert main(["check", str(shared)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "test: the summary is that of the scores of its clips",
+        'test: words not checked: needs jiwer (pip install "lipsound2[metrics]")',
+        f"{shared}: everything that was computed again is the same",
+    ]
 
 
 def unpacked_from(shared: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import read_table
-from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.errors import LipsoundError, UsageError, require
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary_files import read_clips, read_scores
@@ -19,13 +19,15 @@ from lipsound2.sharing.recompute import clip_differences, differences, summary_a
 from lipsound2.sharing.unpack import opened
 
 _SHOWN = 20  # lines about differences
+_WORDS_LEFT_OUT = 'words not checked: needs jiwer (pip install "lipsound2[metrics]")'
 
 
 def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, nj: AtLeast1 = 2) -> int:
     """Check a shared experiment: compute its scores again, and compare them with those that were shared.
 
     Means, intervals and the verdict are always computed from the scores of the clips. With --data and --dump, speech
-    is synthesized again with the shared weights, and scored: every clip's scores are compared to the last digit.
+    is synthesized again with the shared weights, and scored: every clip's scores are compared to the last digit. Error
+    rates of words need jiwer, of the extra metrics; without it they are left out, and a line says so.
 
     Args:
         shared: archive that lipsound2 share made, or its folder.
@@ -43,9 +45,7 @@ def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, n
         contents = read_contents(folder)
         print(f"{contents.name}: task {contents.task}, {len(contents.files)} files are those that were shared")
         for name, one in contents.sets.items():
-            found = [f"{name}: {line}" for line in _summaries(folder, name, one)]
-            print(f"{name}: {'DIFFERS' if found else 'the summary is that of the scores of its clips'}")
-            apart += found
+            apart += _set(folder, name, one)
         if data is not None and dump is not None:
             apart += _speech(folder, contents, data, dump, nj)
     for line in apart[:_SHOWN]:
@@ -56,14 +56,42 @@ def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, n
     return 1 if apart else 0
 
 
-def _summaries(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
-    """What differs between a set's summaries and those computed again from its clips."""
-    scores, utt2spk = folder / SCORES / name, dict(read_table(folder / SETS / name / "utt2spk"))
+def _set(folder: Path, name: str, one: SharedSet) -> list[str]:
+    """Check a set's summaries and print the result; returns what differs, a line each."""
+    words = _installed() if one.unseen_text else True
+    found = [f"{name}: {line}" for line in _speech_summary(folder, name, one)]
+    if words:
+        found += [f"{name}: {line}" for line in _text_summaries(folder, name, one)]
+    if words or (folder / SCORES / name / SUMMARY).is_file():
+        print(f"{name}: {'DIFFERS' if found else 'the summary is that of the scores of its clips'}")
+    if not words:
+        print(f"{name}: {_WORDS_LEFT_OUT}")
+    return found
+
+
+def _installed() -> bool:
+    """Whether jiwer, which counts errors of words, can be imported."""
+    try:
+        require("jiwer", "metrics")
+    except LipsoundError:
+        return False
+    return True
+
+
+def _speech_summary(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
+    """What differs between a set's scores of speech and those computed again from its clips."""
+    scores = folder / SCORES / name
     if (scores / SUMMARY).is_file():
+        utt2spk = dict(read_table(folder / SETS / name / "utt2spk"))
         again = summary_again(scores / CLIPS, utt2spk, resamples=one.resamples, seed=one.seed, unseen=one.unseen)
         yield from differences(again, read_scores(scores / SUMMARY)[0])
+
+
+def _text_summaries(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
+    """What differs between a set's error rates and those computed again from the texts of its clips."""
+    utt2spk = dict(read_table(folder / SETS / name / "utt2spk"))
     for recognizer, unseen in one.unseen_text.items():
-        place = scores / FOLDER / recognizer
+        place = folder / SCORES / name / FOLDER / recognizer
         for system, wanted in read_summary(place / SUMMARY).items():
             found = texts_again(place / f"{system}.tsv", utt2spk, wanted.language, unseen=unseen)
             yield from (f"{recognizer}, {system}: {line}" for line in text_differences(found, wanted))

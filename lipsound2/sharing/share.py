@@ -75,7 +75,9 @@ def share(exp: Path, out: Annotated[Path | None, Output()] = None) -> None:
         )
         write_text(folder / SHARE, json.dumps(dataclasses.asdict(contents), indent=1, ensure_ascii=False) + "\n")
         _write(out, [folder / SHARE, *files], folder.parent)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {len(sets)} sets; check it with: lipsound2 check {out}")
+    texts = any(one.unseen_text for one in sets.values())
+    words = '; its words need: pip install "lipsound2[metrics]"' if texts else ""
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {len(sets)} sets; check it with: lipsound2 check {out}{words}")
 
 
 def _copy_model(source: Path, folder: Path) -> None:
