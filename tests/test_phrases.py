@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrase_lines import phrase_lines
 from lipsound2.inference.phrases import Phrases, ranked
 from lipsound2.inference.recognizers import recognizer
-from lipsound2.inference.transcribe import transcribe
+from lipsound2.inference.transcribe import _choice, transcribe
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.tasks.regress import Regress
 from lipsound2.text.tokenizer import Characters, Pieces
@@ -152,7 +154,7 @@ def test_lists_as_people_write_them(tmp_path, caplog):
     assert found.texts == ["Bin blue at F2, now!", "Lay red."]
     assert found.normal == ["bin blue at f two now", "lay red"]
     assert found.places == [f"{path}:1", f"{path}:4"]
-    assert f"{path}:3 says what {path}:1 says" in caplog.text
+    assert f"1 sentence stands there twice and counts once: {path}:3 says what {path}:1 says" in caplog.text
     assert Phrases.of(["a b", "c"]).places == ["phrases[0]", "phrases[1]"]
 
 
@@ -170,8 +172,43 @@ def test_a_list_that_is_none_is_one_line(tmp_path, content, told):
     (tmp_path / "mine.txt").write_bytes(content)
     with pytest.raises(LipsoundError, match=told):
         Phrases.read(tmp_path / "mine.txt")
-    with pytest.raises(LipsoundError, match=r"nothing.txt: no such file"):
-        Phrases.read(tmp_path / "nothing.txt")
+
+
+@pytest.mark.parametrize("name", ["nothing.txt", "bin blue at f two now", "bin blue at f two now " * 20])
+def test_a_sentence_in_place_of_the_file_is_told_with_the_option(name):
+    wanted = f"--phrases: wants a file with one sentence a line; there is no file '{name[:60]}"
+    with pytest.raises(LipsoundError, match=wanted):
+        Phrases.read(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("nothing.txt", "--phrases: wants a file with one sentence a line; there is no file 'nothing.txt'"),
+        (".", "--phrases: wants a file with one sentence a line; '.' is a folder"),
+        ("empty.txt", "empty.txt: holds no sentence; write one a line"),
+        ("latin.txt", "latin.txt:2: expected UTF-8 text, found"),
+    ],
+)
+def test_a_mistake_in_the_list_is_told_before_torch_is_loaded(tmp_path, file, told):
+    write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32))
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes(b"bin blue\nsch\xf6n\n")
+    program = (
+        "import sys; from lipsound2.cli import main; "
+        f"status = main(['transcribe', 'a.wav', '--phrases', {file!r}]); "
+        "sys.exit(9 if 'torch' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert told in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_how_sure_a_choice_is_counts_its_sentences():
+    assert _choice("bin blue", 0.998, 20) == "99.8 % among 20 sentences"
+    assert _choice("bin blue", 1.0, 1) == "100 % among 1 sentence"
+    assert _choice("", 0.9999, 20) == "none of these 20 sentences was said: 100 %"
+    assert _choice("", 0.75, 1) == "this sentence was not said: 75 %"
 
 
 def test_a_list_in_python_is_checked():
@@ -295,7 +332,7 @@ def test_options_that_do_not_go_with_phrases_are_told_before_anything_is_loaded(
     write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32))
     with pytest.raises(LipsoundError, match="only its sentences are ranked; leave the options of the search out"):
         transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", search=SearchOptions(beam=4))
-    with pytest.raises(LipsoundError, match=r"nothing.txt: no such file"):
+    with pytest.raises(LipsoundError, match=r"there is no file '.*nothing.txt'"):
         transcribe(tmp_path / "a.wav", phrases=tmp_path / "nothing.txt")
     with pytest.raises(LipsoundError, match="cannot rank sentences"):
         transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", asr="pocketsphinx:grid")

@@ -1,4 +1,7 @@
-"""Own sentences: a list of which one was said. They are read, checked against a reader's words, ranked and shown."""
+"""Own sentences: a list of which one was said. They are read, checked against a reader's words, ranked and shown.
+
+Torch is not imported before one is ranked, so that a mistake in a list is told at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from typing import Protocol
 import numpy as np
 
 from lipsound2.data.texts import read_lines, shown
-from lipsound2.decoding.beam import forced_align
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
 from lipsound2.decoding.look_alikes import look_alikes, visemes_of
 from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, rank
@@ -51,6 +53,7 @@ class Phrases:
         Raises:
             LipsoundError: there is no such file, it is not UTF-8, or holds no sentence.
         """
+        _check_file(path)
         rows = ((f"{path}:{number}", line) for number, line in read_lines(path))
         return cls._of(rows, language, str(path), "write one a line")
 
@@ -87,7 +90,8 @@ class Phrases:
         if not found:
             raise LipsoundError(f"{where}: holds no sentence; {advice}")
         if again:
-            log.warning("%s: %d sentences stand there twice and count once: %s", where, len(again), again[0])
+            one, many = "1 sentence stands there twice and counts", "%d sentences stand there twice and count"
+            log.warning("%s: %s once: %s", where, one if len(again) == 1 else many % len(again), again[0])
         sentences = [*found]
         alike = look_alikes(sentences, visemes_of({word for text in sentences for word in text.split()}))
         return cls([text for text, _ in found.values()], sentences, [place for _, place in found.values()], alike)
@@ -136,6 +140,24 @@ class Phrases:
                 "trained for this: use other words, or another reader"
             )
         return texts
+
+
+def _check_file(path: Path) -> None:
+    """Check that a file of sentences is there; a sentence in its place is a mistake that people make.
+
+    Raises:
+        LipsoundError: it is not, or it is a folder.
+        PermissionError: it cannot be looked for.
+    """
+    wants = "--phrases: wants a file with one sentence a line"
+    try:
+        path.stat()
+    except PermissionError:
+        raise
+    except OSError as error:  # none there, or a name that is too long for one
+        raise LipsoundError(f"{wants}; there is no file {str(path)!r}") from error
+    if path.is_dir():
+        raise LipsoundError(f"{wants}; {str(path)!r} is a folder")
 
 
 Texts = Sequence[Sequence[Sequence[int]]]  # for each sentence its tokens, in one or more ways
@@ -198,5 +220,7 @@ def _timed(ranking: Ranking, log_probs: np.ndarray, seconds: float, phrases: Phr
     words, tokens = phrases.normal[number].split(), texts[number][0]
     if len(words) != len(tokens):
         return []
+    from lipsound2.decoding.beam import forced_align  # which imports torch
+
     path = forced_align(tokens, log_probs)
     return [Word(word, found.start * seconds, found.end * seconds) for word, found in zip(words, path, strict=True)]

@@ -149,10 +149,18 @@ def _doubt(what: Transcript) -> str:
     if what.confidence is None:
         return "the recognizer has no confidence in the whole text"
     if what.phrases:
-        return f"confidence {what.confidence:.2f} among {len(what.phrases[0].choices)} sentences"
+        return _choice(what.text, what.confidence, len(what.phrases[0].choices))
     doubtful = sum(map(is_doubtful, what.words))
     words = f"{doubtful} of {len(what.words)} words doubtful (below {DOUBTFUL:g})"
     return f"confidence {what.confidence:.2f}, {words}" + ("" if what.calibrated else "; not calibrated")
+
+
+def _choice(text: str, probability: float, count: int) -> str:
+    """How sure a choice among sentences is: 99.8 % among 20 sentences."""
+    share = f"{100 * probability:.1f}".removesuffix(".0") + " %"
+    if text:
+        return f"{share} among {count} sentence{'s' * (count != 1)}"
+    return f"none of these {count} sentences was said: {share}" if count > 1 else f"this sentence was not said: {share}"
 
 
 class _Loaded(NamedTuple):
