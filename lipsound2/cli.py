@@ -252,9 +252,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         status = _run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has gone, such as `head`
         with contextlib.suppress(OSError, ValueError):  # Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # such as a full disk behind it
+        print(f"lipsound2: standard output cannot be written: {error.strerror or error}", file=sys.stderr)
+        with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

@@ -48,6 +48,8 @@ def signals_answered() -> Iterator[None]:
         for number in taken:
             signal.signal(number, answer)
         yield
+        if received:  # a callback of a C library may swallow what a handler raises
+            raise _asked(received[0])
     except Exception as error:
         if received:
             raise _asked(received[0]) from error

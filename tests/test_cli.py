@@ -313,3 +313,13 @@ def test_renamed_options_are_options_today():
         flags = set(cli.verb_parser(verb, cli.load(verb))._option_string_actions)
         assert {f"--{name}" for name in names.values()} <= flags
         assert not {f"--{name}" for name in names} & flags
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+def test_standard_output_that_is_closed_or_full() -> None:
+    line = f"exec {sys.executable} -m lipsound2 --version"
+    closed = subprocess.run(["bash", "-c", f"{line} >&-"], capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = subprocess.run(["bash", "-c", f"{line} >/dev/full"], capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr == "lipsound2: standard output cannot be written: No space left on device\n"

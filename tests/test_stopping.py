@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from lipsound2.stopping import Terminated, signals_answered
 
 SLOW = """
 import os, sys, time
@@ -87,3 +90,13 @@ def started(folder: Path, code: str = SLOW, before: object = None) -> subprocess
     process = subprocess.Popen(command, preexec_fn=before, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **pipes)  # type: ignore[call-overload]
     assert process.stdout.readline() == "ready\n"
     return process  # type: ignore[no-any-return]
+
+
+def test_a_signal_that_a_callback_swallowed_still_ends_the_command() -> None:
+    def swallowing() -> None:  # as PyAV's callbacks do
+        with signals_answered(), contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+
+    with pytest.raises(Terminated):
+        swallowing()

@@ -11,6 +11,7 @@ import pytest
 from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 
 from lipsound2.errors import ClipFailure
+from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.frame_buffer import FrameBuffer
 
@@ -224,3 +225,12 @@ def test_a_real_damaged_clip_is_read(grid_original: Path) -> None:
     assert source.decoded == 71
     assert frames == source.timeline.num_frames
     assert source.log
+
+
+def test_a_clip_that_ends_too_early_says_so(grid: Path, tmp_path: Path) -> None:
+    """Half of a download: it plays, and what is lacking must not look as if nothing were said."""
+    whole = next(iter(sorted((grid / "s1").glob("*.mp4"))))
+    (tmp_path / "half.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    for clip, lacking in ((whole, False), (tmp_path / "half.mp4", True)):
+        warnings = Cropper(("mouth",))(clip).report.warnings
+        assert any("75 frames and ends after" in line for line in warnings) == lacking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from lipsound2.inference.transcript import ALTERNATIVES, Transcript
 from lipsound2.media.clips import Clip, check_results
 from lipsound2.media.standard_streams import STANDARD
 from lipsound2.outputs import check_apart, check_file, check_folder
+
+log = logging.getLogger(__name__)
 
 Target = Path | bool | None  # of a format: a file, a folder or `-`; True: it has no name; None, False: not wanted
 
@@ -82,6 +85,8 @@ class TranscriptFiles:
         """Write the files of a clip."""
         for suffix, path in [*self._files.items(), *self._of(clip)]:
             write_text(path, self._content(clip, what, suffix))
+            if not self._many:
+                log.info("%s: written", path)
 
     def line(self, clip: Clip, what: Transcript) -> str:
         """What is printed of a clip, without the last line's end. On a terminal, doubtful words are marked."""

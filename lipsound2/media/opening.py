@@ -188,7 +188,7 @@ class _File:
         # The suffix helps ffmpeg where the content leaves a doubt; nothing else of the name is passed on.
         suffix = Path(path).suffix
         self.name = "media" + (suffix if _SUFFIX.fullmatch(suffix) else "")
-        self.error: OSError | None = None
+        self.error: OSError | KeyboardInterrupt | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end."""
@@ -196,6 +196,9 @@ class _File:
             return self._file.read(size) or b""
         except OSError as error:
             self.error = OSError(error.errno, error.strerror, shown(self._path))
+            return b""
+        except KeyboardInterrupt as stop:  # a signal; ffmpeg would take it for the end of the file, too
+            self.error = stop
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:

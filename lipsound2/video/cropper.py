@@ -54,6 +54,7 @@ class CropReport:
         notes: what was converted.
         hardly_moves: whether who is shown may not speak at all.
         speakers: who speaks, where the face was chosen by that.
+        lacking: what a file that ends too early lacks, in words; empty: nothing.
     """
 
     num_frames: int
@@ -67,11 +68,12 @@ class CropReport:
     notes: tuple[str, ...]
     hardly_moves: bool = False
     speakers: Speakers | None = field(default=None, compare=False)
+    lacking: str = ""
 
     @property
     def warnings(self) -> list[str]:
         """What makes the result doubtful, a line each; empty: nothing that can be seen in the video."""
-        found = []
+        found = [self.lacking] if self.lacking else []
         if self.missing > _MANY * self.num_frames:
             found.append(
                 f"{self.missing} of {self.num_frames} video frames show no face; what is said there is a guess"
@@ -83,7 +85,7 @@ class CropReport:
         if self.faces > 1 and (self.speakers is None or self.speakers.nobody):
             found.append(
                 f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken; choose another "
-                f"with face: {', '.join(CHOICES[1:])}"
+                f"with --face {', '.join(CHOICES[1:])}"
             )
         if (width := self.box[2] - self.box[0]) < _SMALL:
             found.append(f"the face is small, {width} pixels wide; {_SMALL} or more show the lips well")
@@ -299,6 +301,7 @@ class Cropper:
             notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view)),
             hardly_moves=hardly_moves(tracked.points, tracked.flags, movement),
             speakers=speakers,
+            lacking=source.lacking if source else "",
         )
         flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
         return Crops(flat, regions, timeline, report, face_choice)

@@ -29,6 +29,7 @@ from lipsound2.video.upright import UPRIGHT, Orientation, orientation_of
 
 _GRAY = ("gray", "ya8", "ya16", "mono")
 _LOG_LINES = 4  # of ffmpeg's that a rejection quotes
+_FEW, _FEW_SHARE = 3, 0.05  # frames that a file may hold less than it says
 _THIN = 8.0  # a pixel that is said to be so many times as wide as high, or the reverse, is a damaged header
 
 
@@ -122,6 +123,7 @@ class Source:
         orientation: what made the frames upright.
         fps: mean rate that the file says it has, or `rate`; known once the first frame is.
         left_out: frames whose time stamp is not after the one before.
+        promised: frames that the file says it holds; 0: it does not say.
         notes: what else was found: further tracks, clocks that start anew.
         log: messages of ffmpeg, each line once.
     """
@@ -135,11 +137,20 @@ class Source:
     orientation: Orientation = UPRIGHT
     fps: float = FRAME_RATE
     left_out: int = 0
+    promised: int = 0
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         return self._on_grid(self.timed())
+
+    @property
+    def lacking(self) -> str:
+        """What a file that ends too early lacks, in words; empty: nothing. A few frames are nobody's concern."""
+        held = self.decoded + self.left_out
+        if self.promised - held <= max(_FEW, _FEW_SHARE * self.promised):
+            return ""
+        return f"the file says that it holds {self.promised} frames and ends after {held}: it is damaged, or not whole"
 
     def failure(self, reason: str, detail: str) -> ClipFailure:
         """A rejection that quotes ffmpeg's messages."""
@@ -196,6 +207,7 @@ class Source:
                 decoded = DecodedFrame(av_frame, self.orientation, aspect, reformatter)
                 yield time, av_frame.duration * clock or step, decoded
                 last = time
+            self.promised = stream.frames
             self.notes = [found.choice(stream)] if len(found.descriptions) > 1 else []
             if media.clock.anew:
                 places = ", ".join(f"{place:.2f} s" for place in media.clock.anew[:_LOG_LINES])
