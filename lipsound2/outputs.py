@@ -101,6 +101,17 @@ def check_folder(path: Path, inputs: Iterable[Path | str] = ()) -> None:
     _check_place(path, path, "x")
 
 
+def check_inputs(paths: Iterable[Path], inputs: Sequence[Path]) -> None:
+    """Refuse outputs that are files which are read.
+
+    Raises:
+        LipsoundError: one is, by whatever name or link.
+    """
+    for path in paths:
+        if path.exists():
+            _check_input(path, inputs)
+
+
 def check_apart(paths: Sequence[Path]) -> None:
     """Refuse outputs that are the same file.
 

@@ -149,6 +149,34 @@ def test_what_cannot_be_written_is_one_line_before_any_work(words, status, told,
     assert Path("a.txt").read_text() == "what was really said"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a.wav --phrases mine/a.txt --txt mine/a.txt",
+        "a.wav --phrases mine/a.txt --output-dir mine",
+        "a.wav b.wav --phrases mine/a.txt --txt mine",
+        "a.wav --grammar mine/a.txt --txt mine/a.txt",
+        "a.wav --lm mine/a.txt --txt link.txt",
+        "a.wav --face speaking --asd mine/a.txt --txt mine/a.txt",
+        "a.wav --asr mine --txt mine/a.txt",
+        "a.wav --asr whisper:mine --txt mine/a.txt",
+        "a.wav --model mine --output-dir mine",
+    ],
+)
+def test_fault_A1_what_is_read_beside_the_clips_is_not_written_over(words, clip, capsys, monkeypatch):
+    mine = Path("mine/a.txt")
+    mine.parent.mkdir()
+    mine.write_text("bin blue now\n")
+    Path("link.txt").symlink_to(mine)
+    monkeypatch.setattr("lipsound2.video.speaking.check_choice", lambda *args: None)
+    monkeypatch.setattr(transcribe, "_load", lambda *args, **options: pytest.fail("models were loaded"))
+    assert status_of(words) == 1
+    assert "input" in (told := capsys.readouterr().err)
+    assert "which would be lost; choose another name for the output" in told
+    assert told.count("\n") == 1
+    assert mine.read_text() == "bin blue now\n"
+
+
 def test_a_clip_from_standard_input_has_no_place_beside_it(clip, monkeypatch, capsys):
     class Piped(io.TextIOWrapper):
         def isatty(self) -> bool:

@@ -96,6 +96,7 @@ def transcribe(
             many=many,
             alternatives=alternatives,
             streamed=STANDARD in media,
+            read=_read(model, asr, search.grammar, search.lm, phrases, asd),
         )
         kinds = _kinds(found, audio=audio)
         model = model if "lips" in kinds else ""
@@ -122,6 +123,25 @@ def transcribe(
         except ClipFailure as failure:
             raise LipsoundError(describe_failure(found[0].path, failure)) from failure
     return 0
+
+
+def _read(*names: str | Path | None) -> list[Path]:
+    """Files that are read beside the clips.
+
+    Args:
+        names: files, folders of models, and names of other kinds, such as of shipped models.
+    """
+    from lipsound2.model_names import PRETRAINED
+
+    found = []
+    for name in names:
+        plain = str(name or "").rpartition(":")[2]  # of names such as whisper:FOLDER as well
+        for path in dict.fromkeys((Path(name or ""), Path(plain), PRETRAINED / plain)):
+            if path.is_file():
+                found.append(path)
+            elif name and path.is_dir():
+                found += [each for each in path.iterdir() if each.is_file()]
+    return found
 
 
 def _kinds(clips: Sequence[Clip], *, audio: bool) -> set[str]:

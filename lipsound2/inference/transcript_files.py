@@ -15,7 +15,7 @@ from lipsound2.inference.phrase_lines import NOBODY, phrase_lines
 from lipsound2.inference.transcript import ALTERNATIVES, Transcript
 from lipsound2.media.clips import Clip, check_results
 from lipsound2.media.standard_streams import STANDARD
-from lipsound2.outputs import check_apart, check_file, check_folder
+from lipsound2.outputs import check_apart, check_file, check_folder, check_inputs
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,11 @@ class TranscriptFiles:
         many: whether the call is about several clips, whose lines name them.
         alternatives: how many are printed and written; None: none is printed, and JSON has some.
         streamed: whether the clip came from standard input, and there is no place beside it.
+        read: other files that are read: own sentences, a grammar, models.
 
     Raises:
         UsageError: two formats are to go to standard output, or a file of a streamed clip has no name.
-        LipsoundError: something cannot be written, or would destroy a clip or what lies beside it.
+        LipsoundError: something cannot be written, or would destroy what is read or what lies beside a clip.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TranscriptFiles:
         many: bool = False,
         alternatives: int | None = None,
         streamed: bool = False,
+        read: Sequence[Path] = (),
     ) -> None:
         self._many = many
         self._shown = alternatives or 0
@@ -79,7 +81,7 @@ class TranscriptFiles:
         self._json_rows = targets.get(".json") is True and output_dir is not None
         if output_dir is not None and True not in targets.values():
             self._folders[".txt"] = output_dir
-        self._check(clips)
+        self._check(clips, read)
 
     def write(self, clip: Clip, what: Transcript) -> None:
         """Write the files of a clip."""
@@ -120,11 +122,13 @@ class TranscriptFiles:
             )
         return given
 
-    def _check(self, clips: Sequence[Clip]) -> None:
+    def _check(self, clips: Sequence[Clip], read: Sequence[Path]) -> None:
         paths = [clip.path for clip in clips]
         for suffix, path in self._files.items():
-            check_file(path, paths, (suffix,))
+            check_file(path, [*paths, *read], (suffix,))
         check_results(clips, [(folder, suffix) for suffix, folder in self._folders.items() if folder is not None])
+        if read:
+            check_inputs((path for clip in clips for _, path in self._of(clip)), read)
         for suffix in (suffix for suffix, folder in self._folders.items() if folder is None):
             for folder in dict.fromkeys(path.parent for path in paths):
                 check_folder(folder)
