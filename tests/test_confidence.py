@@ -178,6 +178,25 @@ def test_calibrations_are_kept_for_each_way_of_decoding(tmp_path):
             load(tmp_path, "greedy")
 
 
+@pytest.mark.parametrize(
+    "pair", ["[.nan, 0]", "[1, .nan]", "[.inf, 0]", "[1, -.inf]", "[1.0e+308, 1]", f"[1{'0' * 400}, 0]", "[1, 1001]"]
+)
+def test_fault_numbers_that_no_fit_gives_are_refused(pair, tmp_path):
+    (tmp_path / "calibration.yaml").write_text(f"greedy:\n  words: {pair}\n  text: [1.0, 0.0]\n")
+    for read in (lambda: load(tmp_path, "greedy"), lambda: facts(tmp_path)):
+        with pytest.raises(
+            LipsoundError, match=r"calibration.yaml: expected 'words' .* found .{,62}; calibrate again$"
+        ):
+            read()
+
+
+def test_fault_a_way_without_numbers_is_told(tmp_path):
+    (tmp_path / "calibration.yaml").write_text("greedy:\n")
+    with pytest.raises(LipsoundError, match="expected 'words' with a slope and an offset; calibrate again"):
+        load(tmp_path, "greedy")
+    assert load(tmp_path, "beam") is None
+
+
 def test_the_card_of_the_recognizer_that_ships_says_what_it_was_calibrated_for():
     folder = model_names.find("grid-s1-asr")
     (told,) = facts(folder).values()

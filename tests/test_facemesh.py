@@ -40,6 +40,7 @@ def test_the_networks_are_the_files_their_page_names():
     named = dict(re.findall(r"`(\w+)\.tflite` .* `([0-9a-f]{64})`", page))
     assert named == {name: sha256(FOLDER / f"{name}.tflite") for name in NETWORKS}
     assert sorted(named) == sorted(path.stem for path in FOLDER.glob("*.tflite"))
+    assert named == face_networks.SHA256
 
 
 def test_the_networks_are_those_of_mediapipe():
@@ -206,3 +207,15 @@ def test_crops_of_another_detector_are_made_again_and_said(
     crop(tmp_path / "data", dump, regions=("mouth",), nj=1)
     assert made == ["mediapipe", "facemesh"]
     assert "cropped again" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("face_landmark", b""), ("face_landmark", b"1"), ("face_landmark", None)]
+)
+def test_fault_a_network_that_is_damaged_or_missing_is_told(name, content, tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setattr(face_networks, "FOLDER", tmp_path)
+    if content is not None:
+        (tmp_path / f"{name}.tflite").write_bytes(content)
+    with pytest.raises(LipsoundError, match=rf"{name}.tflite: .*(damaged|missing).*; install lipsound2 again$"):
+        face_networks._Network(name)

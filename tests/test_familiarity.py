@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
@@ -36,6 +38,21 @@ SMALL = {
     "mel_layers": 1,
 }
 SAID = ("--knows", "nobody", "--corpus", "none", "--license", "none")
+
+# What makes of an array of the file one that means nothing.
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nan": lambda values: values * np.float32(np.nan),
+    "infinite": lambda values: np.full_like(values, np.inf),
+    "whole": lambda values: values.astype(np.int64),
+    "none": lambda values: values[:0],
+    "twice": lambda values: np.concatenate([values, values]),
+    "deep": lambda values: values[None, None],
+    "single": lambda values: values.reshape(-1)[0].reshape(()),
+}
+SIGNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "zeros": lambda values: values * 0,
+    "negative": lambda values: -np.abs(values) - 1,
+}
 
 
 def points(count: int, seed: int) -> np.ndarray:
@@ -79,10 +96,25 @@ def test_a_file_is_read_as_it_was_written_and_a_damaged_one_is_told(tmp_path):
     for point in points(5, 4):
         assert Familiarity.load(path).distance(point) == pytest.approx(known.distance(point), rel=1e-4)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(LipsoundError, match=f"{FILE}: cannot be read .*delete it to do without"):
+    with pytest.raises(LipsoundError, match=f"{FILE}: cannot be read .*delete the file to do without"):
         Familiarity.load(path)
     save_arrays({"mean": np.zeros(3, np.float32)}, path)
     with pytest.raises(LipsoundError, match=r"expected mean, spread, .* found mean \(3,\)"):
+        Familiarity.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [(name, change) for name in ("mean", "spread", "directions", "variances", "unit") for change in CHANGES]
+    + [("spread", "zeros"), ("unit", "zeros"), ("spread", "negative"), ("unit", "negative"), ("variances", "negative")],
+)
+def test_fault_numbers_that_describe_no_clips_are_refused(name, change, tmp_path):
+    path = tmp_path / FILE
+    Familiarity.of(points(50, 1)).save(path)
+    parts = load_arrays(path)
+    parts[name] = np.array({**CHANGES, **SIGNS}[change](parts[name]), order="C")
+    save_arrays(parts, path)
+    with pytest.raises(LipsoundError, match=rf"^\S*{FILE}: is damaged: expected .*; copy the pack again, or delete"):
         Familiarity.load(path)
 
 

@@ -22,6 +22,7 @@ from lipsound2.errors import LipsoundError
 
 FILE = "calibration.yaml"  # in an experiment or a pack
 _EDGE = 1e-4  # confidences are kept so far from 0 and 1, where the logit is infinite
+_MOST = 1000  # slope and offset that are believed
 _STEPS = 100  # of Newton's method; a dozen are enough
 
 
@@ -109,8 +110,8 @@ def load(folder: Path, way: str) -> Calibration | None:
         LipsoundError: the file holds something else.
     """
     path = folder / FILE
-    rows = read_yaml(path).get(way) if path.exists() else None
-    return None if rows is None else _read(rows, path)
+    ways = read_yaml(path) if path.exists() else {}
+    return _read(ways[way], path) if way in ways else None
 
 
 def save(folder: Path, way: str, calibration: Calibration, fitted_on: Mapping[str, Any]) -> None:
@@ -138,9 +139,15 @@ def _read(rows: Any, path: Path) -> Calibration:
     kinds = {}
     for kind in ("words", "text"):
         pair = rows.get(kind) if isinstance(rows, dict) else None
-        if not isinstance(pair, list) or [type(each) in (int, float) for each in pair] != [True, True] or pair[0] < 0:
+        if not isinstance(pair, list) or [type(each) in (int, float) for each in pair] != [True, True]:
             raise LipsoundError(f"{path}: expected '{kind}' with a slope and an offset; calibrate again")
-        kinds[kind] = Platt(*pair)
+        # Neither nan, nor a whole number that is longer than any float.
+        if not (0 <= pair[0] <= _MOST and -_MOST <= pair[1] <= _MOST):
+            raise LipsoundError(
+                f"{path}: expected '{kind}' with a slope and an offset, 0 to {_MOST} and -{_MOST} to {_MOST}, found "
+                f"{str(pair)[:60]}; calibrate again"
+            )
+        kinds[kind] = Platt(*map(float, pair))
     return Calibration(**kinds)
 
 

@@ -107,20 +107,36 @@ class Familiarity:
         """Read what `save` wrote.
 
         Raises:
-            LipsoundError: it is no such file.
+            LipsoundError: it is no such file, or damaged.
         """
         try:
             parts = load_file(path)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise LipsoundError(
-                f"{path}: cannot be read ({error}); copy it again, or delete it to do without"
+                f"{path}: cannot be read ({error}); copy the pack again, or delete the file to do without"
             ) from error
         names = ("mean", "spread", "directions", "variances", "unit")
-        if {*parts} != {*names} or len({len(parts["mean"]), len(parts["spread"]), *parts["directions"].shape[1:]}) != 1:
-            found = ", ".join(f"{key} {value.shape}" for key, value in sorted(parts.items()))
-            raise LipsoundError(
-                f"{path}: expected {', '.join(names)} of training clips, found {found}; copy it again, or delete it"
-            )
+        found = ", ".join(f"{key} {value.shape}" for key, value in sorted(parts.items())) or "nothing"
+        advice = "copy the pack again, or delete the file to do without"
+        if {*parts} != {*names}:
+            raise LipsoundError(f"{path}: expected {', '.join(names)} of training clips, found {found}; {advice}")
+        if parts["directions"].ndim != 2 or 0 in parts["directions"].shape:
+            raise LipsoundError(f"{path}: is damaged: expected directions (K, D), found {found}; {advice}")
+        count, size = parts["directions"].shape
+        shapes = {"mean": (size,), "spread": (size,), "variances": (count + 1,), "unit": (1,)}
+        for name, shape in shapes.items():
+            if parts[name].shape != shape:
+                raise LipsoundError(f"{path}: is damaged: expected {name} {shape}, found {found}; {advice}")
+        for name, values in parts.items():
+            if values.dtype.kind != "f" or not np.isfinite(values).all():
+                wanted, what = "finite numbers with a fraction", f"others ({values.dtype})"
+            elif name in ("spread", "unit") and values.min() <= 0:
+                wanted, what = "numbers above 0", f"{values.min():g}"
+            elif name == "variances" and values.min() < 0:  # 0: clips that are all equal
+                wanted, what = "0 and more", f"{values.min():g}"
+            else:
+                continue
+            raise LipsoundError(f"{path}: is damaged: expected {wanted} as {name}, found {what}; {advice}")
         return cls(parts["mean"], parts["spread"], parts["directions"], parts["variances"], float(parts["unit"][0]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lipsound2.errors import require
+from lipsound2.errors import LipsoundError, require
 from lipsound2.model_names import PRETRAINED
 from lipsound2.video.quiet import without
 
 FOLDER = PRETRAINED / "facemesh"
 _NEAR, _FAR, _MESH = "face_detection_short_range", "face_detection_full_range_sparse", "face_landmark"
+SHA256 = {
+    _NEAR: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    _FAR: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    _MESH: "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+}
 _SURE_NEAR, _SURE_FAR, _SURE_MESH = 0.5, 0.6, 0.5  # the least that each takes for a face
 _SAME = 0.3  # overlap of two boxes from which on they are averaged
 _AROUND = 1.5  # sides of a box that the mesh is shown
@@ -96,8 +102,9 @@ def load() -> None:
     """Make the networks that every clip needs, if there are none yet.
 
     Raises:
-        LipsoundError: LiteRT is not installed.
+        LipsoundError: LiteRT is not installed, or a network's file is missing or damaged.
     """
+    _content(_FAR)  # few clips need it, and then late
     for name in (_NEAR, _MESH):
         with _network(name):
             pass
@@ -198,6 +205,22 @@ def _anchors(far: bool) -> np.ndarray:
     return np.concatenate(anchors).astype(np.float32)
 
 
+def _content(name: str) -> bytes:
+    """The file of a network; another one would crash LiteRT, or find faces where there are none."""
+    path = FOLDER / f"{name}.tflite"
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise LipsoundError(f"{path}: this network of the face mesh is missing; install lipsound2 again") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != SHA256[name]:
+        raise LipsoundError(
+            f"{path}: is damaged: expected SHA-256 {SHA256[name][:12]}..., found {found[:12]}... of {len(data)} bytes; "
+            "install lipsound2 again"
+        )
+    return data
+
+
 class _Network:
     """A network of one image in, some tensors out. It runs on the thread that calls, one call at a time.
 
@@ -207,7 +230,7 @@ class _Network:
 
     def __init__(self, name: str) -> None:
         interpreter: Any = require("ai_edge_litert.interpreter", "face").Interpreter
-        data = (FOLDER / f"{name}.tflite").read_bytes()
+        data = _content(name)
         with without(_NOISE):
             self._interpreter = interpreter(model_content=data, num_threads=1)
             self._interpreter.allocate_tensors()
