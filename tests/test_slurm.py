@@ -419,7 +419,8 @@ def test_speech_scores_and_text_are_those_of_the_local_launcher(spoken: Path) ->
         synthesize(Path("grid-s1-parallel"), data, out, dump=dump, vocoder="griffin-lim:2", **options)
         score(dump / "audio", out, out=scores, asr=("grid-s1-asr",), text=data, resamples=50, **options)
         decode("grid-s1-asr", data, spoken / f"{launcher}-text", dump=dump, **options)
-    different = ("origin.yaml", ".stamp.json", "wav.scp")  # they tell folders and seconds
+    # They tell folders and seconds; and .sizes tells how long those words are.
+    different = ("origin.yaml", ".stamp.json", "wav.scp", ".sizes")
     for kind in ("", "-scores", "-text"):
         here, there = (content(spoken / f"{launcher}{kind}") for launcher in ("local", "slurm"))
         assert here.keys() == there.keys()
