@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +222,43 @@ def test_an_archive_that_is_none_or_means_harm_is_refused(content: bytes, told: 
     assert told in line
     assert line.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x.tar.gz"]
+
+
+def with_header(kind: bytes, size: int) -> bytes:
+    """An archive of zeros whose header claims to be followed by a name of that many bytes."""
+    member = tarfile.TarInfo("long")
+    member.type, member.size = kind, size
+    return gzip.compress(member.tobuf() + bytes(1 << 20), 1)
+
+
+ONE = archive_of(("a/x", tarfile.REGTYPE, b"x"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (with_header(tarfile.GNUTYPE_LONGNAME, 1 << 31), "a header in it is longer than any file's name"),
+        (with_header(tarfile.XHDTYPE, 1 << 31), "a header in it is longer than any file's name"),
+        (archive_of(("a/" * 3000 + "x", tarfile.REGTYPE, b"x")), "3001 folders, at most 32"),
+        (archive_of(("a/" + "x" * 300, tarfile.REGTYPE, b"x")), "a name of 300 bytes, at most 255"),
+        (archive_of(("a/x\n\x1b[31mfine", tarfile.REGTYPE, b"x")), "a control character"),
+        (ONE + b"hello", "no whole .tar.gz archive"),
+        (ONE[:-6] + b"\0\0" + ONE[-4:], "no whole .tar.gz archive (CRC check failed"),
+        (gzip.compress(gzip.decompress(ONE) + b"hello"), "something lies behind its last file"),
+        (ONE + gzip.compress(bytes(100_000_000)), "more than any experiment"),
+    ],
+    ids=["long name", "pax header", "folders", "name", "control", "garbage", "checksum", "behind", "zeros"],
+)
+def test_an_archive_is_read_to_its_end_and_in_little_memory(content: bytes, told: str, tmp_path, capsys):
+    (tmp_path / "x.tar.gz").write_bytes(content)
+    tracemalloc.start()
+    assert main(["check", str(tmp_path / "x.tar.gz")]) == 1
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("\n") == 1
+    assert most < 1 << 26
 
 
 def test_what_cannot_be_shared_is_told(recipe, tmp_path, monkeypatch, capsys):
