@@ -3,16 +3,20 @@
 python speak_folder.py CLIPS OUT
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import lipsound2
 
 
-def main(clips: Path, out: Path) -> None:
+def main(folder: Path, out: Path) -> None:
+    clips = sorted(folder.glob("*.mp4"))
+    if not clips:
+        raise lipsound2.LipsoundError(f"{folder}: {'no .mp4 file in it' if folder.is_dir() else 'no such folder'}")
     model = lipsound2.load("grid-s1-parallel")
     print(f"{model.name} knows {model.knows}")
-    for clip in sorted(clips.glob("*.mp4")):
+    for clip in clips:
         try:
             speech = model(clip)
         except lipsound2.ClipFailure as failure:
@@ -26,4 +30,11 @@ def main(clips: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="Speech of every clip in a folder.")
+    parser.add_argument("clips", metavar="CLIPS", type=Path, help="folder of .mp4 files")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the speech")
+    given = parser.parse_args()
+    try:
+        main(given.clips, given.out)
+    except lipsound2.LipsoundError as error:
+        sys.exit(f"speak_folder.py: {error}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from helpers.face_corpora import talking_clip
@@ -34,6 +35,12 @@ def run(script: str, *arguments: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+def failed(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *arguments], capture_output=True, text=True, check=False
+    )
+
+
 def test_a_folder_is_spoken_and_scored(clips: Path, tmp_path: Path) -> None:
     told = run("speak_folder.py", clips, tmp_path / "out")
     assert told[0].startswith("grid-s1-parallel knows one voice")
@@ -49,12 +56,47 @@ def test_a_folder_is_spoken_and_scored(clips: Path, tmp_path: Path) -> None:
     assert 0 <= float(row.split()[1]) <= 1
 
 
+@pytest.mark.parametrize(
+    ("script", "words", "told"),
+    [
+        ("read_lips.py", ("{0}/none.mp4",), "read_lips.py: unreadable: {0}/none.mp4: no such file"),
+        ("speak_folder.py", ("{0}/none", "{0}/out"), "speak_folder.py: {0}/none: no such folder"),
+        ("speak_folder.py", ("{0}", "{0}/out"), "speak_folder.py: {0}: no .mp4 file in it"),
+        ("score_speech.py", ("{0}/none", "{0}"), "score_speech.py: {0}/none: no such folder"),
+        ("score_speech.py", ("{0}", "{0}"), "score_speech.py: {0}: no .wav file in it that can be scored"),
+    ],
+)
+def test_a_mistake_is_one_line(script: str, words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = failed(script, *(word.format(tmp_path) for word in words))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [told.format(tmp_path)]
+    usage = failed(script)
+    assert usage.returncode == 2
+    assert "the following arguments are required" in usage.stderr.splitlines()[-1]
+
+
+def test_speech_without_a_reference_is_named_and_other_files_are_no_reference(tmp_path: Path) -> None:
+    pytest.importorskip("pesq")
+    for name in ("true", "made"):
+        (tmp_path / name).mkdir()
+    noise = np.random.default_rng(0).normal(0, 0.1, 32000)
+    for name in ("true/s1.wav", "made/s1.wav", "made/s2.wav"):
+        soundfile.write(tmp_path / name, noise, 16000)
+    (tmp_path / "true/s1.json").write_text("{}")
+    (tmp_path / "true/s2.json").write_text("{}")
+    told = run("score_speech.py", tmp_path / "true", tmp_path / "made")
+    assert [line.split()[0] for line in told] == ["clip", "s1", "s2.wav:", "mean"]
+    assert told[2] == f"s2.wav: left out, no-reference: no audio or video called s2 in {tmp_path / 'true'}"
+
+
 def test_lips_are_read_with_confidence(clips: Path) -> None:
     told = run("read_lips.py", clips / "clip.mp4")
     words = [line for line in told if " s  " in line]
     assert len(words) == len(told[0].split()) > 0
     assert all(line.endswith("%") for line in words)
-    assert any(line.startswith("or, with") for line in told)
+    others = [line for line in told if line.startswith("or, with")]
+    assert others
+    assert not any(line.startswith("or, with 0%") for line in others)
 
 
 def test_the_notebook_runs(clips: Path, tmp_path: Path) -> None:

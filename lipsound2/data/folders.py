@@ -13,6 +13,7 @@ VIDEO_SUFFIXES = (
     *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".vob", ".mpe", ".m1v", ".m2v"),
     *(".mpv", ".mp2v", ".mj2", ".nut", ".y4m", ".ivf", ".gif", ".h264", ".264", ".h265", ".265", ".hevc"),
 )
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _IGNORED = ("__MACOSX", "@eaDir")  # what operating systems strew
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from lipsound2.arguments import AtLeast0, OptionalFile
-from lipsound2.data.folders import VIDEO_SUFFIXES
+from lipsound2.data.folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from lipsound2.video.detect import DetectorName
 
 log = logging.getLogger(__name__)
-
-_AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 
 
 def transcribe(
@@ -88,7 +86,7 @@ def transcribe(
     targets = {".txt": txt, ".srt": srt, ".vtt": vtt, ".json": json}
     with received(media) as given:
         many = len(given) > 1 or given[0].is_dir()
-        found = find_clips(given, (*VIDEO_SUFFIXES, *_AUDIO)) if many else [Clip(given[0], given[0].stem)]
+        found = find_clips(given, (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)) if many else [Clip(given[0], given[0].stem)]
         files = TranscriptFiles(
             found,
             targets,
