@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.video_making import write_clip
 
 import lipsound2
 from lipsound2 import experiment
@@ -221,10 +222,39 @@ def test_a_list_in_python_is_checked():
 def test_words_a_reader_cannot_write_are_told_with_their_line(tmp_path):
     (tmp_path / "mine.txt").write_text("ab ba\nba zab\nqqq\n")
     letters = Characters.of(["ab "])
-    with pytest.raises(LipsoundError, match=r"mine.txt:2: reader cannot write 'z' in 'ba zab', as 1 more sentences; "):
+    with pytest.raises(LipsoundError, match=r"mine.txt:2: reader cannot write 'z' in 'ba zab', nor all of line 3; "):
         Phrases.read(tmp_path / "mine.txt").spelled(
             lambda text: letters.segmentations(text, 4), lambda text: sorted({*text} - {*"ab "}), "reader"
         )
+
+
+def test_all_sentences_a_reader_cannot_write_are_told_shortly(tmp_path):
+    (tmp_path / "mine.txt").write_text("".join(f"z{letter}\n" for letter in "abcdefghi"))
+    with pytest.raises(LipsoundError, match=r"nor all of lines 2, 3, 4, 5, 6 and 3 more; .*lipsound2 models lists"):
+        Phrases.read(tmp_path / "mine.txt").spelled(lambda text: [], lambda text: ["z"], "reader")
+    with pytest.raises(LipsoundError, match=r"nor all of phrases\[1\], phrases\[2\]; "):
+        Phrases.of(["a", "b", "c"]).spelled(lambda text: [], lambda text: ["z"], "reader")
+
+
+def test_nothing_is_announced_of_sentences_that_no_model_can_rank(tmp_path, caplog):
+    pytest.importorskip("sentencepiece")
+    write_clip(tmp_path / "a.mp4", [np.zeros((64, 64), np.uint8)] * 5, [each / 25 for each in range(5)])
+    (tmp_path / "mine.txt").write_text("bin blue at f two now\nopen the door\n")
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(LipsoundError, match=r"mine.txt:2: grid-s1-asr cannot write 'open', 'the', 'door' in"),
+    ):
+        transcribe(tmp_path / "a.mp4", phrases=tmp_path / "mine.txt")
+    assert not [each for each in caplog.records if each.levelno == logging.INFO]
+
+
+def test_without_a_dictionary_look_alikes_are_said_to_be_unchecked(monkeypatch, caplog):
+    monkeypatch.setattr("lipsound2.decoding.look_alikes.find_spec", lambda name: None)
+    Phrases.of(["pat it"]).warn_of_look_alikes()
+    assert caplog.text == ""
+    Phrases.of(["pat it", "bat it"]).warn_of_look_alikes()
+    assert "not checked whether sentences look alike: " in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_ten_thousand_lines(tmp_path):
@@ -262,6 +292,7 @@ def test_look_alikes_have_the_same_visemes(caplog):
     phrases = Phrases.of(["Pat it", "Bat it", "Cat it"])
     assert phrases.like("Pat it") == ["Bat it"]
     assert phrases.like("Cat it") == []
+    assert phrases.told_of_look_alikes() == [*phrases.doubt("Pat it"), *phrases.doubt("Bat it")]
     with caplog.at_level(logging.WARNING):
         phrases.warn_of_look_alikes()
     assert "look alike on the lips: 'Pat it', 'Bat it'" in caplog.text

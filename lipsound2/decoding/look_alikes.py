@@ -47,6 +47,18 @@ def look_alikes(sentences: Sequence[str], visemes: Pronunciations) -> list[list[
     return [group for group in groups.values() if len(group) > 1]
 
 
+def has_dictionary() -> bool:
+    """Whether there is a dictionary, so that sentences can be compared."""
+    return _dictionary() is not None
+
+
+def _dictionary() -> Path | None:
+    spec = find_spec("pocketsphinx")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "model" / "en-us" / "cmudict-en-us.dict"
+
+
 def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunciations:
     """Visemes of English words; those that the dictionary lacks are left out.
 
@@ -57,13 +69,13 @@ def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunc
         groups: phonemes of each viseme, with blanks between; others have no shape.
     """
     viseme_of = {phoneme: number for number, group in enumerate(groups) for phoneme in group.split()}
-    spec = find_spec("pocketsphinx")
-    if spec is None or spec.origin is None:
+    dictionary = _dictionary()
+    if dictionary is None:
         return {}
     # In the dictionary, names of letters end in a full stop: "a" is the article.
     spelled = {_SPELLED.get(word, f"{word}." if len(word) == 1 else word): word for word in words}
     found: Pronunciations = {}
-    for _, line in read_lines(Path(spec.origin).parent / "model" / "en-us" / "cmudict-en-us.dict"):
+    for _, line in read_lines(dictionary):
         word, *phonemes = line.split()
         if word in spelled:
             # Vowels carry the stress as a digit in some editions of the dictionary.

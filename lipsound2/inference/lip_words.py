@@ -150,9 +150,4 @@ def lip_words(model: str, phrases: Phrases, device: str) -> LipWordReader | None
     if reader.knows_words_of(phrases):
         log.info("%s knows: %s", reader.name, reader.knows)
         return reader
-    log.info(
-        "%s: names %d words, not all of the sentences; they are ranked by its speech",
-        reader.name,
-        len(loaded.assets.words),
-    )
     return None

@@ -15,9 +15,9 @@ import numpy as np
 
 from lipsound2.data.texts import read_lines, shown
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
-from lipsound2.decoding.look_alikes import look_alikes, visemes_of
+from lipsound2.decoding.look_alikes import has_dictionary, look_alikes, visemes_of
 from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, rank
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, install_command
 from lipsound2.text.normalize import normalize
 
 log = logging.getLogger(__name__)
@@ -97,11 +97,19 @@ class Phrases:
         return cls([text for text, _ in found.values()], sentences, [place for _, place in found.values()], alike)
 
     def warn_of_look_alikes(self) -> None:
-        """Log which sentences look alike."""
+        """Log which sentences look alike, or that there is no dictionary to tell this by."""
+        if len(self.texts) > 1 and not has_dictionary():
+            log.warning("not checked whether sentences look alike: %s", install_command("asr"))
         for group in self.groups[:_SHOWN]:
             log.warning("look alike on the lips: %s", ", ".join(f"'{self.texts[each]}'" for each in group[:_SHOWN]))
         if len(self.groups) > _SHOWN:
             log.warning("%d more groups of sentences look alike on the lips", len(self.groups) - _SHOWN)
+
+    def told_of_look_alikes(self) -> list[str]:
+        """Lines of `doubt` that say again what `warn_of_look_alikes` says."""
+        return [
+            line for group in self.groups[:_SHOWN] for each in group[:_SHOWN] for line in self.doubt(self.texts[each])
+        ]
 
     def doubt(self, text: str) -> list[str]:
         """A line if a sentence looks like others, else none."""
@@ -134,12 +142,20 @@ class Phrases:
         if wrong:
             first = wrong[0]
             parts = ", ".join(f"'{part}'" for part in unknown(self.normal[first])) or "it"
-            more = f", as {len(wrong) - 1} more sentences" if len(wrong) > 1 else ""
+            more = f", nor all of {_listed([self.places[each] for each in wrong[1:]])}" if len(wrong) > 1 else ""
             raise LipsoundError(
                 f"{self.places[first]}: {writer} cannot write {parts} in {shown(self.texts[first])}{more}; it was not "
-                "trained for this: use other words, or another reader"
+                "trained for this: use other words, or another model (lipsound2 models lists what ships)"
             )
         return texts
+
+
+def _listed(places: Sequence[str]) -> str:
+    """Places shortly, those in a file by their lines: line 3; lines 3, 8 and 2 more."""
+    ends = [place.rpartition(":")[2] for place in places]
+    kind = f"line{'s' * (len(ends) > 1)} " if ends[0].isdecimal() else ""
+    more = f" and {len(ends) - _SHOWN} more" if len(ends) > _SHOWN else ""
+    return kind + ", ".join(ends[:_SHOWN]) + more
 
 
 def _check_file(path: Path) -> None:

@@ -107,8 +107,10 @@ def transcribe(
             lips = not audio and has_video(clip.path)
             what = (loaded.lips if lips else loaded.audio)(clip.path)
             log.info("%s: %s", clip.path, _doubt(what))
+            told = [] if own is None else own.told_of_look_alikes()
             for line in what.warnings:
-                log.warning("%s: %s", clip.path, line)
+                if line not in told:
+                    log.warning("%s: %s", clip.path, line)
             files.write(clip, what)
             return files.line(clip, what)
 
@@ -226,9 +228,9 @@ def _load(
     if lips is not None and not audio:
         return _Loaded(lips, lips)
     recognize = Transcriber(recognizer(asr, search, device))
+    heard = _asked(recognize, phrases)
     if recognize.knows:
         log.info("%s knows: %s", asr, recognize.knows)
-    heard = _asked(recognize, phrases)
     if lips is not None or not model:
         return _Loaded(lips or heard, heard)
     from lipsound2.inference.lip_to_speech import load_lip_to_speech
@@ -236,6 +238,8 @@ def _load(
 
     synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face, asd=asd)
     synthesize.progress = not many
+    if phrases is not None:
+        log.info("%s does not name all words of the sentences; they are ranked by its speech", synthesize.name)
     log.info("%s knows: %s", synthesize.name, synthesize.knows)
 
     def cascade(clip: Path) -> Transcript:
