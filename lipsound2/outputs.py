@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -118,10 +119,15 @@ def check_apart(paths: Sequence[Path]) -> None:
     Raises:
         LipsoundError: two of them are, by whatever name or link.
     """
-    for number, path in enumerate(paths):
-        for other in paths[:number]:
-            if _same(path, other) or os.path.realpath(path) == os.path.realpath(other):
-                raise LipsoundError(f"{path}: two outputs have this name; give each its own")
+    seen: set[str | tuple[int, int]] = set()
+    for path in paths:
+        names: set[str | tuple[int, int]] = {os.path.realpath(path)}
+        with suppress(OSError):
+            found = path.stat()  # of links as well
+            names.add((found.st_dev, found.st_ino))
+        if names & seen:
+            raise LipsoundError(f"{path}: two outputs have this name; give each its own")
+        seen |= names
 
 
 def _check_name(path: Path) -> None:

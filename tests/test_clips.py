@@ -95,6 +95,17 @@ def test_fault_A1_files_beside_a_clip_are_not_written_over(tmp_path, clip, capsy
     assert "ends in .srt" in told(capsys, "transcribe", clip, "--srt", tmp_path / "other.mp4")
 
 
+def test_fault_A1_clips_of_one_name_in_one_folder_do_not_share_a_file(tmp_path, clip, capsys):
+    (folder := tmp_path / "d/x").mkdir(parents=True)
+    one, other = folder / "a.mp4", folder / "a.mkv"
+    for path in (one, other):
+        path.write_bytes(clip.read_bytes())
+    for verb, suffix in (("speak", ""), ("transcribe", "--srt"), ("transcribe", "--txt")):
+        line = told(capsys, verb, one, folder.parent, *([suffix] if suffix else []))
+        assert f"would be made of {one} and of {other}; give a folder for all: --output-dir DIR" in line
+    assert sorted(path.name for path in folder.iterdir()) == ["a.mkv", "a.mp4"]
+
+
 def test_fault_A1_an_empty_name_is_not_this_folder(tmp_path, clip, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in (("speak", str(clip), "--output-dir", ""), ("speak", "", "-o", "x.wav"), ("prepare", "own", "", "d")):

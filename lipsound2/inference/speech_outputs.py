@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsound2.errors import LipsoundError, UsageError
-from lipsound2.media.clips import Clip, check_results, find_clips
+from lipsound2.media.clips import Clip, check_distinct, check_results, find_clips
 from lipsound2.media.standard_streams import STANDARD
 from lipsound2.outputs import check_apart, check_file
 
@@ -76,6 +76,7 @@ def targets(given: Sequence[Path], wanted: SpeechPlaces) -> list[PlannedSpeech]:
     clips = find_clips(given, VIDEO_SUFFIXES)
     speech = _speech(clips, wanted, single=single)
     videos = _videos(clips, speech, wanted, single=single)
+    check_apart([path for path in (*speech, *videos) if path is not None and path != STANDARD])
     return [PlannedSpeech(*target) for target in zip(clips, speech, videos, strict=True)]
 
 
@@ -91,6 +92,7 @@ def _speech(clips: Sequence[Clip], wanted: SpeechPlaces, *, single: bool) -> lis
         check_results(clips, [(wanted.output_dir, wanted.suffix)])
         return [clip.out(wanted.output_dir, wanted.suffix) for clip in clips]
     found = [_beside(clip, clip.path.parent, wanted.suffix) for clip in clips]
+    check_distinct(clips, found)
     for path in found:
         check_file(path)
         if path.exists():
@@ -116,11 +118,10 @@ def _videos(
     else:
         found = [_beside(clips[0], video, _SPOKEN) if video.is_dir() else video]
     inputs = {os.path.realpath(clip.path) for clip in clips}
-    for path, audio in zip(found, speech, strict=True):
+    for path in found:
         check_file(path, suffixes=PLAYED)
         if os.path.realpath(path) in inputs:
             raise LipsoundError(f"{path}: is one of the clips, which would be lost; choose another name for the video")
-        check_apart([audio, path])
     return found
 
 

@@ -13,7 +13,7 @@ from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.files import write_text
 from lipsound2.inference.phrase_lines import NOBODY, phrase_lines
 from lipsound2.inference.transcript import ALTERNATIVES, Transcript
-from lipsound2.media.clips import Clip, check_results
+from lipsound2.media.clips import Clip, check_distinct, check_results
 from lipsound2.media.standard_streams import STANDARD
 from lipsound2.outputs import check_apart, check_file, check_folder, check_inputs
 
@@ -132,15 +132,15 @@ class TranscriptFiles:
         for suffix in (suffix for suffix, folder in self._folders.items() if folder is None):
             for folder in dict.fromkeys(path.parent for path in paths):
                 check_folder(folder)
-            for clip in clips:
-                out = _beside(clip, suffix)
+            beside = [_beside(clip, suffix) for clip in clips]
+            check_distinct(clips, beside)
+            for clip, out in zip(clips, beside, strict=True):
                 if out.exists():
                     instead = "choose a folder: --output-dir DIR" if self._many else f"name a file: --{suffix[1:]} FILE"
                     raise LipsoundError(
                         f"{out}: lies beside {clip.path} already, and would be lost; remove it, or {instead}"
                     )
-        for clip in clips[:1]:
-            check_apart([*self._files.values(), *(path for _, path in self._of(clip))])
+        check_apart([*self._files.values(), *(path for clip in clips for _, path in self._of(clip))])
 
 
 def _beside(clip: Clip, suffix: str) -> Path:

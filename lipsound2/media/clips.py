@@ -125,6 +125,25 @@ def check_results(clips: Sequence[Clip], places: Iterable[tuple[Path, str]]) -> 
                 )
 
 
+def check_distinct(clips: Sequence[Clip], outputs: Sequence[Path]) -> None:
+    """Refuse one output for two clips: what is made of the first would be lost.
+
+    Args:
+        clips: all of a call.
+        outputs: one of each, in their order.
+
+    Raises:
+        LipsoundError: two of them are one file.
+    """
+    first: dict[str, Clip] = {}
+    for clip, out in zip(clips, outputs, strict=True):
+        other = first.setdefault(os.path.realpath(out), clip)
+        if other is not clip:
+            raise LipsoundError(
+                f"{out}: would be made of {other.path} and of {clip.path}; give a folder for all: --output-dir DIR"
+            )
+
+
 def check_is_file(path: Path) -> None:
     """Make sure that a name is one of a file that can be read as a clip.
 
