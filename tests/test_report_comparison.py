@@ -20,6 +20,7 @@ from lipsound2.metrics.alignment import align
 from lipsound2.metrics.score import score
 from lipsound2.metrics.summary import Row
 from lipsound2.metrics.summary_files import read_clips, write_clips
+from lipsound2.report import compare_markdown
 from lipsound2.report.changed_words import changed_clips, columns
 from lipsound2.report.compare import compare
 from lipsound2.report.comparison import collect
@@ -160,7 +161,9 @@ def test_the_page_and_the_markdown_hold_it_all(exps: tuple[Path, Path], capsys: 
     assert told.splitlines()[-1].startswith(f"{file}: ")
     for piece in ("# a vs b", "| WER %, sphinx-grid | 41.7 [", "| lr  | 0.001 | 0.5 |", "Lips are read: a YES, b YES."):
         assert piece in told
-    assert "`s2-clip1`" not in told  # the terminal gets the numbers
+    assert "`s2-clip1`, errors 3 / 0:" in told
+    assert "| a         | lay | green | **with** | **p** | nine | ~~again~~ |" in told
+    assert "more in the page" not in told
     page = Page(file.read_text(encoding="utf-8"))
     players = [tag["aria-label"] for tag in page.of("audio")]
     assert len(players) == 4 * 3
@@ -182,6 +185,13 @@ def test_the_page_and_the_markdown_hold_it_all(exps: tuple[Path, Path], capsys: 
     assert "| reference | lay | green | in       | b     | nine | again     |" in written
     assert "| a         | lay | green | **with** | **p** | nine | ~~again~~ |" in written
     assert not Page(other.read_text(encoding="utf-8")).of("audio")
+
+
+def test_the_markdown_says_how_many_changed_clips_it_leaves_to_the_page(exps: tuple[Path, Path]) -> None:
+    text = compare_markdown.render(collect(exps), clips=1)
+    assert "`s2-clip1`, errors 3 / 0:" in text
+    assert "`s1-clip0`" not in text
+    assert "\n\n... and 1 more in the page.\n\n" in text
 
 
 def test_three_experiments_are_compared_with_the_first(exps: tuple[Path, Path]) -> None:

@@ -69,7 +69,7 @@ def compare(
     check_file(page, paths)
     found = collect(paths, name=set, score=score, clips=clips, dump=dump, data=data, video=video)
     if markdown is None:
-        print(compare_markdown.render(found, clips=0))
+        print(compare_markdown.render(found))
     else:
         write_text(markdown, compare_markdown.render(found))
         print(f"{markdown}: scores, words, config keys")

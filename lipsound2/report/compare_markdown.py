@@ -8,6 +8,7 @@ from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import Metric
 from lipsound2.metrics.summary import markdown
 from lipsound2.report.changed_words import ChangedClip
+from lipsound2.report.choice import evenly
 from lipsound2.report.comparison import Comparison, ScoreLine, SetComparison, WordChanges
 from lipsound2.report.config_keys import ABSENT
 
@@ -19,7 +20,7 @@ def render(comparison: Comparison, clips: int = SHOWN) -> str:
 
     Args:
         comparison: what to show.
-        clips: whose words changed, of each recognizer.
+        clips: whose words changed, of each recognizer, evenly from the best change to the worst.
     """
     labels = [one.label for one in comparison.experiments]
     parts = [f"# {' vs '.join(labels)}"]
@@ -67,11 +68,13 @@ def _interval(metric: Metric, value: Interval, *, sign: bool = False) -> str:
 
 def _words(words: WordChanges, labels: Sequence[str], clips: int) -> list[str]:
     found = [f"### Words that changed, {words.recognizer}", changes(words, labels)]
-    for clip in words.clips[:clips]:
+    if words.clips and clips:
+        found.append("Wrong words are **bold**, missed ones ~~struck out~~.")
+    for clip in evenly(words.clips, clips):
         found.append(f"`{clip.id}`, errors {' / '.join(map(str, clip.errors))}:")
         found.append(_aligned(clip, labels))
-    if clips and len(words.clips) > clips:
-        found.append(f"{len(words.clips) - clips} more clips changed; the page has them.")
+    if len(words.clips) > clips:
+        found.append(f"... and {len(words.clips) - clips} more in the page.")
     return found
 
 
