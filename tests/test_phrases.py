@@ -26,8 +26,9 @@ from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrase_lines import phrase_lines
 from lipsound2.inference.phrases import Phrases, ranked
 from lipsound2.inference.recognizers import recognizer
-from lipsound2.inference.transcribe import _choice, transcribe
+from lipsound2.inference.transcribe import _choice, _Loaded, transcribe
 from lipsound2.inference.transcriber import Transcriber
+from lipsound2.inference.transcript import Transcript
 from lipsound2.tasks.regress import Regress
 from lipsound2.text.tokenizer import Characters, Pieces
 from lipsound2.text.tokens import _train_pieces
@@ -296,6 +297,18 @@ def test_look_alikes_have_the_same_visemes(caplog):
     with caplog.at_level(logging.WARNING):
         phrases.warn_of_look_alikes()
     assert "look alike on the lips: 'Pat it', 'Bat it'" in caplog.text
+
+
+def test_look_alikes_are_told_once(tmp_path, monkeypatch, caplog):
+    pytest.importorskip("pocketsphinx")
+    write_clip(tmp_path / "a.mp4", [np.zeros((64, 64), np.uint8)] * 5, [each / 25 for each in range(5)])
+    (tmp_path / "mine.txt").write_text("pat it\nbat it\n")
+    doubt = Phrases.read(tmp_path / "mine.txt").doubt("pat it")
+    what = Transcript.of(Hypothesis("pat it"), {}, calibrated=False, warnings=[*doubt, "another"])
+    monkeypatch.setattr("lipsound2.inference.transcribe._load", lambda *_, **__: _Loaded(*[lambda clip: what] * 2))
+    transcribe(tmp_path / "a.mp4", phrases=tmp_path / "mine.txt")
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert warnings == ["look alike on the lips: 'pat it', 'bat it'", f"{tmp_path / 'a.mp4'}: another"]
 
 
 def test_rankings_of_stretches_are_joined_with_their_times():

@@ -126,6 +126,20 @@ def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wan
     assert done.returncode == 1, "torch was loaded" if done.returncode == 9 else done.stderr
 
 
+@pytest.mark.parametrize("words", ["speak a.mp4 -o b.wav", "transcribe a.mp4"])
+@pytest.mark.parametrize("detector", ["dlib", "mediapipe"])
+def test_a_detector_without_its_package_is_told_before_torch_is_loaded(words, detector, media):
+    program = (
+        "import sys; from lipsound2.cli import main; from lipsound2.video import detect; "
+        "detect.find_spec = lambda name: None; "
+        f"status = main({[*shlex.split(words), '--detector', detector]}); "
+        "sys.exit(9 if 'torch' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=60)
+    assert f"--detector {detector}: its package is not installed: " in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
 def test_fault_D5_who_listens_is_looked_up_before_speech_is_scored(tmp_path, capsys):
     words = ["score", str(tmp_path / "no-audio"), str(tmp_path / "no-speech"), "--text", str(tmp_path)]
     assert cli.main([*words, "--asr", "pocketsphinks:grid"]) == 1

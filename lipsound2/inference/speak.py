@@ -87,6 +87,9 @@ def speak(
     with received(clips) as given:
         found = targets(given, SpeechPlaces(output, output_dir, f".{format}", video, subtitles is not None))
         _check_names("" if onnx else model, vocoder, "" if subtitles is None else asr)
+        from lipsound2.video.detect import check_detector
+
+        check_detector(detector)
 
         def work(found: Sequence[PlannedSpeech]) -> int:
             from lipsound2.inference.synthesizer import Synthesizer

@@ -99,6 +99,10 @@ def transcribe(
         kinds = _kinds(found, audio=audio)
         model = model if "lips" in kinds else ""
         _check_names(model, asr, audio="audio" in kinds)
+        if model:
+            from lipsound2.video.detect import check_detector
+
+            check_detector(detector)
         own = None if phrases is None else _read_phrases(phrases, model, asr, search)
         loaded = _load(model, asr, search, device, detector, face, asd, own, audio="audio" in kinds, many=many)
         from lipsound2.video.check import has_video

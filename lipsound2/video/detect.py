@@ -6,14 +6,25 @@ on which clip came before.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, install_command
 from lipsound2.video.face import Detector
 
 DetectorName = Literal["facemesh", "mediapipe", "dlib"]
 DEFAULT_DETECTOR: DetectorName = "facemesh"
+
+
+def check_detector(name: str) -> None:
+    """Check that the package of a detector is installed, without importing it.
+
+    Raises:
+        LipsoundError: it is not.
+    """
+    if name in ("dlib", "mediapipe") and find_spec(name) is None:
+        raise LipsoundError(f"--detector {name}: its package is not installed: {install_command(name)}")
 
 
 def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:
