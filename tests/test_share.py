@@ -131,6 +131,73 @@ def test_words_that_were_changed_are_told(shared, capsys):
     assert "own, generated: wer: " in capsys.readouterr().out
 
 
+def changed(folder: Path, **keys: object) -> None:
+    """Keys of share.json, or with SET__KEY of the set."""
+    content = json.loads((folder / "share.json").read_text())
+    for key, value in keys.items():
+        (content["sets"]["test"] if key.startswith("test__") else content)[key.removeprefix("test__")] = value
+    (folder / "share.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"format": 0}, "no format 0; expected 1 to 1"),
+        ({"format": -1}, "no format -1"),
+        ({"name": "x\n\x1b[31mfine"}, "no name: 'x\\n\\x1b[31mfine': it has a control character"),
+        ({"name": "x\u2028fine"}, "a mark in it that cannot be seen"),
+        ({"files": {}}, "is not among the files of share.json"),
+        ({"files": {"/etc/passwd": "0"}}, "'/etc/passwd' would lie outside"),
+        ({"files": {"a/../../x": "0"}}, "would lie outside"),
+        ({"files": {"a\x1bb": "0"}}, "or is no such name"),
+        ({"files": {"": "0"}}, "or is no such name"),
+        ({"sets": {}}, "no set is in it"),
+        ({"sets": {"../../etc": {}}}, "its name cannot be '../../etc': it has a '/' in it"),
+        ({"sets": {"/tmp/test": {}}}, "its name cannot be '/tmp/test'"),
+        ({"sets": {"other": {}}}, "'sets/other/utt2spk' is not among its files"),
+        ({"test__resamples": 10**12}, "1000000000000 as resamples; expected 1 to 100000"),
+        ({"test__resamples": 0}, "0 as resamples"),
+        ({"test__resamples": -5}, "-5 as resamples"),
+        ({"test__seed": -1}, "-1 as seed; expected 0 to 4294967295"),
+        ({"test__systems": ["../x"]}, "a system cannot be '../x'"),
+        ({"test__vocoder": "/tmp/vocoder"}, "the vocoder cannot be '/tmp/vocoder'"),
+        ({"test__vocoder": "vocoder/../.."}, "the vocoder cannot be '../..'"),
+        ({"test__vocoder": "vocoder/none"}, "'vocoder/none/config.yaml' is not among its files"),
+        ({"test__unseen_text": {"../own": False}}, "a recognizer cannot be '../own'"),
+        ({"test__unseen_text": {}}, "its recognizers are not those whose scores lie there"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused_in_a_line(keys, told, shared, capsys):
+    folder = unpacked_from(shared)
+    changed(folder, **keys)
+    capsys.readouterr()
+    assert main(["check", str(folder)]) == 1
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("\n") == 1
+
+
+def test_files_are_those_that_are_listed_and_every_clip_has_a_speaker(shared, capsys):
+    folder = unpacked_from(shared)
+    (folder / "more.txt").symlink_to("/etc/passwd")
+    assert main(["check", str(folder)]) == 1
+    assert "'more.txt' is not among the files of share.json" in capsys.readouterr().err
+    (folder / "more.txt").unlink()
+    speakers = folder / "sets/test/utt2spk"
+    content = speakers.read_text()
+    speakers.write_text(content.split("\n", 1)[1])
+    sealed(folder)
+    assert main(["check", str(folder)]) == 1
+    line = capsys.readouterr().err
+    assert f"clips.tsv: the clip '{content.split()[0]}' has no speaker in its set's utt2spk" in line
+    assert line.count("\n") == 1
+    (folder / "model.safetensors").unlink()
+    files = json.loads((folder / "share.json").read_text())["files"]
+    changed(folder, files={name: digest for name, digest in files.items() if name != "model.safetensors"})
+    assert main(["check", str(folder)]) == 1
+    assert "'model.safetensors' is not among its files" in capsys.readouterr().err
+
+
 def test_a_clip_whose_scores_differ_is_named():
     from lipsound2.metrics.speech import ClipScores
     from lipsound2.metrics.summary import Row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from lipsound2.errors import LipsoundError
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.summary import Row, Summary, summarize
 from lipsound2.metrics.summary_files import read_clips
@@ -18,7 +19,9 @@ _DIGIT = 1.01e-5
 
 def summary_again(clips: Path, utt2spk: Mapping[str, str], *, resamples: int, seed: int, unseen: bool) -> Summary:
     """The summary of `clips.tsv`."""
-    return summarize(read_clips(clips), utt2spk, resamples=resamples, seed=seed, unseen=unseen)
+    rows = read_clips(clips)
+    _check_speakers(clips, (row.id for row in rows), utt2spk)
+    return summarize(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
 
 
 def texts_again(file: Path, utt2spk: Mapping[str, str], language: str, *, unseen: bool) -> TextSummary:
@@ -26,8 +29,19 @@ def texts_again(file: Path, utt2spk: Mapping[str, str], language: str, *, unseen
     lines = read_texts(file)
     references = {line.id: line.reference for line in lines}
     hypotheses = {line.id: line.hypothesis for line in lines}
+    _check_speakers(file, references, utt2spk)
     speakers = {line.id: utt2spk[line.id] for line in lines}
     return score_texts(references, hypotheses, speakers, language, unseen=unseen).summary
+
+
+def _check_speakers(file: Path, ids: Iterable[str], utt2spk: Mapping[str, str]) -> None:
+    """Refuse scores of clips of nobody.
+
+    Raises:
+        LipsoundError: the set's utt2spk lacks a clip.
+    """
+    if (lacking := next((name for name in ids if name not in utt2spk), None)) is not None:
+        raise LipsoundError(f"{file}: the clip '{lacking}' has no speaker in its set's utt2spk; get the archive again")
 
 
 def differences(found: Summary, wanted: Summary) -> Iterator[str]:

@@ -27,7 +27,7 @@ from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary_files import read_scores
 from lipsound2.metrics.wer_summary import read_summary
 from lipsound2.outputs import Output, check_file
-from lipsound2.sharing.contents import FORMAT, SCORES, SETS, SHARE, VOCODER, Contents, SharedSet
+from lipsound2.sharing.contents import FORMAT, SCORES, SETS, SHARE, VOCODER, Contents, SharedSet, check_bootstrap
 from lipsound2.sharing.recompute import differences, summary_again, text_differences, texts_again
 from lipsound2.tasks import find
 from lipsound2.versions import read_runs
@@ -118,6 +118,7 @@ def _copy_set(exp: Path, place: Path, folder: Path) -> SharedSet:
     summary, _ = read_scores(kept / SUMMARY)
     content: dict[str, Any] = read_json(kept / SUMMARY, dict[str, Any], "score again")
     resamples, seed = int(content["bootstrap"]["resamples"]), int(content["bootstrap"]["seed"])
+    check_bootstrap(resamples, seed, str(place / SUMMARY))
 
     def again(unseen: bool) -> list[str]:
         made = summary_again(kept / CLIPS, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
