@@ -80,6 +80,25 @@ def test_what_lies_beside_a_clip_is_replaced_only_when_it_is_named(tmp_path, cli
     assert mine.read_text() == "my own recording"
 
 
+def test_fault_A1_a_video_whose_name_nobody_gave_replaces_nothing(tmp_path, clip):
+    (out := tmp_path / "out").mkdir()
+    mine = tmp_path / "clip.spoken.mp4"
+    for path in (mine, out / "clip.spoken.mp4"):
+        path.write_text("my own film")
+    (other := tmp_path / "other.mp4").write_bytes(clip.read_bytes())
+    told = r"clip.spoken.mp4: is there already, and may be your own; to replace it, give --video .*clip.spoken.mp4"
+    for asked in ({"subtitles": True}, {"video": tmp_path}, {"output": out / "a.wav", "subtitles": True}):
+        with pytest.raises(LipsoundError, match=told):
+            plan(clip, **asked)
+    with pytest.raises(LipsoundError, match=r"may be your own; give a folder for all: --output-dir DIR"):
+        plan(clip, other, subtitles=True)
+    with pytest.raises(LipsoundError, match=r"may be your own; choose another folder"):
+        plan(clip, output_dir=tmp_path, subtitles=True)
+    assert plan(clip, video=mine)[0].video == mine
+    assert plan(clip, output_dir=out, subtitles=True)[0].video == out / "clip.spoken.mp4"
+    assert mine.read_text() == "my own film"
+
+
 def test_two_places_are_told(tmp_path, clip, capsys):
     assert main(["speak", str(clip), "-o", "x.wav", "--output-dir", str(tmp_path)]) == 2
     assert "give either -o FILE or --output-dir DIR" in capsys.readouterr().err

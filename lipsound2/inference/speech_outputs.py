@@ -122,6 +122,15 @@ def _videos(
         check_file(path, suffixes=PLAYED)
         if os.path.realpath(path) in inputs:
             raise LipsoundError(f"{path}: is one of the clips, which would be lost; choose another name for the video")
+    named = video is not None and not video.is_dir()
+    for clip, path in zip(clips, found, strict=True):
+        beside = path.exists() and path.parent.samefile(clip.path.parent)
+        if path.exists() and not named and (wanted.output_dir is None or beside):
+            what = (
+                "choose another folder" if wanted.output_dir is not None else "give a folder for all: --output-dir DIR"
+            )
+            what = f"to replace it, give --video {path}" if single and wanted.output_dir is None else what
+            raise LipsoundError(f"{path}: is there already, and may be your own; {what}")
     return found
 
 
