@@ -258,6 +258,21 @@ def test_what_cannot_be_compared_is_refused_in_one_line(exps: tuple[Path, Path],
     assert not [*exps[0].parent.glob("*.html")]
 
 
+def test_fault_A1_a_comparison_replaces_nothing_inside_an_experiment(exps: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = map(str, exps)
+    (exps[0] / "RESULTS.md").write_text("what was found")
+    (tmp_path / "link").symlink_to(exps[1])
+    for place in ({"markdown": exps[0] / "RESULTS.md"}, {"out": exps[1] / "report.html"}):
+        with pytest.raises(LipsoundError, match=r"is inside of .*, and may be its own; choose .* such as .*/a-vs-b\."):
+            compare(a, b, **place)
+    with pytest.raises(LipsoundError, match="is inside of"):
+        compare(a, b, markdown=tmp_path / "link/scores/test/table.md")
+    assert (exps[0] / "RESULTS.md").read_text() == "what was found"
+    assert not (exps[1] / "report.html").exists()
+    compare(a, b, out=exps[1] / "a-vs-b.html", clips=0)
+    assert (exps[1] / "a-vs-b.html").exists()
+
+
 def test_clips_of_other_sets_share_nothing(exps: tuple[Path, Path]) -> None:
     for name in ("scores/test/clips.tsv", "scores/test/text/sphinx-grid/generated.tsv"):
         path = exps[1] / name

@@ -50,7 +50,8 @@ def compare(
 
     Raises:
         UsageError: fewer than two experiments.
-        LipsoundError: no experiment there, or nothing that can be compared.
+        LipsoundError: no experiment there, nothing that can be compared, or a file inside an experiment that may be
+            one of its own.
     """
     entries = _series(experiments)
     if entries:
@@ -67,6 +68,9 @@ def compare(
         raise LipsoundError(f"{twice}: is given twice; name two experiments")
     page = out or _place(paths)
     check_file(page, paths)
+    for path in (page, markdown):
+        if path is not None:
+            _check_outside(path, paths)
     found = collect(paths, name=set, score=score, clips=clips, dump=dump, data=data, video=video)
     if markdown is None:
         print(compare_markdown.render(found))
@@ -76,6 +80,21 @@ def compare(
     html = compare_page.render(found, _BUDGET)
     write_text(page, html)
     print(f"{page}: {len(html) / 2**20:.1f} MB")
+
+
+def _check_outside(path: Path, experiments: list[Path]) -> None:
+    """Refuse a file inside an experiment, whose report, results, config and scores lie there.
+
+    Raises:
+        LipsoundError: it is inside one, and not called as the page is by default.
+    """
+    default, real = _place(experiments), path.resolve()
+    inside = next((each for each in experiments if each.resolve() in real.parents), None)
+    if inside is not None and not (path.stem == default.stem == real.stem):
+        instead = default.with_suffix(path.suffix)
+        raise LipsoundError(
+            f"{path}: is inside of {inside}, and may be its own; choose another place, such as {instead}"
+        )
 
 
 def _series(words: tuple[str, ...]) -> list[str]:
