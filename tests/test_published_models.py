@@ -271,7 +271,7 @@ def test_the_search_comes_with_the_pack(tmp_path: Path) -> None:
     assert search_of(name, SearchOptions(ctc_weight=1.0, beam=1)).width == 1
     assert search_of("grid-s1-asr", SearchOptions()).width == 1
     (tmp_path / "pack" / "search.yaml").write_text("beam: -3\n")
-    with pytest.raises(LipsoundError, match=r"search.yaml: --beam: expected 0 or more, found -3"):
+    with pytest.raises(LipsoundError, match=r"search.yaml: --beam: expected a whole number from 0 to 10000, found -3"):
         search_of(name, SearchOptions())
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 
-from lipsound2.decoding.search_options import SearchOptions
+from lipsound2 import experiment, model_names
+from lipsound2.decoding.search_options import SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
 
@@ -32,15 +34,65 @@ def test_fault_B1_a_bonus_holds_without_a_language_model(noise, ways):
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [
-        ({"beam": -1}, "--beam: expected 0 or more, found -1"),
-        ({"lm_weight": -1}, "--lm-weight: expected 0 or more, found -1"),
-        ({"word_bonus": math.nan}, "--word-bonus: expected a number, found nan"),
-        ({"ctc_weight": 1.5}, "--ctc-weight: expected 0 to 1, found 1.5"),
+        ({"beam": -1}, "--beam: expected a whole number from 0 to 10000, found -1"),
+        ({"beam": 10_001}, "--beam: expected a whole number from 0 to 10000, found 10001"),
+        ({"beam": 10**5000}, "--beam: expected a whole number from 0 to 10000, found one of 16610 bits"),
+        ({"beam": 2.5}, "--beam: expected a whole number from 0 to 10000, found 2.5"),
+        ({"beam": "x"}, "--beam: expected a whole number from 0 to 10000, found 'x'"),
+        ({"beam": True}, "--beam: expected a whole number from 0 to 10000, found True"),
+        ({"lm_weight": -1}, "--lm-weight: expected a number from 0 to 1000, found -1"),
+        ({"lm_weight": math.inf}, "--lm-weight: expected a number from 0 to 1000, found inf"),
+        ({"word_bonus": math.nan}, "--word-bonus: expected a number from -1000 to 1000, found nan"),
+        ({"word_bonus": -1e9}, "--word-bonus: expected a number from -1000 to 1000, found -1000000000.0"),
+        ({"ctc_weight": 1.5}, "--ctc-weight: expected a number from 0 to 1, found 1.5"),
+        ({"ctc_weight": [1]}, r"--ctc-weight: expected a number from 0 to 1, found \[1\]"),
+        ({"lm": 5}, "--lm: expected a name or file, found 5"),
+        ({"grammar": 5}, "--grammar: expected a name or file, found 5"),
     ],
 )
 def test_fault_B1_numbers_that_mean_nothing_are_refused(numbers, says):
     with pytest.raises(LipsoundError, match=says):
         SearchOptions(**numbers)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert SearchOptions(beam=np.int64(4), word_bonus=np.float32(1), lm_weight=1).filled().width == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty, expected lines such as 'beam: 16'; copy the pack again"),
+        (
+            "beam: 1000000000000\n",
+            "--beam: expected a whole number from 0 to 10000, found 1000000000000; copy",
+        ),
+        ("lm_weight: 1000000.0\n", "--lm-weight: expected a number from 0 to 1000, found 1000000.0; copy the pack"),
+    ],
+)
+def test_fault_the_search_of_a_pack_is_checked(text, says, tmp_path):
+    (tmp_path / "search.yaml").write_text(text)
+    with pytest.raises(LipsoundError, match=rf"search.yaml: {says}"):
+        own_search(tmp_path)
+
+
+def test_fault_a_pack_that_asks_for_a_decoder_it_lacks_is_told(noise, tmp_path, monkeypatch):
+    pack = tmp_path / "pack"
+    shutil.copytree(model_names.find(NAME, "recognize"), pack)
+    (pack / "search.yaml").write_text("ctc_weight: 0.1\n")
+    load = experiment.load
+
+    def without_decoder(*given, **options):
+        loaded = load(*given, **options)
+        loaded.model.decoder = None
+        return loaded
+
+    monkeypatch.setattr(experiment, "load", without_decoder)
+    with pytest.raises(LipsoundError, match=r"search.yaml: asks for a decoder .*copy the pack again, or give --ctc-w"):
+        TrainedRecognizer(str(pack))
+    with pytest.raises(LipsoundError, match="leave --ctc-weight out"):
+        TrainedRecognizer(str(pack), SearchOptions(ctc_weight=0.1))
+    TrainedRecognizer(str(pack), SearchOptions(ctc_weight=1.0))
 
 
 def test_fault_B1_what_a_search_cannot_heed_is_refused():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from lipsound2.arguments import AtLeast0, Share, Within
+from lipsound2.arguments import Share, Within
 from lipsound2.config import from_mapping
+from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
 FILE = "search.yaml"  # of a pack that has a search of its own
 _BEAM = 16  # default beam of a search
+_WIDEST = 10_000  # beam; a search keeps that many texts at every step
+_HEAVIEST = 1000  # weight or bonus, beside scores that are logarithms of probabilities
+_NAMES: dict[Any, str] = {Integral: "a whole number", Real: "a number"}
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,24 @@ class SearchOptions:
             model's own.
 
     Raises:
-        LipsoundError: a number out of range.
+        LipsoundError: a number out of range, or a value of another kind.
     """
 
     grammar: str = ""
     lm: Path | str | None = None
-    lm_weight: Annotated[float, Within(0)] | None = None
-    word_bonus: float | None = None
-    beam: AtLeast0 | None = None
+    lm_weight: Annotated[float, Within(0, _HEAVIEST)] | None = None
+    word_bonus: Annotated[float, Within(-_HEAVIEST, _HEAVIEST)] | None = None
+    beam: Annotated[int, Within(0, _WIDEST)] | None = None
     ctc_weight: Share | None = None
 
     def __post_init__(self) -> None:
-        if self.beam is not None and self.beam < 0:
-            raise LipsoundError(f"--beam: expected 0 or more, found {self.beam}")
-        if self.lm_weight is not None and not 0 <= self.lm_weight < math.inf:
-            raise LipsoundError(f"--lm-weight: expected 0 or more, found {self.lm_weight:g}")
-        if self.word_bonus is not None and not math.isfinite(self.word_bonus):
-            raise LipsoundError(f"--word-bonus: expected a number, found {self.word_bonus:g}")
-        if self.ctc_weight is not None and not 0 <= self.ctc_weight <= 1:
-            raise LipsoundError(f"--ctc-weight: expected 0 to 1, found {self.ctc_weight:g}")
+        for option, value in (("--grammar", self.grammar), ("--lm", self.lm)):
+            if not isinstance(value, str | Path | None):
+                raise LipsoundError(f"{option}: expected a name or file, found {value!r:.60}")
+        _check_number("--beam", self.beam, 0, _WIDEST, Integral)
+        _check_number("--lm-weight", self.lm_weight, 0, _HEAVIEST)
+        _check_number("--word-bonus", self.word_bonus, -_HEAVIEST, _HEAVIEST)
+        _check_number("--ctc-weight", self.ctc_weight, 0, 1)
 
     def filled(self, own: OwnSearch | None = None) -> Search:
         """The search with all values.
@@ -111,6 +114,15 @@ class SearchOptions:
         return Search(**values)
 
 
+def _check_number(option: str, value: Any, least: int, most: int, kind: Any = Real) -> None:
+    """Refuse what is no number, or not in the range; None is not given."""
+    if value is None or (isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most):
+        return
+    # Python writes no whole number of thousands of digits.
+    found = f"one of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >= 2**63 else f"{value!r:.60}"
+    raise LipsoundError(f"{option}: expected {_NAMES[kind]} from {least} to {most}, found {found}")
+
+
 DEFAULT_SEARCH = SearchOptions()
 
 
@@ -123,9 +135,12 @@ def own_search(folder: Path) -> OwnSearch | None:
     path = folder / FILE
     if not path.exists():
         return None
+    advice = "copy the pack again, or convert the model again"
+    if not read_text(path).strip():
+        raise LipsoundError(f"{path}: is empty, expected lines such as 'beam: 16'; {advice}")
     own = from_mapping(OwnSearch, read_yaml(path), str(path))
     try:
         SearchOptions(**asdict(own))
     except LipsoundError as error:
-        raise LipsoundError(f"{path}: {error}; convert the model again") from error
+        raise LipsoundError(f"{path}: {error}; {advice}") from error
     return own

@@ -24,6 +24,7 @@ from lipsound2.decoding.joint import joint_n_best
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions, own_search
+from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
@@ -79,6 +80,11 @@ class TrainedRecognizer:
         self.input, self.language = self._task.settings.input, self._task.settings.language
         self._graph = Graph.of(find_grammar(grammar), self.assets.tokenizer) if grammar else None
         if chosen.ctc_weight < 1 and self.network.decoder is None:
+            if options.ctc_weight is None:
+                raise LipsoundError(
+                    f"{loaded.path / SEARCH}: asks for a decoder beside CTC (ctc_weight: {chosen.ctc_weight:g}), which "
+                    "the model does not have; copy the pack again, or give --ctc-weight 1"
+                )
             raise LipsoundError(f"{name}: has no decoder beside CTC (its decoder_layers are 0); leave --ctc-weight out")
         self.fusion: Fusion = WordBonus(self.assets.tokenizer, bonus) if bonus else NoModel()
         if lm is not None:
