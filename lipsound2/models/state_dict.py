@@ -17,6 +17,8 @@ from lipsound2.errors import UNREADABLE, LipsoundError, is_machine_error
 
 LINEAR = ("weight", "bias")
 BATCH_NORM = (*LINEAR, "running_mean", "running_var")
+_LONGEST = 200  # letters of a tensor's name
+_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8)
 COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrote none
 _INSIDE = ("state_dict", "model_state_dict", "model", "generator")  # where files keep their tensors, beside others
 
@@ -53,7 +55,23 @@ def read_state_dict(file: Path, opened: IO[bytes] | None = None) -> dict[str, Te
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise LipsoundError(f"{refused}: found {type(content).__name__}; wanted names with tensors")
+    for name, tensor in content.items():
+        if problem := _problem(name, tensor):
+            raise LipsoundError(f"{refused}: the tensor '{name[:_LONGEST]}' {problem}")
     return dict(content)
+
+
+def _problem(name: str, tensor: Tensor) -> str:
+    """Why a tensor is none that a network is made of; empty: it is."""
+    if len(name) > _LONGEST:
+        return f"has a name of {len(name)} letters"
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return "is sparse, quantized or without content"
+    if tensor.dtype not in _TYPES:
+        return f"is of {tensor.dtype}"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"of shape {list(tensor.shape)} has more values than the file holds of it"
+    return "" if tensor.numel() else f"is empty: {list(tensor.shape)}"
 
 
 def _first_line(error: Exception) -> str:
@@ -83,6 +101,9 @@ class Tensors:
         where: the file, for messages.
         today: function from a name there to the name that is looked for.
 
+    Raises:
+        LipsoundError: two tensors have one name today.
+
     Attributes:
         left: those that were not taken yet.
         named: our names of those that were -> the first name there of what each is made of.
@@ -91,6 +112,8 @@ class Tensors:
     def __init__(self, state: Mapping[str, Tensor], where: str, today: Callable[[str], str] = str) -> None:
         self._names = {today(name): name for name in state}
         self.left = {today(name): tensor for name, tensor in state.items()}
+        if twice := next((name for name in state if self._names[today(name)] != name), ""):
+            raise LipsoundError(f"{where}: '{twice}' and '{self._names[today(twice)]}' are one tensor by two names")
         self.where = where
         self.named: dict[str, str] = {}
 
@@ -102,14 +125,17 @@ class Tensors:
             ours: what it becomes, or a part of.
 
         Raises:
-            LipsoundError: it is absent.
+            LipsoundError: it is absent, or no array of floats.
         """
         if name not in self.left:
             raise LipsoundError(
                 f"{self.where}: has no tensor '{name}', which such a model has; is it of another model?"
             )
         self.named.setdefault(ours, self._names[name])
-        return self.left.pop(name)
+        tensor = self.left.pop(name)
+        if not tensor.dim() or not tensor.is_floating_point():
+            raise LipsoundError(f"{self.where}: '{self._names[name]}' is a number, or not of floats; wanted an array")
+        return tensor
 
     def move(self, theirs: str, ours: str, names: Iterable[str] = LINEAR) -> dict[str, Tensor]:
         """Some tensors under another first name."""
@@ -159,7 +185,7 @@ def fitted(
             raise LipsoundError(f"{where}: '{theirs}' has the shape {list(tensor.shape)}, not {list(shape)}; {advice}")
         if tensor.is_floating_point() != wanted[name].is_floating_point():
             raise LipsoundError(f"{where}: '{theirs}' is of {tensor.dtype}, not {wanted[name].dtype}; {advice}")
-        if not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor.to(wanted[name].dtype)).all():
             raise LipsoundError(f"{where}: '{theirs}' holds values that are no numbers; fetch the file again")
     missing = [name for name in wanted if name not in state and not name.endswith(COUNTER)]
     if missing:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lipsound2.config import to_mapping
 from lipsound2.data.json_text import read_json
+from lipsound2.data.texts import shown
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.decoding.search_options import FILE as SEARCH
@@ -85,7 +86,8 @@ def convert_avsr(
         where = str(file)
         settings = _settings(settings_file) if settings_file else {}
         state = read_state_dict(weights)
-        state = {name.removeprefix("model."): tensor for name, tensor in state.items()}  # Lightning's checkpoints
+        if all(name.startswith("model.") for name in state):  # Lightning's checkpoints
+            state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
         written = _language_model if "embed.weight" in state else _reader
         made = written(state, settings, tokens, language, where)
     write_pack(
@@ -130,8 +132,11 @@ def _reader(
     for name, wanted in _FIXED.items():
         if settings.get(name, wanted) != wanted:
             raise LipsoundError(
-                f"{where}: its {name} is {settings[name]!r}, wanted {wanted!r}; such a model is not built here"
+                f"{where}: its {name} is {shown(str(settings[name]))}, wanted {wanted!r}; it is not built here"
             )
+    for name, known in (("rel_pos_type", (None, "latest", "legacy")), ("relu_type", ("relu", "prelu", "swish"))):
+        if name in settings and settings[name] not in known:
+            raise LipsoundError(f"{where}: its {name} is {shown(str(settings[name]))}; such a model is not built here")
     legacy = bool(settings) and settings.get("rel_pos_type") != "latest"
     found = visual_speech.reader(state, where, legacy=legacy)
     activation = settings.get("relu_type", "swish")
@@ -161,11 +166,11 @@ def _language_model(
 ) -> _Made:
     if settings.get("pos_enc", "none") != "none":
         raise LipsoundError(
-            f"{where}: its pos_enc is {settings['pos_enc']!r}, wanted 'none'; such a model is not built here"
+            f"{where}: its pos_enc is {shown(str(settings['pos_enc']))}, wanted 'none'; such a model is not built here"
         )
     if settings.get("tie_weights"):
         raise LipsoundError(f"{where}: its weights are tied, wanted free ones; such a model is not built here")
-    found = visual_speech.language_model(state, where, heads=int(settings.get("head", 8)))
+    found = visual_speech.language_model(state, where, heads=_heads(settings, where))
     for name, key in (
         ("layer", "layers"),
         ("att_unit", "width"),
@@ -181,6 +186,15 @@ def _language_model(
     return _Made(config, tensors, {}, "lipsound2 transcribe CLIP --model READER --lm {}", tokenizer, task, assets)
 
 
+def _heads(settings: Mapping[str, Any], where: str) -> int:
+    heads = settings.get("head", 8)
+    if not isinstance(heads, int) or not 1 <= heads <= 1024:
+        raise LipsoundError(
+            f"{where}: its model.json says head {shown(str(heads))}, wanted a number of attention heads"
+        )
+    return heads
+
+
 def _fitted(found: Translated, network: nn.Module, where: str) -> dict[str, Tensor]:
     return fitted(found.tensors, network, where, _ADVICE, found.named)
 
@@ -194,9 +208,7 @@ def _agree(settings: Mapping[str, Any], config: Mapping[str, Any], where: str) -
 
 def _same(settings: Mapping[str, Any], name: str, size: int, where: str) -> None:
     if settings.get(name, size) != size:
-        raise LipsoundError(
-            f"{where}: its model.json says {name} {settings[name]!r}, its tensors {size}; they are of different models"
-        )
+        raise LipsoundError(f"{where}: its model.json says {name} {shown(str(settings[name]))}, its tensors {size}")
 
 
 def _tokenizer(settings: Mapping[str, Any], tokens: Path | None, size: int, where: str) -> Tokenizer:
@@ -208,6 +220,8 @@ def _tokenizer(settings: Mapping[str, Any], tokens: Path | None, size: int, wher
     elif isinstance(listed, list) and len(listed) == size + 1 and all(isinstance(each, str) for each in listed):
         if listed[:2] != ["<blank>", "<unk>"] or listed[-1] not in ("<eos>", "<sos/eos>"):
             raise LipsoundError(f"{where}: its char_list does not go from <blank>, <unk> to <eos>; give --tokens FILE")
+        if len(set(listed)) < len(listed) or any(not each or len(each.splitlines()) != 1 for each in listed):
+            raise LipsoundError(f"{where}: its char_list holds a token twice, or an empty one; give --tokens FILE")
         names = [" " if each == "<space>" else each for each in listed[2:-1]]
         made, source = (Characters if all(len(each) == 1 for each in names) else PieceTable)(names), "its char_list"
     else:

@@ -39,7 +39,10 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translat
         LipsoundError: a tensor is absent, of another shape, or one too many.
     """
     tensors = Tensors(state, where, _today)
-    layers, decoder_layers = tensors.count(r"encoder\.encoders\.(\d+)\."), tensors.count(r"decoder\.decoders\.(\d+)\.")
+    layers, decoder_layers = (
+        tensors.count(r"encoder\.encoders\.(\d{1,4})\."),
+        tensors.count(r"decoder\.decoders\.(\d{1,4})\."),
+    )
     if not layers:
         raise LipsoundError(f"{where}: has no Conformer block ('encoder.encoders.0...'); is it of another model?")
     ours, activation = trunk(tensors, "frontend.", "encoder.trunk")
@@ -89,7 +92,7 @@ def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> Tr
         LipsoundError: a tensor is absent, or one too many.
     """
     tensors = Tensors(state, where, _today)
-    layers = tensors.count(r"encoder\.encoders\.(\d+)\.")
+    layers = tensors.count(r"encoder\.encoders\.(\d{1,4})\.")
     if not layers:
         raise LipsoundError(f"{where}: has no layer ('encoder.encoders.0...'); is it of another model?")
     ours = tensors.move("embed", "embedding", ("weight",))
@@ -188,9 +191,11 @@ def _layer(tensors: Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
 
 def _joined(tensors: Tensors, theirs: str, ours: str) -> dict[str, Tensor]:
     """Queries, keys and values as one product: weights and biases, `ours` with a place for either word."""
-    return {
-        ours.format(name): torch.cat(
-            [tensors.take(f"{theirs}.linear_{part}.{name}", ours.format(name)) for part in "qkv"]
-        )
-        for name in LINEAR
-    }
+    found = {}
+    for name in LINEAR:
+        parts = [tensors.take(f"{theirs}.linear_{part}.{name}", ours.format(name)) for part in "qkv"]
+        if len({(part.shape, part.dtype) for part in parts}) > 1:
+            shapes = ", ".join(str(list(part.shape)) for part in parts)
+            raise LipsoundError(f"{tensors.where}: '{theirs}.linear_q.{name}', k and v are not alike: {shapes}")
+        found[ours.format(name)] = torch.cat(parts)
+    return found

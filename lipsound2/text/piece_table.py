@@ -107,7 +107,7 @@ class PieceTable(Tokenizer):
         pieces: list[str] = []
         for line, text in read_lines(path):
             parts = text.split()
-            if len(parts) != 2 or not (parts[1].isascii() and parts[1].isdigit()):
+            if len(parts) != 2 or not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) < 8):
                 raise LipsoundError(f"{path}:{line}: found {shown(text)}; {_ADVICE}")
             if int(parts[1]) != len(pieces) + 1:
                 raise LipsoundError(
