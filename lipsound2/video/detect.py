@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from lipsound2.errors import LipsoundError, install_command
+from lipsound2.errors import LipsoundError, require
 from lipsound2.video.face import Detector
 
 DetectorName = Literal["facemesh", "mediapipe", "dlib"]
@@ -18,13 +18,13 @@ DEFAULT_DETECTOR: DetectorName = "facemesh"
 
 
 def check_detector(name: str) -> None:
-    """Check that the package of a detector is installed, without importing it.
+    """Check that the package of a detector is installed; one that is there is not imported yet.
 
     Raises:
         LipsoundError: it is not.
     """
     if name in ("dlib", "mediapipe") and find_spec(name) is None:
-        raise LipsoundError(f"--detector {name}: its package is not installed: {install_command(name)}")
+        require(name, name)
 
 
 def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:
