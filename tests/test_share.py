@@ -122,6 +122,13 @@ def test_a_score_that_was_changed_is_told(shared, capsys):
     assert "generated: estoi: 0." in shown
 
 
+def test_systems_that_were_left_out_are_told(shared, capsys):
+    folder = unpacked_from(shared)
+    changed(folder, test__systems=[])
+    assert main(["check", str(folder)]) == 1
+    assert "test: systems: none in share.json; expected" in capsys.readouterr().out
+
+
 def test_words_that_were_changed_are_told(shared, capsys):
     folder = unpacked_from(shared)
     path = folder / "scores/test/text/own/generated.tsv"

@@ -14,7 +14,7 @@ from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary_files import read_clips, read_scores
 from lipsound2.metrics.wer_summary import read_summary
-from lipsound2.sharing.contents import SCORES, SETS, VOCODER, Contents, SharedSet, read_contents
+from lipsound2.sharing.contents import SCORES, SETS, SHARE, VOCODER, Contents, SharedSet, read_contents
 from lipsound2.sharing.recompute import clip_differences, differences, summary_again, text_differences, texts_again
 from lipsound2.sharing.unpack import opened
 
@@ -84,7 +84,10 @@ def _speech_summary(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
     if (scores / SUMMARY).is_file():
         utt2spk = dict(read_table(folder / SETS / name / "utt2spk"))
         again = summary_again(scores / CLIPS, utt2spk, resamples=one.resamples, seed=one.seed, unseen=one.unseen)
-        yield from differences(again, read_scores(scores / SUMMARY)[0])
+        wanted = read_scores(scores / SUMMARY)[0]
+        yield from differences(again, wanted)
+        if {*one.systems} != wanted.systems.keys():
+            yield f"systems: {', '.join(one.systems) or 'none'} in {SHARE}; expected {', '.join(wanted.systems)}"
 
 
 def _text_summaries(folder: Path, name: str, one: SharedSet) -> Iterator[str]:
