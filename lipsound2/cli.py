@@ -283,10 +283,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    if not sys.stderr.isatty():
-        os.environ.setdefault(
-            "TQDM_MININTERVAL", "60"
-        )  # in a log, a progress bar prints a line a minute, not ten a second
     debug = "--debug" in arguments
     try:
         with signals_answered():

@@ -12,7 +12,7 @@ import lipsound2
 PACKAGE = Path(lipsound2.__file__).parent
 # From the ground up. A room may import what stands on a floor below its own, and itself.
 FLOORS = (
-    ("errors", "verbs", "arguments", "stopping", "timing"),
+    ("errors", "verbs", "arguments", "stopping", "timing", "progress"),
     ("__init__", "files", "old_names", "gpus", "error_messages", "train_config", "models/modules"),
     ("outputs", "fingerprint", "jobs/slurm", "models/tacotron", "models/asr"),
     ("data", "models"),

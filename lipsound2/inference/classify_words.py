@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lipsound2 import experiment, model_names
 from lipsound2.data.datadir import DataDir, write_table
@@ -16,6 +15,7 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.hypothesis import ACCURACY, DETAILS, TEXT
 from lipsound2.files import folder_lock, write_text
 from lipsound2.fingerprint import Fingerprint
+from lipsound2.progress import progress
 from lipsound2.tasks.classify import TOP, Classify, accuracy, ranks_of
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def read_words(exp: str, dir: Path, out: Path, dump: Path, ngpu: int = 0) -> Non
     ranks: list[int] = []
     with folder_lock(out, "decode"):
         fingerprint.clear()
-        for start in tqdm(range(0, len(clips), _BATCH), desc="decode", unit="batch"):
+        for start in progress(range(0, len(clips), _BATCH), desc="decode", unit="batch"):
             chosen = range(start, min(start + _BATCH, len(clips)))
             batch = task.collate([clips.get(index, None) for index in chosen]).to(device)
             scores = network(batch.video, batch.video_lengths, batch.inside).float()

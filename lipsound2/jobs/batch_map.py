@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tqdm import tqdm
-
 from lipsound2.errors import LipsoundError
 from lipsound2.files import look_again
 from lipsound2.jobs.shards import KILLED, Failure, Shard, Worker, hash_of
@@ -17,6 +15,7 @@ from lipsound2.jobs.slurm.array import Array, clear, remove
 from lipsound2.jobs.slurm.array_task import ReportProgress
 from lipsound2.jobs.slurm.ipc import FOLDER
 from lipsound2.jobs.workers import Workers
+from lipsound2.progress import progress
 
 LAUNCHERS = ("local", "slurm")
 Item = TypeVar("Item")
@@ -206,7 +205,7 @@ def _collect(results: Path, count: int) -> Iterator[Result]:
 
 
 def _shown(batches: Sequence[Sequence[Item]], step: str) -> Iterator[Sequence[Item]]:
-    with tqdm(total=sum(map(len, batches)), desc=step, unit="clip") as bar:
+    with progress(total=sum(map(len, batches)), desc=step, unit="clip") as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from lipsound2.data.archive import INDEX
 from lipsound2.data.texts import read_lines
@@ -28,6 +27,7 @@ from lipsound2.jobs.batch_map import compute_shards, reconcile
 from lipsound2.jobs.shards import FRAMES, MACHINE, Failure, Result, Shard, Worker, compute_shard, hash_of, rows_of
 from lipsound2.jobs.slurm.array import Array
 from lipsound2.jobs.workers import Workers
+from lipsound2.progress import progress
 
 __all__ = ["Failure", "Result", "Shard", "StepSummary", "Worker", "compute_shard", "dump_clips", "read_failures"]
 
@@ -258,13 +258,13 @@ def _compute(
             compute_shards(array, todo, make_worker, nj, timeout)
             return
         clips = sum(len(shard.ids) for shard in todo)
-        with tqdm(total=clips, desc=step, unit="clip", disable=not todo) as bar:
+        with progress(total=clips, desc=step, unit="clip", disable=not todo) as bar:
 
-            def progress(finished: int, failed: int) -> None:
+            def count(finished: int, failed: int) -> None:
                 bar.set_postfix(failed=failed, refresh=False)
                 bar.update(finished)
 
-            Workers(make_worker, nj, timeout, progress).run(todo)
+            Workers(make_worker, nj, timeout, count).run(todo)
     except LipsoundError as error:
         raise LipsoundError(f"{step}: {error}; whole shards are kept: run the same command again to go on") from error
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.kind import ground_truth
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -37,6 +35,7 @@ from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarize
 from lipsound2.metrics.summary_files import to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.outputs import OutputFolder
+from lipsound2.progress import progress
 
 CLIPS, SUMMARY, TABLE = "clips.tsv", "summary.json", "table.md"
 
@@ -154,7 +153,7 @@ def _scores(
 ) -> dict[str, dict[str, ClipScores]]:
     """Scores by clip and system."""
     clip = functools.partial(score_clip, reference, dict(systems), requests)
-    bar = tqdm(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
+    bar = progress(_each(clip, names, min(nj, len(names))), total=len(names), desc="scoring", unit="clip")
     return dict(bar)
 
 

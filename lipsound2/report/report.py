@@ -7,8 +7,6 @@ import math
 from pathlib import Path
 from typing import Annotated
 
-from tqdm import tqdm
-
 from lipsound2.arguments import AtLeast0
 from lipsound2.data.numerals import real
 from lipsound2.data.texts import read_text
@@ -21,6 +19,7 @@ from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary_files import read_clips, read_scores
 from lipsound2.old_names import CURVES, keys_of_today
 from lipsound2.outputs import Output, OutputFolder
+from lipsound2.progress import progress
 from lipsound2.report.choice import choose, spread
 from lipsound2.report.clip_list import listed
 from lipsound2.report.material import Material
@@ -164,6 +163,6 @@ def _set(exp: Path, name: str, clips: int, dump: Path | None, data: Path | None,
             notes.append("The audio that was transcribed was not found: give its dump with --dump.")
     views = [
         material.view(clip, place, {row.system: row.scores.values for row in rows if row.id == clip})
-        for clip, place in tqdm(chosen, desc=f"drawing {name}", unit="clip")
+        for clip, place in progress(chosen, desc=f"drawing {name}", unit="clip")
     ]
     return SetView(name, summary, facts, rows, views, notes, texts, spoken, listed(rows, texts, material))

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from lipsound2.arguments import AtLeast0, AtLeast1, Within
 from lipsound2.corpora.sentences import SLOTS, format_align, words_of
@@ -24,6 +23,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_text
 from lipsound2.jobs.pool import unordered
 from lipsound2.outputs import OutputFolder
+from lipsound2.progress import progress
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.render import record, render_clip
 from lipsound2.synthetic.speech import VOICES, Voice, say
@@ -150,7 +150,7 @@ def _paths(root: Path, speaker: str, name: str, form: ClipFormat) -> tuple[Path,
 
 def _make_all(missing: list[tuple[str, str]], make: Callable[[str, str], None], nj: int) -> None:
     """Make clips in this process or several, with a progress bar."""
-    with tqdm(total=len(missing), desc="generate", unit="clip") as bar:
+    with progress(total=len(missing), desc="generate", unit="clip") as bar:
         if nj == 1:
             for speaker, name in missing:
                 make(speaker, name)

@@ -24,6 +24,7 @@ from lipsound2.jobs.slurm import commands
 from lipsound2.jobs.slurm.array_task import ArrayTask, TaskFiles
 from lipsound2.jobs.slurm.commands import Job
 from lipsound2.jobs.slurm.ipc import FOLDER, make_private
+from lipsound2.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Array:
         missing = {number: task.missing() for number, task in waiting.items()}
         with (
             commands.no_survivors(self._name),
-            tqdm(total=sum(task.clips for task in tasks), desc=self._step, unit="clip") as bar,
+            progress(total=sum(task.clips for task in tasks), desc=self._step, unit="clip") as bar,
         ):
             self._submit(list(waiting))
             for live in self._looks():
