@@ -183,12 +183,15 @@ class Several:
 def named_path(text: str) -> Path:
     """A file or a folder. `Path` would read an empty name, such as an unset variable of a shell, as `.`.
 
+    `Path` reads `./-` as `-`, which is standard input or output; the file of this name gets its whole path.
+
     Raises:
         ArgumentTypeError: the name is empty.
     """
     if not text:
         raise argparse.ArgumentTypeError("found an empty name, wanted that of a file or folder ('.' is this folder)")
-    return Path(text)
+    path = Path(text)
+    return path.absolute() if str(path) == "-" != text else path
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,30 @@ def sweep(folder: Path | str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def temporary_home() -> Path:
+    """The user's folder `lipsound2-UID` among temporary files, without what killed processes left in it.
+
+    Raises:
+        LipsoundError: somebody else's folder lies in its place.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0  # as Windows has it in `st_uid`
+    home = Path(tempfile.gettempdir()) / f"lipsound2-{user}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    status = home.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
+        raise LipsoundError(f"{home} is no folder of yours; delete it, or set TMPDIR to a folder of your own")
+    sweep(home)
+    return home
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder in `temporary_home`, which goes when the block ends, and after a killed process with the next."""
+    home = temporary_home()
+    with tempfile.TemporaryDirectory(prefix=temporary_of(home / "c").name, dir=home) as folder:
+        yield Path(folder)
 
 
 def _here() -> str:

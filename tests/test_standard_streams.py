@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lipsound2.arguments import named_path
 from lipsound2.errors import ClipFailure, UsageError
 from lipsound2.media.standard_streams import STANDARD, received, standard_output
 
@@ -81,6 +83,42 @@ except (LipsoundError, ClipFailure) as error:
     print(error)
 """
     assert ran(code, b"x").stdout == wanted
+
+
+def test_the_log_too_calls_it_so():
+    code = """
+import logging
+from pathlib import Path
+from lipsound2.media.standard_streams import received
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+with received([Path("-")]) as (clip,):
+    logging.getLogger("lipsound2.x").info("%s: 75 frames", clip)
+logging.getLogger("lipsound2.x").info("%s: still itself", clip.name)
+"""
+    assert ran(code, b"x").stderr == b"-: 75 frames\nstdin: still itself\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, no process is asked whether it lives")
+def test_what_a_killed_command_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = """
+import os, signal
+from pathlib import Path
+from lipsound2.media.standard_streams import received
+with received([Path("-")]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], input=b"x", check=False)
+    home = tmp_path / f"lipsound2-{os.getuid()}"
+    assert len([*home.rglob("stdin")]) == 1
+    ran(code.replace("os.kill(os.getpid(), signal.SIGKILL)", "pass"), b"x")
+    assert not [*home.iterdir()]
+
+
+def test_a_file_called_so_is_no_stream():
+    assert named_path("-") == STANDARD
+    assert named_path("./-") == Path("-").absolute()
+    assert named_path("./a") == Path("a")
 
 
 def test_other_clips_and_their_errors_pass_through(tmp_path: Path):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
+from lipsound2.files import temporary_folder
 from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.speech_outputs import PlannedSpeech, SpeechPlaces, targets
 from lipsound2.media.clips import Clip, describe_failure
@@ -105,8 +105,8 @@ def speak(
 
         if output != STANDARD:
             return work(found)
-        with standard_output("audio") as stream, tempfile.TemporaryDirectory(prefix="lipsound2-") as folder:
-            speech = Path(folder, f"speech.{format}")
+        with standard_output("audio") as stream, temporary_folder() as folder:
+            speech = folder / f"speech.{format}"
             status = work([PlannedSpeech(found[0].clip, speech, found[0].video)])
             with speech.open("rb") as file:
                 shutil.copyfileobj(file, stream)

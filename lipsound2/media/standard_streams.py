@@ -7,15 +7,16 @@ what goes to standard output is made as a file.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from lipsound2.errors import ClipFailure, LipsoundError, UsageError
+from lipsound2.files import temporary_folder
 
 STANDARD = Path("-")
 _NAME = "stdin"  # of the file, and so of what is made of it in a folder
@@ -30,7 +31,8 @@ def received(clips: Sequence[Path]) -> Iterator[Sequence[Path]]:
 
     Raises:
         UsageError: standard input is a terminal, or `-` stands beside other clips.
-        LipsoundError: nothing came; and whatever the block says of the file, by its name on the command line.
+        LipsoundError: nothing came; and whatever the block says of the file, by its name on the command line,
+            as it is in the log.
     """
     if STANDARD not in clips:
         yield clips
@@ -39,18 +41,37 @@ def received(clips: Sequence[Path]) -> Iterator[Sequence[Path]]:
         raise UsageError("-: a clip from standard input is the only one of a call; leave out '-' or the others")
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("-: standard input is a terminal; give it a clip, as in: lipsound2 ... - < clip.mp4")
-    with tempfile.TemporaryDirectory(prefix="lipsound2-") as folder:
-        path = Path(folder, _NAME)
+    with temporary_folder() as folder:
+        path = folder / _NAME
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         if not path.stat().st_size:
             raise LipsoundError("-: no bytes came from standard input; give it a clip, as in: cat clip.mp4 | ...")
         try:
-            yield [path]
+            with _logged_as_given(path):
+                yield [path]
         except LipsoundError as error:
             raise type(error)(str(error).replace(str(path), str(STANDARD))) from error
         except ClipFailure as failure:
             raise ClipFailure(failure.reason, failure.detail.replace(str(path), str(STANDARD))) from failure
+
+
+@contextlib.contextmanager
+def _logged_as_given(path: Path) -> Iterator[None]:
+    """Let the log call a file `-`."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().replace(str(path), str(STANDARD)), ()
+        return True
+
+    handlers = [*logging.getLogger().handlers]
+    for handler in handlers:
+        handler.addFilter(rename)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(rename)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from pathlib import Path
 
-from lipsound2.errors import LipsoundError
-from lipsound2.files import sweep, temporary_of
+from lipsound2.files import temporary_home, temporary_of
 
 _LONGEST_SOCKET = 107  # bytes of its path
 _SOCKET = "/pymp-12345678/listener-12345678"  # what Python adds
@@ -20,13 +18,7 @@ def scratch_folder() -> Path:
     Raises:
         LipsoundError: somebody else's folder lies in its place.
     """
-    home = Path(tempfile.gettempdir()) / f"lipsound2-{os.getuid()}"
-    home.mkdir(mode=0o700, exist_ok=True)
-    status = home.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise LipsoundError(f"{home} is no folder of yours; delete it, or set TMPDIR to a folder of your own")
-    sweep(home)
-    folder = temporary_of(home / "w")
+    folder = temporary_of(temporary_home() / "w")
     folder.mkdir(exist_ok=True)
     return folder
 
