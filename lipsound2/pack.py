@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import save as serialize
@@ -60,8 +62,7 @@ def pack(
     loaded = experiment.load(exp)
     faces = _faces(exp, train, dump)
     text = card(loaded, out.name, knows, corpus, license, scores)
-    check_pack_folder(out, _origin(loaded.path))
-    with folder_lock(out, "pack"):
+    with pack_folder(out, _origin(loaded.path), "pack"):
         # The card first: if this run is killed, it tells the next one whose pack this is. The weights complete it.
         write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
@@ -80,7 +81,6 @@ def pack(
         }
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()}
         write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
-    (out / ".lock").unlink()
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
 
@@ -95,16 +95,32 @@ def _faces(exp: Path, train: Path | None, dump: Path | None) -> familiarity.Fami
     return familiarity.Familiarity.load(there) if there.exists() else None
 
 
-def check_pack_folder(out: Path, origin: str) -> None:
-    """Refuse to write a pack over anything but an earlier one of the same origin.
+@contextmanager
+def pack_folder(out: Path, origin: str, verb: str) -> Iterator[None]:
+    """Hold the folder of a pack while it is written; of a new pack, a block that fails leaves nothing.
 
     Args:
         out: the folder.
         origin: the line of the card that names what the pack is made of.
+        verb: that writes it.
 
     Raises:
-        LipsoundError: the folder holds something else.
+        LipsoundError: the folder holds something else than an earlier pack of it, or another run holds it.
     """
+    _check_folder(out, origin)
+    with folder_lock(out, verb):
+        new = not any(out.glob("[!.]*"))
+        try:
+            yield
+        except BaseException:
+            for path in out.glob("[!.]*") if new else ():
+                path.unlink()
+            raise
+    (out / ".lock").unlink()
+
+
+def _check_folder(out: Path, origin: str) -> None:
+    """Refuse to write over anything but an earlier pack of the same origin."""
     if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
         return
     there = out / model_names.CARD

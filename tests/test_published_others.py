@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
 
@@ -115,6 +116,29 @@ def test_another_vocoder_is_refused(tmp_path: Path) -> None:
         torch.save({"generator": state}, tmp_path / "generator")
         with pytest.raises(LipsoundError, match=message):
             convert_hifigan(tmp_path / "generator", tmp_path / "pack")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_conversion_that_fails_leaves_no_half_a_pack(tmp_path: Path, monkeypatch, there: bool) -> None:
+    def save(task: Vocode, assets: object, folder: Path) -> None:
+        (folder / "mel.yaml").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    torch.save({"generator": hifigan_state("V2")}, tmp_path / "generator")
+    pack = tmp_path / "pack"
+    if there:
+        pack.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(Vocode, "save", save)
+        with pytest.raises(OSError, match="No space left"):
+            convert_hifigan(tmp_path / "generator", pack)
+        assert [path.name for path in pack.glob("*")] == ([".lock"] if there else [])
+    convert_hifigan(tmp_path / "generator", pack)
+    before = sorted(path.name for path in pack.iterdir())
+    monkeypatch.setattr(Vocode, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        convert_hifigan(tmp_path / "generator", pack)
+    assert {*before} <= {path.name for path in pack.iterdir()}, "an earlier pack stays"
 
 
 def lrw_state(classes: int, branch: int = 8) -> State:

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lipsound2.data.yaml_files import write_yaml
-from lipsound2.files import atomic_path, folder_lock, sha256, write_text
+from lipsound2.files import atomic_path, sha256, write_text
 from lipsound2.model_names import CARD, CONFIG, WEIGHTS
-from lipsound2.pack import check_pack_folder
+from lipsound2.pack import pack_folder
 
 
 def write_pack(
@@ -46,8 +46,7 @@ def write_pack(
     """
     digest = sha256(file)
     origin = f"* SHA-256 of the file: {digest}"
-    check_pack_folder(out, origin)
-    with folder_lock(out, verb):
+    with pack_folder(out, origin, verb):
         rows = [f"* {name}: {text}" for name, text in (facts or {}).items()]
         made = f"* Made by: `lipsound2 {verb} {file.name} {out.name}`"
         text = "\n".join([made, origin, *rows, f"* License: {license}"])
@@ -58,4 +57,3 @@ def write_pack(
         with atomic_path(out / WEIGHTS) as temporary:
             notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, notes)
-    (out / ".lock").unlink()
