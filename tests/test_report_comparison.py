@@ -187,11 +187,16 @@ def test_the_page_and_the_markdown_hold_it_all(exps: tuple[Path, Path], capsys: 
     assert not Page(other.read_text(encoding="utf-8")).of("audio")
 
 
-def test_the_markdown_says_how_many_changed_clips_it_leaves_to_the_page(exps: tuple[Path, Path]) -> None:
-    text = compare_markdown.render(collect(exps), clips=1)
+def test_the_markdown_says_how_many_changed_clips_it_leaves_to_the_page(
+    exps: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = collect(exps)
+    text = compare_markdown.render(found, clips=1)
     assert "`s2-clip1`, errors 3 / 0:" in text
     assert "`s1-clip0`" not in text
     assert "\n\n... and 1 more in the page.\n\n" in text
+    monkeypatch.setattr(compare_markdown, "ON_PAGE", 1)
+    assert "\n\n... and 1 more; the page shows 1 of the 2.\n\n" in compare_markdown.render(found, clips=1)
 
 
 def test_three_experiments_are_compared_with_the_first(exps: tuple[Path, Path]) -> None:

@@ -13,6 +13,7 @@ from lipsound2.report.comparison import Comparison, ScoreLine, SetComparison, Wo
 from lipsound2.report.config_keys import ABSENT
 
 SHOWN = 20  # clips whose words changed, of each recognizer
+ON_PAGE = 200  # likewise, that the page shows
 
 
 def render(comparison: Comparison, clips: int = SHOWN) -> str:
@@ -73,8 +74,12 @@ def _words(words: WordChanges, labels: Sequence[str], clips: int) -> list[str]:
     for clip in evenly(words.clips, clips):
         found.append(f"`{clip.id}`, errors {' / '.join(map(str, clip.errors))}:")
         found.append(_aligned(clip, labels))
-    if len(words.clips) > clips:
-        found.append(f"... and {len(words.clips) - clips} more in the page.")
+    if (total := len(words.clips)) > clips:
+        found.append(
+            f"... and {total - clips} more in the page."
+            if total <= ON_PAGE
+            else f"... and {total - clips} more; the page shows {ON_PAGE} of the {total}."
+        )
     return found
 
 

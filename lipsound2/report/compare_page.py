@@ -11,12 +11,10 @@ from lipsound2.metrics.registry import SPEECH
 from lipsound2.report import charts, markup
 from lipsound2.report.choice import evenly
 from lipsound2.report.clip_card import STRIP_EVERY, crop_style
-from lipsound2.report.compare_markdown import changes, training
+from lipsound2.report.compare_markdown import ON_PAGE, changes, training
 from lipsound2.report.comparison import Comparison, SetComparison
 from lipsound2.report.config_keys import ABSENT
 from lipsound2.report.view import ClipView
-
-_SHOWN = 200  # clips whose words changed, of each recognizer
 
 
 def render(comparison: Comparison, budget: int) -> str:
@@ -44,7 +42,7 @@ def render(comparison: Comparison, budget: int) -> str:
         cards=cards,
         dropped=dropped,
         changed={
-            (part.name, words.recognizer): evenly(words.clips, _SHOWN)
+            (part.name, words.recognizer): evenly(words.clips, ON_PAGE)
             for part in comparison.sets
             for words in part.words
         },
