@@ -92,7 +92,7 @@ class Array:
         missing = {number: task.missing() for number, task in waiting.items()}
         with (
             commands.no_survivors(self._name),
-            progress(total=sum(task.clips for task in tasks), desc=self._step, unit="clip") as bar,
+            progress(total=sum(task.clips for task in tasks), desc=self._step, unit="clip", miniters=0) as bar,
         ):
             self._submit(list(waiting))
             for live in self._looks():
@@ -184,8 +184,7 @@ class Array:
         if reasons:
             shown["reason"] = max(reasons, key=reasons.__getitem__)
         bar.set_postfix(shown, refresh=False)
-        bar.n = max(bar.n, sum(each.finished for each in progress))
-        bar.refresh()
+        bar.update(max(0, sum(each.finished for each in progress) - bar.n))
 
 
 def clear(where: Path, step: str) -> None:
