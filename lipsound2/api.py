@@ -208,7 +208,7 @@ def phrase_reader(
 
 def crop(
     clip: str | Path | np.ndarray,
-    region: Literal["mouth", "face"] = "mouth",
+    region: Literal["mouth", "face", "mouth-published"] = "mouth",
     *,
     fps: float | None = None,
     detector: DetectorName = DEFAULT_DETECTOR,
@@ -221,7 +221,8 @@ def crop(
 
     Args:
         clip: video file; or frames (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8.
-        region: mouth (S = 96, aligned to the mean face) or face (S = 112).
+        region: mouth (S = 96, aligned to the mean face), face (S = 112), or mouth-published (S = 96, as published lip
+            readers want it).
         fps: of frames, frames a second; a file has its own clock.
         detector: face detector.
         face: which face, where there are several: largest, left, right, center or speaking.

@@ -225,7 +225,8 @@ class Parser(argparse.ArgumentParser):
                 continue
             if word.startswith("--") and sum(known.startswith(flag) for known in self._option_string_actions) == 1:
                 continue  # the beginning of one option's name
-            hint = near("--" + flag.lstrip("-"), [*self._option_string_actions])
+            hint = self._outputs() if flag in ("-o", "--output") else ""
+            hint = hint or near("--" + flag.lstrip("-"), [*self._option_string_actions])
             if Path(word).exists():
                 self.error(f"{word}: begins as an option does; to name the file, write ./{word}")
             if not hint and word[:2] in self._option_string_actions and word[2:3] != "-":
@@ -250,6 +251,11 @@ class Parser(argparse.ArgumentParser):
             flag for flag in self._option_string_actions if word.startswith("--") and flag.startswith(word)
         ]
         return self.optional_files.get(named[0], OptionalFile()) if len(named) == 1 else OptionalFile()
+
+    def _outputs(self) -> str:
+        """`; outputs are ...` with the options that write, of a verb that has one for each format; else empty."""
+        names = [*self.optional_files, *({"--output-dir"} & self._option_string_actions.keys())]
+        return f"; outputs are {', '.join(names)}" if self.optional_files else ""
 
     def _places(self) -> str:
         names = [str(action.metavar) for action in self._actions if not action.option_strings]

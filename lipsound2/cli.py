@@ -17,6 +17,7 @@ import inspect
 import logging
 import os
 import re
+import shlex
 import sys
 import types
 import typing
@@ -37,6 +38,7 @@ from lipsound2.arguments import (
     near,
     number,
 )
+from lipsound2.data.folders import AUDIO_SUFFIXES
 from lipsound2.error_messages import message_for, plain
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.gpus import check_device, check_gpus
@@ -279,7 +281,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     verb = arguments[0]
     if verb not in VERBS:
-        hint = near(verb, VERBS) or f"; one of: {', '.join(VERBS)}"
+        hint = _meant(verb) or near(verb, VERBS) or f"; one of: {', '.join(VERBS)}"
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -325,6 +327,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         return 1
     return status if isinstance(status, int) and not isinstance(status, bool) else 0
+
+
+def _meant(word: str) -> str:
+    """The command for a clip that stands where the verb should; empty: there is no such file."""
+    if not os.path.isfile(word):  # noqa: PTH113 - Path.is_file raises where the name is too long
+        return ""
+    verb = "transcribe" if Path(word).suffix.lower() in AUDIO_SUFFIXES else "speak"
+    return f"; did you mean: lipsound2 {verb} {shlex.quote(word)}?"
 
 
 def _innermost(error: BaseException) -> str:

@@ -152,6 +152,8 @@ def test_metrics_are_those_of_the_tables(speech: Speech, clip: Path) -> None:
     assert "ESTOI" in (estoi.__doc__ or "")
     assert estoi(reference, reference) > 0.999
     assert estoi(reference, np.zeros(48000)) == 0
+    with pytest.raises(LipsoundError, match="found 1 of 3 samples not finite"):
+        estoi(reference, np.array([0, np.nan, 0]))
     assert estoi(reference[::2], speech.waveform[::2], rate=8000) == pytest.approx(values["estoi"], abs=0.1)
 
 
@@ -172,6 +174,8 @@ BAD_FRAMES = {
     "no clock; give its rate": lambda frames: {"clip": frames},
     "fps: found nan": lambda frames: {"clip": frames, "fps": float("nan")},
     "fps: found 0, wanted": lambda frames: {"clip": frames, "fps": 0},
+    "fps: found 0.5, wanted frames a second, 1 to 1000": lambda frames: {"clip": frames, "fps": 0.5},
+    "fps: found 1001": lambda frames: {"clip": frames, "fps": 1001},
     "fps: found -25": lambda frames: {"clip": frames, "fps": -25.0},
     "fps: found inf": lambda frames: {"clip": frames, "fps": float("inf")},
     "fps: found '25'": lambda frames: {"clip": frames, "fps": "25"},

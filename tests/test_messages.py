@@ -83,6 +83,12 @@ def said(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
 
 VERBS = {
     "misspelt verb": (2, "spaek clip.mp4", ["unknown verb 'spaek'", "did you mean 'speak'?"]),
+    "clip without a verb": (2, "clip.mp4", ["unknown verb 'clip.mp4'; did you mean: lipsound2 speak clip.mp4?"]),
+    "transcribe has no -o": (
+        2,
+        "transcribe clip.mp4 -o out",
+        ["unknown option '-o'; outputs are --txt, --srt, --vtt, --json, --output-dir;"],
+    ),
     "clip not there": (1, "speak clap.mp4", ["clap.mp4: no such file", "did you mean clip.mp4?"]),
     "clip not there, none alike": (1, "speak zzz -o x.wav", ["zzz: no such file in ", "is the name right?"]),
     "folder instead of a clip": (1, "speak corpora -o x.wav", ["a folder of clips", "give --output-dir DIR"]),

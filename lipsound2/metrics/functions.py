@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from lipsound2.audio.check import as_waveform
+from lipsound2.errors import LipsoundError
 from lipsound2.metrics.registry import FAMILIES, STANDARD, Family, Metric
 from lipsound2.metrics.requested import Request, compute, requested
 from lipsound2.metrics.speech import measure, to_rate
@@ -68,7 +69,10 @@ def _requested(name: str, request: Request, speech: np.ndarray, reference: np.nd
 
 
 def _at_rate(samples: np.ndarray, rate: int) -> np.ndarray:
-    return to_rate(as_waveform(samples, rate), int(rate), SAMPLE_RATE)
+    waveform = as_waveform(samples, rate)
+    if wrong := np.count_nonzero(~np.isfinite(waveform)):
+        raise LipsoundError(f"waveform: found {wrong} of {len(waveform)} samples not finite, wanted float in [-1, 1]")
+    return to_rate(waveform, int(rate), SAMPLE_RATE)
 
 
 def _document(metric: Metric, family: Family) -> str:
@@ -87,5 +91,6 @@ Args:
 Audio is float in [-1, 1] or int16. What cannot be scored, such as silence, gets the floor of the metric.
 
 Raises:
-    LipsoundError: another shape or type of array, a rate that is none, or a package is missing.
+    LipsoundError: another shape or type of array, samples that are not finite, a rate that is none, or a
+        package is missing.
 """
