@@ -18,7 +18,8 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asd import SIDE, ActiveSpeakerDetector, load_detector
 from lipsound2.video.crop import FACES, crop
-from lipsound2.video.cropper import Cropper, CropReport
+from lipsound2.video.crop_report import CropReport
+from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import read_video
 from lipsound2.video.face import Face
 from lipsound2.video.mean_face import MEAN_FACE

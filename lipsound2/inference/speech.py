@@ -15,7 +15,8 @@ from lipsound2.inference.speech_outputs import PLAYED
 from lipsound2.outputs import check_file
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.captions import Captions
-from lipsound2.video.cropper import CropReport, Crops
+from lipsound2.video.crop_report import CropReport
+from lipsound2.video.cropper import Crops
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
-from lipsound2.video.cropper import EVERY, Cropper, CropReport, Crops
+from lipsound2.video.crop_report import CropReport
+from lipsound2.video.cropper import EVERY, Cropper, Crops
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
 from lipsound2.video.face_choice import write_image

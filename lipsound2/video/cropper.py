@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.align import REGIONS, REST_WINDOW, fit, quarter_turns, smooth, transforms, warp
+from lipsound2.video.align import REGIONS, REST_WINDOW, smooth, transforms, warp
+from lipsound2.video.crop_report import CropReport, notes_on_clip, notes_on_face
 from lipsound2.video.decode import Source
 from lipsound2.video.detect import DEFAULT_DETECTOR, make_detector
 from lipsound2.video.face import Detector, Face
@@ -33,83 +34,6 @@ SHORTEST = 5  # frames
 EVERY = 25  # frames between two key frames, at most
 _TRIED = 3  # parts of a long clip without a face, in which other views are looked at
 _WATCHED = "mouth"  # the region that must move
-_MANY = 0.1  # of the frames, from which on what is missing there is a warning
-_SMALL = 48  # pixels a face is wide, below which its mouth has too few of them
-_HARDLY_MOVES = "the mouth hardly moves: who is shown may not speak"
-
-
-@dataclass(frozen=True)
-class CropReport:
-    """What happened to one clip.
-
-    Attributes:
-        num_frames: T, frames on the 25 fps grid.
-        missing: those without a face; their landmarks are filled from around.
-        outside: those with a face whose mouth lies outside of the frame.
-        faces: most faces seen at once.
-        box: x0, y0, x1, y1 around the face that was taken, pixels, median over time.
-        scenes: runs of frames without a cut.
-        looked: frames the detector saw.
-        damaged: packets and frames that ffmpeg found broken.
-        notes: what was converted.
-        hardly_moves: whether who is shown may not speak at all.
-        speakers: who speaks, where the face was chosen by that.
-        lacking: what a file that ends too early lacks, in words; empty: nothing.
-    """
-
-    num_frames: int
-    missing: int
-    outside: int
-    faces: int
-    box: tuple[int, int, int, int]
-    scenes: tuple[Scene, ...]
-    looked: int
-    damaged: int
-    notes: tuple[str, ...]
-    hardly_moves: bool = False
-    speakers: Speakers | None = field(default=None, compare=False)
-    lacking: str = ""
-
-    @property
-    def warnings(self) -> list[str]:
-        """What makes the result doubtful, a line each; empty: nothing that can be seen in the video."""
-        found = [self.lacking] if self.lacking else []
-        if self.missing > _MANY * self.num_frames:
-            found.append(
-                f"{self.missing} of {self.num_frames} video frames show no face; what is said there is a guess"
-            )
-        if self.outside > _MANY * self.num_frames:
-            found.append(f"the mouth lies outside of the frame in {self.outside} of {self.num_frames} video frames")
-        if self.speakers is not None:
-            found += self.speakers.warnings
-        if self.faces > 1 and (self.speakers is None or self.speakers.nobody):
-            found.append(
-                f"up to {self.faces} faces at once; the one at x {self.box[0]}-{self.box[2]} was taken; choose another "
-                f"with --face {', '.join(CHOICES[1:])}"
-            )
-        if (width := self.box[2] - self.box[0]) < _SMALL:
-            found.append(f"the face is small, {width} pixels wide; {_SMALL} or more show the lips well")
-        if self.hardly_moves:
-            found.append(_HARDLY_MOVES)
-        if self.damaged:
-            found.append(f"{self.damaged} packets or frames of the file are damaged")
-        return found
-
-    def __str__(self) -> str:
-        notes = [*self.notes, *([_HARDLY_MOVES] if self.hardly_moves else [])]
-        parts = [f"{self.num_frames} frames", *notes, f"{self.missing} without a face"]
-        if self.outside:
-            parts.append(f"{self.outside} with the mouth outside of the frame")
-        if self.faces > 1:
-            parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
-        if self.speakers is not None:
-            parts.append(str(self.speakers))
-        if len(self.scenes) > 1:
-            first, end = max(self.scenes, key=lambda scene: scene[1] - scene[0])
-            parts.append(f"{len(self.scenes)} scenes, the longest {first / FRAME_RATE:.2f}-{end / FRAME_RATE:.2f} s")
-        if self.damaged:
-            parts.append(f"{self.damaged} damaged packets or frames")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -298,7 +222,7 @@ class Cropper:
             scenes=tuple(scenes),
             looked=tracked.looked,
             damaged=source.damaged if source else 0,
-            notes=(*_notes(source, timeline), *_notes_on_face(tracked, self._view)),
+            notes=(*notes_on_clip(source, timeline), *notes_on_face(tracked, self._view)),
             hardly_moves=hardly_moves(tracked.points, tracked.flags, movement),
             speakers=speakers,
             lacking=source.lacking if source else "",
@@ -437,25 +361,3 @@ def _box(tracked: Track) -> tuple[int, int, int, int]:
     x0, y0 = np.median(points.min(1), 0).round().astype(int)
     x1, y1 = np.median(points.max(1), 0).round().astype(int)
     return int(x0), int(y0), int(x1), int(y1)
-
-
-def _notes_on_face(tracked: Track, view: View) -> tuple[str, ...]:
-    notes = []
-    if turns := quarter_turns(fit(tracked.points[tracked.flags != FILLED])[0]):
-        notes.append(f"the face is turned by {90 * turns} degrees clockwise, its crops are upright")
-    if view.window is not None:
-        notes.append("the face is small and was found at full size")
-    return tuple(notes)
-
-
-def _notes(source: Source | None, timeline: Timeline) -> tuple[str, ...]:
-    notes = [f"{timeline.width}x{timeline.height}"]
-    if abs(timeline.fps - FRAME_RATE) > 0.01 * FRAME_RATE:
-        notes.append(f"{timeline.fps:.2f} -> {FRAME_RATE:g} a second")
-    if source is not None and str(source.orientation):
-        notes.append(str(source.orientation))
-    if source is not None and source.interlaced:
-        notes.append("deinterlaced")
-    if source is not None:
-        notes.extend(source.notes)
-    return tuple(notes)
