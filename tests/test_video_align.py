@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipsound2.video.align import REGIONS, fit, smooth, transforms, warp
+from lipsound2.video.align import REGIONS, fit, smooth, warp
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import read_video
 from lipsound2.video.mean_face import MEAN_FACE
@@ -45,7 +45,7 @@ def test_the_jaw_does_not_move_the_crop() -> None:
     talking[:, [*range(5, 12), *range(55, 60), 65, 66, 67], 1] += 10 * np.sin(np.arange(60))[:, None]
     scenes = [(0, 60)]
     for name in ("face", "mouth"):  # the published rule moves with the jaw
-        moved = np.abs(transforms(talking, REGIONS[name], scenes) - transforms(still, REGIONS[name], scenes))
+        moved = np.abs(REGIONS[name].transforms(talking, scenes) - REGIONS[name].transforms(still, scenes))
         assert moved[:, :, 2].max() < 0.6, name
 
 
@@ -53,7 +53,7 @@ def test_the_mouth_crop_is_upright_sized_and_centered() -> None:
     points = np.repeat(placed(0.4, 60, 200, 150)[None], 30, 0)
     points[:, 48:] += (7, -5)  # this person's mouth is elsewhere
     region = REGIONS["mouth"]
-    matrix = transforms(points, region, [(0, 30)])[15]
+    matrix = region.transforms(points, [(0, 30)])[15]
     assert np.allclose(at(matrix, 47.5, 47.5), points[15, 48:].mean(0), atol=0.05)
     corners = np.linalg.inv(np.vstack([matrix, [0, 0, 1]])) @ np.vstack([points[15, [48, 54]].T, [1, 1]])
     assert corners[1, 0] == pytest.approx(corners[1, 1], abs=0.05)  # level
@@ -62,7 +62,7 @@ def test_the_mouth_crop_is_upright_sized_and_centered() -> None:
 
 def test_the_face_crop_holds_the_face_and_does_not_turn() -> None:
     points = np.repeat(placed(0.2, 60, 200, 150)[None], 30, 0)
-    matrix = transforms(points, REGIONS["face"], [(0, 30)])[15]
+    matrix = REGIONS["face"].transforms(points, [(0, 30)])[15]
     assert matrix[0, 1] == pytest.approx(0, abs=1e-9)
     inside = np.linalg.inv(np.vstack([matrix, [0, 0, 1]])) @ np.vstack([points[15].T, np.ones(68)])
     assert inside[:2].min() > 0
@@ -161,7 +161,7 @@ def test_the_published_crop_on_real_clips(grid: Path) -> None:
         made = Cropper(("mouth-published",))(clip)
         points = made.landmarks[:, :136].reshape(-1, 68, 2).astype(np.float64)
         crops, mouths = published(luma, points)
-        maps = transforms(points, REGIONS["mouth-published"], [(0, len(points))])
+        maps = REGIONS["mouth-published"].transforms(points, [(0, len(points))])
         for index, mouth in enumerate(mouths):
             there = mouth @ maps[index][:, :2].T + maps[index][:, 2]  # where our map finds these points in the frame
             scale = np.hypot(*maps[index][:, 0])

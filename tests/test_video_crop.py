@@ -123,10 +123,10 @@ def test_real_crops_are_centered_level_and_steady(grid: Path, cropper: Cropper, 
     assert np.abs(middle - 55.5).max() < 8
     assert np.ptp(inside[:, 27:31].mean(1), axis=0).max() < 5  # the nose stays where it is
     # The mouth lies level in the middle of its crop: the landmarks under the same transform.
-    from lipsound2.video.align import REGIONS, transforms
+    from lipsound2.video.align import REGIONS
 
     points = crops.landmarks[:, :136].reshape(-1, 68, 2)
-    matrices = transforms(points, REGIONS["mouth"], crops.report.scenes)
+    matrices = REGIONS["mouth"].transforms(points, crops.report.scenes)
     mouth = np.einsum("tij,tkj->tki", np.linalg.inv(matrices[:, :, :2]), points[:, MOUTH] - matrices[:, None, :, 2])
     assert np.abs(mouth.mean((0, 1)) - 47.5).max() < 3
     corners = mouth[:, 6] - mouth[:, 0]

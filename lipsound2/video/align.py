@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
-from lipsound2.video import published_mouth
 from lipsound2.video.mean_face import MEAN_FACE
+from lipsound2.video.published_mouth import PublishedMouth
 from lipsound2.video.scenes import Scene
 
 STABLE = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])  # eye corners, bridge and base of the nose
@@ -30,38 +31,26 @@ _BLOCK = 4096  # frames of which all landmarks are looked at together
 REST_WINDOW = 51  # of that over what is a person's build: size of the face, place of the mouth below the nose
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(Protocol):
     """A kind of crop.
 
     Attributes:
         size: S, side of the crop in pixels.
-        scale: pixels of the crop per distance between the outer eye corners.
-        center: point of the mean face in the middle of the crop.
-        upright: do not rotate with the head, unless it lies on its side or stands on its top: by quarter turns then.
-        published: cut by the rule of `published_mouth`; scale and center are then about those it comes to.
     """
 
-    size: int
-    scale: float
-    center: tuple[float, float]
-    upright: bool
-    published: bool = False
+    @property
+    def size(self) -> int: ...
 
+    def transforms(self, points: np.ndarray, scenes: Sequence[Scene]) -> np.ndarray:
+        """Affine maps from crop pixels to frame pixels.
 
-def _middle(points: np.ndarray) -> tuple[float, float]:
-    low, high = points.min(0), points.max(0)
-    return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
+        Args:
+            points: (T, 68, 2) landmarks.
+            scenes: runs of frames without a cut.
 
-
-REGIONS = {
-    # The points reach from the brows to the chin: 1.6 units. 60 pixels a unit leave the whole face and a little air.
-    "face": Region(112, 60.0, _middle(MEAN_FACE), upright=True),
-    "mouth": Region(96, 90.0, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False),
-    "mouth-published": Region(
-        published_mouth.SIZE, 76.7, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False, published=True
-    ),
-}
+        Returns:
+            (T, 2, 3) float64: frame = matrix @ (u, v, 1).
+        """
 
 
 def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,44 +116,6 @@ def smooth(values: np.ndarray, window: int, scenes: Sequence[Scene], *, slope: b
     return smoothed
 
 
-def transforms(points: np.ndarray, region: Region, scenes: Sequence[Scene]) -> np.ndarray:
-    """Affine maps from crop pixels to frame pixels.
-
-    Args:
-        points: (T, 68, 2) landmarks.
-        region: what to cut out.
-        scenes: runs of frames without a cut.
-
-    Returns:
-        (T, 2, 3) float64: frame = matrix @ (u, v, 1).
-    """
-    if region.published:
-        return published_mouth.transforms(points, scenes)
-    raw_turn, raw_shift = fit(points)
-    turn = smooth(raw_turn, POSE_WINDOW, scenes, slope=True)
-    shift = smooth(raw_shift, POSE_WINDOW, scenes, slope=True)
-    center = complex(*region.center)
-    if region.upright:
-        turned_center = turn * center
-        turn = smooth(abs(raw_turn), REST_WINDOW, scenes).astype(complex)
-        for first, end in scenes:
-            turn[first:end] *= 1j ** quarter_turns(raw_turn[first:end])
-        middle = shift + turned_center
-    else:
-        # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
-        lip, mouth = (_inside(points, part, raw_turn, raw_shift) for part in (_UPPER_LIP, MOUTH))
-        place = smooth(lip, REST_WINDOW, scenes) + center - _complex(MEAN_FACE[_UPPER_LIP]).mean()
-        # Half the way to the middle of the mouth as seen: lips may be thick, but the jaw may be open in all key frames.
-        for first, end in scenes:
-            place[first:end] += (mouth[first:end].mean() - place[first:end].mean()) / 2
-        middle = shift + turn * place
-    step = turn / region.scale
-    corner = middle - step * complex(region.size - 1, region.size - 1) / 2
-    return np.stack(
-        [np.stack([step.real, -step.imag, corner.real], -1), np.stack([step.imag, step.real, corner.imag], -1)], 1
-    )
-
-
 def _inside(points: np.ndarray, part: np.ndarray, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Mean (T,) complex of some landmarks as seen in the mean face; some frames at a time, whatever the length."""
     found = [
@@ -174,6 +125,62 @@ def _inside(points: np.ndarray, part: np.ndarray, turn: np.ndarray, shift: np.nd
         for at in range(0, len(points), _BLOCK)
     ]
     return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class AlignedRegion:
+    """A kind of crop that lies where the head is; see `Region`.
+
+    Attributes:
+        size: S, side of the crop in pixels.
+        scale: pixels of the crop per distance between the outer eye corners.
+        center: point of the mean face in the middle of the crop.
+        upright: do not rotate with the head, unless it lies on its side or stands on its top: by quarter turns then.
+    """
+
+    size: int
+    scale: float
+    center: tuple[float, float]
+    upright: bool
+
+    def transforms(self, points: np.ndarray, scenes: Sequence[Scene]) -> np.ndarray:
+        """See `Region.transforms`."""
+        raw_turn, raw_shift = fit(points)
+        turn = smooth(raw_turn, POSE_WINDOW, scenes, slope=True)
+        shift = smooth(raw_shift, POSE_WINDOW, scenes, slope=True)
+        center = complex(*self.center)
+        if self.upright:
+            turned_center = turn * center
+            turn = smooth(abs(raw_turn), REST_WINDOW, scenes).astype(complex)
+            for first, end in scenes:
+                turn[first:end] *= 1j ** quarter_turns(raw_turn[first:end])
+            middle = shift + turned_center
+        else:
+            # Where this person's mouth is, seen in the mean face; slow, so that speaking does not move the crop.
+            lip, mouth = (_inside(points, part, raw_turn, raw_shift) for part in (_UPPER_LIP, MOUTH))
+            place = smooth(lip, REST_WINDOW, scenes) + center - _complex(MEAN_FACE[_UPPER_LIP]).mean()
+            # Half the way to the middle of the mouth as seen: lips may be thick, the jaw may be open in all key frames.
+            for first, end in scenes:
+                place[first:end] += (mouth[first:end].mean() - place[first:end].mean()) / 2
+            middle = shift + turn * place
+        step = turn / self.scale
+        corner = middle - step * complex(self.size - 1, self.size - 1) / 2
+        return np.stack(
+            [np.stack([step.real, -step.imag, corner.real], -1), np.stack([step.imag, step.real, corner.imag], -1)], 1
+        )
+
+
+def _middle(points: np.ndarray) -> tuple[float, float]:
+    low, high = points.min(0), points.max(0)
+    return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
+
+
+REGIONS: dict[str, Region] = {
+    # The points reach from the brows to the chin: 1.6 units. 60 pixels a unit leave the whole face and a little air.
+    "face": AlignedRegion(112, 60.0, _middle(MEAN_FACE), upright=True),
+    "mouth": AlignedRegion(96, 90.0, (0.0, float(MEAN_FACE[MOUTH, 1].mean())), upright=False),
+    "mouth-published": PublishedMouth(),
+}
 
 
 def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.align import REGIONS, REST_WINDOW, smooth, transforms, warp
+from lipsound2.video.align import REGIONS, REST_WINDOW, smooth, warp
 from lipsound2.video.crop_report import CropReport, notes_on_clip, notes_on_face
 from lipsound2.video.decode import Source
 from lipsound2.video.detect import DEFAULT_DETECTOR, make_detector
@@ -198,7 +198,7 @@ class Cropper:
         self._check_faces(tracked.flags, size, source.notes if source else ())
         scenes = split_at_jumps(tracked.points, tracked.flags == DETECTED, scenes)
         names = sorted({*self.regions, _WATCHED})
-        matrices = {name: transforms(tracked.points, REGIONS[name], scenes) for name in names}
+        matrices = {name: REGIONS[name].transforms(tracked.points, scenes) for name in names}
         lost = outside(matrices[_WATCHED], size) & (tracked.flags != FILLED)
         self._check_mouths(tracked.flags, lost, size)
         held: Iterable[Frame] = frames

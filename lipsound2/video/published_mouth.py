@@ -8,6 +8,7 @@ The mouth comes out some 15 % smaller than in `mouth`, and its middle never move
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 from lipsound2.errors import ClipFailure
 from lipsound2.video.scenes import Scene
 
-SIZE = 96
 _AROUND = 6  # frames before and behind that a frame's landmarks are averaged with
 _MOUTH = slice(48, 68)
 # Nose, eye corners and corners of the mouth, and where the published mean face has them.
@@ -29,31 +29,39 @@ _PLACES = np.array(
 )
 
 
-def transforms(points: np.ndarray, scenes: Sequence[Scene]) -> np.ndarray:
-    """Affine maps from crop pixels to frame pixels, as `align.transforms` gives them.
+@dataclass(frozen=True)
+class PublishedMouth:
+    """This kind of crop; see `align.Region`."""
 
-    Args:
-        points: (T, 68, 2) landmarks.
-        scenes: runs of frames without a cut; nothing is averaged across one, which the published rule does.
+    size: int = 96
 
-    Returns:
-        (T, 2, 3) float64.
+    def transforms(self, points: np.ndarray, scenes: Sequence[Scene]) -> np.ndarray:
+        """Affine maps from crop pixels to frame pixels, see `align.Region.transforms`.
 
-    Raises:
-        ClipFailure: the landmarks of a frame fit no face.
-    """
-    maps = []
-    for index, smoothed in enumerate(_smoothed(points, scenes)):
-        # Least median of squares; OpenCV draws its samples from a generator that begins alike in every call.
-        forward, _ = cv2.estimateAffinePartial2D(smoothed[_FITTED], _PLACES, method=cv2.LMEDS)
-        if forward is None:
-            raise ClipFailure("no-face", f"the landmarks of frame {index} fit no face: {len(_FITTED)} points in a line")
-        middle = (smoothed[_MOUTH] @ forward[:, :2].T + forward[:, 2]).mean(0)
-        corner = np.round(middle - SIZE / 2)
-        back = cv2.invertAffineTransform(forward)
-        back[:, 2] += back[:, :2] @ corner
-        maps.append(back)
-    return np.stack(maps)
+        Args:
+            points: (T, 68, 2) landmarks.
+            scenes: runs of frames without a cut; nothing is averaged across one, which the published rule does.
+
+        Returns:
+            (T, 2, 3) float64.
+
+        Raises:
+            ClipFailure: the landmarks of a frame fit no face.
+        """
+        maps = []
+        for index, smoothed in enumerate(_smoothed(points, scenes)):
+            # Least median of squares; OpenCV draws its samples from a generator that begins alike in every call.
+            forward, _ = cv2.estimateAffinePartial2D(smoothed[_FITTED], _PLACES, method=cv2.LMEDS)
+            if forward is None:
+                raise ClipFailure(
+                    "no-face", f"the landmarks of frame {index} fit no face: {len(_FITTED)} points in a line"
+                )
+            middle = (smoothed[_MOUTH] @ forward[:, :2].T + forward[:, 2]).mean(0)
+            corner = np.round(middle - self.size / 2)
+            back = cv2.invertAffineTransform(forward)
+            back[:, 2] += back[:, :2] @ corner
+            maps.append(back)
+        return np.stack(maps)
 
 
 def _smoothed(points: np.ndarray, scenes: Sequence[Scene]) -> np.ndarray:

@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lipsound2.video.align import MOUTH, REGIONS, STABLE, transforms
+from lipsound2.video.align import MOUTH, REGIONS, STABLE
 from lipsound2.video.cropper import EVERY, Cropper
 from lipsound2.video.detect import DEFAULT_DETECTOR
 from lipsound2.video.encode import encode
@@ -76,8 +76,8 @@ def distances(clips: Sequence[Path], sparse: Cropper, dense: Cropper) -> None:
         percent = 100 / np.ptp(b[:, :, 0], axis=1).mean()
         stable.append(np.linalg.norm(a[:, STABLE] - b[:, STABLE], axis=2).mean(1) * percent)
         mouth.append(np.linalg.norm(a[:, MOUTH].mean(1) - b[:, MOUTH].mean(1), axis=1) * percent)
-        matrices = transforms(a, REGIONS["mouth"], ours.report.scenes)
-        reference = transforms(b, REGIONS["mouth"], ours.report.scenes)
+        matrices = REGIONS["mouth"].transforms(a, ours.report.scenes)
+        reference = REGIONS["mouth"].transforms(b, ours.report.scenes)
         middle = np.array([47.5, 47.5, 1])
         center.append(np.linalg.norm(matrices @ middle - reference @ middle, axis=1) * percent)
         corners = b[:QUIET, [48, 54]] - matrices[:QUIET, None, :, 2]
