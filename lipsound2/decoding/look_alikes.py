@@ -27,7 +27,6 @@ VISEMES = (
     "D L N T",
     "G K NG",
 )  # the breath of HH has no shape of its own
-_SPELLED = {"z": "zed"}  # the dictionary says "zee"
 
 Pronunciations = dict[str, tuple[int, ...]]
 
@@ -59,6 +58,16 @@ def _dictionary() -> Path | None:
     return Path(spec.origin).parent / "model" / "en-us" / "cmudict-en-us.dict"
 
 
+def dictionary_spelling(word: str) -> str:
+    """How PocketSphinx's dictionary writes an English word.
+
+    Names of letters end in a full stop there: "a" is the article. The name of z is said as in Britain.
+    """
+    if len(word) > 1:
+        return word
+    return "zed" if word == "z" else f"{word}."
+
+
 def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunciations:
     """Visemes of English words; those that the dictionary lacks are left out.
 
@@ -72,8 +81,7 @@ def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunc
     dictionary = _dictionary()
     if dictionary is None:
         return {}
-    # In the dictionary, names of letters end in a full stop: "a" is the article.
-    spelled = {_SPELLED.get(word, f"{word}." if len(word) == 1 else word): word for word in words}
+    spelled = {dictionary_spelling(word): word for word in words}
     found: Pronunciations = {}
     for _, line in read_lines(dictionary):
         word, *phonemes = line.split()

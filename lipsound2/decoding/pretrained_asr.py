@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lipsound2.decoding.grammar import Grammar, grammar
 from lipsound2.decoding.hypothesis import Hypothesis, Word
+from lipsound2.decoding.look_alikes import dictionary_spelling
 from lipsound2.errors import LipsoundError, require
 from lipsound2.text.tokenizer import UNKNOWN, Characters
 from lipsound2.timing import SAMPLE_RATE
@@ -43,8 +44,6 @@ class PocketSphinx:
         rest: name or file of a grammar; empty: its own trigram model of general English.
     """
 
-    _OTHER_SPELLING: ClassVar[dict[str, str]] = {"z": "zed"}  # the dictionary says "zee"
-
     def __init__(self, rest: str) -> None:
         self.name = f"pocketsphinx:{rest}" if rest else "pocketsphinx"
         sphinx = require("pocketsphinx", "asr")
@@ -52,13 +51,7 @@ class PocketSphinx:
         self._words: dict[str, str] = {}
         if rest:
             allowed = grammar(rest)
-            # In its dictionary, names of letters end in a full stop: "a" is the article.
-            self._words = {
-                word: self._OTHER_SPELLING.get(word, f"{word}.")
-                for slot in allowed.slots
-                for word in slot
-                if len(word) == 1
-            }
+            self._words = {word: dictionary_spelling(word) for slot in allowed.slots for word in slot if len(word) == 1}
             config["lm"] = None
             self._decoder = sphinx.Decoder(config)
             self._refuse_unknown(allowed)

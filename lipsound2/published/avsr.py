@@ -9,18 +9,15 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lipsound2.config import to_mapping
 from lipsound2.data.json_text import read_json
 from lipsound2.data.texts import shown
-from lipsound2.data.yaml_files import write_yaml
 from lipsound2.datasets.augment import AugmentConfig
-from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.decoding.search_options import OwnSearch
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import LanguageModelConfig
@@ -29,6 +26,7 @@ from lipsound2.models.state_dict import Translated, fitted, read_state_dict
 from lipsound2.outputs import OutputFolder
 from lipsound2.published import visual_speech
 from lipsound2.published.write import write_pack
+from lipsound2.tasks.base import AnyTask
 from lipsound2.tasks.language import Language, LanguageAssets, LanguageConfig
 from lipsound2.tasks.recognize import Recognize, RecognizeAssets, RecognizeConfig
 from lipsound2.text.piece_table import PieceTable
@@ -94,12 +92,13 @@ def convert_avsr(
         out,
         weights if file.is_dir() else file,
         "convert-avsr",
+        made.task,
+        made.assets,
+        made.tensors,
         knows=knows or f"whatever {file.name} was trained on; it was published by others",
         license=_LICENSE,
-        config=made.config,
-        tensors=made.tensors,
         facts=made.facts,
-        save=made.save,
+        search=made.search,
     )
     size = sum(tensor.numel() for tensor in made.tensors.values())
     print(f"{out}: {size / 1e6:.1f} M parameters; use it with: {made.use.format(out)}")
@@ -110,20 +109,12 @@ def convert_avsr(
 class _Made:
     """What a pack is written from; see `write_pack`."""
 
-    config: dict[str, Any]
-    tensors: dict[str, Tensor]
-    facts: dict[str, str]
-    use: str
-    tokenizer: Tokenizer
-    task: Any
+    task: AnyTask
     assets: Any
+    tensors: dict[str, Tensor]
+    use: str
+    facts: dict[str, str] = field(default_factory=dict)
     search: OwnSearch | None = None
-
-    def save(self, out: Path) -> None:
-        """Write the task's assets, and the search."""
-        self.task.save(self.assets, out)
-        if self.search is not None:
-            write_yaml(out / SEARCH, to_mapping(self.search))
 
 
 def _reader(
@@ -157,8 +148,7 @@ def _reader(
         "Output": f"{len(tokenizer)} tokens",
         "Network": positions,
     }
-    config = {"task": task.name, **task.config()}
-    return _Made(config, tensors, facts, "lipsound2 transcribe CLIP --model {}", tokenizer, task, assets, search)
+    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model {}", facts, search)
 
 
 def _language_model(
@@ -182,8 +172,7 @@ def _language_model(
     tokenizer = _tokenizer({}, tokens, len(found.tensors["leave.bias"]) - 1, where)
     assets = LanguageAssets(tokenizer)
     tensors = _fitted(found, task.build(assets), where)
-    config = {"task": task.name, **task.config()}
-    return _Made(config, tensors, {}, "lipsound2 transcribe CLIP --model READER --lm {}", tokenizer, task, assets)
+    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model READER --lm {}")
 
 
 def _heads(settings: Mapping[str, Any], where: str) -> int:

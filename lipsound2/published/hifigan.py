@@ -40,11 +40,11 @@ def convert_hifigan(file: Path, out: OutputFolder) -> None:
         out,
         file,
         "convert-hifigan",
+        task,
+        assets,
+        tensors,
         knows=f"the voices of {file.name}; it was published by others",
         license="MIT (github.com/jik876/hifi-gan)",
-        config={"task": task.name, **task.config()},
-        tensors=tensors,
-        save=lambda folder: task.save(assets, folder),
     )
     print(f'{out}: begin a training with it: lipsound2 train ... --init {out} --override "mel: paper"')
 

@@ -42,11 +42,11 @@ def convert_lrw(file: Path, out: OutputFolder, *, words: Path) -> None:
         out,
         file,
         "convert-lrw",
+        task,
+        assets,
+        tensors,
         knows=f"{len(classes)} words, as {file.name} was trained on; it was published by others",
         license="not commercial, as that of LRW (BBC); do not pass this pack on without permission",
-        config={"task": task.name, **task.config()},
-        tensors=tensors,
-        save=lambda folder: task.save(assets, folder),
     )
     print(f"{out}: {len(classes)} words; use it with: {task.use.format(out)}")
 

@@ -13,7 +13,7 @@ from lipsound2.models.pase.workers import PaseWorkersConfig
 from lipsound2.models.state_dict import fitted, read_state_dict
 from lipsound2.outputs import OutputFolder
 from lipsound2.published.write import write_pack
-from lipsound2.tasks.pase import PaseConfig, PaseTask
+from lipsound2.tasks.pase import PaseAssets, PaseConfig, PaseTask
 
 # What the published modules are called there and here (pase/models/frontend.py, modules.py; torchqrnn/qrnn.py).
 _NAMES = {
@@ -41,10 +41,11 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
         out,
         file,
         "convert-pase",
+        task,
+        PaseAssets(),
+        {f"encoder.{name}": tensor for name, tensor in state.items()},
         knows=f"the encoder of {file.name}, whatever it was trained on",
         license="the file's own; PASE+ is published under the MIT license (github.com/santi-pdp/pase)",
-        config={"task": task.name, **task.config()},
-        tensors={f"encoder.{name}": tensor for name, tensor in state.items()},
     )
     print(f"{out}: {len(state)} tensors; use it with: lipsound2 targets DIR DUMP --target pase:{out}")
 

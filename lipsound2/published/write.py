@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lipsound2.config import to_mapping
 from lipsound2.data.yaml_files import write_yaml
+from lipsound2.decoding.search_options import FILE as SEARCH
+from lipsound2.decoding.search_options import OwnSearch
 from lipsound2.files import atomic_path, sha256, write_text
 from lipsound2.model_names import CARD, CONFIG, WEIGHTS
 from lipsound2.pack import pack_folder
+from lipsound2.tasks.base import AnyTask
 
 
 def write_pack(
     out: Path,
     file: Path,
     verb: str,
+    task: AnyTask,
+    assets: Any,
+    tensors: Mapping[str, Tensor],
     *,
     knows: str,
     license: str,
-    config: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
     facts: Mapping[str, str] | None = None,
-    save: Callable[[Path], None] | None = None,
+    search: OwnSearch | None = None,
 ) -> None:
     """Write a pack.
 
@@ -34,12 +39,13 @@ def write_pack(
         out: folder to write: a new or empty one, or an earlier pack of the same file.
         file: the published file.
         verb: the verb that converts it.
+        task: that the network is used for.
+        assets: of the task.
+        tensors: of the network, by our names.
         knows: one line about the voices and words the model knows.
         license: of the weights.
-        config: keys of the config, the task among them.
-        tensors: of the network, by our names.
         facts: further lines of the card.
-        save: writes what else the task needs into the folder.
+        search: that the model was published with.
 
     Raises:
         LipsoundError: the folder holds something else.
@@ -51,9 +57,10 @@ def write_pack(
         made = f"* Made by: `lipsound2 {verb} {file.name} {out.name}`"
         text = "\n".join([made, origin, *rows, f"* License: {license}"])
         write_text(out / CARD, f"# {out.resolve().name}\n\nKnows: {knows}\n\n{text}\n")
-        write_yaml(out / CONFIG, dict(config))
-        if save is not None:
-            save(out)
+        write_yaml(out / CONFIG, {"task": task.name, **task.config()})
+        task.save(assets, out)
+        if search is not None:
+            write_yaml(out / SEARCH, to_mapping(search))
         with atomic_path(out / WEIGHTS) as temporary:
             notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, notes)
