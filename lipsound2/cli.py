@@ -252,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A signal ends it with one line too, and with the usual status of a shell: 130, 143, 129.
     """
+    _keep_standard_streams()
     try:
         status = _run(arguments)
         if sys.stdout is not None:  # it may be closed
@@ -266,6 +267,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _keep_standard_streams() -> None:
+    """Put the null device where a standard stream is closed: a file that is opened next would take its stream.
+
+    What libraries print would then end up in that file.
+    """
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free stream: this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - kept to the end
 
 
 def _run(arguments: Sequence[str] | None) -> int:

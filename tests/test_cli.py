@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import shlex
 import subprocess
 import sys
 import typing
@@ -323,3 +324,12 @@ def test_standard_output_that_is_closed_or_full() -> None:
     full = subprocess.run(["bash", "-c", f"{line} >/dev/full"], capture_output=True, text=True)
     assert full.returncode == 1
     assert full.stderr == "lipsound2: standard output cannot be written: No space left on device\n"
+
+
+def test_standard_error_that_is_closed(tmp_path: Path) -> None:
+    """No file of ours takes its number: what libraries print would end up in it."""
+    code = "import os, sys; from lipsound2 import cli; cli.main(['--version']); print(open(sys.argv[1], 'w').fileno())"
+    command = f"exec {sys.executable} -c {shlex.quote(code)} {tmp_path / 'file'} 2>&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert int(done.stdout.split()[-1]) > 2

@@ -64,6 +64,12 @@ def test_fault_F1_marks_and_line_ends_of_other_systems_are_read(tmp_path):
     assert next(read_lines(path)) == (1, "a")
 
 
+def test_lines_end_as_on_any_system(tmp_path):
+    (tmp_path / "file").write_bytes(b"unix\nwindows\r\nold mac\r\rlast")
+    lines = ["unix", "windows", "old mac", "", "last"]
+    assert list(read_lines(tmp_path / "file")) == list(enumerate(lines, start=1))
+
+
 @pytest.mark.parametrize("text", ["9" * 4301, "1_000", "nan", "", " 1", "\u0661", "1e3", "-1", "1" + "0" * 17])
 def test_fault_F2_only_plain_digits_are_a_whole_number(text):
     with pytest.raises(ValueError, match="expected a whole number from 0 to"):

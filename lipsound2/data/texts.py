@@ -70,8 +70,11 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
     except FileNotFoundError as error:
         raise LipsoundError(f"{path}: no such file") from error
     with file:
-        for number, line in enumerate(file, start=1):
-            yield number, text_of(line, path, line=number).rstrip("\r\n")
+        number = 0
+        for line in file:
+            for part in text_of(line, path, line=number + 1).rstrip("\r\n").split("\r"):  # \r alone: of old Macs
+                number += 1
+                yield number, part
 
 
 def shown(text: str) -> str:
