@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _keep_standard_streams() -> None:
-    """Put the null device where a standard stream is closed: a file that is opened next would take its stream.
+    """Put the null device where a standard stream is closed: a file that is opened next would take its number.
 
     What libraries print would then end up in that file.
     """
@@ -278,7 +278,7 @@ def _keep_standard_streams() -> None:
         try:
             os.fstat(stream)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free stream: this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - kept to the end
 

@@ -9,7 +9,7 @@ from lipsound2.metrics.registry import Metric
 from lipsound2.metrics.summary import markdown
 from lipsound2.report.changed_words import ChangedClip
 from lipsound2.report.choice import evenly
-from lipsound2.report.comparison import Comparison, ScoreLine, SetComparison, WordChanges
+from lipsound2.report.compared import Comparison, ScoreLine, SetComparison, WordChanges
 from lipsound2.report.config_keys import ABSENT
 
 SHOWN = 20  # clips whose words changed, of each recognizer

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from lipsound2.metrics.audio_sources import REAL
-from lipsound2.metrics.registry import SPEECH
-from lipsound2.report import charts, markup
+from lipsound2.report import markup
 from lipsound2.report.choice import evenly
-from lipsound2.report.clip_card import STRIP_EVERY, crop_style
+from lipsound2.report.clip_card import clip_card, crop_style
 from lipsound2.report.compare_markdown import ON_PAGE, changes, training
-from lipsound2.report.comparison import Comparison, SetComparison
+from lipsound2.report.compared import Comparison, SetComparison
 from lipsound2.report.config_keys import ABSENT
-from lipsound2.report.view import ClipView
 
 
 def render(comparison: Comparison, budget: int) -> str:
@@ -78,28 +76,13 @@ def _cards(comparison: Comparison, labels: list[str], room: int) -> tuple[dict[s
         last = len(part.cards) - 1
         drawn: dict[str, Markup] = {}
         for place in sorted(range(len(part.cards)), key=lambda place: min(place, last - place)):
-            card = _card(part, part.cards[place], labels)
+            card = clip_card(part.name, part.cards[place], (REAL, *labels))
             if len(card) <= room:
                 drawn[part.cards[place].id] = card
                 room -= len(card)
         kept[part.name] = {clip.id: drawn[clip.id] for clip in part.cards if clip.id in drawn}
         dropped[part.name] = len(part.cards) - len(drawn)
     return kept, dropped
-
-
-def _card(part: SetComparison, clip: ClipView, labels: list[str]) -> Markup:
-    return markup.render(
-        "clip.html",
-        part=part.name,
-        clip=clip,
-        name=markup.anchor(part.name, clip.id),
-        crop_style=crop_style(part.name, clip) if clip.crops is not None else None,
-        ticks=charts.ticks(clip.seconds),
-        speech=SPEECH,
-        shown_names=(REAL, *labels),
-        control_names=(),
-        strip_every=STRIP_EVERY,
-    )
 
 
 def _players(part: SetComparison, labels: list[str], cards: Mapping[str, Markup]) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import THRESHOLD, failures
 from lipsound2.report import charts, markup, words
 from lipsound2.report.choice import evenly
-from lipsound2.report.clip_card import STRIP_EVERY, crop_style
+from lipsound2.report.clip_card import clip_card, crop_style
 from lipsound2.report.view import CONTROLS, ClipView, ReportContent, SetView, TextView
 
 _SPEAKERS_SHOWN = 40
@@ -137,19 +137,7 @@ def _contents(content: ReportContent) -> dict[str, str]:
 def _drawn(part: SetView, clip: ClipView) -> Markup:
     """The card of a clip; of one that a recognizer transcribed its audio alone, or nothing."""
     if part.spoken:
-        return markup.render(
-            "clip.html",
-            part=part.name,
-            clip=clip,
-            name=markup.anchor(part.name, clip.id),
-            crop_style=crop_style(part.name, clip) if clip.crops is not None else None,
-            ticks=charts.ticks(clip.seconds),
-            speech=SPEECH,
-            real=REAL,
-            shown_names=(REAL, "generated"),
-            control_names=CONTROLS,
-            strip_every=STRIP_EVERY,
-        )
+        return clip_card(part.name, clip, (REAL, "generated"), CONTROLS)
     systems = markup.environment().get_template("systems.html").module
     return systems.player(part.name, clip, REAL) if REAL in clip.audio else Markup("")  # type: ignore[attr-defined]
 
