@@ -21,11 +21,12 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.beam import NoModel, greedy_hypothesis, search
 from lipsound2.decoding.calibration import Calibration, Platt, facts, load, save
-from lipsound2.decoding.confidence import by_text, text_log_probs, with_doubt
+from lipsound2.decoding.confidence import by_text, with_doubt
 from lipsound2.decoding.ctc import Graph, greedy, hypothesis, viterbi
 from lipsound2.decoding.grammar import Grammar
 from lipsound2.decoding.graph_posterior import graph_n_best, word_posteriors
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
+from lipsound2.decoding.phrases import forward_scores
 from lipsound2.decoding.pretrained_asr import PocketSphinx
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
@@ -46,9 +47,9 @@ def test_the_probability_of_a_text_is_the_sum_over_its_paths(seed):
     log_probs = random_log_probs(5, seed)
     texts = summed(log_probs)
     chosen = list(texts)[:40]
-    assert text_log_probs(log_probs, [*chosen, ()])[:-1] == pytest.approx([texts[text] for text in chosen], abs=1e-4)
-    assert text_log_probs(log_probs, [()])[0] == pytest.approx(texts[()], abs=1e-4)
-    assert text_log_probs(log_probs, [(2,) * 4])[0] == -math.inf  # five frames do not hold it
+    assert forward_scores(log_probs, [*chosen, ()])[:-1] == pytest.approx([texts[text] for text in chosen], abs=1e-4)
+    assert forward_scores(log_probs, [()])[0] == pytest.approx(texts[()], abs=1e-4)
+    assert forward_scores(log_probs, [(2,) * 4])[0] == -math.inf  # five frames do not hold it
 
 
 GRAMMAR = Grammar("small", (("a", "b", "ab"), ("a", "ba"), ("b", "aa")))
@@ -61,7 +62,7 @@ def test_sentences_of_a_grammar_have_their_exact_shares(seed, frames):
     graph = Graph.of(GRAMMAR, TOKENS)
     words = [[tuple(word) for word in slot] for slot in graph.slots]
     sentences = [tuple(itertools.chain(*chosen)) for chosen in itertools.product(*words)]
-    scores = text_log_probs(log_probs, sentences)
+    scores = forward_scores(log_probs, sentences)
     total = np.logaddexp.reduce(scores)
     shares, found = word_posteriors(graph, log_probs)
     assert found == pytest.approx(total, abs=1e-6)
@@ -123,7 +124,7 @@ def test_greedy_decoding_of_a_large_vocabulary_looks_at_likely_tokens_alone():
     assert found.text == hypothesis(greedy(log_probs), many, 0.04).text
     assert found.confidence is not None
     tokens = [token.token for token in greedy(log_probs)]
-    assert found.confidence == pytest.approx(math.exp(text_log_probs(log_probs, [tokens])[0]), rel=1e-6)
+    assert found.confidence == pytest.approx(math.exp(forward_scores(log_probs, [tokens])[0]), rel=1e-6)
     assert len(found.alternatives) == 10
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.decoding.beam import Fusion
-from lipsound2.decoding.joint import DecoderScorer, joint_search
+from lipsound2.decoding.joint import TensorScorer, joint_search
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "published_golden.npz"
 BOUNDARY = 40  # <sos> and <eos>, the last of 41 classes of CTC and of the decoder
@@ -116,7 +116,7 @@ class Beside(Fusion):
         return self.extend(state, BOUNDARY)[1]
 
 
-def followed(states: Tensor) -> DecoderScorer:
+def followed(states: Tensor) -> TensorScorer:
     """The decoder as the search asks it; what it goes on from are whole texts."""
 
     def decode_step(last: Tensor, rows: Tensor, texts: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from lipsound2.decoding.arpa import END, START, UNKNOWN, LanguageModel
-from lipsound2.decoding.confidence import N_BEST, by_text, text_log_probs, with_doubt
+from lipsound2.decoding.confidence import N_BEST, by_text, with_doubt
 from lipsound2.decoding.ctc import AlignedToken, Graph, greedy, hypothesis, viterbi
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.ngram import SPACE
+from lipsound2.decoding.phrases import forward_scores
 from lipsound2.errors import LipsoundError
 from lipsound2.text.tokenizer import BLANK, Characters, Tokenizer
 from lipsound2.text.tokenizer import UNKNOWN as UNKNOWN_TOKEN
@@ -286,7 +287,7 @@ def greedy_hypothesis(log_probs: np.ndarray, tokenizer: Tokenizer, seconds: floa
     path = greedy(log_probs)
     tokens = tuple(token.token for token in path)
     n_best = dict(search(_likely(log_probs), NoModel(), N_BEST))
-    n_best[tokens] = float(text_log_probs(log_probs, [tokens])[0])
+    n_best[tokens] = float(forward_scores(log_probs, [tokens])[0])
     scores = by_text((tokenizer.decode(each), score) for each, score in n_best.items())
     return with_doubt(hypothesis(path, tokenizer, seconds, float(log_probs.max(1).sum())), scores, normalized=True)
 

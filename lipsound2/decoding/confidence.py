@@ -13,8 +13,6 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from lipsound2.decoding.calibration import with_confidence
 from lipsound2.decoding.hypothesis import Hypothesis, ranked
@@ -22,26 +20,6 @@ from lipsound2.decoding.hypothesis import Hypothesis, ranked
 N_BEST = 16  # texts that are compared
 MOST = 10  # alternatives that are kept
 _LEAST = 1e-6  # confidence of a word that no text has
-
-
-def text_log_probs(log_probs: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
-    """CTC's natural log-probabilities of texts, each the sum over all paths that say it.
-
-    Args:
-        log_probs: (T, V).
-        texts: N texts in tokens; a text with too many tokens for the frames has minus infinity.
-
-    Returns:
-        (N,) float64.
-    """
-    lengths = torch.tensor([len(text) for text in texts])
-    tokens = torch.zeros(len(texts), max(1, int(lengths.max())), dtype=torch.long)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
-    frames = torch.from_numpy(np.asarray(log_probs, np.float64))[:, None].expand(-1, len(texts), -1)
-    counts = torch.full((len(texts),), len(log_probs))
-    found: np.ndarray = -F.ctc_loss(frames, tokens, counts, lengths, reduction="none").numpy()
-    return found
 
 
 def by_text(scores: Iterable[tuple[str, float]]) -> dict[str, float]:

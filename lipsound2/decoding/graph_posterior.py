@@ -6,8 +6,9 @@ import heapq
 
 import numpy as np
 
-from lipsound2.decoding.confidence import N_BEST, text_log_probs
+from lipsound2.decoding.confidence import N_BEST
 from lipsound2.decoding.ctc import Graph
+from lipsound2.decoding.phrases import forward_scores
 
 
 def graph_n_best(
@@ -32,7 +33,7 @@ def graph_n_best(
         longer = ((before * share, (*begun, *word)) for before, begun in best for share, word in chosen)
         best = heapq.nlargest(count, longer, key=lambda pair: pair[0])
     texts = list(dict.fromkeys([*([] if also is None else [also]), *(text for _, text in best)]))
-    scores = (text_log_probs(log_probs, texts) - total).tolist()
+    scores = (forward_scores(log_probs, texts) - total).tolist()
     return sorted(zip(texts, scores, strict=True), key=lambda pair: -pair[1])
 
 

@@ -8,16 +8,18 @@ with the vocabulary, apart from the decoder's own output layer.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
 from lipsound2.decoding.beam import Fusion, NoModel
 from lipsound2.text.tokenizer import BLANK, UNKNOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NEVER = -1e30  # a finite stand-in for minus infinity, so that differences stay numbers
 _LEAST = -1e4  # likewise for one frame's log-probability
@@ -28,7 +30,8 @@ _BEHIND = 10.0  # ... are worse than the best of all by more than this
 # One step of the decoder. It takes (B,) int64 last tokens of B texts, (B,) row of the call before that each text
 # extends, and the state that call returned. It returns (B, boundary + 1) log-probabilities of the next token, the
 # boundary (end of the text) last, and a new state. The first call has the boundary as token and None as state.
-DecoderScorer = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
+DecoderScorer = Callable[[np.ndarray, np.ndarray, Any], tuple[np.ndarray, Any]]
+TensorScorer = Callable[["Tensor", "Tensor", Any], "tuple[Tensor, Any]"]  # the same, of tensors
 
 
 @dataclass
@@ -45,9 +48,9 @@ class _Texts:
     """
 
     tokens: list[tuple[int, ...]]
-    last: Tensor
-    score: Tensor
-    paths: Tensor
+    last: np.ndarray
+    score: np.ndarray
+    paths: np.ndarray
     states: list[Any]
 
 
@@ -78,8 +81,8 @@ class _Ended:
 
 
 def joint_search(
-    decode_step: DecoderScorer,
-    log_probs: Tensor,
+    decode_step: DecoderScorer | TensorScorer,
+    log_probs: np.ndarray | Tensor,
     *,
     beam: int = 8,
     ctc_weight: float = 0.3,
@@ -92,8 +95,8 @@ def joint_search(
 
 
 def joint_n_best(
-    decode_step: DecoderScorer,
-    log_probs: Tensor,
+    decode_step: DecoderScorer | TensorScorer,
+    log_probs: np.ndarray | Tensor,
     *,
     beam: int = 8,
     ctc_weight: float = 0.3,
@@ -106,7 +109,8 @@ def joint_n_best(
     CTC emits at most one token per frame, so a text with as many tokens as frames ends there, without a score.
 
     Args:
-        decode_step: the decoder; see `DecoderScorer`. Everything is computed on the device of `log_probs`.
+        decode_step: the decoder; see `DecoderScorer`. It is given what `log_probs` are: arrays, or tensors on their
+            device. The search itself runs on the CPU.
         log_probs: (T, V) CTC's log-probabilities, token 0 the blank.
         beam: texts that are kept.
         ctc_weight: share of CTC in the score, 0 to 1.
@@ -118,71 +122,113 @@ def joint_n_best(
     Returns:
         Tokens and score of each; none if no text ended.
     """
+    if isinstance(log_probs, np.ndarray):
+        step: DecoderScorer = typing.cast(DecoderScorer, decode_step)
+    else:
+        step = with_arrays(typing.cast(TensorScorer, decode_step), log_probs.device)
+        log_probs = log_probs.cpu().numpy()
     fusion: Fusion = model or NoModel()
     boundary = log_probs.shape[1] if boundary is None else boundary
-    log_probs = log_probs.double().clamp(min=_LEAST)  # sums of them are subtracted from each other
+    log_probs = np.maximum(log_probs.astype(np.float64), _LEAST)  # sums of them are subtracted from each other
     frames, most = len(log_probs), min(max(int(_PROPOSED * beam), 1), boundary + 1)
-    silence = F.pad(log_probs[:, BLANK].cumsum(0), (1, 0))
-    emissions = F.pad(log_probs[:, :boundary].T, (0, 0, 0, 1), value=_LEAST).contiguous()  # (boundary + 1, T)
-    rows, memory = torch.zeros(1, dtype=torch.long, device=log_probs.device), None
-    silent = torch.stack([torch.full_like(silence, _NEVER), silence], 1)
-    texts = _Texts([()], rows + boundary, log_probs.new_zeros(1), silent[None], [fusion.start()])
+    silence = np.append(0.0, log_probs[:, BLANK].cumsum())
+    emissions = np.full((boundary + 1, frames), _LEAST)
+    emissions[: log_probs.shape[1]] = log_probs[:, : boundary + 1].T
+    emissions[boundary] = _LEAST
+    rows, memory = np.zeros(1, np.int64), None
+    silent = np.stack([np.full_like(silence, _NEVER), silence], 1)
+    texts = _Texts([()], rows + boundary, np.zeros(1), silent[None], [fusion.start()])
     ended = _Ended({}, -float("inf"), {})
-    for step in range(frames):
-        follows, memory = decode_step(texts.last, rows, memory)
-        proposed = follows.topk(most).indices
-        follows = (1 - ctc_weight) * follows.to(log_probs)
+    for step_number in range(frames):
+        follows, memory = step(texts.last, rows, memory)
+        proposed = _most_probable(follows, most)
+        ending = (1 - ctc_weight) * follows[:, boundary].astype(np.float64)
+        going_on = (1 - ctc_weight) * np.take_along_axis(follows, proposed, 1).astype(np.float64)
         begun = _begun(texts, emissions, proposed)
         barred = (proposed == BLANK) | (proposed == boundary) | (begun <= _NEVER / 2)  # too few frames are left for it
-        lm_scores = fusion.scores(texts.states, proposed.masked_fill(barred, UNKNOWN).cpu().numpy())
-        apart = texts.score[:, None] + follows.gather(1, proposed) + torch.from_numpy(lm_scores).to(log_probs)
-        longer = (apart + ctc_weight * begun).masked_fill(barred, -float("inf"))
-        ends = log_probs.new_tensor([fusion.end(state) for state in texts.states])
-        ends += texts.score + follows[:, boundary] + ctc_weight * texts.paths[:, -1].logsumexp(1)
+        lm_scores = fusion.scores(texts.states, np.where(barred, UNKNOWN, proposed))
+        apart = texts.score[:, None] + going_on + lm_scores
+        longer = np.where(barred, -np.inf, apart + ctc_weight * begun)
+        ends = np.array([fusion.end(state) for state in texts.states], np.float64)
+        ends += texts.score + ending + ctc_weight * np.logaddexp(texts.paths[:, -1, 0], texts.paths[:, -1, 1])
         # Texts that go on, and those that end, compete; the end is the last column.
-        totals = torch.cat([longer, ends[:, None]], 1)
-        best, places = totals.flatten().topk(min(beam, totals.numel()))
+        totals = np.concatenate([longer, ends[:, None]], 1).ravel()
         goes_on = []
-        for place, total in zip(places.tolist(), best.tolist(), strict=True):
+        for place in np.argsort(-totals, kind="stable")[:beam].tolist():
             row, column = divmod(place, most + 1)
+            total = float(totals[place])
             if column == most:
                 ended.add(texts.tokens[row], total)
             elif total > -float("inf"):
                 goes_on.append((row, column, total))
         if not goes_on:
             break
-        rows, columns = torch.tensor([kept[:2] for kept in goes_on], device=log_probs.device).T
+        rows, columns = np.array([kept[:2] for kept in goes_on]).T
         texts = _grown(texts, emissions, silence, fusion, rows, proposed[rows, columns], apart[rows, columns])
-        if step == frames - 1:
+        if step_number == frames - 1:
             for tokens, (_, _, total) in zip(texts.tokens, goes_on, strict=True):
                 ended.add(tokens, total)
         # Log-probabilities only fall as a text grows; the largest bonus still to come is known.
-        hope = goes_on[0][2] + fusion.max_gain * (frames - step)
-        if hope <= ended.score - margin or ended.fading(step):
+        hope = goes_on[0][2] + fusion.max_gain * (frames - step_number)
+        if hope <= ended.score - margin or ended.fading(step_number):
             break
     return sorted(ended.scores.items(), key=lambda pair: -pair[1])
 
 
-def _begun(texts: _Texts, emissions: Tensor, proposed: Tensor) -> Tensor:
+def with_arrays(decode_step: TensorScorer, device: Any) -> DecoderScorer:
+    """A decoder of tensors on a device, asked with arrays."""
+    import torch  # here: exported readers search without it
+
+    def step(last: np.ndarray, rows: np.ndarray, memory: Any) -> tuple[np.ndarray, Any]:
+        scores, memory = decode_step(torch.from_numpy(last).to(device), torch.from_numpy(rows).to(device), memory)
+        return scores.cpu().numpy(), memory
+
+    return step
+
+
+def _most_probable(follows: np.ndarray, count: int) -> np.ndarray:
+    """(B, V) to the (B, count) columns of the largest values, the largest first."""
+    found = np.argpartition(-follows, count - 1, 1)[:, :count] if count < follows.shape[1] else None
+    if found is None:
+        return np.argsort(-follows, 1, kind="stable")
+    order = np.argsort(-np.take_along_axis(follows, found, 1), 1, kind="stable")
+    return np.take_along_axis(found, order, 1)
+
+
+def _logsumexp(x: np.ndarray) -> np.ndarray:
+    """Over the last axis; numpy's logaddexp takes several times as long for many numbers."""
+    largest = x.max(-1, keepdims=True)
+    found: np.ndarray = largest[..., 0] + np.log(np.exp(x - largest).sum(-1))
+    return found
+
+
+def _begun(texts: _Texts, emissions: np.ndarray, proposed: np.ndarray) -> np.ndarray:
     """(B, K) CTC's prefix scores: log-probabilities that a text begins with each of B texts and one of its K tokens."""
     before = texts.paths[:, None, :-1]  # (B, 1, T, 2): paths up to the frame before
     again = (proposed == texts.last[:, None])[..., None]  # the same token again needs a blank between
-    return (torch.where(again, before[..., 1], before.logsumexp(3)) + emissions[proposed]).logsumexp(2)
+    return _logsumexp(np.where(again, before[..., 1], _logsumexp(before)) + emissions[proposed])
 
 
 def _grown(
-    texts: _Texts, emissions: Tensor, silence: Tensor, fusion: Fusion, rows: Tensor, last: Tensor, score: Tensor
+    texts: _Texts,
+    emissions: np.ndarray,
+    silence: np.ndarray,
+    fusion: Fusion,
+    rows: np.ndarray,
+    last: np.ndarray,
+    score: np.ndarray,
 ) -> _Texts:
     """The texts (B,) `rows`, each with one more token (B,) `last`."""
     before = texts.paths[rows, :-1]
     again = (last == texts.last[rows])[:, None]
-    entered = torch.where(again, before[..., 1], before.logsumexp(2)) + emissions[last]
+    entered = np.where(again, before[..., 1], _logsumexp(before)) + emissions[last]
     # Paths that stay: x[t] = x[t - 1] p[t] + y[t]. Divided by p[0] ... p[t], that is a running sum over the frames.
     stays = emissions[last].cumsum(1)
-    nonblank = F.pad((entered - stays).logcumsumexp(1) + stays, (1, 0), value=_NEVER)
-    blank = F.pad((nonblank[:, :-1] - silence[:-1]).logcumsumexp(1) + silence[1:], (1, 0), value=_NEVER)
+    never = np.full((len(rows), 1), _NEVER)
+    nonblank = np.concatenate([never, np.logaddexp.accumulate(entered - stays, 1) + stays], 1)
+    blank = np.logaddexp.accumulate(nonblank[:, :-1] - silence[:-1], 1) + silence[1:]
     pairs = list(zip(rows.tolist(), last.tolist(), strict=True))
     states = [fusion.extend(texts.states[row], token)[0] for row, token in pairs]
     fusion.select(states)
     tokens = [(*texts.tokens[row], token) for row, token in pairs]
-    return _Texts(tokens, last, score, torch.stack([nonblank, blank], 2), states)
+    return _Texts(tokens, last, score, np.stack([nonblank, np.concatenate([never, blank], 1)], 2), states)

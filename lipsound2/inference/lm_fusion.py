@@ -1,4 +1,4 @@
-"""Networks in a search: a Transformer language model as a `Fusion`, a text decoder as a `DecoderScorer`."""
+"""Networks in a search: a Transformer language model as a `Fusion`, a text decoder as a `TensorScorer`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from lipsound2 import experiment, model_names
 from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
-from lipsound2.decoding.joint import DecoderScorer
+from lipsound2.decoding.joint import TensorScorer
 from lipsound2.errors import LipsoundError
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.text_decoder import TextDecoder
@@ -133,7 +133,7 @@ class NetworkModel(Fusion):
             state.past, state.follows = torch.cat([state.past, own[row]], 3), follows[row]
 
 
-def decoder_scorer(decoder: TextDecoder, states: Tensor) -> DecoderScorer:
+def decoder_scorer(decoder: TextDecoder, states: Tensor) -> TensorScorer:
     """A text decoder for joint search.
 
     Args:
