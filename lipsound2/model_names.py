@@ -48,7 +48,9 @@ def card_facts(folder: Path) -> dict[str, str]:
     """What the card of a pack says in lines such as `Knows: ...` and `* License: ...`; nothing without a card."""
     card = folder / CARD
     lines = read_text(card).splitlines() if card.exists() else []
-    facts = [line.removeprefix("* ").partition(": ") for line in lines if re.match(r"(\* )?[A-Z][A-Za-z ]*: ", line)]
+    facts = [
+        line.removeprefix("* ").partition(": ") for line in lines if re.match(r"(\* )?[A-Z][A-Za-z0-9 -]*: ", line)
+    ]
     return keys_of_today({key: value.strip() for key, _, value in reversed(facts)}, CARD_FACTS)
 
 

@@ -15,6 +15,8 @@ _SHAPES: dict[str, Any] = {
     "updates": int | None,
     "clips": int | None,
     "init": str | None,
+    "license": str | None,
+    "origin": str | None,
     "hardware": Mapping[str, Any] | None,
 }
 

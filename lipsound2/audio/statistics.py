@@ -45,7 +45,7 @@ def statistics(kind: Path | str, ids: Iterable[str]) -> tuple[np.ndarray, np.nda
     """
     path = Path(kind) / "cmvn.scp"
     if not path.exists():
-        raise LipsoundError(f"{path}: no statistics of this kind; run: lipsound2 mel (stage 2)")
+        raise LipsoundError(f"{path}: no statistics of this kind; run: lipsound2 mel, or features (stage 2)")
     archive = Archive(path)
     total: np.ndarray | None = None
     for name in ids:

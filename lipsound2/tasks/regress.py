@@ -31,7 +31,7 @@ from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.tasks.estoi_loss import estoi_loss
 from lipsound2.tasks.images import gray, side_by_side
-from lipsound2.tasks.regress_assets import ASSET_FILES, Features, RegressAssets, read_target
+from lipsound2.tasks.regress_assets import ASSET_FILES, STATES, Features, RegressAssets, read_target
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             )
             for data, rows, training in ((train, times[0], True), (valid, times[1], False))
         )
-        if isinstance(assets.target, Features):  # these are normalized in the dump
-            return Prepared(training, validation, assets)
+        if isinstance(assets.target, Features) and not self.settings.target.startswith(STATES):
+            return Prepared(training, validation, assets)  # acoustic targets are normalized in the dump
         mean, std = statistics(dump / self.settings.target, training.ids.spread(STATISTICS))
-        assets = replace(assets, statistics=(mean, std), mean_by_time=mean_by_time(training, mean))
+        assets = replace(assets, statistics=(mean, std))
+        if not isinstance(assets.target, Features):
+            assets = replace(assets, mean_by_time=mean_by_time(training, mean))
         return Prepared(training, validation, assets)
 
     def build(self, assets: RegressAssets) -> FeatureRegressor:
@@ -248,15 +250,18 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         return Evaluation(numbers["estoi"], numbers, images, waveforms, mel.sample_rate)
 
     def _measure(self, model: FeatureRegressor, valid: CropsAndFeatures, device: torch.device | str) -> Evaluation:
-        """L1 of all validation clips, and the share of the features' variance that is explained."""
+        """L1 of all validation clips' normalized features, and the share of their variance that is explained."""
         absolute = squared = variance = count = 0.0
         for start in range(0, len(valid), 16):
             batch = self.collate([valid.get(index, None) for index in range(start, min(start + 16, len(valid)))])
-            features = model.generate(batch.video.to(device), batch.video_lengths.to(device)).features.float().cpu()
+            generated = model.generate(batch.video.to(device), batch.video_lengths.to(device))
+            features, target = (
+                model.normalize(each.float().to(device)).cpu() for each in (generated.features, batch.target)
+            )
             inside = mask(batch.feature_lengths, batch.target.shape[1])
-            error, true = (features - batch.target)[inside], batch.target[inside]
+            error, true = (features - target)[inside], target[inside]
             absolute, squared = absolute + float(error.abs().sum()), squared + float(error.square().sum())
-            # Features are dumped with mean 0 over the training set, so their squares are their variance.
+            # Their mean over the training set is 0, so their squares are their variance.
             variance, count = variance + float(true.square().sum()), count + error.numel()
         numbers = {"l1": absolute / count, "explained": 1 - squared / variance}
         return Evaluation(-numbers["l1"], numbers)

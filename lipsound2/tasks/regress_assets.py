@@ -18,12 +18,13 @@ from lipsound2.files import atomic_path
 from lipsound2.timing import FRAME_RATE
 
 TARGET_FILE, MEAN_FILE = "target.yaml", "mean_by_time.npy"
+STATES = "features-"  # begins the names of kinds that hold a network's states, which are not normalized in the dump
 ASSET_FILES = (TARGET_FILE, MEAN_FILE, WORDS_FILE)
 
 
 @dataclass(frozen=True)
 class Features:
-    """A target that is no mel: features at the rate of the video frames, dumped by the verb `targets`.
+    """A target that is no mel: features at the rate of the video frames, dumped by the verb `targets` or `features`.
 
     Attributes:
         name: of the kind in the dump.

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lipsound2.arguments import near_file
 from lipsound2.errors import LipsoundError
 from lipsound2.training import checkpoint
 from lipsound2.training.average import MODEL, read_weights
@@ -45,19 +44,6 @@ class Loaded:
         rows += [f"fresh   {name}: not in the file" for name in self.missing]
         rows += [f"unused  {name}: not in this network" for name in self.unused]
         return [head, *rows]
-
-
-def check_source(source: Path) -> None:
-    """Check before any work that there is something to begin from.
-
-    Raises:
-        LipsoundError: there is no such file or folder.
-    """
-    if not source.exists():
-        raise LipsoundError(
-            f"--init {source}: no such file or folder{near_file(source)} Wanted: an experiment, a pack, a .safetensors "
-            "file or a checkpoint"
-        )
 
 
 def find_weights(source: Path) -> dict[str, Tensor]:

@@ -28,8 +28,9 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
+from lipsound2.training.beginning import check_source, differences, origin_of
 from lipsound2.training.distributed import World
-from lipsound2.training.init import check_source, initialize, initialize_discriminator
+from lipsound2.training.init import initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
 from lipsound2.training.memory import keep_freed_memory
 from lipsound2.training.monitor import LOG, Monitor, open_log
@@ -77,7 +78,7 @@ def train(
         return 0
     check_config(run, exp, init)
     if init is not None and not checkpoint.existing(exp / checkpoint.FOLDER):
-        check_source(init)
+        check_source(init, run)
     paths = {"train": train, "valid": valid, "dump": dump, "exp": exp, "init": init}
     given = {name: str(path) for name, path in paths.items() if path is not None}
     options = [part for name, path in given.items() for part in (f"--{name}", path)]
@@ -249,6 +250,8 @@ def begin_or_resume(
     model = run.task.build(data.assets)
     discriminator = run.task.discriminator() if isinstance(run.task, Adversarial) else None
     if init is not None and content is None:
+        for line in differences(init, run):
+            log.warning("%s", line)
         initialize(model, init, run.train.init_only)
         if discriminator is not None:
             initialize_discriminator(discriminator, init)
@@ -273,7 +276,8 @@ def write_down(
     fingerprint.clear()
     write_yaml(exp / CONFIG, run.mapping())
     run.task.save(loop.assets, exp)
-    record = Record(exp, loop.world, {**given, "clips": len(loop.train_clips.ids)})
+    begun_from = origin_of(Path(given["init"])) if "init" in given else {}
+    record = Record(exp, loop.world, {**given, **begun_from, "clips": len(loop.train_clips.ids)})
     log_summary(loop)
     state, options = "failed", run.train
     try:

@@ -1,0 +1,148 @@
+"""What a training begins from: whether the weights mean here what they meant there, and under which license they are.
+
+Some keys of a config change what weights compute and no tensor tells them, such as the trunk's activation. They are
+compared before any work. Bare files of weights have no config, and are taken as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lipsound2.arguments import near_file
+from lipsound2.errors import LipsoundError
+from lipsound2.model_names import CONFIG, card_facts
+from lipsound2.tasks import RunConfig, load_config
+from lipsound2.training import checkpoint
+from lipsound2.training.record import NAME as VERSIONS
+from lipsound2.versions import read_runs
+
+log = logging.getLogger(__name__)
+
+# Keys by the modules that they belong to. Of trunks of one size the tensors fit, whatever the rest says.
+_SIZE = ("trunk_widths", "trunk_blocks", "trunk_context")
+_SEEN = ("crop", "size", "trunk_pool", "trunk_grid")
+_TRUNK, _CONFORMER, _DECODER = ("trunk", "encoder"), ("conformer", "encoder"), ("decoder",)
+_MEANINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("positions", _CONFORMER),
+    ("feed_forward_activation", _CONFORMER),
+    ("decoder_positions", _DECODER),
+)
+
+
+def check_source(source: Path, run: RunConfig) -> None:
+    """Check before any work that there is something to begin from, and that it means the same here.
+
+    Args:
+        source: what `--init` names.
+        run: the config of the training.
+
+    Raises:
+        LipsoundError: there is no such file or folder, a key that no tensor tells is another there, or `init_only` asks
+            for a trunk that does not fit.
+    """
+    if not source.exists():
+        raise LipsoundError(
+            f"--init {source}: no such file or folder{near_file(source)} Wanted: an experiment, a pack, a .safetensors "
+            "file or a checkpoint"
+        )
+    only, mine, theirs = run.train.init_only, run.task.config(), _config(source)
+    if "trunk" in only and "trunk_widths" not in mine:
+        raise LipsoundError(
+            f"init_only: [trunk]: the network of this config has no trunk that --init {source} could fill; take a "
+            "model with one: parallel, lira, lips"
+        )
+    size, activation = _differing(_SIZE, theirs, mine), _differing(("trunk_activation",), theirs, mine)
+    if "trunk" in only and size:
+        keys = [*size, *activation]
+    else:
+        # Of another size tensors do not fit, which is told when they are taken.
+        keys = activation if _reached(only, _TRUNK) and not size else []
+        keys += [] if _differing(("width",), theirs, mine) else _meanings(only, theirs, mine)
+    if keys:
+        wanted = ", ".join(f"{key}: {_yaml(theirs[key])}" for key in keys)
+        raise LipsoundError(
+            f"--init {source}: its weights were trained with {wanted}; found {_said(keys, mine)}, with which they "
+            f'compute something else; to take them: --override "{wanted}"'
+        )
+
+
+def differences(source: Path, run: RunConfig) -> list[str]:
+    """What a trunk that fits saw otherwise, in lines for a person: other crops, or another part of them."""
+    mine, theirs = run.task.config(), _config(source)
+    if not _reached(run.train.init_only, _TRUNK) or any("trunk_widths" not in each for each in (theirs, mine)):
+        return []
+    found, (seen, region) = [], (str(each["input"]) for each in (theirs, mine))
+    if seen != region and not any(each.startswith("features-") for each in (seen, region)):
+        found.append(
+            f"its trunk saw crops '{seen}', and this training reads '{region}', which show another part of the face; "
+            f"'input: {seen}' reads what it saw"
+        )
+    if _differing(_SEEN, theirs, mine) and not _differing(_SIZE, theirs, mine):
+        found.append(f"its trunk saw video frames of {_said(_SEEN, theirs)}; here they are of {_said(_SEEN, mine)}")
+    return [f"--init {source}: {line}" for line in found]
+
+
+def origin_of(source: Path) -> dict[str, str]:
+    """`license` and `origin` of weights that others published, where a training begins from such; else empty.
+
+    The card of a converted pack says them; an experiment passes on what it began from itself.
+    """
+    folder = _folder(source)
+    if folder is None:
+        return {}
+    facts = card_facts(folder)
+    if digest := facts.get("SHA-256 of the file"):
+        return {
+            "license": facts.get("License", "unknown"),
+            "origin": f"{facts.get('Made by', folder.name)}, SHA-256 of the file {digest}",
+        }
+    runs = read_runs(folder / VERSIONS)
+    return {key: str(runs[0][key]) for key in ("license", "origin") if runs and key in runs[0]}
+
+
+def _folder(source: Path) -> Path | None:
+    """The experiment or pack that weights belong to; None: they are a file by itself."""
+    places = [source, source.parent, *([source.parents[1]] if source.parent.name == checkpoint.FOLDER else [])]
+    return next((place for place in places if (place / CONFIG).is_file()), None)
+
+
+def _config(source: Path) -> Mapping[str, Any]:
+    """Every key of the config that weights were trained with; empty: there is none, or it cannot be read."""
+    folder = _folder(source)
+    if folder is None:
+        return {}
+    try:
+        return load_config(folder / CONFIG).task.config()
+    except LipsoundError as error:
+        log.warning("--init %s: whether its weights mean the same here was not checked: %s", source, error)
+        return {}
+
+
+def _meanings(only: Sequence[str], theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Keys behind the trunk that no tensor tells, and that differ; learned positions have tensors of their own."""
+    return [
+        key
+        for key, modules in _MEANINGS
+        if _reached(only, modules) and _differing((key,), theirs, mine) and "learned" not in (theirs[key], mine[key])
+    ]
+
+
+def _differing(keys: Sequence[str], theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    return [key for key in keys if key in theirs and key in mine and theirs[key] != mine[key]]
+
+
+def _reached(only: Sequence[str], modules: Sequence[str]) -> bool:
+    """Whether `--init` fills one of the modules."""
+    return not only or any(module in only for module in modules)
+
+
+def _said(keys: Sequence[str], config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_yaml(config[key])}" for key in keys)
+
+
+def _yaml(value: object) -> str:
+    """A value as a config writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
