@@ -81,6 +81,8 @@ MELS: dict[str, MelConfig] = {
     # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half mel frames a video frame.
     "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
 }
+# Input of recognizers: a window of 25 ms, as is usual for ASR.
+SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
 
 
 def mel_config(name: str) -> MelConfig:

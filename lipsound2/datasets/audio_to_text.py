@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from lipsound2.audio.io import decode_flac
-from lipsound2.audio.mel import MelConfig, mel_spectrogram
+from lipsound2.audio.mel import mel_spectrogram
+from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
-
-# Input of recognizers: a window of 25 ms, as is usual for ASR.
-SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)
 
 
 @dataclass

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus
 from lipsound2.decoding.beam import search as ctc_search
 from lipsound2.decoding.joint import joint_search
+from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.lm_fusion import NetworkModel, decoder_scorer
-from lipsound2.inference.recognizers import TrainedRecognizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lipsound2.inference.recognizers import TrainedRecognizer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _without_gradients(
+    step: Callable[Concatenate[ReaderSteps, P], R],
+) -> Callable[Concatenate[ReaderSteps, P], R]:
+    """`torch.no_grad`; torch is imported once a step is taken."""
+
+    @functools.wraps(step)
+    def run(self: ReaderSteps, *args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        with torch.no_grad():
+            return step(self, *args, **kwargs)
+
+    return run
 
 
 class ReaderSteps:
@@ -24,9 +47,9 @@ class ReaderSteps:
     """
 
     name: str
-    _own: TrainedRecognizer | None
+    _recognizer: SpeechRecognizer
 
-    @torch.no_grad()
+    @_without_gradients
     def encode(self, clip: np.ndarray) -> Tensor:
         """States of a clip.
 
@@ -39,7 +62,7 @@ class ReaderSteps:
         """
         return self._trained.encode(clip)
 
-    @torch.no_grad()
+    @_without_gradients
     def ctc_log_probs(self, states: Tensor) -> Tensor:
         """Natural log-probabilities of CTC's classes.
 
@@ -52,7 +75,7 @@ class ReaderSteps:
         found: Tensor = self._trained.network.ctc(states).float().log_softmax(-1)
         return found
 
-    @torch.no_grad()
+    @_without_gradients
     def decoder_log_probs(self, states: Tensor, tokens: list[int]) -> Tensor:
         """What the decoder says may follow each beginning of a text.
 
@@ -66,6 +89,8 @@ class ReaderSteps:
         Raises:
             LipsoundError: it has no decoder.
         """
+        import torch
+
         decoder = self._trained.network.decoder
         if decoder is None:
             raise LipsoundError(f"{self.name}: has no decoder beside CTC")
@@ -74,13 +99,17 @@ class ReaderSteps:
         scores: Tensor = decoder(begun, lengths, states[None], places)[0].float().log_softmax(-1)
         return scores
 
-    @torch.no_grad()
+    @_without_gradients
     def lm_log_probs(self, tokens: list[int]) -> Tensor:
         """What the neural language model says may follow each beginning of a text; see `decoder_log_probs`.
 
         Raises:
             LipsoundError: it was loaded without one: `SearchOptions(lm=...)`.
         """
+        import torch
+
+        from lipsound2.inference.lm_fusion import NetworkModel
+
         model = self._trained.fusion
         if not isinstance(model, NetworkModel):
             raise LipsoundError(
@@ -90,7 +119,7 @@ class ReaderSteps:
         scores: Tensor = model.network(begun)[0].float().log_softmax(-1)
         return scores
 
-    @torch.no_grad()
+    @_without_gradients
     def search(
         self,
         states: Tensor,
@@ -115,6 +144,8 @@ class ReaderSteps:
         Raises:
             LipsoundError: a number out of range; there is no decoder, or no language model.
         """
+        from lipsound2.inference.lm_fusion import decoder_scorer
+
         trained = self._trained
         if beam < 1 or not 0 <= ctc_weight <= 1 or lm_weight < 0:
             raise LipsoundError(
@@ -143,6 +174,8 @@ class ReaderSteps:
 
     @property
     def _trained(self) -> TrainedRecognizer:
-        if self._own is None:
-            raise LipsoundError(f"{self.name}: was not trained with this toolkit, so its steps are not at hand")
-        return self._own
+        from lipsound2.inference.recognizers import TrainedRecognizer
+
+        if not isinstance(self._recognizer, TrainedRecognizer):
+            raise LipsoundError(f"{self.name}: is no experiment or pack of this toolkit, so its steps are not at hand")
+        return self._recognizer

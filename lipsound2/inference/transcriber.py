@@ -1,4 +1,7 @@
-"""Words with times of clips, one after the other: models are loaded once, and a clip may have any length."""
+"""Words with times of clips, one after the other: models are loaded once, and a clip may have any length.
+
+Torch is not imported here: exported networks run without it.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,10 @@ from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.decoding.hypothesis import Hypothesis, joined
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.inference.lip_words import LipWordReader
+from lipsound2.inference.own_recognizer import OwnReader
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.phrases import PhraseReader, Phrases
 from lipsound2.inference.reader_steps import ReaderSteps
-from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.speech import Speech
 from lipsound2.inference.synthesizer import BUDGET, FaceChoice
 from lipsound2.inference.transcript import Transcript
@@ -66,8 +68,7 @@ class Transcriber(ReaderSteps):
         face: FaceChoice = "largest",
         asd: Path | None = None,
     ) -> None:
-        own = recognizer if isinstance(recognizer, TrainedRecognizer | LipWordReader) else None
-        self._own = recognizer if isinstance(recognizer, TrainedRecognizer) else None
+        own = recognizer if isinstance(recognizer, OwnReader) else None
         self._ranker: PhraseReader | None = own
         self._language = own.language if own else "en"
         self._recognizer = recognizer

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2.audio.kind import AUDIO, kind_folder
+from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.audio_to_text import SPEECH, SpeechConfig, Utterance, UtteranceBatch, Utterances
+from lipsound2.datasets.audio_to_text import SpeechConfig, Utterance, UtteranceBatch, Utterances
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_text import INPUT_FILE, LipUtterances, load_width, save_input, width_of
 from lipsound2.datasets.word_alignment import (
