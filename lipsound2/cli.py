@@ -287,7 +287,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     """See `main`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["help"] and len(arguments) > 1:
-        arguments = [arguments[1], "--help"]
+        arguments = [*arguments[1:3], "--help"] if " ".join(arguments[1:3]) in VERBS else [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if arguments else 2
@@ -295,7 +295,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(lipsound2.__version__)
         return 0
     verb = arguments[0]
-    if verb not in VERBS:
+    second = [each.removeprefix(f"{verb} ") for each in VERBS if each.startswith(f"{verb} ")]
+    if second and len(arguments) > 1 and not arguments[1].startswith("-"):  # a verb of two words
+        verb = f"{verb} {arguments[1]}"
+        if arguments[1] not in second:
+            hint = near(arguments[1], second) or f"; one of: {', '.join(second)}"
+            print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
+            return 2
+    if verb not in VERBS or " " in arguments[0]:
         hint = _meant(verb) or near(verb, VERBS) or f"; one of: {', '.join(VERBS)}"
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
@@ -303,8 +310,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     debug = "--debug" in arguments
     try:
         with signals_answered():
-            function = former(verb, arguments[1:]) or load(verb)
-            words, notices = by_todays_names(arguments[1:], OPTIONS.get(verb, {}), OPTION_VALUES)
+            given = arguments[len(verb.split()) :]
+            function = former(verb, given) or load(verb)
+            words, notices = by_todays_names(given, OPTIONS.get(verb, {}), OPTION_VALUES)
             for notice in notices:
                 print(f"lipsound2 {verb}: {notice}", file=sys.stderr)
             options = vars(verb_parser(verb, function).parse_args(words))

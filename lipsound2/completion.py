@@ -144,16 +144,38 @@ def _source(module: str) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
+def _first_words() -> list[str]:
+    """The first word of every verb."""
+    return [verb for verb in VERBS if " " not in verb]
+
+
+def _second_verbs() -> list[str]:
+    """The verbs of two words."""
+    return [verb for verb in VERBS if " " in verb]
+
+
+def _second_words() -> dict[str, list[str]]:
+    """What may stand behind the first word of verbs of two words."""
+    found: dict[str, list[str]] = {}
+    for first, second in map(str.split, _second_verbs()):
+        found.setdefault(first, []).append(second)
+    return found
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'"
+
+
 def _cases(pattern: str, action: str) -> Iterator[str]:
     """A line of a shell's `case` for each option with choices."""
     for verb in VERBS:
         for option in options_of(verb):
             if option.choices:
-                yield "    " + pattern.format(f"{verb}:{option.flag}") + action.format(" ".join(option.choices))
+                yield "    " + pattern.format(f"'{verb}:{option.flag}'") + action.format(" ".join(option.choices))
 
 
 def _bash() -> str:
-    options = [f"    {verb}) words='{' '.join(each.flag for each in options_of(verb))}' ;;" for verb in VERBS]
+    options = [f"    '{verb}') words='{' '.join(each.flag for each in options_of(verb))}' ;;" for verb in VERBS]
     return "\n".join(
         [
             f"# Completion of {_COMMAND} for bash.",
@@ -161,9 +183,15 @@ def _bash() -> str:
             "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=",
             "  COMPREPLY=()",
             '  if [ "$COMP_CWORD" -eq 1 ]; then',
-            f"    mapfile -t COMPREPLY < <(compgen -W '{' '.join(VERBS)} help --version' -- \"$word\")",
+            f"    mapfile -t COMPREPLY < <(compgen -W '{' '.join(_first_words())} help --version' -- \"$word\")",
             "    return",
             "  fi",
+            '  if [ "$COMP_CWORD" -eq 2 ]; then case $verb in',
+            *(f"    {verb}) words='{' '.join(second)}' ;;" for verb, second in _second_words().items()),
+            "  esac; [[ $word == -* ]] && words=",
+            '  else case "$verb ${COMP_WORDS[2]}" in',
+            f'    {"|".join(map(_quoted, _second_verbs()))}) verb="$verb ${{COMP_WORDS[2]}}" ;;',
+            "  esac; fi",
             "  case $verb:$before in",
             *_cases("{})", " words='{}' ;;"),
             "  esac",
@@ -178,8 +206,8 @@ def _bash() -> str:
 
 
 def _zsh() -> str:
-    verbs = [f"    '{verb}:{_plain(summary)}'" for verb, (_, summary) in VERBS.items()]
-    options = [f"    {verb}) compadd -- {' '.join(each.flag for each in options_of(verb))} ;;" for verb in VERBS]
+    verbs = [f"    '{verb}:{_plain(VERBS[verb][1])}'" for verb in _first_words()]
+    options = [f"    '{verb}') compadd -- {' '.join(each.flag for each in options_of(verb))} ;;" for verb in VERBS]
     return "\n".join(
         [
             f"#compdef {_COMMAND}",
@@ -188,11 +216,18 @@ def _zsh() -> str:
             *verbs,
             ")",
             "if (( CURRENT == 2 )); then _describe verb verbs; return; fi",
-            "case $words[2]:$words[CURRENT-1] in",
+            "local verb=$words[2]",
+            "if (( CURRENT == 3 )) && [[ $PREFIX != -* ]]; then case $verb in",
+            *(f"  {verb}) compadd -- {' '.join(second)}; return ;;" for verb, second in _second_words().items()),
+            "esac; fi",
+            'case "$words[2] $words[3]" in',
+            f'  {"|".join(map(_quoted, _second_verbs()))}) verb="$words[2] $words[3]" ;;',
+            "esac",
+            "case $verb:$words[CURRENT-1] in",
             *_cases("{})", " compadd -- {}; _files; return ;;"),
             "esac",
             "if [[ $PREFIX = -* ]]; then",
-            "  case $words[2] in",
+            "  case $verb in",
             *options,
             "  esac",
             "else",
@@ -205,11 +240,14 @@ def _zsh() -> str:
 def _fish() -> str:
     lines = [f"# Completion of {_COMMAND} for fish."]
     for verb, (_, summary) in VERBS.items():
-        lines.append(f"complete -c {_COMMAND} -n __fish_use_subcommand -f -a {verb} -d '{_plain(summary)}'")
+        first, _, second = verb.partition(" ")
+        here = f"__fish_seen_subcommand_from {first}" if second else "__fish_use_subcommand"
+        lines.append(f"complete -c {_COMMAND} -n '{here}' -f -a {second or first} -d '{_plain(summary)}'")
         for option in options_of(verb):
             name = f"-s {option.flag[1:]}" if option.flag == "-o" else f"-l {option.flag[2:]}"
             value = f" -r -a '{' '.join(option.choices)}'" if option.choices else " -r" * option.takes_value
-            lines.append(f"complete -c {_COMMAND} -n '__fish_seen_subcommand_from {verb}' {name}{value}")
+            seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in verb.split())
+            lines.append(f"complete -c {_COMMAND} -n '{seen}' {name}{value}")
     return "\n".join(lines)
 
 

@@ -1,10 +1,14 @@
-"""The verbs of the command line, in groups: the function of each, and a few words about it."""
+"""The verbs of the command line, in groups: the function of each, and a few words about it.
+
+A verb may be of two words, such as `models get`.
+"""
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "your own clips": {
         "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
         "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
         "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
+        "models get": ("lipsound2.hub.get:models_get", "fetch a known public model, and convert it"),
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),
         "export": (
             "lipsound2.inference.export:export",

@@ -48,6 +48,21 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (child.returncode, said) == (1, b"")
 
 
+def test_a_verb_of_two_words_is_found_helped_and_named_in_its_errors(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["models", "get", "--help"])
+    assert capsys.readouterr().out.startswith("usage: lipsound2 models get")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["help", "models", "get"])
+    assert capsys.readouterr().out.startswith("usage: lipsound2 models get")
+    assert cli.main(["models", "get", "vsr-lrs3-19.0"]) == 1
+    assert capsys.readouterr().err.startswith("lipsound2 models get: vsr-lrs3-19.0: no known public model; did you")
+    assert cli.main(["models get", "x"]) == 2
+    assert "unknown verb 'models get'" in capsys.readouterr().err
+    assert cli.main(["models", "gte"]) == 2
+    assert capsys.readouterr().err == "lipsound2: unknown verb 'models gte'; did you mean 'get'?\n"
+
+
 def test_overview_and_unknown_verb():
     overview = run("--help")
     assert overview.returncode == 0
@@ -225,7 +240,7 @@ def test_fault_G5_every_number_has_a_range_that_is_looked_at_before_any_work(ver
     if option in ("word_bonus", "best", "last", "prune", "folds", "show") or (verb, option) == ("words", "least"):
         pytest.skip("any number, or looked at by the verb, which depends on others")
     with pytest.raises(SystemExit, match="2"):
-        cli.main([verb, f"--{option.replace('_', '-')}", "-1"])
+        cli.main([*verb.split(), f"--{option.replace('_', '-')}", "-1"])
     told = capsys.readouterr().err
     assert f"found '-1', wanted a{' whole' if 'whole' in told else ''} number" in told, told
     assert told.count("\n") == 1

@@ -16,8 +16,8 @@ FLOORS = (
     ("__init__", "files", "old_names", "gpus", "error_messages", "train_config", "models/modules"),
     ("outputs", "fingerprint", "jobs/slurm", "models/tacotron", "models/asr"),
     ("data", "models"),
-    ("config", "corpora", "text", "versions", "media", "model_names"),
-    ("jobs", "decoding"),
+    ("config", "corpora", "text", "versions", "media", "known_models"),
+    ("jobs", "decoding", "model_names"),
     ("audio",),
     ("video", "synthetic"),
     ("datasets", "metrics", "models/pase", "models/vocoders"),
@@ -26,6 +26,7 @@ FLOORS = (
     ("training", "inference"),
     ("pack", "completion", "sharing"),
     ("features", "published", "api"),
+    ("hub",),
     ("cli",),
     ("__main__",),
 )
