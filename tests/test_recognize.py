@@ -10,6 +10,7 @@ import torch
 from helpers.task_losses import check_losses_add_up
 
 from lipsound2.audio.io import encode_flac
+from lipsound2.audio.mel_numpy import speech_features
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import read_yaml, write_yaml
@@ -375,3 +376,14 @@ def test_grammars_come_by_name_or_file(tmp_path):
         grammar("nothing")
     with pytest.raises(LipsoundError, match=r"tokens write none of bin \| lay \| place \| set"):
         Graph.of(GRID, Characters.of(["xyz"]))
+
+
+@pytest.mark.parametrize("samples", [400, 1_601, 48_000])
+def test_features_without_torch_are_the_other_ones(samples: int) -> None:
+    rng = np.random.default_rng(samples)
+    waveform = (np.sin(np.arange(samples) / 20) * 0.2 + rng.normal(0, 0.01, samples)).astype(np.float32)
+    found = speech_features(waveform)
+    assert found.dtype == np.float32
+    assert np.abs(found - features_of(waveform)).max() < 1e-4
+    with pytest.raises(LipsoundError, match="samples of audio"):
+        speech_features(waveform[:10])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +13,11 @@ from lipsound2 import experiment, model_names
 from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import TensorScorer
-from lipsound2.errors import LipsoundError
+from lipsound2.inference.neural_fusion import Ahead, NeuralFusion, check_tokens
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.text_decoder import TextDecoder
 from lipsound2.tasks.language import Language
-from lipsound2.text.tokenizer import UNKNOWN, Tokenizer
+from lipsound2.text.tokenizer import Tokenizer
 
 
 def language_model(
@@ -40,12 +38,7 @@ def language_model(
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
     loaded = experiment.load(lm, device, task=Language)
-    theirs = loaded.assets.tokenizer
-    if _tokens(theirs) != _tokens(tokenizer):
-        raise LipsoundError(
-            f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recognizer; train it with the "
-            "recognizer's experiment as its key 'tokens'"
-        )
+    check_tokens(lm, loaded.assets.tokenizer, tokenizer)
     return NetworkModel(loaded.model, weight, bonus)
 
 
@@ -58,31 +51,8 @@ def _is_network(lm: Path) -> bool:
     return lm.is_dir() or (not lm.exists() and (model_names.PRETRAINED / lm).is_dir())
 
 
-def _tokens(tokenizer: Tokenizer) -> list[tuple[str, bool, bool]]:
-    """All tokens but CTC's blank, in order. Files may differ in what else they hold."""
-    return [
-        (tokenizer.decode([token]), tokenizer.begins_word(token), tokenizer.is_blank(token))
-        for token in range(UNKNOWN, len(tokenizer))
-    ]
-
-
-@dataclass(eq=False)
-class _Ahead:
-    """A prefix; probabilities of the next token are known once it was selected.
-
-    Attributes:
-        token: its last.
-        past: (layers, 2, heads, P, width / heads) keys and values of the tokens before its last; once selected, of all.
-        follows: (tokens + 1,) natural log-probabilities.
-    """
-
-    token: int
-    past: Tensor
-    follows: np.ndarray | None = None
-
-
-class NetworkModel(Fusion):
-    """A language model over the recognizer's own tokens.
+class NetworkModel(NeuralFusion):
+    """A language model of torch over the recognizer's own tokens.
 
     Args:
         network: in evaluation mode.
@@ -91,45 +61,21 @@ class NetworkModel(Fusion):
     """
 
     def __init__(self, network: TransformerLM, weight: float, bonus: float) -> None:
-        self.network, self.weight, self.bonus = network, weight, bonus
-        self.max_gain = max(bonus, 0.0)
-        self._start = _Ahead(network.boundary, network.nothing()[0])
-        self.select([self._start])
-
-    def start(self) -> _Ahead:
-        """Before the first token."""
-        return self._start
-
-    def extend(self, state: _Ahead, token: int) -> tuple[_Ahead, float]:
-        """The network's score of this token after the prefix; the longer prefix is not computed yet."""
-        assert state.follows is not None
-        return _Ahead(token, state.past), self.weight * float(state.follows[token]) + self.bonus
-
-    def scores(self, states: Sequence[_Ahead], tokens: np.ndarray) -> np.ndarray:
-        """As `extend`."""
-        follows = np.stack([state.follows for state in states if state.follows is not None])
-        return self.weight * np.take_along_axis(follows, tokens, 1) + self.bonus
-
-    def end(self, state: _Ahead) -> float:
-        """The end of the sentence."""
-        assert state.follows is not None
-        return self.weight * float(state.follows[self.network.boundary]) + self.bonus
+        self.network = network
+        super().__init__(network.boundary, network.nothing()[0], weight, bonus)
 
     @torch.no_grad()
-    def select(self, states: Sequence[_Ahead]) -> None:
-        """One step of the network for all prefixes it has not computed yet."""
-        fresh = [state for state in states if state.follows is None]
-        if not fresh:
-            return
-        lengths = [state.past.shape[3] for state in fresh]
-        device = fresh[0].past.device
-        past = fresh[0].past.new_zeros(len(fresh), *fresh[0].past.shape[:3], max(lengths), fresh[0].past.shape[4])
-        for row, state in enumerate(fresh):
+    def compute(self, states: Sequence[Ahead]) -> None:
+        """See `NeuralFusion`."""
+        first = states[0].past
+        lengths = [state.past.shape[3] for state in states]
+        past = first.new_zeros(len(states), *first.shape[:3], max(lengths), first.shape[4])
+        for row, state in enumerate(states):
             past[row, :, :, :, : lengths[row]] = state.past
-        tokens = torch.tensor([state.token for state in fresh], device=device)
-        scores, own = self.network.step(tokens, past, torch.tensor(lengths, device=device))
+        tokens = torch.tensor([state.token for state in states], device=first.device)
+        scores, own = self.network.step(tokens, past, torch.tensor(lengths, device=first.device))
         follows = scores.float().log_softmax(-1).cpu().numpy()
-        for row, state in enumerate(fresh):
+        for row, state in enumerate(states):
             state.past, state.follows = torch.cat([state.past, own[row]], 3), follows[row]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.errors import LipsoundError
-from lipsound2.models.modules.layers import MaskedBatchNorm, sinusoids
+from lipsound2.models.modules.layers import MaskedBatchNorm, exporting, sinusoids
 
 _LEGACY_TABLE = 5000  # places in the table of legacy positions
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"swish": nn.SiLU, "relu": nn.ReLU}
@@ -100,14 +100,17 @@ class RelativePositions(nn.Module):
 
     def _legacy(self, query: Tensor, valid: Tensor) -> Tensor:
         B, heads, T, _ = query.shape
-        lengths = valid.sum(1).tolist()
-        if min(lengths) < T:  # what is read from the next row depends on the length, so each clip is shifted by itself
+        # An exported graph is always shown one whole clip.
+        lengths = [] if exporting() else valid.sum(1).tolist()
+        if (
+            lengths and min(lengths) < T
+        ):  # what is read from the next row depends on the length, so each clip is shifted by itself
             bias = query.new_zeros(B, heads, T, T)
             for row, length in enumerate(lengths):
                 alone = valid[row : row + 1, :length]
                 bias[row : row + 1, :, :length, :length] = self._legacy(query[row : row + 1, :, :length], alone)
             return bias
-        first = max(T, _LEGACY_TABLE) - 1
+        first = torch.sym_max(T, _LEGACY_TABLE) - 1
         scores = self._scores(query, torch.arange(first, first - T, -1, device=query.device))
         return F.pad(scores, (1, 0)).flatten(2)[..., T:].unflatten(2, (T, T))
 

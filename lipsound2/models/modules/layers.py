@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +14,12 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 Sequence = TypeVar("Sequence", Tensor, PackedSequence)
+
+
+def exporting() -> bool:
+    """Whether torch is exporting to ONNX; its exporter takes as long to import as a clip to speak."""
+    exporter = sys.modules.get("torch.onnx")
+    return exporter is not None and bool(exporter.is_in_onnx_export())
 
 
 class MaskedBatchNorm(nn.Module):

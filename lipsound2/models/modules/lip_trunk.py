@@ -8,7 +8,6 @@ clip's result does not depend on the others of its batch.
 
 from __future__ import annotations
 
-import sys
 import typing
 from dataclasses import dataclass
 from typing import Literal
@@ -17,13 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.models.modules.layers import exporting
 from lipsound2.models.modules.regressor import mask
-
-
-def _exporting() -> bool:
-    """Whether torch is exporting to ONNX; its exporter takes as long to import as a clip to speak."""
-    exporter = sys.modules.get("torch.onnx")
-    return exporter is not None and bool(exporter.is_in_onnx_export())
 
 
 def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -190,7 +184,7 @@ class LipTrunk(nn.Module):
         B, T = video.shape[:2]
         valid = mask(video_lengths, T)
         # An exported graph is always shown one whole clip, and has no place for a choice that depends on values.
-        padded = not _exporting() and not bool(valid.all())
+        padded = not exporting() and not bool(valid.all())
         x = self.pixels(video)
         if padded:
             # The stem looks over the end of a clip: what it sees there must not depend on the padding.
