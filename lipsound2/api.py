@@ -116,7 +116,7 @@ def load(
     All of them may be called from several threads; the calls of one model take turns.
 
     Args:
-        name: folder of an experiment or pack, name of a model that ships (`lipsound2 models`), of a recognizer of
+        name: folder of an experiment or pack, name of a model (`lipsound2 models` lists them), or of a recognizer of
             another project, or `griffin-lim`.
         device: where the networks run: cpu, cuda, cuda:1, ... or mps.
         vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.

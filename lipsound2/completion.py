@@ -61,7 +61,7 @@ def _with_models(option: Option) -> Option:
     tasks = _MODELS.get(option.flag.lstrip("-"), ())
     if option.choices or not tasks:
         return option
-    names = [name for task in tasks for name in model_names.shipped(task)]
+    names = [name for task in tasks for name in (*model_names.shipped(task), *model_names.of_user(task))]
     return Option(option.flag, (*(["griffin-lim"] if option.flag == "--vocoder" else []), *names), True)
 
 

@@ -93,8 +93,8 @@ class KnownModel:
     Attributes:
         name: it gets here.
         kind: what it is, in words.
-        language: that it reads; empty: any.
-        published: result as published; empty: none.
+        language: that it reads, en or zh; empty: any.
+        published: word error rate as published, and of what; empty: none.
         size: of its files, megabytes; 0: not known.
         source: who published it.
         file: to get by hand.

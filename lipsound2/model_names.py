@@ -1,8 +1,14 @@
-"""Experiments and packs by name. Torch is not imported, so that a wrong name is reported at once."""
+"""Experiments and packs by name. Torch is not imported, so that a wrong name is reported at once.
+
+A name means a model that ships with the toolkit, or one in the user's own folder (`user_folder`), where converted and
+fetched models lie.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import lipsound2
@@ -10,14 +16,36 @@ from lipsound2.arguments import near
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.known_models import known_models
 from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
+def user_folder() -> Path:
+    """Where this user's models lie, a folder each: $LIPSOUND2_MODELS, else `lipsound2/models` among the user's data."""
+    if given := os.environ.get("LIPSOUND2_MODELS"):
+        return Path(given).expanduser()
+    home = Path.home()
+    places = {"darwin": home / "Library" / "Application Support", "win32": home / "AppData" / "Local"}
+    data = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")
+    # The standard (XDG) says that a relative path is to be passed over.
+    place = Path(data) if Path(data).is_absolute() else places.get(sys.platform, home / ".local" / "share")
+    return place / "lipsound2" / "models"
+
+
+def found(name: Path | str) -> Path | None:
+    """Folder of an experiment or pack, as `find` looks it up; None: there is none."""
+    path = Path(name)
+    places = [path, PRETRAINED / path]
+    if path.name == str(name):  # a name alone, no path
+        places.append(user_folder() / path)
+    return next((folder for folder in places if (folder / CONFIG).exists()), None)
+
+
 def find(name: Path | str, task: str = "") -> Path:
-    """Folder of an experiment or pack: a path, or the name of a model that ships with the toolkit.
+    """Folder of an experiment or pack: a path, or the name of a model that ships or that lies in the user's folder.
 
     Args:
         name: of it.
@@ -26,22 +54,40 @@ def find(name: Path | str, task: str = "") -> Path:
     Raises:
         LipsoundError: neither.
     """
-    path = Path(name)
-    for folder in (path, PRETRAINED / path):
-        if (folder / CONFIG).exists():
-            return folder
-    known = shipped(task)
+    if folder := found(name):
+        return folder
+    if str(name) in known_models():
+        raise LipsoundError(
+            f"{name}: a known public model that is not on this machine; get it with: lipsound2 models get {name}"
+        )
+    ship, own = shipped(task), of_user(task)
     what = f"models of the task {task}" if task else "models"
+    here = f"; in {user_folder()}: {', '.join(own)}" if own else ""
     raise LipsoundError(
         f"{name}: no experiment or pack (no config.yaml in it); {what} that ship with the toolkit: "
-        f"{', '.join(known) or 'none'}{near(str(name), known)}"
+        f"{', '.join(ship) or 'none'}{here}{near(str(name), [*ship, *own, *known_models()])}"
     )
 
 
 def shipped(task: str = "") -> list[str]:
     """Names of the models that ship with the toolkit, of one task or of all."""
-    names = sorted(path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
-    return [name for name in names if not task or task_of(PRETRAINED / name) == task]
+    return _names(PRETRAINED, task)
+
+
+def of_user(task: str = "") -> list[str]:
+    """Names of the models in the user's folder, of one task or of all."""
+    return _names(user_folder(), task)
+
+
+def _names(place: Path, task: str) -> list[str]:
+    names = sorted(path.parent.name for path in place.glob(f"[!.]*/{CONFIG}"))
+    return [name for name in names if not task or task_of(place / name) == task]
+
+
+def name_of(folder: Path) -> str:
+    """What a model in this folder is called in a command: its name if it is found by it, else its path."""
+    here = folder.name
+    return here if (there := found(here)) and there.resolve() == folder.resolve() else str(folder)
 
 
 def card_facts(folder: Path) -> dict[str, str]:

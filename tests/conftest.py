@@ -15,6 +15,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The models of whoever runs the tests are none of theirs.
+os.environ["LIPSOUND2_MODELS"] = str(ROOT / "tests" / "no-models")
+
+
 def _corpus(name: str, variable: str) -> Path:
     path = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
     if not path.is_dir():

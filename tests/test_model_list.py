@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.cli import load, main, verb_parser
-from lipsound2.inference.model_list import ModelRecord, as_table, shipped_models
+from lipsound2.inference.model_list import ModelRecord, as_table, models_here
+from lipsound2.known_models import known_models
 
 
 def test_every_model_that_ships_is_listed_with_what_a_user_asks(capsys):
@@ -23,21 +26,57 @@ def test_every_model_that_ships_is_listed_with_what_a_user_asks(capsys):
     assert "knows: one voice, speaker s1 of GRID" in shown
 
 
+def test_public_models_are_listed_with_an_honest_word(capsys):
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{name} " in shown for name in known_models())
+    row = next(line for line in shown.splitlines() if line.startswith("vsr-lrs3-19.1 "))
+    assert " ".join(row.split()) == "vsr-lrs3-19.1 lip reader en 19.1 % LRS3 1002 MB not commercial hub"
+    assert "47 to 74 %" in " ".join(shown.split())
+
+
+def test_a_model_of_the_user_is_among_those_here_and_no_longer_among_the_public(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
+    shutil.copytree(model_names.PRETRAINED / "grid-s1-asr", tmp_path / "vsr-grid-1.2")
+    (tmp_path / "vsr-grid-1.2" / "card.md").write_text("# x\n\nKnows: little\n\n* License: " + "a long one " * 9)
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\nvsr-grid-1.2 ") == 1
+    assert "use:   lipsound2 transcribe clip.mp4 --asr vsr-grid-1.2\n" in shown
+    assert str(tmp_path) in shown
+    assert max(map(len, shown.replace(str(tmp_path), "").splitlines())) <= 100
+    assert main(["models", "--json"]) == 0
+    record = next(row for row in json.loads(capsys.readouterr().out) if row["name"] == "vsr-grid-1.2")
+    assert (record["source"], record["path"]) == ("user", str(tmp_path / "vsr-grid-1.2"))
+    assert record["license"] == ("a long one " * 9).strip()
+
+
+def test_every_known_model_says_how_it_is_had():
+    for model in known_models().values():
+        verb, file, *words = model.convert.split()[1:]
+        options = vars(verb_parser(verb, load(verb)).parse_args([file, *words]))
+        assert str(options["file"]) == model.file
+        assert not model.hub or all(re.fullmatch("[0-9a-f]{64}", digest) for digest in model.hub.files.values())
+
+
 def test_json_has_a_record_for_each_with_its_real_size(capsys):
     assert main(["models", "--json"]) == 0
     records = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(records) == model_names.shipped()
+    here = [name for name, record in records.items() if record["source"] != "public"]
+    assert here == model_names.shipped()
     parallel = records["grid-s1-parallel"]
     assert parallel["task"] == "regress"
     assert parallel["source"] == "ships"
     assert parallel["size"] == sum(path.stat().st_size for path in Path(parallel["path"]).iterdir())
-    assert all(value for record in records.values() for value in record.values())
+    assert all(value for name in here for value in records[name].values())
+    assert list(records)[len(here) :] == list(known_models())
+    assert all(records[name][key] for name in known_models() for key in ("kind", "source", "license", "use", "path"))
 
 
 def test_the_commands_it_gives_are_commands(capsys):
     """Each option takes a model of the kind that it is shown with."""
 
-    for record in shipped_models():
+    for record in models_here():
         program, verb, *words = record.use.split()
         assert program == "lipsound2"
         options = vars(verb_parser(verb, load(verb)).parse_args(words))

@@ -340,7 +340,7 @@ def test_griffin_lim_by_name(tmp_path: Path) -> None:
     for name, message in {
         "griffin-lim:0": "whole number from 1",
         "griffin-lim:many": "whole number from 1",
-        "hifigan": "unknown vocoder 'hifigan'; wanted 'griffin-lim'.*one that ships: ",
+        "hifigan": "unknown vocoder 'hifigan'; wanted 'griffin-lim'.*the name of one: ",
         str(tmp_path): "unknown vocoder",
         "grid-s1-parallel": "unknown vocoder",
     }.items():

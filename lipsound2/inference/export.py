@@ -48,7 +48,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
     Before the file is kept, the outputs of onnxruntime and torch are compared on clips of three lengths.
 
     Args:
-        exp: experiment or pack, or the name of one that ships: the parallel model of the task regress, or HiFi-GAN of
+        exp: experiment or pack, or the name of one: the parallel model of the task regress, or HiFi-GAN of
             the task vocode.
         out: the file to write, such as lips.onnx.
     """

@@ -51,7 +51,7 @@ def load_lip_to_speech(
     """Load a lip-to-speech model with its vocoder.
 
     Args:
-        model: experiment or pack of the task *regress*, or the name of one that ships.
+        model: experiment or pack of the task *regress*, or the name of one.
         vocoder: see `vocoders.vocoder`.
         device: where the networks run.
 

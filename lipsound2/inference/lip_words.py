@@ -139,7 +139,7 @@ def lip_words(model: str, phrases: Phrases, device: str) -> LipWordReader | None
     """The reader of a lip-to-speech model, if its word head knows every word of the sentences; else None.
 
     Args:
-        model: experiment or pack, or the name of one that ships.
+        model: experiment or pack, or the name of one.
         phrases: the sentences.
         device: where the network runs.
     """

@@ -14,6 +14,7 @@ from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import TensorScorer
 from lipsound2.inference.neural_fusion import Ahead, NeuralFusion, check_tokens
+from lipsound2.known_models import known_models
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.text_decoder import TextDecoder
 from lipsound2.tasks.language import Language
@@ -48,7 +49,8 @@ def file_of(lm: Path) -> Path:
 
 
 def _is_network(lm: Path) -> bool:
-    return lm.is_dir() or (not lm.exists() and (model_names.PRETRAINED / lm).is_dir())
+    named = model_names.found(lm) is not None or str(lm) in known_models()
+    return lm.is_dir() or (not lm.exists() and named)
 
 
 class NetworkModel(NeuralFusion):

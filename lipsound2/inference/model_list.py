@@ -6,9 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from json import dumps
+from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.data.yaml_files import read_yaml
+from lipsound2.known_models import CAVEAT, KnownModel, known_models
 from lipsound2.video.align import REGIONS
 
 _WIDTH = 100  # columns of a terminal that the table fits
@@ -18,8 +20,12 @@ _KINDS = {
     "regress": ("lip-to-speech", "lipsound2 speak clip.mp4 --model {}"),
     "recognize": ("recognizer of audio", "lipsound2 transcribe clip.mp4 --asr {}"),
     "vocode": ("vocoder", "lipsound2 speak clip.mp4 --vocoder {}"),
+    "language": ("language model", "lipsound2 transcribe clip.mp4 --model READER --lm {}"),
+    "pase": ("acoustic targets", "lipsound2 targets DIR DUMP --target pase:{}"),
 }
 _LIPS = ("lip reader", "lipsound2 transcribe clip.mp4 --model {}")
+_NOT_SAID = "not said"
+_SHORT = 30  # letters of a license in the table
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,18 @@ class ModelRecord:
     """A model.
 
     Attributes:
-        name: what `--model`, `--asr` or `--vocoder` takes.
+        name: what `--model`, `--asr`, `--vocoder` or `--lm` takes.
         kind: what it is, in words.
-        task: which task it was trained for.
-        source: where it comes from: `ships` with the toolkit.
-        size: of all its files, bytes.
+        task: which task it was trained for; empty: of a public model, which is not here yet.
+        source: where it comes from: `ships` with the toolkit, lies in the `user`'s folder, or is `public`: known, and
+            not on this machine.
+        size: of all its files, bytes; 0: not known.
         parameters: number of weights, in words.
         license: of the weights.
-        knows: voices and words it knows.
+        knows: voices and words it knows; of a public model language and result as published.
         trained_on: its training data.
-        use: the command that uses it.
-        path: its folder.
+        use: the command that uses it; of a public model the one that gets it.
+        path: its folder; of a public model where it is to be had.
     """
 
     name: str
@@ -54,48 +61,103 @@ class ModelRecord:
 
 
 def models(*, json: bool = False) -> None:
-    """List the models that ship with the toolkit: what each is, its size, license, what it knows, and how to use it.
+    """List the models: those that ship, those on this machine, and public ones that others published.
+
+    Of each it tells what it is, its size and license, what it knows, and how to use or to get it. Nothing is fetched:
+    `lipsound2 models get NAME` does that.
 
     Args:
         json: print a list of records as JSON instead, with size in bytes and the folder of each.
     """
-    found = shipped_models()
-    print(dumps([asdict(record) for record in found], ensure_ascii=False, indent=2) if json else as_table(found))
+    here, public = models_here(), public_models()
+    if json:
+        records = [asdict(record) for record in (*here, *map(_public_record, public))]
+        print(dumps(records, ensure_ascii=False, indent=2))
+        return
+    print(as_table(here))
+    print(f"\nPublic models that others published. To get one: lipsound2 models get NAME\n\n{public_table(public)}\n")
+    print(textwrap.fill(CAVEAT, _WIDTH))
+    print(f"Models that you get or convert lie in {model_names.user_folder()}")
 
 
-def shipped_models() -> list[ModelRecord]:
-    """The models that ship with the toolkit."""
-    return [_record(name) for name in model_names.shipped()]
+def models_here() -> list[ModelRecord]:
+    """The models that ship with the toolkit, and those in the user's folder."""
+    ship = [_record(model_names.PRETRAINED / name, "ships") for name in model_names.shipped()]
+    return ship + [_record(model_names.user_folder() / name, "user") for name in model_names.of_user()]
 
 
-def _record(name: str) -> ModelRecord:
-    folder = model_names.find(model_names.PRETRAINED / name)
+def public_models() -> list[KnownModel]:
+    """The known public models that are not on this machine."""
+    return [model for name, model in known_models().items() if not model_names.found(name)]
+
+
+def _record(folder: Path, source: str) -> ModelRecord:
     facts, task = model_names.card_facts(folder), model_names.task_of(folder)
-    lips = task == "recognize" and read_yaml(folder / model_names.CONFIG).get("input") in REGIONS
-    kind, use = _LIPS if lips else _KINDS[task]
+    region = read_yaml(folder / model_names.CONFIG).get("input")
+    lips = task in ("recognize", "classify") and region in REGIONS
+    kind, use = _LIPS if lips else _KINDS.get(task, (task, "lipsound2 features DIR DUMP --exp {}"))
     return ModelRecord(
-        name=name,
-        kind=kind,
+        name=folder.name,
+        kind="word classifier" if task == "classify" else kind,
         task=task,
-        source="ships",
+        source=source,
         size=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
-        parameters=facts["Size"].partition(" parameters")[0],
-        license=facts["License"],
-        knows=facts["Knows"],
-        trained_on=facts["Trained on"],
-        use=use.format(name),
+        parameters=facts.get("Size", "").partition(" parameters")[0] or "-",
+        license=facts.get("License", _NOT_SAID),
+        knows=facts.get("Knows", _NOT_SAID),
+        trained_on=facts.get("Trained on", _NOT_SAID),
+        use=use.format(folder.name),
         path=str(folder),
     )
+
+
+def _public_record(model: KnownModel) -> ModelRecord:
+    return ModelRecord(
+        name=model.name,
+        kind=model.kind,
+        task="",
+        source="public",
+        size=model.size * 1_000_000,
+        parameters="",
+        license=model.source.license,
+        knows=_known_of(model),
+        trained_on="",
+        use=f"lipsound2 models get {model.name}",
+        path=f"hub:{model.hub.repository}" if model.hub else f"by hand: {model.source.where}",
+    )
+
+
+def _known_of(model: KnownModel) -> str:
+    published = f"word error rate as published: {model.published}" if model.published else ""
+    return "; ".join(part for part in (model.language, published) if part)
 
 
 def as_table(records: Sequence[ModelRecord]) -> str:
     """A row for each model, and below it what it knows and how it is used; no line is wider than 100 columns."""
     rows = [("model", "what it is", "size", "weights", "license")]
-    rows += [(each.name, each.kind, f"{each.size / 1e6:.1f} MB", each.parameters, each.license) for each in records]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for each in records:
+        # The license of others' weights can be a sentence; the card has it whole.
+        terms = each.license if len(each.license) <= _SHORT else f"{each.license[: _SHORT - 3].rstrip(' ,;:')}..."
+        rows.append((each.name, each.kind, f"{each.size / 1e6:.1f} MB", each.parameters, terms))
+    lines = _aligned(rows)
     blocks = [lines[0]]
     for line, record in zip(lines[1:], records, strict=True):
         knows = textwrap.fill(f"knows: {record.knows}", _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT * 2)
         blocks.append(f"{line}\n{knows}\n{_INDENT}use:   {record.use}")
     return "\n\n".join(blocks)
+
+
+def public_table(known: Sequence[KnownModel]) -> str:
+    """A row for each public model: what it is, its result as published, and how it is to be had."""
+    rows = [("model", "what it is", "lang", "WER as published", "size", "license", "from")]
+    for each in known:
+        size = f"{each.size} MB" if each.size else "-"
+        way = "hub" if each.hub else "hand"
+        published = each.published or "-"
+        rows.append((each.name, each.kind, each.language or "-", published, size, each.source.terms, way))
+    return "\n".join(_aligned(rows))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

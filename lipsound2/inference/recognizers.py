@@ -31,7 +31,7 @@ class TrainedRecognizer(OwnRecognizer):
     """An experiment, or a pack, of the task *recognize*: of audio, or of lips; see `OwnRecognizer`.
 
     Args:
-        name: its folder, or the name of one that ships.
+        name: its folder, or the name of one.
         options: of the search.
         device: where the network runs.
 

@@ -65,7 +65,7 @@ def speak(
             encoded again; soft adds a track of text that players show and hide. Without --video, clip.spoken.mp4 is
             written beside the speech.
         asr: with --subtitles: recognizer of the speech, as for lipsound2 transcribe.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
         onnx: run networks that lipsound2 export wrote, without torch and instead of --model: the file of a
             lip-to-speech model, the files MODEL,VOCODER, or a folder of both.
         detector: face detector.

@@ -71,7 +71,7 @@ def synthesize(
         dir: data dir of the clips.
         out: folder to write, with a folder for each system.
         dump: folder of the archives that stages 1 and 2 wrote.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
         controls: control systems to synthesize as well, separated by commas.
         ngpu: GPUs to use: 0 or 1.
         nj: number of jobs with slurm.

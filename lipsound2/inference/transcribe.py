@@ -59,9 +59,9 @@ def transcribe(
     Args:
         media: videos with a talking face, audio files, and folders of such files; or - for one from standard input.
         output_dir: folder for the files of all clips, in the formats that are given without a FILE, else as NAME.txt.
-        model: lip-to-speech model: experiment or pack of the task regress, or the name of one that ships. Or a lip
+        model: lip-to-speech model: experiment or pack of the task regress, or the name of one. Or a lip
             reader: one of the task recognize whose input is crops; then --asr is not used for videos.
-        asr: recognizer of audio: experiment or pack of the task recognize, the name of one that ships, or
+        asr: recognizer of audio: experiment or pack of the task recognize, the name of one, or
             pocketsphinx:grid, whisper:NAME, ...
         audio: recognize the videos' own audio instead of the lips.
         txt: also write the text to this file; without FILE, beside the clip. For several clips, FILE is a folder; for
@@ -133,14 +133,14 @@ def _read(*names: str | Path | None) -> list[Path]:
     """Files that are read beside the clips.
 
     Args:
-        names: files, folders of models, and names of other kinds, such as of shipped models.
+        names: files, folders of models, and names of other kinds, such as models by name.
     """
-    from lipsound2.model_names import PRETRAINED
+    from lipsound2 import model_names
 
     found = []
     for name in names:
         plain = str(name or "").rpartition(":")[2]  # of names such as whisper:FOLDER as well
-        for path in dict.fromkeys((Path(name or ""), Path(plain), PRETRAINED / plain)):
+        for path in dict.fromkeys((Path(name or ""), Path(plain), model_names.found(plain) or Path(plain))):
             if path.is_file():
                 found.append(path)
             elif name and path.is_dir():

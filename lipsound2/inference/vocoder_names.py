@@ -8,7 +8,6 @@ from pathlib import Path
 from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.audio.griffin_lim_numpy import DEFAULT_ITERATIONS
-from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
@@ -40,10 +39,10 @@ def folder_of(name: str) -> Path | None:
         return None
     folder = _trained(name)
     if folder is None:
-        shipped = sorted(path.name for path in model_names.PRETRAINED.iterdir() if _trained(path.name))
+        known = [*model_names.shipped("vocode"), *model_names.of_user("vocode")]
         raise LipsoundError(
-            f"unknown vocoder '{name}'; wanted {_KNOWN}, or one that ships: {', '.join(shipped) or 'none yet'}"
-            f"{near(name, ['griffin-lim', *shipped])}"
+            f"unknown vocoder '{name}'; wanted {_KNOWN}, or the name of one: {', '.join(known) or 'none yet'}"
+            f"{near(name, ['griffin-lim', *known])}"
         )
     model_names.check_task(folder, "vocode")
     return folder
@@ -51,8 +50,5 @@ def folder_of(name: str) -> Path | None:
 
 def _trained(name: str) -> Path | None:
     """Folder of a trained vocoder, as `model_names.find` looks it up; None when there is none of that name."""
-    for folder in (Path(name), model_names.PRETRAINED / name):
-        config = folder / model_names.CONFIG
-        if config.exists() and (folder == Path(name) or read_yaml(config).get("task") == "vocode"):
-            return folder
-    return None
+    folder = model_names.found(name)
+    return folder if folder and (folder == Path(name) or model_names.task_of(folder) == "vocode") else None

@@ -98,7 +98,7 @@ def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "c
 
     Args:
         name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
-            the name of one that ships with the toolkit.
+            the name of one.
         config: settings of the mel; None: those it was trained on, of Griffin-Lim those of `fine`.
         device: where networks run.
 
