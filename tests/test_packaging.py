@@ -36,7 +36,7 @@ def names(requirements: str) -> set[str]:
 def test_every_extra_says_what_it_is_for() -> None:
     lines = SETUP[SETUP.index("[options.extras_require]") : SETUP.index("[tool:pytest]")].splitlines()
     extras = [
-        (above, line.removesuffix(" =")) for above, line in itertools.pairwise(lines) if re.fullmatch(r"\w+ =", line)
+        (above, line.removesuffix(" =")) for above, line in itertools.pairwise(lines) if re.fullmatch(r"[\w-]+ =", line)
     ]
     assert [extra for _, extra in extras] == list(config()["options.extras_require"])
     assert [extra for above, extra in extras if not above.startswith("# ")] == []
@@ -50,7 +50,7 @@ def test_install_sh_lists_the_extras() -> None:
 
 def test_the_page_of_installation_names_every_extra_once() -> None:
     rows = re.findall(r"^\| (`.*) \| ", (ROOT / "docs/install.md").read_text(encoding="utf-8"), re.MULTILINE)
-    told = [extra for row in rows for extra in re.findall(r"`(\w+)`", row.partition(" | ")[0])]
+    told = [extra for row in rows for extra in re.findall(r"`([\w-]+)`", row.partition(" | ")[0])]
     assert sorted(told) == sorted(config()["options.extras_require"])
 
 

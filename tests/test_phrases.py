@@ -250,7 +250,7 @@ def test_nothing_is_announced_of_sentences_that_no_model_can_rank(tmp_path, capl
 
 
 def test_without_a_dictionary_look_alikes_are_said_to_be_unchecked(monkeypatch, caplog):
-    monkeypatch.setattr("lipsound2.decoding.look_alikes.find_spec", lambda name: None)
+    monkeypatch.setattr("lipsound2.decoding.pronunciations.find_spec", lambda name: None)
     Phrases.of(["pat it"]).warn_of_look_alikes()
     assert caplog.text == ""
     Phrases.of(["pat it", "bat it"]).warn_of_look_alikes()

@@ -78,6 +78,22 @@ def test_what_does_not_go_together_is_one_line(tmp_path: Path) -> None:
         score_text(data, heard.parent / "all")
 
 
+def test_words_that_sound_alike_count_as_equal_if_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = transcripts(tmp_path / "data")
+    texts = {"s1-a": "been blew at be to now", "s1-b": "Lay red in see four again.", "s2-c": "set white by d six soon"}
+    heard = decoded(tmp_path / "whisper", texts)
+    score_text(data, heard, out=tmp_path / "plain")
+    score_text(data, heard, out=tmp_path / "folded", homophones=True)
+    rates = {}
+    for name in ("plain", "folded"):
+        summary = json.loads((tmp_path / name / "text" / "whisper" / "summary.json").read_text())
+        rates[name] = summary["systems"]["heard"]["wer"]["mean"]
+    assert rates == {"plain": pytest.approx(5 / 18, abs=1e-4), "folded": 0}
+    assert "words that sound alike count as equal" in capsys.readouterr().out
+    with pytest.raises(LipsoundError, match="a dictionary of --language en alone, found zh"):
+        score_text(data, heard, out=tmp_path / "other", language="zh", homophones=True)
+
+
 def test_systems_stand_side_by_side_ground_truth_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = transcripts(tmp_path / "data")
     said = dict(DataDir(data).text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class Word:
     start: float
     end: float
     confidence: float | None = None
+
+
+def confidence_of_all(words: Sequence[Word]) -> float | None:
+    """Confidence of a whole text whose words are right or wrong each for itself; None: there is no word."""
+    return math.prod(word.confidence or 0.0 for word in words) if words else None
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 Visemes are those of J. Jeffers and M. Barley, Speechreading (Lipreading), 1971, as Bear and Harvey (Speech
 Communication 95, 2017) list them. Of three published maps it told best which words lips confused on GRID: of
-word pairs with equal visemes 40 % were confused, of others 17 %; see egs/grid/RESULTS.md. Pronunciations are those of
-the dictionary that comes with PocketSphinx.
+word pairs with equal visemes 40 % were confused, of others 17 %; see egs/grid/RESULTS.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
-from lipsound2.data.texts import read_lines
+from lipsound2.decoding.pronunciations import pronunciations
 
 VISEMES = (
     "F V",
@@ -28,10 +25,10 @@ VISEMES = (
     "G K NG",
 )  # the breath of HH has no shape of its own
 
-Pronunciations = dict[str, tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 
 
-def look_alikes(sentences: Sequence[str], visemes: Pronunciations) -> list[list[int]]:
+def look_alikes(sentences: Sequence[str], visemes: Shapes) -> list[list[int]]:
     """Groups of sentences that look alike, each the numbers of two sentences or more.
 
     Args:
@@ -46,29 +43,7 @@ def look_alikes(sentences: Sequence[str], visemes: Pronunciations) -> list[list[
     return [group for group in groups.values() if len(group) > 1]
 
 
-def has_dictionary() -> bool:
-    """Whether there is a dictionary, so that sentences can be compared."""
-    return _dictionary() is not None
-
-
-def _dictionary() -> Path | None:
-    spec = find_spec("pocketsphinx")
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "model" / "en-us" / "cmudict-en-us.dict"
-
-
-def dictionary_spelling(word: str) -> str:
-    """How PocketSphinx's dictionary writes an English word.
-
-    Names of letters end in a full stop there: "a" is the article. The name of z is said as in Britain.
-    """
-    if len(word) > 1:
-        return word
-    return "zed" if word == "z" else f"{word}."
-
-
-def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunciations:
+def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Shapes:
     """Visemes of English words; those that the dictionary lacks are left out.
 
     Without PocketSphinx there is no dictionary, and the result is empty.
@@ -78,15 +53,8 @@ def visemes_of(words: Iterable[str], groups: Sequence[str] = VISEMES) -> Pronunc
         groups: phonemes of each viseme, with blanks between; others have no shape.
     """
     viseme_of = {phoneme: number for number, group in enumerate(groups) for phoneme in group.split()}
-    dictionary = _dictionary()
-    if dictionary is None:
-        return {}
-    spelled = {dictionary_spelling(word): word for word in words}
-    found: Pronunciations = {}
-    for _, line in read_lines(dictionary):
-        word, *phonemes = line.split()
-        if word in spelled:
-            # Vowels carry the stress as a digit in some editions of the dictionary.
-            plain = (phoneme.rstrip("012") for phoneme in phonemes)
-            found[spelled[word]] = tuple(viseme_of[phoneme] for phoneme in plain if phoneme in viseme_of)
-    return found
+    # The first of a word's ways to say it.
+    return {
+        word: tuple(viseme_of[phoneme] for phoneme in ways[0] if phoneme in viseme_of)
+        for word, ways in pronunciations(words).items()
+    }

@@ -3,22 +3,23 @@
     pocketsphinx, pocketsphinx:grid          offline, no download; with a grammar it recognizes its sentences alone
     torchaudio:WAV2VEC2_ASR_BASE_960H        a bundle of torchaudio's, fetched on first use
     whisper:base                             OpenAI's Whisper, fetched on first use
+    faster-whisper:base.en                   the same by CTranslate2, without torch; or a folder
 
 Packages and weights are loaded when a recognizer is asked for, never before.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from lipsound2.decoding.faster_whisper import FasterWhisper
+from lipsound2.decoding.fetching import fetched
 from lipsound2.decoding.grammar import Grammar, grammar
-from lipsound2.decoding.hypothesis import Hypothesis, Word
-from lipsound2.decoding.look_alikes import dictionary_spelling
+from lipsound2.decoding.hypothesis import Hypothesis, Word, confidence_of_all
+from lipsound2.decoding.pronunciations import dictionary_spelling
 from lipsound2.errors import LipsoundError, require
 from lipsound2.text.tokenizer import UNKNOWN, Characters
 from lipsound2.timing import SAMPLE_RATE
@@ -89,7 +90,7 @@ class PocketSphinx:
             start, end = segment.start_frame / 100, (segment.end_frame + 1) / 100
             words.append(Word(back.get(text, text), start, end, confidence))
         # Its own probability of the whole is that of one way through its lattice, silences among words included.
-        return Hypothesis(" ".join(word.text for word in words), words, float(best.score), _product(words))
+        return Hypothesis(" ".join(word.text for word in words), words, float(best.score), confidence_of_all(words))
 
 
 class Bundle:
@@ -158,39 +159,14 @@ class Whisper:
             for segment in result["segments"]
             for word in segment.get("words", ())
         ]
-        return Hypothesis(result["text"].strip(), words, confidence=_product(words))
-
-
-def _product(words: Sequence[Word]) -> float | None:
-    """Confidence of a whole text whose words are right or wrong each for itself; None: there is no word."""
-    return math.prod(word.confidence or 0.0 for word in words) if words else None
-
-
-def fetched(load: Any, asked: str, what: str, place: str) -> Any:
-    """Load a model that may have to be downloaded first; without a network, tell where its files go.
-
-    Args:
-        load: loads it.
-        asked: the option as it was typed, for messages.
-        what: name of its files, for messages.
-        place: where its files can be copied from.
-
-    Raises:
-        LipsoundError: it is not here and cannot be downloaded.
-    """
-    print(f"{asked}: {what} are downloaded now unless they are here already", file=sys.stderr)
-    try:
-        return load()
-    except (OSError, RuntimeError) as error:
-        raise LipsoundError(
-            f"{asked}: {what} cannot be downloaded ({error}); offline, copy them from {place}"
-        ) from error
+        return Hypothesis(result["text"].strip(), words, confidence=confidence_of_all(words))
 
 
 PRETRAINED_ASR: dict[str, Callable[[str], SpeechRecognizer]] = {
     "pocketsphinx": PocketSphinx,
     "torchaudio": Bundle,
     "whisper": Whisper,
+    "faster-whisper": FasterWhisper,
 }
 
 

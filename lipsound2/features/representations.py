@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from lipsound2 import experiment, model_names
 from lipsound2.audio.acoustics import cepstrum, deltas
 from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.decoding.pretrained_asr import fetched
+from lipsound2.decoding.fetching import fetched
 from lipsound2.errors import ClipFailure, LipsoundError, require
 from lipsound2.files import sha256
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig

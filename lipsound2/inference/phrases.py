@@ -15,8 +15,9 @@ import numpy as np
 
 from lipsound2.data.texts import read_lines, shown
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
-from lipsound2.decoding.look_alikes import has_dictionary, look_alikes, visemes_of
+from lipsound2.decoding.look_alikes import look_alikes, visemes_of
 from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, rank
+from lipsound2.decoding.pronunciations import has_dictionary
 from lipsound2.errors import LipsoundError, install_command
 from lipsound2.text.normalize import normalize
 

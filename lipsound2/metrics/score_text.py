@@ -15,6 +15,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes, write_text
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.metrics.audio_sources import REAL, SYSTEMS
+from lipsound2.metrics.homophones import LANGUAGE, folded
 from lipsound2.metrics.score import SUMMARY, TABLE
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.metrics.wer import score_texts
@@ -39,6 +40,7 @@ class References:
         which: what clips these are, for captions.
         unseen: whether the intervals generalize to new speakers, see `wer.score_texts`.
         language: of the texts.
+        homophones: whether words that sound alike count as equal, see `homophones.folded`.
     """
 
     table: Path
@@ -47,6 +49,7 @@ class References:
     which: str
     unseen: bool
     language: str
+    homophones: bool = False
 
 
 def score_text(
@@ -55,6 +58,7 @@ def score_text(
     out: OutputFolder | None = None,
     language: Annotated[str, Choices(languages)] = "en",
     speakers: Speakers = "auto",
+    homophones: bool = False,
 ) -> None:
     """Score recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
 
@@ -71,7 +75,11 @@ def score_text(
         language: of the transcripts.
         speakers: whom the intervals speak for: same (further clips of these speakers) or unseen (new speakers). auto
             chooses unseen if none of the speakers is in a data dir train... beside DATA, else same.
+        homophones: count words that sound alike as equal, such as in and inn, by PocketSphinx's dictionary; for
+            recognizers that do not know the corpus.
     """
+    if homophones and language != LANGUAGE:
+        raise LipsoundError(f"--homophones: there is a dictionary of --language {LANGUAGE} alone, found {language}")
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
     if not known.text:
@@ -83,7 +91,9 @@ def score_text(
     if len(known.text) < len(known):
         which = with_text(which, len(known.text), len(known) - len(known.text))
     unseen, which = about(speakers, data, known.utt2spk, which)
-    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language)
+    if homophones:
+        which = f"{which}; words that sound alike count as equal"
+    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones)
     for place, (_, systems) in zip(places, found, strict=True):
         score_systems(references, systems, place)
 
@@ -129,6 +139,8 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
         print(f"{folder}: done already with these inputs and options; skipped")
         return
     texts = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
+    if references.homophones:
+        texts = {system: folded(found, references.texts) for system, found in texts.items()}
     with folder_lock(folder, "score"):
         fingerprint.clear()
         unseen, language = references.unseen, references.language
