@@ -24,7 +24,7 @@ from lipsound2.inference.own_recognizer import OwnReader
 from lipsound2.inference.pauses import FAMILIAR, LEVELS, LONGEST, first_cut, levels_of, stretches
 from lipsound2.inference.phrases import PhraseReader, Phrases
 from lipsound2.inference.reader_steps import ReaderSteps
-from lipsound2.inference.speech import Speech
+from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import BUDGET, FaceChoice
 from lipsound2.inference.transcript import Transcript
 from lipsound2.metrics.speech import to_rate
@@ -108,8 +108,7 @@ class Transcriber(ReaderSteps):
             ClipFailure: the clip cannot be transcribed: unreadable, silent, without audio, without a face, ...
             LipsoundError: what was given is not what the recognizer takes.
         """
-        given = phrases if phrases is None or isinstance(phrases, Phrases) else Phrases.of(phrases, self._language)
-        asked = _Asked(self._recognizer, self._ranker, given)
+        asked = _Asked(self._recognizer, self._ranker, None if phrases is None else self._as_phrases(phrases))
         if self.reads_lips:
             if isinstance(clip, Speech):
                 raise LipsoundError(f"{self.name}: reads lips, not speech; give it the video itself")
@@ -134,13 +133,17 @@ class Transcriber(ReaderSteps):
         check_clip(clip, None)
         return self._file(Path(clip), asked)
 
-    def check(self, phrases: Phrases) -> None:
+    def check(self, phrases: Sequence[str] | Phrases) -> None:
         """Check that sentences can be ranked.
 
         Raises:
             LipsoundError: the recognizer cannot rank, or cannot write one of them.
         """
-        _Asked(self._recognizer, self._ranker, phrases)
+        _Asked(self._recognizer, self._ranker, self._as_phrases(phrases))
+
+    def _as_phrases(self, phrases: Sequence[str] | Phrases) -> Phrases:
+        """Sentences in the language of the recognizer."""
+        return phrases if isinstance(phrases, Phrases) else Phrases.of(phrases, self._language)
 
     def _lips(self, clip: Path | str | np.ndarray, fps: float, asked: _Asked) -> Transcript:
         taken: list[_Reading] = []
@@ -149,11 +152,12 @@ class Transcriber(ReaderSteps):
             taken.append(_Reading(shape[0], asked.read))
             return taken[0]
 
-        report = self._cropper(clip, store=store, fps=fps).report
+        crops = self._cropper(clip, store=store, fps=fps)
         if not isinstance(clip, np.ndarray):
-            log.info("%s: %s", clip, report)
+            log.info("%s: %s", clip, crops.report)
         found = joined(taken[0].found)
-        return self._transcript(found, {}, [*report.warnings, *asked.warnings, *asked.alike(found)])
+        what = self._transcript(found, {}, [*crops.report.warnings, *asked.warnings, *asked.alike(found)])
+        return replace(what, video=ClipVideo.of(crops))
 
     def _speech(self, speech: Speech, asked: _Asked) -> Transcript:
         scenes = [round(first / FRAME_RATE * LEVELS) for first, _ in speech.video.report.scenes[1:]]

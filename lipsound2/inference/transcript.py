@@ -12,6 +12,7 @@ from lipsound2.decoding.hypothesis import Hypothesis, to_json
 from lipsound2.decoding.subtitles import as_srt, as_vtt
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
+from lipsound2.inference.speech import ClipVideo
 
 FORMATS = (".txt", ".srt", ".vtt", ".json")
 ALTERNATIVES = 5  # in JSON, unless another number is asked for
@@ -25,11 +26,13 @@ class Transcript(Hypothesis):
         models: what each model knows, by its name, in the order of use; empty where a model does not say.
         calibrated: whether confidences were calibrated on clips that the recognizer was not trained on.
         warnings: reasons to doubt the text, a line each.
+        video: of a lip reader: what was found in the video; None: audio was recognized.
     """
 
     models: dict[str, str] = field(default_factory=dict)
     calibrated: bool = False
     warnings: list[str] = field(default_factory=list)
+    video: ClipVideo | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(

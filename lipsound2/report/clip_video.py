@@ -29,8 +29,13 @@ def frames_of(path: Path) -> Iterator[np.ndarray]:
     return (frame.rgb() for frame in Source(path))
 
 
-def small_video(frames: Iterable[np.ndarray]) -> bytes:
+def small_video(frames: Iterable[np.ndarray], side: int = _SIDE, longest: float = _LONGEST) -> bytes:
     """An MP4 file of frames (H, W, 3) or (H, W) uint8, all of one size, 25 a second; scaled down, never up.
+
+    Args:
+        frames: of the clip.
+        side: pixels of the longer side, at most.
+        longest: seconds; the rest is left out.
 
     Raises:
         LookupError: this build of ffmpeg has no libx264.
@@ -38,10 +43,10 @@ def small_video(frames: Iterable[np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as file:
         stream: VideoStream | None = None
-        for frame in itertools.islice(frames, _LONGEST * FRAME_RATE):
+        for frame in itertools.islice(frames, round(longest * FRAME_RATE)):
             if stream is None:
                 stream = file.add_stream("libx264", rate=Fraction(FRAME_RATE))
-                stream.width, stream.height = _size(*frame.shape[:2])
+                stream.width, stream.height = _size(frame.shape[0], frame.shape[1], side)
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.thread_count = 1
                 stream.options = {"crf": _CRF}
@@ -53,7 +58,7 @@ def small_video(frames: Iterable[np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _size(height: int, width: int) -> tuple[int, int]:
+def _size(height: int, width: int, side: int) -> tuple[int, int]:
     """Width and height of the small frames, even."""
-    scale = min(1.0, _SIDE / max(height, width))
+    scale = min(1.0, side / max(height, width))
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
