@@ -7,6 +7,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "your own clips": {
         "speak": ("lipsound2.inference.speak:speak", "synthesize the speech of any silent clip"),
         "transcribe": ("lipsound2.inference.transcribe:transcribe", "transcribe audio, or the lips in a video"),
+        "demo": (
+            "lipsound2.demo.serve:demo",
+            "open a page on this machine: a clip or the camera in, speech and words out",
+        ),
         "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
         "models get": ("lipsound2.hub.get:models_get", "fetch a known public model, and convert it"),
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),

@@ -26,7 +26,7 @@ FLOORS = (
     ("training", "inference"),
     ("pack", "completion", "sharing"),
     ("features", "published", "api"),
-    ("hub",),
+    ("hub", "demo"),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,195 @@
+"""The page: what is on it, and what happens when a clip is brought."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import soundfile
+
+from lipsound2.demo import answers, cards
+from lipsound2.demo.limits import Limits
+from lipsound2.demo.reading import Reader
+from lipsound2.demo.shelf import Shelf
+from lipsound2.demo.uploads import clip_input
+
+_TURNS = "reader"  # the name of the queue that all clips wait in, from the page and from programs
+_FACES = {
+    "largest": "largest",
+    "left": "left",
+    "right": "right",
+    "center": "middle",
+    "speaking": "who speaks",
+}
+_HINT = """
+<div class="hint">
+<p><b>Bring a clip</b> of one talking face: frontal, well lit, the mouth in view.</p>
+<p>The answer shows what was read from the lips alone; the sound of the clip is not used.</p>
+</div>
+"""
+
+
+def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", local: bool = True) -> gr.Blocks:
+    """Build the page.
+
+    Args:
+        reader: reads clips.
+        limits: what is taken.
+        shelf: where files lie.
+        phrases: own sentences that stand on the page at first, one a line.
+        local: whether the page is for this machine alone.
+    """
+    choices = reader.choices
+    names = choices.names()
+
+    def about(model: str) -> str:
+        return cards.head(model, choices.knows(model) if model in names else "", local)
+
+    with gr.Blocks(title="lipsound2: speech and words from lips", analytics_enabled=False) as page:
+        head = gr.HTML(about(names[0]), elem_id="head", padding=False)
+        with gr.Row(elem_id="main"):
+            with gr.Column(scale=5, min_width=300):
+                clip = clip_input(
+                    sources=["upload", "webcam"],
+                    label=f"Clip: at most {limits.seconds} s and {limits.megabytes} MB",
+                    include_audio=False,
+                    webcam_options=gr.WebcamOptions(mirror=True),
+                    elem_id="clip",
+                )
+                model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
+                face = gr.Radio(
+                    [(_FACES[each], each) for each in choices.faces()],
+                    value="largest",
+                    label="Which face, where there are several",
+                    elem_id="face",
+                )
+                sentences = gr.Textbox(
+                    phrases,
+                    label="My sentences",
+                    info="One a line, if you know what may be said: they are ranked. Empty: any words of the model.",
+                    lines=3,
+                    max_lines=10,
+                    max_length=200_000,
+                    elem_id="sentences",
+                )
+                start = gr.Button("Read the lips", variant="primary", elem_id="start")
+            with gr.Column(scale=7, min_width=300):
+                failure = gr.HTML(visible=False, elem_id="failure", padding=False)
+                hint = gr.HTML(_HINT, elem_id="hint", padding=False)
+                with gr.Column(visible=False, elem_id="answer") as shown:
+                    words = gr.HTML(elem_id="words", padding=False)
+                    video = gr.Video(
+                        label="What was read: the box is about the mouth",
+                        interactive=False,
+                        buttons=[],
+                        elem_id="video",
+                    )
+                    audio = gr.Audio(label="Speech", interactive=False, buttons=[], elem_id="speech")
+                    mel = gr.HTML(elem_id="mel", padding=False)
+                    with gr.Row(elem_id="downloads"):
+                        wav = gr.DownloadButton("Speech, .wav", size="sm", elem_id="wav")
+                        srt = gr.DownloadButton("Subtitles, .srt", size="sm", elem_id="srt")
+                        mp4 = gr.DownloadButton("Video with speech, .mp4", size="sm", elem_id="mp4")
+
+        # What is chosen is checked when the clip is read, so that a clip with a wrong choice goes as well.
+        chosen: list[Any] = [model, face]
+        for each in chosen:
+            each.preprocess = _as_sent
+
+        filled: list[Any] = [failure, hint, shown, words, video, audio, mel, wav, srt, mp4]
+
+        def show(path: str | None, name: str, which: str, text: str, request: gr.Request) -> dict[Any, Any]:
+            try:
+                answer = answers.read(reader, limits, path, name, which, text)
+                with shelf.answering(str(request.session_hash)) as folder:
+                    files = answers.write(answer, Path(str(path)), folder)
+            except answers.NoAnswer as why:
+                return {
+                    failure: gr.HTML(cards.failure(str(why)), visible=True),
+                    hint: gr.HTML(visible=True),
+                    shown: gr.Column(visible=False),
+                    video: None,
+                    audio: None,
+                }
+            speaks = files.wav is not None
+            return {
+                failure: gr.HTML("", visible=False),
+                hint: gr.HTML(visible=False),
+                shown: gr.Column(visible=True),
+                words: cards.words(answer),
+                video: str(files.preview),
+                audio: gr.Audio(files.wav and str(files.wav), visible=speaks),
+                mel: gr.HTML(cards.mel(answer), visible=speaks),
+                wav: gr.DownloadButton(value=files.wav and str(files.wav), visible=speaks),
+                srt: gr.DownloadButton(value=str(files.srt)),
+                mp4: gr.DownloadButton(value=files.mp4 and str(files.mp4), visible=speaks),
+            }
+
+        def bring(path: str | None, request: gr.Request) -> None:
+            shelf.hold(str(request.session_hash), None if path is None else Path(path))
+
+        def leave(request: gr.Request) -> None:
+            shelf.close(str(request.session_hash))
+
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+        model.change(about, model, head, **quiet)
+        clip.change(bring, clip, None, **quiet)
+        page.unload(leave)
+        start.click(
+            show,
+            [clip, model, face, sentences],
+            filled,
+            api_visibility="private",
+            concurrency_limit=1,
+            concurrency_id=_TURNS,
+            show_progress_on=[words, hint],
+        )
+        gr.Button(visible=False).click(
+            _for_programs(reader, limits, shelf),
+            [clip, model, face, sentences],
+            gr.JSON(visible=False),
+            api_name="read",
+            api_description="Read the lips in a clip: what transcribe --json prints, subtitles, and the speech.",
+            concurrency_limit=1,
+            concurrency_id=_TURNS,
+        )
+    page.queue(max_size=limits.waiting)
+    return page
+
+
+def _for_programs(
+    reader: Reader, limits: Limits, shelf: Shelf
+) -> Callable[[str | None, str, str, str], dict[str, Any]]:
+    """What programs call; the names of its parameters are part of the interface."""
+
+    def read(clip: str | None, model: str, face: str, phrases: str) -> dict[str, Any]:
+        try:
+            answer = answers.read(reader, limits, clip, model, face, phrases)
+        except answers.NoAnswer as why:
+            raise gr.Error(str(why), print_exception=False) from why
+        finally:
+            if clip:
+                shelf.remove(Path(clip))
+        found = answers.as_json(answer)
+        if answer.speech is not None:
+            found["speech"] = _as_wav(answer)
+        return found
+
+    return read
+
+
+def _as_sent(value: str) -> str:
+    """In place of a component's own check."""
+    return value
+
+
+def _as_wav(answer: answers.Answer) -> str:
+    """The speech as a WAV file, base64."""
+    assert answer.speech is not None
+    buffer = io.BytesIO()
+    soundfile.write(buffer, answer.speech.waveform, answer.speech.sample_rate, format="WAV", subtype="PCM_16")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,179 @@
+"""What the page asks of the models: the speech and the words of one clip, as `speak` and `transcribe` make them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lipsound2 import api, model_names
+from lipsound2.data.yaml_files import read_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.model_list import ModelRecord, models_here
+from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
+from lipsound2.inference.speak import DEFAULT_MODEL
+from lipsound2.inference.speech import ClipVideo, Speech
+from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
+from lipsound2.inference.transcriber import Transcriber
+from lipsound2.inference.transcript import Transcript
+from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName, check_detector
+
+_LOADED = 2  # models that are kept in memory, each for one choice of face
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the verb was given, for all clips.
+
+    Attributes:
+        model: name or folder of the model that is chosen first.
+        asr: recognizer of the speech that a lip-to-speech model makes.
+        vocoder: of lip-to-speech models.
+        detector: face detector.
+        asd: file of LR-ASD's weights; with it, the face that speaks can be chosen.
+        device: where the networks run.
+    """
+
+    model: str = DEFAULT_MODEL
+    asr: str = DEFAULT_ASR
+    vocoder: str = "griffin-lim"
+    detector: DetectorName = DEFAULT_DETECTOR
+    asd: Path | None = None
+    device: str = "cpu"
+
+    def check(self) -> None:
+        """Look at all of them before anything is loaded.
+
+        Raises:
+            LipsoundError: there is no such model, recognizer, vocoder, detector or file.
+        """
+        task = model_names.task_of(self.model)
+        if task not in ("regress", "recognize") or (task == "recognize" and not _reads_lips(self.model)):
+            others = ", ".join(self.names()[1:])
+            raise LipsoundError(f"{self.model}: reads no lips; give a lip-to-speech model or a lip reader: {others}")
+        check_recognizer(self.asr)
+        folder_of(self.vocoder)
+        check_detector(self.detector)
+        if self.asd is not None:
+            from lipsound2.video.speaking import check_choice
+
+            check_choice("speaking", self.asd)
+
+    def names(self) -> list[str]:
+        """Models that can be chosen on the page, the first one first."""
+        known = [record.name for record in models_here() if _is_for_lips(record)]
+        return list(dict.fromkeys([self.model, *known]))
+
+    def faces(self) -> list[FaceChoice]:
+        """Faces that can be chosen on the page."""
+        found: list[FaceChoice] = ["largest", "left", "right", "center"]
+        return found if self.asd is None else [*found, "speaking"]
+
+    def knows(self, name: str) -> str:
+        """Voices and words that a model knows, and what comes of others; empty: it does not say."""
+        return model_names.card_facts(model_names.find(name)).get("Knows", "")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was made of one clip.
+
+    Attributes:
+        model: name of the model.
+        transcript: the words.
+        video: what was found in the video.
+        speech: None: the model writes text and makes no speech.
+        warnings: reasons to doubt all this, a line each.
+    """
+
+    model: str
+    transcript: Transcript
+    video: ClipVideo
+    speech: Speech | None
+    warnings: list[str] = field(default_factory=list)
+
+
+class Reader:
+    """Reads clips, one at a time; models are loaded when they are first chosen.
+
+    Args:
+        choices: see there.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self._models = functools.lru_cache(_LOADED)(self._load)
+        self._phrase_readers = functools.lru_cache(_LOADED)(self._load_phrase_reader)
+        self._recognizer = functools.cache(lambda: api.load(choices.asr, device=choices.device))
+
+    def __call__(self, clip: Path, model: str, face: str, phrases: list[str]) -> Answer:
+        """Read one clip.
+
+        Args:
+            clip: video file.
+            model: one of `Choices.names`.
+            face: one of `Choices.faces`.
+            phrases: own sentences, of which one may have been said; none: any text.
+
+        Raises:
+            ClipFailure: the clip cannot be read: unreadable, too short, without a face, ...
+            LipsoundError: no such model or face; or a sentence that cannot be written.
+        """
+        names = self.choices.names()
+        if model not in names:
+            raise LipsoundError(f"model: found '{model}', wanted one of: {', '.join(names)}")
+        chosen = next((each for each in self.choices.faces() if each == face), None)
+        if chosen is None:
+            raise LipsoundError(f"face: found '{face}', wanted one of: {', '.join(self.choices.faces())}")
+        loaded = self._models(model, chosen)
+        if isinstance(loaded, Transcriber):
+            text = loaded(clip, phrases=phrases or None)
+            assert text.video is not None
+            return Answer(model, text, text.video, None, text.warnings)
+        assert isinstance(loaded, Synthesizer)
+        lips = self._ranker(model, chosen, phrases) if phrases else None
+        recognizer = self._recognizer()
+        assert isinstance(recognizer, Transcriber)
+        if phrases and lips is None:
+            recognizer.check(phrases)  # before the speech is made
+        speech = loaded(clip)
+        text = recognizer(speech, phrases=phrases or None) if lips is None else lips(clip, phrases=phrases)
+        warnings = list(dict.fromkeys([*speech.warnings, *text.warnings]))
+        return Answer(model, text, speech.video, speech, warnings)
+
+    def _load(self, model: str, face: FaceChoice) -> object:
+        given = self.choices
+        asd = given.asd if face == "speaking" else None
+        vocoder = given.vocoder if model_names.task_of(model) == "regress" else "griffin-lim"
+        return api.load(model, device=given.device, vocoder=vocoder, detector=given.detector, face=face, asd=asd)
+
+    def _load_phrase_reader(self, model: str, face: FaceChoice) -> Transcriber | None:
+        """What ranks sentences straight from the lips; None: the model names no words."""
+        given = self.choices
+        asd = given.asd if face == "speaking" else None
+        try:
+            return api.phrase_reader(model, device=given.device, detector=given.detector, face=face, asd=asd)
+        except LipsoundError:
+            return None
+
+    def _ranker(self, model: str, face: FaceChoice, phrases: list[str]) -> Transcriber | None:
+        """What ranks these sentences straight from the lips; None: the speech's recognizer must."""
+        reader = self._phrase_readers(model, face)
+        if reader is None:
+            return None
+        try:
+            reader.check(phrases)
+        except LipsoundError:  # a word that the model does not name
+            return None
+        return reader
+
+
+def _is_for_lips(record: ModelRecord) -> bool:
+    return record.task == "regress" or record.kind == "lip reader"
+
+
+def _reads_lips(name: str) -> bool:
+    from lipsound2.video.align import REGIONS
+
+    return read_yaml(model_names.find(name) / model_names.CONFIG).get("input") in REGIONS

@@ -1,0 +1,431 @@
+"""The page of `lipsound2 demo` without a browser: what it takes and refuses; it loses nothing and keeps nothing."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from helpers.demo_page import Page, serve
+from helpers.face_corpora import talking_clip
+
+from lipsound2.cli import main
+from lipsound2.decoding.hypothesis import Word
+from lipsound2.demo import cards
+from lipsound2.demo.limits import Limits, sentences_of
+from lipsound2.demo.reading import Answer, Choices, Reader
+from lipsound2.demo.shelf import Shelf
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference.transcript import Transcript
+from lipsound2.synthetic.clip import ClipFormat
+from lipsound2.timing import FRAME_RATE
+
+pytest.importorskip("gradio")
+ROOT = Path(__file__).resolve().parents[1]
+SAID = ["lay", "white", "by", "l", "six", "now"]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated face that says a sentence."""
+    path = tmp_path_factory.mktemp("clip") / "said.mp4"
+    talking_clip(path, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with serve(tmp_path_factory.mktemp("page"), "--port", "0", "--max-mb", "20", "--max-seconds", "10") as found:
+        yield found
+
+
+def client(page: Page) -> Any:
+    from gradio_client import Client
+
+    return Client(page.address, verbose=False)
+
+
+def asked(caller: Any, clip: Path, **given: str) -> dict[str, Any]:
+    from gradio_client import handle_file
+
+    answer: dict[str, Any] = caller.predict(handle_file(str(clip)), **given, api_name="/read")
+    return answer
+
+
+def refused(caller: Any, clip: Path, **given: str) -> str:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as error:
+        asked(caller, clip, **given)
+    line = str(error.value)
+    assert "\n" not in line
+    assert str(clip.parent) not in line
+    return line
+
+
+def curl(page: Page, data: list[Any]) -> str:
+    """Call `read` as docs/demo.md does it with curl: what comes back of it."""
+    import httpx
+
+    api = f"{page.address}/gradio_api/call/read"
+    call = httpx.post(api, json={"data": data}).json()["event_id"]
+    return httpx.get(f"{api}/{call}", timeout=120).text
+
+
+# What a program gets.
+
+
+def test_a_program_gets_what_the_verbs_print(page: Page, clip: Path) -> None:
+    answer = asked(client(page), clip)
+    assert answer["text"] == " ".join(word["text"] for word in answer["words"])
+    assert [model["name"] for model in answer["models"]] == ["grid-s1-parallel", "grid-s1-asr"]
+    waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(answer["speech"])))
+    assert len(waveform) == answer["video"]["frames"] * rate // FRAME_RATE
+    # A generated face is none that the model knows, and it says so.
+    assert any("unlike" in line for line in answer["warnings"])
+    assert page.no_files() == []
+    same = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
+    assert same.speech is not None
+    assert answer["text"] == same.transcript.text
+    assert waveform == pytest.approx(same.speech.waveform, abs=2 / 32768)
+
+
+def test_real_lips_are_read(page: Page, grid: Path) -> None:
+    caller = client(page)
+    assert asked(caller, grid / "s1/lwbl6n.mp4")["text"] == "lay white by l six now"
+    own = "bin blue at f two now\nlay white by l six now\nset red with k nine soon"
+    answer = asked(caller, grid / "s1/lwbl6n.mp4", phrases=own)
+    (ranking,) = answer["phrases"]
+    assert answer["text"] == ranking["choices"][0]["text"] == "lay white by l six now"
+    assert ranking["choices"][0]["probability"] > 0.9
+    assert page.no_files() == []
+
+
+def test_curl_as_the_page_of_the_manual_says(page: Page, clip: Path) -> None:
+    """The three commands of docs/demo.md, in a shell."""
+    text = (ROOT / "docs/demo.md").read_text(encoding="utf-8")
+    commands = text[text.index("    page=http://") :].partition("\n\n")[0]
+    commands = re.sub(r"page=\S+", f"page={page.address}", commands).replace("clip.mp4", str(clip))
+    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    events = re.findall(r"^event: (\w+)\ndata: (.*)$", done.stdout, re.MULTILINE)
+    assert events[-1][0] == "complete"
+    assert json.loads(events[-1][1])[0]["text"]
+
+
+@pytest.mark.slow
+def test_fifty_requests_side_by_side_are_all_answered_and_nothing_is_left(page: Page, clip: Path) -> None:
+    """All send the same clip, so that its file must not go with the first answer."""
+    from gradio_client import Client
+
+    callers = [Client(page.address, verbose=False) for _ in range(5)]
+    with ThreadPoolExecutor(50) as many:
+        answers = list(many.map(lambda number: asked(callers[number % 5], clip), range(50)))
+    assert len(answers) == 50
+    assert len({answer["text"] for answer in answers}) == len({answer["speech"] for answer in answers}) == 1
+    assert page.no_files() == []
+
+
+# What it refuses, each in a line.
+
+
+def test_fault_upload_of_garbage_is_one_line(page: Page, tmp_path: Path) -> None:
+    caller = client(page)
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(np.random.default_rng(0).bytes(5000))
+    assert refused(caller, garbage).startswith("garbage.mp4: unreadable: ")
+    wav = tmp_path / "sound.wav"
+    soundfile.write(wav, np.zeros(16000), 16000)
+    assert refused(caller, wav) == "sound.wav: no-video: a video of a talking face is wanted"
+    page_of_text = tmp_path / "list.m3u8"
+    page_of_text.write_text("#EXTM3U\n#EXTINF:10,\n/etc/passwd\n")
+    assert refused(caller, page_of_text).startswith("list.m3u8: unreadable: ")
+    assert page.no_files() == []
+
+
+def test_fault_a_clip_that_is_too_long_is_refused_before_work(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "long.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(11 * 25):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        file.mux(stream.encode(None))
+    assert refused(client(page), path) == "long.mkv: too-long: longer than the 10 s that are taken; cut it first"
+
+
+def test_fault_upload_of_two_gigabytes_is_refused_and_leaves_nothing(page: Page, tmp_path: Path) -> None:
+    import httpx
+
+    large = tmp_path / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(2 << 30)
+    most = 0
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.02):
+            most = max(most, sum(path.stat().st_size for path in page.files() if path.exists()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with large.open("rb") as file:
+            answer = httpx.post(f"{page.address}/gradio_api/upload", files={"files": file}, timeout=120)
+        assert (answer.status_code, answer.text.count("\n")) == (413, 0)
+        assert "maximum allowed size of 20000000 bytes" in answer.text
+    except httpx.WriteError:  # it hung up before all was sent, as it may
+        pass
+    finally:
+        ended.set()
+        watcher.join()
+    assert most < 25_000_000
+    assert page.no_files() == []
+
+
+def test_fault_a_path_or_an_address_is_no_clip(page: Page, clip: Path) -> None:
+    for place, line in (
+        ("/etc/passwd", "was not uploaded"),
+        (str(clip), "was not uploaded"),
+        ("../../../../etc/passwd", "was not uploaded"),
+        ("http://127.0.0.1:1/clip.mp4", "found the address http://127.0.0.1:1/clip.mp4; nothing is fetched"),
+    ):
+        told = curl(page, [{"path": place, "meta": {"_type": "gradio.FileData"}}, "grid-s1-parallel", "largest", ""])
+        assert told.startswith("event: error\n"), told
+        assert line in told
+    import httpx
+
+    assert httpx.get(f"{page.address}/gradio_api/file=/etc/passwd").status_code == 403
+
+
+def test_fault_wrong_choices_are_one_line_and_the_clip_goes(page: Page, clip: Path) -> None:
+    caller = client(page)
+    assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel"
+    assert refused(caller, clip, face="top") == "face: found 'top', wanted one of: largest, left, right, center"
+    assert "cannot write 'zebra' in 'lay zebra'" in refused(caller, clip, phrases="lay zebra\nlay white by l six now")
+    assert "at most 500 of 300 are taken" in refused(caller, clip, phrases="a\n" * 501)
+    assert curl(page, [None, "grid-s1-parallel", "largest", ""]).count("no clip: upload one") == 1
+    assert page.no_files() == []
+
+
+def test_fault_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"lipsound2 demo: --port {port}: cannot be listened to, another program has it; give another"
+    )
+
+
+def test_fault_gradio_missing_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gradio.py").write_text("raise ImportError('not here')\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "lipsound2", "demo", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line == (
+        "lipsound2 demo: the package 'gradio' cannot be imported (not here); install it with: "
+        "tools/install.sh --extras demo"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--model", "grid-s1-paralel"], "did you mean 'grid-s1-parallel'?"),
+        (["--model", "grid-s1-vocos"], "grid-s1-vocos: reads no lips; give a lip-to-speech model or a lip reader: "),
+        (["--asr", "grid-s1-vocos"], "wanted one of 'recognize'"),
+        (["--phrases", "/nowhere.txt"], "there is no file '/nowhere.txt'"),
+        (["--asd", "/nowhere.model"], "--asd /nowhere.model: there is no such file"),
+    ],
+)
+def test_fault_a_mistake_is_told_before_anything_is_loaded(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *words]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told
+
+
+# What it keeps: nothing.
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_fault_no_clip_is_left_when_the_page_ends_or_is_killed(
+    tmp_path: Path, clip: Path, number: signal.Signals
+) -> None:
+    import httpx
+
+    with serve(tmp_path / "page", "--port", "0") as page:
+        with clip.open("rb") as file:
+            httpx.post(f"{page.address}/gradio_api/upload", files={"files": file}).raise_for_status()
+        assert [path.name for path in page.files() if path.suffix == ".mp4"] == ["said.mp4"]
+        page.process.send_signal(number)
+        page.process.wait(60)
+        until = time.monotonic() + 20
+        while any(page.home.rglob("*.mp4")) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not any(page.home.rglob("*.mp4"))
+        if number != signal.SIGKILL:
+            assert page.process.returncode == 128 + number
+            assert page.log.read_text().splitlines()[-1].startswith("lipsound2 demo: ")
+
+
+def test_what_a_visit_left_goes_when_it_ends_or_brings_another_clip(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+
+    def sent(name: str) -> Path:
+        path = tmp_path / name / "clip.mp4"
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        return path
+
+    first, second, other = sent("1"), sent("2"), sent("3")
+    shelf.hold("a", first)
+    shelf.hold("b", other)
+    with shelf.answering("a") as answer:
+        (answer / "speech.wav").write_bytes(b"x")
+    assert answer.exists()
+    shelf.hold("a", first)  # the same again
+    assert first.exists()
+    assert answer.exists()
+    shelf.hold("a", second)
+    assert not first.parent.exists()
+    assert not answer.exists()
+    shelf.close("a")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+    # The page is closed while the answer is made.
+    with shelf.answering("b") as answer:
+        shelf.close("b")
+    with pytest.raises(OSError, match="full"), shelf.answering("c"):
+        raise OSError("full")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert not [*tmp_path.glob("answer-*")]
+
+
+def test_what_nobody_asks_for_goes_after_its_time(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/clip.mp4").write_bytes(b"x")
+    shelf.sweep(60)
+    assert (tmp_path / "a/b/clip.mp4").exists()
+    time.sleep(0.05)
+    shelf.sweep(0.01)
+    assert not (tmp_path / "a/b/clip.mp4").exists()
+
+
+# What it shows.
+
+
+def test_texts_are_escaped_and_doubt_is_shown(clip: Path) -> None:
+    answer = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
+    words = [Word("<script>alert(1)</script>", 0.0, 0.5, 0.3), Word("now", 0.5, 1.0, 0.999)]
+    said = Transcript("<script>alert(1)</script> now", words, confidence=0.2, models={"a&b": ""}, calibrated=True)
+    page = cards.words(Answer("m", said, answer.video, answer.speech, ["<b>doubt</b>"]))
+    assert "<script>" not in page
+    assert "&lt;b&gt;doubt&lt;/b&gt;" in page
+    assert page.count('class="word doubtful"') == 1
+    assert "1 of 2 words doubtful" in page
+    assert "20 % sure of the sentence" in page
+    assert "<i>" not in cards.head("m", "<i>all</i>", local=True)
+    assert "<i>" not in cards.failure("<i>")
+    image = base64.b64decode(re.findall(r"base64,([^\"]+)", cards.mel(answer))[0])
+    assert image.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100 %"), (0.999, "> 99 %"), (0.5, "50 %"), (0.001, "< 1 %"), (0.0, "0 %")]
+)
+def test_probabilities_do_not_pretend_to_be_certain(share: float, text: str) -> None:
+    assert cards.percent(share) == text
+
+
+def test_the_first_line_says_what_the_model_knows_and_does_not() -> None:
+    line = cards.head("grid-s1-parallel", Choices().knows("grid-s1-parallel"), local=True)
+    assert re.search(r"<p class=\"knows\"><strong>grid-s1-parallel</strong> knows one voice, speaker s1 of GRID", line)
+    assert "for any other face or words it produces GRID-like speech that was never said.</p>" in line
+    assert "does not say" in cards.head("mine", "", local=True)
+    assert "Nothing leaves this machine" not in cards.head("mine", "", local=False)
+
+
+def test_the_preview_shows_the_mouth_and_lasts_as_long_as_the_clip(clip: Path, tmp_path: Path) -> None:
+    from lipsound2.demo.preview import mouth_boxes, write_preview
+
+    answer = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
+    write_preview(clip, answer, tmp_path / "preview.mp4")
+    with av.open(str(tmp_path / "preview.mp4")) as file, av.open(str(clip)) as source:
+        shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(video=0)]
+        plain = [frame.to_ndarray(format="rgb24").astype(int) for frame in source.decode(video=0)]
+        assert file.streams.audio
+    assert len(shown) == answer.video.report.num_frames == len(plain)
+    x0, y0, x1, y1 = mouth_boxes(answer.video)[20].round().astype(int)
+    change = np.abs(shown[20] - plain[20]).sum(2)
+    assert change[y0 : y1 + 1, x0].mean() > 4 * change[: y0 - 10].mean()
+    assert 0.15 < (x1 - x0) / (answer.video.boxes[20][2] - answer.video.boxes[20][0]) < 0.9
+    assert [path.name for path in tmp_path.iterdir()] == ["preview.mp4"]
+
+
+def test_limits_are_looked_at(clip: Path, tmp_path: Path) -> None:
+    Limits().check(clip)
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(1_000_000))
+    with pytest.raises(ClipFailure, match="too-large: 1 MB, at most 0 MB"):
+        Limits(megabytes=0).check(large)
+    with pytest.raises(ClipFailure, match="longer than the 1 s"):
+        Limits(seconds=1).check(clip)
+    assert sentences_of(" a b \n\n c\n") == ["a b", "c"]
+    with pytest.raises(LipsoundError, match="found 1 of up to 301 letters"):
+        sentences_of("a" * 301)
+
+
+# The same page as a Space.
+
+
+def test_the_space_has_what_the_page_needs_at_the_tested_versions() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = setup["options.extras_require"]
+    declared = [setup["options"]["install_requires"], extras["face"], extras["demo"]]
+    wanted = {re.split(r"[ <>=]", line)[0].lower() for text in declared for line in text.splitlines() if line}
+    pins = set((ROOT / "tools/constraints.txt").read_text(encoding="utf-8").splitlines())
+    lines = (ROOT / "demo/requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert {line.partition("==")[0].lower() for line in lines} == wanted
+    assert set(lines) - pins == set()
+
+
+@pytest.mark.slow
+def test_the_space_serves_the_same_page(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("GRADIO_SERVER_PORT", str(port))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with serve(tmp_path / "space", command=(str(ROOT / "demo/app.py"),)) as page:
+        assert "Nothing leaves this machine" not in httpx.get(f"http://127.0.0.1:{port}/").text
+        page.address = f"http://127.0.0.1:{port}"
+        assert asked(client(page), clip)["text"]
+        assert page.no_files() == []
