@@ -12,13 +12,16 @@ from pathlib import Path
 from safetensors.torch import save as serialize
 
 from lipsound2 import experiment, model_names
+from lipsound2.converted import origin_of, refuse_converted
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.decoding.calibration import facts as calibration_facts
+from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
+from lipsound2.hub_card import README, RESULTS, hub_page, result_files
 from lipsound2.inference import familiarity
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -42,10 +45,13 @@ def pack(
     scores: Path | None = None,
     train: Path | None = None,
     dump: Path | None = None,
+    hub: bool = False,
+    allow_redistribution: bool = False,
 ) -> None:
     """Make a pack of an experiment: a folder that works elsewhere.
 
-    With --train and --dump the pack of a lip-to-speech model can tell faces that are unlike those it learned from, and
+    Weights that others published, and what was begun from them, are packed with --allow-redistribution alone. With
+    --train and --dump the pack of a lip-to-speech model can tell faces that are unlike those it learned from, and
     `speak` and `transcribe` warn of them.
 
     Args:
@@ -58,19 +64,32 @@ def pack(
             half-precision weights, not those of the experiment.
         train: data dir of the training set, with --dump.
         dump: folder of its crops, with --train.
+        hub: also write README.md, with the front matter that model hubs read, and the results as JSON.
+        allow_redistribution: pack weights that others published; their license has to allow it.
     """
+    if not allow_redistribution:
+        refuse_converted(model_names.find(exp), "pass on")
     loaded = experiment.load(exp)
     faces = _faces(exp, train, dump)
+    origin = origin_of(loaded.path)
+    sets = _sets(loaded.path, scores)
     text = card(loaded, out.name, knows, corpus, license, scores)
+    page = hub_page(loaded, text, out.resolve().name, corpus, license, sets) if hub else ""
     with pack_folder(out, _origin(loaded.path), "pack"):
         # The card first: if this run is killed, it tells the next one whose pack this is. The weights complete it.
         write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
             shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
-        (out / CALIBRATION).unlink(missing_ok=True)  # of an earlier pack, whose weights were others
-        if (loaded.path / CALIBRATION).exists():
-            with atomic_path(out / CALIBRATION) as temporary:
-                shutil.copyfile(loaded.path / CALIBRATION, temporary)
+        copied = {name: loaded.path / name for name in (CALIBRATION, SEARCH)}
+        copied = {name: path for name, path in copied.items() if path.exists()} | (result_files(sets) if hub else {})
+        # Of an earlier pack, whose weights were others.
+        for old in (out / CALIBRATION, out / SEARCH, out / README, *out.glob(RESULTS)):
+            old.unlink(missing_ok=True)
+        for name, path in copied.items():
+            with atomic_path(out / name) as temporary:
+                shutil.copyfile(path, temporary)
+        if page:
+            write_text(out / README, page)
         loaded.task.save(loaded.assets, out)
         if faces is not None:
             faces.save(out / familiarity.FILE)
@@ -79,10 +98,16 @@ def pack(
             key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
             for key, tensor in loaded.model.state_dict().items()
         }
-        notes = {key: json.dumps(value) for key, value in loaded.notes.items()}
+        notes = {key: json.dumps(value) for key, value in loaded.notes.items()} | (origin.notes() if origin else {})
         write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
+
+
+def _sets(exp: Path, scores: Path | None) -> dict[str, Path]:
+    """Folders that `score` wrote, by the names of their sets."""
+    folders = [scores] if scores is not None else sorted(exp.glob("scores/*/"))
+    return {folder.resolve().name: folder for folder in folders}
 
 
 def _faces(exp: Path, train: Path | None, dump: Path | None) -> familiarity.Familiarity | None:
@@ -153,19 +178,20 @@ def card(
     Raises:
         LipsoundError: there are no scores in the folder that was given.
     """
-    origin = provenance(loaded.path)
+    made, others = provenance(loaded.path), origin_of(loaded.path)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {
         "Trained on": corpus,
         "License": license,
+        **(others.facts() if others else {}),
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         **loaded.task.describe(loaded.assets),
         **calibration_facts(loaded.path),
         # Without folders of this machine.
-        "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', origin.command)}`",
-        "Commit": origin.commit,
-        "Date": origin.date,
-        "Hardware": f"{origin.hardware}, {origin.hours} hours",
+        "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', made.command)}`",
+        "Commit": made.commit,
+        "Date": made.date,
+        "Hardware": f"{made.hardware}, {made.hours} hours",
     }
     rows = "\n".join([_origin(loaded.path), *(f"* {key}: {value}" for key, value in facts.items())])
     if scores is not None:

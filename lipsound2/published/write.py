@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lipsound2.config import to_mapping
+from lipsound2.converted import Origin
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.decoding.search_options import OwnSearch
@@ -62,5 +63,6 @@ def write_pack(
         if search is not None:
             write_yaml(out / SEARCH, to_mapping(search))
         with atomic_path(out / WEIGHTS) as temporary:
-            notes = {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
+            notes = Origin(f"{verb} {file.name}, SHA-256 of the file {digest}", license).notes()
+            notes |= {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, notes)

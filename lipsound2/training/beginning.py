@@ -1,4 +1,4 @@
-"""What a training begins from: whether the weights mean here what they meant there, and under which license they are.
+"""What a training begins from: whether the weights mean here what they meant there.
 
 Some keys of a config change what weights compute and no tensor tells them, such as the trunk's activation. They are
 compared before any work. Bare files of weights have no config, and are taken as they are.
@@ -13,11 +13,9 @@ from typing import Any
 
 from lipsound2.arguments import near_file
 from lipsound2.errors import LipsoundError
-from lipsound2.model_names import CONFIG, card_facts
+from lipsound2.model_names import CONFIG
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.training import checkpoint
-from lipsound2.training.record import NAME as VERSIONS
-from lipsound2.versions import read_runs
 
 log = logging.getLogger(__name__)
 
@@ -83,24 +81,6 @@ def differences(source: Path, run: RunConfig) -> list[str]:
     if _differing(_SEEN, theirs, mine) and not _differing(_SIZE, theirs, mine):
         found.append(f"its trunk saw video frames of {_said(_SEEN, theirs)}; here they are of {_said(_SEEN, mine)}")
     return [f"--init {source}: {line}" for line in found]
-
-
-def origin_of(source: Path) -> dict[str, str]:
-    """`license` and `origin` of weights that others published, where a training begins from such; else empty.
-
-    The card of a converted pack says them; an experiment passes on what it began from itself.
-    """
-    folder = _folder(source)
-    if folder is None:
-        return {}
-    facts = card_facts(folder)
-    if digest := facts.get("SHA-256 of the file"):
-        return {
-            "license": facts.get("License", "unknown"),
-            "origin": f"{facts.get('Made by', folder.name)}, SHA-256 of the file {digest}",
-        }
-    runs = read_runs(folder / VERSIONS)
-    return {key: str(runs[0][key]) for key in ("license", "origin") if runs and key in runs[0]}
 
 
 def _folder(source: Path) -> Path | None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lipsound2.arguments import AtLeast0
+from lipsound2.converted import origin_of
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
@@ -28,7 +30,7 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
-from lipsound2.training.beginning import check_source, differences, origin_of
+from lipsound2.training.beginning import check_source, differences
 from lipsound2.training.distributed import World
 from lipsound2.training.init import initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
@@ -276,8 +278,9 @@ def write_down(
     fingerprint.clear()
     write_yaml(exp / CONFIG, run.mapping())
     run.task.save(loop.assets, exp)
-    begun_from = origin_of(Path(given["init"])) if "init" in given else {}
-    record = Record(exp, loop.world, {**given, **begun_from, "clips": len(loop.train_clips.ids)})
+    origin = origin_of(Path(given["init"])) if "init" in given else None
+    facts = {**(asdict(origin) if origin else {}), "clips": len(loop.train_clips.ids)}
+    record = Record(exp, loop.world, given | facts)
     log_summary(loop)
     state, options = "failed", run.train
     try:
