@@ -39,6 +39,7 @@ _SYSTEM_ERROR = 2  # SF_ERR_SYSTEM of libsndfile: the system refused a call
 _WANTS = {
     "mediapipe": "where there is no tools/install.sh, then also: pip install --no-deps mediapipe==0.10.14; or use "
     "--detector facemesh: the same networks, without mediapipe",
+    "sounddevice": "on Linux it needs PortAudio as well: sudo apt-get install libportaudio2",
     "torchaudio": "its wheels load beside a CUDA build of torch alone (which runs without a GPU too): "
     "tools/torchaudio_check.sh makes an environment of its own with both, some 5 GB",
 }

@@ -89,13 +89,16 @@ class Synthesizer:
         self._lock = threading.Lock()
         self.progress = True
 
-    def __call__(self, clip: Path | str | np.ndarray, *, fps: float | None = None) -> Speech:
+    def __call__(
+        self, clip: Path | str | np.ndarray, *, fps: float | None = None, landmarks: np.ndarray | None = None
+    ) -> Speech:
         """Speak one clip.
 
         Args:
             clip: video file, of any length, frame rate and rotation; or frames (T, H, W, 3) RGB or (T, H, W)
                 full-range gray, uint8.
             fps: of frames, frames a second; a file has its own clock.
+            landmarks: (T, 137) float32 at 25 frames a second, as `Crops.landmarks`, given instead of detected.
 
         Raises:
             ClipFailure: the clip cannot be spoken: unreadable, too short, without a face, ...
@@ -110,7 +113,7 @@ class Synthesizer:
                 streams.append(_ClipSynthesis(self._model, shape[0], progress=self.progress))
                 return streams[0]
 
-            crops = self._cropper(clip, store=store, fps=fps or FRAME_RATE)
+            crops = self._cropper(clip, landmarks, store, fps or FRAME_RATE)
             (made,) = streams
             spent = {"crops": time.perf_counter() - started - made.model - made.vocoder}
             spent |= {"model": made.model, "vocoder": made.vocoder}

@@ -92,6 +92,7 @@ class Transcriber(ReaderSteps):
         fps: float | None = None,
         rate: int | None = None,
         phrases: Sequence[str] | Phrases | None = None,
+        landmarks: np.ndarray | None = None,
     ) -> Transcript:
         """Transcribe one clip.
 
@@ -103,6 +104,8 @@ class Transcriber(ReaderSteps):
             rate: of a waveform, samples a second.
             phrases: sentences of which one may have been said: the text is then the most probable of them, or empty for
                 none of these, and `Transcript.phrases` ranks them, for each stretch of a long clip.
+            landmarks: of a lip reader's video, (T, 137) float32 at 25 frames a second, as `Crops.landmarks`, given
+                instead of detected.
 
         Raises:
             ClipFailure: the clip cannot be transcribed: unreadable, silent, without audio, without a face, ...
@@ -116,9 +119,11 @@ class Transcriber(ReaderSteps):
                 raise LipsoundError(f"{self.name}: reads lips; rate is of a waveform, frames have fps")
             check_clip(clip, fps)
             with self._lock:
-                return self._lips(clip, fps or FRAME_RATE, asked)
-        if fps is not None:
-            raise LipsoundError(f"{self.name}: recognizes audio; fps is of frames, a waveform has a rate")
+                return self._lips(clip, fps or FRAME_RATE, asked, landmarks)
+        if fps is not None or landmarks is not None:
+            raise LipsoundError(
+                f"{self.name}: recognizes audio; fps is of frames, and so are landmarks; a waveform has a rate"
+            )
         if isinstance(clip, np.ndarray):
             waveform = as_waveform(clip, rate)
             assert rate is not None
@@ -145,14 +150,16 @@ class Transcriber(ReaderSteps):
         """Sentences in the language of the recognizer."""
         return phrases if isinstance(phrases, Phrases) else Phrases.of(phrases, self._language)
 
-    def _lips(self, clip: Path | str | np.ndarray, fps: float, asked: _Asked) -> Transcript:
+    def _lips(
+        self, clip: Path | str | np.ndarray, fps: float, asked: _Asked, landmarks: np.ndarray | None
+    ) -> Transcript:
         taken: list[_Reading] = []
 
         def store(shape: tuple[int, int, int]) -> _Reading:
             taken.append(_Reading(shape[0], asked.read))
             return taken[0]
 
-        crops = self._cropper(clip, store=store, fps=fps)
+        crops = self._cropper(clip, landmarks, store, fps)
         if not isinstance(clip, np.ndarray):
             log.info("%s: %s", clip, crops.report)
         found = joined(taken[0].found)

@@ -1,0 +1,88 @@
+"""Keys: from a terminal without waiting for Enter, from a pipe, or from a window."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol, TextIO
+
+_ESCAPE = "\x1b"
+
+
+class Keys(Protocol):
+    """Keys that were pressed."""
+
+    def pressed(self) -> str:
+        """The next key, one character, without waiting; empty: none."""
+
+
+class NoKeys:
+    """Where nobody can press one."""
+
+    def pressed(self) -> str:
+        """See `Keys`."""
+        return ""
+
+
+class StreamKeys:
+    """Keys of a terminal or a pipe: each character is one.
+
+    Args:
+        stream: the terminal or pipe.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._number = stream.fileno()
+        self._open = True
+        self._waiting: deque[str] = deque()
+
+    def pressed(self) -> str:
+        """See `Keys`."""
+        if self._open and not self._waiting and select.select([self._number], [], [], 0)[0]:
+            found = os.read(self._number, 64)
+            self._open = bool(found)
+            text = found.decode("utf-8", "ignore")
+            # Arrow keys and the like come as a few characters behind an escape.
+            self._waiting.extend([] if text.startswith(_ESCAPE) and len(text) > 1 else text)
+        return self._waiting.popleft() if self._waiting else ""
+
+
+class WindowsKeys:
+    """Keys of the console of Windows."""
+
+    def pressed(self) -> str:
+        """See `Keys`."""
+        import msvcrt
+
+        found: str = msvcrt.getwch() if msvcrt.kbhit() else ""  # type: ignore[attr-defined]
+        return found
+
+
+@contextlib.contextmanager
+def terminal_keys() -> Iterator[Keys]:
+    """Keys of standard input; a terminal gives each at once in this block, and does not show it."""
+    stream = sys.stdin
+    if stream is None or stream.closed:
+        yield NoKeys()
+        return
+    if sys.platform == "win32":
+        yield WindowsKeys() if stream.isatty() else NoKeys()
+        return
+    if not stream.isatty():
+        yield StreamKeys(stream)
+        return
+    import termios
+    import tty
+
+    number = stream.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number)
+        termios.tcflush(number, termios.TCIFLUSH)  # what was pressed before anything was to be seen
+        yield StreamKeys(stream)
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)

@@ -1,0 +1,170 @@
+"""The verb `live`: what is mouthed at a camera becomes words on the screen and speech from the loudspeaker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.inference.recognizer_names import DEFAULT_ASR
+from lipsound2.inference.speak import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from lipsound2.live.loudspeaker import Loudspeaker
+    from lipsound2.live.preview import Screen
+
+_KEPT = Path("live")  # where speech goes if there is no loudspeaker
+
+
+def live(
+    *,
+    camera: str = "0",
+    model: str = DEFAULT_MODEL,
+    asr: str = DEFAULT_ASR,
+    vocoder: str = "griffin-lim",
+    phrases: Path | None = None,
+    say: Literal["lips", "text"] = "lips",
+    type: bool = False,
+    continuous: bool = False,
+    microphone: bool = False,
+    preview: Literal["window", "off"] = "window",
+    loudspeaker: str = "default",
+    output_dir: Path | None = None,
+    face: Literal["largest", "left", "right", "center"] = "largest",
+    detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+) -> None:
+    """Read lips at the camera: mouth a sentence, and it is written and spoken.
+
+    Press the space bar, mouth the sentence, and press it again. Further keys: a number chooses another of the texts
+    that are shown, r says it again, q quits. docs/live.md has more.
+
+    Args:
+        camera: number of a camera, 0 is the first; a video file, which is played in real time as if it were one; or a
+            kind of input and its name there, such as v4l2:/dev/video2, avfoundation:1 or opencv:1.
+        model: lip-to-speech model, or a lip reader, which gives words alone: experiment or pack, or the name of one
+            that ships.
+        asr: recognizer of the speech that is made.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
+        phrases: file of your own sentences, one a line: they are ranked, a number key chooses one, and it is said.
+        say: what is said when you choose a text: lips, the speech that was made from your lips; text, the text itself
+            by espeak-ng.
+        type: also type the text where the cursor is, in any program.
+        continuous: captions while you speak on and on: a sentence is read when the lips come to rest behind it.
+        microphone: with --continuous: find pauses by a microphone too. Its audio is measured, not kept.
+        preview: window shows the camera's video, mirrored, with a box around the mouth; off: the terminal alone.
+        loudspeaker: default, the name or number of another one, or off. Without one, speech is written as files.
+        output_dir: keep words and speech in this folder: 001.txt and 001.wav, and so on.
+        face: which face is followed where there are several.
+        detector: face detector.
+        device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
+    """
+    if microphone and not continuous:
+        raise UsageError("--microphone: finds pauses for --continuous; give that too, or leave it out")
+    from lipsound2.live.camera import open_camera
+    from lipsound2.live.keys import terminal_keys
+    from lipsound2.live.loudspeaker import Kept
+    from lipsound2.live.typing_out import Typist
+    from lipsound2.outputs import check_folder
+    from lipsound2.video.detect import check_detector, make_detector
+
+    source = open_camera(camera)
+    check_detector(detector)
+    if output_dir is not None:
+        check_folder(output_dir)
+    typist = Typist() if type else None
+    speak = _speaker_of_texts() if say == "text" else None
+    from lipsound2.live.capture import Capture
+    from lipsound2.live.reading import Reader
+    from lipsound2.live.session import Parts, Session
+    from lipsound2.live.tracker import LiveTracker
+    from lipsound2.live.voice_activity import FileAudio, Microphone, NoAudio, VoiceActivity
+    from lipsound2.live.watch import Watch
+
+    voice: VoiceActivity = NoAudio()
+    if microphone:
+        voice = Microphone()
+    elif continuous and source.recorded is not None:
+        voice = FileAudio(source.recorded)
+    kept = None if output_dir is None else Kept(output_dir)
+    screen = _screen(preview)
+    try:
+        screen.status("the models are loaded ...")
+        reader = Reader(model, asr, vocoder, device, detector, phrases)
+        reader.warm_up()
+        screen.line(f"{reader.name} knows: {reader.knows}")
+        plays, why = _loudspeaker(loudspeaker, speaks=reader.speaks or speak is not None)
+        if why:
+            kept = kept or Kept(_KEPT)
+            check_folder(kept.folder)
+            screen.line(f"{why}; speech is written into {kept.folder}")
+        with terminal_keys() as keys:
+            capture = Capture(source)
+            try:
+                session = Session(
+                    Parts(
+                        capture=capture,
+                        tracker=LiveTracker(make_detector(detector), face),
+                        watch=Watch(face),
+                        reader=reader,
+                        keys=keys,
+                        screen=screen,
+                        loudspeaker=plays,
+                        spare=Kept(_KEPT),
+                        kept=kept,
+                        typist=typist,
+                        say=speak,
+                    )
+                )
+                if continuous:
+                    session.continuously(voice)
+                else:
+                    session.by_key()
+            finally:
+                capture.close()
+    finally:
+        screen.close()
+    if session.ended and source.recorded is None:
+        raise LipsoundError(f"--camera {camera}: gives no more frames; is it still plugged in?")
+
+
+def _screen(preview: str) -> Screen:
+    """The window, or the terminal where there is no display."""
+    from lipsound2.live.preview import Terminal, Window
+
+    terminal = Terminal(sys.stdout)
+    if preview == "off":
+        return terminal
+    try:
+        return Window(terminal)
+    except LookupError as error:
+        terminal.line(f"no window: {error}; --preview off goes without")
+        return terminal
+
+
+def _loudspeaker(name: str, *, speaks: bool) -> tuple[Loudspeaker, str]:
+    """The loudspeaker, and why there is none that was wanted; empty: all is well."""
+    from lipsound2.live.loudspeaker import Silent, SoundDevice
+
+    if name == "off" or not speaks:
+        return Silent(), ""
+    try:
+        return SoundDevice("" if name == "default" else name), ""
+    except LipsoundError as error:
+        return Silent(), f"no loudspeaker: {error}"
+
+
+def _speaker_of_texts() -> Callable[[str], tuple[np.ndarray, int]]:
+    """A function that says texts, by espeak-ng."""
+    from lipsound2.synthetic.speech import VOICES, say
+
+    def speak(text: str) -> tuple[np.ndarray, int]:
+        spoken = say(text.split(), VOICES[0])
+        return spoken.waveform, spoken.rate
+
+    speak("hello")  # a missing library is told before anything is loaded
+    return speak

@@ -1,0 +1,85 @@
+"""Whether somebody is heard, at the time of each frame: by the audio of a file, or a microphone."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lipsound2.audio.io import load_audio
+from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.inference.pauses import LEVELS, levels_of
+from lipsound2.timing import SAMPLE_RATE
+
+_ABOVE = 15.0  # dB above the quietest tenth, at which somebody is heard
+_REMEMBERED = 3000  # levels of a microphone: half a minute
+
+
+class VoiceActivity(Protocol):
+    """Tells when somebody is heard."""
+
+    def heard(self, seconds: float) -> bool | None:
+        """Whether somebody is heard so many seconds behind the first frame; None: it cannot be told."""
+
+
+class NoAudio:
+    """There is none."""
+
+    def heard(self, seconds: float) -> bool | None:
+        """See `VoiceActivity`."""
+        return None
+
+
+class FileAudio:
+    """The audio of the file that is played as a camera; the same as none where it has none, or it is all alike.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            audio = load_audio(path)
+        except ClipFailure:
+            audio = np.zeros(0, np.float32)
+        self._levels = levels_of([audio], SAMPLE_RATE)
+        quiet, loud = np.percentile(self._levels, (10, 95)) if len(self._levels) else (0.0, 0.0)
+        self._least = quiet + _ABOVE if loud - quiet > _ABOVE else None
+
+    def heard(self, seconds: float) -> bool | None:
+        """See `VoiceActivity`."""
+        at = round(seconds * LEVELS)
+        if self._least is None or not 0 <= at < len(self._levels):
+            return None
+        return bool(self._levels[max(0, at - 2) : at + 3].max() > self._least)
+
+
+class Microphone:
+    """A microphone of this machine, by the package `sounddevice`. Its audio is measured, and kept nowhere.
+
+    Raises:
+        LipsoundError: the package is not installed, or there is no microphone.
+    """
+
+    def __init__(self) -> None:
+        package: Any = require("sounddevice", "live")
+        self._levels: deque[float] = deque(maxlen=_REMEMBERED)
+        try:
+            self._stream = package.InputStream(
+                samplerate=SAMPLE_RATE, channels=1, blocksize=SAMPLE_RATE // LEVELS, callback=self._take
+            )
+            self._stream.start()
+        except (ValueError, package.PortAudioError) as error:
+            raise LipsoundError(f"--microphone: cannot be opened: {error}; leave it out to go by the lips") from error
+
+    def heard(self, seconds: float) -> bool | None:
+        """See `VoiceActivity`: of this moment."""
+        levels = np.array(self._levels)
+        if len(levels) < LEVELS:
+            return None
+        return bool(levels[-5:].max() > np.percentile(levels, 10) + _ABOVE)
+
+    def _take(self, block: np.ndarray, _frames: int, _time: object, _status: object) -> None:
+        self._levels.extend(levels_of([block[:, 0]], SAMPLE_RATE).tolist())
