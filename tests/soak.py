@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Asks the page of `lipsound2 demo` for as long as one likes: is every request answered, does memory grow?
+
+    python tests/soak.py --minutes 120
+
+It serves a page of its own and asks it side by side, through its documented API, by clients that come and go. Every
+tenth file is garbage, which must be refused in a line. A row a minute is printed, as a table of Markdown. The exit
+status is 1 if an answer is missing or another one, if a file is left, or if memory grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from helpers.demo_page import Page, serve
+from helpers.face_corpora import talking_clip
+
+from lipsound2.synthetic.clip import ClipFormat
+
+SAID = ["lay", "white", "by", "l", "six", "now"]
+PER_CLIENT = 20  # requests, after which another client comes
+GROWTH = 1.1  # of memory, from the second tenth of the time to the last
+HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | files |"
+
+
+@dataclass
+class Tally:
+    """What was asked, and what came back; several threads write."""
+
+    asked: int = 0
+    answered: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def ask(page: Page, good: Path, garbage: Path, tally: Tally, ended: threading.Event) -> None:
+    """Ask again and again; the first text that is read is what all must say."""
+    wanted = None
+    while not ended.is_set():
+        client = Client(page.address, verbose=False)
+        for number in range(PER_CLIENT):
+            if ended.is_set():
+                break
+            bad = number % 10 == 9
+            with tally.lock:
+                tally.asked += 1
+            began = time.monotonic()
+            try:
+                answer = client.predict(handle_file(str(garbage if bad else good)), api_name="/read")
+                wanted = wanted or answer["text"]
+                wrong = "" if answer["text"] == wanted and not bad else f"read {answer['text']!r}"
+            except AppError as error:
+                wrong = "" if bad and "unreadable" in str(error) else str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, an answer is missing
+                with tally.lock:
+                    tally.wrong.append(f"no answer: {type(error).__name__}: {error}")
+                continue
+            with tally.lock:
+                tally.answered += 1
+                tally.seconds.append(time.monotonic() - began)
+                if wrong:
+                    tally.wrong.append(wrong)
+
+
+def memory(process: int) -> float:
+    """Memory of a process, MB."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
+
+
+def main() -> int:
+    """Run it; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=120.0, help="how long (default: 120)")
+    parser.add_argument("--side-by-side", type=int, default=4, help="requests at once (default: 4)")
+    parser.add_argument("--clip", type=Path, help="a video (default: a generated clip of 3 s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip, garbage = options.clip, folder / "garbage.mp4"
+        if clip is None:
+            clip = folder / "clip.mp4"
+            talking_clip(clip, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
+        garbage.write_bytes(b"no video" * 1000)
+        with serve(folder / "page", "--port", "0") as page:
+            return soak(page, clip, garbage, options.minutes, options.side_by_side)
+
+
+def soak(page: Page, clip: Path, garbage: Path, minutes: float, side_by_side: int) -> int:
+    """Ask a page; prints a row a minute. Returns the exit status."""
+    tally, ended, used = Tally(), threading.Event(), []
+    arguments = (page, clip, garbage, tally, ended)
+    threads = [threading.Thread(target=ask, args=arguments) for _ in range(side_by_side)]
+    for thread in threads:
+        thread.start()
+    print(HEAD, "| --- " * 8 + "|", sep="\n", flush=True)
+    began = time.monotonic()
+    while (spent := time.monotonic() - began) < 60 * minutes and page.process.poll() is None:
+        time.sleep(min(60, 60 * minutes - spent))
+        used.append(memory(page.process.pid))
+        with tally.lock:
+            recent = tally.seconds[:] or [0.0]
+            tally.seconds.clear()
+            row = [f"{(time.monotonic() - began) / 60:.0f}", tally.asked, tally.answered, len(tally.wrong)]
+        row += [f"{statistics.median(recent):.2f}", f"{max(recent):.2f}", f"{used[-1]:.0f}", len(page.files())]
+        print("|", " | ".join(map(str, row)), "|", flush=True)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    left = page.no_files()
+    tenth = max(1, len(used) // 10)
+    early, late = statistics.mean(used[tenth : 2 * tenth] or used[:1]), statistics.mean(used[-tenth:])
+    print(f"\nasked {tally.asked}, answered {tally.answered}, wrong {len(tally.wrong)}; files left {len(left)}")
+    print(f"memory {early:.0f} MB in the second tenth of the time, {late:.0f} MB in the last")
+    for line in tally.wrong[:10]:
+        print(f"wrong: {line}")
+    return int(tally.answered < tally.asked or bool(tally.wrong) or bool(left) or late > GROWTH * early)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
