@@ -109,7 +109,7 @@ def serving(
 
         keep_uploads_apart()
         local = host == HOST
-        shelf = Shelf(home)
+        shelf, own = Shelf(home), Path(__file__).parent / "templates"
         page = build(Reader(choices), limits, shelf, phrases=phrases, local=local)
         theme = gradio.themes.Default(
             primary_hue="teal",
@@ -141,7 +141,8 @@ def serving(
                 footer_links=["api"],
                 state_session_capacity=_SESSIONS,
                 theme=theme,
-                css_paths=Path(__file__).parent / "templates" / "style.css",
+                css_paths=own / "style.css",
+                js=(own / "names.js").read_text(encoding="utf-8"),
                 app_kwargs={"middleware": [Middleware(NothingElsewhere)] if local else []},
             )
         except OSError as error:
