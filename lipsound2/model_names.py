@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import lipsound2
 from lipsound2.arguments import near
+from lipsound2.data.json_text import read_json
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
@@ -20,6 +22,7 @@ from lipsound2.known_models import known_models
 from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+FETCHED = "fetched.json"  # of a pack that came from a hub
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 
@@ -82,6 +85,23 @@ def of_user(task: str = "") -> list[str]:
 def _names(place: Path, task: str) -> list[str]:
     names = sorted(path.parent.name for path in place.glob(f"[!.]*/{CONFIG}"))
     return [name for name in names if not task or task_of(place / name) == task]
+
+
+def fetched_from(folder: Path) -> str:
+    """Where a pack was fetched from, `hub:OWNER/NAME@COMMIT`; empty: from no hub."""
+    path = folder / FETCHED
+    if not path.is_file():
+        return ""
+    noted: _Fetched = read_json(path, _Fetched, "remove the folder of this model, and get it anew")
+    return f"hub:{noted.repository}@{noted.commit}"
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """What was noted when a pack was fetched."""
+
+    repository: str
+    commit: str
 
 
 def name_of(folder: Path) -> str:

@@ -25,6 +25,7 @@ _BLOCK = 1 << 20
 _TIMEOUT = 60.0  # seconds without a byte
 _TRIES = 6  # in a row without a single new byte
 _ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
+_GIT = "git-sha1"
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 _MOST = 1 << 40  # bytes of a file whose size nobody promised
 
@@ -37,16 +38,18 @@ class RemoteFile:
         name: it gets.
         url: where it lies.
         size: in bytes, None when unknown.
-        checksum: `algorithm:hexadecimal`.
+        checksum: `algorithm:hexadecimal`; `git-sha1` is the one by which git knows a file.
+        token: to show the server (`Authorization: Bearer`); no other server that it sends us on to gets it.
     """
 
     name: str
     url: str
     size: int | None
     checksum: str
+    token: str = ""
 
 
-def open_url(url: str, start: int = 0) -> Any:
+def open_url(url: str, start: int = 0, token: str = "") -> Any:
     """Open an http(s) address, from byte `start` on if the server can.
 
     Raises:
@@ -58,6 +61,8 @@ def open_url(url: str, start: int = 0) -> Any:
         request = urllib.request.Request(url, headers={"User-Agent": f"lipsound2/{lipsound2.__version__}"})  # noqa: S310
         if start:
             request.add_header("Range", f"bytes={start}-")
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         return _opener().open(request, timeout=_TIMEOUT)
     except ValueError as error:  # UnicodeError among them
         raise LipsoundError(f"{url!a}: no address that can be fetched ({error})") from error
@@ -117,7 +122,7 @@ def _transfer(remote: RemoteFile, part: Path, wait: float, sleep: Callable[[floa
         if remote.size is not None and have >= remote.size > 0:
             return
         try:
-            with open_url(remote.url, have) as answer:
+            with open_url(remote.url, have, remote.token) as answer:
                 complete = _store(remote, answer, part, have)
             if complete:
                 return
@@ -183,10 +188,16 @@ def matches(remote: RemoteFile, part: Path) -> bool:
         LipsoundError: a kind of checksum that is not known.
     """
     algorithm, _, wanted = remote.checksum.partition(":")
-    if algorithm not in _ALGORITHMS:
+    if algorithm not in (*_ALGORITHMS, _GIT):
         raise LipsoundError(f"{remote.name}: unknown kind of checksum '{remote.checksum}'")
     if not part.exists() or part.stat().st_size != (remote.size or part.stat().st_size):
         return False
+
+    def start() -> Any:
+        if algorithm != _GIT:
+            return hashlib.new(algorithm, usedforsecurity=False)
+        return hashlib.sha1(f"blob {part.stat().st_size}\0".encode(), usedforsecurity=False)
+
     with part.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        found = hashlib.file_digest(file, start)
     return found.hexdigest() == wanted.lower()

@@ -45,6 +45,7 @@ class ModelRecord:
         trained_on: its training data.
         use: the command that uses it; of a public model the one that gets it.
         path: its folder; of a public model where it is to be had.
+        origin: where a fetched model came from: `hub:OWNER/NAME@COMMIT`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ModelRecord:
     trained_on: str
     use: str
     path: str
+    origin: str = ""
 
 
 def models(*, json: bool = False) -> None:
@@ -82,8 +84,8 @@ def models(*, json: bool = False) -> None:
 
 def models_here() -> list[ModelRecord]:
     """The models that ship with the toolkit, and those in the user's folder."""
-    ship = [_record(model_names.PRETRAINED / name, "ships") for name in model_names.shipped()]
-    return ship + [_record(model_names.user_folder() / name, "user") for name in model_names.of_user()]
+    ship = [record_of(model_names.PRETRAINED / name, "ships") for name in model_names.shipped()]
+    return ship + [record_of(model_names.user_folder() / name, "user") for name in model_names.of_user()]
 
 
 def public_models() -> list[KnownModel]:
@@ -91,7 +93,8 @@ def public_models() -> list[KnownModel]:
     return [model for name, model in known_models().items() if not model_names.found(name)]
 
 
-def _record(folder: Path, source: str) -> ModelRecord:
+def record_of(folder: Path, source: str) -> ModelRecord:
+    """What is known of a model in a folder; for `source` see `ModelRecord`."""
     facts, task = model_names.card_facts(folder), model_names.task_of(folder)
     region = read_yaml(folder / model_names.CONFIG).get("input")
     lips = task in ("recognize", "classify") and region in REGIONS
@@ -108,6 +111,7 @@ def _record(folder: Path, source: str) -> ModelRecord:
         trained_on=facts.get("Trained on", _NOT_SAID),
         use=use.format(folder.name),
         path=str(folder),
+        origin=model_names.fetched_from(folder),
     )
 
 
@@ -143,7 +147,8 @@ def as_table(records: Sequence[ModelRecord]) -> str:
     blocks = [lines[0]]
     for line, record in zip(lines[1:], records, strict=True):
         knows = textwrap.fill(f"knows: {record.knows}", _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT * 2)
-        blocks.append(f"{line}\n{knows}\n{_INDENT}use:   {record.use}")
+        came = f"\n{_INDENT}from:  {record.origin}" if record.origin else ""
+        blocks.append(f"{line}\n{knows}\n{_INDENT}use:   {record.use}{came}")
     return "\n\n".join(blocks)
 
 

@@ -80,6 +80,38 @@ def convert_avsr(
         language: of its texts.
         knows: one line about the voices and words it knows; shown to those who use it.
     """
+    summary = avsr_pack(file, out, config=config, tokens=tokens, language=language, knows=knows)
+    print(f"{out}: {summary.size / 1e6:.1f} M parameters; use it with: {summary.use.format(out)}")
+    print(f"license  {_LICENSE}")
+
+
+@dataclass(frozen=True)
+class PackSummary:
+    """What was written.
+
+    Attributes:
+        size: number of weights.
+        use: the command that uses it, with {} for its name.
+    """
+
+    size: int
+    use: str
+
+
+def avsr_pack(
+    file: Path,
+    out: Path,
+    *,
+    config: Path | None = None,
+    tokens: Path | None = None,
+    language: str = "en",
+    knows: str = "",
+) -> PackSummary:
+    """Write the pack of a published lip reader or language model; see `convert_avsr`.
+
+    Raises:
+        LipsoundError: the file is of another layout, damaged, or not what its settings say.
+    """
     with _opened(file, config) as (weights, settings_file):
         where = str(file)
         settings = _settings(settings_file) if settings_file else {}
@@ -100,9 +132,7 @@ def convert_avsr(
         facts=made.facts,
         search=made.search,
     )
-    size = sum(tensor.numel() for tensor in made.tensors.values())
-    print(f"{out}: {size / 1e6:.1f} M parameters; use it with: {made.use.format(out)}")
-    print(f"license  {_LICENSE}")
+    return PackSummary(sum(tensor.numel() for tensor in made.tensors.values()), made.use)
 
 
 @dataclass(frozen=True)
