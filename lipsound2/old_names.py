@@ -49,6 +49,7 @@ CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discrimi
 OPTIONS: dict[str, dict[str, str]] = {
     "download": {"address": "url"},
     "crop": {"every": "detect-interval", "choose": "face", "least": "min-face-ratio"},
+    "models get": {"accept-licence": "accept-license"},  # as the British write it
     "pack": {"licence": "license"},
     "score": {"also": "metrics"},
     "speak": {"choose": "face", "ngpu": "device"},

@@ -26,6 +26,7 @@ from lipsound2 import known_models, model_names
 from lipsound2.cli import main
 from lipsound2.corpora import fetch as fetch_module
 from lipsound2.errors import LipsoundError
+from lipsound2.old_names import OPTIONS
 
 pytest.importorskip("huggingface_hub")
 
@@ -127,7 +128,7 @@ def models() -> Path:
 def test_a_known_reader_is_fetched_converted_and_found_by_its_name(
     hub: ModelHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert get("small-19.1", "--accept-licence") == 0
+    assert get("small-19.1", *(f"--{name}" for name in OPTIONS["models get"])) == 0  # the British spelling
     shown = capsys.readouterr().out
     assert "license: not commercial; no more" in shown
     assert "use it with: lipsound2 transcribe clip.mp4 --model small-19.1" in shown

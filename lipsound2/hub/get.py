@@ -51,7 +51,6 @@ def models_get(
     model: str,
     *,
     accept_license: bool = False,
-    accept_licence: bool = False,
     name: str | None = None,
     file: tuple[str, ...] = (),
     tokens: Path | None = None,
@@ -66,7 +65,6 @@ def models_get(
             hub:OWNER/NAME@REVISION. It has to hold a pack of this toolkit (config.yaml, model.safetensors), or a
             reader or language model of auto_avsr's kind (model.pth, model.json).
         accept_license: accept the license of the model without being asked.
-        accept_licence: the same.
         name: that the model gets here; by default that of the known model or of the repository.
         file: of hub:OWNER/NAME: the files to take, where they have other names: weights, and their model.json.
         tokens: table of tokens of a published reader, where it is at hand already; see convert-avsr.
@@ -79,12 +77,11 @@ def models_get(
     check_folder(out)
     if tokens is not None and not tokens.is_file():
         raise LipsoundError(f"--tokens {tokens}: no such file")
-    accepted = accept_license or accept_licence
     if wanted.known:  # no word to anybody before that
-        _accept(wanted, wanted.license, accepted)
+        _accept(wanted, wanted.license, accept_license)
     repository = look(wanted.place)
     if not wanted.known:
-        _accept(wanted, repository.license, accepted)
+        _accept(wanted, repository.license, accept_license)
     chosen = _chosen(repository, wanted)
     coming = model_names.user_folder() / _COMING
     files, made = coming / f"{wanted.name}.files", coming / wanted.name
