@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from lipsound2.arguments import AtLeast0, OptionalFile
+from lipsound2.arguments import AtLeast0, AtLeast1, OptionalFile
 from lipsound2.data.folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference.correction import Corrector
 from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.speak import DEFAULT_MODEL
+from lipsound2.inference.transcript import ALTERNATIVES
 from lipsound2.inference.transcript_files import Target, TranscriptFiles
 from lipsound2.media.clips import Clip, describe_failure, find_clips
 from lipsound2.media.standard_streams import STANDARD, received
@@ -45,6 +47,8 @@ def transcribe(
     json: Annotated[Target, OptionalFile(".json")] = None,
     alternatives: AtLeast0 | None = None,
     phrases: Path | None = None,
+    correct: str = "",
+    correct_seconds: AtLeast1 = 60,
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
     asd: Path | None = None,
@@ -74,6 +78,10 @@ def transcribe(
             (without this option: 5).
         phrases: file of sentences, one a line, of which one was said: they are ranked, with the probability of
             each, and of none of them. docs/phrases.md has more.
+        correct: program of yours that corrects texts, such as a local language model, with its arguments. It gets the
+            JSON of --json on standard input and writes a text. Both texts are shown and are in JSON; other files keep
+            the text as it was read.
+        correct_seconds: how long that program may take for a clip.
         detector: face detector.
         face: which face, where there are several; speaking takes the one who speaks, by lips and audio, see --asd.
         asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
@@ -83,6 +91,13 @@ def transcribe(
         from lipsound2.video.speaking import check_choice
 
         check_choice(face, asd)
+    if correct and phrases is not None:
+        raise LipsoundError("--correct: with --phrases the text is one of its sentences; leave one of the two out")
+    corrector = (
+        Corrector(correct, seconds=correct_seconds, alternatives=ALTERNATIVES if alternatives is None else alternatives)
+        if correct
+        else None
+    )
     targets = {".txt": txt, ".srt": srt, ".vtt": vtt, ".json": json}
     with received(media) as given:
         many = len(given) > 1 or given[0].is_dir()
@@ -110,6 +125,7 @@ def transcribe(
         def work(clip: Clip) -> str:
             lips = not audio and has_video(clip.path)
             what = (loaded.lips if lips else loaded.audio)(clip.path)
+            what = corrector(what) if corrector else what
             log.info("%s: %s", clip.path, _doubt(what))
             told = [] if own is None else own.told_of_look_alikes()
             for line in what.warnings:

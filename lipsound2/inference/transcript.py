@@ -26,12 +26,14 @@ class Transcript(Hypothesis):
         models: what each model knows, by its name, in the order of use; empty where a model does not say.
         calibrated: whether confidences were calibrated on clips that the recognizer was not trained on.
         warnings: reasons to doubt the text, a line each.
+        corrected: what a program of the user's made of the text; None: there was none, or it failed.
         video: of a lip reader: what was found in the video; None: audio was recognized.
     """
 
     models: dict[str, str] = field(default_factory=dict)
     calibrated: bool = False
     warnings: list[str] = field(default_factory=list)
+    corrected: str | None = None
     video: ClipVideo | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -73,7 +75,8 @@ class Transcript(Hypothesis):
         """All of it as plain values."""
         models = [{"name": name, "knows": knows} for name, knows in self.models.items()]
         origin = {"calibrated": self.calibrated, "models": models, "warnings": self.warnings}
-        return {**to_json(self, alternatives), **origin}
+        corrected = {} if self.corrected is None else {"corrected": self.corrected}
+        return {**to_json(self, alternatives), **corrected, **origin}
 
     def _notes(self) -> list[str]:
         """Origin and doubt, for people."""
@@ -81,4 +84,5 @@ class Transcript(Hypothesis):
         sure = [] if self.confidence is None else [f"confidence {self.confidence:.2f}"]
         if sure and not self.calibrated:
             sure = [f"{sure[0]}, not calibrated"]
+        sure += [] if self.corrected is None else [f"corrected by a program: {self.corrected}"]
         return [*models, *sure, *(f"warning: {warning}" for warning in self.warnings)]

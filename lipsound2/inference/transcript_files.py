@@ -100,7 +100,8 @@ class TranscriptFiles:
         if what.phrases and not text:
             text = NOBODY
         others = [f"  {each.probability:.3f}  {each.text}" for each in what.alternatives[: self._shown]]
-        return "\n".join([f"{clip.path}\t{text}" if self._many else text, *others])
+        corrected = [] if what.corrected is None else [f"  corrected  {what.corrected}"]
+        return "\n".join([f"{clip.path}\t{text}" if self._many else text, *corrected, *others])
 
     def _content(self, clip: Clip, what: Transcript, suffix: str) -> str:
         if suffix == ".json" and self._many:
