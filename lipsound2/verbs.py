@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "lipsound2.live.live:live",
             "read lips at the camera: words on the screen, speech from the loudspeaker",
         ),
+        "record": ("lipsound2.live.record:record", "record sentences at the camera into a corpus of your own"),
         "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
         "models get": ("lipsound2.hub.get:models_get", "fetch a known public model, and convert it"),
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),

@@ -24,17 +24,18 @@ from helpers.video_making import write_clip
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.live import camera, live, loudspeaker
+from lipsound2.live import camera, loudspeaker, preview
 from lipsound2.live.camera import DeviceCamera, FileCamera, Shot, open_camera
 from lipsound2.live.capture import Capture, Ended
 from lipsound2.live.keys import StreamKeys
 from lipsound2.live.lip_pauses import PauseFinder
-from lipsound2.live.loudspeaker import Kept, Silent, SoundDevice
+from lipsound2.live.loudspeaker import Kept, Silent, SoundDevice, find_loudspeaker
 from lipsound2.live.preview import Terminal, preview_image
 from lipsound2.live.reading import Reader
 from lipsound2.live.session import Parts, Session
 from lipsound2.live.tracker import LiveTracker, Recording
 from lipsound2.live.typing_out import Typist
+from lipsound2.live.viewer import View
 from lipsound2.live.voice_activity import FileAudio, Microphone, NoAudio
 from lipsound2.live.watch import GOOD, Watch
 from lipsound2.video.align import REGIONS
@@ -104,7 +105,9 @@ def run(clip: Path, keys: dict[int, str], reader: Reader, folder: Path, *, then:
         "spare": Kept(folder / "spare"),
         "kept": Kept(folder),
     }
-    session = Session(Parts(capture, tracker, Watch("largest"), reader, **(made | parts)))
+    made |= parts
+    view = View(capture, tracker, Watch("largest"), made.pop("keys"), made.pop("screen"))
+    session = Session(view, Parts(reader, **made))
     try:
         if keys:
             session.by_key()
@@ -449,7 +452,8 @@ def test_the_preview_is_a_mirror_with_a_box_around_the_mouth(rgb):
 
 def test_a_window_needs_a_display(monkeypatch, capsys):
     monkeypatch.delenv("DISPLAY", raising=False)
-    assert isinstance(live._screen("window"), Terminal)
+    with preview.find_screen("window") as screen:
+        assert isinstance(screen, Terminal)
     assert re.match("no window: .*; --preview off goes without", capsys.readouterr().out)
 
 
@@ -547,10 +551,10 @@ def test_speech_goes_to_the_loudspeaker(monkeypatch):
 
 def test_fault_no_loudspeaker(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", FakeSoundDevice([]))
-    plays, why = live._loudspeaker("default", speaks=True)
+    plays, why = find_loudspeaker("default")
     assert isinstance(plays, Silent)
     assert why == "no loudspeaker: this machine has none; found: nothing that plays"
-    assert live._loudspeaker("off", speaks=True)[1] == ""
+    assert find_loudspeaker("off")[1] == ""
 
 
 def test_fault_loudspeaker_pulled_out_while_it_is_used(grid, reader, tmp_path, monkeypatch):

@@ -101,6 +101,16 @@ def open_camera(name: str) -> Camera:
     raise LipsoundError(f"--camera {name}: no such file{near_file(path)} Wanted a camera: {_HELP}")
 
 
+def check_plugged(camera: Camera, *, ended: bool) -> None:
+    """Refuse the end of what has none.
+
+    Raises:
+        LipsoundError: a device gives no more frames.
+    """
+    if ended and camera.recorded is None:
+        raise LipsoundError(f"--camera {camera.name}: gives no more frames; is it still plugged in?")
+
+
 class FileCamera:
     """A video file, played at the pace of its time stamps."""
 

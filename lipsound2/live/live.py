@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.errors import UsageError
 from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.speak import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from lipsound2.live.loudspeaker import Loudspeaker
-    from lipsound2.live.preview import Screen
 
 _KEPT = Path("live")  # where speech goes if there is no loudspeaker
 
@@ -65,12 +60,11 @@ def live(
     """
     if microphone and not continuous:
         raise UsageError("--microphone: finds pauses for --continuous; give that too, or leave it out")
-    from lipsound2.live.camera import open_camera
-    from lipsound2.live.keys import terminal_keys
+    from lipsound2.live.camera import check_plugged, open_camera
     from lipsound2.live.loudspeaker import Kept
     from lipsound2.live.typing_out import Typist
     from lipsound2.outputs import check_folder
-    from lipsound2.video.detect import check_detector, make_detector
+    from lipsound2.video.detect import check_detector
 
     source = open_camera(camera)
     check_detector(detector)
@@ -78,12 +72,12 @@ def live(
         check_folder(output_dir)
     typist = Typist() if type else None
     speak = _speaker_of_texts() if say == "text" else None
-    from lipsound2.live.capture import Capture
+    from lipsound2.live.loudspeaker import find_loudspeaker
+    from lipsound2.live.preview import find_screen
     from lipsound2.live.reading import Reader
     from lipsound2.live.session import Parts, Session
-    from lipsound2.live.tracker import LiveTracker
+    from lipsound2.live.viewer import viewing
     from lipsound2.live.voice_activity import FileAudio, Microphone, NoAudio, VoiceActivity
-    from lipsound2.live.watch import Watch
 
     voice: VoiceActivity = NoAudio()
     if microphone:
@@ -91,71 +85,25 @@ def live(
     elif continuous and source.recorded is not None:
         voice = FileAudio(source.recorded)
     kept = None if output_dir is None else Kept(output_dir)
-    screen = _screen(preview)
-    try:
+    with find_screen(preview) as screen:
         screen.status("the models are loaded ...")
         reader = Reader(model, asr, vocoder, device, detector, phrases)
         reader.warm_up()
         screen.line(f"{reader.name} knows: {reader.knows}")
-        plays, why = _loudspeaker(loudspeaker, speaks=reader.speaks or speak is not None)
+        speaks = reader.speaks or speak is not None
+        plays, why = find_loudspeaker(loudspeaker if speaks else "off")
         if why:
             kept = kept or Kept(_KEPT)
             check_folder(kept.folder)
             screen.line(f"{why}; speech is written into {kept.folder}")
-        with terminal_keys() as keys:
-            capture = Capture(source)
-            try:
-                session = Session(
-                    Parts(
-                        capture=capture,
-                        tracker=LiveTracker(make_detector(detector), face),
-                        watch=Watch(face),
-                        reader=reader,
-                        keys=keys,
-                        screen=screen,
-                        loudspeaker=plays,
-                        spare=Kept(_KEPT),
-                        kept=kept,
-                        typist=typist,
-                        say=speak,
-                    )
-                )
-                if continuous:
-                    session.continuously(voice)
-                else:
-                    session.by_key()
-            finally:
-                capture.close()
-    finally:
-        screen.close()
-    if session.ended and source.recorded is None:
-        raise LipsoundError(f"--camera {camera}: gives no more frames; is it still plugged in?")
-
-
-def _screen(preview: str) -> Screen:
-    """The window, or the terminal where there is no display."""
-    from lipsound2.live.preview import Terminal, Window
-
-    terminal = Terminal(sys.stdout)
-    if preview == "off":
-        return terminal
-    try:
-        return Window(terminal)
-    except LookupError as error:
-        terminal.line(f"no window: {error}; --preview off goes without")
-        return terminal
-
-
-def _loudspeaker(name: str, *, speaks: bool) -> tuple[Loudspeaker, str]:
-    """The loudspeaker, and why there is none that was wanted; empty: all is well."""
-    from lipsound2.live.loudspeaker import Silent, SoundDevice
-
-    if name == "off" or not speaks:
-        return Silent(), ""
-    try:
-        return SoundDevice("" if name == "default" else name), ""
-    except LipsoundError as error:
-        return Silent(), f"no loudspeaker: {error}"
+        parts = Parts(reader, plays, spare=Kept(_KEPT), kept=kept, typist=typist, say=speak)
+        with viewing(source, screen, detector, face) as view:
+            session = Session(view, parts)
+            if continuous:
+                session.continuously(voice)
+            else:
+                session.by_key()
+    check_plugged(source, ended=session.ended)
 
 
 def _speaker_of_texts() -> Callable[[str], tuple[np.ndarray, int]]:

@@ -70,6 +70,20 @@ class SoundDevice:
         self._package.wait()
 
 
+def find_loudspeaker(name: str) -> tuple[Loudspeaker, str]:
+    """A loudspeaker, and why there is none that was wanted; empty: all is well.
+
+    Args:
+        name: `default`, `off`, or its name or number.
+    """
+    if name == "off":
+        return Silent(), ""
+    try:
+        return SoundDevice("" if name == "default" else name), ""
+    except LipsoundError as error:
+        return Silent(), f"no loudspeaker: {error}"
+
+
 class Kept:
     """A folder in which what was said is kept: 001.wav with its text 001.txt, 002.wav, ...; what is there stays.
 

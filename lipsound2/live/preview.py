@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Protocol, TextIO
 
 import cv2
@@ -147,6 +149,26 @@ class Window:
         """See `Screen`."""
         self._terminal.close()
         self._root.destroy()
+
+
+@contextlib.contextmanager
+def find_screen(preview: str) -> Iterator[Screen]:
+    """The window, or the terminal alone where there is no display; as it was before behind the block.
+
+    Args:
+        preview: `window`, or `off`.
+    """
+    terminal = Terminal(sys.stdout)
+    screen: Screen = terminal
+    if preview == "window":
+        try:
+            screen = Window(terminal)
+        except LookupError as error:
+            terminal.line(f"no window: {error}; --preview off goes without")
+    try:
+        yield screen
+    finally:
+        screen.close()
 
 
 def preview_image(sight: Sight, *, recorded: bool) -> np.ndarray:

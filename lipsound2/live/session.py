@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,30 +14,19 @@ import numpy as np
 from lipsound2.audio.io import write_wav
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
-from lipsound2.live.capture import Capture, Ended
-from lipsound2.live.keys import Keys
 from lipsound2.live.lip_pauses import LipMotion, PauseFinder, Sentence
 from lipsound2.live.loudspeaker import Kept, Loudspeaker, Silent
-from lipsound2.live.preview import Screen
 from lipsound2.live.reading import Answer, Reader
-from lipsound2.live.tracker import LONGEST, LiveTracker, Recording, Sight
+from lipsound2.live.tracker import LONGEST, Recording
 from lipsound2.live.typing_out import Typist
+from lipsound2.live.viewer import View, Viewer
 from lipsound2.live.voice_activity import VoiceActivity
-from lipsound2.live.watch import Watch
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.frame import Frame
-from lipsound2.video.grid import on_grid
-
-_WAIT = 0.03  # seconds for a frame, between two looks at the keys
-_FIRST_FRAME = 10.0  # seconds that a camera may take to give its first frame
-_STALLED = 5.0  # seconds without a frame, later
-_DRAWN = 2  # frames: every so many one is drawn
-_QUIT = ("q", "\x1b", "\x03")
 
 
 @dataclass
 class Parts:
-    """What a session is made of; see their modules.
+    """What a session has besides its view; see their modules.
 
     Attributes:
         say: function from a text to its speech (samples,) and rate: what number keys choose is said so; None: what
@@ -47,12 +35,7 @@ class Parts:
         spare: where speech is written once there is no loudspeaker any more.
     """
 
-    capture: Capture
-    tracker: LiveTracker
-    watch: Watch
     reader: Reader
-    keys: Keys
-    screen: Screen
     loudspeaker: Loudspeaker
     spare: Kept
     kept: Kept | None = None
@@ -77,52 +60,45 @@ class _Read:
     heard: list[float] = field(default_factory=list)
 
 
-class Session:
-    """Runs until the key q, or the end of the camera.
+class Session(Viewer):
+    """Reads lips until the key q, or the end of the camera.
 
     Args:
-        parts: what it is made of.
-
-    Attributes:
-        ended: whether the camera gives no more frames.
+        view: see `Viewer`.
+        parts: what it has besides.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, view: View, parts: Parts) -> None:
+        super().__init__(view)
         self._parts = parts
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reading")
         self._reading: deque[_Read] = deque()
+        self._later: deque[str] = deque()  # lines of the thread that reads, which must not draw
         self._answer: Answer | None = None
         self._place: Path | None = None  # where the last answer is kept
-        self._quit = self.ended = False
-        self._key_at: float | None = None  # when space was pressed, if nobody took notice yet
-        self._told = ""
-        self._later: deque[str] = deque()  # lines of the thread that reads, which must not draw
-        self._dropped = 0
-        self._number = 0
 
     def by_key(self) -> None:
         """Read what is mouthed from one press of the space bar to the next."""
-        while not (self._quit or self.ended):
-            for frame in self._grid(lambda: self._key_at is not None):
-                self._see(frame)
-                self._show_state(f"{self._told}   [space] record  [q] quit")
-            if self._quit or (self.ended and self._key_at is None):
+        while not (self.quit or self.ended):
+            for frame in self.grid(lambda: self.key_at is not None):
+                self.see(frame)
+                self._show_state(f"{self.told}   [space] record  [q] quit")
+            if self.quit or (self.ended and self.key_at is None):
                 break
-            self._key_at = None
+            self.taken_key()
             self._record()
         self._finish()
 
     def _record(self) -> None:
         """Record until the key, and have that read."""
-        recording, lost = Recording(self._parts.tracker.which_face), self._parts.capture.lost
-        for frame in self._grid(lambda: self._key_at is not None or recording.full):
-            recording.add(self._see(frame, recorded=True))
+        recording, lost = Recording(self.which_face), self.capture.lost
+        for frame in self.grid(lambda: self.key_at is not None or recording.full):
+            recording.add(self.see(frame, recorded=True))
             self._show_state(f"recording {len(recording) / FRAME_RATE:.1f} s   [space] read it")
         if recording.full:
-            self._parts.screen.line(f"{LONGEST} s are the longest that is read at once: this is read now")
-        since = self._key_at or time.perf_counter()
-        self._key_at = None
-        if not self._quit and len(recording):
+            self.screen.line(f"{LONGEST} s are the longest that is read at once: this is read now")
+        since = self.taken_key()
+        if not self.quit and len(recording):
             self._read(recording, since, lost)
 
     def continuously(self, voice: VoiceActivity) -> None:
@@ -132,7 +108,7 @@ class Session:
             voice: whether somebody is heard.
         """
         finder, motion = PauseFinder(), LipMotion()
-        recording, forgotten = Recording(self._parts.tracker.which_face), 0
+        recording, forgotten = Recording(self.which_face), 0
 
         def over(sentence: Sentence | None, count: int) -> None:
             if sentence is None:
@@ -140,11 +116,11 @@ class Session:
             part = recording.cut(sentence.first - forgotten, sentence.end - forgotten)
             since = time.perf_counter() - (count - sentence.closed) / FRAME_RATE
             begin, end = sentence.first / FRAME_RATE, sentence.end / FRAME_RATE
-            self._read(part, since, self._parts.capture.lost, f"{begin:.2f}-{end:.2f} s")
+            self._read(part, since, self.capture.lost, f"{begin:.2f}-{end:.2f} s")
 
         count = 0
-        for frame in self._grid(lambda: False):
-            sight = self._see(frame, recorded=True)
+        for frame in self.grid(lambda: False):
+            sight = self.see(frame, recorded=True)
             recording.add(sight)
             found = finder.add(motion.add(sight), voice.heard(count / FRAME_RATE))
             count += 1
@@ -152,78 +128,26 @@ class Session:
             if (spare := finder.needed - forgotten) > FRAME_RATE:
                 recording.drop(spare)
                 forgotten += spare
-            self._show_state(f"{self._told}   reading on and on  [q] quit")
-        if not self._quit:
+            self._show_state(f"{self.told}   reading on and on  [q] quit")
+        if not self.quit:
             over(finder.end(), count)
         self._finish()
 
-    def _grid(self, leave: Callable[[], bool]) -> Iterator[Frame]:
-        """Frames at 25 a second, as they come, until `leave` says so, or all ends."""
-        shots = self._shots(leave)
-        first = next(shots, None)
-        if first is not None:
-            yield from on_grid(itertools.chain([first], shots), lambda: self._parts.capture.camera.fps)
-
-    def _shots(self, leave: Callable[[], bool]) -> Iterator[tuple[float, float, Frame]]:
-        patience, waited = _FIRST_FRAME if not self._number else _STALLED, time.perf_counter()
-        while True:
-            self._poll()
-            if self._quit or leave():
-                return
-            try:
-                shot = self._parts.capture.take(_WAIT)
-            except Ended:
-                self.ended = True
-                return
-            if shot is not None:
-                yield shot.time, shot.length, shot.frame
-                patience, waited = _STALLED, time.perf_counter()
-            elif time.perf_counter() - waited > patience:
-                raise LipsoundError(
-                    f"--camera {self._parts.capture.camera.name}: gave no frame for {patience:.0f} s; is it still "
-                    "plugged in, and free?"
-                )
-
-    def _see(self, frame: Frame, *, recorded: bool = False) -> Sight:
-        parts = self._parts
-        sight = parts.tracker.see(frame)
-        if told := parts.watch.add(sight, parts.capture.measured):
-            self._told = told.partition(":")[0]
-            parts.screen.line(told)
-        if parts.capture.dropped > self._dropped:
-            if not self._dropped:
-                parts.screen.line(
-                    "frames are dropped: this machine is too slow for the camera; what is read may be wrong"
-                )
-            self._dropped = parts.capture.dropped
-        if self._number % _DRAWN == 0:
-            parts.screen.frame(sight, recorded=recorded)
-        self._number += 1
-        return sight
-
     def _show_state(self, text: str) -> None:
-        self._parts.screen.status(f"reading ...   {text}" if self._reading else text)
+        self.screen.status(f"reading ...   {text}" if self._reading else text)
 
-    def _poll(self) -> None:
-        """Keys, and answers that are there by now."""
-        for keys in (self._parts.keys, self._parts.screen):
-            while key := keys.pressed():
-                self._press(key)
-                if self._quit or self._key_at is not None:
-                    break
+    def meanwhile(self) -> None:
+        """See `Viewer`."""
         self._take_answers()
         self._tell_later()
 
     def _tell_later(self) -> None:
         while self._later:
-            self._parts.screen.line(self._later.popleft())
+            self.screen.line(self._later.popleft())
 
-    def _press(self, key: str) -> None:
-        if key in _QUIT:
-            self._quit = True
-        elif key == " ":
-            self._key_at = time.perf_counter()
-        elif key.isdecimal() and self._answer is not None:
+    def press(self, key: str) -> None:
+        """See `Viewer`."""
+        if key.isdecimal() and self._answer is not None:
             self._choose(int(key))
         elif key == "r" and self._answer is not None and self._answer.speech is not None:
             self._play(self._answer.speech, self._answer.rate)
@@ -231,7 +155,7 @@ class Session:
     def _read(self, recording: Recording, since: float, lost: int, place: str = "") -> None:
         """Have it read in the background."""
         captured = time.perf_counter() - since
-        lost = self._parts.capture.lost - lost
+        lost = self.capture.lost - lost
         read = _Read(Future(), since, place)
 
         def on_speech(answer: Answer) -> None:
@@ -257,45 +181,45 @@ class Session:
             try:
                 answer = read.future.result()
             except ClipFailure as failure:
-                self._parts.screen.line(f"not read: {failure}")
+                self.screen.line(f"not read: {failure}")
                 continue
             self._show(answer, read)
 
     def _show(self, answer: Answer, read: _Read) -> None:
-        parts, phrases = self._parts, self._parts.reader.phrases
+        phrases = self._parts.reader.phrases
         took = time.perf_counter() - read.since
         self._answer, self._place = answer, None
         sure = "" if answer.confidence is None else f"{answer.confidence:.0%}"
         text = answer.text or ("(none of these)" if phrases else "(no words)")
         if read.place:
             behind = f"{took:.1f} s behind the lips"
-            parts.screen.line(f"{read.place}  {text}  ({', '.join(filter(None, (sure, behind)))})")
+            self.screen.line(f"{read.place}  {text}  ({', '.join(filter(None, (sure, behind)))})")
         else:
-            parts.screen.line(f"{text}  ({sure})" if sure else text)
+            self.screen.line(f"{text}  ({sure})" if sure else text)
             for number, (choice, probability) in enumerate(answer.choices, 1):
-                parts.screen.line(f"  [{number}] {probability:>4.0%}  {choice}")
+                self.screen.line(f"  [{number}] {probability:>4.0%}  {choice}")
             steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in answer.spent.items())
             heard = f", speech after {read.heard[0]:.2f} s" if read.heard else ""
-            parts.screen.line(f"words after {took:.2f} s{heard}: {steps}")
+            self.screen.line(f"words after {took:.2f} s{heard}: {steps}")
         for line in answer.warnings:
-            parts.screen.line(f"doubtful: {line}")
+            self.screen.line(f"doubtful: {line}")
         if phrases is None or read.place:
             if phrases is not None and answer.text:
                 self._say(answer.text)
             else:
                 self._use(answer.text, answer.speech, answer.rate)
         elif answer.choices:
-            parts.screen.line("press a number to say it")
+            self.screen.line("press a number to say it")
 
     def _choose(self, number: int) -> None:
         """Take one of the texts that were offered."""
         answer = self._answer
         assert answer is not None
         if not 1 <= number <= len(answer.choices):
-            self._parts.screen.line(f"[{number}]: there is no such text; choose from 1 to {len(answer.choices)}")
+            self.screen.line(f"[{number}]: there is no such text; choose from 1 to {len(answer.choices)}")
             return
         text = answer.choices[number - 1][0]
-        self._parts.screen.line(f"[{number}] {text}")
+        self.screen.line(f"[{number}] {text}")
         self._say(text)
 
     def _say(self, text: str) -> None:
@@ -331,8 +255,8 @@ class Session:
 
     def _finish(self) -> None:
         """Read what is still to be read, and end."""
-        self._take_answers(wait=not self._quit)
+        self._take_answers(wait=not self.quit)
         self._worker.shutdown(wait=True, cancel_futures=True)
         self._tell_later()
-        if not self._quit:
+        if not self.quit:
             self._parts.loudspeaker.wait()
