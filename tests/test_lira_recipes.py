@@ -179,7 +179,7 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
     assert "0 of another shape, 0 not in the file, 0 not in this network" in told
     assert (folder / "exp/speech.md").read_text().startswith("| training clips | scratch | lira |")
     told = run(folder, "--modes", "scratch pretext", script="run_pretrain.sh", fails=True)
-    assert "--modes: found 'pretext', wanted some of: scratch pretrained lira" in told
+    assert "--modes: found 'pretext', wanted some of: scratch pretrained lira published fresh" in told
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ needs_dump() {
   local kind
   for kind in "${input:-audio}" $goal; do
     case $kind in
-      face | mouth) needs 1 "$dump/$kind/feats.scp" ;;
+      face | mouth | mouth-published) needs 1 "$dump/$kind/feats.scp" ;;
       audio) [ -f "$dump/sound/feats.scp" ] || needs 2 "$dump/audio/feats.scp" ;; # sound: of earlier versions
       mel-* | targets-* | features-*) needs 2 "$dump/$kind/feats.scp" ;;
     esac

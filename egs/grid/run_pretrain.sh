@@ -17,8 +17,9 @@ speakers=12                 # of them
 updates=1200                # of the pre-training
 tuning=500                  # updates of each training afterwards
 runs="50:0 50:1 50:2 200:0 800:0" # clips:seed
-modes="scratch pretrained"  # how they begin; lira: with the trunk of LiRA's pretext
-lira=exp/lists_lira_pase    # that pretext, which run_lira.sh leaves
+modes="scratch pretrained"  # how they begin: also lira, published and fresh (README.md)
+lira=exp/lists_lira_pase    # the pretext whose trunk the mode lira takes; run_lira.sh leaves it
+pack=                       # the converted lip reader whose trunk the mode published takes
 out=exp/pretraining         # table and plot
 nj=2                        # worker processes
 ngpu=0                      # GPUs
@@ -29,17 +30,30 @@ launcher=local              # where the work is done: local, or slurm (docs/clus
 for mode in $modes; do
   case $mode in
     scratch | pretrained | lira) ;;
-    *) usage "--modes: found '$mode', wanted some of: scratch pretrained lira" ;;
+    published | fresh) [ -n "$pack" ] || usage "--pack: say whose trunk the mode $mode takes: --pack FOLDER, a converted lip reader" ;;
+    *) usage "--modes: found '$mode', wanted some of: scratch pretrained lira published fresh" ;;
   esac
 done
 corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
+trunk=
+if [[ " $modes " == *" published "* || " $modes " == *" fresh "* ]]; then
+  trunk=$(python -m lipsound2.training.beginning "$pack")
+  # What the trunk has seen, and on which terms it is used.
+  ! [ -f "$pack/card.md" ] || sed -n 's/^\(\* \)\{0,1\}\(Knows\|License\): /published trunk, \2: /p' "$pack/card.md"
+fi
 
 data=data/$protocol begun=exp/${protocol}_pretrain dump=dump/pretrain
 tune="seed: %s, word_loss_weight: 0, max_epochs: 0, max_updates: $tuning, warmup: $((tuning / 5)), valid_every: %s"
 
 echo "== crops and mels of the corpus"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --launcher "$launcher" --stop-stage 2
+
+if [ -n "$trunk" ]; then # from the landmarks that are there
+  region=${trunk#input: }
+  ./run.sh --corpus "$corpus" --protocol "$protocol" --regions "${region%%,*}" --nj "$nj" --launcher "$launcher" \
+    --stage 1 --stop-stage 1
+fi
 
 if [[ " $modes " == *" pretrained "* ]]; then
   echo "== pre-training on generated faces and the other speakers: frames and audio alone"
@@ -68,6 +82,8 @@ for run in $runs; do
       scratch) from=() ;;
       pretrained) from=(--init "$begun") ;;
       lira) from=(--init "$lira") with="$with, init_only: [trunk]" ;;
+      published) from=(--init "$pack") with="$with, init_only: [trunk], $trunk" ;;
+      fresh) from=() with="$with, $trunk" ;;
     esac
     lipsound2 train "$config" --train "$few" --valid "$data/valid" --dump dump --exp "$exp" --ngpu "$ngpu" \
       --launcher "$launcher" "${from[@]}" --override "$with"

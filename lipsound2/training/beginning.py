@@ -7,6 +7,7 @@ compared before any work. Bare files of weights have no config, and are taken as
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,22 @@ def differences(source: Path, run: RunConfig) -> list[str]:
     return [f"--init {source}: {line}" for line in found]
 
 
+def trunk_of(source: Path) -> str:
+    """The keys that give a config the trunk of `source` and the crops that it saw, as `--override` takes them.
+
+    Raises:
+        LipsoundError: there is no experiment or pack with a trunk.
+    """
+    config = _config(source)
+    if "trunk_widths" not in config or str(config["input"]).startswith("features-"):
+        found = "no model with a trunk there;" if source.exists() else f"no such folder{near_file(source)}"
+        raise LipsoundError(
+            f"--pack {source}: {found} wanted: a converted lip reader, or an experiment of parallel, lira or lips"
+        )
+    keys = ("input", *_SEEN, *_SIZE, "trunk_activation")
+    return ", ".join(f"{key}: {_yaml(config[key])}" for key in keys)
+
+
 def _folder(source: Path) -> Path | None:
     """The experiment or pack that weights belong to; None: they are a file by itself."""
     places = [source, source.parent, *([source.parents[1]] if source.parent.name == checkpoint.FOLDER else [])]
@@ -126,3 +143,10 @@ def _said(keys: Sequence[str], config: Mapping[str, Any]) -> str:
 def _yaml(value: object) -> str:
     """A value as a config writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":  # of recipes, whose networks take the size of a pack's trunk
+    try:
+        print(trunk_of(Path(sys.argv[1])))
+    except LipsoundError as error:
+        sys.exit(str(error))

@@ -37,6 +37,9 @@ def environment() -> dict[str, str]:
         client.parent.mkdir()
         client.write_text(_CLIENT, encoding="utf-8")
         client.chmod(0o755)
+        python = client.with_name("python")
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
         place = str(folder / "line")
         server = subprocess.Popen([sys.executable, __file__, place], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert server.stdout is not None
