@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.published_weights import Sizes, reader_state
 from test_regress import write_kind
 
 import lipsound2
@@ -29,6 +30,8 @@ from lipsound2.inference.recognizers import recognizer
 from lipsound2.inference.transcribe import transcribe
 from lipsound2.models.asr.word_classifier import WordClassifier, WordClassifierConfig
 from lipsound2.models.lira import Lira, LiraConfig
+from lipsound2.models.modules.conformer import ConformerConfig
+from lipsound2.published import visual_speech
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import RegressAssets
@@ -157,6 +160,19 @@ def test_fault_B4_the_lrw_configs_have_the_published_size(name):
         "blocks.0.shortcut.weight",
         "blocks.0.shortcut.bias",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["lrs2/lira_sentence_supervised", "lrs2/lira_sentence_frozen", "lrs2/lira_sentence_finetuned"]
+)
+def test_readers_of_the_large_recipes_are_the_published_ones(name):
+    """Conformer, decoder and their sizes as a converted reader has them: the same tensors, and the same keys."""
+    recipe, _, stem = name.partition("/")
+    values = load_config(ROOT / "egs" / recipe / "conf" / f"{stem}.yaml").task.config()
+    sizes = {"width", "layers", "heads", "expansion", "kernel", "decoder_layers", "decoder_feed_forward"}
+    sizes |= {field.name for field in dataclasses.fields(ConformerConfig)} | {"decoder_positions"}
+    converted = visual_speech.reader(reader_state(Sizes(41, 256, 4, 2048, 12, 6, 2048)), "made up", legacy=False)
+    assert {key: values[key] for key in sizes} == {key: converted.config[key] for key in sizes}
 
 
 @pytest.mark.parametrize("name", ["lira_word_supervised", "lira_word_frozen", "lira_word_finetuned"])

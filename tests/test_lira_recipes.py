@@ -12,7 +12,9 @@ import pytest
 from helpers.recipe_copies import copy_recipes, run
 from helpers.wild_corpora import make_lrs2, make_lrs3, make_lrw
 from test_regress import write_kind
+from torch import nn
 
+from lipsound2 import experiment
 from lipsound2.corpora.folds import subset
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import Archive
@@ -21,6 +23,7 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 from lipsound2.tasks import load_config
+from lipsound2.tasks.recognize import Recognize
 from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import UNKNOWN
 from lipsound2.text.tokens import load
@@ -60,6 +63,23 @@ def check_read(exp: Path, ids: list[str], *ways: str) -> None:
         assert [json.loads(row)["id"] for row in read] == ids
         assert (exp / "scores/test/text" / way / "summary.json").is_file()
     assert (exp / "report.html").stat().st_size > 0
+
+
+def check_published(exp: Path) -> None:
+    """The reader has the Conformer and the decoder as published, and has learned in them."""
+    model = experiment.load(exp, task=Recognize).model
+    config = read_yaml(exp / "config.yaml")
+    said = {"positions": "latest", "conv_norm": "batch", "feed_forward_activation": "relu", "input_scale": True}
+    said |= {"last_norm": True, "norm_eps": 1e-12, "decoder_positions": "interleaved"}
+    assert {key: config[key] for key in said} == said
+    assert model.encoder.conformer.scale == config["width"] ** 0.5
+    for block in model.encoder.conformer.blocks:
+        assert block.attention.positions is not None
+        assert not block.attention.positions.legacy
+        assert block.convolution.inner.running_mean.any(), "batch norm, which has seen batches"
+        assert isinstance(block.first[2], nn.ReLU)
+    assert model.encoder.conformer.norm.eps == 1e-12
+    assert model.decoder.interleaved
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +137,10 @@ def test_words_of_lrw(egs, tmp_path):
 
 @pytest.mark.slow
 def test_sentences_of_lrs2(egs, tmp_path):
-    """All six stages behind a frozen trunk, in sentencepiece tokens; then begun with it, in characters, no model."""
+    """All six stages behind a frozen trunk, in sentencepiece tokens; then begun with it, in characters, no model.
+
+    The Conformer that is trained and decoded with is the published one, but for its size.
+    """
     make_lrs2(tmp_path)
     folder = egs / "lrs2"
     begun = ("--corpus", str(tmp_path), "--init", "../lrs3/exp/lrs3_lira_pretext")
@@ -129,6 +152,7 @@ def test_sentences_of_lrs2(egs, tmp_path):
     ids = list(DataDir(folder / "data/lrs2/test").ids)
     exp = folder / "exp/lrs2_lira_sentence_frozen"
     check_read(exp, ids, "greedy", "joint")
+    check_published(exp)
     assert (exp / "tokens.model").is_file()
     assert read_yaml(folder / "exp/lrs2_lira_sentence_frozen_lm/config.yaml")["tokens"] == str(exp.relative_to(folder))
     told = run(
@@ -136,6 +160,7 @@ def test_sentences_of_lrs2(egs, tmp_path):
     )
     assert "(trunk alone)" in told
     check_read(folder / "exp/lrs2_lira_sentence_finetuned", ids, "greedy", "joint")
+    check_published(folder / "exp/lrs2_lira_sentence_finetuned")
 
 
 @pytest.mark.slow
