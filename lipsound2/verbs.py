@@ -54,6 +54,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "make a pack of a published HiFi-GAN, to begin a training with",
         ),
         "convert-lrw": ("lipsound2.published.lrw:convert_lrw", "make a pack of a published word classifier"),
+        "convert-trunk": (
+            "lipsound2.published.trunk:convert_trunk",
+            "make a pack of the trunk of RAVEn, AV-HuBERT or others, to begin a training with",
+        ),
         "convert-pase": ("lipsound2.published.pase:convert_pase", "make a pack of the published PASE+ weights"),
     },
     "training": {

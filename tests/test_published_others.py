@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.published_weights import trunk_output, trunk_state
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -151,20 +152,7 @@ def lrw_state(classes: int, branch: int = 8) -> State:
         make.state[f"{name}.running_var"].abs_().add_(0.5)
         make.state[f"{name}.num_batches_tracked"] = torch.tensor(1)
 
-    make.add("frontend3D.0.weight", 64, 1, 5, 7, 7)
-    batch_norm("frontend3D.1", 64)
-    inputs = 64
-    for stage, width in enumerate((64, 128, 256, 512)):
-        for block in range(2):
-            name = f"trunk.layer{stage + 1}.{block}"
-            make.add(f"{name}.conv1.weight", width, inputs, 3, 3)
-            make.add(f"{name}.conv2.weight", width, width, 3, 3)
-            batch_norm(f"{name}.bn1", width)
-            batch_norm(f"{name}.bn2", width)
-            if inputs != width:
-                make.add(f"{name}.downsample.0.weight", width, inputs, 1, 1)
-                batch_norm(f"{name}.downsample.1", width)
-            inputs = width
+    make.state |= trunk_state()
     for number in range(4):
         name = f"tcn.mb_ms_tcn.network.{number}"
         wide = 512 if number == 0 else 3 * branch
@@ -189,17 +177,7 @@ def classifier(state: State, video: Tensor) -> Tensor:
         )
         return F.batch_norm(x, mean, var, weight, bias)
 
-    x = F.silu(norm("frontend3D.1", F.conv3d(video[:, None], state["frontend3D.0.weight"], None, (1, 2, 2), (2, 3, 3))))
-    x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))[0].transpose(0, 1)
-    for stage in range(4):
-        for block in range(2):
-            name, stride = f"trunk.layer{stage + 1}.{block}", 2 if stage and not block else 1
-            y = F.silu(norm(f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"], None, stride, 1)))
-            y = norm(f"{name}.bn2", F.conv2d(y, state[f"{name}.conv2.weight"], None, 1, 1))
-            if stride == 2:
-                x = norm(f"{name}.downsample.1", F.conv2d(x, state[f"{name}.downsample.0.weight"], None, 2))
-            x = F.silu(x + y)
-    x = x.mean((2, 3)).T[None]
+    x = trunk_output(state, video, "swish").T[None]
     for number in range(4):
         name, dilation, y = f"tcn.mb_ms_tcn.network.{number}", 2**number, x
         for half in range(2):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.published_weights import reader_state
+from helpers.published_weights import reader_state, trunk_output, trunk_state
 from test_regress import write_kind
 
 from lipsound2 import experiment
@@ -21,6 +21,7 @@ from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import LipsoundError
 from lipsound2.features.states import features
 from lipsound2.published.avsr import convert_avsr
+from lipsound2.published.trunk import convert_trunk
 from lipsound2.tasks import load_config
 from lipsound2.training.beginning import check_source
 from lipsound2.training.train import train
@@ -190,3 +191,95 @@ def test_states_of_a_published_reader_are_dumped_and_predicted(data, pack_of_oth
     row = (tmp_path / "exp" / "curves.tsv").read_text().splitlines()[-1].split("\t")
     assert 0.3 < float(row[-2]) < 1.5, "L1 in standard deviations"
     assert not math.isnan(float(row[-1]))
+
+
+# Trunks out of other networks' files
+
+BEHIND = {"encoder.encoders.0.norm_ff.weight": torch.ones(3), "ctc.ctc_lo.bias": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "activation"),
+    [
+        (trunk_state("encoder.frontend.") | BEHIND, {}, "swish"),  # RAVEn and BRAVEn, fine-tuned
+        (trunk_state("frontend."), {"activation": "relu"}, "relu"),
+        ({"model": trunk_state("feature_extractor_video.resnet.", prelu=True) | BEHIND}, {}, "prelu"),  # AV-HuBERT
+        ({"model_state_dict": trunk_state(prelu=True) | BEHIND}, {}, "prelu"),  # word classifiers with PReLU, DC-TCN
+    ],
+    ids=["raven", "relu", "av-hubert", "words"],
+)
+def test_the_trunk_of_any_network_becomes_a_pack(data, tmp_path, content, options, activation):
+    """It computes what the published one does, and its states can be dumped."""
+    whole, dump = data
+    torch.save(content, tmp_path / "file.pth")
+    pack = tmp_path / "pack"
+    convert_trunk(tmp_path / "file.pth", pack, **options)
+    features(str(pack), whole.path, dump, name=f"trunk-{activation}-{len(content)}", nj=1)
+    states = Archive(dump / f"features-trunk-{activation}-{len(content)}")["s1-b"]
+    video = torch.from_numpy(Frames(Archive(dump / "mouth-published"))["s1-b"])[None, :, 4:92, 4:92]
+    state = next((value for value in content.values() if isinstance(value, dict)), content)
+    prefix = next(name for name in state if name.endswith("frontend3D.0.weight")).removesuffix("frontend3D.0.weight")
+    with torch.no_grad():
+        wanted = trunk_output(state, (video.float() / 255 - 0.421) / 0.165, activation, prefix)
+    assert states.shape == (7, 512)
+    np.testing.assert_allclose(states, wanted.numpy(), atol=1e-3, rtol=1e-4)  # with PReLU values up to 50
+    assert ("not commercial, no surveillance" in (pack / "card.md").read_text()) == ("video" in prefix)
+
+
+def test_a_converted_trunk_begins_a_training_and_is_none_itself(data, tmp_path, caplog, monkeypatch):
+    """By its name, in the user's folder of models."""
+    whole, dump = data
+    monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
+    torch.save(trunk_state("encoder.frontend.") | BEHIND, tmp_path / "raven.pth")
+    convert_trunk(tmp_path / "raven.pth", tmp_path / "pack")
+    given = {"train": whole.path, "valid": whole.path, "dump": dump}
+    with caplog.at_level(logging.INFO):
+        train(config(tmp_path, "parallel"), **given, exp=tmp_path / "exp", init=tmp_path / "pack")
+    assert (
+        "(trunk alone): 120 tensors taken, 0 of another shape, 0 not in the file, 0 not in this network" in caplog.text
+    )
+    assert "convert-trunk raven.pth" in read_yaml(tmp_path / "exp/versions.yaml")["runs"][0]["origin"]
+    run = config(tmp_path, "parallel", trunk_activation="relu")
+    with pytest.raises(LipsoundError, match="trained with trunk_activation: swish"):
+        train(run, **given, exp=tmp_path / "other", init=tmp_path / "pack")
+    with pytest.raises(LipsoundError, match="the task 'trunk' is a published trunk alone; begin a training"):
+        train(tmp_path / "pack/config.yaml", **given, exp=tmp_path / "other")
+
+
+class Config:
+    """Stands for fairseq's."""
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (
+            {"cfg": Config(), "model": trunk_state("a.")},
+            {},
+            "it names '.*Config', which is code; nothing in it was run",
+        ),
+        (BEHIND, {}, r"has no tensors '...frontend3D.0.weight' and .*; wanted a conv3D and ResNet-18"),
+        (trunk_state("a.") | trunk_state("b."), {}, "holds 2 trunks; choose one: --inside 'a' or 'b'"),
+        (trunk_state("a."), {"inside": "b"}, "--inside b: .* has no trunk there; found 'a'"),
+        (trunk_state("a.") | {"a.trunk.layer5.0.conv1.weight": torch.ones(2, 2)}, {}, "nothing here uses its tensor"),
+        (
+            trunk_state("a.") | {"a.frontend3D.0.weight": torch.ones(64, 3, 5, 7, 7)},
+            {},
+            r"has the shape \[64, 3, 5, 7, 7\]",
+        ),
+    ],
+    ids=["pickle", "none", "two", "elsewhere", "more", "shape"],
+)
+def test_other_files_hold_no_trunk(tmp_path, content, options, message):
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(LipsoundError, match=message) as caught:
+        convert_trunk(tmp_path / "file.pth", tmp_path / "pack", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_one_of_two_trunks_is_chosen(tmp_path):
+    torch.save(trunk_state("student.") | trunk_state("teacher."), tmp_path / "file.pth")
+    convert_trunk(tmp_path / "file.pth", tmp_path / "pack", inside="teacher")
+    found = experiment.load(tmp_path / "pack").model.trunk.stem.weight
+    assert torch.equal(found, trunk_state("teacher.")["teacher.frontend3D.0.weight"])

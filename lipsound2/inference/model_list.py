@@ -98,7 +98,7 @@ def record_of(folder: Path, source: str) -> ModelRecord:
     facts, task = model_names.card_facts(folder), model_names.task_of(folder)
     region = read_yaml(folder / model_names.CONFIG).get("input")
     lips = task in ("recognize", "classify") and region in REGIONS
-    kind, use = _LIPS if lips else _KINDS.get(task, (task, "lipsound2 features DIR DUMP --exp {}"))
+    kind, use = _LIPS if lips else _KINDS.get(task, (task, "lipsound2 features {} DIR DUMP"))
     return ModelRecord(
         name=folder.name,
         kind="word classifier" if task == "classify" else kind,

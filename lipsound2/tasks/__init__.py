@@ -24,6 +24,7 @@ TASKS: dict[str, str] = {
     "language": "lipsound2.tasks.language:Language",
     "pase": "lipsound2.tasks.pase:PaseTask",
     "vocode": "lipsound2.tasks.vocode:Vocode",
+    "trunk": "lipsound2.tasks.trunk:Trunk",
 }
 
 

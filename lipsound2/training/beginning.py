@@ -14,7 +14,7 @@ from typing import Any
 
 from lipsound2.arguments import near_file
 from lipsound2.errors import LipsoundError
-from lipsound2.model_names import CONFIG
+from lipsound2.model_names import CONFIG, found
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.training import checkpoint
 
@@ -73,15 +73,15 @@ def differences(source: Path, run: RunConfig) -> list[str]:
     mine, theirs = run.task.config(), _config(source)
     if not _reached(run.train.init_only, _TRUNK) or any("trunk_widths" not in each for each in (theirs, mine)):
         return []
-    found, (seen, region) = [], (str(each["input"]) for each in (theirs, mine))
+    told, (seen, region) = [], (str(each["input"]) for each in (theirs, mine))
     if seen != region and not any(each.startswith("features-") for each in (seen, region)):
-        found.append(
+        told.append(
             f"its trunk saw crops '{seen}', and this training reads '{region}', which show another part of the face; "
             f"'input: {seen}' reads what it saw"
         )
     if _differing(_SEEN, theirs, mine) and not _differing(_SIZE, theirs, mine):
-        found.append(f"its trunk saw video frames of {_said(_SEEN, theirs)}; here they are of {_said(_SEEN, mine)}")
-    return [f"--init {source}: {line}" for line in found]
+        told.append(f"its trunk saw video frames of {_said(_SEEN, theirs)}; here they are of {_said(_SEEN, mine)}")
+    return [f"--init {source}: {line}" for line in told]
 
 
 def trunk_of(source: Path) -> str:
@@ -92,9 +92,9 @@ def trunk_of(source: Path) -> str:
     """
     config = _config(source)
     if "trunk_widths" not in config or str(config["input"]).startswith("features-"):
-        found = "no model with a trunk there;" if source.exists() else f"no such folder{near_file(source)}"
+        why = "no model with a trunk there;" if source.exists() else f"no such folder{near_file(source)}"
         raise LipsoundError(
-            f"--pack {source}: {found} wanted: a converted lip reader, or an experiment of parallel, lira or lips"
+            f"--pack {source}: {why} wanted: a converted lip reader, or an experiment of parallel, lira or lips"
         )
     keys = ("input", *_SEEN, *_SIZE, "trunk_activation")
     return ", ".join(f"{key}: {_yaml(config[key])}" for key in keys)
@@ -147,6 +147,7 @@ def _yaml(value: object) -> str:
 
 if __name__ == "__main__":  # of recipes, whose networks take the size of a pack's trunk
     try:
-        print(trunk_of(Path(sys.argv[1])))
+        given = Path(sys.argv[1])
+        print(trunk_of(found(given) or given))
     except LipsoundError as error:
         sys.exit(str(error))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from lipsound2 import model_names
 from lipsound2.arguments import AtLeast0
 from lipsound2.converted import origin_of
 from lipsound2.data.datadir import DataDir
@@ -64,12 +65,14 @@ def train(
         valid: data dir of the validation set, which selects the best weights.
         dump: folder of crops and features.
         exp: folder of the experiment, a new one or one to resume.
-        init: experiment, pack, weights or checkpoint with the first weights; optimizer and schedule start anew.
+        init: experiment, pack or its name, weights or checkpoint with the first weights; optimizer and schedule start
+            anew.
         override: config keys with other values, such as "max_epochs: 12, lr: 1e-4".
         ngpu: number of GPUs, on each node with slurm; 0: the CPU.
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
             docs/cluster.md.
     """
+    init = init and (init if init.exists() else model_names.found(init) or init)  # a model by its name, say
     asked = load_config(config, override)
     inputs = [train, valid, *asked.task.inputs(dump)]
     run = pinned(asked, exp, inputs)

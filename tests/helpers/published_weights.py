@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -53,6 +55,76 @@ def drawn(key: str, *shape: int) -> Tensor:
     return torch.from_numpy(x.astype(np.float32))
 
 
+def trunk_state(prefix: str = "", prelu: bool = False) -> dict[str, Tensor]:
+    """The state dict of a conv3D and ResNet-18, by the names that all of its relatives share.
+
+    Args:
+        prefix: what the names begin with, such as `encoder.frontend.`.
+        prelu: with the slopes of PReLU.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"frontend3D.0.weight": (64, 1, 5, 7, 7)}
+
+    def norm(key: str, width: int) -> None:
+        shapes.update({f"{key}.{name}": (width,) for name in _BATCH_NORM})
+
+    norm("frontend3D.1", 64)
+    if prelu:
+        shapes["frontend3D.2.weight"] = (64,)
+    inputs = 64
+    for stage, width in enumerate((64, 128, 256, 512)):
+        for block in range(2):
+            name = f"trunk.layer{stage + 1}.{block}"
+            shapes |= {f"{name}.conv1.weight": (width, inputs, 3, 3), f"{name}.conv2.weight": (width, width, 3, 3)}
+            norm(f"{name}.bn1", width)
+            norm(f"{name}.bn2", width)
+            if prelu:
+                shapes |= {f"{name}.relu{number}.weight": (width,) for number in (1, 2)}
+            if inputs != width:
+                shapes[f"{name}.downsample.0.weight"] = (width, inputs, 1, 1)
+                norm(f"{name}.downsample.1", width)
+            inputs = width
+    return {f"{prefix}{name}": drawn(f"{prefix}{name}", *shape) for name, shape in shapes.items()}
+
+
+def trunk_output(state: Mapping[str, Tensor], video: Tensor, activation: str, prefix: str = "") -> Tensor:
+    """The published conv3D and ResNet-18, written out plainly.
+
+    Args:
+        state: its tensors.
+        video: (1, T, 88, 88) pixels, normalized.
+        activation: `relu`, `swish`, or `prelu` with slopes in the state.
+        prefix: of their names.
+
+    Returns:
+        (T, 512).
+    """
+
+    def act(name: str, x: Tensor) -> Tensor:
+        if activation == "prelu":
+            return F.prelu(x, state[f"{prefix}{name}.weight"])
+        return F.silu(x) if activation == "swish" else F.relu(x)
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        parts = (state[f"{prefix}{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, *parts)
+
+    def conv(name: str, x: Tensor, stride: int, padding: int) -> Tensor:
+        return F.conv2d(x, state[f"{prefix}{name}.weight"], None, stride, padding)
+
+    x = F.conv3d(video[:, None], state[f"{prefix}frontend3D.0.weight"], None, (1, 2, 2), (2, 3, 3))
+    x = act("frontend3D.2", norm("frontend3D.1", x))
+    x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))[0].transpose(0, 1)
+    for stage in range(4):
+        for block in range(2):
+            name, stride = f"trunk.layer{stage + 1}.{block}", 2 if stage and not block else 1
+            y = act(f"{name}.relu1", norm(f"{name}.bn1", conv(f"{name}.conv1", x, stride, 1)))
+            y = norm(f"{name}.bn2", conv(f"{name}.conv2", y, 1, 1))
+            if stride == 2:
+                x = norm(f"{name}.downsample.1", conv(f"{name}.downsample.0", x, 2, 0))
+            x = act(f"{name}.relu2", x + y)
+    return x.mean((2, 3))
+
+
 def reader_state(sizes: Sizes = SMALL) -> dict[str, Tensor]:
     """The state dict of a lip reader, by the names of the published code."""
     state: dict[str, Tensor] = {}
@@ -69,20 +141,7 @@ def reader_state(sizes: Sizes = SMALL) -> dict[str, Tensor]:
         for name in _BATCH_NORM if batch else _BATCH_NORM[:2]:
             add(f"{key}.{name}", width)
 
-    add("encoder.frontend.frontend3D.0.weight", 64, 1, 5, 7, 7)
-    norm("encoder.frontend.frontend3D.1", 64, batch=True)
-    inputs = 64
-    for stage, width in enumerate((64, 128, 256, 512)):
-        for block in range(2):
-            name = f"encoder.frontend.trunk.layer{stage + 1}.{block}"
-            add(f"{name}.conv1.weight", width, inputs, 3, 3)
-            add(f"{name}.conv2.weight", width, width, 3, 3)
-            norm(f"{name}.bn1", width, batch=True)
-            norm(f"{name}.bn2", width, batch=True)
-            if inputs != width:
-                add(f"{name}.downsample.0.weight", width, inputs, 1, 1)
-                norm(f"{name}.downsample.1", width, batch=True)
-            inputs = width
+    state |= trunk_state("encoder.frontend.")
     linear("encoder.embed.0", model, 512)
     for number in range(sizes.layers):
         name = f"encoder.encoders.{number}"
