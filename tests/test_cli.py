@@ -195,7 +195,10 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
         (["speek", "a.mp4"], "lipsound2: unknown verb 'speek'; did you mean 'speak'?"),
         (["crop", "a", "b", "--lancher", "slurm"], "unknown option '--lancher'; did you mean '--launcher'?"),
         (["compare", "a=b", "c", "-score", "x"], "unknown option '-score'; did you mean '--score'?"),
-        (["mel", "a", "b", "--mel", "finne"], "found 'finne', wanted one of: fine, paper, none; did you mean 'fine'?"),
+        (
+            ["mel", "a", "b", "--mel", "finne"],
+            "found 'finne', wanted one of: fine, paper, speecht5, none; did you mean 'fine'?",
+        ),
         (
             ["crop", "a", "b", "--nj", "two"],
             "crop: --nj: found 'two', wanted a whole number of at least 1; see",

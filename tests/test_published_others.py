@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipsound2 import experiment
+from lipsound2.audio.mel_settings import MELS
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.vocoders import vocoder
 from lipsound2.published.hifigan import MEL, convert_hifigan
@@ -26,6 +27,7 @@ State = dict[str, Tensor]
 # Version -> channels, factors and kernels of the steps, kernels and dilations of the blocks, pairs.
 VERSIONS = {
     "V2": (32, ((8, 16), (8, 16), (2, 4), (2, 4)), (3, 7, 11), ((1, 3, 5),) * 3, True),
+    "SpeechT5": (32, ((4, 8),) * 4, (3, 7, 11), ((1, 3, 5),) * 3, True),
     "V3": (32, ((8, 16), (8, 16), (4, 8)), (3, 5, 7), ((1, 2), (2, 6), (3, 12)), False),
 }
 
@@ -47,6 +49,7 @@ class Maker:
 
 
 def hifigan_state(version: str) -> State:
+    """Of the two forms of SpeechT5's, the one of its hub: plain weights, and statistics of the mel."""
     channels, steps, kernels, dilations, pairs = VERSIONS[version]
     make = Maker()
     make.normed("conv_pre", channels, 80, 7, channels)
@@ -59,14 +62,27 @@ def hifigan_state(version: str) -> State:
                     name = f"resblocks.{stage * len(kernels) + branch}.{part}.{index}"
                     make.normed(name, narrow, narrow, size, narrow)
     make.normed("conv_post", 1, narrow, 7, 1)
-    return make.state
+    if version != "SpeechT5":
+        return make.state
+    make.add("mean", 80)
+    make.add("scale", 80, size=0.1)
+    make.state["scale"] += 1
+    plain = {name.replace("ups.", "upsampler."): tensor for name, tensor in make.state.items()}
+    for name in [name for name in plain if name.endswith("_v")]:
+        v, g = plain.pop(name), plain.pop(f"{name[:-1]}g")
+        plain[name[:-2]] = g * v / v.norm(dim=(1, 2), keepdim=True)
+    return plain
 
 
 def hifigan(state: State, version: str, mel: Tensor) -> Tensor:
     """The published generator: (1, 80, S) to (1, 1, 256 S)."""
     _, steps, kernels, dilations, pairs = VERSIONS[version]
 
+    speecht5 = version == "SpeechT5"
+
     def weight(name: str) -> Tensor:
+        if speecht5:
+            return state[f"{name}.weight"]
         v = state[f"{name}.weight_v"]
         return state[f"{name}.weight_g"] * v / v.norm(dim=(1, 2), keepdim=True)
 
@@ -74,11 +90,13 @@ def hifigan(state: State, version: str, mel: Tensor) -> Tensor:
         w = weight(name)
         return F.conv1d(x, w, state[f"{name}.bias"], padding=(w.shape[2] - 1) * dilation // 2, dilation=dilation)
 
+    if speecht5:  # a logarithm to the base 10, normalized
+        mel = (mel / math.log(10) - state["mean"][:, None]) / state["scale"][:, None]
     x = conv("conv_pre", mel)
     for stage, (factor, kernel) in enumerate(steps):
         x = F.leaky_relu(x, 0.1)
-        bias = state[f"ups.{stage}.bias"]
-        x = F.conv_transpose1d(x, weight(f"ups.{stage}"), bias, factor, (kernel - factor) // 2)
+        step = f"{'upsampler' if speecht5 else 'ups'}.{stage}"
+        x = F.conv_transpose1d(x, weight(step), state[f"{step}.bias"], factor, (kernel - factor) // 2)
         total = torch.zeros_like(x)
         for branch, rows in enumerate(dilations):
             name, y = f"resblocks.{stage * len(kernels) + branch}", x
@@ -99,9 +117,15 @@ def test_a_published_vocoder_speaks_the_same(tmp_path: Path, version: str) -> No
     mel = torch.randn(1, 9, 80, generator=torch.Generator().manual_seed(1))
     loaded = experiment.load(tmp_path / "pack", task=Vocode)
     assert (loaded.model(mel) - hifigan(state, version, mel.transpose(1, 2))[:, 0]).abs().max() < 1e-5
-    assert loaded.assets.mel == MEL
+    assert loaded.assets.mel == (MELS["speecht5"] if version == "SpeechT5" else MEL)
     fresh = loaded.task.build(loaded.assets)
     assert not initialize(fresh, tmp_path / "pack").missing, "all of it begins a training at 16 kHz"
+    if version == "SpeechT5":  # as it is
+        speak = vocoder(str(tmp_path / "pack"), MELS["speecht5"], torch.device("cpu"))
+        assert (speak(mel) - loaded.model(mel)).abs().max() < 1e-5
+        with pytest.raises(LipsoundError, match=r"fmin is 80\.0, wanted 0\.0; fmax is 7600\.0"):
+            vocoder(str(tmp_path / "pack"), MELS["paper"], torch.device("cpu"))
+        return
     with pytest.raises(LipsoundError, match="sample_rate is 22050, wanted 16000"):
         vocoder(str(tmp_path / "pack"), MEL.__class__("paper", window=1024, hop=256), torch.device("cpu"))
 

@@ -96,7 +96,7 @@ def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
     for script, option, value, wanted in (
         ("mini", "--clips", "few", "a whole number of at least 1"),
         ("grid", "--label-percent", "5 20%", "per cent of the labels: whole numbers from 1 to 100"),
-        ("grid", "--mel", "finne", "fine, paper or none"),
+        ("grid", "--mel", "finne", "fine, paper, speecht5 or none"),
         ("lrs2", "--beam", "0", "a whole number of at least 1"),
         ("lrs2", "--lm-weight", "half", "a number"),
         ("librispeech", "--order", "1.5", "a whole number of at least 0"),

@@ -7,7 +7,7 @@ key() {
   { sed 's/#.*//' "$config"; tr ',{}' '\n' <<< "$override"; } | sed -n "s/^ *$1: *\([^ ]*\).*/\1/p" | tail -n 1
 }
 
-# mel_kind: the mel that the config's target names, fine or paper; fine where it names none.
+# mel_kind: the mel that the config's target names, such as fine; fine where it names none.
 mel_kind() {
   local target
   target=$(key target)

@@ -24,7 +24,7 @@ data=                  # folder of data dirs that stage 0 makes, or of sets of y
 dump=dump              # folder of crops, audio, features
 regions=face,mouth     # crops: face, mouth or both; empty: the corpus has no video
 audio=yes              # no: stage 2 extracts no audio
-mel=                   # mel of the config's target: fine or paper; none: audio alone; empty: as the config says
+mel=                   # mel of the config's target: fine, paper or speecht5; none: audio alone; empty: as the config says
 target=                # what a pretext predicts, as lipsound2 targets takes it: pase:EXP, mfcc, logmel, ...
 
 config=                # training config

@@ -19,8 +19,8 @@ esac
 _name=$(basename "$config" .yaml)${train#train}
 exp=${exp:-${_defaults[exp]}} exp=${exp//<protocol>/"$protocol"} exp=${exp//<config>/"$_name"}
 dump=${dump:-${_defaults[dump]}} dump=${dump//<protocol>/"$protocol"}
-[[ -z $mel || $mel =~ ^(fine|paper|none)$ ]] ||
-  usage "--mel: found '$mel', wanted fine, paper or none; left out, it is the one that the config's target names"
+[[ -z $mel || $mel =~ ^(fine|paper|speecht5|none)$ ]] ||
+  usage "--mel: found '$mel', wanted fine, paper, speecht5 or none; left out, it is the one that the config's target names"
 mel=${mel:-$(mel_kind)}
 tokens=exp/tokens/$protocol${train#train}_$pieces.model
 [ "$pieces" -eq 0 ] || override="${override:+$override, }tokens: $tokens"

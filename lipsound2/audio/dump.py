@@ -33,7 +33,7 @@ def mel(
     dir: Path,
     dump: OutputFolder,
     *,
-    mel: Literal["fine", "paper", "none"] = "fine",
+    mel: Literal["fine", "paper", "speecht5", "none"] = "fine",
     nj: AtLeast1 = 2,
     launcher: str = "local",
     max_failures: Share = 0.05,
@@ -50,7 +50,8 @@ def mel(
         dir: data dir of the clips.
         dump: folder of the archives.
         mel: fine (10 ms hops, 4 mel frames a video frame), paper (LipSound2's 16 ms hops, 2.5 mel frames a video
-            frame), or none: the audio alone, which is all that a recognizer reads.
+            frame), speecht5 (the same frames, as SpeechT5's vocoder speaks them), or none: the audio alone, which is
+            all that a recognizer reads.
         nj: worker processes.
         launcher: where workers run: local or slurm.
         max_failures: share of clips that may fail before the stage does.

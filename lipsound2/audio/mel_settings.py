@@ -80,6 +80,8 @@ MELS: dict[str, MelConfig] = {
     "fine": MelConfig(name="fine", n_fft=1024, window=640, hop=160),
     # LipSound2, section III-C: 64 ms windows, 16 ms hops, two and a half mel frames a video frame.
     "paper": MelConfig(name="paper", n_fft=1024, window=1024, hop=256),
+    # What SpeechT5's vocoder speaks (microsoft/speecht5_hifigan): the same frames, other bands, a lower floor.
+    "speecht5": MelConfig(name="speecht5", n_fft=1024, window=1024, hop=256, fmin=80.0, fmax=7600.0, floor=1e-10),
 }
 # Input of recognizers: a window of 25 ms, as is usual for ASR.
 SPEECH = MelConfig(name="speech", n_fft=512, window=400, hop=160, bands=80)

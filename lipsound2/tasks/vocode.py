@@ -41,7 +41,7 @@ class VocodeConfig:
 
     Attributes:
         model: which network.
-        mel: the input: `fine` or `paper`.
+        mel: the input: `fine`, `paper` or `speecht5`.
         mel_weight: weight of the L1 distance of mels.
         feature_weight: weight of feature matching, the L1 distance of the discriminators' features.
         stft_weight: weight of the multi-resolution STFT loss: spectral convergence and the L1 distance of

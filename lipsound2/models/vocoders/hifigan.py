@@ -1,14 +1,15 @@
 """HiFi-GAN (Kong, Kim and Bae, 2020): a mel-spectrogram -> audio.
 
 Three sizes are published. V1 and V2 have residual blocks of *pairs*, a dilated convolution and a plain one, with 512
-and 128 channels. V3 has *single* dilated convolutions, larger steps of the rate and 256 channels. The steps multiply to
-the hop of the mel, so S frames become exactly S * hop samples.
+and 128 channels. V3 has *single* dilated convolutions, larger steps of the rate and 256 channels. SpeechT5's has V1's
+blocks and channels behind four steps of four, and normalizes the mel. The steps multiply to the hop of the mel, so S
+frames become exactly S * hop samples.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -59,6 +60,7 @@ BLOCKS = {
         pairs=False,
     ),
 }
+BLOCKS["speecht5"] = replace(BLOCKS["pairs"], steps={256: ((4, 8),) * 4})
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class HifiGanConfig(DiscriminatorConfig):
 
     Attributes:
         channels: before the first step of the rate, halved at each: 512 is V1, 128 V2, 256 V3.
-        residual: `pairs` is V1 and V2, `single` V3.
+        residual: `pairs` is V1 and V2, `single` V3, `speecht5` SpeechT5's, whose weights hold statistics of the mel.
     """
 
     channels: int = 512
-    residual: Literal["pairs", "single"] = "pairs"
+    residual: Literal["pairs", "single", "speecht5"] = "pairs"
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built, by name."""
@@ -83,6 +85,8 @@ class HifiGanConfig(DiscriminatorConfig):
 class HifiGan(MelVocoder):
     """The generator.
 
+    SpeechT5's normalizes the mel by its buffers `mean` and `scale`, (bands,) float32.
+
     Args:
         config: its size.
         mel: what it speaks.
@@ -93,6 +97,9 @@ class HifiGan(MelVocoder):
     Raises:
         LipsoundError: no steps are known for the mel's hop.
     """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, config: HifiGanConfig, mel: MelConfig) -> None:
         super().__init__()
@@ -116,6 +123,10 @@ class HifiGan(MelVocoder):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 layer.weight = nn.init.normal_(torch.empty_like(layer.weight), 0.0, _SPREAD)
         self.receptive_field = _receptive_field(steps, blocks)
+        self.normalized = config.residual == "speecht5"
+        if self.normalized:
+            self.register_buffer("mean", torch.zeros(mel.bands))
+            self.register_buffer("scale", torch.ones(mel.bands))
 
     def forward(self, mel: Tensor, first: int = 0) -> Tensor:
         """Audio of mels.
@@ -127,6 +138,8 @@ class HifiGan(MelVocoder):
         Returns:
             (B, S * hop) in [-1, 1].
         """
+        if self.normalized:
+            mel = (mel - self.mean) / self.scale
         hidden = self.first(mel.transpose(1, 2)[:, :, None].contiguous(memory_format=torch.channels_last))
         for step, blocks in zip(self.steps, self.blocks, strict=True):
             raised = step(F.leaky_relu(hidden, _SLOPE))
