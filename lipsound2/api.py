@@ -91,6 +91,7 @@ def load(
     face: FaceChoice = "largest",
     asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
+    voice_encoder: str | Path | None = None,
 ) -> Synthesizer | Transcriber | LoadedVocoder: ...
 
 
@@ -103,6 +104,7 @@ def load(
     face: FaceChoice = "largest",
     asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
+    voice_encoder: str | Path | None = None,
 ) -> Synthesizer | Transcriber | LoadedVocoder:
     """Load a model by its name, or an experiment or pack by its folder.
 
@@ -124,6 +126,8 @@ def load(
         face: which face, where there are several: largest, left, right, center or speaking.
         asd: with the face `speaking`: file of LR-ASD's published weights, which tell who speaks.
         search: search options, of recognizers trained with this toolkit.
+        voice_encoder: of a lip-to-speech model that speaks in a chosen voice: the weights of the speaker encoder, the
+            wheel of resemblyzer or its pretrained.pt; by default those of the installed package.
 
     Raises:
         LipsoundError: there is no such model or device; a package is missing; an option does not fit.
@@ -143,6 +147,7 @@ def load(
         ("face", face != _FACE, ("regress", "recognize")),
         ("asd", asd is not None, ("regress", "recognize")),
         ("search", search != DEFAULT_SEARCH, ("recognize",)),
+        ("voice encoder", voice_encoder is not None, ("regress",)),
     ):
         if given and task in _LOADED and task not in takes:
             raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
@@ -151,7 +156,13 @@ def load(
         from lipsound2.inference.lip_to_speech import load_lip_to_speech
 
         folder_of(vocoder)
-        return Synthesizer(load_lip_to_speech(name, vocoder, device), detector=detector, face=face, asd=weights)
+        return Synthesizer(
+            load_lip_to_speech(name, vocoder, device),
+            detector=detector,
+            face=face,
+            asd=weights,
+            voice_encoder=None if voice_encoder is None else Path(voice_encoder),
+        )
     if task == "recognize":
         from lipsound2.inference.recognizers import recognizer
         from lipsound2.inference.transcriber import Transcriber

@@ -42,6 +42,8 @@ CONFIG_KEYS: dict[str, str] = {
 }
 # Values of a key.
 CONFIG_VALUES: dict[str, dict[str, str]] = {"task": {"recognise": "recognize"}, "input": {"sound": "audio"}}
+# Keys that stamps of earlier versions lack: a key they have beside it -> the new one and what it was worth.
+NEW_KEYS: dict[str, tuple[str, str]] = {"estoi_weight": ("speaker", "none")}
 # Keys of a checkpoint, and of its discriminator.
 CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discriminator"}
 
@@ -118,7 +120,11 @@ def keys_of_today(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str
 
 def options_of_today(options: Mapping[str, str]) -> dict[str, str]:
     """Options of a stamp that an earlier version wrote, by today's names and in their order."""
-    return dict(sorted((CONFIG_KEYS.get(key, key), value_of_today(key, value)) for key, value in options.items()))
+    found = {CONFIG_KEYS.get(key, key): value_of_today(key, value) for key, value in options.items()}
+    for beside, (key, value) in NEW_KEYS.items():
+        if beside in found:
+            found.setdefault(key, value)
+    return dict(sorted(found.items()))
 
 
 def checkpoint_of_today(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "mel": ("lipsound2.audio.dump:mel", "extract audio, aligned with the video, and its mel spectrogram"),
         "targets": ("lipsound2.features.targets:targets", "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ..."),
         "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
+        "voices": ("lipsound2.features.voices:voices", "compute the speaker embedding of every clip of a data dir"),
     },
     "published weights": {
         "convert-avsr": (

@@ -98,8 +98,9 @@ needs_sets() {
 # needs_dump: ends where the dump has not what the config learns from, and says which stage makes it.
 needs_dump() {
   local kind
-  for kind in "${input:-audio}" $goal; do
+  for kind in "${input:-audio}" $goal "speaker-$(key speaker)"; do
     case $kind in
+      speaker-embedding) needs 2 "$dump/voice/feats.scp" ;;
       face | mouth | mouth-published) needs 1 "$dump/$kind/feats.scp" ;;
       audio) [ -f "$dump/sound/feats.scp" ] || needs 2 "$dump/audio/feats.scp" ;; # sound: of earlier versions
       mel-* | targets-* | features-*) needs 2 "$dump/$kind/feats.scp" ;;
@@ -156,6 +157,9 @@ if stage 2 "audio aligned to the video, mels, and what else the config learns fr
   needs 0 "$all/utt2spk"
   if [ "$audio" = yes ]; then
     lipsound2 mel "$all" "$dump" --mel "$mel" --nj "$nj" --launcher "$launcher"
+  fi
+  if [ "$(key speaker)" = embedding ]; then
+    lipsound2 voices "$all" "$dump" --nj "$nj" --launcher "$launcher"
   fi
   if [ "$makes" = features ]; then
     lipsound2 targets "$all" "$dump" --target "$target" --name "${goal#targets-}" --train "$data/$train" --nj "$nj"

@@ -27,13 +27,21 @@ STATISTICS = 10_000  # clips that the statistics of a training set are computed 
 
 @dataclass
 class Sample:
-    """One clip: video frames (T, H, W) uint8, features (S, D) float32 in natural units, and (T,) int64 the class of
-    the word at each video frame."""
+    """One clip.
+
+    Attributes:
+        id: name.
+        frames: (T, H, W) uint8.
+        target: (S, D) float32 features, natural units.
+        words: (T,) int64 class of the word at each video frame.
+        voice: (dims,) float32 speaker embedding of another clip of the speaker; None: no voices are used.
+    """
 
     id: str
     frames: np.ndarray
     target: np.ndarray
     words: np.ndarray
+    voice: np.ndarray | None = None
 
 
 @dataclass
@@ -48,6 +56,7 @@ class Batch(TensorBatch):
         feature_lengths: (B,) int64 feature frames of each clip.
         words: (B, T) int64 class of the word at each video frame, as `datasets.word_alignment` numbers them;
             UNKNOWN where padded.
+        voice: (B, dims) float32 speaker embeddings; None: no voices are used.
     """
 
     ids: list[str]
@@ -56,6 +65,7 @@ class Batch(TensorBatch):
     target: Tensor
     feature_lengths: Tensor
     words: Tensor
+    voice: Tensor | None = None
 
     @classmethod
     def of(cls, samples: list[Sample]) -> Batch:
@@ -70,7 +80,9 @@ class Batch(TensorBatch):
             words[row, : len(sample.words)] = torch.from_numpy(sample.words)
             video[row, : len(sample.frames)] = torch.from_numpy(np.ascontiguousarray(sample.frames))
             target[row, : len(sample.target)] = torch.from_numpy(np.ascontiguousarray(sample.target))
-        return cls([sample.id for sample in samples], video, video_lengths, target, feature_lengths, words)
+        voices = [sample.voice for sample in samples if sample.voice is not None]
+        voice = torch.from_numpy(np.stack(voices)) if voices else None
+        return cls([sample.id for sample in samples], video, video_lengths, target, feature_lengths, words, voice)
 
     @property
     def num_frames(self) -> int:
@@ -92,6 +104,7 @@ class CropsAndFeatures:
         words: times of words, where they are known.
         min_frames: clips with fewer video frames are left out, with a warning.
         audio: archive folder of the clips' audio, for `waveform`.
+        voices: archive folder of the clips' speaker embeddings; None: samples have no voice.
 
     Raises:
         LipsoundError: a kind is missing, or no clip of `data` is in it.
@@ -109,11 +122,13 @@ class CropsAndFeatures:
         words: WordTimes | None = None,
         min_frames: int = 1,
         audio: Path | None = None,
+        voices: Path | None = None,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
-        there = [archive.ids.places(data.ids) >= 0 for archive in (self.crops, self.features)]
-        places = np.flatnonzero(there[0] & there[1])
+        self.voices = Archive(voices) if voices else None
+        archives = [self.crops, self.features, *([self.voices] if self.voices else [])]
+        places = np.flatnonzero(np.all([archive.ids.places(data.ids) >= 0 for archive in archives], axis=0))
         self.ids = Names(data.ids.keys[places])
         frames = self.crops.num_frames().of(self.ids)
         if (short := frames < min_frames).any():
@@ -126,8 +141,8 @@ class CropsAndFeatures:
             self.ids = Names(data.ids.keys[places])
         if not self.ids:
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}; "
-                "run stages 1 and 2 on the data dir that holds them"
+                f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}"
+                f"{f' and {voices}' if voices else ''}; run stages 1 and 2 on the data dir that holds them"
             )
         window = augmentation.crop_frames if training else 0
         self.lengths = np.minimum(frames, window) if window else frames
@@ -153,10 +168,26 @@ class CropsAndFeatures:
         """One clip; with `rng` augmented for training, without it as it is."""
         sample = self._sample(index, rng)
         if rng is not None and rng.random() < self._augmentation.augment_cutmix:
-            speaker = int(self._speaker[index])
-            mates = self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
-            return temporal_cutmix(sample, self._sample(int(mates[rng.integers(len(mates))]), rng), self._ratio, rng)
+            mates = self._mates(index)
+            other = self._sample(int(mates[rng.integers(len(mates))]), rng)
+            sample = temporal_cutmix(sample, other, self._ratio, rng)
+        if self.voices is not None:
+            sample.voice = np.array(self.voices[self.ids[self._reference(index, rng)]], np.float32)
         return sample
+
+    def _mates(self, index: int) -> np.ndarray:
+        """Positions of the clips of a clip's speaker, its own among them, sorted."""
+        speaker = int(self._speaker[index])
+        return self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
+
+    def _reference(self, index: int, rng: np.random.Generator | None) -> int:
+        """Position of the clip whose voice a sample has: another one of the speaker, its own where there is none.
+
+        The next one without `rng`. The embedding of the clip itself would tell the model more than a voice.
+        """
+        mates = self._mates(index)
+        steps = 1 if rng is None or len(mates) < 2 else int(rng.integers(1, len(mates)))
+        return int(mates[(int(np.searchsorted(mates, index)) + steps) % len(mates)])
 
     def _sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         name = self.ids[index]
@@ -195,6 +226,14 @@ def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.
         )
     ]
     return Sample(first.id, *both)
+
+
+def mean_voice(data: CropsAndFeatures) -> np.ndarray | None:
+    """Average speaker embedding (dims,) float32 of the clips, of length 1; None: they have no voices."""
+    if data.voices is None:
+        return None
+    mean = np.stack([data.voices[name] for name in data.ids.spread(STATISTICS)]).mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
 def mean_by_time(data: CropsAndFeatures, mean: np.ndarray) -> np.ndarray:

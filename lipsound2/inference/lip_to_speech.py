@@ -32,12 +32,13 @@ class TorchLipToSpeech:
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
         self.chunked_vocoder = find_vocoder(vocoder, self.mel, loaded.device).chunked_vocoder
+        self.takes_voice = loaded.task.voiced
         self._watch = FaceWatch(loaded)
 
-    def windows(self, total: int) -> Windows:
+    def windows(self, total: int, voice: np.ndarray | None = None) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""
         self._watch.begin()
-        return windows_of(self._loaded, total)
+        return windows_of(self._loaded, total, voice)
 
     @property
     def warnings(self) -> list[str]:
@@ -61,13 +62,20 @@ def load_lip_to_speech(
     return TorchLipToSpeech(experiment.load(model, device, task=Regress), vocoder)
 
 
-def windows_of(loaded: Experiment[Regress], total: int) -> Windows:
-    """The windows that make the mel of a clip of `total` crops, which come one after the other."""
+def windows_of(loaded: Experiment[Regress], total: int, voice: np.ndarray | None = None) -> Windows:
+    """The windows that make the mel of a clip of `total` crops, which come one after the other.
+
+    Args:
+        loaded: the model.
+        total: number of crops.
+        voice: (dims,) float32 speaker embedding, of a model that takes one; None: its average voice.
+    """
     device, assets = loaded.device, loaded.assets
+    voices = [] if voice is None else [torch.from_numpy(voice)[None].to(device)]
 
     def speak(window: np.ndarray) -> np.ndarray:
         piece = torch.from_numpy(window)[None].to(device)
-        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device))
+        result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device), *voices)
         mel: np.ndarray = result.features[0, : int(result.feature_lengths[0])].float().cpu().numpy()
         return mel
 

@@ -151,8 +151,12 @@ class OnnxLipToSpeech:
         self.name, self.knows, self.region = self._lips.path.name, self._lips.note.knows, self._lips.note.region
         self.mel = self._lips.mel
         self.chunked_vocoder = self._vocoder(vocoders[0] if vocoders else None, vocoder)
-        self.windows = self._lips.windows
+        self.takes_voice = False  # one that was trained with voices is exported in its average voice
         self.warnings: list[str] = []  # an exported network has no states by which unlike faces are told
+
+    def windows(self, total: int, voice: np.ndarray | None = None) -> Windows:
+        """Mel of a clip of `total` crops, which come one after the other; there is no other voice."""
+        return self._lips.windows(total)
 
     def _vocoder(self, exported: Exported | None, name: str) -> ChunkedVocoder:
         rounds = iterations_of(name)

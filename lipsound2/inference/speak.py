@@ -21,6 +21,8 @@ from lipsound2.media.clips import Clip, describe_failure
 from lipsound2.media.standard_streams import STANDARD, received, standard_output
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lipsound2.inference.speech import Speech
     from lipsound2.inference.synthesizer import LipToSpeech, Synthesizer
     from lipsound2.video.captions import Captions
@@ -40,6 +42,8 @@ def speak(
     subtitles: Literal["burn", "soft"] | None = None,
     asr: str = DEFAULT_ASR,
     vocoder: str = "griffin-lim",
+    voice: Path | None = None,
+    voice_encoder: Path | None = None,
     onnx: tuple[Path, ...] = (),
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
@@ -66,6 +70,10 @@ def speak(
             written beside the speech.
         asr: with --subtitles: recognizer of the speech, as for lipsound2 transcribe.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
+        voice: recording of the voice to speak in, audio or video, a second or longer; for models that were trained with
+            many voices (speaker: embedding).
+        voice_encoder: with --voice: the weights of the speaker encoder: the wheel of resemblyzer, or pretrained.pt out
+            of it; by default those of the installed package.
         onnx: run networks that lipsound2 export wrote, without torch and instead of --model: the file of a
             lip-to-speech model, the files MODEL,VOCODER, or a folder of both.
         detector: face detector.
@@ -76,6 +84,10 @@ def speak(
     """
     if onnx and (model != DEFAULT_MODEL or device != "cpu"):
         raise LipsoundError("--onnx replaces --model and runs on the CPU: leave out --model and --device")
+    if onnx and voice is not None:
+        raise LipsoundError("--voice: exported networks speak in one voice; use --model instead of --onnx")
+    if voice_encoder is not None and voice is None:
+        raise UsageError(f"--voice-encoder {voice_encoder}: is for a reference; give --voice too, or leave it out")
     if asr != DEFAULT_ASR and subtitles is None:
         raise UsageError(f"--asr {asr}: recognizes the speech for subtitles; give --subtitles too, or leave it out")
     if face == "speaking" or asd is not None:
@@ -95,12 +107,19 @@ def speak(
             from lipsound2.inference.synthesizer import Synthesizer
 
             loaded = _exported(onnx, vocoder) if onnx else _trained(model, vocoder, device)
-            synthesizer = Synthesizer(loaded, detector=detector, face=face, asd=asd)
+            synthesizer = Synthesizer(loaded, detector=detector, face=face, asd=asd, voice_encoder=voice_encoder)
+            embedding = None if voice is None else synthesizer.voice_of(voice)
             synthesizer.progress = len(found) == 1
             captions = None if subtitles is None else _captions(asr, device, burn=subtitles == "burn")
             if output is None and (output_dir is not None or len(found) > 1):
-                return _each(synthesizer, found, captions)
-            _one(synthesizer, found[0], captions, "standard output" if output == STANDARD else str(found[0].speech))
+                return _each(synthesizer, found, captions, embedding)
+            _one(
+                synthesizer,
+                found[0],
+                captions,
+                embedding,
+                "standard output" if output == STANDARD else str(found[0].speech),
+            )
             return 0
 
         if output != STANDARD:
@@ -114,7 +133,10 @@ def speak(
 
 
 def _each(
-    synthesizer: Synthesizer, found: Sequence[PlannedSpeech], captions: Callable[[Speech], Captions] | None
+    synthesizer: Synthesizer,
+    found: Sequence[PlannedSpeech],
+    captions: Callable[[Speech], Captions] | None,
+    voice: np.ndarray | None,
 ) -> int:
     """Speak clips one after the other, past those that fail, and print a line for each. Returns the exit status."""
     from lipsound2.inference.each_clip import each_clip
@@ -124,7 +146,7 @@ def _each(
 
     def work(clip: Clip) -> str:
         nonlocal seconds
-        speech = speak_to(synthesizer, of[clip], captions)
+        speech = speak_to(synthesizer, of[clip], captions, voice)
         seconds += speech.seconds
         return f"{of[clip].speech}: {speech.seconds:.2f} s, {speech.video.report}"
 
@@ -137,12 +159,16 @@ def _each(
 
 
 def _one(
-    synthesizer: Synthesizer, target: PlannedSpeech, captions: Callable[[Speech], Captions] | None, shown: str
+    synthesizer: Synthesizer,
+    target: PlannedSpeech,
+    captions: Callable[[Speech], Captions] | None,
+    voice: np.ndarray | None,
+    shown: str,
 ) -> None:
     """Speak the one clip of a call, and print what was found and done; `shown` is where the speech is."""
     started = time.perf_counter()
     try:
-        speech = speak_to(synthesizer, target, captions)
+        speech = speak_to(synthesizer, target, captions, voice)
     except ClipFailure as failure:
         raise LipsoundError(describe_failure(target.clip.path, failure)) from failure
     spent = time.perf_counter() - started
@@ -155,7 +181,10 @@ def _one(
 
 
 def speak_to(
-    synthesizer: Synthesizer, target: PlannedSpeech, captions: Callable[[Speech], Captions] | None = None
+    synthesizer: Synthesizer,
+    target: PlannedSpeech,
+    captions: Callable[[Speech], Captions] | None = None,
+    voice: np.ndarray | None = None,
 ) -> Speech:
     """Speak one clip into an audio file and, if wanted, into a video file.
 
@@ -163,12 +192,13 @@ def speak_to(
         synthesizer: model and vocoder.
         target: the clip and its outputs; the suffix of the audio file is one of `writing.audio_suffixes`.
         captions: makes the subtitles of the video.
+        voice: speaker embedding to speak in; None: the voice of the model.
 
     Raises:
         ClipFailure: the clip cannot be spoken.
         LipsoundError: an output cannot be written.
     """
-    speech = synthesizer(target.clip.path)
+    speech = synthesizer(target.clip.path, voice=voice)
     for line in speech.warnings:
         log.warning("%s: %s", target.clip.path, line)
     speech.save(target.speech)

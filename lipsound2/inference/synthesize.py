@@ -3,7 +3,8 @@
 * `generated`: the model given the clip's video;
 * `real_mel`: copy-synthesis, the ground-truth mel through the same vocoder: the ceiling of models with this mel;
 * `mismatched`: the model given the video of **another** sentence of the same speaker: the score without lip reading;
-* `mean_mel`: the mean mel of the training set at each time: the score without any video.
+* `mean_mel`: the mean mel of the training set at each time: the score without any video;
+* `other_voice`, of models that are conditioned on a voice, where it is asked for: the model given another speaker's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,11 +36,12 @@ from lipsound2.inference.array_store import ArrayStore
 from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
 from lipsound2.inference.vocoders import vocoder as find_vocoder
+from lipsound2.inference.voice_references import other_voices, own_voices
 from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.images import attention_image
-from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.regress import VOICES, Regress
 from lipsound2.tasks.regress_assets import MEAN_FILE
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.encode import count_frames, decode, iter_frames
@@ -47,6 +49,7 @@ from lipsound2.video.encode import count_frames, decode, iter_frames
 log = logging.getLogger(__name__)
 
 CONTROLS = ("real_mel", "mismatched", "mean_mel")
+OTHER_VOICE = "other_voice"
 _WHOLE = 750  # video frames, half a minute: longer clips are given to the model in windows, as `speak` does
 
 
@@ -64,7 +67,8 @@ def synthesize(
 ) -> None:
     """Speak every clip of a data dir: OUT/<system>/<id>.wav, mels, and images of the attention.
 
-    OUT/data/<system> is a data dir of that system's speech, for `decode`. OUT/data holds the generated speech.
+    A model that is conditioned on a voice speaks in that of the next clip of the speaker (DUMP/voice, lipsound2
+    voices). OUT/data/<system> is a data dir of that system's speech, for `decode`. OUT/data holds the generated speech.
 
     Args:
         exp: experiment or pack.
@@ -72,18 +76,21 @@ def synthesize(
         out: folder to write, with a folder for each system.
         dump: folder of the archives that stages 1 and 2 wrote.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
-        controls: control systems to synthesize as well, separated by commas.
+        controls: control systems to synthesize as well, separated by commas: real_mel, mismatched, mean_mel; and
+            other_voice, the voice of another speaker, for a model with `speaker: embedding`.
         ngpu: GPUs to use: 0 or 1.
         nj: number of jobs with slurm.
         launcher: local (this machine) or slurm (job arrays); see docs/cluster.md.
     """
     for name in controls:
-        if name not in CONTROLS:
-            raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join(CONTROLS)}")
+        if name not in (*CONTROLS, OTHER_VOICE):
+            raise LipsoundError(f"--controls: unknown control '{name}'; one of {', '.join((*CONTROLS, OTHER_VOICE))}")
     data = DataDir(dir)
     model = experiment.load(exp, task=Regress)
+    if OTHER_VOICE in controls and not model.task.voiced:
+        raise LipsoundError(f"--controls {OTHER_VOICE}: {exp} was trained without voices; leave it out")
     made_of = [model.path / model_names.WEIGHTS, model.path / model_names.CONFIG, *made_with(vocoder)]
-    inputs = [*made_of, dir, dump / model.task.settings.input, dump / model.task.settings.target]
+    inputs = [*made_of, dir, *model.task.inputs(dump)]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
     # Only some models have attention, so its images need not be there.
     fingerprint = Fingerprint(
@@ -141,7 +148,8 @@ def _write_mels(
     """
     dump, kinds = generator.dump, model.task.settings
     crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
-    ids = [name for name in data.ids if name in crops and name in features]
+    voices = [Archive(dump / VOICES)] if model.task.voiced else []
+    ids = [name for name in data.ids if all(name in archive for archive in (crops, features, *voices))]
     if not ids:
         raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")
     if len(ids) < len(data.ids):
@@ -151,11 +159,18 @@ def _write_mels(
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # similar lengths: little padding
     whole = [name for name in shown if frames[name] <= _WHOLE]
     work = [*batches(whole), *batches(shown[len(whole) :], 1)]
+    if voices:
+        generator = replace(generator, voices=own_voices(data, ids))
     mels, alignments, seconds = ArrayStore(), ArrayStore(), 0.0
     for generated in map_batches(generator, work, step="generate", **spread):
         mels.put(generated.mels)
         alignments.put(generated.alignments)
         seconds += generated.seconds
+    others = ArrayStore()
+    if OTHER_VOICE in controls:
+        generator = replace(generator, voices=other_voices(data, ids))
+        for generated in map_batches(generator, work, step="other-voice", **spread):
+            others.put(generated.mels)
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
@@ -165,6 +180,7 @@ def _write_mels(
         "generated": lambda name: mels[name],
         "real_mel": lambda name: np.asarray(features[name], np.float32),
         "mismatched": lambda name: _fit(mels[pairs[name]], len(features[name]), silence),
+        OTHER_VOICE: lambda name: others[name],
         "mean_mel": lambda name: _fit(mean_mel(model), len(features[name]), silence),
     }
     clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
@@ -213,30 +229,38 @@ class GeneratorFactory:
         exp: experiment or pack.
         dump: folder of the crops.
         ngpu: GPUs to use: 0 or 1.
+        voices: clip -> the clip in whose voice it is spoken, of a model that takes one; empty: of another.
     """
 
     exp: Path
     dump: Path
     ngpu: int
+    voices: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> Callable[[Sequence[str]], GeneratedMels]:
         """Load the model; called where it is to run."""
         device = experiment.device_for(self.ngpu)
         model = experiment.load(self.exp, device, task=Regress)
         crops = Archive(self.dump / model.task.settings.input)
+        voices = Archive(self.dump / VOICES) if self.voices else None
+
+        def voices_of(names: Sequence[str]) -> list[torch.Tensor]:
+            if voices is None:
+                return []
+            return [torch.from_numpy(np.stack([voices[self.voices[name]] for name in names])).to(device)]
 
         def generate(names: Sequence[str]) -> GeneratedMels:
             started = time.perf_counter()
             streams = [crops[name] for name in names]
             if len(names) == 1 and count_frames(streams[0]) > _WHOLE:
-                mel = _mel_in_windows(model, streams[0])
+                mel = _mel_in_windows(model, streams[0], *(voice[0].cpu().numpy() for voice in voices_of(names)))
                 return GeneratedMels({names[0]: mel}, {}, time.perf_counter() - started)
             clips = [decode(stream) for stream in streams]
             lengths = torch.tensor([len(clip) for clip in clips])
             video = torch.zeros(len(clips), int(lengths.max()), *clips[0].shape[1:], dtype=torch.uint8)
             for row, clip in enumerate(clips):
                 video[row, : len(clip)] = torch.from_numpy(clip)
-            result = model.model.generate(video.to(device), lengths.to(device))
+            result = model.model.generate(video.to(device), lengths.to(device), *voices_of(names))
             mels, alignments = {}, {}
             for row, name in enumerate(names):
                 frames = int(result.feature_lengths[row])
@@ -250,9 +274,9 @@ class GeneratorFactory:
         return generate
 
 
-def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray) -> np.ndarray:
+def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray, voice: np.ndarray | None = None) -> np.ndarray:
     """Mel (S, bands) of crops that are decoded one by one."""
-    windows = windows_of(model, count_frames(stream))
+    windows = windows_of(model, count_frames(stream), voice)
     mel, come = np.empty((windows.num_frames, model.assets.mel.bands), np.float32), 0
     for frame in iter_frames(stream):
         part = windows.add(frame)

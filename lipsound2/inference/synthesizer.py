@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lipsound2.audio.mel_settings import MelConfig
 from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.audio.writing import Spool
+from lipsound2.errors import LipsoundError
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.windows import ChunkedVocoder, VocoderStream, Windows
 from lipsound2.timing import FRAME_RATE
@@ -35,6 +36,7 @@ class LipToSpeech(Protocol):
         knows: voices and words it knows.
         region: feature type of its crops, such as mouth.
         mel: settings of the mel it predicts.
+        takes_voice: whether it speaks in a voice that is chosen.
         chunked_vocoder: its vocoder.
     """
 
@@ -42,6 +44,7 @@ class LipToSpeech(Protocol):
     knows: str
     region: str
     mel: MelConfig
+    takes_voice: bool
 
     @property
     def chunked_vocoder(self) -> ChunkedVocoder: ...
@@ -51,8 +54,9 @@ class LipToSpeech(Protocol):
         """Reasons to doubt the speech of the last clip, a line each."""
         ...
 
-    def windows(self, total: int) -> Windows:
-        """Mel of a clip of `total` crops (H, W) uint8, which come one after the other."""
+    def windows(self, total: int, voice: np.ndarray | None = None) -> Windows:
+        """Mel of a clip of `total` crops (H, W) uint8, which come one after the other, in the voice of a speaker
+        embedding (dims,)."""
         ...
 
 
@@ -67,6 +71,7 @@ class Synthesizer:
         detector: face detector.
         face: which face, where there are several.
         asd: with the face `speaking`: file of LR-ASD's weights.
+        voice_encoder: file of the weights that make an embedding of a reference; see `speaker_embedding.find_weights`.
 
     Attributes:
         name: of the model.
@@ -82,15 +87,45 @@ class Synthesizer:
         detector: DetectorName = DEFAULT_DETECTOR,
         face: FaceChoice = "largest",
         asd: Path | None = None,
+        voice_encoder: Path | None = None,
     ) -> None:
         self._model = model
+        self._voice_encoder = voice_encoder
         self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
         self._cropper = Cropper((model.region,), detector=detector, which_face=face, asd=asd, budget=BUDGET)
         self._lock = threading.Lock()
         self.progress = True
 
+    def voice_of(self, reference: Path | str | np.ndarray) -> np.ndarray:
+        """The speaker embedding (256,) float32 of a reference, to speak many clips in that voice.
+
+        Args:
+            reference: audio or video file with one voice, a second or longer; or an embedding already.
+
+        Raises:
+            LipsoundError: the model takes no voice, the weights of the speaker encoder are missing, or the reference is
+                too short or silent.
+        """
+        if not self._model.takes_voice:
+            raise LipsoundError(
+                f"{self.name}: was trained without voices, so it speaks in no other; leave the voice out, or use a "
+                "model with 'speaker: embedding'"
+            )
+        from lipsound2.audio.speaker_embedding import SpeakerEmbedder, as_embedding
+
+        if isinstance(reference, np.ndarray):
+            return as_embedding(reference, "voice")
+        if not Path(reference).is_file():
+            raise LipsoundError(f"{reference}: no such file; wanted a recording of the voice to speak in")
+        return SpeakerEmbedder(self._voice_encoder).of_file(Path(reference))
+
     def __call__(
-        self, clip: Path | str | np.ndarray, *, fps: float | None = None, landmarks: np.ndarray | None = None
+        self,
+        clip: Path | str | np.ndarray,
+        *,
+        fps: float | None = None,
+        landmarks: np.ndarray | None = None,
+        voice: Path | str | np.ndarray | None = None,
     ) -> Speech:
         """Speak one clip.
 
@@ -99,18 +134,20 @@ class Synthesizer:
                 full-range gray, uint8.
             fps: of frames, frames a second; a file has its own clock.
             landmarks: (T, 137) float32 at 25 frames a second, as `Crops.landmarks`, given instead of detected.
+            voice: see `voice_of`; None: the voice of the model, on average if it was trained with several.
 
         Raises:
             ClipFailure: the clip cannot be spoken: unreadable, too short, without a face, ...
             LipsoundError: what was given is no clip: another type, shape or rate.
         """
         check_clip(clip, fps)
+        embedding = None if voice is None else self.voice_of(voice)
         with self._lock:
             started = time.perf_counter()
             streams: list[_ClipSynthesis] = []
 
             def store(shape: tuple[int, int, int]) -> _ClipSynthesis:
-                streams.append(_ClipSynthesis(self._model, shape[0], progress=self.progress))
+                streams.append(_ClipSynthesis(self._model, shape[0], embedding, progress=self.progress))
                 return streams[0]
 
             crops = self._cropper(clip, landmarks, store, fps or FRAME_RATE)
@@ -135,6 +172,7 @@ class _ClipSynthesis:
     Args:
         model: lip-to-speech model.
         total: number of crops that will come.
+        voice: speaker embedding; None: the voice of the model.
         progress: see `Synthesizer`.
 
     Attributes:
@@ -144,8 +182,8 @@ class _ClipSynthesis:
         vocoder: seconds of computing of the vocoder.
     """
 
-    def __init__(self, model: LipToSpeech, total: int, *, progress: bool) -> None:
-        self._windows = model.windows(total)
+    def __init__(self, model: LipToSpeech, total: int, voice: np.ndarray | None, *, progress: bool) -> None:
+        self._windows = model.windows(total, voice)
         self._vocoder = VocoderStream(model.chunked_vocoder, self._windows.num_frames)
         self.audio, self.mels = Spool(model.mel.sample_rate), WaveformBuffer()
         hidden = None if progress else True  # None: shown on a terminal alone

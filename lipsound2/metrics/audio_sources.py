@@ -24,6 +24,7 @@ SYSTEMS = {
     "generated": "model, given the clip's video",
     "real_mel": "copy-synthesis (ceiling)",
     "mismatched": "model, given mismatched video",
+    "other_voice": "model, given another speaker's voice",
     "mean_mel": "mean mel of the training set",
     REAL: "ground truth",
 }

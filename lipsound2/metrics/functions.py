@@ -16,9 +16,14 @@ from lipsound2.timing import SAMPLE_RATE
 
 
 class ComparingMetric(Protocol):
-    """Compares speech (M,) with its ground truth (N,), float in [-1, 1] or int16; both of the same rate."""
+    """Compares speech (M,) with its ground truth (N,), float in [-1, 1] or int16; both of the same rate.
 
-    def __call__(self, reference: np.ndarray, degraded: np.ndarray, rate: int = SAMPLE_RATE) -> float: ...
+    `argument` is what `--metrics` has after the colon.
+    """
+
+    def __call__(
+        self, reference: np.ndarray, degraded: np.ndarray, rate: int = SAMPLE_RATE, argument: str = ""
+    ) -> float: ...
 
 
 class BlindMetric(Protocol):
@@ -46,11 +51,11 @@ def function_of(name: str) -> ComparingMetric | BlindMetric:
 
 
 def _comparing(name: str, family: str) -> ComparingMetric:
-    def metric(reference: np.ndarray, degraded: np.ndarray, rate: int = SAMPLE_RATE) -> float:
+    def metric(reference: np.ndarray, degraded: np.ndarray, rate: int = SAMPLE_RATE, argument: str = "") -> float:
         true, speech = _at_rate(reference, rate), _at_rate(degraded, rate)
         if name in STANDARD:
             return measure(true, speech, (name,)).values[name]
-        return _requested(name, Request(family), speech, true)
+        return _requested(name, _request(family, argument), speech, true)
 
     return metric
 
@@ -58,10 +63,14 @@ def _comparing(name: str, family: str) -> ComparingMetric:
 def _blind(name: str, family: str) -> BlindMetric:
     def metric(speech: np.ndarray, rate: int = SAMPLE_RATE, argument: str = "") -> float:
         waveform = _at_rate(speech, rate)
-        (request,) = requested([f"{family}:{argument}" if argument else family])
-        return _requested(name, request, waveform, waveform)
+        return _requested(name, _request(family, argument), waveform, waveform)
 
     return metric
+
+
+def _request(family: str, argument: str) -> Request:
+    (request,) = requested([f"{family}:{argument}" if argument else family])
+    return request
 
 
 def _requested(name: str, request: Request, speech: np.ndarray, reference: np.ndarray) -> float:

@@ -119,6 +119,15 @@ FAMILIES: Mapping[str, Family] = {
         scorer="lipsound2.metrics.utmos_scorer:scorer",
         argument="FOLDER",
     ),
+    "secs": Family(
+        {"secs": Metric("SECS", 0, 1)},
+        "SECS: cosine of the speaker embeddings of speech and reference, GE2E with Resemblyzer's weights on 16 kHz "
+        "audio raised to -30 dBFS, windows of 1.6 s, silences not cut; no embedding has negative values, so 0 is the "
+        "least.",
+        scorer="lipsound2.metrics.secs_scorer:scorer",
+        reference=True,
+        argument="WEIGHTS",
+    ),
     "lse": Family(
         {
             "lse_c": Metric("LSE-C", 0, 10, bounded=False),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.face_encoder import FaceEncoder
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
+from lipsound2.models.modules.voice import VoiceConditioning
 from lipsound2.models.tacotron.attention import LocationAttention, energy_bias
 from lipsound2.models.tacotron.decoder import Decoder, Postnet, Prenet
 
@@ -111,11 +112,15 @@ class LipSound2(FeatureRegressor):
         dims: feature dimensions D.
         ratio: feature frames per video frame.
         words: classes of the word head, silence included; 0: no word head.
+        voice: dimensions of speaker embeddings; 0: the model is not conditioned on a voice.
     """
 
+    takes_voice: ClassVar[bool] = True
     progress: Tensor
 
-    def __init__(self, config: LipSound2Config, dims: int = 80, ratio: float = 2.5, words: int = 0) -> None:
+    def __init__(
+        self, config: LipSound2Config, dims: int = 80, ratio: float = 2.5, words: int = 0, voice: int = 0
+    ) -> None:
         super().__init__(dims, ratio)
         self.config = config
         self.encoder = FaceEncoder(
@@ -127,6 +132,7 @@ class LipSound2(FeatureRegressor):
         )
         states = self.encoder.outputs
         self.word_head = torch.nn.Linear(states, words) if words else None
+        self.voice = VoiceConditioning(voice, states) if voice else None
         self.decoder = Decoder(
             states,
             dims,
@@ -160,6 +166,7 @@ class LipSound2(FeatureRegressor):
         scheduled_sampling: float = 0.0,
         progress: float = 0.0,
         generator: torch.Generator | None = None,
+        voice: Tensor | None = None,
     ) -> Prediction:
         """Predict each feature frame from the video and the ground-truth frame before it (teacher forcing).
 
@@ -174,6 +181,7 @@ class LipSound2(FeatureRegressor):
             scheduled_sampling: share of steps, in training, fed the decoder's own output; 0 to 1.
             progress: share of training that is done.
             generator: chooses those steps; None: torch's own.
+            voice: (B, dims) speaker embeddings, of a model that is conditioned on them; None: the average voice.
 
         Returns:
             (B, S, D) after and before the postnet, zero where padded, and the alignment (B, ceil(S / reduction), P).
@@ -187,7 +195,9 @@ class LipSound2(FeatureRegressor):
         valid = mask(self.feature_lengths_of(video_lengths) if feature_lengths is None else feature_lengths, S)
         if self.training:
             self.progress.fill_(progress)
-        states, bias, _ = self._encode(video, video_lengths, math.ceil(S / r))
+        states, bias, places = self._encode(video, video_lengths, math.ceil(S / r))
+        words = self._words(states, video.shape[1])
+        states = self._in_voice(states, places, voice)
         target = torch.nn.functional.pad(target * valid[..., None], (0, 0, 0, -S % r))
         fed = self.decoder.previous(target)
         if self.training and scheduled_sampling > 0:
@@ -199,17 +209,16 @@ class LipSound2(FeatureRegressor):
             fed = torch.where(choice.to(fed.device)[..., None] < scheduled_sampling, own.to(fed.dtype), fed)
         decoded = self.decoder(states, bias, fed)
         before = decoded.features[:, :S] * valid[..., None]
-        return Prediction(
-            before + self.postnet(before, valid), before, decoded.alignment, self._words(states, video.shape[1])
-        )
+        return Prediction(before + self.postnet(before, valid), before, decoded.alignment, words)
 
     @torch.no_grad()
-    def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
+    def generate(self, video: Tensor, video_lengths: Tensor, voice: Tensor | None = None) -> Generated:
         """Free-running inference: the decoder is fed its own output. Call it in eval mode.
 
         Args:
             video: uint8 (B, T, H, W), H and W at least face_size.
             video_lengths: (B,) int64, valid video frames.
+            voice: see `forward`.
 
         Returns:
             Features (B, S, D) in natural units, their lengths, and the alignment (B, steps, P).
@@ -218,6 +227,8 @@ class LipSound2(FeatureRegressor):
         lengths = self.feature_lengths_of(video_lengths)
         steps = self.config.max_steps if by_period else math.ceil(int(lengths.max()) / r)
         states, bias, places = self._encode(video, video_lengths, steps)
+        words = self._words(states, video.shape[1])
+        states = self._in_voice(states, places, voice)
         with torch.autocast(video.device.type, enabled=False):
             decoded, ends = self.decoder.generate(states.float(), bias, places - 1 if by_period else None)
             if by_period:
@@ -227,12 +238,17 @@ class LipSound2(FeatureRegressor):
             before = features * valid[..., None]
             features = before + self.postnet(before, valid)
             features = postfilter(features, self.config.postfilter_gain, self.config.postfilter_sharpness)
-        words = self._words(states, video.shape[1])
         return Generated(self.denormalize(features), lengths, decoded.alignment, words)
 
     def _words(self, states: Tensor, frames: int) -> Tensor | None:
         """Scores (B, video frames, words), without the state of the visual period."""
         return self.word_head(states[:, :frames]) if self.word_head else None
+
+    def _in_voice(self, states: Tensor, places: Tensor, voice: Tensor | None) -> Tensor:
+        """States (B, P, E) with a voice added, zero where padded; as they are in a model without one."""
+        if self.voice is None:
+            return states
+        return self.voice(states, voice) * mask(places, states.shape[1])[..., None]
 
     def _encode(self, video: Tensor, video_lengths: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Encoder states, the bias of the energies, and how many states belong to each clip."""

@@ -74,7 +74,7 @@ class Lira(FeatureRegressor):
         return Prediction(features, word_scores=self.word_head(encoded) if self.word_head else None)
 
     @torch.no_grad()
-    def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
-        """(B, T, H, W) uint8 and (B,) to natural features (B, T, D)."""
+    def generate(self, video: Tensor, video_lengths: Tensor, voice: Tensor | None = None) -> Generated:
+        """(B, T, H, W) uint8 and (B,) to natural features (B, T, D); a voice is not taken."""
         prediction = self(video, video_lengths)
         return Generated(self.denormalize(prediction.features), video_lengths, word_scores=prediction.word_scores)

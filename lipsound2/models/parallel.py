@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
+from lipsound2.models.modules.voice import VoiceConditioning
 
 
 @dataclass
@@ -69,15 +71,21 @@ class Parallel(FeatureRegressor):
         dims: feature dimensions D.
         ratio: feature frames per video frame, a fraction with a small denominator (4, 2.5, 1).
         words: classes of the word head, silence included; 0: no word head.
+        voice: dimensions of speaker embeddings; 0: the model is not conditioned on a voice.
     """
 
-    def __init__(self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0, words: int = 0) -> None:
+    takes_voice: ClassVar[bool] = True
+
+    def __init__(
+        self, config: ParallelConfig, dims: int = 80, ratio: float = 4.0, words: int = 0, voice: int = 0
+    ) -> None:
         super().__init__(dims, ratio)
         self.config = config
         share = Fraction(ratio).limit_denominator(16)
         self.phases, self.frames = share.numerator, share.denominator
         self.encoder = LipEncoder(config)
         self.word_head = nn.Linear(config.width, words) if words else None
+        self.voice = VoiceConditioning(voice, config.width) if voice else None
         self.grow = nn.Linear(config.width, self.phases * config.mel_width)
         self.frame_blocks = nn.ModuleList(MelBlock(config.mel_width, config.dropout) for _ in range(config.mel_layers))
         self.leave = nn.Sequential(nn.LayerNorm(config.mel_width), nn.Linear(config.mel_width, dims))
@@ -88,6 +96,7 @@ class Parallel(FeatureRegressor):
         video_lengths: Tensor,
         target: Tensor | None = None,
         feature_lengths: Tensor | None = None,
+        voice: Tensor | None = None,
         **_: object,
     ) -> Prediction:
         """Predict all feature frames.
@@ -97,6 +106,7 @@ class Parallel(FeatureRegressor):
             video_lengths: (B,) int64, valid video frames.
             target: in the signature of every regressor; only its length S is used.
             feature_lengths: unused.
+            voice: (B, dims) speaker embeddings, of a model that is conditioned on them; None: the average voice.
 
         Returns:
             Normalized features (B, S, D) with S = floor(T x ratio), or the target's length; zero where padded.
@@ -106,7 +116,8 @@ class Parallel(FeatureRegressor):
         size = T * self.phases // self.frames if target is None else target.shape[1]
         place = torch.arange(size, device=video.device)
         # Feature frame s lies in video frame floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.
-        grown = self.grow(encoded).view(len(video), T, self.phases, -1)
+        spoken = self.voice(encoded, voice) if self.voice else encoded
+        grown = self.grow(spoken).view(len(video), T, self.phases, -1)
         frame = (place * self.frames // self.phases).clamp(max=T - 1)
         x = grown[:, frame, place % self.phases]
         valid = mask(self.feature_lengths_of(video_lengths), size)
@@ -116,9 +127,9 @@ class Parallel(FeatureRegressor):
         return Prediction(features, word_scores=self.word_head(encoded) if self.word_head else None)
 
     @torch.no_grad()
-    def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
-        """Speak: (B, T, H, W) uint8 and (B,) to natural features (B, S, D)."""
-        prediction = self(video, video_lengths)
+    def generate(self, video: Tensor, video_lengths: Tensor, voice: Tensor | None = None) -> Generated:
+        """Speak: (B, T, H, W) uint8, (B,) and perhaps embeddings (B, dims) to natural features (B, S, D)."""
+        prediction = self(video, video_lengths, voice=voice)
         features = postfilter(prediction.features, self.config.postfilter_gain, self.config.postfilter_sharpness)
         return Generated(
             self.denormalize(features), self.feature_lengths_of(video_lengths), word_scores=prediction.word_scores

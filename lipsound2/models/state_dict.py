@@ -20,7 +20,13 @@ BATCH_NORM = (*LINEAR, "running_mean", "running_var")
 _LONGEST = 200  # letters of a tensor's name
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8)
 COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrote none
-_INSIDE = ("state_dict", "model_state_dict", "model", "generator")  # where files keep their tensors, beside others
+_INSIDE = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "generator",
+)  # where files keep their tensors, beside others
 
 
 def read_state_dict(file: Path, opened: IO[bytes] | None = None) -> dict[str, Tensor]:

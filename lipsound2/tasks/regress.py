@@ -20,18 +20,31 @@ from torch.nn import functional as F
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import statistics
+from lipsound2.data.archive import INDEX
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
-from lipsound2.datasets.video_to_features import STATISTICS, Batch, CropsAndFeatures, Sample, mean_by_time
+from lipsound2.datasets.video_to_features import (
+    STATISTICS,
+    Batch,
+    CropsAndFeatures,
+    Sample,
+    mean_by_time,
+    mean_voice,
+)
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
+from lipsound2.errors import LipsoundError
 from lipsound2.metrics.speech import estoi, stoi
 from lipsound2.models.modules.lip_trunk import TrunkConfig
-from lipsound2.models.modules.regressor import FeatureRegressor, Prediction, mask
+from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask
+from lipsound2.models.registry import MODELS
 from lipsound2.models.registry import find as find_model
+from lipsound2.models.speaker_encoder import DIMS
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.tasks.estoi_loss import estoi_loss
 from lipsound2.tasks.images import gray, side_by_side
 from lipsound2.tasks.regress_assets import ASSET_FILES, STATES, Features, RegressAssets, read_target
+
+VOICES = "voice"  # kind of the speaker embeddings in a dump
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class RegressConfig:
         model: which network.
         input: kind of the crops that the network takes.
         target: kind of the features that it predicts.
+        speaker: what tells the network whose voice to speak in: `embedding`, a speaker embedding of another clip of the
+            speaker, from `lipsound2 voices`; none: nothing does.
         loss: distance on normalized features.
         delta_weight: weight of the same distance on differences of neighboring frames; keeps onsets sharp.
         estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
@@ -59,6 +74,7 @@ class RegressConfig:
     model: str = "parallel"
     input: str = "mouth"
     target: str = "mel-fine"
+    speaker: Literal["none", "embedding"] = "none"
     loss: Literal["l1", "mse"] = "l1"
     delta_weight: float = 0.0
     estoi_weight: float = 0.0
@@ -87,13 +103,32 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
-        return [dump / self.settings.input, dump / self.settings.target]
+        return [dump / self.settings.input, dump / self.settings.target, *([dump / VOICES] if self.voiced else [])]
+
+    def __post_init__(self) -> None:
+        """Refuse a voice for a network that takes none."""
+        if self.voiced and not find_model(self.name, self.settings.model).network_class().takes_voice:
+            able = [one.name for one in MODELS if one.task == self.name and one.network_class().takes_voice]
+            raise LipsoundError(
+                f"speaker: the model '{self.settings.model}' takes no voice; leave the key out, or use one of: "
+                f"{', '.join(able)}"
+            )
+
+    @property
+    def voiced(self) -> bool:
+        """Whether the network is conditioned on speaker embeddings."""
+        return self.settings.speaker == "embedding"
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[CropsAndFeatures, RegressAssets]:
         """Training and validation clips; reads the training set's statistics."""
         assets = RegressAssets(read_target(dump / self.settings.target))
         if self.settings.estoi_weight:
             _ = assets.mel  # raises now, and not at the first update
+        if self.voiced and not (dump / VOICES / INDEX).exists():
+            raise LipsoundError(
+                f"{dump / VOICES}: no speaker embeddings there, which 'speaker: embedding' needs; run: "
+                f"lipsound2 voices DIR {dump}"
+            )
         audio = None if isinstance(assets.target, Features) else dump / audio_kind(dump)
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
@@ -109,9 +144,11 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 words=WordTimes(rows, assets.words),
                 min_frames=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
                 audio=None if training else audio,
+                voices=dump / VOICES if self.voiced else None,
             )
             for data, rows, training in ((train, times[0], True), (valid, times[1], False))
         )
+        assets = replace(assets, mean_voice=mean_voice(training))
         if isinstance(assets.target, Features) and not self.settings.target.startswith(STATES):
             return Prepared(training, validation, assets)  # acoustic targets are normalized in the dump
         mean, std = statistics(dump / self.settings.target, training.ids.spread(STATISTICS))
@@ -124,7 +161,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         """The network, with the statistics of the training set in its buffers."""
         words = len(assets.words) + 1 if assets.words else 0
         network_class = find_model(self.name, self.settings.model).network_class()
-        network: FeatureRegressor = network_class(self.network, dims=assets.dims, ratio=assets.ratio, words=words)
+        voice = {"voice": DIMS} if self.voiced else {}
+        network: FeatureRegressor = network_class(
+            self.network, dims=assets.dims, ratio=assets.ratio, words=words, **voice
+        )
+        if network.voice is not None and assets.mean_voice is not None:
+            network.voice.mean.copy_(torch.from_numpy(assets.mean_voice))
         if assets.statistics is not None:
             mean, std = assets.statistics
             network.target_mean.copy_(torch.from_numpy(mean))
@@ -143,7 +185,8 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         """Input and output, for the card of a pack."""
         target = assets.target
         return {
-            "Input": f"`{self.settings.input}` crops, 25 frames a second",
+            "Input": f"`{self.settings.input}` crops, 25 frames a second"
+            + ("; a GE2E speaker embedding of the voice" if self.voiced else ""),
             "Output": f"{target.dims} features '{target.name}' a video frame"
             if isinstance(target, Features)
             else f"`{target.name}` mel, {target.sample_rate} Hz",
@@ -163,6 +206,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             progress: share of training that is done, 0 to 1.
         """
         target = model.normalize(batch.target)
+        voice = {} if batch.voice is None else {"voice": batch.voice}
         prediction: Prediction = model(
             batch.video,
             batch.video_lengths,
@@ -170,6 +214,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             batch.feature_lengths,
             scheduled_sampling=self.scheduled_sampling(progress),
             progress=progress,
+            **voice,
         )
         valid = mask(batch.feature_lengths, target.shape[1])
         weight = float(valid.sum()) * target.shape[2]
@@ -219,7 +264,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         waveforms: dict[str, np.ndarray] = {}
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]])
-            generated = model.generate(batch.video.to(device), batch.video_lengths.to(device))
+            generated = _generate(model, batch.to(device))
             features, lengths = generated.features.float().cpu(), generated.feature_lengths.cpu()
             waves = mel_to_waveform(features, mel, iterations=self.settings.valid_iterations, frames=lengths)
             if generated.word_scores is not None:
@@ -254,7 +299,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         absolute = squared = variance = count = 0.0
         for start in range(0, len(valid), 16):
             batch = self.collate([valid.get(index, None) for index in range(start, min(start + 16, len(valid)))])
-            generated = model.generate(batch.video.to(device), batch.video_lengths.to(device))
+            generated = _generate(model, batch.to(device))
             features, target = (
                 model.normalize(each.float().to(device)).cpu() for each in (generated.features, batch.target)
             )
@@ -265,3 +310,9 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             variance, count = variance + float(true.square().sum()), count + error.numel()
         numbers = {"l1": absolute / count, "explained": 1 - squared / variance}
         return Evaluation(-numbers["l1"], numbers)
+
+
+def _generate(model: FeatureRegressor, batch: Batch) -> Generated:
+    """What a model makes of a batch, in the voices that come with it."""
+    given = (batch.video, batch.video_lengths)
+    return model.generate(*given) if batch.voice is None else model.generate(*given, batch.voice)

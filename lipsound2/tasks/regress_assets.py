@@ -61,12 +61,15 @@ class RegressAssets:
             the target is no mel.
         statistics: (D,) float32 mean and standard deviation of the training set; None where the target is normalized
             already, or the statistics are in the weights.
+        mean_voice: (dims,) float32 average speaker embedding of the training set; None where the model is conditioned
+            on no voice, or it is in the weights.
     """
 
     target: MelConfig | Features
     words: tuple[str, ...] = ()
     mean_by_time: np.ndarray | None = None
     statistics: tuple[np.ndarray, np.ndarray] | None = None
+    mean_voice: np.ndarray | None = None
 
     @property
     def mel(self) -> MelConfig:

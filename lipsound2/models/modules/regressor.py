@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lipsound2.models.modules.voice import VoiceConditioning
 
 
 @dataclass
@@ -50,7 +53,14 @@ class FeatureRegressor(nn.Module, ABC):
     Args:
         dims: feature dimensions D (80 mel bands).
         ratio: feature frames per video frame: 4 for the `fine` mel, 2.5 for `paper`, 1 for LiRA's features.
+
+    Attributes:
+        takes_voice: whether the class can be conditioned on speaker embeddings. It is then made with their dimensions
+            as `voice`, and `forward` and `generate` take embeddings (B, dims) by that name.
+        voice: adds them to the states; None: the model is not conditioned on a voice.
     """
+
+    takes_voice: ClassVar[bool] = False
 
     target_mean: Tensor
     target_std: Tensor
@@ -59,17 +69,20 @@ class FeatureRegressor(nn.Module, ABC):
         super().__init__()
         self.dims = dims
         self.ratio = ratio
+        self.voice: VoiceConditioning | None = None
         # Statistics of the training set are stored with the weights.
         self.register_buffer("target_mean", torch.zeros(dims))
         self.register_buffer("target_std", torch.ones(dims))
 
     @abstractmethod
-    def generate(self, video: Tensor, video_lengths: Tensor) -> Generated:
+    def generate(self, video: Tensor, video_lengths: Tensor, voice: Tensor | None = None) -> Generated:
         """Free-running output of clips, in natural units.
 
         Args:
             video: (B, T, H, W) uint8 crops, 25 a second, padded.
             video_lengths: (B,) int64, video frames of each clip.
+            voice: (B, dims) float32 speaker embeddings, of a model that is conditioned on them; None: the average voice
+                of its training set.
         """
 
     def feature_lengths_of(self, video_lengths: Tensor) -> Tensor:

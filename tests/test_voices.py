@@ -1,0 +1,401 @@
+"""A chosen voice: speaker embeddings, models that are conditioned on them, and how alike voices are (SECS)."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.experiments import MEL, Clip, synthetic_clips
+from helpers.video_making import levels, write_clip
+from safetensors.torch import save_file
+
+import lipsound2.metrics
+from lipsound2.audio.io import encode_flac, load_audio, write_wav
+from lipsound2.audio.mel import mel_spectrogram
+from lipsound2.audio.speaker_embedding import SpeakerEmbedder, find_weights
+from lipsound2.audio.statistics import sums
+from lipsound2.cli import main
+from lipsound2.config import to_mapping
+from lipsound2.data.archive import Archive, ArchiveWriter
+from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.experiment import load
+from lipsound2.features.voices import voices
+from lipsound2.inference.lip_to_speech import TorchLipToSpeech
+from lipsound2.inference.synthesize import synthesize
+from lipsound2.inference.synthesizer import Synthesizer
+from lipsound2.inference.voice_references import other_voices, own_voices
+from lipsound2.metrics.score import score
+from lipsound2.models.lipsound2 import LipSound2, LipSound2Config
+from lipsound2.models.parallel import Parallel, ParallelConfig
+from lipsound2.models.speaker_encoder import SpeakerEncoder
+from lipsound2.tasks import load_config
+from lipsound2.tasks.regress import Regress
+from lipsound2.video.encode import encode
+
+ROOT = Path(__file__).resolve().parents[1]
+PARALLEL = ParallelConfig(size=16, trunk_widths=(4, 4), width=16, layers=1, heads=2, mel_width=16, mel_layers=1)
+LIPSOUND2 = LipSound2Config(
+    face_size=70,
+    encoder_channels=(2, 2, 4),
+    encoder_lstm=8,
+    attention_lstm=16,
+    attention_width=8,
+    location_channels=2,
+    location_kernel=3,
+    prenet=(8, 4),
+    decoder_lstm=16,
+    reduction=2,
+    postnet_channels=8,
+    postnet_layers=2,
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A file in the layout of the published one, with weights by a rule, large enough to tell voices apart."""
+    torch.manual_seed(0)
+    state = {name: 3 * tensor for name, tensor in SpeakerEncoder().state_dict().items()}
+    state |= {"similarity_weight": torch.ones(1), "similarity_bias": torch.zeros(1)}
+    path = tmp_path_factory.mktemp("ge2e") / "pretrained.pt"
+    torch.save({"step": 1, "model_state": state, "optimizer_state": {"state": {}, "param_groups": []}}, path)
+    return path
+
+
+def plainly(waveform: np.ndarray, state: dict[str, torch.Tensor]) -> np.ndarray:
+    """The embedding by the published arithmetic, one step after the other, in float64."""
+    get = {name: tensor.double().numpy() for name, tensor in state.items()}
+    audio = waveform.astype(np.float64)
+    quiet = -30 - 20 * np.log10(np.sqrt(np.mean(audio**2)))
+    audio *= 10 ** (max(0.0, quiet) / 20)
+    frames = -(-(len(audio) + 1) // 160)
+    starts = [*range(0, max(1, frames - 160 + 77 + 1), 77)]
+    if len(starts) > 1 and (len(audio) - starts[-1] * 160) / 25600 < 0.75:
+        starts.pop()
+    audio = np.pad(audio, (200, 26000 + 160 * starts[-1]))
+    low, high = 0.0, 15 + np.log(8) * 27 / np.log(6.4)  # 0 and 8 kHz in Slaney's mels
+    mels = np.linspace(low, high, 42)
+    hertz = np.where(mels < 15, 200 / 3 * mels, 1000 * np.exp(np.log(6.4) / 27 * (mels - 15)))
+    bins, bank = np.arange(201) * 40.0, np.zeros((40, 201))
+    for band in range(40):
+        left, top, right = hertz[band : band + 3]
+        bank[band] = np.clip(np.minimum((bins - left) / (top - left), (right - bins) / (right - top)), 0, None)
+        bank[band] *= 2 / (right - left)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    total = np.zeros(256)
+    for start in starts:
+        x = [
+            bank @ np.abs(np.fft.rfft(window * audio[160 * s : 160 * s + 400])) ** 2 for s in range(start, start + 160)
+        ]
+        for layer in range(3):
+            hidden, cell = np.zeros(256), np.zeros(256)
+            for step, given in enumerate(x):
+                gates = get[f"lstm.weight_ih_l{layer}"] @ given + get[f"lstm.bias_ih_l{layer}"]
+                gates += get[f"lstm.weight_hh_l{layer}"] @ hidden + get[f"lstm.bias_hh_l{layer}"]
+                enter, forget, fresh, leave = gates.reshape(4, 256)
+                cell = cell / (1 + np.exp(-forget)) + np.tanh(fresh) / (1 + np.exp(-enter))
+                hidden = np.tanh(cell) / (1 + np.exp(-leave))
+                x[step] = hidden
+        found = np.maximum(0, get["linear.weight"] @ x[-1] + get["linear.bias"])
+        total += found / np.linalg.norm(found)
+    return total / np.linalg.norm(total)
+
+
+@pytest.mark.parametrize(("seconds", "gain"), [(1.1, 1.0), (2.0, 0.01), (3.7, 3.0)])
+def test_an_embedding_is_that_of_the_published_arithmetic(weights, seconds, gain):
+    """Quiet, loud, shorter than a window, with and without a last window."""
+    one, other = (clip.waveform for clip in list(synthetic_clips(2).values()))
+    waveform = gain * np.concatenate([one, other])[: round(16000 * seconds)]
+    state = torch.load(weights, weights_only=True)["model_state"]
+    found = SpeakerEmbedder(weights)(waveform)
+    assert found == pytest.approx(plainly(waveform, state), abs=2e-4)
+    assert np.abs(found - SpeakerEmbedder(weights)(one)).max() > 2e-3 or seconds < 2
+
+
+def published() -> Path:
+    """The published weights: those that LIPSOUND2_VOICE_ENCODER names, or of the installed package."""
+    named = os.environ.get("LIPSOUND2_VOICE_ENCODER")
+    try:
+        return find_weights(Path(named) if named else None)
+    except LipsoundError as missing:
+        pytest.skip(str(missing))
+
+
+def test_real_speakers_are_told_apart(grid):
+    """Two clips of one GRID speaker are more alike than clips of two, with the published weights."""
+    embed = SpeakerEmbedder(published())
+    found = {
+        name: [embed(load_audio(path)) for path in sorted((grid / name).glob("*.mp4"))[:2]] for name in ("s1", "s4")
+    }
+    same = [float(one @ other) for one, other in found.values()]
+    others = [float(one @ other) for one in found["s1"] for other in found["s4"]]
+    assert min(same) > 0.75 > max(others)
+
+
+def test_the_wheel_is_read_as_the_file_in_it(weights, tmp_path):
+    wheel = tmp_path / "Resemblyzer-0.1.4-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(weights, "resemblyzer/pretrained.pt")
+    waveform = synthetic_clips(1)["s1-clip0"].waveform
+    assert np.array_equal(SpeakerEmbedder(wheel)(waveform), SpeakerEmbedder(weights)(waveform))
+
+
+def test_weights_that_are_not_there_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LipsoundError, match=r"missing: pip install --no-deps resemblyzer==0.1.4 .* --voice-encoder"):
+        find_weights()
+    with pytest.raises(LipsoundError, match=r"gone.whl: no such file; wanted the wheel of resemblyzer"):
+        find_weights(tmp_path / "gone.whl")
+    torch.save({"lstm.weight_ih_l0": torch.zeros(4, 4)}, tmp_path / "other.pt")
+    with pytest.raises(LipsoundError, match=r"other.pt: no weights of GE2E's speaker encoder: 'lstm.weight_ih_l0'"):
+        SpeakerEmbedder(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(LipsoundError, match=r"text.pt: no plain state dict of tensors"):
+        SpeakerEmbedder(tmp_path / "text.pt")
+
+
+def test_what_is_no_reference_is_told(weights, tmp_path):
+    embed, rng = SpeakerEmbedder(weights), np.random.default_rng(0)
+    with pytest.raises(ClipFailure, match=r"too-short: 0.50 s of audio, at least 1 s"):
+        embed(0.1 * rng.standard_normal(8000))
+    with pytest.raises(ClipFailure, match="silent"):
+        embed(np.zeros(32000, np.float32))
+    write_wav(tmp_path / "short.wav", 0.1 * rng.standard_normal(8000).astype(np.float32))
+    with pytest.raises(LipsoundError, match=r"short.wav: cannot be the reference of a voice \(too-short.*\); give"):
+        embed.of_file(tmp_path / "short.wav")
+
+
+def conditioned(name: str, voice: int = 8) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """A model with a voice, and a batch of a short clip and a longer one."""
+    torch.manual_seed(1)
+    side = {"parallel": 96, "lipsound2": 70}[name]
+    model = (
+        Parallel(PARALLEL, dims=8, ratio=4.0, words=3, voice=voice)
+        if name == "parallel"
+        else LipSound2(LIPSOUND2, dims=8, ratio=2.0, words=3, voice=voice)
+    )
+    return model.eval(), torch.randint(0, 255, (2, 10, side, side), dtype=torch.uint8), torch.tensor([6, 10])
+
+
+def unit(*shape: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.rand(*shape), dim=-1)
+
+
+@pytest.mark.parametrize("name", ["parallel", "lipsound2"])
+def test_a_voice_changes_speech_and_not_words(name):
+    """Each clip of a batch has its own voice; words come from the lips alone; no voice is the average voice."""
+    model, video, lengths = conditioned(name)
+    if name == "lipsound2":  # a dropout that stays on in the prenet would hide what is compared
+        model.decoder.prenet.always = False
+    voice = unit(2, 8)
+    found = model.generate(video, lengths, voice)
+    swapped = model.generate(video, lengths, voice.flip(0))
+    assert (found.features - swapped.features).abs().amax(dim=(1, 2)).min() > 1e-3
+    assert torch.equal(found.word_scores, swapped.word_scores)
+    for row, length in enumerate(lengths):
+        alone = model.generate(video[row : row + 1, :length], lengths[row : row + 1], voice[row : row + 1])
+        count = int(alone.feature_lengths[0])
+        assert torch.allclose(alone.features[0], found.features[row, :count], atol=1e-4)
+    model.voice.mean.copy_(voice[0])
+    average = model.generate(video, lengths)
+    assert torch.equal(average.features, model.generate(video, lengths, voice[:1].expand(2, -1)).features)
+
+
+@pytest.mark.parametrize("name", ["parallel", "lipsound2"])
+def test_a_model_without_a_voice_is_what_it_was(name):
+    """No tensor more, and the same fresh weights from the same seed."""
+    plain, _, _ = conditioned(name, voice=0)
+    voiced, _, _ = conditioned(name)
+    names = {*voiced.state_dict()} - {*plain.state_dict()}
+    assert names == {"voice.mean", "voice.project.weight", "voice.project.bias"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, weights) -> Path:
+    """Two speakers with three clips, one with a single clip: data dir, dump with voices, and a config."""
+    folder = tmp_path_factory.mktemp("voices")
+    clips = synthetic_clips(6)
+    played = clips["s2-clip1"]
+    clips["s3-clip6"] = Clip(played.waveform[::-1].copy(), played.crops, played.text)
+    DataDir.write(folder / "data", utt2spk={name: name[:2] for name in clips})
+    dump = folder / "dump"
+    kinds = {
+        "audio": {name: encode_flac(clip.waveform) for name, clip in clips.items()},
+        "mouth": {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()},
+        "mel-fine": {
+            name: mel_spectrogram(torch.from_numpy(clip.waveform), MEL).numpy() for name, clip in clips.items()
+        },
+    }
+    for kind, entries in kinds.items():
+        with ArchiveWriter(dump / kind / "feats.ark", dump / kind / "feats.scp") as archive:
+            for name in sorted(entries):
+                archive.write(name, entries[name])
+        rate = 4 if kind == "mel-fine" else 1
+        counts = {name: str(rate * len(clip.crops)) for name, clip in clips.items()}
+        write_table(dump / kind / "utt2num_frames", counts)
+        write_yaml(dump / kind / "kind.yaml", to_mapping(MEL) if kind == "mel-fine" else {"kind": kind})
+    with ArchiveWriter(dump / "mel-fine/cmvn.ark", dump / "mel-fine/cmvn.scp") as archive:
+        for name in sorted(clips):
+            archive.write(name, sums(kinds["mel-fine"][name]))
+    small = {"width": 16, "layers": 1, "mel_width": 16, "mel_layers": 1, "heads": 2, "trunk_widths": [4, 4]}
+    few = {"valid_clips": 2, "valid_iterations": 1, "speaker": "embedding"}
+    write_yaml(folder / "c.yaml", read_yaml(ROOT / "egs/mini/conf/mini.yaml") | small | few)
+    voices(folder / "data", dump, voice_encoder=weights, nj=1)
+    return folder
+
+
+def test_the_verb_stores_an_embedding_of_every_clip(corpus, weights, caplog):
+    found = Archive(corpus / "dump/voice")
+    embed = SpeakerEmbedder(weights)
+    assert len(found.ids) == 7
+    for name, clip in synthetic_clips(6).items():
+        assert np.abs(found[name] - embed(clip.waveform)).max() < 1e-3  # FLAC has 16 bits
+        assert np.linalg.norm(found[name]) == pytest.approx(1, abs=1e-5)
+    with caplog.at_level("INFO"):
+        voices(corpus / "data", corpus / "dump", voice_encoder=weights, nj=1)
+    assert "is there already: skipped" in caplog.text
+
+
+def test_a_sample_has_the_voice_of_another_clip_of_its_speaker(corpus):
+    task, data = load_config(corpus / "c.yaml").task, DataDir(corpus / "data")
+    training, validation, assets = task.prepare(data, data, corpus / "dump")
+    stored = Archive(corpus / "dump/voice")
+    names = {stored[name].tobytes(): name for name in stored.ids}
+    for index, name in enumerate(training.ids):
+        mates = {other for other in stored.ids if other[:2] == name[:2]} - {name}
+        seen = {names[training.get(index, np.random.default_rng(seed)).voice.tobytes()] for seed in range(30)}
+        assert seen == (mates if mates else {name})
+        following = names[validation.get(index, None).voice.tobytes()]
+        assert following == own_voices(data, [*training.ids])[name]
+    mean = np.mean([stored[name] for name in stored.ids], axis=0)
+    assert assets.mean_voice == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+
+
+def test_the_task_trains_and_evaluates_with_voices(corpus):
+    task, data = load_config(corpus / "c.yaml").task, DataDir(corpus / "data")
+    training, validation, assets = task.prepare(data, data, corpus / "dump")
+    model = task.build(assets).train()
+    batch = task.collate([training.get(index, np.random.default_rng(index)) for index in range(3)])
+    assert batch.voice.shape == (3, 256)
+    loss = task.loss(model, batch, assets, 0.5)
+    (loss.total / loss.weight).backward()
+    assert model.voice.project.weight.grad.abs().sum() > 0
+    assert np.isfinite(task.evaluate(model.eval(), validation, assets, "cpu").score)
+    assert dict(task.describe(assets))["Input"].endswith("a GE2E speaker embedding of the voice")
+
+
+def test_voices_that_cannot_be_used_are_one_line(corpus, tmp_path):
+    values = read_yaml(corpus / "c.yaml")
+    data = DataDir(corpus / "data")
+    task = load_config(corpus / "c.yaml").task
+    for kind in ("mouth", "mel-fine"):
+        (tmp_path / "dump").mkdir(exist_ok=True)
+        (tmp_path / "dump" / kind).symlink_to(corpus / "dump" / kind)
+    with pytest.raises(LipsoundError, match=r"dump/voice: .* lipsound2 voices DIR"):
+        task.prepare(data, data, tmp_path / "dump")
+    keys = {key: values[key] for key in ("task", "input", "speaker")}
+    write_yaml(tmp_path / "lira.yaml", {**keys, "model": "lira"})
+    with pytest.raises(LipsoundError, match=r"speaker: the model 'lira' takes no voice; .* parallel, lipsound2"):
+        load_config(tmp_path / "lira.yaml")
+
+
+@pytest.fixture(scope="module")
+def experiment(corpus) -> Path:
+    """An experiment whose network hears the voice; it is not trained."""
+    task, data = load_config(corpus / "c.yaml").task, DataDir(corpus / "data")
+    assets = task.prepare(data, data, corpus / "dump").assets
+    torch.manual_seed(0)
+    network = task.build(assets)
+    exp = corpus / "exp"
+    exp.mkdir()
+    write_yaml(exp / "config.yaml", read_yaml(corpus / "c.yaml"))
+    task.save(assets, exp)
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, exp / "model.safetensors")
+    return exp
+
+
+def test_speech_is_in_the_voice_of_the_reference(experiment, corpus, weights):
+    """The reference reaches the mel through the windows; without one it is the average voice, kept in the weights."""
+    loaded = load(experiment, task=Regress)
+    assert float(loaded.model.voice.mean.norm()) == pytest.approx(1, abs=1e-5)
+    model = TorchLipToSpeech(loaded, "griffin-lim:1")
+    synthesizer = Synthesizer(model, voice_encoder=weights)
+    reference = corpus / "s2.wav"
+    write_wav(reference, synthetic_clips(2)["s2-clip1"].waveform)
+    crops = synthetic_clips(1)["s1-clip0"].crops[:, 8:104, 8:104]
+    embedding = synthesizer.voice_of(reference)
+    mels = [
+        model.windows(len(crops), voice).whole(crops) for voice in (None, embedding, loaded.model.voice.mean.numpy())
+    ]
+    assert np.abs(mels[0] - mels[1]).max() > 1e-3
+    assert np.array_equal(mels[0], mels[2])
+    assert np.array_equal(synthesizer.voice_of(embedding), embedding)
+    with pytest.raises(LipsoundError, match=r"voice: found float64 of shape \(3,\), wanted an embedding: 256 floats"):
+        synthesizer.voice_of(np.zeros(3))
+    with pytest.raises(LipsoundError, match=r"gone.wav: no such file; wanted a recording"):
+        synthesizer.voice_of(Path("gone.wav"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "status"),
+    [
+        (["--voice", "me.wav"], "grid-s1-parallel: was trained without voices, so it speaks in no other", 1),
+        (["--voice", "me.wav", "--onnx", "x.onnx"], "--voice: exported networks speak in one voice", 1),
+        (["--voice-encoder", "x.whl"], "--voice-encoder x.whl: is for a reference; give --voice too", 2),
+    ],
+)
+def test_a_voice_that_cannot_be_had_is_one_line(options, said, status, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_clip(Path("clip.mp4"), levels([50, 100, 150]), [0, 0.04, 0.08])
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(main(["speak", "clip.mp4", *options]))
+    assert ended.value.code == status
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert len(printed.strip().splitlines()) == 1
+
+
+def test_references_of_a_data_dir(tmp_path):
+    ids = ["s1-a", "s1-b", "s1-c", "s2-a"]
+    data = DataDir.write(tmp_path / "d", utt2spk={name: name[:2] for name in ids})
+    assert own_voices(data, ids) == {"s1-a": "s1-b", "s1-b": "s1-c", "s1-c": "s1-a", "s2-a": "s2-a"}
+    assert other_voices(data, ids) == {"s1-a": "s2-a", "s1-b": "s2-a", "s1-c": "s2-a", "s2-a": "s1-a"}
+    with pytest.raises(LipsoundError, match="has one speaker alone"):
+        other_voices(data, ids[:3])
+
+
+def test_the_control_of_another_voice_is_spoken_and_scored(experiment, corpus, weights):
+    """`synthesize` with both voices, then SECS of each system; the ceiling is near 1, silence is 0."""
+    out = corpus / "synth"
+    controls = ("real_mel", "other_voice")
+    synthesize(experiment, corpus / "data", out, dump=corpus / "dump", vocoder="griffin-lim:8", controls=controls)
+    own, other = (Archive(out / "mels" / system) for system in ("generated", "other_voice"))
+    assert all(np.abs(own[name] - other[name]).max() > 1e-3 for name in own.ids)
+    write_wav(out / "generated/s1-clip0.wav", np.zeros(32000, np.float32))
+    score(corpus / "dump/audio", out, metrics=(f"secs:{weights}",), nj=1, resamples=50)
+    summary = json.loads((out / "scores/summary.json").read_text())
+    rows = [row.split("\t") for row in (out / "scores/clips.tsv").read_text().splitlines()]
+    column = rows[0].index("secs")
+    silent = next(row for row in rows if row[:2] in (["s1-clip0", "generated"], ["generated", "s1-clip0"]))
+    assert float(silent[column]) == 0
+    systems = summary["systems"]
+    assert "real" not in systems
+    assert systems["real_mel"]["scores"]["secs"]["mean"] > systems["generated"]["scores"]["secs"]["mean"]
+    with pytest.raises(LipsoundError, match=r"--controls other_voice: .* was trained without voices"):
+        synthesize(Path("grid-s1-parallel"), corpus / "data", out, dump=corpus / "dump", controls=("other_voice",))
+
+
+def test_secs_is_a_function_too(weights):
+    one, other = (clip.waveform for clip in list(synthetic_clips(2).values()))
+    embed = SpeakerEmbedder(weights)
+    assert lipsound2.metrics.secs(one, one, argument=str(weights)) == pytest.approx(1, abs=1e-6)
+    found = lipsound2.metrics.secs(one, other, argument=str(weights))
+    assert found == pytest.approx(float(embed(one) @ embed(other)), abs=1e-6)
+    assert found < 1 - 1e-4
