@@ -26,6 +26,7 @@ from lipsound2 import model_names
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.gpus import check_device
+from lipsound2.inference.onnx_folder import is_exported
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
@@ -118,8 +119,8 @@ def load(
     All of them may be called from several threads; the calls of one model take turns.
 
     Args:
-        name: folder of an experiment or pack, name of a model (`lipsound2 models` lists them), or of a recognizer of
-            another project, or `griffin-lim`.
+        name: folder of an experiment or pack, or of an exported recognizer, which needs no torch; name of a model
+            (`lipsound2 models` lists them), of a recognizer of another project, or `griffin-lim`.
         device: where the networks run: cpu, cuda, cuda:1, ... or mps.
         vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.
         detector: face detector, of models that take video: facemesh, mediapipe or dlib.
@@ -134,7 +135,10 @@ def load(
     """
     check_device(device)
     name = os.fspath(name)
-    if not is_own(name):
+    exported = is_exported(name)
+    if exported:
+        task = "recognize"
+    elif not is_own(name):
         check_recognizer(name)
         task = "recognize"
     elif name.partition(":")[0] == "griffin-lim" and not Path(name).exists():
@@ -152,6 +156,13 @@ def load(
         if given and task in _LOADED and task not in takes:
             raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
     weights = _weights(face, asd)
+    if exported:
+        from lipsound2.inference.onnx_reader import OnnxRecognizer
+        from lipsound2.inference.transcriber import Transcriber
+
+        if device != "cpu":
+            raise LipsoundError(f"{name}: holds exported networks, which run on the CPU; leave out device")
+        return Transcriber(OnnxRecognizer(name, search), detector=detector, face=face, asd=weights)
     if task == "regress":
         from lipsound2.inference.lip_to_speech import load_lip_to_speech
 

@@ -14,7 +14,7 @@ from torch import nn
 from lipsound2.data.json_text import parse_json
 from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
-from lipsound2.model_names import CONFIG, WEIGHTS, card_facts, check_task, find
+from lipsound2.model_names import CONFIG, EXPORT, WEIGHTS, card_facts, check_task, find
 from lipsound2.old_names import tensors_of_today
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
@@ -92,6 +92,10 @@ def load(
     assets = learned.restore(path)
     model: nn.Module = learned.build(assets)
     weights = path / WEIGHTS
+    if (path / EXPORT).exists():
+        raise LipsoundError(
+            f"{path}: holds exported networks; use it with: lipsound2 transcribe --onnx, or lipsound2.load"
+        )
     if not weights.exists():
         raise LipsoundError(f"{path}: no {WEIGHTS}; training has not ended there: run stage 3 (lipsound2 train) again")
     if not weights.is_file():

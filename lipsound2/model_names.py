@@ -23,6 +23,7 @@ from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 FETCHED = "fetched.json"  # of a pack that came from a hub
+EXPORT = "export.yaml"  # of a folder of exported networks, which has no weights
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 

@@ -30,7 +30,8 @@ class Output:
 
     Attributes:
         suffixes: suffixes a file may have, such as `.onnx`, in lower case; empty: any.
-        folder: whether it is a folder to write into, which may exist already.
+        folder: whether it is a folder to write into, which may exist already; with suffixes, where its name has none
+            of them.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ def check_outputs(outputs: Iterable[tuple[Path, Output]], inputs: Iterable[Path 
     """
     outputs, inputs = list(outputs), list(inputs)
     for path, declared in outputs:
-        if declared.folder:
+        if declared.folder and path.suffix.lower() not in declared.suffixes:
             check_folder(path, inputs)
         else:
             check_file(path, inputs, declared.suffixes)

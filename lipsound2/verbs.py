@@ -21,7 +21,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),
         "export": (
             "lipsound2.inference.export:export",
-            "export the parallel model or a vocoder to ONNX, for speech without torch",
+            "export a model to ONNX: speech, or words, without torch",
         ),
     },
     "corpora and data dirs": {

@@ -1,19 +1,16 @@
-"""An experiment as one ONNX file that runs without torch (`speak --onnx`), compared with torch before it is kept.
+"""The verb `export`: networks that run without torch, compared with torch before they are kept.
 
-Torch's newer exporter is used: files of the older one take inputs of one length only.
+Lip-to-speech models and vocoders become one ONNX file (`speak --onnx`), recognizers and language models a folder
+(`transcribe --onnx`, see `export_reader`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -21,16 +18,20 @@ from torch import Tensor, nn
 
 from lipsound2 import experiment, model_names
 from lipsound2.config import to_mapping
-from lipsound2.errors import LipsoundError, require
+from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
+from lipsound2.inference.export_reader import export_folder
 from lipsound2.inference.onnx import LIPS, NOTE, VOCODER, Exported, Note
+from lipsound2.inference.onnx_translation import largest_difference, require_onnx, translate, write
 from lipsound2.models.lipsound2 import LipSound2
 from lipsound2.models.parallel import Parallel
 from lipsound2.models.vocoders.hifigan import HifiGan, fold_norms
 from lipsound2.models.vocoders.vocos import Vocos
-from lipsound2.outputs import Output
+from lipsound2.outputs import Output, check_file
 from lipsound2.tasks.base import AnyTask
+from lipsound2.tasks.language import Language
+from lipsound2.tasks.recognize import Recognize
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.vocode import Vocode
 from lipsound2.video.align import REGIONS
@@ -42,22 +43,39 @@ CHECKED = {LIPS: (5, 40, 101), VOCODER: (3, 200, 801)}
 TOLERANCE = {LIPS: 1e-3, VOCODER: 1e-4}
 
 
-def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
-    """Export a lip-to-speech model or a vocoder to ONNX: any length, and everything `speak --onnx` needs to know.
+def export(
+    exp: str,
+    out: Annotated[Path, Output((".onnx",), folder=True)],
+    *,
+    precision: Literal["fp32", "int8"] = "fp32",
+) -> None:
+    """Export a model to ONNX, for clips of any length: it then runs without torch, by speak or transcribe --onnx.
 
-    Before the file is kept, the outputs of onnxruntime and torch are compared on clips of three lengths.
+    Before anything is kept, the outputs of onnxruntime and torch are compared on clips of three lengths.
 
     Args:
-        exp: experiment or pack, or the name of one: the parallel model of the task regress, or HiFi-GAN of
-            the task vocode.
-        out: the file to write, such as lips.onnx.
+        exp: experiment or pack, or the name of one: the parallel model of the task regress, HiFi-GAN or Vocos of the
+            task vocode, a recognizer of audio or of lips, or a language model.
+        out: of the first two, the file to write, such as lips.onnx; of the others, the folder.
+        precision: of a recognizer or language model: int8 rounds the linear layers, for a quarter of their size.
     """
+    task = model_names.task_of(exp)
+    if task in (Recognize.name, Language.name):
+        if out.suffix.lower() == ".onnx":
+            raise LipsoundError(
+                f"{out}: {exp} becomes several networks and their tokens; give a folder, such as {out.with_suffix('')}"
+            )
+        export_folder(experiment.load(exp, task=Recognize if task == Recognize.name else Language), out, precision)
+        return
+    check_file(out, suffixes=(".onnx",))
+    if precision != "fp32":
+        raise LipsoundError(f"{exp}: only recognizers and language models are exported as int8; leave --precision out")
     network, note, given = prepare(exp)
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        require(package, "onnx")
-    program = translate(network, given(_SHOWN))
+    require_onnx()
+    example = torch.from_numpy(given(_SHOWN))[None]
+    program = translate(network, {"given": example}, {"given": [1]}, ["said"])
     with atomic_path(out) as temporary:
-        write(program, temporary, note)
+        write(program, temporary, _notes(note))
         differences = compare(network, Exported(temporary), [given(length) for length in CHECKED[note.kind]])
         if not max(differences) <= TOLERANCE[note.kind]:
             raise LipsoundError(
@@ -65,7 +83,7 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
                 f"{TOLERANCE[note.kind]:.0e}), so {out} was not written; other versions of onnxscript and onnxruntime "
                 "may help"
             )
-        write(program, temporary, replace(note, difference=max(differences)))
+        write(program, temporary, _notes(replace(note, difference=max(differences))))
     by_length = ", ".join(
         f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True)
     )
@@ -74,6 +92,10 @@ def export(exp: str, out: Annotated[Path, Output((".onnx",))]) -> None:
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
+
+
+def _notes(note: Note) -> dict[str, str]:
+    return {NOTE: json.dumps(asdict(note))}
 
 
 class WholeClip(nn.Module):
@@ -154,46 +176,9 @@ def _vocoder(loaded: Experiment[Vocode]) -> tuple[nn.Module, Note, Lengths]:
 def _refused(loaded: Experiment[AnyTask], why: str) -> LipsoundError:
     return LipsoundError(
         f"{loaded.path}: this {type(loaded.model).__name__} (task '{loaded.task.name}') cannot be exported: {why}; "
-        "models that can be exported: the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode"
+        "models that can be exported: the parallel model of the task regress, HiFi-GAN and Vocos of the task vocode, "
+        "recognizers, language models"
     )
-
-
-def translate(network: nn.Module, example: np.ndarray) -> Any:
-    """The network as an ONNX program whose second axis may have any length."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    # Fused attention is traced with strides that its ONNX translation does not have.
-    with _quiet(), sdpa_kernel(SDPBackend.MATH):
-        return torch.onnx.export(
-            network,
-            (torch.from_numpy(example)[None],),
-            dynamo=True,
-            dynamic_shapes=({1: torch.export.Dim("length", min=2, max=1 << 20)},),
-            input_names=["given"],
-            output_names=["said"],
-        )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's hundreds of log lines; its errors are still raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def write(program: Any, path: Path, note: Note) -> None:
-    """Write the program to a file with its metadata, without the exporter's paths of this machine."""
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces: paths of this machine
-        node.doc_string = None
-    program.model.metadata_props[NOTE] = json.dumps(asdict(note))
-    program.save(path)
 
 
 @torch.inference_mode()
@@ -202,6 +187,5 @@ def compare(network: nn.Module, exported: Exported, clips: Sequence[np.ndarray])
     differences = []
     for clip in clips:
         wanted, found = network(torch.from_numpy(clip)[None])[0].numpy(), exported(clip)
-        same = wanted.shape == found.shape and np.isfinite(found).all()
-        differences.append(float(np.abs(wanted - found).max()) if same else float("inf"))
+        differences.append(largest_difference(wanted, found))
     return differences

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from lipsound2.audio.mel_settings import MelConfig, same_mel
 from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.shapes import checked
-from lipsound2.errors import LipsoundError, require
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.onnx_session import open_session
 from lipsound2.inference.vocoder_names import iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, Windows
 
@@ -81,22 +81,10 @@ class Exported:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        runtime = require("onnxruntime", "onnx")
-        faults = require("onnxruntime.capi.onnxruntime_pybind11_state", "onnx")
         if not path.is_file():
             raise LipsoundError(f"{path}: no such file; write it with: lipsound2 export EXP {path}")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
-        options.log_severity_level = 3  # errors, which are raised anyway
         self.path = path
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except (
-            *(faults.InvalidProtobuf, faults.InvalidGraph, faults.InvalidArgument),
-            *(faults.Fail, faults.NotImplemented, faults.RuntimeException),
-        ) as error:
-            found = str(error).partition(" : ")[2] or str(error)
-            raise LipsoundError(f"{path}: is no ONNX file that can be run ({' '.join(found.split())})") from error
+        self._session = open_session(path, threads)
         note = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         if note is None:
             raise LipsoundError(

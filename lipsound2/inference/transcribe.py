@@ -26,7 +26,7 @@ from lipsound2.media.standard_streams import STANDARD, received
 
 if TYPE_CHECKING:
     from lipsound2.inference.phrases import Phrases
-    from lipsound2.inference.synthesizer import FaceChoice
+    from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
     from lipsound2.inference.transcriber import Transcriber
     from lipsound2.inference.transcript import Transcript
     from lipsound2.video.detect import DetectorName
@@ -49,6 +49,7 @@ def transcribe(
     phrases: Path | None = None,
     correct: str = "",
     correct_seconds: AtLeast1 = 60,
+    onnx: tuple[Path, ...] = (),
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
     face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
     asd: Path | None = None,
@@ -82,11 +83,17 @@ def transcribe(
             JSON of --json on standard input and writes a text. Both texts are shown and are in JSON; other files keep
             the text as it was read.
         correct_seconds: how long that program may take for a clip.
+        onnx: run what lipsound2 export wrote, without torch and instead of --model and --asr: the folder of a
+            recognizer. For lips by one of audio, also the files that speak --onnx takes: LIPS.onnx,FOLDER.
         detector: face detector.
         face: which face, where there are several; speaking takes the one who speaks, by lips and audio, see --asd.
         asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
     """
+    if onnx and (model != DEFAULT_MODEL or asr != DEFAULT_ASR or device != "cpu"):
+        raise LipsoundError(
+            "--onnx replaces --model and --asr and runs on the CPU: leave out --model, --asr and --device"
+        )
     if face == "speaking" or asd is not None:
         from lipsound2.video.speaking import check_choice
 
@@ -109,17 +116,24 @@ def transcribe(
             many=many,
             alternatives=alternatives,
             streamed=STANDARD in media,
-            read=_read(model, asr, search.grammar, search.lm, phrases, asd),
+            read=_read(*(onnx or (model, asr)), search.grammar, search.lm, phrases, asd),
         )
         kinds = _kinds(found, audio=audio)
-        model = model if "lips" in kinds else ""
-        _check_names(model, asr, audio="audio" in kinds)
+        if onnx:
+            model, asr = _check_exported(onnx, kinds)
+        else:
+            model = model if "lips" in kinds else ""
+            _check_names(model, asr, audio="audio" in kinds)
         if model:
             from lipsound2.video.detect import check_detector
 
             check_detector(detector)
-        own = None if phrases is None else _read_phrases(phrases, model, asr, search)
-        loaded = _load(model, asr, search, device, detector, face, asd, own, audio="audio" in kinds, many=many)
+        ranker = (asr or model) if onnx else _ranker(model, asr)
+        own = None if phrases is None else _read_phrases(phrases, ranker, search, lips=bool(model))
+        if onnx:
+            loaded = _load_exported(onnx, search, detector, face, asd, own, many=many)
+        else:
+            loaded = _load(model, asr, search, device, detector, face, asd, own, audio="audio" in kinds, many=many)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
@@ -257,6 +271,85 @@ def _load(
     from lipsound2.inference.synthesizer import Synthesizer
 
     synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face, asd=asd)
+    return _Loaded(_cascade(synthesize, recognize, phrases, many=many), heard)
+
+
+def _check_exported(given: Sequence[Path], kinds: set[str]) -> tuple[str, str]:
+    """Check that exported networks fit together and read what is given, before any is opened.
+
+    Returns:
+        What reads the lips, a reader or a lip-to-speech model, empty if nothing does; and the recognizer of audio.
+
+    Raises:
+        LipsoundError: they do not.
+    """
+    from lipsound2.audio.kind import AUDIO
+    from lipsound2.inference.onnx_folder import READER, read_folder
+
+    folder, speaks = _exported_parts(given)
+    shown, reads = f"--onnx {','.join(map(str, given))}", read_folder(folder, READER).input
+    if reads != AUDIO and ("audio" in kinds or speaks):
+        what = "no audio; give videos, and leave out --audio" if "audio" in kinds else "and takes no further files"
+        raise LipsoundError(f"{shown}: reads lips ('{reads}'), {what}")
+    if reads == AUDIO and "lips" in kinds and not speaks:
+        raise LipsoundError(
+            f"{shown}: recognizes audio, not lips; give --audio, or a lip-to-speech model too: "
+            f"--onnx LIPS.onnx,{folder}"
+        )
+    if reads != AUDIO:
+        return str(folder), ""
+    return str(speaks[0]) if "lips" in kinds else "", str(folder)
+
+
+def _exported_parts(given: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The folder of the recognizer, and the files of a lip-to-speech model and its vocoder.
+
+    Raises:
+        LipsoundError: there is not one folder.
+    """
+    from lipsound2.inference.onnx_folder import is_exported
+
+    speaks = [path for path in given if path.suffix.lower() == ".onnx" or (path.is_dir() and not is_exported(path))]
+    folders = [path for path in given if path not in speaks]
+    if len(folders) != 1:
+        raise LipsoundError(
+            f"--onnx {','.join(map(str, given))}: expected one folder that lipsound2 export wrote of a recognizer, "
+            f"found {len(folders)}"
+        )
+    return folders[0], speaks
+
+
+def _load_exported(
+    given: Sequence[Path],
+    search: SearchOptions,
+    detector: DetectorName,
+    face: FaceChoice,
+    asd: Path | None,
+    phrases: Phrases | None,
+    *,
+    many: bool,
+) -> _Loaded:
+    """Open exported networks; see `_load`."""
+    from lipsound2.inference.onnx_reader import OnnxRecognizer
+    from lipsound2.inference.transcriber import Transcriber
+
+    folder, speaks = _exported_parts(given)
+    reader = Transcriber(OnnxRecognizer(folder, search), detector=detector, face=face, asd=asd)
+    asked = _asked(reader, phrases)
+    log.info("%s knows: %s", reader.name, reader.knows)
+    if not speaks:
+        return _Loaded(asked, asked)
+    from lipsound2.inference.onnx import OnnxLipToSpeech
+    from lipsound2.inference.synthesizer import Synthesizer
+
+    synthesize = Synthesizer(OnnxLipToSpeech(speaks), detector=detector, face=face, asd=asd)
+    return _Loaded(_cascade(synthesize, reader, phrases, many=many), asked)
+
+
+def _cascade(
+    synthesize: Synthesizer, recognize: Transcriber, phrases: Phrases | None, *, many: bool
+) -> Callable[[Path], Transcript]:
+    """What makes speech of the lips and recognizes it; `many`: see `_load`."""
     synthesize.progress = not many
     if phrases is not None:
         log.info("%s does not name all words of the sentences; they are ranked by its speech", synthesize.name)
@@ -267,7 +360,7 @@ def _load(
         log.info("%s: %s", clip, speech.video.report)
         return recognize(speech, phrases=phrases)
 
-    return _Loaded(cascade, heard)
+    return cascade
 
 
 def _lip_reader(
@@ -311,8 +404,21 @@ def _asked(transcriber: Transcriber, phrases: Phrases | None) -> Callable[[Path]
     return partial(transcriber, phrases=phrases)
 
 
-def _read_phrases(path: Path, model: str, asr: str, search: SearchOptions) -> Phrases:
+def _ranker(model: str, asr: str) -> str:
+    """Which of them ranks own sentences, as far as names tell."""
+    from lipsound2.model_names import task_of
+
+    return model if model and task_of(model) == "recognize" else asr
+
+
+def _read_phrases(path: Path, ranker: str, search: SearchOptions, *, lips: bool) -> Phrases:
     """Own sentences, before anything is loaded.
+
+    Args:
+        path: their file.
+        ranker: what ranks them.
+        search: search options.
+        lips: whether there are lips to read.
 
     Raises:
         LipsoundError: the file holds none, or other options are given that it does not go with.
@@ -324,10 +430,9 @@ def _read_phrases(path: Path, model: str, asr: str, search: SearchOptions) -> Ph
 
     if search != DEFAULT_SEARCH:
         raise LipsoundError("--phrases: only its sentences are ranked; leave the options of the search out")
-    name = model if model and model_names.task_of(model) == "recognize" else asr
-    config = read_yaml(model_names.find(name) / model_names.CONFIG) if is_own(name) else {}
+    config = read_yaml(model_names.find(ranker) / model_names.CONFIG) if is_own(ranker) else {}
     phrases = Phrases.read(path, str(config.get("language", "en")))
-    if model:
+    if lips:
         phrases.warn_of_look_alikes()
     return phrases
 
