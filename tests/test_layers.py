@@ -26,7 +26,7 @@ FLOORS = (
     ("training", "inference", "hub_card"),
     ("pack", "completion", "sharing"),
     ("features", "published", "api"),
-    ("hub", "demo", "live"),
+    ("hub", "selftest", "demo", "live"),
     ("cli",),
     ("__main__",),
 )
