@@ -208,7 +208,10 @@ class Parser(argparse.ArgumentParser):
         """The options; an unknown argument ends the program."""
         self._words = words
         self._check_options()
-        options, left = self.parse_known_args(self._apart(words))
+        # Else argparse takes an argument that may be left out as left out, as soon as an option stands before it.
+        mixed = any(not action.option_strings and action.nargs == "?" for action in self._actions)
+        parse = self.parse_known_intermixed_args if mixed else self.parse_known_args
+        options, left = parse(self._apart(words))
         if left:
             self.error(f"unexpected argument '{left[0]}'; {self._places()}")
         return options

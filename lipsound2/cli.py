@@ -1,9 +1,9 @@
 """The command `lipsound2`.
 
-Every verb is a plain function, and its signature is the command line. Parameters without a default are positional
-arguments, keyword parameters are options, and the docstring is the text of `--help`. A dataclass as a parameter stands
-for its fields, so that options of several verbs are written once. A verb's module is imported only when the verb is
-called, so `lipsound2 --help` is immediate.
+Every verb is a plain function, and its signature is the command line. Its parameters are positional arguments, which
+may be left out if they have a default; keyword parameters are options, and the docstring is the text of `--help`. A
+dataclass as a parameter stands for its fields, so that options of several verbs are written once. A verb's module is
+imported only when the verb is called, so `lipsound2 --help` is immediate.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def verb_parser(verb: str, function: Callable[..., Any]) -> Parser:
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             parser.add_argument(name, metavar=name.upper(), nargs="+", **options)
             continue
-        if required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            if not required:
+                options |= {"nargs": "?", "default": parameter.default}
             if "choices" in options:  # usage shows choices of options only
                 options["help"] = f"{text.rstrip('.')}. One of: {', '.join(options['choices'])}"
             parser.add_argument(name, metavar=name.upper(), **options)

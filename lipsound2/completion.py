@@ -66,18 +66,17 @@ def _with_models(option: Option) -> Option:
 
 
 def _options(module: str, function: ast.FunctionDef | ast.ClassDef) -> Iterator[Option]:
-    """Options of a function: its keyword parameters, those with a default, and the fields of dataclasses among them."""
+    """Options of a function: its keyword parameters, and the fields of dataclasses among its parameters."""
     assert isinstance(function, ast.FunctionDef)
     given = function.args
-    required = len(given.args) - len(given.defaults)
-    for place, argument in enumerate([*given.args, *given.kwonlyargs]):
+    for argument in (*given.args, *given.kwonlyargs):
         assert argument.annotation is not None
         kind, choices = _kind(module, argument.annotation)
         if isinstance(kind, ast.ClassDef):
             for field in kind.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield from _option(field.target.id, *_kind(choices[0], field.annotation))
-        elif place >= required:
+        elif argument in given.kwonlyargs:
             yield from _option(argument.arg, kind, choices)
 
 

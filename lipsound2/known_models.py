@@ -124,7 +124,7 @@ class KnownModel:
     def convert(self) -> str:
         """The command that converts the file once it was got by hand."""
         tokens = f" --tokens {self.tokens}" if self.tokens else ""
-        return f"lipsound2 {self.verb} {shlex.quote(self.file)} {self.name}{tokens} {self.options}".rstrip()
+        return f"lipsound2 {self.verb} {shlex.quote(self.file)} --name {self.name}{tokens} {self.options}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from lipsound2.arguments import near
 from lipsound2.data.json_text import read_json
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.known_models import known_models
 from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
+from lipsound2.outputs import check_folder
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 FETCHED = "fetched.json"  # of a pack that came from a hub
@@ -103,6 +105,35 @@ class _Fetched:
 
     repository: str
     commit: str
+
+
+def check_name(name: str, taken: Iterable[str] = ()) -> None:
+    """Check what a model shall be called in the user's folder.
+
+    Raises:
+        UsageError: no name of a folder there.
+        LipsoundError: another model has it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise UsageError(f"--name: found '{name}', wanted letters, digits, '.', '-' and '_'")
+    if name in (*shipped(), *taken):
+        raise LipsoundError(f"{name}: is the name of another model; give it another one with --name")
+
+
+def folder_for(out: Path | None, name: str | None) -> Path:
+    """Where a pack is written: to the folder `out`, or in the user's folder under a name.
+
+    Raises:
+        UsageError: both are given, or none.
+        LipsoundError: nothing can be written there, or a model that ships has the name.
+    """
+    if (out is None) == (name is None):
+        raise UsageError("give one of the two: OUT, a folder to write, or --name NAME, for your folder of models")
+    if out is not None:
+        return out
+    check_name(str(name))
+    check_folder(folder := user_folder() / str(name))
+    return folder
 
 
 def name_of(folder: Path) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from helpers.published_weights import reader_state
 
 import lipsound2
 from lipsound2 import model_names
@@ -84,3 +86,27 @@ def test_where_the_users_models_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert model_names.user_folder() == Path.home() / ".local" / "share" / "lipsound2" / "models"
     monkeypatch.setattr("sys.platform", "darwin")
     assert model_names.user_folder().parts[-4:] == ("Library", "Application Support", "lipsound2", "models")
+
+
+def test_a_converter_writes_into_the_users_folder(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(reader_state(), tmp_path / "made_up.pth")
+    pieces = "".join(f"P{number} {number}\n" for number in range(2, 40))
+    (tmp_path / "units.txt").write_text(f"<unk> 1\n{pieces}")
+    words = ["convert-avsr", str(tmp_path / "made_up.pth"), "--tokens", str(tmp_path / "units.txt")]
+    assert main([*words, "--name", "my-reader"]) == 0
+    assert "use it with: lipsound2 transcribe CLIP --model my-reader\n" in capsys.readouterr().out
+    assert model_names.find("my-reader") == mine / "my-reader"
+    for more, status, wanted in (
+        ([], 2, "give one of the two: OUT, a folder to write, or --name NAME"),
+        ([str(tmp_path / "out"), "--name", "x"], 2, "give one of the two"),
+        (["--name", "a/b"], 2, "--name: found 'a/b', wanted letters"),
+        (["--name", "grid-s1-asr"], 1, "is the name of another model"),
+        (["--name", "my-asr"], 1, "is a pack of another experiment"),
+    ):
+        assert main([*words, *more]) == status
+        assert wanted in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, str(tmp_path / "out")]) == 0  # the folder behind options
+    assert (tmp_path / "out" / "config.yaml").exists()

@@ -114,7 +114,7 @@ def by_hand(model: KnownModel) -> str:
 def _wanted(model: str, name: str | None, file: tuple[str, ...]) -> _Wanted:
     if place := place_of(model):
         wanted = _Wanted(name or place.repository.partition("/")[2], place, dict.fromkeys(file, ""))
-        _check_name(wanted.name, taken=[*model_names.shipped(), *known_models()])
+        model_names.check_name(wanted.name, taken=known_models())
         return wanted
     known = known_models().get(model)
     if file:
@@ -134,15 +134,8 @@ def _wanted(model: str, name: str | None, file: tuple[str, ...]) -> _Wanted:
         known.source.license,
         known,
     )
-    _check_name(wanted.name, taken=model_names.shipped())
+    model_names.check_name(wanted.name)
     return wanted
-
-
-def _check_name(name: str, taken: list[str]) -> None:
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"--name: found '{name}', wanted letters, digits, '.', '-' and '_'")
-    if name in taken:
-        raise LipsoundError(f"{name}: is the name of another model; give it another one with --name")
 
 
 def _told_of(out: Path, wanted: _Wanted) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from lipsound2 import model_names
 from lipsound2.data.json_text import read_json
 from lipsound2.data.texts import shown
 from lipsound2.datasets.augment import AugmentConfig
@@ -58,8 +59,9 @@ _SIZES |= {"dunits": "decoder_feed_forward", "cnn_module_kernel": "kernel"}
 
 def convert_avsr(
     file: Path,
-    out: OutputFolder,
+    out: OutputFolder | None = None,
     *,
+    name: str | None = None,
     config: Path | None = None,
     tokens: Path | None = None,
     language: Literal["en", "zh"] = "en",
@@ -73,15 +75,17 @@ def convert_avsr(
 
     Args:
         file: the published file, or a folder of model.pth and model.json.
-        out: folder to write.
+        out: folder to write; or give --name.
+        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
         config: its model.json, if it does not lie beside or in the file. Without one it is taken for auto_avsr's.
         tokens: table of its pieces, a line 'piece number' each, such as unigram5000_units.txt; not needed where
             model.json lists them.
         language: of its texts.
         knows: one line about the voices and words it knows; shown to those who use it.
     """
+    out = model_names.folder_for(out, name)
     summary = avsr_pack(file, out, config=config, tokens=tokens, language=language, knows=knows)
-    print(f"{out}: {summary.size / 1e6:.1f} M parameters; use it with: {summary.use.format(out)}")
+    print(f"{out}: {summary.size / 1e6:.1f} M parameters; use it with: {summary.use.format(model_names.name_of(out))}")
     print(f"license  {_LICENSE}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lipsound2 import model_names
 from lipsound2.audio.mel_settings import MELS, MelConfig
 from lipsound2.datasets.audio_segments import SegmentConfig
 from lipsound2.errors import LipsoundError
@@ -25,7 +26,7 @@ _PARTS = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametr
 _ORIGINS = ("github.com/jik876/hifi-gan", "huggingface.co/microsoft/speecht5_hifigan")
 
 
-def convert_hifigan(file: Path, out: OutputFolder) -> None:
+def convert_hifigan(file: Path, out: OutputFolder | None = None, *, name: str | None = None) -> None:
     """Make a pack of a published generator of HiFi-GAN: V1 to V3, or SpeechT5's.
 
     V1 to V3 speak mels of 22.05 kHz audio, which no model here predicts. Their use is to begin a training at 16 kHz:
@@ -34,8 +35,10 @@ def convert_hifigan(file: Path, out: OutputFolder) -> None:
 
     Args:
         file: the published file: generator_v1, g_02500000, or pytorch_model.bin of SpeechT5's.
-        out: folder to write.
+        out: folder to write; or give --name.
+        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
     """
+    out = model_names.folder_for(out, name)
     found = translate(read_state_dict(file), str(file))
     ready = found.config["residual"] == "speecht5"
     mel = MELS["speecht5"] if ready else MEL
@@ -56,8 +59,9 @@ def convert_hifigan(file: Path, out: OutputFolder) -> None:
         knows=f"the voices of {file.name}; it was published by others",
         license=f"MIT ({_ORIGINS[ready]})",
     )
-    use = f'--init {out} --override "mel: paper"'
-    print(f"{out}: " + (task.use.format(out) if ready else f"begin a training with it: lipsound2 train ... {use}"))
+    named = model_names.name_of(out)
+    use = f'--init {named} --override "mel: paper"'
+    print(f"{out}: " + (task.use.format(named) if ready else f"begin a training with it: lipsound2 train ... {use}"))
 
 
 def translate(state: Mapping[str, Tensor], where: str) -> Translated:

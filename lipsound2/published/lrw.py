@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lipsound2 import model_names
 from lipsound2.data.texts import read_lines, shown
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.errors import LipsoundError
@@ -22,7 +23,7 @@ _ADVICE = "wanted a ResNet-18 and MS-TCN with Swish, such as lrw_resnet18_mstcn_
 _BLOCKS, _KERNELS = 4, 3
 
 
-def convert_lrw(file: Path, out: OutputFolder, *, words: Path) -> None:
+def convert_lrw(file: Path, out: OutputFolder | None = None, *, words: Path, name: str | None = None) -> None:
     """Make a pack of a published word classifier: ResNet-18 and MS-TCN, trained on LRW.
 
     The file is read as plain tensors: no code in it runs, and every tensor has to be used and to fit. Models with PReLU
@@ -30,9 +31,11 @@ def convert_lrw(file: Path, out: OutputFolder, *, words: Path) -> None:
 
     Args:
         file: the published file.
-        out: folder to write.
+        out: folder to write; or give --name.
+        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
         words: the classes, a word a line in their order: labels/500WordsSortedList.txt of that toolkit.
     """
+    out = model_names.folder_for(out, name)
     found = translate(read_state_dict(file), str(file))
     classes = _read_words(words, len(found.tensors["leave.bias"]))
     task = Classify(ClassifyConfig(input="mouth-published"), WordClassifierConfig(**found.config), AugmentConfig())
@@ -48,7 +51,7 @@ def convert_lrw(file: Path, out: OutputFolder, *, words: Path) -> None:
         knows=f"{len(classes)} words, as {file.name} was trained on; it was published by others",
         license="not commercial, as that of LRW (BBC); do not pass this pack on without permission",
     )
-    print(f"{out}: {len(classes)} words; use it with: {task.use.format(out)}")
+    print(f"{out}: {len(classes)} words; use it with: {task.use.format(model_names.name_of(out))}")
 
 
 def translate(state: Mapping[str, Tensor], where: str) -> Translated:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lipsound2 import model_names
 from lipsound2.audio.augment import AudioAugmentConfig
 from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.workers import PaseWorkersConfig
@@ -26,15 +27,17 @@ _NAMES = {
 }
 
 
-def convert_pase(file: Path, out: OutputFolder) -> None:
+def convert_pase(file: Path, out: OutputFolder | None = None, *, name: str | None = None) -> None:
     """Make a pack of the published PASE+ encoder (FE_e199.ckpt), or of another one of its layout.
 
     The file is read as plain tensors: no code in it runs, and anything but a plain state dict is refused.
 
     Args:
         file: the published file.
-        out: folder to write.
+        out: folder to write; or give --name.
+        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
     """
+    out = model_names.folder_for(out, name)
     state = translate(read_state_dict(file), file)
     task = PaseTask(PaseConfig(), PaseEncoderConfig(), PaseWorkersConfig(predict=()), AudioAugmentConfig())
     write_pack(
@@ -47,7 +50,9 @@ def convert_pase(file: Path, out: OutputFolder) -> None:
         knows=f"the encoder of {file.name}, whatever it was trained on",
         license="the file's own; PASE+ is published under the MIT license (github.com/santi-pdp/pase)",
     )
-    print(f"{out}: {len(state)} tensors; use it with: lipsound2 targets DIR DUMP --target pase:{out}")
+    print(
+        f"{out}: {len(state)} tensors; use it with: lipsound2 targets DIR DUMP --target pase:{model_names.name_of(out)}"
+    )
 
 
 def translate(published: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ _VERSIONS = "versions.yaml"
 _ABSOLUTE = re.compile(r"(?<![\w.~-])/(?:[^\s/'\",=]+/)+")  # the folders of an absolute path
 
 
-def share(exp: Path, out: Annotated[Path | None, Output()] = None) -> None:
+def share(exp: Path, *, out: Annotated[Path | None, Output()] = None) -> None:
     """Make one archive of an experiment: a colleague checks its scores with `lipsound2 check ARCHIVE`.
 
     It holds the config, the weights, the tokenizer and other assets, the scores of every clip, the ids of the scored
