@@ -17,6 +17,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "record": ("lipsound2.live.record:record", "record sentences at the camera into a corpus of your own"),
         "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
+        "models push": ("lipsound2.hub.push:models_push", "upload a pack to a model hub"),
         "models get": ("lipsound2.hub.get:models_get", "fetch a known public model, and convert it"),
         "selftest": ("lipsound2.selftest:selftest", "check this installation on a stored clip; tell what is installed"),
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),

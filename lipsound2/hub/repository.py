@@ -108,7 +108,7 @@ def look(place: Place) -> Repository:
         LipsoundError: there is none, or it cannot be reached or read.
     """
     hub = require("huggingface_hub", "hub")
-    with _errors(place):
+    with hub_errors(place):
         api = hub.HfApi(endpoint=endpoint(), library_name="lipsound2")
         info = api.model_info(place.repository, revision=place.revision, files_metadata=True, timeout=_TIMEOUT)
         return Repository(place, _commit(info), _license(info), _files(info))
@@ -137,7 +137,7 @@ def _files(info: ModelInfo) -> dict[str, HubFile]:
 
 
 @contextmanager
-def _errors(place: Place) -> Iterator[None]:
+def hub_errors(place: Place) -> Iterator[None]:
     """Errors of the hub and of the way to it, each as one line."""
     from httpx2 import HTTPError
     from huggingface_hub import errors
