@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -226,15 +227,19 @@ def test_the_trunk_of_any_network_becomes_a_pack(data, tmp_path, content, option
     assert ("not commercial, no surveillance" in (pack / "card.md").read_text()) == ("video" in prefix)
 
 
-def test_a_converted_trunk_begins_a_training_and_is_none_itself(data, tmp_path, caplog, monkeypatch):
-    """By its name, in the user's folder of models."""
+def test_a_converted_trunk_begins_a_training_and_is_none_itself(data, tmp_path, caplog, capsys, monkeypatch):
+    """By its name, in the user's folder of models, and with the keys that the converter prints."""
     whole, dump = data
     monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
     torch.save(trunk_state("encoder.frontend.") | BEHIND, tmp_path / "raven.pth")
     convert_trunk(tmp_path / "raven.pth", tmp_path / "pack")
     given = {"train": whole.path, "valid": whole.path, "dump": dump}
+    told = re.search(r'--override "(.*)"', capsys.readouterr().out)
+    assert told is not None
+    small = config(tmp_path, "parallel", input="mouth", trunk_widths=[8, 8], trunk_activation="relu", init_only=[])
     with caplog.at_level(logging.INFO):
-        train(config(tmp_path, "parallel"), **given, exp=tmp_path / "exp", init=tmp_path / "pack")
+        train(small, **given, exp=tmp_path / "exp", init=Path("pack"), override=told[1])
+    assert "its trunk saw" not in caplog.text
     assert (
         "(trunk alone): 120 tensors taken, 0 of another shape, 0 not in the file, 0 not in this network" in caplog.text
     )

@@ -20,6 +20,7 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.published import visual_speech
 from lipsound2.published.write import write_pack
 from lipsound2.tasks.trunk import Trunk, TrunkTaskConfig
+from lipsound2.training.beginning import trunk_of
 
 _FIRST, _BLOCK = "frontend3D.0.weight", "trunk.layer1.0.conv1.weight"
 _ADVICE = "wanted a conv3D and ResNet-18 as in auto_avsr, RAVEn and AV-HuBERT"
@@ -69,7 +70,8 @@ def convert_trunk(
         facts=task.describe(None) | {"Network": f"conv3D and ResNet-18, {found.config['trunk_activation']}"},
     )
     left = sum(not name.startswith(prefix) for name in state)
-    print(f"{out}: a trunk; {left} tensors behind it were left out; use it with: {task.use.format(out)}")
+    print(f"{out}: a trunk; {left} tensors behind it were left out; begin a training with it:")
+    print(f'  lipsound2 train CONFIG --init {out} --override "init_only: [trunk], {trunk_of(out)}" ...')
     print(f"license  {license}")
 
 
