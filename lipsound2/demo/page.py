@@ -28,7 +28,7 @@ _FACES = {
 _HINT = """
 <div class="hint">
 <p><b>Bring a clip</b> of one talking face: frontal, well lit, the mouth in view.</p>
-<p>The answer shows what was read from the lips alone; the sound of the clip is not used.</p>
+<p>The answer shows what was read from the lips alone; the audio of the clip is not used.</p>
 </div>
 """
 
