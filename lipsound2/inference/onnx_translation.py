@@ -106,6 +106,8 @@ def quantize(path: Path, out: Path) -> None:
             weight_type=QuantType.QInt8,
             use_external_data_format=True,
         )
+    for weights in out.parent.glob(f"{out.name}.data"):
+        weights.chmod(out.stat().st_mode)  # onnxruntime writes it for its owner alone
 
 
 def largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
