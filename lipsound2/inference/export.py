@@ -57,7 +57,7 @@ def export(
         exp: experiment or pack, or the name of one: the parallel model of the task regress, HiFi-GAN or Vocos of the
             task vocode, a recognizer of audio or of lips, or a language model.
         out: of the first two, the file to write, such as lips.onnx; of the others, the folder.
-        precision: of a recognizer or language model: int8 rounds the linear layers, for a quarter of their size.
+        precision: of a recognizer or language model: int8 rounds the linear layers.
     """
     task = model_names.task_of(exp)
     if task in (Recognize.name, Language.name):
