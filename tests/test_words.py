@@ -41,7 +41,7 @@ def texts() -> list[tuple[str, str]]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    binary = re.compile(r"\.(png|flac|npz|npy|model|safetensors|tflite|tsv)$")
+    binary = re.compile(r"\.(png|flac|mp4|npz|npy|model|safetensors|tflite|tsv)$")
     kept = [name for name in listed if not EXEMPT.fullmatch(name) and not binary.search(name)]
     # Rows that `report --publish` wrote hold commands as they were typed.
     published = re.compile(r"<!-- [^>]*lines are written by.*?<!-- end", re.DOTALL)
