@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,9 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.video.captions import Captions
 
 log = logging.getLogger(__name__)
+
+# Where all clips are read, one at a time. Memory that torch and the C library keep for each thread is kept once.
+_turns = ThreadPoolExecutor(1, "reader")
 
 Made = TypeVar("Made")
 
@@ -113,7 +117,7 @@ def _told(work: Callable[[], Made], clip: Path) -> Made:
         NoAnswer: the work failed.
     """
     try:
-        return work()
+        return _turns.submit(work).result()
     except (ClipFailure, LipsoundError, OSError, MemoryError, ValueError, RuntimeError) as error:
         if isinstance(error, ClipFailure):
             line = describe_failure(clip, error)
