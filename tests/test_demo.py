@@ -220,7 +220,8 @@ def test_fault_wrong_choices_are_one_line_and_the_clip_goes(page: Page, clip: Pa
     caller = client(page)
     assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel"
     assert refused(caller, clip, face="top") == "face: found 'top', wanted one of: largest, left, right, center"
-    assert "cannot write 'zebra' in 'lay zebra'" in refused(caller, clip, phrases="lay zebra\nlay white by l six now")
+    line = refused(caller, clip, phrases="lay white by l six now\nlay zebra")
+    assert line.startswith("sentence 2: grid-s1-asr cannot write 'zebra' in 'lay zebra'; ")
     assert "at most 500 of 300 are taken" in refused(caller, clip, phrases="a\n" * 501)
     assert curl(page, [None, "grid-s1-parallel", "largest", ""]).count("no clip: upload one") == 1
     assert page.no_files() == []

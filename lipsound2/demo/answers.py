@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 
 def _told(work: Callable[[], Made], clip: Path) -> Made:
-    """What some work makes; an error becomes a line that calls the clip by the name it was sent under.
+    """What some work makes; an error becomes a line that calls clip and sentences as the page does.
 
     Raises:
         NoAnswer: the work failed.
@@ -128,4 +129,5 @@ def _told(work: Callable[[], Made], clip: Path) -> Made:
             line = (
                 f"this clip was not read because of a bug ({type(error).__name__}); the terminal of the page tells more"
             )
+        line = re.sub(r"\bphrases\[(\d+)\]", lambda found: f"sentence {int(found[1]) + 1}", line)
         raise NoAnswer(plain(line.replace(str(clip), clip.name))) from error

@@ -123,6 +123,7 @@ def serving(
             block_info_text_color="*neutral_600",
             button_primary_background_fill="*primary_700",
             button_primary_background_fill_hover="*primary_800",
+            button_primary_background_fill_dark="*primary_700",
         )
         try:
             _, address, _ = page.launch(
