@@ -32,6 +32,7 @@ from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcript import Transcript
 from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.model_names import Precision
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
@@ -74,7 +75,11 @@ def load(
 
 @overload
 def load(
-    name: Literal["grid-s1-asr"], *, device: str = "cpu", search: SearchOptions = DEFAULT_SEARCH
+    name: Literal["grid-s1-asr"],
+    *,
+    device: str = "cpu",
+    search: SearchOptions = DEFAULT_SEARCH,
+    precision: Precision = "auto",
 ) -> Transcriber: ...
 
 
@@ -93,6 +98,7 @@ def load(
     asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
     voice_encoder: str | Path | None = None,
+    precision: Precision = "auto",
 ) -> Synthesizer | Transcriber | LoadedVocoder: ...
 
 
@@ -106,6 +112,7 @@ def load(
     asd: str | Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
     voice_encoder: str | Path | None = None,
+    precision: Precision = "auto",
 ) -> Synthesizer | Transcriber | LoadedVocoder:
     """Load a model by its name, or an experiment or pack by its folder.
 
@@ -129,6 +136,8 @@ def load(
         search: search options, of recognizers trained with this toolkit.
         voice_encoder: of a lip-to-speech model that speaks in a chosen voice: the weights of the speaker encoder, the
             wheel of resemblyzer or its pretrained.pt; by default those of the installed package.
+        precision: likewise, of their linear layers: fp32; bf16, half the memory; int8, a quarter, on CPUs. auto is bf16
+            for large models where the device multiplies it faster, else fp32.
 
     Raises:
         LipsoundError: there is no such model or device; a package is missing; an option does not fit.
@@ -152,6 +161,7 @@ def load(
         ("asd", asd is not None, ("regress", "recognize")),
         ("search", search != DEFAULT_SEARCH, ("recognize",)),
         ("voice encoder", voice_encoder is not None, ("regress",)),
+        ("precision", precision != "auto", ("recognize",)),
     ):
         if given and task in _LOADED and task not in takes:
             raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
@@ -178,7 +188,8 @@ def load(
         from lipsound2.inference.recognizers import recognizer
         from lipsound2.inference.transcriber import Transcriber
 
-        return Transcriber(recognizer(name, search, device, lips=True), detector=detector, face=face, asd=weights)
+        reader = recognizer(name, search, device, lips=True, precision=precision)
+        return Transcriber(reader, detector=detector, face=face, asd=weights)
     if task == "vocode":
         from lipsound2.inference.vocoders import LoadedVocoder
 

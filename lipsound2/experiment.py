@@ -14,10 +14,14 @@ from torch import nn
 from lipsound2.data.json_text import parse_json
 from lipsound2.errors import LipsoundError
 from lipsound2.gpus import check_gpus
-from lipsound2.model_names import CONFIG, EXPORT, WEIGHTS, card_facts, check_task, find
+from lipsound2.model_names import CONFIG, EXPORT, WEIGHTS, Precision, card_facts, check_task, find
+from lipsound2.models import processor
+from lipsound2.models.weights import Unfilled, fill
 from lipsound2.old_names import tensors_of_today
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
+
+_LARGE = 100_000_000  # numbers in a network whose products take most of the time
 
 TaskT_co = TypeVar("TaskT_co", bound=AnyTask, covariant=True)
 TaskT = TypeVar("TaskT", bound=AnyTask)
@@ -31,11 +35,13 @@ class Experiment(Generic[TaskT_co]):
         path: its folder.
         task: the task.
         notes: metadata of the weights file, such as the updates that were averaged.
+        precision: of its linear layers.
     """
 
     path: Path
     task: TaskT_co
     notes: dict[str, Any]
+    precision: Precision
     _assets: object
     _model: nn.Module
 
@@ -64,15 +70,23 @@ class Experiment(Generic[TaskT_co]):
 
 
 @overload
-def load(name: Path | str, device: torch.device | str = "cpu") -> Experiment[AnyTask]: ...
+def load(
+    name: Path | str, device: torch.device | str = "cpu", *, precision: Precision = "fp32"
+) -> Experiment[AnyTask]: ...
 
 
 @overload
-def load(name: Path | str, device: torch.device | str = "cpu", *, task: type[TaskT]) -> Experiment[TaskT]: ...
+def load(
+    name: Path | str, device: torch.device | str = "cpu", *, task: type[TaskT], precision: Precision = "fp32"
+) -> Experiment[TaskT]: ...
 
 
 def load(
-    name: Path | str, device: torch.device | str = "cpu", *, task: type[AnyTask] | None = None
+    name: Path | str,
+    device: torch.device | str = "cpu",
+    *,
+    task: type[AnyTask] | None = None,
+    precision: Precision = "fp32",
 ) -> Experiment[AnyTask]:
     """Load an experiment or pack.
 
@@ -80,17 +94,20 @@ def load(
         name: its folder, or the name of a model that ships with the toolkit.
         device: where the network goes.
         task: the class of the task it must be of; None: any.
+        precision: of its linear layers: `fp32`, `bf16`, `int8` (on CPUs); `auto`: `bf16` for networks of 100 million
+            numbers or more, where the device has it, else `fp32`.
 
     Raises:
-        LipsoundError: no such experiment, one of another task, training has not ended, or the weights do not fit the
-            config.
+        LipsoundError: no such experiment, one of another task, training has not ended, the weights do not fit the
+            config, or int8 on a GPU.
     """
     path = find(name)
     if task is not None:
         check_task(name, task.name)
     learned = load_config(path / CONFIG).task
     assets = learned.restore(path)
-    model: nn.Module = learned.build(assets)
+    with Unfilled():
+        model: nn.Module = learned.build(assets)
     weights = path / WEIGHTS
     if (path / EXPORT).exists():
         raise LipsoundError(
@@ -102,22 +119,33 @@ def load(
         raise LipsoundError(f"{weights}: is no file; copy the experiment again or train again")
     try:
         with safe_open(weights, framework="pt", device="cpu") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            names = tensors_of_today({key: key for key in file.keys()})  # noqa: SIM118 - not a mapping
+            shapes = {name: tuple(file.get_slice(key).get_shape()) for name, key in names.items()}
             notes = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
     except SafetensorError as error:
         raise LipsoundError(f"{weights}: cannot be read ({error}); copy it again or train again") from error
-    state, wanted = tensors_of_today(state), model.state_dict()
-    wrong = sorted({*wanted, *state} - ({*wanted} & {*state})) + [
-        key for key in wanted if key in state and wanted[key].shape != state[key].shape
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wrong = sorted({*wanted, *shapes} - ({*wanted} & {*shapes})) + [
+        key for key in wanted if key in shapes and wanted[key] != shapes[key]
     ]
     if wrong:
         raise LipsoundError(
             f"{weights}: {len(wrong)} tensors do not fit {path / CONFIG} (first: {wrong[0]}); "
             "the two files come from different runs"
         )
-    # Packs hold half precision; computing is done in what the network was built in.
-    model.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in state.items()})
-    return Experiment(path, learned, notes, assets, model.to(device).eval())
+    chosen = _chosen(precision, model, torch.device(device))
+    fill(model, weights, names, chosen)
+    return Experiment(path, learned, notes, chosen, assets, model.to(device).eval())
+
+
+def _chosen(precision: Precision, model: nn.Module, device: torch.device) -> Precision:
+    """The precision with `auto` settled."""
+    if precision == "int8" and device.type != "cpu":
+        raise LipsoundError(f"precision int8: is for processors, not for '{device.type}'; take bf16 or fp32 there")
+    if precision != "auto":
+        return precision
+    large = sum(parameter.numel() for parameter in model.parameters()) >= _LARGE
+    return processor.best(device) if large else "fp32"
 
 
 def _plain(text: str) -> Any:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lipsound2
 from lipsound2.arguments import near
@@ -26,6 +27,7 @@ from lipsound2.outputs import check_folder
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 FETCHED = "fetched.json"  # of a pack that came from a hub
 EXPORT = "export.yaml"  # of a folder of exported networks, which has no weights
+Precision = Literal["auto", "fp32", "bf16", "int8"]  # of linear layers, see `experiment.load`
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
 
 

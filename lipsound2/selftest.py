@@ -97,7 +97,7 @@ def environment() -> list[str]:
     """What there is: versions, processor, detector, extras; a line each."""
     import torch
 
-    from lipsound2.training.precision import bf16_speed
+    from lipsound2.models.processor import bf16_speed
     from lipsound2.training.record import cpu_model
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -21,8 +21,9 @@ from helpers import toy_task
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, sha256
+from lipsound2.models import processor
 from lipsound2.tasks import load_config
-from lipsound2.training import checkpoint, precision
+from lipsound2.training import checkpoint
 from lipsound2.training.average import read_weights
 from lipsound2.training.distributed import World
 from lipsound2.training.train import experiment_lock, train
@@ -200,13 +201,13 @@ def test_half_precision(toy: Toy, precision: str) -> None:
 def test_fault_D1_auto_is_settled_once_and_pinned(
     toy: Toy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "bf16_speed", lambda: 2.0)
+    monkeypatch.setattr(processor, "bf16_speed", lambda: 2.0)
     exp = toy.train(precision="auto", max_epochs=1)
     assert load_config(exp / "config.yaml").train.precision == "bf16"
     assert "emulates" not in caplog.text
     weights = sha256(exp / "model.safetensors")
     # On another machine: what is done is done, and what goes on goes on as it began.
-    monkeypatch.setattr(precision, "bf16_speed", lambda: 0.1)
+    monkeypatch.setattr(processor, "bf16_speed", lambda: 0.1)
     toy.train(precision="auto", max_epochs=1)
     assert "nothing to do" in caplog.text
     assert sha256(exp / "model.safetensors") == weights
@@ -221,7 +222,7 @@ def test_fault_D1_a_processor_without_bfloat16_trains_in_float32() -> None:
     program = """
 import torch
 from lipsound2.models.modules.layers import run_lstm
-from lipsound2.training.precision import best, bf16_speed
+from lipsound2.models.processor import best, bf16_speed
 assert best(torch.device("cpu")) == "fp32", bf16_speed()
 lstm = torch.nn.LSTM(8, 4)
 torch.manual_seed(1)

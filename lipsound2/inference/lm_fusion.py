@@ -22,7 +22,12 @@ from lipsound2.text.tokenizer import Tokenizer
 
 
 def language_model(
-    lm: Path, tokenizer: Tokenizer, weight: float, bonus: float, device: torch.device | str = "cpu"
+    lm: Path,
+    tokenizer: Tokenizer,
+    weight: float,
+    bonus: float,
+    device: torch.device | str = "cpu",
+    precision: model_names.Precision = "fp32",
 ) -> Fusion:
     """A language model for a recognizer.
 
@@ -32,13 +37,14 @@ def language_model(
         weight: of its log-probabilities.
         bonus: added for every word; for every token, when the model is a network or one of characters.
         device: where a network goes.
+        precision: of a network's linear layers.
 
     Raises:
         LipsoundError: there is none, or it was built for other tokens than the recognizer's.
     """
     if not _is_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
-    loaded = experiment.load(lm, device, task=Language)
+    loaded = experiment.load(lm, device, task=Language, precision=precision)
     check_tokens(lm, loaded.assets.tokenizer, tokenizer)
     return NetworkModel(loaded.model, weight, bonus)
 

@@ -22,6 +22,7 @@ from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.own_recognizer import Facts, Heard, OwnRecognizer
 from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
+from lipsound2.model_names import Precision
 from lipsound2.models.asr.recognizer import RecognizerOutput
 from lipsound2.tasks.recognize import Recognize
 from lipsound2.timing import FRAME_RATE
@@ -34,6 +35,7 @@ class TrainedRecognizer(OwnRecognizer):
         name: its folder, or the name of one.
         options: of the search.
         device: where the network runs.
+        precision: of linear layers, its own and the language model's; see `experiment.load`.
 
     Attributes:
         network: in evaluation mode.
@@ -41,9 +43,15 @@ class TrainedRecognizer(OwnRecognizer):
         device: where it runs.
     """
 
-    def __init__(self, name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        name: str,
+        options: SearchOptions = DEFAULT_SEARCH,
+        device: torch.device | str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
         self.device = torch.device(device)
-        loaded = experiment.load(name, self.device, task=Recognize)
+        loaded = experiment.load(name, self.device, task=Recognize, precision=precision)
         self._task, self.assets, self.network = loaded.task, loaded.assets, loaded.model
         facts = Facts(
             loaded.path,
@@ -57,7 +65,10 @@ class TrainedRecognizer(OwnRecognizer):
         )
         tokenizer, device = self.assets.tokenizer, self.device
         super().__init__(
-            name, facts, options, lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, device)
+            name,
+            facts,
+            options,
+            lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, device, loaded.precision),
         )
 
     def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
@@ -90,7 +101,12 @@ class TrainedRecognizer(OwnRecognizer):
 
 
 def recognizer(
-    name: str, options: SearchOptions = DEFAULT_SEARCH, device: torch.device | str = "cpu", *, lips: bool = False
+    name: str,
+    options: SearchOptions = DEFAULT_SEARCH,
+    device: torch.device | str = "cpu",
+    *,
+    lips: bool = False,
+    precision: Precision = "fp32",
 ) -> SpeechRecognizer:
     """A recognizer by name: an experiment or pack of the task *recognize*, or a pretrained one.
 
@@ -99,6 +115,7 @@ def recognizer(
         options: search options, for recognizers trained with this toolkit.
         device: where their networks run.
         lips: whether a lip reader is accepted.
+        precision: of the linear layers of recognizers trained with this toolkit.
 
     Raises:
         LipsoundError: there is none of this name, its package or weights are missing, or it reads lips and the input
@@ -106,11 +123,15 @@ def recognizer(
     """
     check_recognizer(name, lips=lips)
     if is_own(name):
-        own = TrainedRecognizer(name, options, device)
+        own = TrainedRecognizer(name, options, device, precision)
         if own.input != AUDIO and not lips:
             raise LipsoundError(f"{name}: reads lips ('{own.input}'), not audio; give a recognizer of audio")
         return own
     kind, _, rest = name.partition(":")
+    if precision not in ("auto", "fp32"):
+        raise LipsoundError(
+            f"{name}: --precision {precision} is for recognizers trained with lipsound2, or converted; leave it out"
+        )
     if options.lm is not None or (options.grammar and not rest):
         raise LipsoundError(
             f"--asr {name}: --grammar and --lm are for recognizers trained with lipsound2 (pocketsphinx:grid has one)"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
     from lipsound2.inference.transcriber import Transcriber
     from lipsound2.inference.transcript import Transcript
+    from lipsound2.model_names import Precision
     from lipsound2.video.detect import DetectorName
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def transcribe(
     face: Literal["largest", "left", "right", "center", "speaking"] = "largest",
     asd: Path | None = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto",
 ) -> int:
     """Transcribe audio files, or the lips in videos: by a lip reader, or by lip-to-speech and a recognizer of audio.
 
@@ -89,10 +91,13 @@ def transcribe(
         face: which face, where there are several; speaking takes the one who speaks, by lips and audio, see --asd.
         asd: with --face speaking: file of LR-ASD's published weights, which tell who speaks.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
+        precision: of a recognizer's linear layers: fp32; bf16, half the memory; int8, a quarter, on CPUs. auto is bf16
+            for large models where this machine multiplies it faster, else fp32.
     """
-    if onnx and (model != DEFAULT_MODEL or asr != DEFAULT_ASR or device != "cpu"):
+    if onnx and (model != DEFAULT_MODEL or asr != DEFAULT_ASR or device != "cpu" or precision != "auto"):
         raise LipsoundError(
-            "--onnx replaces --model and --asr and runs on the CPU: leave out --model, --asr and --device"
+            "--onnx replaces --model and --asr and runs on the CPU as exported: leave out --model, --asr, --device and "
+            "--precision"
         )
     if face == "speaking" or asd is not None:
         from lipsound2.video.speaking import check_choice
@@ -133,7 +138,9 @@ def transcribe(
         if onnx:
             loaded = _load_exported(onnx, search, detector, face, asd, own, many=many)
         else:
-            loaded = _load(model, asr, search, device, detector, face, asd, own, audio="audio" in kinds, many=many)
+            loaded = _load(
+                model, asr, search, device, precision, detector, face, asd, own, audio="audio" in kinds, many=many
+            )
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
@@ -229,6 +236,7 @@ def _load(
     asr: str,
     search: SearchOptions,
     device: str,
+    precision: Precision,
     detector: DetectorName,
     face: FaceChoice,
     asd: Path | None,
@@ -244,6 +252,7 @@ def _load(
         asr: recognizer of audio.
         search: search options of trained recognizers.
         device: where networks run.
+        precision: of recognizers.
         detector: face detector.
         face: which face, where there are several.
         asd: file of LR-ASD's weights, for the face `speaking`.
@@ -257,11 +266,11 @@ def _load(
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
 
-    reader = _lip_reader(model, search, device, detector, face, asd, phrases) if model else None
+    reader = _lip_reader(model, search, device, precision, detector, face, asd, phrases) if model else None
     lips = None if reader is None else _asked(reader, phrases)
     if lips is not None and not audio:
         return _Loaded(lips, lips)
-    recognize = Transcriber(recognizer(asr, search, device))
+    recognize = Transcriber(recognizer(asr, search, device, precision=precision))
     heard = _asked(recognize, phrases)
     if recognize.knows:
         log.info("%s knows: %s", asr, recognize.knows)
@@ -367,6 +376,7 @@ def _lip_reader(
     model: str,
     search: SearchOptions,
     device: str,
+    precision: Precision,
     detector: DetectorName,
     face: FaceChoice,
     asd: Path | None,
@@ -386,7 +396,8 @@ def _lip_reader(
     if task_of(model) != "recognize":
         words = None if phrases is None else lip_words(model, phrases, device)
         return None if words is None else Transcriber(words, detector=detector, face=face, asd=asd)
-    reader = Transcriber(recognizer(model, search, device, lips=True), detector=detector, face=face, asd=asd)
+    recognize = recognizer(model, search, device, lips=True, precision=precision)
+    reader = Transcriber(recognize, detector=detector, face=face, asd=asd)
     if not reader.reads_lips:
         raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
     log.info("%s knows: %s", model, reader.knows)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from lipsound2.data.datadir import DataDir
+from lipsound2.models import processor
 from lipsound2.tasks import RunConfig, load_config
 from lipsound2.tasks.base import Batch
 from lipsound2.training import precision
@@ -81,7 +82,7 @@ def measure(config: Path, train: Path, dump: Path, steps: int, ngpu: int) -> str
         loading.append((time.perf_counter() - begun) / batch.num_frames)
         for each in contenders.values():
             each.step(run, batch, assets, world)
-    auto = contenders[precision.best(world.device)]
+    auto = contenders[processor.best(world.device)]
     seconds = {name: statistics.median(each.processor[WARM_UP:]) for name, each in contenders.items()}
     step, load = statistics.median(auto.wall[WARM_UP:]), statistics.median(loading[WARM_UP:])
     memory = torch.cuda.max_memory_allocated() if ngpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -119,7 +120,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, ngpu {options.ngpu}, oneDNN limited to: {limit}"
     )
-    print(f"bf16 is {precision.bf16_speed():.2f} times as fast as fp32 in a product of this processor's")
+    print(f"bf16 is {processor.bf16_speed():.2f} times as fast as fp32 in a product of this processor's")
     print(f"| config | {' | '.join(COLUMNS)} |")
     print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
     for config in options.configs:

@@ -42,8 +42,15 @@ class Attention(nn.Module):
 
     def remember(self, x: Tensor) -> Tensor:
         """Keys and values (B, 2, heads, T, width / heads) of what may be looked at, (B, T, width)."""
-        both = F.linear(x, self.in_proj_weight[self.width :], self.in_proj_bias[self.width :])
-        return both.unflatten(2, (2, self.heads, -1)).permute(0, 2, 3, 1, 4)
+        return self.keys_and_values(x).unflatten(2, (2, self.heads, -1)).permute(0, 2, 3, 1, 4)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(B, L, width) to (B, L, width)."""
+        return F.linear(x, self.in_proj_weight[: self.width], self.in_proj_bias[: self.width])
+
+    def keys_and_values(self, x: Tensor) -> Tensor:
+        """(B, T, width) to (B, T, 2 width)."""
+        return F.linear(x, self.in_proj_weight[self.width :], self.in_proj_bias[self.width :])
 
     def forward(self, x: Tensor, memory: Tensor, visible: Tensor | None = None, causal: bool = False) -> Tensor:
         """Look at a memory.
@@ -57,8 +64,7 @@ class Attention(nn.Module):
         Returns:
             (B, L, width).
         """
-        queries = F.linear(x, self.in_proj_weight[: self.width], self.in_proj_bias[: self.width])
-        queries = queries.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        queries = self.queries(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
         keys, values = memory.expand(len(x), -1, -1, -1, -1).unbind(1)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(queries, keys, values, visible, dropout, causal)
