@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def test_pre_training_and_what_begins_from_it(tmp_path):
     fresh = re.findall(r"fresh +(\S+): not in the file", log)
     assert fresh, "the head that names words has no weights in a model that knows no words"
     assert all("word" in name for name in fresh)
+
+
+def test_a_model_is_adapted_with_a_few_clips_of_ones_own(tmp_path):
+    """Each clip is tested once, before and after, and a number of clips that there are not is left out in words."""
+    corpus = make_own(tmp_path / "corpus")
+    recipe = copy_recipes(tmp_path, "own") / "own"
+    short = "max_epochs: 1, valid_every: 1, valid_clips: 2, workers: 0, precision: fp32"
+    options = ("--corpus", str(corpus), "--clips", "3 90", "--folds", "2", "--asr", "pocketsphinx:grid")
+    told = run_recipe(recipe, *options, "--override", short, script="run_adapt.sh")
+    assert "after 90 clips: left out; of 10 clips a fold has 4 to adapt with" in told
+    out = recipe / "exp" / "adapt"
+    scored = json.loads((out / "scores" / "summary.json").read_text(encoding="utf-8"))["systems"]
+    assert {name: each["clips"] for name, each in scored.items()} == {"before": 10, "after-3": 10}
+    counted = json.loads((out / "scores" / "text" / "words" / "summary.json").read_text(encoding="utf-8"))["systems"]
+    assert set(counted) == {"before", "after-3"}
 
 
 def test_the_recipe_for_videos_of_ones_own(tmp_path):
