@@ -24,14 +24,14 @@ from helpers.video_making import write_clip
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.live import camera, loudspeaker, preview
+from lipsound2.live import camera, loudspeaker, preview, session
 from lipsound2.live.camera import DeviceCamera, FileCamera, Shot, open_camera
 from lipsound2.live.capture import Capture, Ended
 from lipsound2.live.keys import StreamKeys
-from lipsound2.live.lip_pauses import PauseFinder
+from lipsound2.live.lip_pauses import PauseFinder, Sentence
 from lipsound2.live.loudspeaker import Kept, Silent, SoundDevice, find_loudspeaker
 from lipsound2.live.preview import Terminal, preview_image
-from lipsound2.live.reading import Reader
+from lipsound2.live.reading import Answer, Reader
 from lipsound2.live.session import Parts, Session
 from lipsound2.live.tracker import LiveTracker, Recording
 from lipsound2.live.typing_out import Typist
@@ -107,12 +107,12 @@ def run(clip: Path, keys: dict[int, str], reader: Reader, folder: Path, *, then:
     }
     made |= parts
     view = View(capture, tracker, Watch("largest"), made.pop("keys"), made.pop("screen"))
-    session = Session(view, Parts(reader, **made))
+    running = Session(view, Parts(reader, **made))
     try:
         if keys:
-            session.by_key()
+            running.by_key()
         else:
-            session.continuously(FileAudio(clip))
+            running.continuously(FileAudio(clip))
     finally:
         capture.close()
     return out.getvalue().splitlines(), player
@@ -159,6 +159,56 @@ def test_two_sentences_and_one_that_is_too_short(grid, reader, tmp_path):
     assert any(line.startswith("not read: too-short") for line in lines)
     assert [(tmp_path / "kept" / f"00{n}.txt").read_text().strip() for n in (1, 2)] == [*SAID.values()]
     assert len(player.played) == 2
+
+
+class Slow:
+    """A reader that is not done before it is told so."""
+
+    phrases = None
+
+    def __init__(self) -> None:
+        self.done, self.read_of = threading.Event(), []
+
+    def read(self, recording, on_speech):
+        self.read_of.append(len(recording))
+        self.done.wait(60)
+        return Answer("bin")
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_on_a_slow_machine_few_sentences_wait(grid, tmp_path, monkeypatch, continuous):
+    """Memory stays bounded, and what is not read is told."""
+    slow, line = Slow(), Terminal.line
+    told = "not read: this machine is too slow" if continuous else "3 sentences are still to be read"
+
+    def shown(terminal: Terminal, text: str) -> None:
+        line(terminal, text)
+        if told in text:
+            slow.done.set()
+
+    monkeypatch.setattr(Terminal, "line", shown)
+    keys = {} if continuous else dict.fromkeys(range(4, 70, 6), " ")
+    if continuous:
+        monkeypatch.setattr(session, "PauseFinder", lambda: Often())
+    lines, _ = run(grid / "s1" / "bbil3s.mp4", keys, slow, tmp_path)
+    assert any(told in text for text in lines)
+    assert len(slow.read_of) >= 3
+
+
+class Often:
+    """Finds a sentence in every ten frames."""
+
+    needed = 0
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, motion, loud=None):
+        self._count += 1
+        return None if self._count % 10 else Sentence(self._count - 10, self._count, self._count)
+
+    def end(self):
+        return None
 
 
 def test_own_sentences_are_ranked_and_a_number_says_one(grid, tmp_path):

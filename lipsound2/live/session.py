@@ -23,6 +23,8 @@ from lipsound2.live.viewer import View, Viewer
 from lipsound2.live.voice_activity import VoiceActivity
 from lipsound2.timing import FRAME_RATE
 
+_MOST_WAITING = 3  # sentences that are read, or wait for it: each holds its frames
+
 
 @dataclass
 class Parts:
@@ -86,7 +88,10 @@ class Session(Viewer):
             if self.quit or (self.ended and self.key_at is None):
                 break
             self.taken_key()
-            self._record()
+            if len(self._reading) >= _MOST_WAITING:
+                self.screen.line(f"{_MOST_WAITING} sentences are still to be read: wait for them")
+            else:
+                self._record()
         self._finish()
 
     def _record(self) -> None:
@@ -113,9 +118,12 @@ class Session(Viewer):
         def over(sentence: Sentence | None, count: int) -> None:
             if sentence is None:
                 return
+            begin, end = sentence.first / FRAME_RATE, sentence.end / FRAME_RATE
+            if len(self._reading) >= _MOST_WAITING:
+                self.screen.line(f"{begin:.2f}-{end:.2f} s  not read: this machine is too slow to read on and on")
+                return
             part = recording.cut(sentence.first - forgotten, sentence.end - forgotten)
             since = time.perf_counter() - (count - sentence.closed) / FRAME_RATE
-            begin, end = sentence.first / FRAME_RATE, sentence.end / FRAME_RATE
             self._read(part, since, self.capture.lost, f"{begin:.2f}-{end:.2f} s")
 
         count = 0
