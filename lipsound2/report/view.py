@@ -22,6 +22,7 @@ NAMES = {
     REAL: "Ground truth",
     "real_mel": "Copy-synthesis",
     "mismatched": "Mismatched video",
+    "other_voice": "Another voice",
     "mean_mel": "Mean mel",
 }
 EXPLAINED = {
@@ -30,6 +31,7 @@ EXPLAINED = {
     REAL: "the clip's own audio",
     "real_mel": "ground-truth mel through the vocoder",
     "mismatched": "the model, given another clip's video",
+    "other_voice": "the model, given another speaker's voice",
     "mean_mel": "mean of the training set, no video",
 }
 
