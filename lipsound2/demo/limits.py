@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Limits:
         """
         if (size := clip.stat().st_size) > self.megabytes * 1_000_000:
             raise ClipFailure("too-large", f"{size / 1e6:.0f} MB, at most {self.megabytes} MB are taken")
-        first = last = None
+        first, last = math.inf, -math.inf
         with opened(clip) as media:
             found = tracks(media.container, "video")
             if not found.decodable:
@@ -52,7 +53,7 @@ class Limits:
                 if packet.stream is not stream or packet.pts is None:
                     continue
                 time = float(packet.pts * packet.time_base)
-                first, last = min(time, first or time), max(time, last or time)
+                first, last = min(time, first), max(time, last)
                 if last - first > self.seconds:
                     raise ClipFailure("too-long", f"longer than the {self.seconds} s that are taken; cut it first")
 
