@@ -107,12 +107,12 @@ def run(clip: Path, keys: dict[int, str], reader: Reader, folder: Path, *, then:
     }
     made |= parts
     view = View(capture, tracker, Watch("largest"), made.pop("keys"), made.pop("screen"))
-    running = Session(view, Parts(reader, **made))
     try:
-        if keys:
-            running.by_key()
-        else:
-            running.continuously(FileAudio(clip))
+        with Session(view, Parts(reader, **made)) as running:
+            if keys:
+                running.by_key()
+            else:
+                running.continuously(FileAudio(clip))
     finally:
         capture.close()
     return out.getvalue().splitlines(), player

@@ -97,8 +97,7 @@ def live(
             check_folder(kept.folder)
             screen.line(f"{why}; speech is written into {kept.folder}")
         parts = Parts(reader, plays, spare=Kept(_KEPT), kept=kept, typist=typist, say=speak)
-        with viewing(source, screen, detector, face) as view:
-            session = Session(view, parts)
+        with viewing(source, screen, detector, face) as view, Session(view, parts) as session:
             if continuous:
                 session.continuously(voice)
             else:

@@ -79,6 +79,12 @@ class Session(Viewer):
         self._answer: Answer | None = None
         self._place: Path | None = None  # where the last answer is kept
 
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nothing more is read
+
     def by_key(self) -> None:
         """Read what is mouthed from one press of the space bar to the next."""
         while not (self.quit or self.ended):
@@ -264,7 +270,6 @@ class Session(Viewer):
     def _finish(self) -> None:
         """Read what is still to be read, and end."""
         self._take_answers(wait=not self.quit)
-        self._worker.shutdown(wait=True, cancel_futures=True)
         self._tell_later()
         if not self.quit:
             self._parts.loudspeaker.wait()
