@@ -227,7 +227,7 @@ def test_a_manifest_that_names_no_network_is_told(copied: Path) -> None:
         (["clip.mp4", "--onnx", "reader"], "expected one folder that lipsound2 export wrote of a recognizer, found 0"),
         (["clip.mp4", "--onnx", "absent"], "no such folder; write it again with: lipsound2 export"),
         (["clip.mp4", "--onnx", "reader-onnx,lm-onnx"], "expected one folder"),
-        (["clip.mp4", "--onnx", "reader-onnx", "--model", "x"], "leave out --model, --asr and --device"),
+        (["clip.mp4", "--onnx", "reader-onnx", "--model", "x"], "leave out --model, --asr, --device and --precision"),
         (["clip.mp4", "--onnx", "reader-onnx", "--audio"], "reads lips ('mouth-published'), no audio"),
         (["clip.mp4", "--onnx", "reader-onnx", "--lm", "reader"], "is no exported language model"),
         (["clip.mp4", "--onnx", "reader-onnx", "--lm", "reader-onnx"], "is an exported recognizer, wanted a language"),

@@ -96,8 +96,8 @@ def transcribe(
     """
     if onnx and (model != DEFAULT_MODEL or asr != DEFAULT_ASR or device != "cpu" or precision != "auto"):
         raise LipsoundError(
-            "--onnx replaces --model and --asr and runs on the CPU as exported: leave out --model, --asr, --device and "
-            "--precision"
+            "--onnx replaces --model and --asr and runs on the CPU as it was exported: "
+            "leave out --model, --asr, --device and --precision"
         )
     if face == "speaking" or asd is not None:
         from lipsound2.video.speaking import check_choice
