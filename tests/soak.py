@@ -30,7 +30,7 @@ from lipsound2.synthetic.clip import ClipFormat
 
 SAID = ["lay", "white", "by", "l", "six", "now"]
 PER_CLIENT = 20  # requests, after which another client comes
-GROWTH = 1.1  # of memory, from the second tenth of the time to the last
+GROWTH = 1.1  # of the least memory, from the second quarter of the time to the last
 HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | files |"
 
 
@@ -80,6 +80,12 @@ def memory(process: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
 
 
+def least(used: list[float], quarter: int) -> float:
+    """The least of a quarter (0 to 3) of the values. What is at work for a moment does not count, what stays does."""
+    size = max(1, len(used) // 4)
+    return min(used[quarter * size : (quarter + 1) * size] or used[-1:])
+
+
 def main() -> int:
     """Run it; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,10 +126,9 @@ def soak(page: Page, clip: Path, garbage: Path, minutes: float, side_by_side: in
     for thread in threads:
         thread.join()
     left = page.no_files()
-    tenth = max(1, len(used) // 10)
-    early, late = statistics.mean(used[tenth : 2 * tenth] or used[:1]), statistics.mean(used[-tenth:])
+    early, late = least(used, 1), least(used, 3)
     print(f"\nasked {tally.asked}, answered {tally.answered}, wrong {len(tally.wrong)}; files left {len(left)}")
-    print(f"memory {early:.0f} MB in the second tenth of the time, {late:.0f} MB in the last")
+    print(f"least memory {early:.0f} MB in the second quarter of the time, {late:.0f} MB in the last")
     for line in tally.wrong[:10]:
         print(f"wrong: {line}")
     return int(tally.answered < tally.asked or bool(tally.wrong) or bool(left) or late > GROWTH * early)
