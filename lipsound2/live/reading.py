@@ -32,7 +32,7 @@ class Answer:
     Attributes:
         text: the most probable; empty: no words, or none of the given sentences.
         confidence: its probability; None: the recognizer does not say.
-        choices: texts with their probabilities, the most probable first.
+        choices: texts with their probabilities: what was read, then the others, the most probable first.
         speech: (samples,) float32; None: the model makes none.
         rate: of the speech, samples a second.
         seconds: length of what was recorded.
