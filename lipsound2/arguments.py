@@ -136,12 +136,12 @@ def by_todays_names(
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """`; did you mean 'that'?` with the nearest of some words; empty if none is near."""
-    words = list(words)
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if not found and len(word) > 3:
-        found = [other for other in words if other.startswith(word)]
-    return f"; did you mean '{found[0]}'?" if found else ""
+    """`; did you mean 'that'?` with the nearest of some words, in capitals or not; empty if none is near."""
+    small, given = {other.lower(): other for other in reversed([*words])}, word.lower()
+    found = difflib.get_close_matches(given, small, n=1, cutoff=0.6)
+    if not found and len(given) > 3:
+        found = [other for other in reversed(small) if other.startswith(given)]
+    return f"; did you mean '{small[found[0]]}'?" if found else ""
 
 
 def near_file(path: Path) -> str:
@@ -301,6 +301,6 @@ class Parser(argparse.ArgumentParser):
             flags = "/".join(action.option_strings)
             if name in (flags, action.metavar, action.dest):
                 shown = f"{flags} {action.metavar}" if flags else name
-                first = re.split(r"[;:.(]", (action.help or "").replace("%%", "%"))[0].strip()
+                first = re.split(r"[;:(]|\.(?!\S)", (action.help or "").replace("%%", "%"))[0].strip()
                 return f"{shown} ({first})" if first else shown
         return name

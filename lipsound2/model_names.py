@@ -29,6 +29,13 @@ FETCHED = "fetched.json"  # of a pack that came from a hub
 EXPORT = "export.yaml"  # of a folder of exported networks, which has no weights
 Precision = Literal["auto", "fp32", "bf16", "int8"]  # of linear layers, see `experiment.load`
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
+# Where a model of each task is given.
+_TAKEN = {
+    "regress": "speak --model",
+    "recognize": "transcribe --model for lips, --asr for audio",
+    "vocode": "speak --vocoder",
+    "language": "transcribe --lm",
+}
 
 
 def user_folder() -> Path:
@@ -163,11 +170,13 @@ def task_of(name: Path | str) -> str:
     return str(value_of_today("task", read_yaml(find(name) / CONFIG).get("task", "")))
 
 
-def check_task(name: Path | str, task: str) -> None:
-    """Check that an experiment or pack exists and is of a task.
+def check_task(name: Path | str, *tasks: str) -> None:
+    """Check that an experiment or pack exists and is of a task, or of one of several.
 
     Raises:
         LipsoundError: it does not, or is of another.
     """
-    if (found := task_of(find(name, task))) != task:
-        raise LipsoundError(f"{name}: is of the task '{found}', wanted one of '{task}'")
+    if (found := task_of(find(name, tasks[0]))) not in tasks:
+        wanted = " or ".join(f"'{task}'" for task in tasks)
+        use = f"; give it as: lipsound2 {_TAKEN[found]}" if found in _TAKEN else ""
+        raise LipsoundError(f"{name}: is of the task '{found}', wanted one of {wanted}{use}")

@@ -56,7 +56,7 @@ def test_a_verb_of_two_words_is_found_helped_and_named_in_its_errors(capsys):
         cli.main(["help", "models", "get"])
     assert capsys.readouterr().out.startswith("usage: lipsound2 models get")
     assert cli.main(["models", "get", "vsr-lrs3-19.0"]) == 1
-    assert capsys.readouterr().err.startswith("lipsound2 models get: vsr-lrs3-19.0: no known public model; did you")
+    assert capsys.readouterr().err.startswith("lipsound2 models get: vsr-lrs3-19.0: no known public model; lipsound2")
     assert cli.main(["models get", "x"]) == 2
     assert "unknown verb 'models get'" in capsys.readouterr().err
     assert cli.main(["models", "gte"]) == 2
@@ -214,6 +214,7 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
             'write lipsound2 compare exp/a exp/b, or lipsound2 compare "one=exp/a,other=exp/b" exp/both; see',
         ),
         (["pack", "exp/a", "b"], "lipsound2 pack: missing: --knows KNOWS (one line about the voices"),
+        (["models", "get"], "missing: MODEL (name of a known public model, such as vsr-lrs3-19.1); see"),
         (["help", "crp"], "unknown verb 'crp'; did you mean 'crop'?"),
     ],
 )

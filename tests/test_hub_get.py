@@ -263,7 +263,7 @@ def test_a_terminal_is_asked(answer: str, status: int, hub: ModelHub) -> None:
 
 def test_names_that_are_none(hub: ModelHub, capsys: pytest.CaptureFixture[str]) -> None:
     for words, status, wanted in (
-        (["small-19.2"], 1, "no known public model; did you mean 'small-19.1'?"),
+        (["small-19.2"], 1, "lists them; did you mean 'small-19.1'?"),
         (["grid-s1-asr"], 1, "ships with the toolkit"),
         (["Somebody/lm_small"], 1, "write hub:Somebody/lm_small"),
         (["hub:Somebody"], 1, "expected hub:OWNER/NAME"),

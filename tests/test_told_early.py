@@ -113,6 +113,17 @@ def media(tmp_path_factory):
         ("transcribe a.mp4 --asr grid-s1-ars", "grid-s1-ars: no experiment or pack"),
         ("transcribe a.wav --asr wisper:base", "no recognizer 'wisper:'"),
         ("transcribe a.wav --asr grid-s1-parallel", "is of the task 'regress', wanted one of 'recognize'"),
+        (
+            "transcribe a.mp4 --model grid-s1-vocos",
+            "wanted one of 'regress' or 'recognize'; give it as: ",
+        ),
+        ("transcribe a.wav --lm english.arpa", "--lm english.arpa: no such file, and no language model of this name"),
+        ("transcribe a.wav --lm lm-en", "lm-en: a known public model that is not on this machine"),
+        ("transcribe a.wav --lm grid-s1-asr", "is of the task 'recognize', wanted one of 'language'"),
+        (
+            "models get VSR-LRS3-19.1",
+            "; lipsound2 models lists them; did you mean 'vsr-lrs3-19.1'?",
+        ),
     ],
 )
 def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wanted, media):

@@ -124,7 +124,7 @@ def _wanted(model: str, name: str | None, file: tuple[str, ...]) -> _Wanted:
             raise LipsoundError(f"{model}: ships with the toolkit; there is nothing to get")
         if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
             raise LipsoundError(f"{model}: to name a repository of a hub, write hub:{model}")
-        raise LipsoundError(f"{model}: no known public model{near(model, known_models())}; lipsound2 models lists them")
+        raise LipsoundError(f"{model}: no known public model; lipsound2 models lists them{near(model, known_models())}")
     if known.hub is None:
         raise LipsoundError(by_hand(known))
     wanted = _Wanted(

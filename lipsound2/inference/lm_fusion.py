@@ -14,7 +14,7 @@ from lipsound2.decoding.arpa import LanguageModel
 from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import TensorScorer
 from lipsound2.inference.neural_fusion import Ahead, NeuralFusion, check_tokens
-from lipsound2.known_models import known_models
+from lipsound2.inference.recognizer_names import is_language_network
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.text_decoder import TextDecoder
 from lipsound2.tasks.language import Language
@@ -42,7 +42,7 @@ def language_model(
     Raises:
         LipsoundError: there is none, or it was built for other tokens than the recognizer's.
     """
-    if not _is_network(lm):
+    if not is_language_network(lm):
         return fusion(LanguageModel.read(lm), tokenizer, weight, bonus, str(lm))
     loaded = experiment.load(lm, device, task=Language, precision=precision)
     check_tokens(lm, loaded.assets.tokenizer, tokenizer)
@@ -51,12 +51,7 @@ def language_model(
 
 def file_of(lm: Path) -> Path:
     """The file a search with this language model depends on: itself, or an experiment's weights."""
-    return model_names.find(lm) / model_names.WEIGHTS if _is_network(lm) else lm
-
-
-def _is_network(lm: Path) -> bool:
-    named = model_names.found(lm) is not None or str(lm) in known_models()
-    return lm.is_dir() or (not lm.exists() and named)
+    return model_names.find(lm) / model_names.WEIGHTS if is_language_network(lm) else lm
 
 
 class NetworkModel(NeuralFusion):

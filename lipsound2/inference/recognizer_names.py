@@ -9,6 +9,7 @@ from lipsound2.arguments import near
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.decoding.search_options import Search, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
+from lipsound2.known_models import known_models
 
 DEFAULT_ASR = "grid-s1-asr"
 
@@ -21,6 +22,28 @@ def is_own(name: str) -> bool:
 def search_of(name: str, options: SearchOptions) -> Search:
     """How a recognizer searches: as the options say and, where they do not, as its pack does."""
     return options.filled(own_search(model_names.find(name, "recognize")) if is_own(name) else None)
+
+
+def is_language_network(lm: Path) -> bool:
+    """Whether `--lm` means an experiment, pack or known model, not an ARPA file."""
+    named = model_names.found(lm) is not None or str(lm) in known_models()
+    return lm.is_dir() or (not lm.exists() and named)
+
+
+def check_language_model(lm: Path) -> None:
+    """Check that a language model exists: an ARPA file, or an experiment or pack of the task *language*.
+
+    Raises:
+        LipsoundError: there is none, or it is of another task.
+    """
+    if is_language_network(lm):
+        model_names.check_task(lm, "language")
+    elif not lm.exists():
+        own = ", ".join(model_names.of_user("language")) or "none"
+        near_one = near(str(lm), [*model_names.of_user("language"), *known_models()])
+        raise LipsoundError(
+            f"--lm {lm}: no such file, and no language model of this name; those on this machine: {own}{near_one}"
+        )
 
 
 def check_recognizer(name: str, *, lips: bool = False) -> None:

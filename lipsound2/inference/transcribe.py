@@ -128,7 +128,7 @@ def transcribe(
             model, asr = _check_exported(onnx, kinds)
         else:
             model = model if "lips" in kinds else ""
-            _check_names(model, asr, audio="audio" in kinds)
+            _check_names(model, asr, search.lm, audio="audio" in kinds)
         if model:
             from lipsound2.video.detect import check_detector
 
@@ -448,24 +448,27 @@ def _read_phrases(path: Path, ranker: str, search: SearchOptions, *, lips: bool)
     return phrases
 
 
-def _check_names(model: str, asr: str, *, audio: bool) -> None:
+def _check_names(model: str, asr: str, lm: Path | str | None, *, audio: bool) -> None:
     """Check that the models exist, before torch is loaded.
 
     Args:
         model: see `_load`.
         asr: likewise.
+        lm: language model; None: without one.
         audio: likewise.
 
     Raises:
         LipsoundError: one is absent or of another task.
     """
-    from lipsound2.inference.recognizer_names import check_recognizer
+    from lipsound2.inference.recognizer_names import check_language_model, check_recognizer
     from lipsound2.model_names import check_task, task_of
 
     task = task_of(model) if model else ""
     if task == "classify":
         raise LipsoundError(f"{model}: classifies single words, whose times must be known; use lipsound2 decode")
-    if model and task != "recognize":
-        check_task(model, "regress")
+    if model:
+        check_task(model, "regress", "recognize")
     if audio or task != "recognize":
         check_recognizer(asr)
+    if lm:
+        check_language_model(Path(lm))
