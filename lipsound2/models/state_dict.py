@@ -19,6 +19,7 @@ LINEAR = ("weight", "bias")
 BATCH_NORM = (*LINEAR, "running_mean", "running_var")
 _LONGEST = 200  # letters of a tensor's name
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8)
+_PARALLEL = "module."  # before every name, where a network was saved inside of torch's DataParallel
 COUNTER = "num_batches_tracked"  # of batch norms; older versions of torch wrote none
 _INSIDE = (
     "state_dict",
@@ -64,6 +65,8 @@ def read_state_dict(file: Path, opened: IO[bytes] | None = None) -> dict[str, Te
     for name, tensor in content.items():
         if problem := _problem(name, tensor):
             raise LipsoundError(f"{refused}: the tensor '{name[:_LONGEST]}' {problem}")
+    if all(name.startswith(_PARALLEL) for name in content):
+        return {name.removeprefix(_PARALLEL): tensor for name, tensor in content.items()}
     return dict(content)
 
 

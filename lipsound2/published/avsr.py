@@ -49,9 +49,10 @@ _SEARCHES = {
 _UNITS = "unigram5000_units.txt of auto_avsr, spm/unigram/"
 # Settings of the published code that are another network than ours.
 _FIXED: dict[str, object] = {
-    **{"transformer_input_layer": "conv3d", "transformer_encoder_attn_layer_type": "rel_mha"},
-    **{"macaron_style": True, "use_cnn_module": True},
+    **{"transformer_input_layer": "conv3d", "macaron_style": True, "use_cnn_module": True, "zero_triu": False},
+    "relu_type": "swish",  # with others, their code has Swish in the stem still
 }
+_ATTENTION, _OLD_ATTENTION = "rel_mha", "legacy_rel_mha"
 # Sizes that the tensors tell, too: setting -> key of our config.
 _SIZES = {"adim": "width", "aheads": "heads", "elayers": "layers", "dlayers": "decoder_layers"}
 _SIZES |= {"dunits": "decoder_feed_forward", "cnn_module_kernel": "kernel"}
@@ -78,7 +79,8 @@ def convert_avsr(
         out: folder to write; or give --name.
         name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
         config: its model.json, if it does not lie beside or in the file. Without one it is taken for auto_avsr's.
-        tokens: table of its pieces, a line 'piece number' each, such as unigram5000_units.txt; not needed where
+        tokens: table of its pieces, a line 'piece number' each, such as unigram5000_units.txt; or a model.json that
+            lists them, which a language model of characters takes from its reader. Not needed where the model's own
             model.json lists them.
         language: of its texts.
         knows: one line about the voices and words it knows; shown to those who use it.
@@ -86,6 +88,8 @@ def convert_avsr(
     out = model_names.folder_for(out, name)
     summary = avsr_pack(file, out, config=config, tokens=tokens, language=language, knows=knows)
     print(f"{out}: {summary.size / 1e6:.1f} M parameters; use it with: {summary.use.format(model_names.name_of(out))}")
+    for line in summary.assumed:
+        print(f"assumed  {line}")
     print(f"license  {_LICENSE}")
 
 
@@ -96,10 +100,12 @@ class PackSummary:
     Attributes:
         size: number of weights.
         use: the command that uses it, with {} for its name.
+        assumed: what neither tensors nor settings tell, a line each.
     """
 
     size: int
     use: str
+    assumed: tuple[str, ...] = ()
 
 
 def avsr_pack(
@@ -136,7 +142,7 @@ def avsr_pack(
         facts=made.facts,
         search=made.search,
     )
-    return PackSummary(sum(tensor.numel() for tensor in made.tensors.values()), made.use)
+    return PackSummary(sum(tensor.numel() for tensor in made.tensors.values()), made.use, made.assumed)
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ class _Made:
     use: str
     facts: dict[str, str] = field(default_factory=dict)
     search: OwnSearch | None = None
+    assumed: tuple[str, ...] = ()
 
 
 def _reader(
@@ -159,14 +166,20 @@ def _reader(
             raise LipsoundError(
                 f"{where}: its {name} is {shown(str(settings[name]))}, wanted {wanted!r}; it is not built here"
             )
-    for name, known in (("rel_pos_type", (None, "latest", "legacy")), ("relu_type", ("relu", "prelu", "swish"))):
+    for name, known in (
+        ("rel_pos_type", (None, "latest", "legacy")),
+        ("transformer_encoder_attn_layer_type", (_ATTENTION, _OLD_ATTENTION)),
+    ):
         if name in settings and settings[name] not in known:
-            raise LipsoundError(f"{where}: its {name} is {shown(str(settings[name]))}; such a model is not built here")
-    legacy = bool(settings) and settings.get("rel_pos_type") != "latest"
+            raise LipsoundError(
+                f"{where}: its {name} is {shown(str(settings[name]))}, wanted {known[-2]!r} or {known[-1]!r}; such a "
+                "model is not built here"
+            )
+    old = settings.get("transformer_encoder_attn_layer_type") == _OLD_ATTENTION
+    legacy = old or (bool(settings) and settings.get("rel_pos_type") != "latest")
     found = visual_speech.reader(state, where, legacy=legacy)
-    activation = settings.get("relu_type", "swish")
-    if found.config["trunk_activation"] != "prelu" and activation in ("relu", "swish"):
-        found.config["trunk_activation"] = activation
+    if "relu_type" in settings and found.config["trunk_activation"] != settings["relu_type"]:
+        raise LipsoundError(f"{where}: its model.json says relu_type 'swish', its tensors are those of PReLU")
     _agree(settings, found.config, where)
     network = LipReaderConfig(**found.config)
     task = Recognize(
@@ -182,19 +195,22 @@ def _reader(
         "Output": f"{len(tokenizer)} tokens",
         "Network": positions,
     }
-    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model {}", facts, search)
+    assumed = () if settings else (f"{positions}, as auto_avsr has them; --config model.json tells others",)
+    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model {}", facts, search, assumed)
 
 
 def _language_model(
     state: Mapping[str, Tensor], settings: Mapping[str, Any], tokens: Path | None, language: str, where: str
 ) -> _Made:
-    if settings.get("pos_enc", "none") != "none":
+    places = settings.get("pos_enc", "none")
+    if places not in ("none", "sinusoidal"):
         raise LipsoundError(
-            f"{where}: its pos_enc is {shown(str(settings['pos_enc']))}, wanted 'none'; such a model is not built here"
+            f"{where}: its pos_enc is {shown(str(places))}, wanted 'none' or 'sinusoidal'; such a model is not built "
+            "here"
         )
     if settings.get("tie_weights"):
         raise LipsoundError(f"{where}: its weights are tied, wanted free ones; such a model is not built here")
-    found = visual_speech.language_model(state, where, heads=_heads(settings, where))
+    found = visual_speech.language_model(state, where, heads=_heads(settings, where), places=places == "sinusoidal")
     for name, key in (
         ("layer", "layers"),
         ("att_unit", "width"),
@@ -206,7 +222,10 @@ def _language_model(
     tokenizer = _tokenizer({}, tokens, len(found.tensors["leave.bias"]) - 1, where)
     assets = LanguageAssets(tokenizer)
     tensors = _fitted(found, task.build(assets), where)
-    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model READER --lm {}")
+    heads = f"{found.config['heads']} attention heads"
+    assumed = () if "head" in settings else (f"{heads}, as lm_en_subword has; --config model.json tells others",)
+    use = "lipsound2 transcribe CLIP --model READER --lm {}"
+    return _Made(task, assets, tensors, use, {"Network": heads}, assumed=assumed)
 
 
 def _heads(settings: Mapping[str, Any], where: str) -> int:
@@ -226,7 +245,7 @@ def _agree(settings: Mapping[str, Any], config: Mapping[str, Any], where: str) -
     """Check that the settings say what the tensors say."""
     for name, key in _SIZES.items():
         _same(settings, name, config[key], where)
-    _same(settings, "eunits", config["expansion"] * config["width"], where)
+    _same(settings, "eunits", config["feed_forward"] or config["expansion"] * config["width"], where)
 
 
 def _same(settings: Mapping[str, Any], name: str, size: int, where: str) -> None:
@@ -239,14 +258,9 @@ def _tokenizer(settings: Mapping[str, Any], tokens: Path | None, size: int, wher
     listed = settings.get("char_list")
     made: Tokenizer
     if tokens is not None:
-        made, source = PieceTable.read_units(tokens), str(tokens)
-    elif isinstance(listed, list) and len(listed) == size + 1 and all(isinstance(each, str) for each in listed):
-        if listed[:2] != ["<blank>", "<unk>"] or listed[-1] not in ("<eos>", "<sos/eos>"):
-            raise LipsoundError(f"{where}: its char_list does not go from <blank>, <unk> to <eos>; give --tokens FILE")
-        if len(set(listed)) < len(listed) or any(not each or len(each.splitlines()) != 1 for each in listed):
-            raise LipsoundError(f"{where}: its char_list holds a token twice, or an empty one; give --tokens FILE")
-        names = [" " if each == "<space>" else each for each in listed[2:-1]]
-        made, source = (Characters if all(len(each) == 1 for each in names) else PieceTable)(names), "its char_list"
+        made, source = _given(tokens), str(tokens)
+    elif isinstance(listed, list) and len(listed) == size + 1:
+        made, source = _listed(listed, where), "its char_list"
     else:
         raise LipsoundError(
             f"{where}: does not tell its {size} tokens; give the table of them: --tokens FILE ({_UNITS})"
@@ -254,6 +268,28 @@ def _tokenizer(settings: Mapping[str, Any], tokens: Path | None, size: int, wher
     if len(made) != size:
         raise LipsoundError(f"{source}: lists {len(made)} tokens, {where} has {size}; give the table of this model")
     return made
+
+
+def _given(tokens: Path) -> Tokenizer:
+    """What --tokens names: a table of pieces, or settings that list them."""
+    if tokens.suffix == ".json":
+        listed = _settings(tokens).get("char_list")
+        if not isinstance(listed, list):
+            raise LipsoundError(f"--tokens {tokens}: has no char_list; give the model.json of a model of characters")
+        return _listed(listed, str(tokens))
+    return PieceTable.read_units(tokens)
+
+
+def _listed(listed: list[Any], where: str) -> Tokenizer:
+    """The tokens that a char_list names."""
+    if not all(isinstance(each, str) for each in listed):
+        raise LipsoundError(f"{where}: its char_list holds what is no text; give --tokens FILE")
+    if listed[:2] != ["<blank>", "<unk>"] or listed[-1] not in ("<eos>", "<sos/eos>"):
+        raise LipsoundError(f"{where}: its char_list does not go from <blank>, <unk> to <eos>; give --tokens FILE")
+    if len(set(listed)) < len(listed) or any(not each or len(each.splitlines()) != 1 for each in listed):
+        raise LipsoundError(f"{where}: its char_list holds a token twice, or an empty one; give --tokens FILE")
+    names = [" " if each == "<space>" else each for each in listed[2:-1]]
+    return Characters(names) if all(len(each) == 1 for each in names) else PieceTable(names)
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -59,12 +59,14 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translat
         ours |= tensors.move("decoder.output_layer", "decoder.leave")
     tensors.end()
     block, width = "encoder.conformer.blocks.0", len(ours["encoder.enter.0.bias"])
+    inside = len(ours[f"{block}.first.1.bias"])
     config = {
         "trunk_activation": activation,
         "width": width,
         "layers": layers,
         "heads": len(ours[f"{block}.attention.positions.content"]),
-        "expansion": len(ours[f"{block}.first.1.weight"]) // width,
+        "expansion": max(inside // width, 1),
+        "feed_forward": inside if inside % width else 0,
         "kernel": ours[f"{block}.convolution.depthwise.weight"].shape[-1],
         "positions": "legacy" if legacy else "latest",
         "conv_norm": "batch",
@@ -80,13 +82,14 @@ def reader(state: Mapping[str, Tensor], where: str, *, legacy: bool) -> Translat
     return Translated(config, ours, tensors.named)
 
 
-def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> Translated:
+def language_model(state: Mapping[str, Tensor], where: str, *, heads: int, places: bool = False) -> Translated:
     """A language model.
 
     Args:
         state: of the file.
         where: the file, for messages.
         heads: attention heads, which the tensors do not tell.
+        places: whether sinusoids of the places are added to the tokens, which they do not tell either.
 
     Raises:
         LipsoundError: a tensor is absent, or one too many.
@@ -107,7 +110,7 @@ def language_model(state: Mapping[str, Tensor], where: str, *, heads: int) -> Tr
         "heads": heads,
         "embedding": ours["embedding.weight"].shape[-1],
         "feed_forward": len(ours["layers.layers.0.linear1.bias"]),
-        "positions": "none",
+        "positions": "interleaved" if places else "none",
         "norm_eps": 1e-12,
     }
     return Translated(config, ours, tensors.named)

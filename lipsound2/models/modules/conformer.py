@@ -34,6 +34,7 @@ class ConformerConfig:
         input_scale: multiply the input by the root of the width, instead of normalizing it. Published: true.
         last_norm: a layer norm behind the last block. Published: true.
         norm_eps: added to the variance in layer norms. Published: 1.0e-12.
+        feed_forward: channels inside the feed-forward modules; 0: `expansion` times the width.
     """
 
     positions: Literal["learned", "latest", "legacy"] = "learned"
@@ -42,18 +43,20 @@ class ConformerConfig:
     input_scale: bool = False
     last_norm: bool = False
     norm_eps: float = 1e-5
+    feed_forward: int = 0
 
 
 class FeedForward(nn.Sequential):
     """Layer norm, expansion, activation, projection."""
 
     def __init__(self, width: int, expansion: int, dropout: float, config: ConformerConfig) -> None:
+        inside = config.feed_forward or width * expansion
         super().__init__(
             nn.LayerNorm(width, config.norm_eps),
-            nn.Linear(width, width * expansion),
+            nn.Linear(width, inside),
             _ACTIVATIONS[config.feed_forward_activation](),
             nn.Dropout(dropout),
-            nn.Linear(width * expansion, width),
+            nn.Linear(inside, width),
             nn.Dropout(dropout),
         )
 
