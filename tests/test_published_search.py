@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipsound2.decoding.beam import Fusion
+from lipsound2.decoding.beam import Fusion, TokenBonus
 from lipsound2.decoding.joint import TensorScorer, joint_search
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "published_golden.npz"
@@ -159,3 +159,46 @@ def test_fault_B1_texts_and_scores_of_the_published_search(golden, positions, ki
         published.pop()
     assert tokens == published[1:]
     assert score == pytest.approx(float(golden[f"{positions}_beam_{kind}_score"]), abs=5e-4)
+
+
+def fixed(probabilities: list[float]):
+    """A decoder that says the same after every text."""
+    scores = np.log(np.array(probabilities))
+    return lambda last, rows, memory: (np.tile(scores, (len(last), 1)), None)
+
+
+class Wants(Fusion):
+    """A language model that wants one token."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def start(self) -> None:
+        return None
+
+    def extend(self, state: None, token: int) -> tuple[None, float]:
+        return None, 0.0 if token == self.token else -20.0
+
+    def end(self, state: None) -> float:
+        return -1.0
+
+
+def test_without_a_share_of_ctc_it_forbids_nothing_and_every_token_is_scored() -> None:
+    """Three times one token in three frames is no path of CTC; the decoder alone proposes 2, the model wants 4."""
+    decoder = fixed([1e-9, 1e-9, 0.9, 0.01, 0.08, 0.01])
+    log_probs = np.log(np.full((3, 5), 0.2))
+    tokens, score = joint_search(decoder, log_probs, beam=1, ctc_weight=0.0)
+    assert tokens == [2, 2, 2]
+    assert score == pytest.approx(3 * math.log(0.9))
+    assert joint_search(decoder, log_probs, beam=1, ctc_weight=0.0, model=Wants(4))[0] == [4, 4, 4]
+    assert joint_search(decoder, log_probs, beam=1, ctc_weight=0.1)[0] != [2, 2, 2]
+
+
+def test_a_bonus_without_a_model_is_for_every_token_and_the_end() -> None:
+    decoder, log_probs = fixed([1e-9, 1e-9, 0.4, 0.6]), np.log(np.full((2, 3), 1 / 3))
+    assert joint_search(decoder, log_probs, beam=2, ctc_weight=0.0) == ([], pytest.approx(math.log(0.6)))
+    longer, score = joint_search(decoder, log_probs, beam=2, ctc_weight=0.0, model=TokenBonus(2.0))
+    assert longer == [2]
+    assert score == pytest.approx(math.log(0.4) + math.log(0.6) + 2 * 2.0)
+    ended, score = joint_search(decoder, log_probs, beam=2, ctc_weight=0.0, model=TokenBonus(-1.0))
+    assert (ended, score) == ([], pytest.approx(math.log(0.6) - 1))

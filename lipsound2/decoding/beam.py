@@ -108,6 +108,25 @@ class WordBonus(Fusion):
         return 0.0
 
 
+class TokenBonus(NoModel):
+    """Without a language model, but with a bonus for every token and for the end, as published searches have it."""
+
+    def __init__(self, bonus: float) -> None:
+        self.bonus, self.max_gain = bonus, max(bonus, 0.0)
+
+    def extend(self, state: None, token: int) -> tuple[None, float]:
+        """The bonus."""
+        return None, self.bonus
+
+    def scores(self, states: Sequence[None], tokens: np.ndarray) -> np.ndarray:
+        """The bonus for each."""
+        return np.full(tokens.shape, self.bonus)
+
+    def end(self, state: None) -> float:
+        """The bonus."""
+        return self.bonus
+
+
 class WordModel(Fusion):
     """A model over words.
 

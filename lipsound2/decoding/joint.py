@@ -106,7 +106,8 @@ def joint_n_best(
 ) -> list[tuple[tuple[int, ...], float]]:
     """The texts that ended in the search, the best first.
 
-    CTC emits at most one token per frame, so a text with as many tokens as frames ends there, without a score.
+    CTC emits at most one token per frame, so a text with as many tokens as frames ends there, without a score. Without
+    a share of CTC every token is scored by the language model, and CTC forbids nothing, as in ESPnet.
 
     Args:
         decode_step: the decoder; see `DecoderScorer`. It is given what `log_probs` are: arrays, or tensors on their
@@ -130,7 +131,9 @@ def joint_n_best(
     fusion: Fusion = model or NoModel()
     boundary = log_probs.shape[1] if boundary is None else boundary
     log_probs = np.maximum(log_probs.astype(np.float64), _LEAST)  # sums of them are subtracted from each other
-    frames, most = len(log_probs), min(max(int(_PROPOSED * beam), 1), boundary + 1)
+    frames, most = len(log_probs), boundary + 1
+    if ctc_weight:
+        most = min(max(int(_PROPOSED * beam), 1), most)
     silence = np.append(0.0, log_probs[:, BLANK].cumsum())
     emissions = np.full((boundary + 1, frames), _LEAST)
     emissions[: log_probs.shape[1]] = log_probs[:, : boundary + 1].T
@@ -144,7 +147,7 @@ def joint_n_best(
         proposed = _most_probable(follows, most)
         ending = (1 - ctc_weight) * follows[:, boundary].astype(np.float64)
         going_on = (1 - ctc_weight) * np.take_along_axis(follows, proposed, 1).astype(np.float64)
-        begun = _begun(texts, emissions, proposed)
+        begun = _begun(texts, emissions, proposed) if ctc_weight else np.zeros(proposed.shape)
         barred = (proposed == BLANK) | (proposed == boundary) | (begun <= _NEVER / 2)  # too few frames are left for it
         lm_scores = fusion.scores(texts.states, np.where(barred, UNKNOWN, proposed))
         apart = texts.score[:, None] + going_on + lm_scores

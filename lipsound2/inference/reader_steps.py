@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from lipsound2.decoding.beam import Fusion, NoModel, WordBonus
+from lipsound2.decoding.beam import Fusion, NoModel, TokenBonus, WordBonus
 from lipsound2.decoding.beam import search as ctc_search
 from lipsound2.decoding.joint import joint_search
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
@@ -135,7 +135,7 @@ class ReaderSteps:
             beam: texts that are kept.
             ctc_weight: share of CTC in the score; 1: CTC alone, by prefix beam search.
             lm_weight: weight of the language model it was loaded with; 0: without.
-            bonus: added for every token with a neural language model, else for every word.
+            bonus: added for every token and for the end; with an n-gram model over words, for every word.
 
         Returns:
             Tokens, and their score: the decoder's log-probability times 1 - ctc_weight, CTC's times ctc_weight, the
@@ -164,7 +164,7 @@ class ReaderSteps:
 
     def _fusion(self, lm_weight: float, bonus: float) -> Fusion:
         if not lm_weight:
-            return WordBonus(self._trained.assets.tokenizer, bonus) if bonus else NoModel()
+            return TokenBonus(bonus) if bonus else NoModel()
         loaded = self._trained.fusion
         if isinstance(loaded, NoModel | WordBonus):
             raise LipsoundError(f"{self.name}: was loaded without a language model; give search=SearchOptions(lm=...)")
