@@ -67,7 +67,7 @@ def refuse_converted(path: Path, verb: str) -> None:
     if origin := origin_of(path):
         raise LipsoundError(
             f"{path}: its weights are those of others ({origin.origin}), or began from them; license: "
-            f"{origin.license}; to {verb} them, get permission, then give --allow-redistribution"
+            f"{origin.license}; to {verb}, get permission, then give --allow-redistribution"
         )
 
 

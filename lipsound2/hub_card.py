@@ -135,15 +135,12 @@ def _metrics(system: str, values: Mapping[str, Interval], known: Mapping[str, An
 
 def _usage(task: AnyTask, name: str) -> str:
     """How a model from a hub is used."""
-    use = task.use.format(name)
-    if isinstance(task, Recognize) and task.sees:
-        use = use.replace("--asr", "--model")
     return "\n".join(
         [
             "With the toolkit LipSound2 (`lipsound2`), after this repository was downloaded:",
             "",
             f"    hf download OWNER/{name} --local-dir {name}",
-            f"    {use}",
+            f"    {task.usage(name)}",
         ]
     )
 

@@ -68,7 +68,7 @@ def pack(
         allow_redistribution: pack weights that others published; their license has to allow it.
     """
     if not allow_redistribution:
-        refuse_converted(model_names.find(exp), "pass on")
+        refuse_converted(model_names.find(exp), "pass them on")
     loaded = experiment.load(exp)
     faces = _faces(exp, train, dump)
     origin = origin_of(loaded.path)
@@ -101,7 +101,7 @@ def pack(
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()} | (origin.notes() if origin else {})
         write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.use.format(out)}")
+    print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.usage(out)}")
 
 
 def _sets(exp: Path, scores: Path | None) -> dict[str, Path]:
@@ -187,12 +187,15 @@ def card(
         "Size": f"{parameters / 1e6:.1f} M parameters, stored in half precision",
         **loaded.task.describe(loaded.assets),
         **calibration_facts(loaded.path),
-        # Without folders of this machine.
-        "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', made.command)}`",
-        "Commit": made.commit,
-        "Date": made.date,
-        "Hardware": f"{made.hardware}, {made.hours} hours",
     }
+    if made.command != "-":  # else nothing was trained here
+        facts |= {
+            # Without folders of this machine.
+            "Command": f"`{re.sub(r'(?<= )/[^ ]*/', '', made.command)}`",
+            "Commit": made.commit,
+            "Date": made.date,
+            "Hardware": f"{made.hardware}, {made.hours} hours",
+        }
     rows = "\n".join([_origin(loaded.path), *(f"* {key}: {value}" for key, value in facts.items())])
     if scores is not None:
         shown = _shown(scores, "of the pack as it ships")

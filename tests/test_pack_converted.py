@@ -11,6 +11,7 @@ import torch
 import yaml
 from helpers import toy_task
 from helpers.experiments import write_texts
+from helpers.published_weights import reader_state
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_pack import SAID, contents, make
@@ -55,6 +56,19 @@ def test_converted_weights_are_packed_with_permission_alone(converted, tmp_path,
     assert main(["pack", str(out), str(tmp_path / "again"), *SAID]) == 1
     assert "convert-hifigan generator_v3" in capsys.readouterr().err
     assert origin_of(out) == origin_of(converted)
+
+
+def test_a_packed_lip_reader_is_used_as_one_and_its_card_tells_what_is_known(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save(reader_state(), "reader.pth")
+    pieces = "".join(f"{piece} {number}\n" for number, piece in enumerate(["<unk>", *"abcdefghijklmnopqrstuvwxyz"], 1))
+    Path("units.txt").write_text(pieces + "".join(f"{number} {number + 28}\n" for number in range(12)))
+    assert main(["convert-avsr", "reader.pth", "theirs", "--tokens", "units.txt"]) == 0
+    assert card_facts(Path("theirs"))["Size"] == "11.5 M parameters"
+    capsys.readouterr()
+    assert main(["pack", "theirs", "out", *SAID, "--allow-redistribution"]) == 0
+    assert "use it with: lipsound2 transcribe CLIP --model out" in capsys.readouterr().out
+    assert not {"Command", "Commit", "Date", "Hardware"} & card_facts(Path("out")).keys(), "nothing was trained here"
 
 
 def test_the_license_of_packs_that_noted_none_comes_from_their_card(converted):

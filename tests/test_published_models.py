@@ -164,6 +164,28 @@ def test_the_steps_and_the_search_of_a_loaded_reader(golden: dict[str, np.ndarra
         reader.search(states, 0)
 
 
+def test_the_steps_say_what_they_take(tmp_path: Path) -> None:
+    convert_avsr(published_folder(tmp_path / "a"), tmp_path / "pack")
+    reader = lipsound2.load(tmp_path / "pack")
+    crops = frames()[0, :5].numpy()
+    states = reader.encode(crops)
+    assert reader.text([3, 4, 2, 5]) == "AB C"
+    wanted = r"wanted crops of 'mouth-published', \(T, 96, 96\) uint8"
+    for clip in ("clip.mp4", crops / 255, crops[:, :50], crops[:0], crops[0]):
+        with pytest.raises(LipsoundError, match=wanted):
+            reader.encode(clip)
+    for other in (states[:, :4], states[0], states[:0], None):
+        with pytest.raises(LipsoundError, match=rf"wanted those of encode: \(S, {WIDTH}\)"):
+            reader.ctc_log_probs(other)
+        with pytest.raises(LipsoundError, match=rf"wanted those of encode: \(S, {WIDTH}\)"):
+            reader.decoder_log_probs(other, [3])
+    for tokens in (["A"], [CLASSES], [-1], [1.5]):
+        with pytest.raises(LipsoundError, match=f"wanted whole numbers from 0 to {CLASSES - 1}"):
+            reader.decoder_log_probs(states, tokens)
+    with pytest.raises(LipsoundError, match=f"wanted whole numbers from 0 to {CLASSES - 2}"):
+        reader.text([CLASSES - 1])
+
+
 def test_the_search_comes_with_the_pack(tmp_path: Path) -> None:
     convert_avsr(published_folder(tmp_path / "a"), tmp_path / "pack")
     name = str(tmp_path / "pack")
@@ -171,6 +193,9 @@ def test_the_search_comes_with_the_pack(tmp_path: Path) -> None:
     assert (own.width, own.ctc_weight, own.word_bonus) == (40, 0.1, 0), "the bonus belongs to a language model"
     with_model = search_of(name, SearchOptions(lm=tmp_path, beam=5))
     assert (with_model.width, with_model.lm_weight, with_model.word_bonus) == (5, 0.6, 0.5)
+    convert_avsr(published_folder(tmp_path / "b"), tmp_path / "mandarin", language="zh")
+    mandarin = search_of(str(tmp_path / "mandarin"), SearchOptions(lm=tmp_path))
+    assert (mandarin.width, mandarin.ctc_weight, mandarin.lm_weight, mandarin.word_bonus) == (20, 0.1, 0.3, 0.3)
     assert search_of(name, SearchOptions(ctc_weight=1.0, beam=1)).width == 1
     assert search_of("grid-s1-asr", SearchOptions()).width == 1
     (tmp_path / "pack" / "search.yaml").write_text("beam: -3\n")

@@ -232,7 +232,7 @@ def test_a_converted_trunk_begins_a_training_and_is_none_itself(data, tmp_path, 
     whole, dump = data
     monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
     torch.save(trunk_state("encoder.frontend.") | BEHIND, tmp_path / "raven.pth")
-    convert_trunk(tmp_path / "raven.pth", tmp_path / "pack")
+    convert_trunk(tmp_path / "raven.pth", name="pack")
     given = {"train": whole.path, "valid": whole.path, "dump": dump}
     told = re.search(r'--override "(.*)"', capsys.readouterr().out)
     assert told is not None

@@ -82,8 +82,8 @@ def check_tokens(lm: object, theirs: Tokenizer, tokenizer: Tokenizer) -> None:
     """
     if _tokens(theirs) != _tokens(tokenizer):
         raise LipsoundError(
-            f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recognizer; train it with the "
-            "recognizer's experiment as its key 'tokens'"
+            f"{lm}: its {len(theirs)} tokens are not the {len(tokenizer)} of the recognizer; take the one that "
+            "was published with it, or train one with the recognizer's experiment as its key 'tokens'"
         )
 
 

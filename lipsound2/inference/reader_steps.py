@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from lipsound2.audio.kind import AUDIO
 from lipsound2.decoding.beam import Fusion, NoModel, TokenBonus, WordBonus
 from lipsound2.decoding.beam import search as ctc_search
 from lipsound2.decoding.joint import joint_search
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
 from lipsound2.errors import LipsoundError
+from lipsound2.video.align import REGIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,8 +62,22 @@ class ReaderSteps:
 
         Returns:
             (S, width) float32.
+
+        Raises:
+            LipsoundError: the clip is of another shape or type.
         """
-        return self._trained.encode(clip)
+        trained = self._trained
+        rest: tuple[int, ...] = ()
+        kind, wanted = "float32", "a waveform (samples,) float32"
+        if trained.input != AUDIO:
+            side = REGIONS[trained.input].size
+            rest, kind = (side, side), "uint8"
+            wanted = f"crops of '{trained.input}', (T, {side}, {side}) uint8, as lipsound2.crop cuts them"
+        if not isinstance(clip, np.ndarray):
+            raise LipsoundError(f"encode: found an object of type {type(clip).__name__}, wanted {wanted}")
+        if not clip.size or clip.dtype != kind or clip.shape[1:] != rest:
+            raise LipsoundError(f"encode: found {clip.dtype} of shape {clip.shape}, wanted {wanted}")
+        return trained.encode(clip)
 
     @_without_gradients
     def ctc_log_probs(self, states: Tensor) -> Tensor:
@@ -71,7 +88,11 @@ class ReaderSteps:
 
         Returns:
             (S, classes) float32: a class for each token and, in models of ESPnet's kind, the boundary as the last.
+
+        Raises:
+            LipsoundError: these are no states of this recognizer.
         """
+        self._check_states(states)
         found: Tensor = self._trained.network.ctc(states).float().log_softmax(-1)
         return found
 
@@ -87,14 +108,15 @@ class ReaderSteps:
             (L + 1, tokens + 1) float32 natural log-probabilities: after nothing, after the first token, ...
 
         Raises:
-            LipsoundError: it has no decoder.
+            LipsoundError: it has no decoder; or these are no states or no tokens of this recognizer.
         """
         import torch
 
         decoder = self._trained.network.decoder
         if decoder is None:
             raise LipsoundError(f"{self.name}: has no decoder beside CTC")
-        begun = torch.tensor([[decoder.boundary, *tokens]], device=states.device)
+        self._check_states(states)
+        begun = torch.tensor([[decoder.boundary, *_numbers(tokens, decoder.boundary)]], device=states.device)
         lengths, places = (torch.tensor([size], device=states.device) for size in (begun.shape[1], len(states)))
         scores: Tensor = decoder(begun, lengths, states[None], places)[0].float().log_softmax(-1)
         return scores
@@ -104,7 +126,7 @@ class ReaderSteps:
         """What the neural language model says may follow each beginning of a text; see `decoder_log_probs`.
 
         Raises:
-            LipsoundError: it was loaded without one: `SearchOptions(lm=...)`.
+            LipsoundError: it was loaded without one: `SearchOptions(lm=...)`; or these are no tokens of its.
         """
         import torch
 
@@ -115,7 +137,8 @@ class ReaderSteps:
             raise LipsoundError(
                 f"{self.name}: was loaded without a neural language model; give search=SearchOptions(lm=...)"
             )
-        begun = torch.tensor([[model.network.boundary, *tokens]], device=self._trained.device)
+        boundary = model.network.boundary
+        begun = torch.tensor([[boundary, *_numbers(tokens, boundary)]], device=self._trained.device)
         scores: Tensor = model.network(begun)[0].float().log_softmax(-1)
         return scores
 
@@ -162,6 +185,21 @@ class ReaderSteps:
         scorer = decoder_scorer(trained.network.decoder, states)
         return joint_search(scorer, log_probs, beam=beam, ctc_weight=ctc_weight, model=model)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, such as those that `search` found.
+
+        Raises:
+            LipsoundError: these are no tokens of this recognizer.
+        """
+        trained = self._trained
+        return trained.assets.tokenizer.decode(_numbers(tokens, trained.network.tokens - 1))
+
+    def _check_states(self, states: Tensor) -> None:
+        width = self._trained.network.encoder.width
+        if len(shape := tuple(getattr(states, "shape", ()))) != 2 or not shape[0] or shape[1] != width:
+            found = f"shape {shape}" if shape else f"an object of type {type(states).__name__}"
+            raise LipsoundError(f"states: found {found}, wanted those of encode: (S, {width})")
+
     def _fusion(self, lm_weight: float, bonus: float) -> Fusion:
         if not lm_weight:
             return TokenBonus(bonus) if bonus else NoModel()
@@ -179,3 +217,19 @@ class ReaderSteps:
         if not isinstance(self._recognizer, TrainedRecognizer):
             raise LipsoundError(f"{self.name}: is no experiment or pack of this toolkit, so its steps are not at hand")
         return self._recognizer
+
+
+def _numbers(tokens: Sequence[int], last: int) -> list[int]:
+    """Tokens as whole numbers, 0 to `last`.
+
+    Raises:
+        LipsoundError: others are among them.
+    """
+    for token in tokens:
+        try:
+            fits = 0 <= operator.index(token) <= last
+        except TypeError:
+            fits = False
+        if not fits:
+            raise LipsoundError(f"tokens: found {token!r:.40}, wanted whole numbers from 0 to {last}")
+    return [operator.index(token) for token in tokens]

@@ -41,10 +41,11 @@ _LICENSE = (
     "pass this pack on without permission"
 )
 # As published: auto_avsr's and LRS3 19.1's over pieces, LRS2's and LRS3 32.3's over characters. Weight and bonus are
-# with their language models. Those of GRID, CMLR and CMU-MOSEAS have beams of 20 to 30 and other weights.
+# with their language models. CMLR's is the one in Mandarin. GRID's, which no file tells, has a beam of 20.
 _SEARCHES = {
     "pieces": OwnSearch(beam=40, ctc_weight=0.1, lm_weight=0.3),
     "characters": OwnSearch(beam=40, ctc_weight=0.1, lm_weight=0.6, word_bonus=0.5),
+    "zh": OwnSearch(beam=20, ctc_weight=0.1, lm_weight=0.3, word_bonus=0.3),
 }
 _UNITS = "unigram5000_units.txt of auto_avsr, spm/unigram/"
 # Settings of the published code that are another network than ours.
@@ -188,7 +189,9 @@ def _reader(
     tokenizer = _tokenizer(settings, tokens, len(found.tensors["ctc.bias"]) - 1, where)
     assets = RecognizeAssets(tokenizer, 0, ())
     tensors = _fitted(found, task.build(assets), where)
-    search = _SEARCHES["characters" if isinstance(tokenizer, Characters) else "pieces"]
+    search = _SEARCHES[
+        language if language == "zh" else "characters" if isinstance(tokenizer, Characters) else "pieces"
+    ]
     positions = f"relative positions '{found.config['positions']}'"
     facts = {
         "Input": "`mouth-published`, 25 frames a second",

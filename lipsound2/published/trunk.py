@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from lipsound2 import model_names
 from lipsound2.data.texts import shown
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.lip_trunk import TrunkConfig
@@ -33,8 +34,9 @@ _AV_HUBERT = (
 
 def convert_trunk(
     file: Path,
-    out: OutputFolder,
+    out: OutputFolder | None = None,
     *,
+    name: str | None = None,
     inside: str = "",
     activation: Literal["swish", "relu"] = "swish",
     knows: str = "",
@@ -46,12 +48,14 @@ def convert_trunk(
 
     Args:
         file: the published file.
-        out: folder to write.
+        out: folder to write; or give --name.
+        name: that the pack gets in your folder of models, instead of OUT; --init and `features` find it by this name.
         inside: what the names of the trunk's tensors begin with, such as encoder.frontend; needed where a file holds
             several.
         activation: swish, as RAVEn and auto_avsr have it, or relu; PReLU is told by its weights.
         knows: one line about what it was trained on; shown to those who use it.
     """
+    out = model_names.folder_for(out, name)
     state = read_state_dict(file)
     prefix = _prefix(state, inside, str(file))
     found = translate(state, prefix, activation, str(file))
@@ -69,9 +73,10 @@ def convert_trunk(
         license=license,
         facts=task.describe(None) | {"Network": f"conv3D and ResNet-18, {found.config['trunk_activation']}"},
     )
-    left = sum(not name.startswith(prefix) for name in state)
+    left = sum(not key.startswith(prefix) for key in state)
     print(f"{out}: a trunk; {left} tensors behind it were left out; begin a training with it:")
-    print(f'  lipsound2 train CONFIG --init {out} --override "init_only: [trunk], {trunk_of(out)}" ...')
+    keys = f"init_only: [trunk], {trunk_of(out)}"
+    print(f'  lipsound2 train CONFIG --init {model_names.name_of(out)} --override "{keys}" ...')
     print(f"license  {license}")
 
 

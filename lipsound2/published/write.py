@@ -56,7 +56,8 @@ def write_pack(
     with pack_folder(out, origin, verb):
         rows = [f"* {name}: {text}" for name, text in (facts or {}).items()]
         made = f"* Made by: `lipsound2 {verb} {file.name} {out.name}`"
-        text = "\n".join([made, origin, *rows, f"* License: {license}"])
+        size = f"* Size: {sum(tensor.numel() for tensor in tensors.values()) / 1e6:.1f} M parameters"
+        text = "\n".join([made, origin, size, *rows, f"* License: {license}"])
         write_text(out / CARD, f"# {out.resolve().name}\n\nKnows: {knows}\n\n{text}\n")
         write_yaml(out / CONFIG, {"task": task.name, **task.config()})
         task.save(assets, out)

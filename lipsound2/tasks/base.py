@@ -144,6 +144,10 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
     files: ClassVar[tuple[str, ...]] = ()
     use: ClassVar[str]
 
+    def usage(self, name: Path | str) -> str:
+        """The command that uses a model of this task."""
+        return self.use.format(name)
+
     @classmethod
     def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:
         """The dataclasses that own the config's keys besides the trainer's: the types of the fields, in their order.

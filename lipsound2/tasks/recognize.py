@@ -123,6 +123,10 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         """The archives that are read."""
         return [kind_folder(dump, self.settings.input)]
 
+    def usage(self, name: Path | str) -> str:
+        """The command that uses it: a recognizer of audio, or a lip reader."""
+        return super().usage(name).replace("--asr", "--model" if self.sees else "--asr", 1)
+
     @property
     def sees(self) -> bool:
         """Whether the input is video, and not audio."""
