@@ -226,6 +226,10 @@ def test_a_manifest_that_names_no_network_is_told(copied: Path) -> None:
         (["clip.mp4", "--onnx", "lm-onnx"], "is an exported language model, wanted a recognizer"),
         (["clip.mp4", "--onnx", "reader"], "expected one folder that lipsound2 export wrote of a recognizer, found 0"),
         (["clip.mp4", "--onnx", "absent"], "no such folder; write it again with: lipsound2 export"),
+        (
+            ["clip.mp4", "--onnx", "grid-s1-asr"],
+            "name of a pack, wanted the folder of an exported recognizer; write it",
+        ),
         (["clip.mp4", "--onnx", "reader-onnx,lm-onnx"], "expected one folder"),
         (["clip.mp4", "--onnx", "reader-onnx", "--model", "x"], "leave out --model, --asr, --device and --precision"),
         (["clip.mp4", "--onnx", "reader-onnx", "--audio"], "reads lips ('mouth-published'), no audio"),

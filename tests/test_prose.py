@@ -66,6 +66,7 @@ def test_a_page_can_be_read(path: Path) -> None:
     page = path.read_text(encoding="utf-8")
     assert words_a_sentence(page) <= WORDS_A_SENTENCE
     lines = page.splitlines()
+    assert [line for line in lines if re.match(r"<{7} |={7}$|>{7} ", line)] == [], "two versions, to be merged"
     assert [number for number, line in enumerate(lines, 1) if len(line) > LINE] == []
     assert [line for line in lines if BARE_DECIMAL.search(line)] == []
     cells = [cell for line in lines if line.startswith("|") for cell in shown(line).split("|")]

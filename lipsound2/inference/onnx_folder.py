@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lipsound2 import model_names
 from lipsound2.config import from_mapping
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
@@ -69,6 +70,11 @@ def read_folder(folder: Path, kind: str) -> ExportedFolder:
         LipsoundError: it is no such folder, of another kind, or a file is absent.
     """
     if not is_exported(folder):
+        if not folder.exists() and model_names.found(folder):
+            raise LipsoundError(
+                f"{folder}: is the name of a pack, wanted the folder of an exported {kind}; write it with: "
+                f"lipsound2 export {folder} FOLDER"
+            )
         found = "no such folder" if not folder.exists() else f"holds no {EXPORT}, so it is no exported {kind}"
         raise LipsoundError(f"{folder}: {found}; {_AGAIN}")
     made = from_mapping(ExportedFolder, read_yaml(folder / EXPORT), str(folder / EXPORT))
