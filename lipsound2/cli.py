@@ -209,7 +209,7 @@ def look_at_outputs(function: Callable[..., Any], options: Mapping[str, Any]) ->
         for name, value in options.items()
         if name not in outputs
         for part in (value if isinstance(value, tuple | list) else (value,))
-        if isinstance(part, Path | str)
+        if isinstance(part, Path | str) and str(part)  # an empty text would be this folder
     ]
     check_outputs([(options[name], kind) for name, kind in outputs.items() if options[name] is not None], inputs)
 

@@ -67,6 +67,7 @@ def pack(
         hub: also write README.md, with the front matter that model hubs read, and the results as JSON.
         allow_redistribution: pack weights that others published; their license has to allow it.
     """
+    knows, corpus, license = (" ".join(text.split()) for text in (knows, corpus, license))  # a line each of the card
     if not allow_redistribution:
         refuse_converted(model_names.find(exp), "pass them on")
     loaded = experiment.load(exp)

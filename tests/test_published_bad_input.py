@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from helpers.published_weights import SMALL, SMALL_LM, language_state, reader_st
 from helpers.video_making import write_clip
 from test_published_models import SETTINGS
 
+import lipsound2
 from lipsound2.cli import main
+from lipsound2.model_names import card_facts
 
 TINY = replace(SMALL, layers=1, decoder_layers=1)
 
@@ -100,3 +104,70 @@ def test_one_line_says_what_is_wrong(place, monkeypatch, capsys, line, wanted):
     assert len([row for row in told if "error" in row.lower() or wanted in row]) == 1
     assert not any("Traceback" in row for row in told)
     assert not (place / "out").exists(), "nothing is left of a conversion that was refused"
+
+
+def changed(place: Path, name: str, **tensors: torch.Tensor) -> Path:
+    """The good file with some tensors of its first block or decoder replaced."""
+    torch.save(reader_state(TINY) | {key.replace("__", "."): tensor for key, tensor in tensors.items()}, place / name)
+    return place / name
+
+
+def convert(capsys, *words: object) -> tuple[int, str]:
+    status = main(["convert-avsr", *map(str, words)])
+    return status, capsys.readouterr().err
+
+
+def test_a_damaged_archive_is_told_in_one_line_and_by_its_own_name(place, tmp_path, capsys):
+    content = (place / "reader.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("model.pth", content)
+    spoilt = bytearray((tmp_path / "a.zip").read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    (tmp_path / "a.zip").write_bytes(spoilt)
+    status, told = convert(capsys, tmp_path / "a.zip", tmp_path / "out", "--tokens", place / "38.txt")
+    assert (status, told.count("\n")) == (1, 1)
+    assert "a.zip: cannot be unpacked (Bad CRC-32" in told
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("model.pth", content)
+        archive.writestr("model.json", '{"adim": ')
+    status, told = convert(capsys, tmp_path / "b.zip", tmp_path / "out", "--tokens", place / "38.txt")
+    assert status == 1
+    assert f"{tmp_path / 'b.zip'}/model.json" in told, "not a file in a temporary folder, which is gone"
+
+
+def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(place, tmp_path, capsys, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pth", b"\0" * 10_000_000)
+    free = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
+    monkeypatch.setattr("lipsound2.published.avsr.shutil.disk_usage", lambda _: free)
+    status, told = convert(capsys, tmp_path / "bomb.zip", tmp_path / "out", "--tokens", place / "38.txt")
+    assert status == 1
+    assert "bomb.zip: holds 10 MB, and " in told
+    assert "has 5 MB free" in told
+
+
+def test_tied_weights_are_written_and_an_even_kernel_is_refused(place, tmp_path, capsys):
+    tied = torch.ones(41, 64)
+    file = changed(tmp_path, "tied.pth", decoder__embed__0__weight=tied, decoder__output_layer__weight=tied)
+    assert convert(capsys, file, tmp_path / "out", "--tokens", place / "38.txt") == (0, "")
+    kernel = "encoder__encoders__0__conv_module__depthwise_conv__weight"
+    file = changed(tmp_path, "even.pth", **{kernel: torch.ones(64, 1, 30)})
+    status, told = convert(capsys, file, tmp_path / "even", "--tokens", place / "38.txt")
+    assert status == 1
+    assert "even.pth: kernel: found 30, wanted an odd number of taps" in told
+
+
+def test_a_reader_without_a_decoder_has_a_search_that_it_can_run(place, tmp_path, capsys):
+    state = {name: each for name, each in reader_state(TINY).items() if not name.startswith("decoder")}
+    torch.save(state, tmp_path / "ctc.pth")
+    status, _ = convert(
+        capsys, tmp_path / "ctc.pth", tmp_path / "out", "--tokens", place / "38.txt", "--knows", "me\n* License: MIT"
+    )
+    assert status == 0
+    assert type(lipsound2.load(tmp_path / "out")).__name__ == "Transcriber"
+    assert card_facts(tmp_path / "out")["License"].startswith("the file's own"), "what it knows is one line"
+
+
+def test_the_empty_folder_one_stands_in_can_be_the_output(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert convert(capsys, place / "reader.pth", ".", "--tokens", place / "38.txt") == (0, "")

@@ -5,15 +5,17 @@ Their files and what was verified: docs/published-models.md.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipsound2 import model_names
 from lipsound2.data.json_text import read_json
@@ -34,6 +36,8 @@ from lipsound2.text.piece_table import PieceTable
 from lipsound2.text.tokenizer import Characters, Tokenizer
 
 _WEIGHTS, _SETTINGS = "model.pth", "model.json"
+# What zipfile raises of an archive that is damaged, encrypted, or packed in a way that it does not know.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError)
 _ADVICE = "is it a file of auto_avsr or of Visual Speech Recognition for Multiple Languages?"
 _LICENSE = (
     "the file's own, and that of its data set. auto_avsr: code Apache-2.0, 'models may have terms of the data set'. "
@@ -188,10 +192,12 @@ def _reader(
     )
     tokenizer = _tokenizer(settings, tokens, len(found.tensors["ctc.bias"]) - 1, where)
     assets = RecognizeAssets(tokenizer, 0, ())
-    tensors = _fitted(found, task.build(assets), where)
+    tensors = _fitted(found, task, assets, where)
     search = _SEARCHES[
         language if language == "zh" else "characters" if isinstance(tokenizer, Characters) else "pieces"
     ]
+    if not network.decoder_layers:
+        search = replace(search, ctc_weight=1.0)
     positions = f"relative positions '{found.config['positions']}'"
     facts = {
         "Input": "`mouth-published`, 25 frames a second",
@@ -224,7 +230,7 @@ def _language_model(
     task = Language(LanguageConfig(language=language), LanguageModelConfig(**found.config))
     tokenizer = _tokenizer({}, tokens, len(found.tensors["leave.bias"]) - 1, where)
     assets = LanguageAssets(tokenizer)
-    tensors = _fitted(found, task.build(assets), where)
+    tensors = _fitted(found, task, assets, where)
     heads = f"{found.config['heads']} attention heads"
     assumed = () if "head" in settings else (f"{heads}, as lm_en_subword has; --config model.json tells others",)
     use = "lipsound2 transcribe CLIP --model READER --lm {}"
@@ -233,14 +239,18 @@ def _language_model(
 
 def _heads(settings: Mapping[str, Any], where: str) -> int:
     heads = settings.get("head", 8)
-    if not isinstance(heads, int) or not 1 <= heads <= 1024:
+    if type(heads) is not int or not 1 <= heads <= 1024:  # a bool is an int, too
         raise LipsoundError(
             f"{where}: its model.json says head {shown(str(heads))}, wanted a number of attention heads"
         )
     return heads
 
 
-def _fitted(found: Translated, network: nn.Module, where: str) -> dict[str, Tensor]:
+def _fitted(found: Translated, task: AnyTask, assets: Any, where: str) -> dict[str, Tensor]:
+    try:
+        network = task.build(assets)
+    except LipsoundError as error:  # such as of a kernel; it names no file
+        raise LipsoundError(f"{where}: {error}") from error
     return fitted(found.tensors, network, where, _ADVICE, found.named)
 
 
@@ -327,12 +337,33 @@ def _opened(file: Path, config: Path | None) -> Iterator[tuple[Path, Path | None
         yield file, config
         return
     # Torch maps its files, which it cannot inside of an archive.
-    with tempfile.TemporaryDirectory(prefix="lipsound2-") as folder, zipfile.ZipFile(file) as archive:
-        for name, member in members.items():
-            with archive.open(member) as packed, (Path(folder) / name).open("wb") as copy:
-                while block := packed.read(1 << 20):
-                    copy.write(block)
-        yield Path(folder) / _WEIGHTS, config or (Path(folder) / _SETTINGS if _SETTINGS in members else None)
+    with tempfile.TemporaryDirectory(prefix="lipsound2-") as folder:
+        _unpack(file, members, Path(folder))
+        try:
+            yield Path(folder) / _WEIGHTS, config or (Path(folder) / _SETTINGS if _SETTINGS in members else None)
+        except LipsoundError as error:
+            raise LipsoundError(str(error).replace(folder, str(file))) from error
+
+
+def _unpack(file: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
+    """Copy members of an archive into a folder.
+
+    Raises:
+        LipsoundError: there is no room, or they are damaged, encrypted, or packed in a way that is not known.
+    """
+    need, free = sum(member.file_size for member in members.values()), shutil.disk_usage(folder).free
+    if need > free:
+        raise LipsoundError(
+            f"{file}: holds {need / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB free; free some room, "
+            "or name a folder on another disk: TMPDIR"
+        )
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name, member in members.items():
+                with archive.open(member) as packed, (folder / name).open("wb") as copy:
+                    shutil.copyfileobj(packed, copy, 1 << 20)
+    except _DAMAGED as error:
+        raise LipsoundError(f"{file}: cannot be unpacked ({error}); fetch it again, or give its folder") from error
 
 
 def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
@@ -345,12 +376,16 @@ def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
         raise LipsoundError(f"{file}: no such file; give a .pth, .ckpt or .zip file, or a folder")
     if not zipfile.is_zipfile(file):
         return {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            listed = archive.infolist()
+    except _DAMAGED as error:
+        raise LipsoundError(f"{file}: cannot be unpacked ({error}); fetch it again, or give its folder") from error
     found: dict[str, zipfile.ZipInfo] = {}
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            name = Path(member.filename).name
-            if name in (_WEIGHTS, _SETTINGS):
-                if name in found:
-                    raise LipsoundError(f"{file}: holds {name} twice; unpack it and give the folder of one model")
-                found[name] = member
+    for member in listed:
+        name = Path(member.filename).name
+        if name in (_WEIGHTS, _SETTINGS) and not member.is_dir():
+            if name in found:
+                raise LipsoundError(f"{file}: holds {name} twice; unpack it and give the folder of one model")
+            found[name] = member
     return found if _WEIGHTS in found else {}

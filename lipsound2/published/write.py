@@ -51,7 +51,7 @@ def write_pack(
     Raises:
         LipsoundError: the folder holds something else.
     """
-    digest = sha256(file)
+    knows, digest = " ".join(knows.split()), sha256(file)
     origin = f"* SHA-256 of the file: {digest}"
     with pack_folder(out, origin, verb):
         rows = [f"* {name}: {text}" for name, text in (facts or {}).items()]
@@ -66,4 +66,15 @@ def write_pack(
         with atomic_path(out / WEIGHTS) as temporary:
             notes = Origin(f"{verb} {file.name}, SHA-256 of the file {digest}", license).notes()
             notes |= {"source": json.dumps(file.name), "sha256": json.dumps(digest)}
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, notes)
+            save_file(_apart(tensors), temporary, notes)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory, as tied ones do: the file takes no others."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.contiguous().clone() if place in seen else tensor.contiguous()
+        seen.add(place)
+    return found

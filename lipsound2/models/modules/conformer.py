@@ -171,6 +171,8 @@ class Convolution(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, config.norm_eps)
         self.gate = nn.Linear(width, 2 * width)
+        if kernel < 1 or not kernel % 2:
+            raise LipsoundError(f"kernel: found {kernel}, wanted an odd number of taps, such as 31")
         self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
         self.inner = MaskedBatchNorm(width) if config.conv_norm == "batch" else nn.LayerNorm(width, config.norm_eps)
         self.join = nn.Linear(width, width)
