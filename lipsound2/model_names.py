@@ -41,7 +41,10 @@ _TAKEN = {
 def user_folder() -> Path:
     """Where this user's models lie, a folder each: $LIPSOUND2_MODELS, else `lipsound2/models` among the user's data."""
     if given := os.environ.get("LIPSOUND2_MODELS"):
-        return Path(given).expanduser()
+        try:
+            return Path(given).expanduser()
+        except RuntimeError as error:  # ~NAME of nobody
+            raise LipsoundError(f"LIPSOUND2_MODELS: {given}: {error} Give the whole path of a folder") from error
     home = Path.home()
     places = {"darwin": home / "Library" / "Application Support", "win32": home / "AppData" / "Local"}
     data = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")

@@ -351,3 +351,45 @@ def test_without_the_package_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert get("small-19.1", "--accept-license") == 1
     assert "--extras hub" in told(capsys)
+
+
+def test_what_a_hub_says_of_a_license_stays_one_line_without_escapes(hub, capsys) -> None:
+    hub.licenses["Somebody/our-vocoder"] = "mit\x1b[2J\nAccepted: yes"
+    assert get("hub:Somebody/our-vocoder", "--accept-license") == 0
+    assert "license: mit\\x1b[2J\\nAccepted: yes\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "wanted"),
+    [
+        ("config.yaml", b"hello: 1", "its config.yaml names no task, so it is no pack"),
+        ("config.yaml", b"task: [1", "not a YAML file"),
+        ("model.safetensors", b"<html>quota</html>", "its model.safetensors cannot be read"),
+    ],
+)
+def test_a_pack_that_is_none_is_refused_and_leaves_no_pack(hub, capsys, file, content, wanted) -> None:
+    hub.repositories["Somebody/our-vocoder"][file] = content
+    assert get("hub:Somebody/our-vocoder", "--accept-license") == 1
+    assert wanted in told(capsys)
+    assert not [*models().rglob("config.yaml")]
+
+
+def test_sizes_that_are_none_are_told(hub, capsys, monkeypatch) -> None:
+    listing = ModelHub.listing
+    for size in ("12", -5):
+        wrong = {"size": size, "lfs": None}
+        monkeypatch.setattr(
+            ModelHub,
+            "listing",
+            lambda self, name, wrong=wrong: (
+                (said := listing(self, name)) | {"siblings": [each | wrong for each in said["siblings"]]}
+            ),
+        )
+        assert get("hub:Somebody/our-vocoder", "--accept-license") == 1
+        assert f"is no model hub (no size of a file: {size!r})" in told(capsys)
+
+
+def test_a_home_of_nobody_is_told(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LIPSOUND2_MODELS", "~nobody-here/models")
+    assert main(["models"]) == 1
+    assert "LIPSOUND2_MODELS: ~nobody-here/models: " in told(capsys)

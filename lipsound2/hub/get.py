@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from safetensors import SafetensorError, safe_open
+
 from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.corpora.fetch import RemoteFile, fetch, matches
+from lipsound2.error_messages import plain
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.files import folder_lock, sha256, write_text
 from lipsound2.hub.repository import Place, Repository, look, place_of
@@ -86,6 +89,9 @@ def models_get(
     coming = model_names.user_folder() / _COMING
     files, made = coming / f"{wanted.name}.files", coming / wanted.name
     with folder_lock(files, "lipsound2 models get"):
+        if out.exists():  # another run was faster, while the license was read
+            _told_of(out, wanted)
+            return
         remotes = [repository.remote(path, f"sha256:{digest}" if digest else "") for path, digest in chosen.items()]
         if table := _table(wanted, tokens):
             remotes.append(table)
@@ -159,7 +165,9 @@ def _accept(wanted: _Wanted, license: str, accepted: bool) -> None:
     """
     known = wanted.known
     what = f"{known.kind}, {known.size} MB, from {wanted.place}" if known else f"from {wanted.place}"
-    print(f"{wanted.name}: {what}\nlicense: {license or 'the hub does not say; look at the page of the repository'}")
+    print(
+        f"{wanted.name}: {what}\nlicense: {plain(license) or 'the hub does not say; look at the page of the repository'}"
+    )
     if known and known.table:
         print(f"table of tokens: {known.tokens}, {known.table.license}, from {known.table.url}")
     sys.stdout.flush()
@@ -245,7 +253,7 @@ def _make(wanted: _Wanted, chosen: Mapping[str, str], files: Path, made: Path, t
         made.mkdir()
         for name in chosen:
             (files / name).rename(made / name)
-        model_names.task_of(made)  # is its config one?
+        _check_pack(made, wanted)
         return
     from lipsound2.published.avsr import avsr_pack
 
@@ -259,6 +267,25 @@ def _make(wanted: _Wanted, chosen: Mapping[str, str], files: Path, made: Path, t
         knows = f"{knows}; word error rate as published: {known.published}"
     print("converting")
     avsr_pack(files / weights, made, config=settings, tokens=tokens, language=language, knows=knows)
+
+
+def _check_pack(made: Path, wanted: _Wanted) -> None:
+    """Check that a pack from a hub is one; else its files are removed, which the next run would fetch anew anyway.
+
+    Raises:
+        LipsoundError: it names no task, or its weights cannot be opened.
+    """
+    try:
+        if not model_names.task_of(made):
+            raise LipsoundError(f"{wanted.place}: its {model_names.CONFIG} names no task, so it is no pack")
+        with safe_open(made / model_names.WEIGHTS, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        shutil.rmtree(made)
+        raise LipsoundError(f"{wanted.place}: its {model_names.WEIGHTS} cannot be read ({error})") from error
+    except LipsoundError:
+        shutil.rmtree(made)
+        raise
 
 
 def _record(wanted: _Wanted, repository: Repository, chosen: Mapping[str, str], files: Path, made: Path) -> None:

@@ -130,10 +130,16 @@ def _files(info: ModelInfo) -> dict[str, HubFile]:
     found = {}
     for file in info.siblings or ():
         if file.lfs:
-            found[file.rfilename] = HubFile(file.lfs.size, f"sha256:{file.lfs.sha256}")
+            found[file.rfilename] = HubFile(_size(file.lfs.size), f"sha256:{file.lfs.sha256}")
         elif file.size is not None and file.blob_id:
-            found[file.rfilename] = HubFile(file.size, f"git-sha1:{file.blob_id}")
+            found[file.rfilename] = HubFile(_size(file.size), f"git-sha1:{file.blob_id}")
     return found
+
+
+def _size(size: object) -> int:
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"no size of a file: {size!r:.60}")
+    return size
 
 
 @contextmanager
