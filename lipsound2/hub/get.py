@@ -165,9 +165,8 @@ def _accept(wanted: _Wanted, license: str, accepted: bool) -> None:
     """
     known = wanted.known
     what = f"{known.kind}, {known.size} MB, from {wanted.place}" if known else f"from {wanted.place}"
-    print(
-        f"{wanted.name}: {what}\nlicense: {plain(license) or 'the hub does not say; look at the page of the repository'}"
-    )
+    said = plain(license) or "the hub does not say; look at the page of the repository"
+    print(f"{wanted.name}: {what}\nlicense: {said}")
     if known and known.table:
         print(f"table of tokens: {known.tokens}, {known.table.license}, from {known.table.url}")
     sys.stdout.flush()
