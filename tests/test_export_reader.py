@@ -19,6 +19,7 @@ from lipsound2.cli import main
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.errors import LipsoundError
+from lipsound2.inference import long_clips, onnx_reader, own_recognizer, windows
 from lipsound2.inference.export import export
 from lipsound2.inference.onnx_reader import OnnxRecognizer
 from lipsound2.inference.onnx_session import open_session
@@ -91,6 +92,19 @@ def test_texts_times_and_confidences_are_those_of_torch(made: Path, way: str, lm
         check_same(found, wanted)
         said += len(found.words)
     assert said
+
+
+def test_clips_longer_than_a_window(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (windows, long_clips, onnx_reader, own_recognizer):
+        monkeypatch.setattr(module, "READER_WINDOW", 64)
+    monkeypatch.setattr(windows, "READER_OVERLAP", 32)
+    exported, trained = OnnxRecognizer(made / "reader-onnx"), TrainedRecognizer(str(made / "reader"))
+    (found,), (wanted,) = (each.hear([crops(110)]) for each in (exported, trained))
+    # Each window has a trunk of its own here, and no cut is near enough to its edge for that to show.
+    assert np.abs(found.log_probs - wanted.log_probs).mean() < 0.01
+    assert found.decoder is None
+    assert exported.hear([crops(64)])[0].decoder is not None
+    check_same(exported.recognize([crops(110)])[0], trained.recognize([crops(110)])[0])
 
 
 def test_the_folder_has_what_is_needed(made: Path) -> None:

@@ -31,6 +31,7 @@ from lipsound2.inference.onnx_folder import (
 )
 from lipsound2.inference.onnx_session import open_session
 from lipsound2.inference.own_recognizer import Facts, Heard, OwnRecognizer
+from lipsound2.inference.windows import READER_WINDOW, reader_windows
 from lipsound2.text.tokenizer import Tokenizer
 from lipsound2.text.tokens import load as load_tokens
 
@@ -66,7 +67,7 @@ class OnnxRecognizer(OwnRecognizer):
             self._decoder = open_session(folder / MEMORY, threads), open_session(folder / DECODER, threads)
 
     def encode(self, clip: np.ndarray) -> tuple[np.ndarray, ...]:
-        """One clip through the encoder.
+        """One clip through the encoder; longer ones of lips in windows that overlap.
 
         Args:
             clip: crops (T, side, side) uint8, or a waveform (samples,) float32 at 16 kHz.
@@ -80,8 +81,13 @@ class OnnxRecognizer(OwnRecognizer):
         """
         if self._side and (clip.shape[1:] != (self._side, self._side) or not len(clip)):
             raise LipsoundError(f"{self.name}: wanted crops of {self._side} x {self._side}, found {clip.shape}")
-        given = np.ascontiguousarray(clip) if self._side else speech_features(clip)
-        found: list[np.ndarray] = self._encoder.run(None, {"clip": given[None]})
+        if not self._side:
+            return self._run(speech_features(clip))
+        parts = [tuple(each[:, kept] for each in self._run(clip[window])) for window, kept in reader_windows(len(clip))]
+        return tuple(np.concatenate(each, 1) for each in zip(*parts, strict=True))
+
+    def _run(self, given: np.ndarray) -> tuple[np.ndarray, ...]:
+        found: list[np.ndarray] = self._encoder.run(None, {"clip": np.ascontiguousarray(given)[None]})
         return tuple(found)
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[Heard]:
@@ -89,7 +95,10 @@ class OnnxRecognizer(OwnRecognizer):
         heard = []
         for clip in clips:
             states, log_probs, *words = self.encode(clip)
-            decoder = None if self._decoder is None else partial(self._scorer, states, *self._decoder)
+            decoder = None
+            # No decoder was trained on texts of such length.
+            if self._decoder is not None and not (self._side and len(clip) > READER_WINDOW):
+                decoder = partial(self._scorer, states, *self._decoder)
             heard.append(Heard(log_probs[0], words[0][0] if words else None, decoder))
         return heard
 

@@ -5,6 +5,7 @@ Torch is not imported: exported networks run without it.
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -28,8 +29,12 @@ from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.decoding.search_options import SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.phrases import PhraseReader, Phrases, Texts, ranked
+from lipsound2.inference.windows import READER_WINDOW
 from lipsound2.text.tokenizer import Tokenizer
 from lipsound2.text.tokens import unknown_parts
+from lipsound2.timing import FRAME_RATE
+
+log = logging.getLogger(__name__)
 
 _SEGMENTATIONS = 8  # ways to cut a sentence into pieces that count
 _PHRASES = PhraseCalibration(0.245, 0.47)  # fitted on GRID's `valid` as grid-s1-parallel speaks it, for grid-s1-asr
@@ -63,7 +68,7 @@ class Heard:
     Attributes:
         log_probs: (S, V) natural log-probabilities of CTC.
         word_log_probs: (S, words + 1) those of the word head, class 0 silence; None: there is none.
-        decoder: makes the decoder's scorer of the clip; None: there is no decoder.
+        decoder: makes the decoder's scorer of the clip; None: there is no decoder, or the clip is too long for it.
     """
 
     log_probs: np.ndarray
@@ -184,12 +189,17 @@ class OwnRecognizer(ABC):
     def _decode(self, heard: Heard) -> Hypothesis:
         """The chosen text of one clip, and how sure it is among the n best."""
         tokenizer, log_probs, seconds = self.facts.tokenizer, heard.log_probs, self.facts.seconds
+        if self._search.ctc_weight < 1 and heard.decoder is None:
+            log.warning(
+                "%s: a clip of %.0f s is read by CTC alone, because decoders are given %g s at most; transcribe cuts "
+                "clips in pauses, and uses the decoder",
+                *(self.name, len(log_probs) * seconds, READER_WINDOW / FRAME_RATE),
+            )
         normalized = True  # whether the scores of the n best are log-probabilities over all texts
         if self._graph is not None:
             path, score = viterbi(self._graph, log_probs)
             n_best = graph_n_best(self._graph, log_probs, also=tuple(token.token for token in path))
-        elif self._search.ctc_weight < 1:
-            assert heard.decoder is not None
+        elif self._search.ctc_weight < 1 and heard.decoder is not None:
             n_best = joint_n_best(
                 heard.decoder(),
                 log_probs,

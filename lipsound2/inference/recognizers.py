@@ -20,6 +20,7 @@ from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
+from lipsound2.inference.long_clips import is_long, long_states
 from lipsound2.inference.own_recognizer import Facts, Heard, OwnRecognizer
 from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
 from lipsound2.model_names import Precision
@@ -77,13 +78,31 @@ class TrainedRecognizer(OwnRecognizer):
         return output
 
     def encode(self, clip: np.ndarray) -> torch.Tensor:
-        """States (S, width) of a waveform (samples,), or of crops (T, H, W) uint8."""
+        """States (S, width) of a waveform (samples,), or of crops (T, H, W) uint8; of long ones in windows."""
+        if is_long(self.network.encoder, clip):
+            return torch.cat([*long_states(self.network.encoder, clip, self.device)])
         output = self._run([clip])
         return output.states[0, : int(output.lengths[0])]
 
     @torch.no_grad()
     def hear(self, clips: Sequence[np.ndarray]) -> list[Heard]:
-        """See `OwnRecognizer`."""
+        """See `OwnRecognizer`. Each long clip of lips goes through the networks by itself, in windows."""
+        long = [is_long(self.network.encoder, clip) for clip in clips]
+        short = [clip for clip, alone in zip(clips, long, strict=True) if not alone]
+        together = iter(self._hear_together(short) if short else ())
+        return [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
+
+    def _hear_long(self, clip: np.ndarray) -> Heard:
+        """One clip longer than a window. Its text is CTC's: no decoder was trained on texts of such length."""
+        log_probs, words = [], []
+        for states in long_states(self.network.encoder, clip, self.device):
+            output = self.network.heads(states[None], torch.tensor([len(states)]))
+            log_probs.append(output.log_probs[0].cpu().numpy())
+            if output.word_scores is not None:
+                words.append(output.word_scores[0].float().log_softmax(-1).cpu().numpy())
+        return Heard(np.concatenate(log_probs), np.concatenate(words) if words else None)
+
+    def _hear_together(self, clips: Sequence[np.ndarray]) -> list[Heard]:
         output = self._run(clips)
         words = None if output.word_scores is None else output.word_scores.float().log_softmax(-1).cpu().numpy()
         return [

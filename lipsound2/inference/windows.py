@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from lipsound2.audio.mel_settings import MelConfig, check_spoken
 
 WINDOW = 100  # video frames a lip model takes at once: training clips are shorter, memory stays bounded
 OVERLAP = 25  # video frames that two windows share; their mels are cross-faded there
+# Video frames a lip reader takes at once: 40 s, more than its training clips and than `pauses.LONGEST`.
+READER_WINDOW = 1000
+READER_OVERLAP = 200  # video frames that two of its windows share; each keeps the half that lies inside
+TRUNK_CHUNK = 100  # video frames that a reader's trunk takes at once in a clip longer than a window
 # Mel frames a vocoder takes at once, without the context to either side: memory stays bounded at any length.
 CHUNK = 800
 # Mel frames Griffin-Lim takes at once (20 s of the finer mel), and its context to either side (half a second).
@@ -77,11 +82,27 @@ class Windows:
         self._weight[at] += fade
 
 
-def window_starts(total: int) -> list[int]:
+def window_starts(total: int, window: int = WINDOW, overlap: int = OVERLAP) -> list[int]:
     """First video frames of the windows that cover `total` video frames; the last one ends with the clip."""
-    if total <= WINDOW:
+    if total <= window:
         return [0]
-    return [*range(0, total - WINDOW, WINDOW - OVERLAP), total - WINDOW]
+    return [*range(0, total - window, window - overlap), total - window]
+
+
+def reader_windows(total: int) -> Iterator[tuple[slice, slice]]:
+    """The windows in which a lip reader takes a clip; what they keep joins to the whole clip.
+
+    Args:
+        total: number of video frames.
+
+    Yields:
+        The video frames of a window, and those of them whose states are kept, as counted within it: up to the middle
+        of what it shares with its neighbors.
+    """
+    starts = window_starts(total, READER_WINDOW, READER_OVERLAP)
+    cuts = [0, *((first + READER_WINDOW + following) // 2 for first, following in pairwise(starts)), total]
+    for start, (begin, end) in zip(starts, pairwise(cuts), strict=True):
+        yield slice(start, min(start + READER_WINDOW, total)), slice(begin - start, end - start)
 
 
 def _fade(length: int, overlap: int, left: bool, right: bool) -> np.ndarray:

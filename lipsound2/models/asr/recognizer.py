@@ -75,7 +75,10 @@ class Recognizer(nn.Module):
     def forward(self, features: Tensor, feature_lengths: Tensor) -> RecognizerOutput:
         """(B, S, bands) features or (B, T, H, W) uint8 video frames, zero where padded, and their (B,) int64
         lengths."""
-        states, lengths = self.encoder(features, feature_lengths)
+        return self.heads(*self.encoder(features, feature_lengths))
+
+    def heads(self, states: Tensor, lengths: Tensor) -> RecognizerOutput:
+        """What the heads say of the encoder's states (B, S, width), of which (B,) int64 are valid."""
         word_scores = None if self.words is None else self.words(states)
         log_probs = self.ctc(states).float().log_softmax(-1)[..., : self.tokens]
         return RecognizerOutput(states, lengths, log_probs, word_scores)

@@ -81,4 +81,9 @@ class LipEncoder(nn.Module):
         """Uint8 (B, T, H, W), or (B, T, inputs), and (B,) int64 video frames to states (B, T, width) and their
         numbers."""
         seen = video if self.trunk is None else self.trunk(video, video_lengths)
-        return self.conformer(self.enter(seen), mask(video_lengths, video.shape[1])), video_lengths
+        return self.behind_trunk(seen, video_lengths), video_lengths
+
+    def behind_trunk(self, seen: Tensor, video_lengths: Tensor) -> Tensor:
+        """States (B, T, inputs) of a trunk and (B,) int64 video frames to states (B, T, width)."""
+        states: Tensor = self.conformer(self.enter(seen), mask(video_lengths, seen.shape[1]))
+        return states
