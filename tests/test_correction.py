@@ -72,6 +72,14 @@ def test_its_time_is_limited_and_so_is_that_of_what_it_starts(tmp_path):
     assert not mark.exists()
 
 
+def test_what_it_leaves_running_is_not_waited_for():
+    code = "import subprocess; subprocess.Popen(['sleep', '60']); print('bin blue')"
+    begun = time.monotonic()
+    made = Corrector(program(code), seconds=30)(WHAT)
+    assert (made.corrected, made.warnings) == ("bin blue", [])
+    assert time.monotonic() - begun < 25
+
+
 def test_a_program_may_write_much_to_standard_error_and_need_not_read():
     code = f"import sys; sys.stderr.write('x' * {4 * LARGEST}); print('bin blue now')"
     assert Corrector(program(code))(WHAT).corrected == "bin blue now"

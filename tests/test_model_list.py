@@ -51,6 +51,18 @@ def test_a_model_of_the_user_is_among_those_here_and_no_longer_among_the_public(
     assert record["license"] == ("a long one " * 9).strip()
 
 
+def test_a_damaged_model_hides_no_other(tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
+    for name in ("broken", "whole"):
+        shutil.copytree(model_names.PRETRAINED / "grid-s1-asr", tmp_path / name)
+    (tmp_path / "broken" / "fetched.json").write_text("{")
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nwhole " in shown
+    assert "\nbroken " not in shown
+    assert "broken/fetched.json" in caplog.text
+
+
 def test_every_known_model_says_how_it_is_had():
     for model in known_models().values():
         verb, file, *words = model.convert.split()[1:]

@@ -24,6 +24,7 @@ from lipsound2.inference.transcript import ALTERNATIVES, Transcript
 
 LARGEST = 65536  # bytes that it may write
 SECONDS = 60
+_LOOK = 0.1  # seconds between two looks whether it has ended
 _KEPT = 2000  # bytes of its standard error
 
 
@@ -95,8 +96,11 @@ class Corrector:
             selector.register(process.stdout or 0, selectors.EVENT_READ, "stdout")
             selector.register(process.stderr or 0, selectors.EVENT_READ, "stderr")
             while selector.get_map():
-                ready = selector.select(max(end - time.monotonic(), 0))
-                if not ready:
+                ended = process.poll() is not None  # before the look: what it wrote is there then
+                ready = selector.select(0 if ended else min(_LOOK, max(end - time.monotonic(), 0)))
+                if not ready and ended:
+                    break  # what it left running still holds the streams
+                if not ready and time.monotonic() >= end:
                     raise _Failed(f"took more than {self._seconds:g} s")
                 for key, _ in ready:
                     block = os.read(key.fd, LARGEST)

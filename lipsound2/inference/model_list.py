@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +11,11 @@ from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.data.yaml_files import read_yaml
+from lipsound2.errors import LipsoundError
 from lipsound2.known_models import CAVEAT, KnownModel, known_models
 from lipsound2.video.align import REGIONS
+
+log = logging.getLogger(__name__)
 
 _WIDTH = 100  # columns of a terminal that the table fits
 _INDENT = "    "
@@ -84,8 +88,13 @@ def models(*, json: bool = False) -> None:
 
 def models_here() -> list[ModelRecord]:
     """The models that ship with the toolkit, and those in the user's folder."""
-    ship = [record_of(model_names.PRETRAINED / name, "ships") for name in model_names.shipped()]
-    return ship + [record_of(model_names.user_folder() / name, "user") for name in model_names.of_user()]
+    records = [record_of(model_names.PRETRAINED / name, "ships") for name in model_names.shipped()]
+    for name in model_names.of_user():
+        try:
+            records.append(record_of(model_names.user_folder() / name, "user"))
+        except LipsoundError as error:  # a damaged one hides no other
+            log.warning("%s", error)
+    return records
 
 
 def public_models() -> list[KnownModel]:
