@@ -129,8 +129,9 @@ def test_a_corpus_that_is_not_there_is_refused_before_the_set_up(fresh: Recipes,
         return
     target = ("--target", "logmel") if recipe == "lrs3" else ()
     assert "--corpus: found '/no', wanted a folder that is there: " in fresh.refused(script, "--corpus", "/no", *target)
-    lists = fresh.refused(script, "--corpus", str(fresh.egs), "--lists", "/no", *target)
-    assert "--lists: found '/no', wanted one that is there" in lists
+    if script != "own/run_adapt.sh":  # it cuts the corpus into folds
+        lists = fresh.refused(script, "--corpus", str(fresh.egs), "--lists", "/no", *target)
+        assert "--lists: found '/no', wanted one that is there" in lists
     if script.endswith("/run.sh"):  # it is not read then
         assert "stage 3 needs" in fresh.run(script, "--corpus", "/no", "--stage", "3", *target).stderr
 

@@ -132,7 +132,7 @@ def test_fault_E14_what_tests_compare_with_is_installed_by_their_command():
     brought = {"mediapipe"}  # by tools/install.sh itself, without what it declares
     for extra in extras:
         lines = config["options.extras_require"][extra].splitlines()
-        brought |= {re.split(r"[ <>=]", line)[0] for line in lines if line}
+        brought |= {re.split(r"[ <>=]", line)[0].replace("_", "-") for line in lines if line}
     named = {"dlib": "dlib-bin", "kenlm": "ufal-kenlm"}
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     wanted = set(re.findall(r"importorskip\(\"(\w+)", texts)) - {"torchaudio"}  # tools/torchaudio_check.sh has its own
