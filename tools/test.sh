@@ -7,7 +7,7 @@ case ${1:-} in -h | --help)
 esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-tools/install.sh --extras face,mediapipe,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,faster-whisper,demo,oracle,docs,test
+tools/install.sh --extras face,mediapipe,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,faster-whisper,hub,demo,oracle,docs,test
 bin=${LIPSOUND2_VENV:-$root/.venv}/bin
 
 "$bin/ruff" check .
