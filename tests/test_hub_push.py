@@ -175,7 +175,7 @@ def test_weights_of_others_are_not_uploaded_without_permission(hub, folder, tmp_
     out = tmp_path / "out"
     assert main(["pack", str(tmp_path / "theirs"), str(out), *SAID, "--hub", "--allow-redistribution"]) == 0
     assert main(["models", "push", str(out), "me/theirs"]) == 1
-    assert "to upload them, get permission" in capsys.readouterr().err
+    assert "to upload, get permission" in capsys.readouterr().err
     assert not any("models" in each or "repos" in each for each in hub.asked)
     assert main(["models", "push", str(out), "me/theirs", "--allow-redistribution"]) == 0
     assert "model.safetensors" in hub.files["me/theirs"]

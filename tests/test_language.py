@@ -231,7 +231,7 @@ def test_a_trained_one_stands_beside_a_recognizer(data, tmp_path):
     log_odds = model.extend(model.start(), text[0])[1]
     packed = language_model(tmp_path / "packed", recognizer, 0.5, 0.0)
     assert packed.extend(packed.start(), text[0])[1] == pytest.approx(log_odds, abs=0.01)
-    with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recognizer; train it with"):
+    with pytest.raises(LipsoundError, match=r"exp: its 15 tokens are not the 5 of the recognizer; take the one"):
         language_model(exp, TOKENS, 0.5, 0.0)
 
 
