@@ -22,11 +22,12 @@ from lipsound2.decoding.look_alikes import look_alikes, visemes_of
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, rank, sentence_scores
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.clip_readers import ClipReaders
 from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrase_lines import phrase_lines
 from lipsound2.inference.phrases import Phrases, ranked
 from lipsound2.inference.recognizers import recognizer
-from lipsound2.inference.transcribe import _choice, _Loaded, transcribe
+from lipsound2.inference.transcribe import _choice, transcribe
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.inference.transcript import Transcript
 from lipsound2.tasks.regress import Regress
@@ -305,7 +306,7 @@ def test_look_alikes_are_told_once(tmp_path, monkeypatch, caplog):
     (tmp_path / "mine.txt").write_text("pat it\nbat it\n")
     doubt = Phrases.read(tmp_path / "mine.txt").doubt("pat it")
     what = Transcript.of(Hypothesis("pat it"), {}, calibrated=False, warnings=[*doubt, "another"])
-    monkeypatch.setattr("lipsound2.inference.transcribe._load", lambda *_, **__: _Loaded(*[lambda clip: what] * 2))
+    monkeypatch.setattr("lipsound2.inference.clip_readers.load", lambda *_, **__: ClipReaders(*[lambda clip: what] * 2))
     transcribe(tmp_path / "a.mp4", phrases=tmp_path / "mine.txt")
     warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert warnings == ["look alike on the lips: 'pat it', 'bat it'", f"{tmp_path / 'a.mp4'}: another"]

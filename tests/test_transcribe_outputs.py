@@ -13,7 +13,7 @@ import soundfile
 
 from lipsound2.cli import load, main, verb_parser
 from lipsound2.decoding.hypothesis import DOUBTFUL, Alternative, Hypothesis, Word
-from lipsound2.inference import recognizers, transcribe
+from lipsound2.inference import clip_readers, recognizers
 
 SAID = Hypothesis(
     "bin <blue> now",
@@ -139,7 +139,7 @@ def test_doubtful_words_are_marked_on_a_terminal_and_nowhere_else(clip, monkeypa
 )
 def test_what_cannot_be_written_is_one_line_before_any_work(words, status, told, clip, capsys, monkeypatch):
     Path("a.txt").write_text("what was really said")
-    monkeypatch.setattr(transcribe, "_load", lambda *args, **options: pytest.fail("models were loaded"))
+    monkeypatch.setattr(clip_readers, "load", lambda *args, **options: pytest.fail("models were loaded"))
     assert status_of(words) == status
     shown = capsys.readouterr()
     assert told in shown.err
@@ -169,7 +169,7 @@ def test_fault_A1_what_is_read_beside_the_clips_is_not_written_over(words, clip,
     mine.write_text("bin blue now\n")
     Path("link.txt").symlink_to(mine)
     monkeypatch.setattr("lipsound2.video.speaking.check_choice", lambda *args: None)
-    monkeypatch.setattr(transcribe, "_load", lambda *args, **options: pytest.fail("models were loaded"))
+    monkeypatch.setattr(clip_readers, "load", lambda *args, **options: pytest.fail("models were loaded"))
     assert status_of(words) == 1
     assert "input" in (told := capsys.readouterr().err)
     assert "which would be lost; choose another name for the output" in told

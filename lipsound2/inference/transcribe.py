@@ -6,16 +6,16 @@ Clips and outputs are checked before anything is loaded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from lipsound2.arguments import AtLeast0, AtLeast1, OptionalFile
 from lipsound2.data.folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference import clip_readers
 from lipsound2.inference.correction import Corrector
 from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.speak import DEFAULT_MODEL
@@ -26,11 +26,7 @@ from lipsound2.media.standard_streams import STANDARD, received
 
 if TYPE_CHECKING:
     from lipsound2.inference.phrases import Phrases
-    from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
-    from lipsound2.inference.transcriber import Transcriber
     from lipsound2.inference.transcript import Transcript
-    from lipsound2.model_names import Precision
-    from lipsound2.video.detect import DetectorName
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +121,7 @@ def transcribe(
         )
         kinds = _kinds(found, audio=audio)
         if onnx:
-            model, asr = _check_exported(onnx, kinds)
+            model, asr = clip_readers.check_exported(onnx, kinds)
         else:
             model = model if "lips" in kinds else ""
             _check_names(model, asr, search.lm, audio="audio" in kinds)
@@ -136,9 +132,9 @@ def transcribe(
         ranker = (asr or model) if onnx else _ranker(model, asr)
         own = None if phrases is None else _read_phrases(phrases, ranker, search, lips=bool(model))
         if onnx:
-            loaded = _load_exported(onnx, search, detector, face, asd, own, many=many)
+            loaded = clip_readers.load_exported(onnx, search, detector, face, asd, own, many=many)
         else:
-            loaded = _load(
+            loaded = clip_readers.load(
                 model, asr, search, device, precision, detector, face, asd, own, audio="audio" in kinds, many=many
             )
         from lipsound2.video.check import has_video
@@ -224,197 +220,6 @@ def _choice(text: str, probability: float, count: int) -> str:
     return f"none of these {count} sentences was said: {share}" if count > 1 else f"this sentence was not said: {share}"
 
 
-class _Loaded(NamedTuple):
-    """What transcribes the lips in a video file, and the audio of a file."""
-
-    lips: Callable[[Path], Transcript]
-    audio: Callable[[Path], Transcript]
-
-
-def _load(
-    model: str,
-    asr: str,
-    search: SearchOptions,
-    device: str,
-    precision: Precision,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-    *,
-    audio: bool,
-    many: bool,
-) -> _Loaded:
-    """Load the models.
-
-    Args:
-        model: lip-to-speech model or lip reader; empty: there is audio only.
-        asr: recognizer of audio.
-        search: search options of trained recognizers.
-        device: where networks run.
-        precision: of recognizers.
-        detector: face detector.
-        face: which face, where there are several.
-        asd: file of LR-ASD's weights, for the face `speaking`.
-        phrases: own sentences, or None.
-        audio: whether the recognizer of audio is needed even if `model` reads lips.
-        many: whether a line tells how far many clips are, so that none does for a single one.
-
-    Raises:
-        LipsoundError: a model is absent or of another task.
-    """
-    from lipsound2.inference.recognizers import recognizer
-    from lipsound2.inference.transcriber import Transcriber
-
-    reader = _lip_reader(model, search, device, precision, detector, face, asd, phrases) if model else None
-    lips = None if reader is None else _asked(reader, phrases)
-    if lips is not None and not audio:
-        return _Loaded(lips, lips)
-    recognize = Transcriber(recognizer(asr, search, device, precision=precision))
-    heard = _asked(recognize, phrases)
-    if recognize.knows:
-        log.info("%s knows: %s", asr, recognize.knows)
-    if lips is not None or not model:
-        return _Loaded(lips or heard, heard)
-    from lipsound2.inference.lip_to_speech import load_lip_to_speech
-    from lipsound2.inference.synthesizer import Synthesizer
-
-    synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face, asd=asd)
-    return _Loaded(_cascade(synthesize, recognize, phrases, many=many), heard)
-
-
-def _check_exported(given: Sequence[Path], kinds: set[str]) -> tuple[str, str]:
-    """Check that exported networks fit together and read what is given, before any is opened.
-
-    Returns:
-        What reads the lips, a reader or a lip-to-speech model, empty if nothing does; and the recognizer of audio.
-
-    Raises:
-        LipsoundError: they do not.
-    """
-    from lipsound2.audio.kind import AUDIO
-    from lipsound2.inference.onnx_folder import READER, read_folder
-
-    folder, speaks = _exported_parts(given)
-    shown, reads = f"--onnx {','.join(map(str, given))}", read_folder(folder, READER).input
-    if reads != AUDIO and ("audio" in kinds or speaks):
-        what = "no audio; give videos, and leave out --audio" if "audio" in kinds else "and takes no further files"
-        raise LipsoundError(f"{shown}: reads lips ('{reads}'), {what}")
-    if reads == AUDIO and "lips" in kinds and not speaks:
-        raise LipsoundError(
-            f"{shown}: recognizes audio, not lips; give --audio, or a lip-to-speech model too: "
-            f"--onnx LIPS.onnx,{folder}"
-        )
-    if reads != AUDIO:
-        return str(folder), ""
-    return str(speaks[0]) if "lips" in kinds else "", str(folder)
-
-
-def _exported_parts(given: Sequence[Path]) -> tuple[Path, list[Path]]:
-    """The folder of the recognizer, and the files of a lip-to-speech model and its vocoder.
-
-    Raises:
-        LipsoundError: there is not one folder.
-    """
-    from lipsound2.inference.onnx_folder import is_exported
-
-    speaks = [path for path in given if path.suffix.lower() == ".onnx" or (path.is_dir() and not is_exported(path))]
-    folders = [path for path in given if path not in speaks]
-    if len(folders) != 1:
-        raise LipsoundError(
-            f"--onnx {','.join(map(str, given))}: expected one folder that lipsound2 export wrote of a recognizer, "
-            f"found {len(folders)}"
-        )
-    return folders[0], speaks
-
-
-def _load_exported(
-    given: Sequence[Path],
-    search: SearchOptions,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-    *,
-    many: bool,
-) -> _Loaded:
-    """Open exported networks; see `_load`."""
-    from lipsound2.inference.onnx_reader import OnnxRecognizer
-    from lipsound2.inference.transcriber import Transcriber
-
-    folder, speaks = _exported_parts(given)
-    reader = Transcriber(OnnxRecognizer(folder, search), detector=detector, face=face, asd=asd)
-    asked = _asked(reader, phrases)
-    log.info("%s knows: %s", reader.name, reader.knows)
-    if not speaks:
-        return _Loaded(asked, asked)
-    from lipsound2.inference.onnx import OnnxLipToSpeech
-    from lipsound2.inference.synthesizer import Synthesizer
-
-    synthesize = Synthesizer(OnnxLipToSpeech(speaks), detector=detector, face=face, asd=asd)
-    return _Loaded(_cascade(synthesize, reader, phrases, many=many), asked)
-
-
-def _cascade(
-    synthesize: Synthesizer, recognize: Transcriber, phrases: Phrases | None, *, many: bool
-) -> Callable[[Path], Transcript]:
-    """What makes speech of the lips and recognizes it; `many`: see `_load`."""
-    synthesize.progress = not many
-    if phrases is not None:
-        log.info("%s does not name all words of the sentences; they are ranked by its speech", synthesize.name)
-    log.info("%s knows: %s", synthesize.name, synthesize.knows)
-
-    def cascade(clip: Path) -> Transcript:
-        speech = synthesize(clip)
-        log.info("%s: %s", clip, speech.video.report)
-        return recognize(speech, phrases=phrases)
-
-    return cascade
-
-
-def _lip_reader(
-    model: str,
-    search: SearchOptions,
-    device: str,
-    precision: Precision,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-) -> Transcriber | None:
-    """What reads lips without making speech: a lip reader, or the word head of a lip-to-speech model that knows all
-    words of the own sentences; else None.
-
-    Raises:
-        LipsoundError: a recognizer of audio was given.
-    """
-    from lipsound2.inference.lip_words import lip_words
-    from lipsound2.inference.recognizers import recognizer
-    from lipsound2.inference.transcriber import Transcriber
-    from lipsound2.model_names import task_of
-
-    if task_of(model) != "recognize":
-        words = None if phrases is None else lip_words(model, phrases, device)
-        return None if words is None else Transcriber(words, detector=detector, face=face, asd=asd)
-    recognize = recognizer(model, search, device, lips=True, precision=precision)
-    reader = Transcriber(recognize, detector=detector, face=face, asd=asd)
-    if not reader.reads_lips:
-        raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
-    log.info("%s knows: %s", model, reader.knows)
-    return reader
-
-
-def _asked(transcriber: Transcriber, phrases: Phrases | None) -> Callable[[Path], Transcript]:
-    """A transcriber that is asked for own sentences, if there are any.
-
-    Raises:
-        LipsoundError: it cannot write one of them.
-    """
-    if phrases is not None:
-        transcriber.check(phrases)
-    return partial(transcriber, phrases=phrases)
-
-
 def _ranker(model: str, asr: str) -> str:
     """Which of them ranks own sentences, as far as names tell."""
     from lipsound2.model_names import task_of
@@ -452,7 +257,7 @@ def _check_names(model: str, asr: str, lm: Path | str | None, *, audio: bool) ->
     """Check that the models exist, before torch is loaded.
 
     Args:
-        model: see `_load`.
+        model: see `clip_readers.load`.
         asr: likewise.
         lm: language model; None: without one.
         audio: likewise.
