@@ -296,7 +296,11 @@ def test_repositories_without_a_model_and_with_a_bad_one(hub: ModelHub, capsys: 
     assert "holds neither a pack (config.yaml, model.safetensors) nor model.pth" in told(capsys)
     hub.repositories["Somebody/bad"] = {"model.pth": b"not torch's", "model.json": b"{}"}
     assert get("hub:Somebody/bad", "--accept-license") == 1
-    assert "model.pth" in told(capsys)
+    line = told(capsys)
+    assert "model.pth" in line
+    kept = models() / ".coming" / ".bad"
+    assert f"(what was fetched is kept for another try; else remove {kept})" in line
+    assert (kept / "model.pth").is_file()
     hub.repositories["Somebody/notours"] = {"config.yaml": b"[1]", "model.safetensors": b"x"}
     assert get("hub:Somebody/notours", "--accept-license") == 1
     assert "config.yaml" in told(capsys)

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,15 +18,13 @@ from lipsound2.corpora.fetch import RemoteFile, fetch, matches
 from lipsound2.error_messages import plain
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.files import folder_lock, sha256, write_text
-from lipsound2.hub.repository import Place, Repository, look, place_of
+from lipsound2.hub.repository import PACK_FILE, Place, Repository, look, place_of
 from lipsound2.inference.model_list import record_of
 from lipsound2.known_models import CAVEAT, KnownModel, known_models
 from lipsound2.outputs import check_folder
 
 _COMING = ".coming"  # in the user's folder: what is being fetched
 _PACK = (model_names.CONFIG, model_names.WEIGHTS)
-# Files that a pack of this toolkit may have beside each other.
-_PACK_FILE = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|yaml|json|md|txt|npy|model|tsv)")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _PUBLISHED = ("model.pth", "model.json")
 
@@ -68,9 +66,10 @@ def models_get(
             hub:OWNER/NAME@REVISION. It has to hold a pack of this toolkit (config.yaml, model.safetensors), or a
             reader or language model of auto_avsr's kind (model.pth, model.json).
         accept_license: accept the license of the model without being asked.
-        name: that the model gets here; by default that of the known model or of the repository.
-        file: of hub:OWNER/NAME: the files to take, where they have other names: weights, and their model.json.
-        tokens: table of tokens of a published reader, where it is at hand already; see convert-avsr.
+        name: name that the model gets here; by default that of the known model or of the repository.
+        file: files of hub:OWNER/NAME to take, with a comma between, where weights and settings are not called model.pth
+            and model.json: a.pth,a.json.
+        tokens: table of tokens of a published reader, if you have it already; see convert-avsr.
     """
     wanted = _wanted(model, name, file)
     out = model_names.user_folder() / wanted.name
@@ -87,7 +86,7 @@ def models_get(
         _accept(wanted, repository.license, accept_license)
     chosen = _chosen(repository, wanted)
     coming = model_names.user_folder() / _COMING
-    files, made = coming / f"{wanted.name}.files", coming / wanted.name
+    files, made = coming / f".{wanted.name}", coming / wanted.name  # no model's name begins with a dot
     with folder_lock(files, "lipsound2 models get"):
         if out.exists():  # another run was faster, while the license was read
             _told_of(out, wanted)
@@ -178,7 +177,7 @@ def _accept(wanted: _Wanted, license: str, accepted: bool) -> None:
         raise LipsoundError(f"{wanted.name}: the license was not accepted; nothing was fetched")
 
 
-def _is_pack(names: Mapping[str, str]) -> bool:
+def _is_pack(names: Collection[str]) -> bool:
     return all(name in names for name in _PACK)
 
 
@@ -190,8 +189,8 @@ def _chosen(repository: Repository, wanted: _Wanted) -> dict[str, str]:
     """
     here = repository.files
     chosen = dict(wanted.files)
-    if not chosen and all(name in here for name in _PACK):
-        chosen = {name: "" for name in here if _PACK_FILE.fullmatch(name)}
+    if not chosen and _is_pack(here):
+        chosen = {name: "" for name in here if PACK_FILE.fullmatch(name)}
     elif not chosen and _PUBLISHED[0] in here:
         chosen = {name: "" for name in _PUBLISHED if name in here}
     if not chosen:
@@ -265,7 +264,10 @@ def _make(wanted: _Wanted, chosen: Mapping[str, str], files: Path, made: Path, t
     if known and known.published:
         knows = f"{knows}; word error rate as published: {known.published}"
     print("converting")
-    avsr_pack(files / weights, made, config=settings, tokens=tokens, language=language, knows=knows)
+    try:
+        avsr_pack(files / weights, made, config=settings, tokens=tokens, language=language, knows=knows)
+    except LipsoundError as error:  # such as of the tokens, which can be given: a gigabyte is not fetched twice
+        raise LipsoundError(f"{error} (what was fetched is kept for another try; else remove {files})") from error
 
 
 def _check_pack(made: Path, wanted: _Wanted) -> None:

@@ -19,6 +19,8 @@ from lipsound2.errors import LipsoundError, require
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
+# Files that a pack of this toolkit may have beside each other.
+PACK_FILE = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|yaml|json|md|txt|npy|model|tsv)")
 _TIMEOUT = 30.0  # seconds
 _NAME = re.compile(r"hub:([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(\S+))?")
 
