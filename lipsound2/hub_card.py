@@ -16,12 +16,12 @@ from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary_files import read_scores
 from lipsound2.metrics.wer_summary import read_summary
+from lipsound2.model_names import README
 from lipsound2.tasks.base import AnyTask
 from lipsound2.tasks.recognize import Recognize
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import Features
 
-README = "README.md"
 LIBRARY = "lipsound2"
 RESULTS = "results-*.json"  # the summaries of scores in a pack
 # Licenses that hubs know by a name of their own; others are `other`, with their text.

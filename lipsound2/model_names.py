@@ -25,6 +25,7 @@ from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 from lipsound2.outputs import check_folder
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+README = "README.md"  # of a pack for a hub
 FETCHED = "fetched.json"  # of a pack that came from a hub
 EXPORT = "export.yaml"  # of a folder of exported networks, which has no weights
 Precision = Literal["auto", "fp32", "bf16", "int8"]  # of linear layers, see `experiment.load`

@@ -21,7 +21,7 @@ from lipsound2.decoding.calibration import facts as calibration_facts
 from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
-from lipsound2.hub_card import README, RESULTS, hub_page, result_files
+from lipsound2.hub_card import RESULTS, hub_page, result_files
 from lipsound2.inference import familiarity
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -84,13 +84,13 @@ def pack(
         copied = {name: loaded.path / name for name in (CALIBRATION, SEARCH)}
         copied = {name: path for name, path in copied.items() if path.exists()} | (result_files(sets) if hub else {})
         # Of an earlier pack, whose weights were others.
-        for old in (out / CALIBRATION, out / SEARCH, out / README, *out.glob(RESULTS)):
+        for old in (out / CALIBRATION, out / SEARCH, out / model_names.README, *out.glob(RESULTS)):
             old.unlink(missing_ok=True)
         for name, path in copied.items():
             with atomic_path(out / name) as temporary:
                 shutil.copyfile(path, temporary)
         if page:
-            write_text(out / README, page)
+            write_text(out / model_names.README, page)
         loaded.task.save(loaded.assets, out)
         if faces is not None:
             faces.save(out / familiarity.FILE)

@@ -147,12 +147,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_pack_is_uploaded_as_it_is_and_privately(hub, folder, capsys):
-    (folder / ".hidden").write_text("mine")
+    for name in (".hidden", "clip.mp4", "[a-z]*.md"):  # the last one is a pattern, too
+        (folder / name).write_text("mine")
     assert main(["models", "push", str(folder), "me/voice"]) == 0
     said = capsys.readouterr()
     assert "private" in said.out
     assert TOKEN not in said.out + said.err
-    wanted = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".hidden"}
+    wanted = {path.name: path.read_bytes() for path in folder.iterdir() if path.read_bytes() != b"mine"}
     assert {key: value for key, value in hub.files["me/voice"].items() if key != ".gitattributes"} == wanted
     assert hub.private == {"me/voice": True}
     # Again: the same repository.

@@ -8,9 +8,8 @@ from pathlib import Path
 from lipsound2.converted import refuse_converted
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, require
-from lipsound2.hub.repository import Place, endpoint, hub_errors
-from lipsound2.hub_card import README
-from lipsound2.model_names import CARD, CONFIG, WEIGHTS
+from lipsound2.hub.repository import PACK_FILE, Place, endpoint, hub_errors
+from lipsound2.model_names import CARD, CONFIG, README, WEIGHTS
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -20,12 +19,12 @@ def models_push(folder: Path, repository: str, *, public: bool = False, allow_re
 
     A repository that is not there is made, and is private unless --public is given. One that is there keeps its
     visibility, and a public one is written to with --public alone. The token is the one that `hf auth login` stored, or
-    HF_TOKEN.
+    HF_TOKEN. Other files in the folder than a pack's, such as audio, stay here.
 
     Args:
         folder: the pack.
-        repository: OWNER/NAME.
-        public: anybody may see it.
+        repository: OWNER/NAME of the repository.
+        public: let anybody see it.
         allow_redistribution: upload weights that others published; their license has to allow it.
     """
     files = check_folder(folder)
@@ -49,7 +48,7 @@ def models_push(folder: Path, repository: str, *, public: bool = False, allow_re
         made = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            allow_patterns=[file.name for file in files],
+            allow_patterns=[file.name for file in files],  # none of `PACK_FILE` has a wildcard in it
             commit_message=f"{folder.resolve().name}, by lipsound2",
         )
     size = sum(file.stat().st_size for file in files)
@@ -68,4 +67,4 @@ def check_folder(folder: Path) -> list[Path]:
             f"{folder}: is no pack for a hub ({f'no {absent[0]}' if absent else f'{README} has no front matter'}); "
             "make one with: lipsound2 pack EXP FOLDER --hub"
         )
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_file() and PACK_FILE.fullmatch(path.name))
