@@ -15,7 +15,6 @@ from lipsound2 import experiment, model_names
 from lipsound2.converted import origin_of, refuse_converted
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_text
-from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.decoding.calibration import facts as calibration_facts
 from lipsound2.decoding.search_options import FILE as SEARCH
@@ -33,6 +32,7 @@ from lipsound2.outputs import OutputFolder
 from lipsound2.report.provenance import provenance
 from lipsound2.tasks.base import AnyTask
 from lipsound2.tasks.regress import Regress
+from lipsound2.versions import read_runs
 
 
 def pack(
@@ -160,8 +160,7 @@ def _check_folder(out: Path, origin: str) -> None:
 
 def _origin(exp: Path) -> str:
     """The line of a card that identifies an experiment, however long it was trained since."""
-    record = exp / "versions.yaml"
-    runs = (read_yaml(record) if record.exists() else {}).get("runs") or [{}]
+    runs = read_runs(exp / "versions.yaml") or [{}]
     begun = f"begun {runs[0]['started']}" if "started" in runs[0] else f"config {sha256(exp / model_names.CONFIG)[:16]}"
     return f"* Experiment: {exp.resolve().name}, {begun}"
 
