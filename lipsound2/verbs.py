@@ -16,9 +16,12 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "read lips at the camera: words on the screen, speech from the loudspeaker",
         ),
         "record": ("lipsound2.live.record:record", "record sentences at the camera into a corpus of your own"),
-        "models": ("lipsound2.inference.model_list:models", "list the models that ship: size, license, what they know"),
-        "models push": ("lipsound2.hub.push:models_push", "upload a pack to a model hub"),
+        "models": (
+            "lipsound2.inference.model_list:models",
+            "list models: those that ship, those here, and public ones",
+        ),
         "models get": ("lipsound2.hub.get:models_get", "fetch a known public model, and convert it"),
+        "models push": ("lipsound2.hub.push:models_push", "upload a pack to a model hub"),
         "selftest": ("lipsound2.selftest:selftest", "check this installation on a stored clip; tell what is installed"),
         "completion": ("lipsound2.completion:completion", "complete verbs and options at the prompt: bash, zsh, fish"),
         "export": (

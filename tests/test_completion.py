@@ -41,7 +41,7 @@ def test_options_and_choices_are_those_of_the_parser(verb: str):
         (["transcribe", "--ctc"], ["--ctc-weight"]),
         (["crop", "d", "dump", "--no-"], []),
         (["completion", "f"], []),
-        (["models", ""], ["push", "get"]),
+        (["models", ""], ["get", "push"]),
         (["models", "--js"], ["--json"]),
         (["models", "get", "--de"], ["--debug"]),
         (["speak", "get", "--js"], []),
