@@ -23,8 +23,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import Page, serve
-from helpers.face_corpora import talking_clip
+from helpers.demo_page import Page, clip_that_says, serve
 
 from lipsound2.cli import main
 from lipsound2.decoding.hypothesis import Word
@@ -34,7 +33,6 @@ from lipsound2.demo.reading import Answer, Choices, Reader
 from lipsound2.demo.shelf import Shelf
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.transcript import Transcript
-from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.timing import FRAME_RATE
 
 pytest.importorskip("gradio")
@@ -45,9 +43,7 @@ SAID = ["lay", "white", "by", "l", "six", "now"]
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated face that says a sentence."""
-    path = tmp_path_factory.mktemp("clip") / "said.mp4"
-    talking_clip(path, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
-    return path
+    return clip_that_says(SAID, tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")

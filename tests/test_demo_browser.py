@@ -14,11 +14,9 @@ import jiwer
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import Page, serve
-from helpers.face_corpora import talking_clip
+from helpers.demo_page import Page, clip_that_says, serve
 
 from lipsound2.demo.reading import Choices, Reader
-from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.timing import FRAME_RATE
 
 pytest.importorskip("gradio")
@@ -38,9 +36,7 @@ UNNAMED = """() => [...document.querySelectorAll("button, a[href], input, textar
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated face that says a sentence."""
-    path = tmp_path_factory.mktemp("clip") / "said.mp4"
-    talking_clip(path, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
-    return path
+    return clip_that_says(SAID, tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from test_live import FakeSoundDevice, Player
+from helpers.audio_devices import FakeSoundDevice, Player
+from helpers.camera_files import seeing
 
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
@@ -17,15 +20,12 @@ from lipsound2.corpora.own import scan
 from lipsound2.errors import LipsoundError
 from lipsound2.live import prompted
 from lipsound2.live.audio_input import FileInput, MicrophoneInput, NoInput
-from lipsound2.live.camera import FileCamera, OpenCvCamera
-from lipsound2.live.capture import Capture
+from lipsound2.live.camera import OpenCvCamera
 from lipsound2.live.clip_writer import write_clip
 from lipsound2.live.preview import Terminal
 from lipsound2.live.prompted import PromptedSession, Take
 from lipsound2.live.prompts import Place, read_prompts
 from lipsound2.live.tracker import LiveTracker
-from lipsound2.live.viewer import View
-from lipsound2.live.watch import Watch
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.detect import make_detector
 from lipsound2.video.frame import ArrayFrame
@@ -57,13 +57,9 @@ class LiveOut(io.StringIO):
 
 def run(clip: Path, folder: Path, prompts: list[str], answers: list[tuple[str, str]], player: Player | None = None):
     out = LiveOut()
-    capture = Capture(FileCamera(clip))
-    tracker = LiveTracker(make_detector("facemesh"))
-    view = View(capture, tracker, Watch("largest"), Script(out, answers), Terminal(out))
-    try:
+    with seeing(clip, Terminal(out)) as view:
+        view.keys = Script(out, answers)
         count = PromptedSession(view, Place(folder), prompts, FileInput(clip), player or Player()).run()
-    finally:
-        capture.close()
     return count, out.getvalue()
 
 
@@ -168,30 +164,16 @@ def test_prompts(tmp_path):
 
 
 def test_a_microphone_records_from_the_first_frame_on(monkeypatch):
-    streams = []
-
-    class Stream:
-        def __init__(self, callback, **_: object) -> None:
-            self.callback = callback
-            streams.append(self)
-
-        def start(self) -> None:
-            pass
-
-        def close(self) -> None:
-            streams.clear()
-
     package = FakeSoundDevice([])
-    package.InputStream = Stream
     monkeypatch.setitem(sys.modules, "sounddevice", package)
     microphone = MicrophoneInput()
-    (stream,) = streams
+    (stream,) = package.streams
     stream.callback(np.full((160, 1), 0.1, np.float32), 160, None, None)  # before the key
     microphone.begin(0.0)
     stream.callback(np.full((160, 1), 0.2, np.float32), 160, None, None)
     np.testing.assert_array_equal(microphone.end(0.02), np.float32([0.2] * 160 + [0.0] * 160))
     microphone.close()
-    assert not streams
+    assert not package.streams
     assert NoInput().end(1.0) is None
 
 
@@ -231,11 +213,8 @@ def test_the_verb(grid, tmp_path, monkeypatch, capsys):
 
 def test_a_camera_of_opencv_gives_times(monkeypatch, grid):
     """OpenCV's own reader takes a file as well: its frames are those of the file, in color, with increasing times."""
-    import cv2
-
     real = cv2.VideoCapture
     monkeypatch.setattr(cv2, "VideoCapture", lambda _number: real(str(grid / "s1" / "bbil3s.mp4")))
-    import threading
 
     shots = [*OpenCvCamera(0).shots(threading.Event())]
     assert len(shots) == 75

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.face_corpora import talking_clip
+from lipsound2.synthetic.clip import ClipFormat
+
 _WAIT = 120.0  # seconds for a page to be there, on a busy machine
 
 
@@ -42,6 +45,13 @@ class Page:
         while (left := self.files()) and time.monotonic() < until:
             time.sleep(0.1)
         return left
+
+
+def clip_that_says(words: list[str], folder: Path) -> Path:
+    """A clip in a folder: a generated face that says a sentence."""
+    path = folder / "said.mp4"
+    talking_clip(path, words, form=ClipFormat(width=360, height=288, sample_rate=16000))
+    return path
 
 
 @contextlib.contextmanager
