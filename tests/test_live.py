@@ -24,8 +24,9 @@ from helpers.video_making import write_clip
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.live import session
+from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
-from lipsound2.live.loudspeaker import Kept, SoundDevice
+from lipsound2.live.loudspeaker import SoundDevice
 from lipsound2.live.preview import Terminal
 from lipsound2.live.reading import Answer, Reader
 from lipsound2.live.session import Parts, Session

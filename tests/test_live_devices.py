@@ -10,8 +10,9 @@ import pytest
 from helpers.audio_devices import FakeSoundDevice
 
 from lipsound2.errors import LipsoundError
+from lipsound2.live.kept import Kept
 from lipsound2.live.keys import StreamKeys
-from lipsound2.live.loudspeaker import Kept, Silent, SoundDevice, find_loudspeaker
+from lipsound2.live.loudspeaker import Silent, SoundDevice, find_loudspeaker
 
 
 def test_keys_of_a_pipe_and_of_a_terminal():

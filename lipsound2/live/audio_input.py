@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from lipsound2.audio.io import load_audio
-from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.live.audio_devices import DEFAULT, open_microphone
 from lipsound2.timing import SAMPLE_RATE
 
 
@@ -67,27 +68,19 @@ class FileInput:
 
 
 class MicrophoneInput:
-    """A microphone of this machine, by the package `sounddevice`.
+    """A microphone of this machine.
 
     Args:
-        name: its number or a part of its name; empty: the system's own.
+        name: `default`, or its number or a part of its name.
 
     Raises:
         LipsoundError: the package is not installed, or there is no such microphone.
     """
 
-    def __init__(self, name: str = "") -> None:
-        package: Any = require("sounddevice", "live")
+    def __init__(self, name: str = DEFAULT) -> None:
         self._blocks: list[np.ndarray] = []
         self._open = False
-        device = int(name) if name.isdecimal() else name or None
-        try:
-            self._stream = package.InputStream(
-                samplerate=SAMPLE_RATE, channels=1, device=device, latency="low", callback=self._take
-            )
-            self._stream.start()
-        except (ValueError, package.PortAudioError) as error:
-            raise LipsoundError(f"--microphone: cannot be opened: {error}; off records the video alone") from error
+        self._stream = open_microphone(self._take, "off records the video alone", name, latency="low")
 
     def begin(self, stamp: float) -> None:
         """See `AudioInput`."""
@@ -104,6 +97,6 @@ class MicrophoneInput:
         """See `AudioInput`."""
         self._stream.close()
 
-    def _take(self, block: np.ndarray, _frames: int, _time: object, _status: object) -> None:
+    def _take(self, block: np.ndarray) -> None:
         if self._open:
-            self._blocks.append(block[:, 0].copy())
+            self._blocks.append(block.copy())

@@ -61,7 +61,6 @@ def live(
     if microphone and not continuous:
         raise UsageError("--microphone: finds pauses for --continuous; give that too, or leave it out")
     from lipsound2.live.camera import check_plugged, open_camera
-    from lipsound2.live.loudspeaker import Kept
     from lipsound2.live.typing_out import Typist
     from lipsound2.outputs import check_folder
     from lipsound2.video.detect import check_detector
@@ -72,6 +71,7 @@ def live(
         check_folder(output_dir)
     typist = Typist() if type else None
     speak = _speaker_of_texts() if say == "text" else None
+    from lipsound2.live.kept import Kept
     from lipsound2.live.loudspeaker import find_loudspeaker
     from lipsound2.live.preview import find_screen
     from lipsound2.live.reading import Reader

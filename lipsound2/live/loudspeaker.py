@@ -1,13 +1,13 @@
-"""The loudspeaker. Where there is none, speech is written into a folder, and a line says so."""
+"""The loudspeaker, or why there is none."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from lipsound2.errors import LipsoundError, require
+from lipsound2.live.audio_devices import DEFAULT, device_of
 
 
 class Loudspeaker(Protocol):
@@ -42,20 +42,20 @@ class SoundDevice:
     """A loudspeaker of this machine, by the package `sounddevice`.
 
     Args:
-        name: its number or a part of its name; empty: the system's own.
+        name: `default`, or its number or a part of its name.
 
     Raises:
         LipsoundError: the package is not installed, or there is no such loudspeaker.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = DEFAULT) -> None:
         self._package: Any = require("sounddevice", "live")
-        self._device = int(name) if name.isdecimal() else name or None
+        self._device = device_of(name)
         try:
             self._package.query_devices(self._device, "output")
         except (ValueError, self._package.PortAudioError) as error:
             known = [each["name"] for each in self._package.query_devices() if each["max_output_channels"]]
-            which = f"there is none called '{name}'" if name else "this machine has none"
+            which = "this machine has none" if self._device is None else f"there is none called '{name}'"
             raise LipsoundError(f"{which}; found: {', '.join(known) or 'nothing that plays'}") from error
 
     def play(self, waveform: np.ndarray, rate: int) -> None:
@@ -79,23 +79,6 @@ def find_loudspeaker(name: str) -> tuple[Loudspeaker, str]:
     if name == "off":
         return Silent(), ""
     try:
-        return SoundDevice("" if name == "default" else name), ""
+        return SoundDevice(name), ""
     except LipsoundError as error:
         return Silent(), f"no loudspeaker: {error}"
-
-
-class Kept:
-    """A folder in which what was said is kept: 001.wav with its text 001.txt, 002.wav, ...; what is there stays.
-
-    Args:
-        folder: made when the first is written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._number = max((int(path.stem) for path in folder.glob("*.txt") if path.stem.isdecimal()), default=0)
-
-    def next(self) -> Path:
-        """The next name, without a suffix."""
-        self._number += 1
-        return self.folder / f"{self._number:03d}"

@@ -66,7 +66,7 @@ def record(
     if source.recorded is not None:
         audio = FileInput(source.recorded)
     elif microphone != "off":
-        audio = MicrophoneInput("" if microphone == "default" else microphone)
+        audio = MicrophoneInput(microphone)
     with find_screen(preview) as screen:
         plays, why = find_loudspeaker(loudspeaker)
         if why:

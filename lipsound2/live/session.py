@@ -14,8 +14,9 @@ import numpy as np
 from lipsound2.audio.io import write_wav
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
+from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import LipMotion, PauseFinder, Sentence
-from lipsound2.live.loudspeaker import Kept, Loudspeaker, Silent
+from lipsound2.live.loudspeaker import Loudspeaker, Silent
 from lipsound2.live.reading import Answer, Reader
 from lipsound2.live.tracker import LONGEST, Recording
 from lipsound2.live.typing_out import Typist

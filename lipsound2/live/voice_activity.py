@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from lipsound2.audio.io import load_audio
-from lipsound2.errors import ClipFailure, LipsoundError, require
+from lipsound2.errors import ClipFailure
 from lipsound2.inference.pauses import LEVELS, levels_of
+from lipsound2.live.audio_devices import open_microphone
 from lipsound2.timing import SAMPLE_RATE
 
 _ABOVE = 15.0  # dB above the quietest tenth, at which somebody is heard
@@ -57,22 +58,15 @@ class FileAudio:
 
 
 class Microphone:
-    """A microphone of this machine, by the package `sounddevice`. Its audio is measured, and kept nowhere.
+    """A microphone of this machine. Its audio is measured, and kept nowhere.
 
     Raises:
         LipsoundError: the package is not installed, or there is no microphone.
     """
 
     def __init__(self) -> None:
-        package: Any = require("sounddevice", "live")
         self._levels: deque[float] = deque(maxlen=_REMEMBERED)
-        try:
-            self._stream = package.InputStream(
-                samplerate=SAMPLE_RATE, channels=1, blocksize=SAMPLE_RATE // LEVELS, callback=self._take
-            )
-            self._stream.start()
-        except (ValueError, package.PortAudioError) as error:
-            raise LipsoundError(f"--microphone: cannot be opened: {error}; leave it out to go by the lips") from error
+        self._stream = open_microphone(self._take, "leave it out to go by the lips", blocksize=SAMPLE_RATE // LEVELS)
 
     def heard(self, seconds: float) -> bool | None:
         """See `VoiceActivity`: of this moment."""
@@ -81,5 +75,5 @@ class Microphone:
             return None
         return bool(levels[-5:].max() > np.percentile(levels, 10) + _ABOVE)
 
-    def _take(self, block: np.ndarray, _frames: int, _time: object, _status: object) -> None:
-        self._levels.extend(levels_of([block[:, 0]], SAMPLE_RATE).tolist())
+    def _take(self, block: np.ndarray) -> None:
+        self._levels.extend(levels_of([block], SAMPLE_RATE).tolist())
