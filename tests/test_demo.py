@@ -368,7 +368,8 @@ def test_the_first_line_says_what_the_model_knows_and_does_not() -> None:
 
 
 def test_the_preview_shows_the_mouth_and_lasts_as_long_as_the_clip(clip: Path, tmp_path: Path) -> None:
-    from lipsound2.demo.preview import mouth_boxes, write_preview
+    from lipsound2.demo.preview import write_preview
+    from lipsound2.video.mouth_box import mouth_boxes
 
     answer = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
     write_preview(clip, answer, tmp_path / "preview.mp4")
@@ -377,7 +378,7 @@ def test_the_preview_shows_the_mouth_and_lasts_as_long_as_the_clip(clip: Path, t
         plain = [frame.to_ndarray(format="rgb24").astype(int) for frame in source.decode(video=0)]
         assert file.streams.audio
     assert len(shown) == answer.video.report.num_frames == len(plain)
-    x0, y0, x1, y1 = mouth_boxes(answer.video)[20].round().astype(int)
+    x0, y0, x1, y1 = mouth_boxes(answer.video.landmarks)[20].round().astype(int)
     change = np.abs(shown[20] - plain[20]).sum(2)
     assert change[y0 : y1 + 1, x0].mean() > 4 * change[: y0 - 10].mean()
     assert 0.15 < (x1 - x0) / (answer.video.boxes[20][2] - answer.video.boxes[20][0]) < 0.9

@@ -13,20 +13,11 @@ from lipsound2.files import write_bytes
 from lipsound2.inference.speech import ClipVideo
 from lipsound2.report.clip_video import frames_of, small_video
 from lipsound2.timing import FRAME_RATE
-from lipsound2.video.align import MOUTH
+from lipsound2.video.mouth_box import mouth_boxes
 from lipsound2.video.mux import mux_speech
 
 SIDE = 640  # pixels of the longer side, at most
-_AROUND = 0.35  # of the mouth's width, about it
 _COLOR, _EDGE = (94, 234, 212), (15, 23, 42)  # teal with a dark edge, seen on any skin
-
-
-def mouth_boxes(video: ClipVideo) -> np.ndarray:
-    """(T, 4) float32: x0, y0, x1, y1 about the mouth in each frame, pixels of the upright frame."""
-    points = video.landmarks[:, MOUTH]
-    low, high = points.min(1), points.max(1)
-    margin = _AROUND * (high[:, :1] - low[:, :1])
-    return np.concatenate([low - margin, high + margin], 1)
 
 
 def write_preview(clip: Path, answer: Answer, out: Path) -> None:
@@ -53,7 +44,7 @@ def _boxed(clip: Path, video: ClipVideo) -> Iterator[np.ndarray]:
     """Frames (h, w, 3) uint8 no longer than `SIDE`, with boxes where a face was seen."""
     scale = min(1.0, SIDE / max(video.size))
     width, height = (round(side * scale) for side in video.size)
-    boxes, seen = mouth_boxes(video) * scale, video.confidence > 0
+    boxes, seen = mouth_boxes(video.landmarks) * scale, video.confidence > 0
     for number, frame in enumerate(frames_of(clip)):
         small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else frame.copy()
         if number < len(boxes) and seen[number]:

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 
 from lipsound2.live.tracker import Sight
-from lipsound2.video.align import MOUTH
+from lipsound2.video.mouth_box import mouth_boxes
 
 _WIDTH = 640  # pixels of the window's video, at most
-_AROUND = 0.35  # of the mouth's width that the box is wider, on each side
 _SEEN, _RECORDED = (80, 200, 120), (230, 60, 60)  # RGB of the box
 _WIPE = "\r\x1b[K"
 
@@ -182,13 +181,6 @@ def preview_image(sight: Sight, *, recorded: bool) -> np.ndarray:
     scale = min(1.0, _WIDTH / rgb.shape[1])
     image = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb.copy()
     if sight.face is not None:
-        x0, y0, x1, y1 = (round(float(edge)) for edge in mouth_box(sight.face.points) * scale)
+        x0, y0, x1, y1 = (round(float(edge)) for edge in mouth_boxes(sight.face.points[None])[0] * scale)
         cv2.rectangle(image, (x0, y0), (x1, y1), _RECORDED if recorded else _SEEN, 2)
     return np.ascontiguousarray(image[:, ::-1])
-
-
-def mouth_box(points: np.ndarray) -> np.ndarray:
-    """(4,) float: x0, y0, x1, y1 around the mouth with some air, of landmarks (68, 2)."""
-    mouth = points[MOUTH]
-    air = _AROUND * float(np.ptp(mouth[:, 0]))
-    return np.concatenate([mouth.min(0) - air, mouth.max(0) + air])

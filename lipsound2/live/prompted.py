@@ -17,7 +17,6 @@ from lipsound2.live.prompts import Place
 from lipsound2.live.tracker import Sight
 from lipsound2.live.viewer import View, Viewer
 from lipsound2.timing import SAMPLE_RATE
-from lipsound2.video.align import MOUTH
 
 LONGEST = 15.0  # seconds of one recording: its frames are held in memory
 _SHORTEST = 0.5  # seconds
@@ -46,7 +45,7 @@ class Take:
     def doubts(self) -> list[str]:
         """Why it should be repeated, a line each."""
         found = []
-        seen = sum(map(_mouth_is_seen, self.sights)) / len(self.sights)
+        seen = sum(sight.mouth_inside for sight in self.sights) / len(self.sights)
         if seen < _SEEN:
             found.append(f"the mouth is seen in {seen:.0%} of the frames")
         if self.seconds < _SHORTEST:
@@ -170,10 +169,3 @@ class PromptedSession(Viewer):
 
 def _seconds(times: Sequence[float]) -> float:
     return times[-1] - times[0] if times else 0.0
-
-
-def _mouth_is_seen(sight: Sight) -> bool:
-    if sight.face is None:
-        return False
-    mouth = sight.face.points[MOUTH]
-    return bool((mouth >= 0).all() and (mouth < sight.frame.size).all())

@@ -14,6 +14,7 @@ import numpy as np
 
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import FRAME_RATE
+from lipsound2.video.align import MOUTH
 from lipsound2.video.cropper import EVERY
 from lipsound2.video.face import Detector, Face
 from lipsound2.video.frame import ArrayFrame, Frame, to_full_range
@@ -41,6 +42,14 @@ class Sight:
     faces: Sequence[Face]
     face: Face | None
     count: int
+
+    @property
+    def mouth_inside(self) -> bool:
+        """Whether the whole mouth of the chosen face lies in the frame; not so where there is no face."""
+        if self.face is None:
+            return False
+        mouth = self.face.points[MOUTH]
+        return bool((mouth >= 0).all() and (mouth < self.frame.size).all())
 
 
 class LiveTracker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lipsound2.live.tracker import Sight
-from lipsound2.video.align import MOUTH
 from lipsound2.video.frame import to_full_range
 
 _LASTS = 6  # frames that something must last before it is told, and before it is over
@@ -53,9 +52,7 @@ class Watch:
             if light < _DARK:
                 return f"too dark: brightness {light:.0f} of 255, and no face is seen; switch on a light before you"
             return "no face is seen: look into the camera, with the whole face in view"
-        width, height = frame.size
-        mouth = face.points[MOUTH]
-        if (mouth < 0).any() or (mouth >= (width, height)).any():
+        if not sight.mouth_inside:
             return "the mouth is not seen: it lies outside of the frame; move until the whole face is in view"
         x0, y0, x1, y1 = (max(0, round(edge)) for edge in face.box)
         light = float(to_full_range(luma[y0:y1:4, x0:x1:4], frame.full_range).mean())
@@ -66,7 +63,7 @@ class Watch:
         if fps is not None and fps < _SLOW:
             return f"a slow camera: {fps:.0f} frames a second, lips need 20 or more; more light often helps"
         if sight.count > 1:
-            side = np.clip(int(3 * (x0 + x1) / 2 / width), 0, 2)
+            side = np.clip(int(3 * (x0 + x1) / 2 / frame.size[0]), 0, 2)
             where = ("left", "middle", "right")[int(side)]
             return f"{sight.count} faces: the {self._which_face} is followed, at the {where} of the frame; {_CHOICES}"
         return GOOD
