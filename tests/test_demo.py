@@ -340,7 +340,7 @@ def test_texts_are_escaped_and_doubt_is_shown(clip: Path) -> None:
     answer = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
     words = [Word("<script>alert(1)</script>", 0.0, 0.5, 0.3), Word("now", 0.5, 1.0, 0.999)]
     said = Transcript("<script>alert(1)</script> now", words, confidence=0.2, models={"a&b": ""}, calibrated=True)
-    page = cards.words(Answer("m", said, answer.video, answer.speech, ["<b>doubt</b>"]))
+    page = cards.words(Answer(said, answer.video, answer.speech, ["<b>doubt</b>"]))
     assert "<script>" not in page
     assert "&lt;b&gt;doubt&lt;/b&gt;" in page
     assert page.count('class="word doubtful"') == 1

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipsound2 import api, model_names
-from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.model_list import ModelRecord, models_here
+from lipsound2.inference.model_list import ModelRecord, models_here, record_of
 from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.speech import ClipVideo, Speech
@@ -48,8 +47,7 @@ class Choices:
         Raises:
             LipsoundError: there is no such model, recognizer, vocoder, detector or file.
         """
-        task = model_names.task_of(self.model)
-        if task not in ("regress", "recognize") or (task == "recognize" and not _reads_lips(self.model)):
+        if not _is_for_lips(record_of(model_names.find(self.model), "user")):
             others = ", ".join(self.names()[1:])
             raise LipsoundError(f"{self.model}: reads no lips; give a lip-to-speech model or a lip reader: {others}")
         check_recognizer(self.asr)
@@ -80,14 +78,12 @@ class Answer:
     """What was made of one clip.
 
     Attributes:
-        model: name of the model.
         transcript: the words.
         video: what was found in the video.
         speech: None: the model writes text and makes no speech.
         warnings: reasons to doubt all this, a line each.
     """
 
-    model: str
     transcript: Transcript
     video: ClipVideo
     speech: Speech | None
@@ -130,7 +126,7 @@ class Reader:
         if isinstance(loaded, Transcriber):
             text = loaded(clip, phrases=phrases or None)
             assert text.video is not None
-            return Answer(model, text, text.video, None, text.warnings)
+            return Answer(text, text.video, None, text.warnings)
         assert isinstance(loaded, Synthesizer)
         lips = self._ranker(model, chosen, phrases) if phrases else None
         recognizer = self._recognizer()
@@ -140,7 +136,7 @@ class Reader:
         speech = loaded(clip)
         text = recognizer(speech, phrases=phrases or None) if lips is None else lips(clip, phrases=phrases)
         warnings = list(dict.fromkeys([*speech.warnings, *text.warnings]))
-        return Answer(model, text, speech.video, speech, warnings)
+        return Answer(text, speech.video, speech, warnings)
 
     def _load(self, model: str, face: FaceChoice) -> object:
         given = self.choices
@@ -171,9 +167,3 @@ class Reader:
 
 def _is_for_lips(record: ModelRecord) -> bool:
     return record.task == "regress" or record.kind == "lip reader"
-
-
-def _reads_lips(name: str) -> bool:
-    from lipsound2.video.align import REGIONS
-
-    return read_yaml(model_names.find(name) / model_names.CONFIG).get("input") in REGIONS
