@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ EXTRAS = {
     "torchaudio": ("torchaudio", "recognizers: --asr torchaudio:NAME"),
     "onnx": ("onnxruntime", "export, and models without torch"),
     "demo": ("gradio", "the page of lipsound2 demo"),
-    "live": ("sounddevice", "the loudspeaker of lipsound2 live"),
+    "live": ("sounddevice", "loudspeaker and microphone of lipsound2 live and record"),
     "hub": ("huggingface_hub", "models from a hub and to it"),
     "dnsmos": ("speechmos", "quality of speech without a reference"),
     "mandarin": ("pypinyin", "Mandarin as pinyin"),
@@ -98,15 +97,14 @@ def environment() -> list[str]:
     import torch
 
     from lipsound2.models.processor import bf16_speed
-    from lipsound2.training.record import cpu_model
+    from lipsound2.training.record import cores, cpu_model
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     speed = bf16_speed()
     fast = f"bf16 ({speed:.1f} times as fast as fp32)" if speed > 1 else f"fp32 (bf16 has {speed:.2f} of its speed)"
     there = [name for name, (module, _) in EXTRAS.items() if importlib.util.find_spec(module)]
     lines = [
         f"lipsound2   {lipsound2.__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"processor   {cpu_model()}, {cores} cores; multiplies fastest in {fast}",
+        f"processor   {cpu_model()}, {cores()} cores; multiplies fastest in {fast}",
         f"torch       {torch.__version__}, {torch.get_num_threads()} threads; GPU: {_gpu(torch)}",
         f"packages    {', '.join(f'{name} {_version(name)}' for name in ('numpy', 'av', 'opencv-python-headless'))}",
         f"detector    facemesh: {_version('ai-edge-litert')}",

@@ -72,7 +72,7 @@ def hardware(world: World) -> dict[str, Any]:
     """Processor, cores and GPU of this machine, and how many processes train."""
     facts: dict[str, Any] = {
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "processes": world.size,
         "device": str(world.device),
@@ -95,6 +95,11 @@ def git_state(folder: Path) -> str:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def cores() -> int | None:
+    """How many cores this process may use; None: the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def cpu_model() -> str:
