@@ -42,19 +42,20 @@ def demo(
 ) -> None:
     """Open a page on this machine: upload a clip or record one with the camera, and get its speech and words.
 
-    The page is at http://127.0.0.1:7860, for this machine alone. Nothing leaves it, and no clip is kept. Ctrl-C ends
-    it. docs/demo.md has more, and how programs use it.
+    The page is at http://127.0.0.1:7860, for this machine alone. Nothing leaves the machine, and no clip is kept.
+    Ctrl-C ends the page. docs/demo.md has more, and how programs use it.
 
     Args:
-        model: the model that is chosen first: experiment or pack, or the name of one that ships; a lip-to-speech model
-            or a lip reader.
-        asr: recognizer of the speech that lip-to-speech models make, as for lipsound2 transcribe.
-        vocoder: of lip-to-speech models, as for lipsound2 speak.
-        phrases: file of sentences, one a line, that stand on the page at first.
+        model: the model that is chosen first, a lip-to-speech model or a lip reader: experiment or pack, or the name of
+            one.
+        asr: recognizer of the speech that lip-to-speech models make: as for lipsound2 transcribe.
+        vocoder: what makes audio of their mel spectrograms: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder:
+            its folder, or the name of one.
+        phrases: file of your own sentences, one a line, that stand on the page at first.
         port: where the page is; 0: any that is free.
-        browser: also open it in the browser.
-        max_mb: size of a clip at most, in MB.
-        max_seconds: length of a clip at most, in seconds.
+        browser: also open the page in the browser.
+        max_mb: megabytes that a clip may have.
+        max_seconds: seconds that a clip may last.
         detector: face detector.
         asd: file of LR-ASD's published weights; with it, the face that speaks can be chosen.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).

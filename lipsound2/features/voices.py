@@ -37,14 +37,14 @@ def voices(
 ) -> None:
     """Compute the speaker embedding of every clip, for models with `speaker: embedding`.
 
-    Leaves DUMP/voice: a vector of 256 values a clip, by GE2E with Resemblyzer's weights. Audio is read from DUMP/audio
-    (lipsound2 mel).
+    The audio is read from DUMP/audio, which lipsound2 mel writes. Leaves DUMP/voice: a vector of 256 values a clip, by
+    GE2E with Resemblyzer's weights. docs/voices.md has more.
 
     Args:
         dir: data dir of the clips.
         dump: folder of the archives.
-        voice_encoder: the weights: the wheel of resemblyzer, or pretrained.pt out of it; by default those of the
-            installed package (pip install --no-deps resemblyzer==0.1.4).
+        voice_encoder: weights of the speaker encoder: the wheel of resemblyzer, or pretrained.pt out of it; by default
+            those of the installed package (pip install --no-deps resemblyzer==0.1.4).
         nj: worker processes.
         launcher: where workers run: local or slurm.
         max_failures: share of clips that may fail before the stage does.

@@ -35,24 +35,24 @@ def live(
 ) -> None:
     """Read lips at the camera: mouth a sentence, and it is written and spoken.
 
-    Press the space bar, mouth the sentence, and press it again. Further keys: a number chooses another of the texts
-    that are shown, r says it again, q quits. docs/live.md has more.
+    Press the space bar, mouth the sentence, and press it again. A number key says another of the texts that are
+    shown, r says it again, q quits. docs/live.md has more.
 
     Args:
         camera: number of a camera, 0 is the first; a video file, which is played in real time as if it were one; or a
             kind of input and its name there, such as v4l2:/dev/video2, avfoundation:1 or opencv:1.
-        model: lip-to-speech model, or a lip reader, which gives words alone: experiment or pack, or the name of one
-            that ships.
-        asr: recognizer of the speech that is made.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one that ships.
-        phrases: file of your own sentences, one a line: they are ranked, a number key chooses one, and it is said.
-        say: what is said when you choose a text: lips, the speech that was made from your lips; text, the text itself
-            by espeak-ng.
+        model: lip-to-speech model, or a lip reader, which gives words alone: experiment or pack, or the name of one.
+        asr: recognizer of the speech that is made: as for lipsound2 transcribe.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
+        phrases: file of your own sentences, one a line: they are ranked, and a number key says one of them.
+        say: what a number key says: lips, the speech that was made from your lips; text, the text itself in the voice
+            of espeak-ng.
         type: also type the text where the cursor is, in any program.
         continuous: captions while you speak on and on: a sentence is read when the lips come to rest behind it.
-        microphone: with --continuous: find pauses by a microphone too. Its audio is measured, not kept.
+        microphone: with --continuous: also find pauses by a microphone. Its audio is measured, not kept.
         preview: window shows the camera's video, mirrored, with a box around the mouth; off: the terminal alone.
-        loudspeaker: default, the name or number of another one, or off. Without one, speech is written as files.
+        loudspeaker: default, the name or number of another one, or off. Where there is none, speech is written into
+            the folder of --output-dir, or else live.
         output_dir: keep words and speech in this folder: 001.txt and 001.wav, and so on.
         face: which face is followed where there are several.
         detector: face detector.

@@ -25,20 +25,20 @@ def record(
 ) -> None:
     """Record sentences at the camera into a folder that the recipe egs/own trains on.
 
-    A sentence is shown. Press the space bar, say it, press it again. Then: space goes on, r says it once more, p plays
-    it, q quits. Each recording is written at once, as CORPUS/SPEAKER/001.mp4 with its text 001.txt. The same command
-    goes on where it was left. docs/live.md has more.
+    A sentence is shown. Press the space bar, say it, press it again. Then space goes on to the next one, r records the
+    sentence again, p plays it, q quits. Each recording is written at once, as CORPUS/SPEAKER/001.mp4 with its text
+    001.txt. The same command goes on where it was left. docs/live.md has more.
 
     Args:
         corpus: folder of the corpus, made if it is not there.
         prompts: file of sentences to be said, one a line; or grid, for sentences of the GRID corpus.
         count: how many sentences at most; 0: all of the file, 50 of grid.
-        speaker: who speaks: the folder in the corpus.
-        camera: as for lipsound2 live.
+        speaker: name of who speaks, which becomes a folder in the corpus.
+        camera: number of a camera, 0 is the first; or another one, or a video file, as for lipsound2 live.
         microphone: default, the name or number of another one, or off for video alone, if you have no voice. A file
-            as the camera brings its own audio.
-        preview: window shows the camera's video, mirrored; off: the terminal alone.
-        loudspeaker: for p: default, the name or number of another one, or off.
+            that is played as the camera brings its own audio.
+        preview: window shows the camera's video, mirrored, with a box around the mouth; off: the terminal alone.
+        loudspeaker: where p plays the audio: default, the name or number of another one, or off.
         face: which face is followed where there are several.
         detector: face detector.
     """
