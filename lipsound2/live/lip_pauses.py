@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from lipsound2.live.tracker import Sight
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS, warp
 from lipsound2.video.frame import to_full_range
+from lipsound2.video.mouth import small_mouth
 
 PAUSE = 12  # frames of lips that rest, from which on a sentence is over
 LONGEST = 10 * FRAME_RATE  # frames of one sentence: recognizers are trained on single ones
@@ -21,7 +21,6 @@ _STARTS, _RESTS = 0.045, 0.025  # above the rest of this person's mouth
 _MOST_REST = 0.08  # of the contrast of a mouth, that still counts as rest: the noise of a camera
 _REMEMBERED = 10 * FRAME_RATE  # frames of which the stillest tenth is that rest
 _SMOOTH = 5  # frames of the median
-_MARGIN, _SIDE = 16, 24  # of the crop left out on each side; pixels at which mouths are compared
 _GRAY = 4.0  # levels added to the contrast
 
 
@@ -39,8 +38,7 @@ class LipMotion:
         region = REGIONS["mouth"]
         matrix = region.transforms(sight.face.points[None], [(0, 1)])[0]
         crop = to_full_range(warp(sight.frame.luma(), matrix, region.size), sight.frame.full_range)
-        inner = cv2.resize(crop[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        small = cv2.GaussianBlur(inner, (3, 3), 0).astype(np.float32)
+        small = small_mouth(crop).astype(np.float32)
         before, self._last = self._last, small
         if before is None:
             return 0.0

@@ -90,9 +90,7 @@ class MouthMotion:
         """The next crop of a mouth, (96, 96) uint8; `cut`: a scene begins with it."""
         if cut:
             self._run = []
-        inner = crop[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-        small = cv2.resize(inner, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        self._run.append(cv2.GaussianBlur(small, (3, 3), 0))
+        self._run.append(small_mouth(crop))
         if len(self._run) == _RUN:
             self._block.append(_change(np.stack(self._run)))
             self._run = self._run[_RUN // 2 :]
@@ -108,6 +106,12 @@ class MouthMotion:
         if self._block:
             self._peak = max(self._peak or 0.0, float(np.percentile(self._block, _SHARE)))
         self._block = []
+
+
+def small_mouth(crop: np.ndarray) -> np.ndarray:
+    """Lips and chin at which mouths are compared: a crop (96, 96) uint8 to (24, 24) uint8, blurred against noise."""
+    inner = crop[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    return cv2.GaussianBlur(cv2.resize(inner, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), (3, 3), 0)
 
 
 def _change(run: np.ndarray) -> float:
