@@ -135,6 +135,16 @@ def test_a_damaged_archive_is_told_in_one_line_and_by_its_own_name(place, tmp_pa
     assert f"{tmp_path / 'b.zip'}/model.json" in told, "not a file in a temporary folder, which is gone"
 
 
+def test_an_archive_without_weights_is_told(place, tmp_path, capsys):
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    with zipfile.ZipFile(tmp_path / "others.zip", "w") as archive:
+        archive.write(place / "model.json", "LRS3/model.json")
+    for name in ("empty.zip", "others.zip"):
+        status, told = convert(capsys, tmp_path / name, tmp_path / "out", "--tokens", place / "38.txt")
+        assert (status, told.count("\n")) == (1, 1)
+        assert f"{name}: holds no model.pth; give a folder with model.pth and model.json" in told
+
+
 def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(place, tmp_path, capsys, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.pth", b"\0" * 10_000_000)

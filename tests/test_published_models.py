@@ -129,6 +129,8 @@ def test_a_folder_and_an_archive_become_packs(golden: dict[str, np.ndarray], tmp
             archive.write(folder / name, f"LRS3_old/{name}")
     convert_avsr(tmp_path / "old.zip", tmp_path / "old")
     assert np.abs(states(tmp_path / "old") - golden["legacy_states"]).max() < 1e-4
+    convert_avsr(folder / "model.pth", tmp_path / "beside")
+    assert np.abs(states(tmp_path / "beside") - golden["legacy_states"]).max() < 1e-4
     card = (tmp_path / "old" / "card.md").read_text()
     assert "not commercial" in card
     assert "positions 'legacy'" in card

@@ -36,6 +36,7 @@ from lipsound2.text.piece_table import PieceTable
 from lipsound2.text.tokenizer import Characters, Tokenizer
 
 _WEIGHTS, _SETTINGS = "model.pth", "model.json"
+_PICKLE = "data.pkl"  # in an archive that torch wrote
 # What zipfile raises of an archive that is damaged, encrypted, or packed in a way that it does not know.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError)
 _ADVICE = "is it a file of auto_avsr or of Visual Speech Recognition for Multiple Languages?"
@@ -82,12 +83,13 @@ def convert_avsr(
     Args:
         file: the published file, or a folder of model.pth and model.json.
         out: folder to write; or give --name.
-        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
-        config: its model.json, if it does not lie beside or in the file. Without one it is taken for auto_avsr's.
-        tokens: table of its pieces, a line 'piece number' each, such as unigram5000_units.txt; or a model.json that
-            lists them, which a language model of characters takes from its reader. Not needed where the model's own
+        name: name that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
+        config: its model.json, if it does not lie beside model.pth or in the .zip file. Without one it is taken for
+            auto_avsr's.
+        tokens: table of its tokens, a line 'piece number' each, such as unigram5000_units.txt; or a model.json that
+            lists them: a language model of characters has those of its reader. Not needed where the model's own
             model.json lists them.
-        language: of its texts.
+        language: language of its texts.
         knows: one line about the voices and words it knows; shown to those who use it.
     """
     out = model_names.folder_for(out, name)
@@ -325,16 +327,13 @@ def _opened(file: Path, config: Path | None) -> Iterator[tuple[Path, Path | None
         LipsoundError: there are no weights.
     """
     if file.is_dir():
-        beside = file / _SETTINGS
         if not (file / _WEIGHTS).is_file():
-            raise LipsoundError(
-                f"{file}: holds no {_WEIGHTS}; give a folder with {_WEIGHTS} and {_SETTINGS}, or a file"
-            )
-        yield file / _WEIGHTS, config or (beside if beside.is_file() else None)
+            raise _without_weights(file)
+        yield file / _WEIGHTS, config or _beside(file / _WEIGHTS)
         return
     members = _members(file)
     if not members:
-        yield file, config
+        yield file, config or (_beside(file) if file.name == _WEIGHTS else None)
         return
     # Torch maps its files, which it cannot inside of an archive.
     with tempfile.TemporaryDirectory(prefix="lipsound2-") as folder:
@@ -343,6 +342,16 @@ def _opened(file: Path, config: Path | None) -> Iterator[tuple[Path, Path | None
             yield Path(folder) / _WEIGHTS, config or (Path(folder) / _SETTINGS if _SETTINGS in members else None)
         except LipsoundError as error:
             raise LipsoundError(str(error).replace(folder, str(file))) from error
+
+
+def _beside(weights: Path) -> Path | None:
+    """The settings that lie beside the weights; None: there are none."""
+    settings = weights.with_name(_SETTINGS)
+    return settings if settings.is_file() else None
+
+
+def _without_weights(file: Path) -> LipsoundError:
+    return LipsoundError(f"{file}: holds no {_WEIGHTS}; give a folder with {_WEIGHTS} and {_SETTINGS}, or a file")
 
 
 def _unpack(file: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
@@ -370,7 +379,7 @@ def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
     """The two files in an archive; none in a file that torch wrote, which is an archive, too.
 
     Raises:
-        LipsoundError: no such file, or one of the two is there twice.
+        LipsoundError: no such file, an archive of other things, or one of the two is there twice.
     """
     if not file.is_file():
         raise LipsoundError(f"{file}: no such file; give a .pth, .ckpt or .zip file, or a folder")
@@ -388,4 +397,8 @@ def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
             if name in found:
                 raise LipsoundError(f"{file}: holds {name} twice; unpack it and give the folder of one model")
             found[name] = member
-    return found if _WEIGHTS in found else {}
+    if _WEIGHTS in found:
+        return found
+    if not any(Path(member.filename).name == _PICKLE for member in listed):
+        raise _without_weights(file)
+    return {}
