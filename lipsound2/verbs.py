@@ -57,7 +57,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "convert-hifigan": (
             "lipsound2.published.hifigan:convert_hifigan",
-            "make a pack of a published HiFi-GAN, to begin a training with",
+            "make a pack of a published HiFi-GAN, to begin a training with or to speak",
         ),
         "convert-lrw": ("lipsound2.published.lrw:convert_lrw", "make a pack of a published word classifier"),
         "convert-trunk": (

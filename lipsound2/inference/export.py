@@ -54,10 +54,11 @@ def export(
     Before anything is kept, the outputs of onnxruntime and torch are compared on clips of three lengths.
 
     Args:
-        exp: experiment or pack, or the name of one: the parallel model of the task regress, HiFi-GAN or Vocos of the
-            task vocode, a recognizer of audio or of lips, or a language model.
-        out: of the first two, the file to write, such as lips.onnx; of the others, the folder.
-        precision: of a recognizer or language model: int8 rounds the linear layers.
+        exp: experiment or pack, or the name of one: a lip-to-speech model (parallel), a vocoder (HiFi-GAN or Vocos), a
+            recognizer of audio or of lips, or a language model.
+        out: file to write for a lip-to-speech model or vocoder, such as lips.onnx; folder to write for a recognizer or
+            language model.
+        precision: precision of the linear layers of a recognizer or language model; int8 makes smaller files.
     """
     task = model_names.task_of(exp)
     if task in (Recognize.name, Language.name):

@@ -70,7 +70,7 @@ def models(*, json: bool = False) -> None:
     """List the models: those that ship, those on this machine, and public ones that others published.
 
     Of each it tells what it is, its size and license, what it knows, and how to use or to get it. Nothing is fetched:
-    `lipsound2 models get NAME` does that.
+    `lipsound2 models get NAME` does that. `lipsound2 models push` uploads a pack of yours.
 
     Args:
         json: print a list of records as JSON instead, with size in bytes and the folder of each.

@@ -36,7 +36,7 @@ def convert_hifigan(file: Path, out: OutputFolder | None = None, *, name: str | 
     Args:
         file: the published file: generator_v1, g_02500000, or pytorch_model.bin of SpeechT5's.
         out: folder to write; or give --name.
-        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
+        name: name that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
     """
     out = model_names.folder_for(out, name)
     found = translate(read_state_dict(file), str(file))

@@ -32,7 +32,7 @@ def convert_lrw(file: Path, out: OutputFolder | None = None, *, words: Path, nam
     Args:
         file: the published file.
         out: folder to write; or give --name.
-        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
+        name: name that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
         words: the classes, a word a line in their order: labels/500WordsSortedList.txt of that toolkit.
     """
     out = model_names.folder_for(out, name)

@@ -35,7 +35,7 @@ def convert_pase(file: Path, out: OutputFolder | None = None, *, name: str | Non
     Args:
         file: the published file.
         out: folder to write; or give --name.
-        name: that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
+        name: name that the pack gets in your folder of models, instead of OUT; every verb finds it by this name.
     """
     out = model_names.folder_for(out, name)
     state = translate(read_state_dict(file), file)

@@ -49,7 +49,7 @@ def convert_trunk(
     Args:
         file: the published file.
         out: folder to write; or give --name.
-        name: that the pack gets in your folder of models, instead of OUT; --init and `features` find it by this name.
+        name: name that the pack gets in your folder of models, instead of OUT, for --init and `features`.
         inside: what the names of the trunk's tensors begin with, such as encoder.frontend; needed where a file holds
             several.
         activation: swish, as RAVEn and auto_avsr have it, or relu; PReLU is told by its weights.
