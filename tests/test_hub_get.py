@@ -169,6 +169,10 @@ def test_a_pack_of_ours_is_taken_as_it_is(hub: ModelHub, capsys: pytest.CaptureF
     there = {path.name: path.read_bytes() for path in (models() / "mine").iterdir() if path.name != "fetched.json"}
     assert there == {p.name: p.read_bytes() for p in (model_names.PRETRAINED / "grid-s1-vocos").iterdir()}
     assert type(lipsound2.load("mine")).__name__ == "LoadedVocoder"
+    files = "config.yaml,model.safetensors,mel.yaml,sub/notes.txt"
+    hub.repositories["Somebody/our-vocoder"]["sub/notes.txt"] = b"a file in a folder"
+    assert get("hub:Somebody/our-vocoder", "--accept-license", "--name", "some", "--file", files) == 0
+    assert (models() / "some" / "notes.txt").read_bytes() == b"a file in a folder"
 
 
 def test_any_repository_of_a_reader_is_converted(

@@ -247,15 +247,15 @@ def _fetch(remote: RemoteFile, folder: Path, number: str) -> None:
 
 def _make(wanted: _Wanted, chosen: Mapping[str, str], files: Path, made: Path, tokens: Path | None) -> None:
     """Make the pack of the files."""
+    local = [PurePosixPath(name).name for name in chosen]
     if _is_pack(chosen):
         made.mkdir()
-        for name in chosen:
+        for name in local:
             (files / name).rename(made / name)
         _check_pack(made, wanted)
         return
     from lipsound2.published.avsr import avsr_pack
 
-    local = [PurePosixPath(name).name for name in chosen]
     weights = next((name for name in local if not name.endswith(".json")), local[0])
     settings = next((files / name for name in local if name.endswith(".json")), None)
     known = wanted.known
