@@ -87,10 +87,9 @@ def joint_search(
     beam: int = 8,
     ctc_weight: float = 0.3,
     model: Fusion | None = None,
-    boundary: int | None = None,
 ) -> tuple[list[int], float]:
     """The best text and its score; see `joint_n_best`."""
-    found = joint_n_best(decode_step, log_probs, beam=beam, ctc_weight=ctc_weight, model=model, boundary=boundary)
+    found = joint_n_best(decode_step, log_probs, beam=beam, ctc_weight=ctc_weight, model=model)
     return (list(found[0][0]), found[0][1]) if found else ([], -float("inf"))
 
 
@@ -101,7 +100,6 @@ def joint_n_best(
     beam: int = 8,
     ctc_weight: float = 0.3,
     model: Fusion | None = None,
-    boundary: int | None = None,
     margin: float = 0.0,
 ) -> list[tuple[tuple[int, ...], float]]:
     """The texts that ended in the search, the best first.
@@ -112,12 +110,10 @@ def joint_n_best(
     Args:
         decode_step: the decoder; see `DecoderScorer`. It is given what `log_probs` are: arrays, or tensors on their
             device. The search itself runs on the CPU.
-        log_probs: (T, V) CTC's log-probabilities, token 0 the blank.
+        log_probs: (T, V) CTC's log-probabilities, token 0 the blank. V is the boundary of the decoder.
         beam: texts that are kept.
         ctc_weight: share of CTC in the score, 0 to 1.
         model: language model with its bonus.
-        boundary: the decoder's last class, which begins and ends a text; None: V, the number after CTC's tokens. A
-            class of CTC with this number is not emitted.
         margin: also look for texts that are worse than the best by less than this. The best stays the same.
 
     Returns:
@@ -129,15 +125,14 @@ def joint_n_best(
         step = with_arrays(typing.cast(TensorScorer, decode_step), log_probs.device)
         log_probs = log_probs.cpu().numpy()
     fusion: Fusion = model or NoModel()
-    boundary = log_probs.shape[1] if boundary is None else boundary
+    boundary = log_probs.shape[1]  # the decoder's last class, behind CTC's tokens
     log_probs = np.maximum(log_probs.astype(np.float64), _LEAST)  # sums of them are subtracted from each other
     frames, most = len(log_probs), boundary + 1
     if ctc_weight:
         most = min(max(int(_PROPOSED * beam), 1), most)
     silence = np.append(0.0, log_probs[:, BLANK].cumsum())
     emissions = np.full((boundary + 1, frames), _LEAST)
-    emissions[: log_probs.shape[1]] = log_probs[:, : boundary + 1].T
-    emissions[boundary] = _LEAST
+    emissions[:boundary] = log_probs.T
     rows, memory = np.zeros(1, np.int64), None
     silent = np.stack([np.full_like(silence, _NEVER), silence], 1)
     texts = _Texts([()], rows + boundary, np.zeros(1), silent[None], [fusion.start()])
