@@ -77,21 +77,18 @@ def write(answer: Answer, clip: Path, folder: Path) -> Files:
         NoAnswer: one of them cannot be written.
     """
     stem = clip.stem or "clip"
-    files = Files(
-        folder / f"{stem}.preview.mp4", folder / f"{stem}.wav", folder / f"{stem}.srt", folder / f"{stem}.mp4"
-    )
+    preview, srt = folder / f"{stem}.preview.mp4", folder / f"{stem}.srt"
 
     def work() -> Files:
-        write_preview(clip, answer, files.preview)
-        answer.transcript.save(files.srt)
+        write_preview(clip, answer, preview)
+        answer.transcript.save(srt)
         if answer.speech is None:
-            return files._replace(wav=None, mp4=None)
-        assert files.wav is not None
-        assert files.mp4 is not None
-        answer.speech.save(files.wav)
+            return Files(preview, None, srt, None)
+        wav, mp4 = folder / f"{stem}.wav", folder / f"{stem}.mp4"
+        answer.speech.save(wav)
         title = ", then ".join(answer.transcript.models)
-        answer.speech.save(files.mp4, Captions(cues(answer.transcript), title=title))
-        return files
+        answer.speech.save(mp4, Captions(cues(answer.transcript), title=title))
+        return Files(preview, wav, srt, mp4)
 
     return _told(work, clip)
 
