@@ -75,7 +75,7 @@ arrays = st.one_of(
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["Zs", "Zl", "Zp", "Cc"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(ids, arrays, max_size=6))
 def test_any_arrays_under_any_ids(tmp_path_factory: pytest.TempPathFactory, content: dict[str, np.ndarray]) -> None:
     archive = Archive(write(tmp_path_factory.mktemp("any"), content))

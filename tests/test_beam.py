@@ -46,7 +46,7 @@ def summed(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_wide_beam_finds_the_most_probable_text(seed):
     log_probs = random_log_probs(5, seed)
     texts = summed(log_probs)
@@ -57,7 +57,7 @@ def test_a_wide_beam_finds_the_most_probable_text(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_with_a_model_every_text_has_its_own_score(seed):
     """The search's score is CTC's sum plus the model's word by word, for whatever text it ends with."""
     model = estimate([["a", "b"], ["b", "a"], ["ab", "a"]], 2)
@@ -132,7 +132,7 @@ def fused(model: Fusion, text: tuple[int, ...], ends: bool) -> float:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_ctc_alone_finds_the_most_probable_text(seed):
     log_probs = random_log_probs(5, seed)
     texts = summed(log_probs)
@@ -142,7 +142,7 @@ def test_ctc_alone_finds_the_most_probable_text(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_both_scores_are_weighed_for_every_text(seed):
     """Against every text CTC can say in so many frames, scored one by one with a decoder that looks one token back."""
     log_probs = random_log_probs(4, seed)
@@ -201,7 +201,7 @@ CHARACTERS = estimate([split(text, "characters") for text in ("a b", "ab a", "b 
     ids=["words", "characters", "bonus"],
 )
 @given(st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_fault_B1_a_model_and_a_bonus_count_beside_both(model, seed):
     log_probs = random_log_probs(4, seed)
     vocabulary = log_probs.shape[1]
@@ -221,7 +221,7 @@ def test_fault_B1_a_model_and_a_bonus_count_beside_both(model, seed):
 
 @given(st.integers(0, 10_000))
 @example(5250)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_decoder_goes_on_from_its_own_text(seed):
     """It looks two tokens back, and knows the earlier one only by what it returned before."""
     log_probs = random_log_probs(4, seed)

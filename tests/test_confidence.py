@@ -42,7 +42,7 @@ from lipsound2.video.cropper import Cropper
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_probability_of_a_text_is_the_sum_over_its_paths(seed):
     log_probs = random_log_probs(5, seed)
     texts = summed(log_probs)
@@ -56,7 +56,7 @@ GRAMMAR = Grammar("small", (("a", "b", "ab"), ("a", "ba"), ("b", "aa")))
 
 
 @given(st.integers(0, 10_000), st.integers(9, 14))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_sentences_of_a_grammar_have_their_exact_shares(seed, frames):
     log_probs = random_log_probs(frames, seed)
     graph = Graph.of(GRAMMAR, TOKENS)
@@ -101,7 +101,7 @@ def test_a_word_is_as_sure_as_all_texts_that_have_it():
 
 
 @given(st.integers(0, 10_000), st.integers(1, 12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_probabilities_are_probabilities(seed, frames):
     log_probs = random_log_probs(frames, seed)
     scores = by_text((TOKENS.decode(tokens), score) for tokens, score in search(log_probs, NoModel()))

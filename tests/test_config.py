@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lipsound2.config import build, from_mapping, to_mapping
@@ -65,7 +65,6 @@ def test_numbers_as_people_write_them(tmp_path):
     assert from_mapping(Trainer, read_yaml(path), str(path)) == Trainer(1e-3, 3, (0.0, 0.5))
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Network,

@@ -47,7 +47,6 @@ def edit(path: Path, old: str, new: str) -> None:
 # ---- tables --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.dictionaries(word, line, max_size=8))
 def test_tables_round_trip_sorted_by_bytes(tmp_path_factory: pytest.TempPathFactory, table: dict[str, str]) -> None:
     path = tmp_path_factory.mktemp("table") / "text"
@@ -254,7 +253,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows)
 def test_fix_always_ends_in_order_or_changes_nothing(tmp_path_factory: pytest.TempPathFactory, text: list[str]) -> None:
     folder = tmp_path_factory.mktemp("messy")

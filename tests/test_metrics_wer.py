@@ -110,7 +110,7 @@ def test_a_number_is_its_parts(number: int) -> None:
 
 @pytest.mark.parametrize("language", list(NORMALIZATIONS))
 @given(text=st.text(st.characters(exclude_categories=())))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_normalizing_twice_changes_nothing(language: str, text: str) -> None:
     once = normalize(text, language)
     assert normalize(once, language) == once
@@ -130,7 +130,6 @@ def test_every_character_is_normalized_for_good(language: str) -> None:
 
 
 @given(text=st.text())
-@settings(deadline=None)
 def test_english_has_letters_accents_apostrophes_and_blanks_alone(text: str) -> None:
     for word in normalize(text, "en").split(" "):
         for part in word.split("'") if word else []:
@@ -176,7 +175,7 @@ def test_a_small_example_by_hand() -> None:
 
 
 @given(pairs=st.lists(st.tuples(SENTENCES, HEARD), min_size=1, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rates_are_jiwers(pairs: list[tuple[str, str]]) -> None:
     references, hypotheses = map(list, zip(*pairs, strict=True))
     found = scores(references, hypotheses)
@@ -195,7 +194,6 @@ def test_rates_are_jiwers(pairs: list[tuple[str, str]]) -> None:
 
 
 @given(references=st.lists(SENTENCES, min_size=1, max_size=8))
-@settings(deadline=None)
 def test_perfect_is_zero(references: list[str]) -> None:
     found = scores(references, list(references)).summary
     assert all((rate.mean, rate.low) == (0, 0) and rate.high > 0 for rate in found.rates.values())
@@ -204,7 +202,6 @@ def test_perfect_is_zero(references: list[str]) -> None:
 
 
 @given(pairs=st.lists(st.tuples(SENTENCES, HEARD), min_size=1, max_size=8), data=st.data())
-@settings(deadline=None)
 def test_the_order_of_clips_changes_nothing(pairs: list[tuple[str, str]], data: st.DataObject) -> None:
     ids = [f"s-{number}" for number in range(len(pairs))]
     order = data.draw(st.permutations(ids))
@@ -215,7 +212,6 @@ def test_the_order_of_clips_changes_nothing(pairs: list[tuple[str, str]], data: 
 
 
 @given(pairs=st.lists(st.tuples(SENTENCES, HEARD), min_size=1, max_size=12))
-@settings(deadline=None)
 def test_the_interval_holds_the_rate(pairs: list[tuple[str, str]]) -> None:
     references, hypotheses = map(list, zip(*pairs, strict=True))
     for rate in scores(references, hypotheses).summary.rates.values():

@@ -145,7 +145,7 @@ def test_a_text_with_enough_counts_estimates_its_discounts(caplog):
         assert 10 ** model.score(history, word) == pytest.approx(direct.probability(history, word), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SENTENCES, st.integers(1, 4))
 def test_probabilities_are_those_of_the_formulas(sentences, order):
     model, direct = estimate(sentences, order), DirectKneserNey(sentences, order)
@@ -156,7 +156,7 @@ def test_probabilities_are_those_of_the_formulas(sentences, order):
             assert 10 ** model.score(history, word) == pytest.approx(direct.probability(history, word), abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SENTENCES, st.integers(1, 4), st.lists(st.integers(0, 4), max_size=3))
 def test_probabilities_sum_to_one_in_every_context(sentences, order, prune):
     model = estimate(sentences, order, [0, *sorted(prune)][:order])
@@ -164,7 +164,7 @@ def test_probabilities_sum_to_one_in_every_context(sentences, order, prune):
         assert one_probability_each(model, context) == pytest.approx(1, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SENTENCES, st.integers(1, 4), st.integers(0, 2))
 def test_a_state_is_all_of_the_past_that_matters(sentences, order, threshold):
     model = estimate(sentences, order, [0, threshold][:order])
@@ -181,7 +181,7 @@ def test_a_state_is_all_of_the_past_that_matters(sentences, order, threshold):
             assert state[len(state) - len(full) :] == full  # the longest known one, not a shorter
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SENTENCES, st.integers(1, 4), st.integers(0, 2))
 def test_a_file_read_back_scores_the_same(tmp_path, sentences, order, threshold):
     model = estimate(sentences, order, [0, threshold][:order])
@@ -409,7 +409,7 @@ def test_files_that_are_no_models(tmp_path):
         LanguageModel.read(bare)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(SRILM) - 1), st.integers(0, len(SRILM) - 1), st.sampled_from(["", " ", "\n", "x", "-", "\\"]))
 def test_damage_anywhere_is_one_line_or_harmless(tmp_path, start, stop, put):
     path = tmp_path / "lm.arpa"

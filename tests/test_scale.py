@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 from helpers.video_making import write_clip
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_jobs import IDS, content
 from test_video_crop import drawn
@@ -51,7 +51,6 @@ def test_the_benchmark_runs_at_a_small_size(tmp_path: Path, capsys: pytest.Captu
 names = st.lists(st.text(st.sampled_from(["a", "b", "-", "é", "😀"]), min_size=1, max_size=5), unique=True, max_size=20)
 
 
-@settings(deadline=None)
 @given(names, names)
 def test_names_are_found_where_they_are(some: list[str], others: list[str]) -> None:
     known, asked = Names.of(some), Names.of(others)
@@ -73,7 +72,6 @@ def test_whole_numbers() -> None:
     assert whole_numbers(column).tolist() == [0, 12, 7, -1, -1, 0, 10**18 - 1, -1]
 
 
-@settings(deadline=None)
 @given(names, names)
 def test_a_row_is_found_in_the_file(
     tmp_path_factory: pytest.TempPathFactory, some: list[str], asked: list[str]

@@ -36,7 +36,7 @@ from lipsound2.training.stop import StopAsked, StopSwitch
 # Sampler
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 400), min_size=1, max_size=120),
     frames=st.integers(50, 900),
