@@ -59,6 +59,24 @@ def test_four_systems_in_order_with_intervals_and_a_verdict(root: Path, capsys: 
     assert "Lips are read: YES." in printed
 
 
+def test_others_are_compared_with_one_clip_by_clip(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The difference in the table is that of the clips in clips.tsv, and is bold where its interval leaves out 0."""
+    with pytest.raises(LipsoundError, match="--against: found 'before', wanted one of several systems; there are gen"):
+        run(root, against="before")
+    run(root, against="mismatched")
+    folder = root / "exp/tiny_parallel/scores/test"
+    values: dict[str, list[float]] = {}
+    for row in read_clips(folder / "clips.tsv"):
+        values.setdefault(row.system, []).append(row.scores.values["estoi"])
+    gain = np.mean(values["real_mel"]) - np.mean(values["mismatched"])
+    told = next(line for line in (folder / "table.md").read_text().splitlines() if "real_mel - mismatched" in line)
+    assert f"**{gain:+.3f} [" in told
+    assert "mismatched - mismatched" not in told
+    assert "Differences clip by clip" in capsys.readouterr().out
+    run(root)
+    assert "Differences clip by clip" not in (folder / "table.md").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", [{"resamples": 0}, {"seed": -1}])
 def test_fault_C7_draws_that_cannot_be_made_are_refused_first(root: Path, wrong: dict[str, int]) -> None:

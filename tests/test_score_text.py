@@ -117,6 +117,19 @@ def test_systems_stand_side_by_side_ground_truth_first(tmp_path: Path, capsys: p
     assert json.loads((made / "summary.json").read_text())["systems"]["real"]["wer"]["mean"] > 0
 
 
+def test_texts_are_compared_with_those_of_one_system(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = transcripts(tmp_path / "data")
+    said = dict(DataDir(data).text)
+    folder = tmp_path / "text" / "asr"
+    decoded(folder / "before", {**said, "s1-a": "bin red in v two now"})
+    decoded(folder / "after", said)
+    score_text(data, folder, out=tmp_path / "scores", against="before")
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| after - before"))
+    assert f"{-100 * 3 / 18:+.1f} [" in told
+    with pytest.raises(LipsoundError, match="--against: found 'between', wanted one of several systems; there are"):
+        score_text(data, folder, out=tmp_path / "scores", against="between")
+
+
 def test_a_former_call_runs_with_a_line_of_what_to_write(tmp_path: Path) -> None:
     data = transcripts(tmp_path / "data")
     heard = decoded(tmp_path / "greedy", dict(DataDir(data).text))

@@ -111,6 +111,18 @@ def wav_of(folder: Path, name: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
+def check_against(against: str, systems: Collection[str]) -> None:
+    """Look whether there is the system that others are to be compared with, if one is named, and another one.
+
+    Raises:
+        LipsoundError: there is not.
+    """
+    if against and (against not in systems or len(systems) < 2):
+        raise LipsoundError(
+            f"--against: found '{against}', wanted one of several systems; there are {', '.join(systems)}"
+        )
+
+
 def tell_one_sided(reference: AudioSource, systems: Mapping[str, Path], names: Collection[str]) -> None:
     """Log which clips only one side has: they are not scored, or count as missing."""
     wanted = frozenset(names)

@@ -20,6 +20,7 @@ from lipsound2.metrics import bootstrap
 from lipsound2.metrics.audio_sources import (
     REAL,
     AudioSource,
+    check_against,
     choose_ids,
     find_systems,
     locate,
@@ -31,7 +32,7 @@ from lipsound2.metrics.audio_sources import (
 from lipsound2.metrics.registry import STANDARD, STANDARD_FAMILIES, rule
 from lipsound2.metrics.requested import Request, compute, names_of, requested, require_packages, versions
 from lipsound2.metrics.speech import ClipScores, measure
-from lipsound2.metrics.summary import VERDICT_RULE, Row, page, summarize
+from lipsound2.metrics.summary import VERDICT_RULE, Row, gains, page, summarize
 from lipsound2.metrics.summary_files import to_json, write_clips
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.outputs import OutputFolder
@@ -52,6 +53,7 @@ def score(
     resamples: AtLeast1 = bootstrap.RESAMPLES,
     seed: AtLeast0 = bootstrap.SEED,
     speakers: Speakers = "auto",
+    against: str = "",
 ) -> None:
     """Score speech against the ground truth: STOI, ESTOI, PESQ narrow and wide band, per clip and in total.
 
@@ -84,6 +86,7 @@ def score(
     out, ref = out or hyp / "scores", ground_truth(ref)
     reference, systems = AudioSource(ref), find_systems(hyp)
     names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    check_against(against, systems)
     tell_one_sided(reference, systems, names)
     data = ids or locate(read_origin(hyp).get("data"), hyp)
     unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
@@ -93,7 +96,10 @@ def score(
     fingerprint = Fingerprint(
         out,
         "score",
-        {"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
+        {
+            **{"clips": which, "resamples": resamples, "seed": seed, "rule": rules + VERDICT_RULE, **measured_with},
+            **({"against": against} if against else {}),
+        },
         [
             *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
             *(path for request in requests for path in request.inputs),
@@ -126,6 +132,8 @@ def score(
         if all({"missing", "no-reference"} & set(row.scores.failures.values()) for row in of_systems):
             raise LipsoundError(f"of {which} none is in both {ref} and {hyp}; are they, and --ids, of the same set?")
         summary = summarize(rows, utt2spk, resamples=resamples, seed=seed, unseen=unseen)
+        who = utt2spk if unseen else None
+        apart = gains(of_systems, against, who, resamples=resamples, seed=seed) if against else ""
         write_clips(out / CLIPS, rows)
         content = {
             **to_json(summary),
@@ -137,9 +145,9 @@ def score(
             "speech": {key: read_origin(hyp)[key] for key in ("vocoder", "target") if key in read_origin(hyp)},
         }
         write_text(out / SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        write_text(out / TABLE, page(summary, which))
+        write_text(out / TABLE, page(summary, which, apart))
         fingerprint.write()
-    print(page(summary, which))
+    print(page(summary, which, apart))
     print(f"{out}: {CLIPS}, {SUMMARY}, {TABLE}")
 
 

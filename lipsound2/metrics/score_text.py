@@ -14,12 +14,12 @@ from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, write_bytes, write_text
 from lipsound2.fingerprint import Fingerprint
-from lipsound2.metrics.audio_sources import REAL, SYSTEMS
+from lipsound2.metrics.audio_sources import REAL, SYSTEMS, check_against
 from lipsound2.metrics.homophones import LANGUAGE, folded
 from lipsound2.metrics.score import SUMMARY, TABLE
 from lipsound2.metrics.unseen import Speakers, about
 from lipsound2.metrics.wer import score_texts
-from lipsound2.metrics.wer_summary import TEXT_RULE, page, without_rule, write_clips, write_summary
+from lipsound2.metrics.wer_summary import TEXT_RULE, gains, page, without_rule, write_clips, write_summary
 from lipsound2.outputs import OutputFolder
 from lipsound2.text.normalize import languages
 
@@ -41,6 +41,7 @@ class References:
         unseen: whether the intervals generalize to new speakers, see `wer.score_texts`.
         language: of the texts.
         homophones: whether words that sound alike count as equal, see `homophones.folded`.
+        against: the system that the others are compared with; empty: none.
     """
 
     table: Path
@@ -50,6 +51,7 @@ class References:
     unseen: bool
     language: str
     homophones: bool = False
+    against: str = ""
 
 
 def score_text(
@@ -59,6 +61,7 @@ def score_text(
     language: Annotated[str, Choices(languages)] = "en",
     speakers: Speakers = "auto",
     homophones: bool = False,
+    against: str = "",
 ) -> None:
     """Score recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
 
@@ -77,11 +80,14 @@ def score_text(
             chooses unseen if none of the speakers is in a data dir train... beside DATA, else same.
         homophones: count words that sound alike as equal, such as in and inn, by PocketSphinx's dictionary; for
             recognizers that do not know the corpus.
+        against: also show by how much every other system differs from this one, clip by clip.
     """
     if homophones and language != LANGUAGE:
         raise LipsoundError(f"--homophones: there is a dictionary of --language {LANGUAGE} alone, found {language}")
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
+    for _, systems in found:
+        check_against(against, systems)
     if not known.text:
         raise LipsoundError(f"{data}: has no 'text' to compare with what was recognized in {texts[0]}")
     places = [(out or text / "scores") / FOLDER / text.resolve().name for text in texts]
@@ -93,7 +99,7 @@ def score_text(
     unseen, which = about(speakers, data, known.utt2spk, which)
     if homophones:
         which = f"{which}; words that sound alike count as equal"
-    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones)
+    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, against)
     for place, (_, systems) in zip(places, found, strict=True):
         score_systems(references, systems, place)
 
@@ -131,6 +137,8 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     """
     details = [] if [*systems] == [HEARD] else [f"{system}.jsonl" for system in systems]
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
+    if references.against:
+        options["against"] = references.against
     made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
     # The fingerprint has the verb that once did this, so that its scores stay valid.
     fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
@@ -153,7 +161,8 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
             if f"{system}.jsonl" in details:
                 write_bytes(folder / f"{system}.jsonl", (systems[system] / DETAILS).read_bytes())
         summaries = {system: result.summary for system, result in scores.items()}
-        table = page(summaries, references.which)
+        apart = gains(scores, references.against, references.utt2spk if unseen else None) if references.against else ""
+        table = page(summaries, references.which, apart)
         write_summary(folder / SUMMARY, summaries)
         write_text(folder / TABLE, table)
         fingerprint.write()

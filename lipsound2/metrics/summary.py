@@ -12,7 +12,7 @@ import numpy as np
 from lipsound2.metrics import bootstrap, rates
 from lipsound2.metrics.audio_sources import SYSTEMS
 from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.registry import METRICS, PRIMARY, STANDARD, in_order, rule
+from lipsound2.metrics.registry import METRICS, PRIMARY, STANDARD, Metric, in_order, rule
 from lipsound2.metrics.speech import ClipScores
 from lipsound2.timing import SAMPLES_PER_FRAME
 
@@ -23,6 +23,8 @@ VERDICT_RULE = f"""\
 Lips are read when the model's {_PRIMARY} on the clip it is shown lies at least {THRESHOLD:.2f} above its {_PRIMARY} \
 when it is shown another sentence, and the 95 % paired interval of that difference lies above 0. A clip on which \
 either cannot be scored adds no evidence: its difference counts as 0 at most."""
+
+GAINS = "Differences clip by clip, with 95 % paired intervals; **bold** where the interval leaves out 0."
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,50 @@ def table(systems: Mapping[str, System]) -> str:
     return markdown(header, body)
 
 
+def gains(
+    rows: Sequence[Row],
+    against: str,
+    speakers: Mapping[str, str] | None = None,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
+) -> str:
+    """What every other system scores above one of them, clip by clip, as a Markdown table with a caption.
+
+    Args:
+        rows: every clip of every system.
+        against: the system that the others are compared with.
+        speakers: see `difference`.
+        resamples: likewise.
+        seed: likewise.
+    """
+    by_system: dict[str, list[Row]] = {}
+    for row in rows:
+        by_system.setdefault(row.system, []).append(row)
+    base = by_system.pop(against)
+    found = {name: difference(own, base, speakers, resamples=resamples, seed=seed) for name, own in by_system.items()}
+    scores = in_order(found.values())
+    header = ["system", *(METRICS[name].title for name in scores)]
+    body = [
+        [f"{name} - {against}", *(difference_text(METRICS[key], each[key]) if key in each else "-" for key in scores)]
+        for name, each in found.items()
+    ]
+    return f"{markdown(header, body)}\n\n{GAINS}\n\n"
+
+
+def difference_text(metric: Metric, value: Interval) -> str:
+    """A difference as tables show it: **bold** where its interval leaves out 0."""
+    text = interval_text(metric, value, sign=True)
+    return text if value.low <= 0 <= value.high else f"**{text}**"
+
+
+def interval_text(metric: Metric, value: Interval, *, sign: bool = False) -> str:
+    """A score with its interval as tables show it, in per cent where the metric is; a difference has its sign."""
+    mean, low, high = (metric.shown_as * number for number in (value.mean, value.low, value.high))
+    form = f"{'+' if sign else ''}.{metric.digits}f"
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table, columns aligned so that it reads well on a terminal too."""
     rows = [header, *body]
@@ -259,12 +305,18 @@ def failures(system: System) -> str:
     return text
 
 
-def page(summary: Summary, which: str) -> str:
-    """The table with its rule and verdict, as `table.md` and the terminal show them."""
+def page(summary: Summary, which: str, apart: str = "") -> str:
+    """The table with its rule and verdict, as `table.md` and the terminal show them.
+
+    Args:
+        summary: of all systems.
+        which: what clips these are.
+        apart: the table of `gains`, if one is wanted.
+    """
     lines = rule(score for system in summary.systems.values() for score in system.scores) + "\n" + VERDICT_RULE
     rules = "\n".join(f"- {line}" for line in lines.splitlines())
     return (
         f"{table(summary.systems)}\n\n"
-        f"Mean and 95 % interval over {which}.\n\n{rules}\n\n"
+        f"Mean and 95 % interval over {which}.\n\n{apart}{rules}\n\n"
         f"**Lips are read: {summary.verdict.word}.** {summary.verdict.sentence}\n"
     )

@@ -21,9 +21,9 @@ from lipsound2.metrics.alignment import NOTHING, TextRow
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import TEXT, judging
 from lipsound2.metrics.sentence_tables import TABLES
-from lipsound2.metrics.summary import markdown
+from lipsound2.metrics.summary import GAINS, difference_text, markdown
 from lipsound2.metrics.summary_files import AGAIN, check_interval, check_name
-from lipsound2.metrics.wer import Confusion, Tally, TextSummary
+from lipsound2.metrics.wer import Confusion, Tally, TextScores, TextSummary, difference
 from lipsound2.old_names import SUMMARY_KEYS, keys_of_today
 from lipsound2.text.normalize import NORMALIZATIONS
 
@@ -103,12 +103,31 @@ def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> s
     return markdown(list(systems), [list(row) for row in zip(*filled, strict=True)])
 
 
-def page(systems: Mapping[str, TextSummary], which: str) -> str:
+def gains(systems: Mapping[str, TextScores], against: str, utt2spk: Mapping[str, str] | None = None) -> str:
+    """How much higher the rates of the other systems are than those of one, as a Markdown table with a caption.
+
+    Args:
+        systems: name -> scores, of the same clips.
+        against: the system that the others are compared with.
+        utt2spk: id -> speaker, when the intervals are about speakers like these.
+    """
+    base = systems[against]
+    names = list(base.summary.rates)
+    body = []
+    for name, one in systems.items():
+        if name != against:
+            found = difference(one, base, utt2spk)
+            body.append([f"{name} - {against}", *(difference_text(TEXT[rate], found[rate]) for rate in names)])
+    return f"{markdown(['system', *(TEXT[name].heading for name in names)], body)}\n\n{GAINS}"
+
+
+def page(systems: Mapping[str, TextSummary], which: str, apart: str = "") -> str:
     """The tables, and the rule below them, as a file shows them; a terminal shows them `without_rule`.
 
     Args:
         systems: name -> summary, in the order of the rows.
         which: what clips these are, for the caption.
+        apart: the table of `gains`, if one is wanted.
     """
     versions = ", ".join(sorted({one.normalization for one in systems.values()}))
     rule = "\n".join(f"- {line}" for line in TEXT_RULE.splitlines())
@@ -116,6 +135,7 @@ def page(systems: Mapping[str, TextSummary], which: str) -> str:
         table(systems),
         f"Rates in per cent with 95 % intervals over {which}; normalization {versions}.",
     ]
+    parts += [apart] if apart else []
     parts += further_tables(systems)
     if pairs := confusion_table(systems):
         parts += ["Most frequent errors, with how often:", pairs]

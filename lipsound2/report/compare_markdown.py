@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lipsound2.metrics.bootstrap import Interval
-from lipsound2.metrics.registry import Metric
-from lipsound2.metrics.summary import markdown
+from lipsound2.metrics.summary import interval_text, markdown
 from lipsound2.report.changed_words import ChangedClip
 from lipsound2.report.choice import evenly
 from lipsound2.report.compared import Comparison, ScoreLine, SetComparison, WordChanges
@@ -55,16 +53,10 @@ def scores(lines: Sequence[ScoreLine], labels: Sequence[str]) -> str:
         title = f"{line.metric.heading}, {line.recognizer}" if line.recognizer else line.metric.heading
         apart = []
         for number, difference in enumerate(line.differences[1:], 1):
-            text = "-" if difference is None else _interval(line.metric, difference, sign=True)
+            text = "-" if difference is None else interval_text(line.metric, difference, sign=True)
             apart.append(text if line.finding(number) == "unclear" else f"**{text}** {line.finding(number)}")
-        body.append([title, *(_interval(line.metric, value) for value in line.values), *apart])
+        body.append([title, *(interval_text(line.metric, value) for value in line.values), *apart])
     return _table(header, body)
-
-
-def _interval(metric: Metric, value: Interval, *, sign: bool = False) -> str:
-    mean, low, high = (metric.shown_as * number for number in (value.mean, value.low, value.high))
-    form = f"{'+' if sign else ''}.{metric.digits}f"
-    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _words(words: WordChanges, labels: Sequence[str], clips: int) -> list[str]:
