@@ -228,15 +228,12 @@ def phrase_reader(
     check_device(device)
     weights = _weights(face, asd)
     model_names.check_task(name, "regress")
-    from lipsound2 import experiment
-    from lipsound2.inference.lip_words import LipWordReader, can_read
-    from lipsound2.inference.transcriber import Transcriber
-    from lipsound2.tasks.regress import Regress
+    from lipsound2.inference.lip_words import lip_ranker
 
-    loaded = experiment.load(name, device, task=Regress)
-    if not can_read(loaded):
+    ranker = lip_ranker(name, device, detector=detector, face=face, asd=weights)
+    if ranker is None:
         raise LipsoundError(f"{name}: names no words; rank sentences by its speech and a recognizer instead")
-    return Transcriber(LipWordReader(loaded), detector=detector, face=face, asd=weights)
+    return ranker
 
 
 def crop(

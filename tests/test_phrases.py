@@ -23,7 +23,7 @@ from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, rank, 
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.clip_readers import ClipReaders
-from lipsound2.inference.lip_words import LipWordReader
+from lipsound2.inference.lip_words import LipWordReader, lip_ranker
 from lipsound2.inference.phrase_lines import phrase_lines
 from lipsound2.inference.phrases import Phrases, ranked
 from lipsound2.inference.recognizers import recognizer
@@ -353,7 +353,8 @@ def test_lips_are_read_with_statistics_of_the_clip_and_of_its_mirror_image():
 def test_readers_tell_what_they_cannot_rank():
     phrases = Phrases.of(["bin blue at f two now", "open the door"])
     lips = LipWordReader(experiment.load("grid-s1-parallel", task=Regress))
-    assert not lips.knows_words_of(phrases)
+    assert lip_ranker("grid-s1-parallel", "cpu", phrases) is None
+    assert lip_ranker("grid-s1-parallel", "cpu", Phrases.of(phrases.texts[:1])) is not None
     with pytest.raises(LipsoundError, match=r"phrases\[1\]: grid-s1-parallel cannot write 'open', 'the', 'door' in "):
         lips.texts_of(phrases)
     with pytest.raises(LipsoundError, match="ranks given sentences straight from the lips"):

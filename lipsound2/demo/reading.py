@@ -100,7 +100,7 @@ class Reader:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self._models = functools.lru_cache(_LOADED)(self._load)
-        self._phrase_readers = functools.lru_cache(_LOADED)(self._load_phrase_reader)
+        self._rankers = functools.lru_cache(_LOADED)(self._load_ranker)
         self._recognizer = functools.cache(lambda: api.load(choices.asr, device=choices.device))
 
     def __call__(self, clip: Path, model: str, face: str, phrases: list[str]) -> Answer:
@@ -128,7 +128,8 @@ class Reader:
             assert text.video is not None
             return Answer(text, text.video, None, text.warnings)
         assert isinstance(loaded, Synthesizer)
-        lips = self._ranker(model, chosen, phrases) if phrases else None
+        ranker = self._rankers(model, chosen) if phrases else None
+        lips = ranker if ranker is not None and ranker.can_rank(phrases) else None
         recognizer = self._recognizer()
         assert isinstance(recognizer, Transcriber)
         if phrases and lips is None:
@@ -144,25 +145,13 @@ class Reader:
         vocoder = given.vocoder if model_names.task_of(model) == "regress" else "griffin-lim"
         return api.load(model, device=given.device, vocoder=vocoder, detector=given.detector, face=face, asd=asd)
 
-    def _load_phrase_reader(self, model: str, face: FaceChoice) -> Transcriber | None:
+    def _load_ranker(self, model: str, face: FaceChoice) -> Transcriber | None:
         """What ranks sentences straight from the lips; None: the model names no words."""
+        from lipsound2.inference.lip_words import lip_ranker  # which imports torch
+
         given = self.choices
         asd = given.asd if face == "speaking" else None
-        try:
-            return api.phrase_reader(model, device=given.device, detector=given.detector, face=face, asd=asd)
-        except LipsoundError:
-            return None
-
-    def _ranker(self, model: str, face: FaceChoice, phrases: list[str]) -> Transcriber | None:
-        """What ranks these sentences straight from the lips; None: the speech's recognizer must."""
-        reader = self._phrase_readers(model, face)
-        if reader is None:
-            return None
-        try:
-            reader.check(phrases)
-        except LipsoundError:  # a word that the model does not name
-            return None
-        return reader
+        return lip_ranker(model, given.device, detector=given.detector, face=face, asd=asd)
 
 
 def _is_for_lips(record: ModelRecord) -> bool:

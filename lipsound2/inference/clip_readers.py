@@ -186,19 +186,22 @@ def _lip_reader(
     Raises:
         LipsoundError: a recognizer of audio was given.
     """
-    from lipsound2.inference.lip_words import lip_words
+    from lipsound2.inference.lip_words import lip_ranker
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
     from lipsound2.model_names import task_of
 
     if task_of(model) != "recognize":
-        words = None if phrases is None else lip_words(model, phrases, device)
-        return None if words is None else Transcriber(words, detector=detector, face=face, asd=asd)
-    recognize = recognizer(model, search, device, lips=True, precision=precision)
-    reader = Transcriber(recognize, detector=detector, face=face, asd=asd)
-    if not reader.reads_lips:
-        raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
-    log.info("%s knows: %s", model, reader.knows)
+        reader = None
+        if phrases is not None:
+            reader = lip_ranker(model, device, phrases, detector=detector, face=face, asd=asd)
+    else:
+        recognize = recognizer(model, search, device, lips=True, precision=precision)
+        reader = Transcriber(recognize, detector=detector, face=face, asd=asd)
+        if not reader.reads_lips:
+            raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
+    if reader is not None:
+        log.info("%s knows: %s", model, reader.knows)
     return reader
 
 

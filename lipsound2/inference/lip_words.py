@@ -7,8 +7,8 @@ batch statistics of the clip itself, and the mirrored clip counts as well (egs/g
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of, warning
 from lipsound2.inference.phrases import Phrases, Texts, ranked
+from lipsound2.inference.synthesizer import FaceChoice
+from lipsound2.inference.transcriber import Transcriber
 from lipsound2.models.parallel import Parallel
 from lipsound2.tasks.regress import Regress
 from lipsound2.timing import FRAME_RATE
-
-log = logging.getLogger(__name__)
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 
 # Of faces that the model knows, and of others; fitted on GRID's `valid`, and on its unseen speakers.
 KNOWN, UNKNOWN = PhraseCalibration(0.272, 0.42), PhraseCalibration(0.064, 1.37)
@@ -36,7 +37,7 @@ class LipWordReader:
     """Ranks sentences by the word head of a lip-to-speech model.
 
     Args:
-        loaded: the model; `can_read` tells whether it has what is needed.
+        loaded: the model, which has a word head over lips.
 
     Attributes:
         name: of the model.
@@ -84,10 +85,6 @@ class LipWordReader:
         """
         return phrases.spelled(self._write, self._unknown, self.name)
 
-    def knows_words_of(self, phrases: Phrases) -> bool:
-        """Whether every word of the sentences is a class."""
-        return all(self._write(sentence) for sentence in phrases.normal)
-
     def _write(self, sentence: str) -> list[list[int]]:
         words = sentence.split()
         return [[self._words[word] for word in words]] if all(word in self._words for word in words) else []
@@ -130,24 +127,30 @@ class LipWordReader:
         return self._familiarity.distance(point_of(states[0]))
 
 
-def can_read(loaded: Experiment[Regress]) -> bool:
-    """Whether a lip-to-speech model has a word head over lips."""
-    return isinstance(loaded.model, Parallel) and loaded.model.word_head is not None
-
-
-def lip_words(model: str, phrases: Phrases, device: str) -> LipWordReader | None:
-    """The reader of a lip-to-speech model, if its word head knows every word of the sentences; else None.
+def lip_ranker(
+    model: str | Path,
+    device: str,
+    phrases: Phrases | None = None,
+    *,
+    detector: DetectorName = DEFAULT_DETECTOR,
+    face: FaceChoice = "largest",
+    asd: Path | None = None,
+) -> Transcriber | None:
+    """What ranks sentences straight from the lips; None: the model names no words, or not all of them.
 
     Args:
-        model: experiment or pack, or the name of one.
-        phrases: the sentences.
+        model: of lip to speech: experiment or pack, or the name of one.
         device: where the network runs.
+        phrases: sentences, all of whose words it must name; None: any words.
+        detector: face detector.
+        face: which face, where there are several.
+        asd: with the face `speaking`: file of LR-ASD's weights.
+
+    Raises:
+        LipsoundError: there is no such model or device.
     """
     loaded = experiment.load(model, device, task=Regress)
-    if not can_read(loaded):
+    if not isinstance(loaded.model, Parallel) or loaded.model.word_head is None:
         return None
-    reader = LipWordReader(loaded)
-    if reader.knows_words_of(phrases):
-        log.info("%s knows: %s", reader.name, reader.knows)
-        return reader
-    return None
+    ranker = Transcriber(LipWordReader(loaded), detector=detector, face=face, asd=asd)
+    return ranker if phrases is None or ranker.can_rank(phrases) else None

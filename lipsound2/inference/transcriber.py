@@ -146,6 +146,14 @@ class Transcriber(ReaderSteps):
         """
         _Asked(self._recognizer, self._ranker, self._as_phrases(phrases))
 
+    def can_rank(self, phrases: Sequence[str] | Phrases) -> bool:
+        """Whether `check` finds nothing wrong."""
+        try:
+            self.check(phrases)
+        except LipsoundError:
+            return False
+        return True
+
     def _as_phrases(self, phrases: Sequence[str] | Phrases) -> Phrases:
         """Sentences in the language of the recognizer."""
         return phrases if isinstance(phrases, Phrases) else Phrases.of(phrases, self._language)

@@ -81,7 +81,9 @@ class Reader:
         self.name, self.knows = loaded.name, loaded.knows
         self.phrases = None if phrases is None else Phrases.read(phrases)
         if self._synthesizer is not None and self.phrases is not None:
-            self._lips = _ranker(model, device, detector, self.phrases)
+            from lipsound2.inference.lip_words import lip_ranker  # which imports torch
+
+            self._lips = lip_ranker(model, device, self.phrases, detector=detector)
         self._asr = None
         if self._lips is None:
             recognizer = api.load(asr, device=device)
@@ -150,16 +152,6 @@ class Reader:
             answer.choices = [(what.text, what.confidence or 0.0)]
         likely = [(each.text, each.probability) for each in what.alternatives if each.probability >= _UNLIKELY]
         answer.choices += [choice for choice in likely if choice[0]][: _FEW - 1]
-
-
-def _ranker(model: str, device: str, detector: DetectorName, phrases: Phrases) -> Transcriber | None:
-    """What ranks sentences straight from the lips; None: the model does not name all of their words."""
-    try:
-        ranker = api.phrase_reader(model, device=device, detector=detector)
-        ranker.check(phrases)
-    except LipsoundError:
-        return None
-    return ranker
 
 
 class _Clock:
