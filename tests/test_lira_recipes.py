@@ -165,7 +165,7 @@ def test_sentences_of_lrs2(egs, tmp_path):
 
 @pytest.mark.slow
 def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
-    """PASE+ trained here, the pretext, sentences and words in the three ways from half of the labels."""
+    """PASE+ trained here, the pretext, sentences and words from half of the labels; then controls, of other clips."""
     folder = recipes_in(tmp_path, "grid") / "grid"
     corpus = tmp_path / "corpus"
     generate(corpus, clips=16, speakers=2, nj=1)
@@ -184,22 +184,37 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
         lines = (f"{who}-{clip}\t{who}/{clip}.mp4\t{' '.join(words_of(clip))}\n" for who, clip in rows)
         (lists / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
     options = ["--corpus", str(corpus), "--protocol", "lists", "--lists", str(lists), "--extra-set", "test"]
-    options += ["--pretext", "2", "--updates", "2", "--label-percent", "60", "--seeds", "0"]
-    run(folder, *options, script="run_lira.sh")
+    few = ["--pretext", "2", "--updates", "2", "--label-percent", "60", "--seeds", "0"]
+    run(folder, *options, *few, "--modes", "frozen finetuned", script="run_lira.sh")
     facts = Archive(folder / "dump/targets-pase").meta
     assert facts["target"] == "pase:lists_pase"
     assert len(DataDir(folder / "data/lists/pretext")) == 15
-    train, few = (DataDir(folder / "data/lists_words" / name) for name in ("train", "train-60"))
-    assert set(train.text.values()) == set(few.text.values())
+    train, taught = (DataDir(folder / "data/lists_words" / name) for name in ("train", "train-60"))
+    assert set(train.text.values()) == set(taught.text.values())
     for level in ("sentence", "word"):
         rows = (folder / f"exp/lists_lira_pase_{level}.md").read_text().splitlines()
-        assert rows[0] == "| training clips | supervised | frozen | finetuned |"
+        assert rows[0] == "| training clips | frozen | finetuned |"
         assert len(rows) == 3
         assert "-" not in rows[2]
         assert (folder / f"exp/lists_lira_pase_{level}.png").stat().st_size > 0
+    # The pretext sees one half of the clips, labels are of the other; no times of words; the controls from scratch.
+    modes = {"supervised": 2, "longer": 4, "stopped": 16}
+    half = ("--labeled", "half", "--word-times", "no", "--units", "sentence", "--modes", " ".join(modes))
+    run(folder, *options, *few, *half, script="run_lira.sh")
+    seen, labeled = (DataDir(folder / "data/lists" / name) for name in ("pretext_half", "halves/1/train-60"))
+    assert len(seen) == 8
+    assert len(labeled) == 4
+    assert not set(seen.text) & set(labeled.text)
+    for mode, most in modes.items():
+        config = read_yaml(folder / f"exp/lists_half_sentence_untimed_{mode}_60_0/config.yaml")
+        assert (config["max_updates"], config["word_loss_weight"]) == (most, 0)
+        assert config["patience"] == (4 if mode == "stopped" else 0)
+    rows = (folder / "exp/lists_lira_pase_half_sentence_untimed.md").read_text().splitlines()
+    assert rows[0] == "| training clips | supervised | longer | stopped |"
+    assert rows[2].startswith("| 4 |")
     # Lips to speech, begun with the pretext's trunk and nothing else of it.
-    few = ("--modes", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")
-    told = run(folder, *options[:6], *few, script="run_pretrain.sh")
+    speech = ("--modes", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")
+    told = run(folder, *options[:6], *speech, script="run_pretrain.sh")
     assert "(trunk alone)" in told
     assert "0 of another shape, 0 not in the file, 0 not in this network" in told
     assert (folder / "exp/speech.md").read_text().startswith("| training clips | scratch | lira |")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # LiRA on GRID: self-supervised pre-training predicts acoustic targets from lips. Then lip readers of sentences and of single
 # words are trained with few labels and with many, for the same number of updates: from scratch (supervised), with the
-# pretext's trunk frozen (frozen), and fine-tuned (finetuned). Ends with a table and a plot each.
+# pretext's trunk frozen (frozen), and fine-tuned (finetuned). Two controls are from scratch, too: with as many updates as
+# pretext and fine-tuning together (longer), and until valid no longer gets better (stopped). Ends with a table and a plot each.
 
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 
@@ -14,9 +15,12 @@ target=pase                 # what it predicts: pase (trained here on the same a
 pretext=3000                # updates of the pretext
 updates=1500                # of each training afterwards
 units="sentence word"       # what is read
-modes="supervised frozen finetuned" # how it begins
+modes="supervised frozen finetuned" # how it begins; controls: longer stopped
 label_percent="5 20 100"    # per cent of the labels, the lowest first
 seeds="0 1 2"               # of the trainings at the lowest percentage; the others have the first
+all_seeds=no                # yes: at every percentage
+labeled=all                 # all: the pretext sees the clips that have labels, too; half: it sees one half, labels are of the other
+word_times=yes              # no: sentences are learned without the times of words
 nj=2                        # worker processes
 ngpu=0                      # GPUs
 launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
@@ -26,56 +30,76 @@ launcher=local              # where the work is done: local, or slurm (docs/clus
 corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
+for mode in $modes; do
+  [[ $mode =~ ^(supervised|frozen|finetuned|longer|stopped)$ ]] ||
+    usage "--modes: found '$mode', wanted some of: supervised frozen finetuned longer stopped"
+done
+[[ $labeled =~ ^(all|half)$ ]] || usage "--labeled: found '$labeled', wanted all or half"
+
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")
-begun=exp/${protocol}_lira_$kind
+seen=train labels=train half= # what the pretext sees, and what has labels
+[ "$labeled" = all ] || seen=halves/1/held labels=halves/1/train half=_half
+begun=exp/${protocol}_lira_$kind$half kind+=$half
 run=(./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --publish "" --nj "$nj" --ngpu "$ngpu"
   --launcher "$launcher")
-# schedule SET UPDATES: so many updates with four evaluations, whatever an epoch is.
+# schedule SET UPDATES [EVALUATIONS]: so many updates with four evaluations or more, whatever an epoch is.
 override=
 schedule() {
   local every size
   size=$(key batch_size)
   [[ $size =~ ^[1-9][0-9]{0,8}$ ]] || usage "$config: batch_size: found '$size', wanted a whole number of at least 1"
-  every=$(($2 * size / 4 / $(wc -l < "$1/utt2spk")))
+  every=$(($2 * size / ${3:-4} / $(wc -l < "$1/utt2spk")))
   echo "max_epochs: 0, max_updates: $2, warmup: $(($2 / 8)), valid_every: $((every > 0 ? every : 1))"
 }
 
 echo "== the pretext: crops, audio, what is heard in them; lips learn to predict it"
 config=conf/lira_pretext.yaml
 "${run[@]}" --stop-stage 2
-lipsound2 combine "$data/train${extra_set:+,$data/$extra_set}" "$data/pretext"
+[ "$labeled" = all ] || lipsound2 fold "$data/train" "$data/halves" --folds 2
+lipsound2 combine "$data/$seen${extra_set:+,$data/$extra_set}" "$data/pretext$half"
 if [ "$target" = pase ]; then
-  target=pase:exp/${protocol}_pase
-  lipsound2 train conf/pase.yaml --train "$data/pretext" --valid "$data/valid" --dump dump --exp "${target#pase:}" \
+  target=pase:exp/${protocol}_pase$half
+  lipsound2 train conf/pase.yaml --train "$data/pretext$half" --valid "$data/valid" --dump dump --exp "${target#pase:}" \
     --ngpu "$ngpu" --launcher "$launcher"
 fi
-"${run[@]}" --config "$config" --target "$target" --train pretext --exp "$begun" --stage 2 --stop-stage 3 \
-  --override "target: targets-$kind, $(schedule "$data/pretext" "$pretext")"
+"${run[@]}" --config "$config" --target "$target" --train "pretext$half" --exp "$begun" --stage 2 --stop-stage 3 \
+  --override "target: targets-$kind, $(schedule "$data/pretext$half" "$pretext")"
 
 for unit in $units; do
   echo "== ${unit}s: sets of few labels, states of the frozen trunk, trainings"
-  "${run[@]}" --config "conf/lira_${unit}_supervised.yaml" --label-percent "$label_percent" --stop-stage 0
-  "${run[@]}" --config "conf/lira_${unit}_frozen.yaml" --init "$begun" --override "input: features-$kind" \
-    --stage 2 --stop-stage 2
-  [ "$unit" = word ] && cut=_words score=top1 || cut='' score=wer
+  if [ "$unit" = word ]; then cut=_words score=top1 by=text; else cut='' score=wer by=speaker; fi
+  "${run[@]}" --config "conf/lira_${unit}_supervised.yaml" --stop-stage 0
+  if [ "$labeled$unit" = halfword ]; then lipsound2 words "$data/$labels" "$data$cut/$labels"; fi
+  for percent in $label_percent; do
+    lipsound2 subset "$data$cut/$labels" "$data$cut/$labels-$(printf %02d "$percent")" --share "${percent}e-2" --by "$by"
+  done
+  if [[ $modes = *frozen* ]]; then
+    "${run[@]}" --config "conf/lira_${unit}_frozen.yaml" --init "$begun" --override "input: features-$kind" \
+      --stage 2 --stop-stage 2
+  fi
+  untimed=
+  [ "$word_times$unit" != nosentence ] || untimed=_untimed
   compared=
   for percent in $label_percent; do
     for seed in $seeds; do
-      [ "$percent" = "${label_percent%% *}" ] || [ "$seed" = "${seeds%% *}" ] || continue
+      [ "$all_seeds" = yes ] || [ "$percent" = "${label_percent%% *}" ] || [ "$seed" = "${seeds%% *}" ] || continue
       for mode in $modes; do
-        config=conf/lira_${unit}_$mode.yaml set=train-$(printf %02d "$percent")
-        exp=${begun}_${unit}_${mode}_${percent}_$seed
-        with="seed: $seed, $(schedule "$data$cut/$set" "$updates")"
-        begin=()
+        set=$labels-$(printf %02d "$percent")
+        begin=() begins=supervised from=exp/$protocol$half # from scratch: the same beside every pretext
+        with="$(schedule "$data$cut/$set" "$updates")"
         case $mode in
-          supervised) exp=exp/${protocol}_${unit}_${mode}_${percent}_$seed ;; # the same beside every pretext
-          frozen) with="input: features-$kind, $with" ;;
-          finetuned) begin=(--init "$begun") ;;
+          frozen) begins=frozen from=$begun with+=", input: features-$kind" ;;
+          finetuned) begins=finetuned from=$begun begin=(--init "$begun") ;;
+          longer) with=$(schedule "$data$cut/$set" $((pretext + updates))) ;;
+          # The learning rate falls until the last update, so that is far off, and valid is looked at as often as above.
+          stopped) with="$(schedule "$data$cut/$set" $((4 * (pretext + updates))) 32), patience: 4" ;;
         esac
-        "${run[@]}" --config "$config" --train "$set" --exp "$exp" "${begin[@]}" --override "$with" --stage 3
+        [ -z "$untimed" ] || with+=", word_loss_weight: 0"
+        config=conf/lira_${unit}_$begins.yaml exp=${from}_$unit${untimed}_${mode}_${percent}_$seed
+        "${run[@]}" --config "$config" --train "$set" --exp "$exp" "${begin[@]}" --override "seed: $seed, $with" --stage 3
         compared+=${compared:+,}$mode=$exp
       done
     done
   done
-  lipsound2 compare "$compared" "${begun}_$unit" --score "$score:greedy"
+  lipsound2 compare "$compared" "${begun}_$unit$untimed" --score "$score:greedy"
 done
