@@ -26,15 +26,15 @@ ngpu=0                      # GPUs
 launcher=local              # where the work is done: local, or slurm (docs/cluster.md)
 # end of options
 . "$root/utils/parse_options.sh"
+for mode in $modes; do
+  [[ $mode =~ ^(supervised|frozen|finetuned|longer|stopped)$ ]] ||
+    usage "--modes: found '$modes', wanted some of: supervised frozen finetuned longer stopped"
+done
+[[ $labeled =~ ^(all|half)$ ]] || usage "--labeled: found '$labeled', wanted all or half"
+
 . "$root/utils/config.sh"
 corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
-
-for mode in $modes; do
-  [[ $mode =~ ^(supervised|frozen|finetuned|longer|stopped)$ ]] ||
-    usage "--modes: found '$mode', wanted some of: supervised frozen finetuned longer stopped"
-done
-[[ $labeled =~ ^(all|half)$ ]] || usage "--labeled: found '$labeled', wanted all or half"
 
 data=data/$protocol kind=$(tr -c '[:alnum:]\n' _ <<< "$target")
 seen=train labels=train half= # what the pretext sees, and what has labels
