@@ -545,4 +545,4 @@ def test_a_thousand_sentences_take_no_time(tmp_path):
     start = time.process_time()
     cli.main(["ngram", str(text), str(tmp_path / "lm.arpa")])
     LanguageModel.read(tmp_path / "lm.arpa")
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # far from what a slow search of n-grams would take

@@ -121,11 +121,11 @@ def test_fault_F5_an_index_with_odd_bytes_is_told(tmp_path, row):
     ],
 )  # fmt: skip
 def test_fault_F3_yaml_that_the_loader_trips_over_is_told_with_its_line(tmp_path, content, told):
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(LipsoundError, match="file") as error:
         read_yaml(written(tmp_path, content))
     assert told in str(error.value)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_fault_F3_a_key_of_override_stands_once():

@@ -135,7 +135,7 @@ def test_verdicts_are_those_of_the_local_launcher(slurm: Site, tmp_path: Path) -
     for launcher in ("local", "slurm"):
         (tmp_path / launcher).mkdir()
         maker = Maker(tmp_path / launcher / "log", acts)
-        assert run(tmp_path / launcher / "dump", maker, launcher=launcher, nj=2, timeout=2) == StepSummary(20, 0, 4)
+        assert run(tmp_path / launcher / "dump", maker, launcher=launcher, nj=2, timeout=4) == StepSummary(20, 0, 4)
     assert content(tmp_path / "slurm" / "dump") == content(tmp_path / "local" / "dump")
 
 
