@@ -146,7 +146,7 @@ class JobKiller(Maker):
         if self.acts.get(name) == "kill-job":
             with self.log.open("a") as file:
                 file.write(name + "\n")
-            time.sleep(0.5)  # the job has noted by then which clip it is at
+            time.sleep(2)  # the job has noted by then which clip it is at
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
         return super().work(name)
