@@ -17,7 +17,7 @@ from lipsound2.gpus import check_gpus
 from lipsound2.model_names import CONFIG, EXPORT, WEIGHTS, Precision, card_facts, check_task, find
 from lipsound2.models import processor
 from lipsound2.models.weights import Unfilled, fill
-from lipsound2.old_names import tensors_of_today
+from lipsound2.old_names import lacking_tensors, tensors_of_today
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import AnyTask, AssetsT, BatchT, DatasetT, ModelT, Task
 
@@ -120,6 +120,8 @@ def load(
     try:
         with safe_open(weights, framework="pt", device="cpu") as file:
             names = tensors_of_today({key: key for key in file.keys()})  # noqa: SIM118 - not a mapping
+            lacking = lacking_tensors(names)
+            names |= {name: names[beside] for name, beside in lacking.items()}
             shapes = {name: tuple(file.get_slice(key).get_shape()) for name, key in names.items()}
             notes = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
     except SafetensorError as error:
@@ -135,6 +137,10 @@ def load(
         )
     chosen = _chosen(precision, model, torch.device(device))
     fill(model, weights, names, chosen)
+    for name in lacking:
+        above, _, last = name.rpartition(".")
+        tensor = model.get_buffer(name)
+        setattr(model.get_submodule(above), last, torch.zeros_like(tensor))  # the file's own memory stays as it is
     return Experiment(path, learned, notes, chosen, assets, model.to(device).eval())
 
 

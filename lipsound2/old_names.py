@@ -74,6 +74,8 @@ WORD_CONTROLS = "WER % of true sound / true mel / another sentence / mean mel"
 WORD_COLUMNS: dict[str, str] = {"recogniser": "recognizer", "colour slot %": "color slot %"}
 # Parts of the names of tensors of a network.
 TENSOR_PARTS: dict[str, str] = {"name_word": "word_head", "verdict": "output", "told": "condition"}
+# Tensors that weights of earlier versions lack, where they have the one beside it: of its shape, and zero.
+NEW_TENSORS: dict[str, str] = {"voice.center": "voice.mean"}
 # The kind of a dump that holds its audio, in dumps of earlier versions.
 AUDIO_KIND = "sound"
 # A key of kind.yaml in dumps of every version: it is part of what their shards are known by, so it stays.
@@ -133,7 +135,7 @@ def checkpoint_of_today(state: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in state.items():
         name = CHECKPOINT_KEYS.get(key, key)
         if name in ("model", "average") and isinstance(value, dict):
-            value = tensors_of_today(value)
+            value = weights_of_today(value)
         elif name == "discriminator" and isinstance(value, dict):  # it has a model and an optimizer of its own
             value = checkpoint_of_today(value)
         renamed[name] = value
@@ -141,5 +143,16 @@ def checkpoint_of_today(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tensors_of_today(state: Mapping[str, T]) -> dict[str, T]:
-    """A network's tensors by today's names."""
+    """A network's tensors, or whatever belongs to them, by today's names."""
     return {".".join(TENSOR_PARTS.get(part, part) for part in key.split(".")): tensor for key, tensor in state.items()}
+
+
+def lacking_tensors(state: Mapping[str, Any]) -> dict[str, str]:
+    """Tensors that a network of today has and these do not, zero in networks of then -> one of the same shape."""
+    return {name: beside for name, beside in NEW_TENSORS.items() if beside in state and name not in state}
+
+
+def weights_of_today(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's tensors by today's names, with those that earlier versions did not have."""
+    today = tensors_of_today(state)
+    return {**today, **{name: 0 * today[beside] for name, beside in lacking_tensors(today).items()}}

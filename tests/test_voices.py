@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from helpers.experiments import MEL, Clip, synthetic_clips
 from helpers.video_making import levels, write_clip
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import lipsound2.metrics
 from lipsound2.audio.io import encode_flac, load_audio, write_wav
@@ -33,10 +34,13 @@ from lipsound2.inference.synthesizer import Synthesizer
 from lipsound2.inference.voice_references import other_voices, own_voices
 from lipsound2.metrics.score import score
 from lipsound2.models.lipsound2 import LipSound2, LipSound2Config
+from lipsound2.models.modules.voice import VoiceConditioning
 from lipsound2.models.parallel import Parallel, ParallelConfig
 from lipsound2.models.speaker_encoder import SpeakerEncoder
+from lipsound2.old_names import checkpoint_of_today
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress import Regress
+from lipsound2.training.init import initialize
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,7 +176,7 @@ def test_what_is_no_reference_is_told(weights, tmp_path):
 
 
 def conditioned(name: str, voice: int = 8) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
-    """A model with a voice, and a batch of a short clip and a longer one."""
+    """A model with a voice that it has learned to hear, and a batch of a short clip and a longer one."""
     torch.manual_seed(1)
     side = {"parallel": 96, "lipsound2": 70}[name]
     model = (
@@ -180,7 +184,14 @@ def conditioned(name: str, voice: int = 8) -> tuple[torch.nn.Module, torch.Tenso
         if name == "parallel"
         else LipSound2(LIPSOUND2, dims=8, ratio=2.0, words=3, voice=voice)
     )
+    hear(model)
     return model.eval(), torch.randint(0, 255, (2, 10, side, side), dtype=torch.uint8), torch.tensor([6, 10])
+
+
+def hear(model: torch.nn.Module) -> None:
+    """Random weights in place of the projection's zeros, as if it had been trained."""
+    if model.voice is not None:
+        model.voice.project.reset_parameters()
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -202,18 +213,56 @@ def test_a_voice_changes_speech_and_not_words(name):
         alone = model.generate(video[row : row + 1, :length], lengths[row : row + 1], voice[row : row + 1])
         count = int(alone.feature_lengths[0])
         assert torch.allclose(alone.features[0], found.features[row, :count], atol=1e-4)
-    model.voice.mean.copy_(voice[0])
+    model.voice.take_average(voice[0])
     average = model.generate(video, lengths)
     assert torch.equal(average.features, model.generate(video, lengths, voice[:1].expand(2, -1)).features)
 
 
 @pytest.mark.parametrize("name", ["parallel", "lipsound2"])
 def test_a_model_without_a_voice_is_what_it_was(name):
-    """No tensor more, and the same fresh weights from the same seed."""
+    """No tensor more, and those that were there by their names."""
     plain, _, _ = conditioned(name, voice=0)
     voiced, _, _ = conditioned(name)
     names = {*voiced.state_dict()} - {*plain.state_dict()}
-    assert names == {"voice.mean", "voice.project.weight", "voice.project.bias"}
+    assert names == {"voice.mean", "voice.center", "voice.project.weight", "voice.project.bias"}
+
+
+@pytest.mark.parametrize("name", ["parallel", "lipsound2"])
+def test_a_voice_begins_as_nothing_and_is_learned(name):
+    """At birth the output is to the bit that of the model without voices, whatever the voice; the first gradient
+    reaches the projection, and the average voice stays what the model says without any."""
+    plain, video, lengths = conditioned(name, voice=0)
+    torch.manual_seed(1)
+    voiced = type(plain)(plain.config, dims=8, ratio=plain.ratio, words=3, voice=8).eval()
+    loaded = voiced.load_state_dict(plain.state_dict(), strict=False)
+    assert all(key.startswith("voice.") for key in loaded.missing_keys)
+    assert not loaded.unexpected_keys
+    if name == "lipsound2":
+        plain.decoder.prenet.always = voiced.decoder.prenet.always = False
+    voice = unit(2, 8)
+    voiced.voice.take_average(unit(8))
+    without = plain.generate(video, lengths).features
+    assert torch.equal(voiced.generate(video, lengths, voice).features, without)
+    assert torch.equal(voiced.generate(video, lengths).features, without)
+    size = int(voiced.feature_lengths_of(lengths).max())
+    target = torch.randn(2, size, 8)
+    given = voiced(video, lengths, target, voiced.feature_lengths_of(lengths), voice=voice).features
+    (given - target).abs().mean().backward()
+    assert voiced.voice.project.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        voiced.voice.project.weight -= voiced.voice.project.weight.grad
+    assert not torch.equal(voiced.generate(video, lengths, voice).features, without)
+    assert torch.equal(voiced.generate(video, lengths).features, without)
+
+
+def test_a_voice_is_told_from_the_average_one():
+    """What all voices share moves nothing: a gradient at the average voice leaves the projection as it is."""
+    conditioning = VoiceConditioning(8, 4)
+    average = unit(8)
+    conditioning.take_average(average)
+    (conditioning(torch.zeros(1, 3, 4), average[None]) - 1).square().sum().backward()
+    assert conditioning.project.weight.grad.abs().max() == 0
+    assert conditioning.project.bias.grad.abs().min() > 0
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +361,7 @@ def experiment(corpus) -> Path:
     assets = task.prepare(data, data, corpus / "dump").assets
     torch.manual_seed(0)
     network = task.build(assets)
+    hear(network)
     exp = corpus / "exp"
     exp.mkdir()
     write_yaml(exp / "config.yaml", read_yaml(corpus / "c.yaml"))
@@ -341,6 +391,29 @@ def test_speech_is_in_the_voice_of_the_reference(experiment, corpus, weights):
         synthesizer.voice_of(np.zeros(3))
     with pytest.raises(LipsoundError, match=r"gone.wav: no such file; wanted a recording"):
         synthesizer.voice_of(Path("gone.wav"))
+
+
+def test_weights_of_before_speak_as_before(experiment, tmp_path):
+    """Earlier versions projected the whole embedding, and their weights have no center: they load as an experiment, as
+    a pack in bf16, as what a training begins with and as a checkpoint, and mean what they meant."""
+    old = load_file(experiment / "model.safetensors")
+    del old["voice.center"]
+    shutil.copytree(experiment, tmp_path / "old")
+    save_file(old, tmp_path / "old/model.safetensors")
+    states, voice = torch.randn(2, 5, 16), unit(2, 256)
+    wanted = states + (16 * voice @ old["voice.project.weight"].T + old["voice.project.bias"])[:, None]
+    fresh = load(experiment, task=Regress).task.build(load(experiment, task=Regress).assets)
+    fresh.voice.take_average(unit(256))
+    initialize(fresh, tmp_path / "old")
+    restored = load(experiment, task=Regress).model
+    restored.load_state_dict(checkpoint_of_today({"model": old})["model"])
+    lowered = load(tmp_path / "old", task=Regress, precision="bf16").model
+    for model in (load(tmp_path / "old", task=Regress).model, fresh, restored):
+        assert torch.allclose(model.voice(states, voice), wanted, atol=1e-5)
+        assert torch.equal(model.voice.mean, old["voice.mean"])
+    assert torch.equal(lowered.voice.mean, old["voice.mean"])
+    assert lowered.voice.center.abs().max() == 0
+    assert not torch.allclose(load(experiment, task=Regress).model.voice(states, voice), wanted, atol=1e-2)
 
 
 @pytest.mark.parametrize(

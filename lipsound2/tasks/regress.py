@@ -166,7 +166,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             self.network, dims=assets.dims, ratio=assets.ratio, words=words, **voice
         )
         if network.voice is not None and assets.mean_voice is not None:
-            network.voice.mean.copy_(torch.from_numpy(assets.mean_voice))
+            network.voice.take_average(torch.from_numpy(assets.mean_voice))
         if assets.statistics is not None:
             mean, std = assets.statistics
             network.target_mean.copy_(torch.from_numpy(mean))

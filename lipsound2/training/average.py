@@ -18,7 +18,7 @@ from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, sha256, write_bytes
 from lipsound2.fingerprint import note_sizes_again
-from lipsound2.old_names import tensors_of_today
+from lipsound2.old_names import weights_of_today
 from lipsound2.outputs import Output, OutputFolder, check_file
 from lipsound2.training import checkpoint
 
@@ -87,7 +87,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         LipsoundError: absent or damaged.
     """
     try:
-        return tensors_of_today(parse(path.read_bytes()))
+        return weights_of_today(parse(path.read_bytes()))
     except FileNotFoundError as error:
         raise LipsoundError(f"{path}: no such file") from error
     except SafetensorError as error:
