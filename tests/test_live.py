@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import pty
@@ -23,6 +24,7 @@ from helpers.video_making import write_clip
 
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
+from lipsound2.inference.freed_memory import give_back
 from lipsound2.live import session
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
@@ -111,13 +113,34 @@ def test_a_file_that_ends_while_it_is_recorded_is_read_up_to_there(grid, reader,
     assert any(line.startswith(SAID["bgwo4p"]) for line in lines)
 
 
-def test_two_sentences_and_one_that_is_too_short(grid, reader, tmp_path):
+def test_two_sentences_and_one_that_is_too_short(grid, reader, tmp_path, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(session, "give_back", lambda: given_back.append(True))
     clip = with_rests([grid / "s1" / f"{name}.mp4" for name in SAID], tmp_path / "camera.mp4")
     keys = {3: " ", 5: " ", 22: " ", 104: " ", 155: " ", 232: " "}
     lines, player = run(clip, keys, reader, tmp_path / "kept")
     assert any(line.startswith("not read: too-short") for line in lines)
     assert [(tmp_path / "kept" / f"00{n}.txt").read_text().strip() for n in (1, 2)] == [*SAID.values()]
     assert len(player.played) == 2
+    assert len(given_back) == 3  # memory, behind each
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_freed_memory_is_given_back():
+    arrays = [np.ones(12_000) for _ in range(1000)]
+    kept, full = (
+        arrays[-1],
+        resident(),
+    )  # it lies behind the others, which the library keeps for that once they are freed
+    del arrays[:]
+    assert give_back()
+    assert resident() < full - 60e6
+    assert kept.sum() == 12_000
+
+
+def resident() -> int:
+    """Memory of this process, bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Slow:

@@ -14,6 +14,7 @@ import numpy as np
 from lipsound2.audio.io import write_wav
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import write_text
+from lipsound2.inference.freed_memory import give_back
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import LipMotion, PauseFinder, Sentence
 from lipsound2.live.loudspeaker import Loudspeaker, Silent
@@ -193,6 +194,7 @@ class Session(Viewer):
     def _take_answers(self, *, wait: bool = False) -> None:
         while self._reading and (wait or self._reading[0].future.done()):
             read = self._reading.popleft()
+            self._worker.submit(give_back)
             try:
                 answer = read.future.result()
             except ClipFailure as failure:

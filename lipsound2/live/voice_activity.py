@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lipsound2.audio.io import load_audio
+from lipsound2.audio.io import audio_in_blocks
 from lipsound2.errors import ClipFailure
 from lipsound2.inference.pauses import LEVELS, levels_of
 from lipsound2.live.audio_devices import open_microphone
@@ -42,10 +42,9 @@ class FileAudio:
 
     def __init__(self, path: Path) -> None:
         try:
-            audio = load_audio(path)
+            self._levels = levels_of(audio_in_blocks(path), SAMPLE_RATE)
         except ClipFailure:
-            audio = np.zeros(0, np.float32)
-        self._levels = levels_of([audio], SAMPLE_RATE)
+            self._levels = np.zeros(0)
         quiet, loud = np.percentile(self._levels, (10, 95)) if len(self._levels) else (0.0, 0.0)
         self._least = quiet + _ABOVE if loud - quiet > _ABOVE else None
 
