@@ -330,10 +330,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(f"lipsound2 {verb}: {plain(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except Terminated as stop:
-        print(f"lipsound2 {verb}: stopped; run the same command again to go on", file=sys.stderr)
+        print(f"lipsound2 {verb}: stopped{_go_on(verb)}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print(f"lipsound2 {verb}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"lipsound2 {verb}: interrupted{_go_on(verb)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         raise
@@ -360,6 +360,11 @@ def _meant(word: str) -> str:
         return ""
     verb = "transcribe" if Path(word).suffix.lower() in AUDIO_SUFFIXES else "speak"
     return f"; did you mean: lipsound2 {verb} {shlex.quote(word)}?"
+
+
+def _go_on(verb: str) -> str:
+    """What the line behind an interruption tells to do; a page, or a session at the camera, is simply over."""
+    return "" if verb in ("demo", "live") else "; run the same command again to go on"
 
 
 def _innermost(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from helpers.video_making import write_clip
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.inference.freed_memory import give_back
+from lipsound2.inference.phrases import Phrases
 from lipsound2.live import session
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
@@ -196,7 +198,7 @@ class Often:
 def test_own_sentences_are_ranked_and_a_number_says_one(grid, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("lay red by a one soon\nbin blue in l three soon\nplace green at f two now\n")
-    reader = Reader("grid-s1-parallel", "grid-s1-asr", "griffin-lim:8", "cpu", "facemesh", mine)
+    reader = Reader("grid-s1-parallel", "grid-s1-asr", "griffin-lim:8", "cpu", "facemesh", Phrases.read(mine))
     clip = with_rests([grid / "s1" / "bbil3s.mp4"], tmp_path / "camera.mp4", behind=20.0)
     lines, player = run(clip, {22: " ", 104: " "}, reader, tmp_path / "quiet", then="q")
     assert "press a number to say it" in lines
@@ -235,6 +237,30 @@ def test_fault_camera_of_5_frames_a_second_is_told_and_keeps_its_time(grid, read
     assert player.played[0][0] == 75 * 640  # three seconds, whatever the camera's rate
 
 
+class Large(Sequence[np.ndarray]):
+    """Frames of 360x288, each as one of 3840x2160 when it is asked for."""
+
+    def __init__(self, video: np.ndarray) -> None:
+        self._video = video
+
+    def __len__(self) -> int:
+        return len(self._video)
+
+    def __getitem__(self, index):
+        gray = cv2.cvtColor(self._video[index], cv2.COLOR_RGB2GRAY)
+        large = cv2.resize(gray, (2700, 2160), interpolation=cv2.INTER_CUBIC)
+        return cv2.copyMakeBorder(large, 0, 0, 570, 570, cv2.BORDER_REPLICATE)
+
+
+def test_fault_camera_of_4k_is_told_and_read(grid, reader, tmp_path):
+    clip, frames = tmp_path / "large.mp4", Large(read_video(grid / "s1" / "bbil3s.mp4")[0])
+    write_clip(clip, frames, [number / 25 for number in range(len(frames))])
+    lines, _ = run(clip, {0: " "}, reader, tmp_path / "kept")
+    assert lines[0] == f"camera {clip}: 3840x2160, 25 frames a second; that is more than is needed, and is reduced"
+    assert f"camera {clip}: the file ends here" in lines
+    assert any(line.startswith(SAID["bbil3s"]) for line in lines)
+
+
 def test_fault_loudspeaker_pulled_out_while_it_is_used(grid, reader, tmp_path, monkeypatch):
     package = FakeSoundDevice(["speakers"])
     monkeypatch.setitem(sys.modules, "sounddevice", package)
@@ -258,13 +284,18 @@ def test_texts_are_typed_where_the_cursor_is(monkeypatch, grid, reader, tmp_path
             pass
 
         def type(self, text: str) -> None:
+            if typed:
+                raise self.InvalidCharacterException(0, text)
             typed.append(text)
 
     keyboard.Controller = Controller
     monkeypatch.setitem(sys.modules, "pynput", types.ModuleType("pynput"))
     monkeypatch.setitem(sys.modules, "pynput.keyboard", keyboard)
-    run(grid / "s1" / "bbil3s.mp4", {0: " "}, reader, tmp_path, typist=Typist())
+    typist = Typist()
+    run(grid / "s1" / "bbil3s.mp4", {0: " "}, reader, tmp_path, typist=typist)
     assert typed == [SAID["bbil3s"] + " "]
+    lines, _ = run(grid / "s1" / "bbil3s.mp4", {0: " "}, reader, tmp_path, typist=typist)
+    assert any(re.match(f"--type: '{SAID['bbil3s']}' cannot be typed", line) for line in lines)
 
 
 def test_the_verb_with_keys_from_a_pipe(grid, tmp_path, monkeypatch, capsys):
@@ -304,7 +335,7 @@ def test_the_verb_in_a_terminal(grid, tmp_path):
             shown += os.read(mine, 4096).decode("utf-8", "replace")
 
     try:
-        until(f"{GOOD}   [space] record")
+        until(f"[space] record  [q] quit   {GOOD}"[:79])
         os.write(mine, b" ")
         until("recording 4")
         os.write(mine, b" ")
@@ -328,6 +359,8 @@ def test_the_verb_in_a_terminal(grid, tmp_path):
         (("--camera", "nothing.mp4"), 1, "no such file"),
         (("--camera", "lavfi:testsrc2", "--model", "grid-s1-asr"), 1, "reads no lips"),
         (("--camera", "lavfi:testsrc2", "--model", "nothing"), 1, "nothing: no experiment or pack"),
+        (("--camera", "lavfi:testsrc2", "--asr", "nothing"), 1, "nothing: no experiment or pack"),
+        (("--camera", "lavfi:testsrc2", "--vocoder", "nothing"), 1, "unknown vocoder 'nothing'"),
         (("--camera", "lavfi:testsrc2", "--phrases", "nothing.txt"), 1, "there is no file 'nothing.txt'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.live import camera
+from lipsound2.live import camera, reading
 from lipsound2.live.camera import DeviceCamera, Shot, open_camera
 from lipsound2.live.capture import Capture, Ended
 from lipsound2.video.frame import ArrayFrame
@@ -98,6 +99,26 @@ def test_fault_camera_unplugged(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err.splitlines()[-1].endswith("gives no more frames; is it still plugged in?")
 
 
+@pytest.mark.parametrize("verb", [["live"], ["record", "corpus", "--prompts", "grid", "--microphone", "off"]])
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("v4l2:/dev/null", "--camera v4l2:/dev/null: permission denied; sudo usermod -aG video"),
+        ("v4l2:/dev/video77", "--camera v4l2:/dev/video77: there is no '/dev/video77'; is it plugged in?"),
+        ("notes.mp4", "--camera notes.mp4: notes.mp4: cannot be opened"),
+    ],
+)
+def test_fault_camera_is_told_in_a_line_before_models_are_loaded(verb, name, wanted, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.mp4").write_text("no video")
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(camera.os, "access", lambda *_: False)
+    monkeypatch.setattr(reading, "Reader", None)
+    assert main([*verb, "--preview", "off", "--loudspeaker", "off", "--camera", name]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert wanted in line
+
+
 def test_fault_camera_of_4k_is_reduced():
     shots = shots_of("lavfi:testsrc2=size=3840x2160:rate=30:duration=0.2")
     assert [shot.frame.size for shot in shots] == [(960, 540)] * 6
@@ -127,13 +148,6 @@ def test_frames_that_the_camera_left_out_are_counted():
     capture = Capture(Gaps())
     capture._thread.join(5)
     assert capture.skipped == 3
-
-
-def test_fault_a_file_that_is_no_video(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", None)
-    (tmp_path / "notes.mp4").write_text("no video")
-    assert main(["live", "--camera", str(tmp_path / "notes.mp4"), "--preview", "off", "--loudspeaker", "off"]) == 1
-    assert "notes.mp4: cannot be opened" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_device_cameras_have_no_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def test_fault_dark_and_empty_and_two_faces_are_told_at_once(rgb):
     assert far.startswith("the face is small")
 
 
+def test_what_begins_before_a_face_is_seen_has_crops_all_the_same(rgb):
+    """As of a file: frames behind a cut without a face take the place of the nearest one."""
+    tracker, recording = LiveTracker(make_detector("facemesh")), Recording()
+    for frame in [*[np.full_like(rgb[0], 120)] * 8, *rgb[:12]]:
+        recording.add(tracker.see(ArrayFrame(frame)))
+    found = recording.landmarks()
+    assert not found[:8, 136].any()
+    np.testing.assert_array_equal(found[:8, :136], found[8:9, :136].repeat(8, 0))
+
+
 def test_a_mouth_outside_of_the_frame_is_told(rgb):
     height = int(LiveTracker(make_detector("facemesh")).see(ArrayFrame(rgb[0])).face.points[57, 1]) - 4
     (line,) = told([np.ascontiguousarray(frame[:height]) for frame in rgb[:12]])
@@ -95,6 +106,20 @@ def test_the_preview_is_a_mirror_with_a_box_around_the_mouth(rgb):
     outside = np.ones(len(green), bool)
     outside[top : bottom + 1] = False
     np.testing.assert_array_equal(green[outside], rgb[0][outside, ::-1])
+
+
+def test_what_goes_on_fits_a_narrow_terminal(monkeypatch):
+    """A line that wraps would not be replaced by the next one."""
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = Terminal(out)
+    terminal.status("[space] record  [q] quit   " + GOOD)
+    terminal.line("a line that stays may be longer than that")
+    terminal.close()
+    shown = out.getvalue().replace("\n", "\r\x1b[K").split("\r\x1b[K")
+    assert max(len(each) for each in shown if "record" in each) == 29
+    assert "a line that stays may be longer than that" in shown
 
 
 def test_a_window_needs_a_display(monkeypatch, capsys):

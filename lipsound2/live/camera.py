@@ -5,6 +5,7 @@ A file is played in real time, so that all that is live can be tried without a c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -58,15 +59,24 @@ class Camera(Protocol):
 
     Attributes:
         name: for messages.
-        fps: the rate it says it has, frames a second; known once the first frame came.
+        size: width and height of its frames as they come, pixels; known once the first one came.
+        fps: the rate it says it has, frames a second; likewise.
         recorded: the file that is played; None: a device, which has no end.
     """
 
     name: str
+    size: tuple[int, int]
     recorded: Path | None
 
     @property
     def fps(self) -> float: ...
+
+    def check(self) -> None:
+        """Look whether it can be opened, as far as this can be told at once.
+
+        Raises:
+            LipsoundError: it cannot.
+        """
 
     def shots(self, stop: threading.Event) -> Iterator[Shot]:
         """Frames as they come, until there are no more, or `stop` is set.
@@ -115,7 +125,7 @@ class FileCamera:
     """A video file, played at the pace of its time stamps."""
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
+        self.name, self.size = str(path), (0, 0)
         self.recorded: Path | None = path
         self._source = Source(path)
 
@@ -127,12 +137,24 @@ class FileCamera:
     def shots(self, stop: threading.Event) -> Iterator[Shot]:
         """See `Camera`."""
         begun, first = time.perf_counter(), 0.0
-        try:
+        with self._readable():
             for number, (stamp, length, decoded) in enumerate(self._source.timed()):
+                self.size = decoded.av_frame.width, decoded.av_frame.height
                 first = first if number else stamp
                 if stop.wait(max(0.0, begun + stamp - first - time.perf_counter())):
                     return
                 yield Shot(stamp, length, copied(decoded))
+
+    def check(self) -> None:
+        """See `Camera`: its first frame can be decoded."""
+        with self._readable(), contextlib.closing(Source(Path(self.name)).timed()) as frames:
+            next(frames)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Tell what is wrong with the file in the words of the option."""
+        try:
+            yield
         except ClipFailure as failure:
             raise LipsoundError(f"--camera {self.name}: {failure.detail or failure.reason}") from failure
 
@@ -150,7 +172,7 @@ class DeviceCamera:
 
     def __init__(self, kind: str, device: str, name: str) -> None:
         self.name, self._kind, self._device = name, kind, device
-        self.fps = float(FRAME_RATE)
+        self.fps, self.size = float(FRAME_RATE), (0, 0)
 
     def shots(self, stop: threading.Event) -> Iterator[Shot]:
         """See `Camera`."""
@@ -167,7 +189,7 @@ class DeviceCamera:
                     stamp = last + step if av_frame.time is None else av_frame.time
                     if stamp <= last:
                         continue
-                    last = stamp
+                    last, self.size = stamp, (av_frame.width, av_frame.height)
                     yield Shot(stamp, step, copied(DecodedFrame(av_frame, orientation_of(av_frame), 1.0, reformatter)))
             except (av.EOFError, BrokenPipeError):
                 return
@@ -176,19 +198,23 @@ class DeviceCamera:
                     f"--camera {self.name}: gives no more frames ({error.strerror or error}); is it still plugged in?"
                 ) from error
 
+    def check(self) -> None:
+        """See `Camera`: a device of Linux is a file, which is there or not, and may be read or not."""
+        if self._kind != "v4l2":
+            return
+        if not Path(self._device).exists():
+            raise self._absent()
+        if not os.access(self._device, os.R_OK | os.W_OK):
+            raise self._denied()
+
     def _opened(self) -> InputContainer:
         asked = _ASKED.get(self._kind, {})
         try:
             return _open(self._device, self._kind, asked)
         except FileNotFoundError as error:
-            raise LipsoundError(
-                f"--camera {self.name}: there is no '{self._device}'; is it plugged in? {_HELP}"
-            ) from error
+            raise self._absent() from error
         except PermissionError as error:
-            how = f"sudo usermod -aG video {os.environ.get('USER', 'YOU')}, then log in again"
-            if self._kind == "avfoundation":
-                how = "allow the terminal to use the camera: System Settings, Privacy & Security, Camera"
-            raise LipsoundError(f"--camera {self.name}: permission denied; {how}") from error
+            raise self._denied() from error
         except (av.FFmpegError, OSError) as error:
             if asked:
                 return self._as_it_is()
@@ -202,6 +228,15 @@ class DeviceCamera:
             return _open(self._device, self._kind, {})
         except (av.FFmpegError, OSError) as error:
             raise self._refused(error) from error
+
+    def _absent(self) -> LipsoundError:
+        return LipsoundError(f"--camera {self.name}: there is no '{self._device}'; is it plugged in? {_HELP}")
+
+    def _denied(self) -> LipsoundError:
+        how = f"sudo usermod -aG video {os.environ.get('USER', 'YOU')}, then log in again"
+        if self._kind == "avfoundation":
+            how = "allow the terminal to use the camera: System Settings, Privacy & Security, Camera"
+        return LipsoundError(f"--camera {self.name}: permission denied; {how}")
 
     def _refused(self, error: av.FFmpegError | OSError) -> LipsoundError:
         why = error.strerror or str(error)
@@ -220,7 +255,11 @@ class OpenCvCamera:
     recorded: Path | None = None
 
     def __init__(self, number: int) -> None:
-        self.name, self._number, self.fps = f"opencv:{number}", number, float(FRAME_RATE)
+        self.name, self._number = f"opencv:{number}", number
+        self.fps, self.size = float(FRAME_RATE), (0, 0)
+
+    def check(self) -> None:
+        """See `Camera`: nothing can be told before it is opened."""
 
     def shots(self, stop: threading.Event) -> Iterator[Shot]:
         """See `Camera`."""
@@ -233,6 +272,7 @@ class OpenCvCamera:
                 came, pixels = device.read()
                 if not came:
                     return
+                self.size = pixels.shape[1], pixels.shape[0]
                 rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
                 yield Shot(time.monotonic(), 1 / self.fps, ArrayFrame(ArrayFrame(rgb).rgb(LONGEST_SIDE)))
         finally:

@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from lipsound2 import model_names
 from lipsound2.errors import UsageError
-from lipsound2.inference.recognizer_names import DEFAULT_ASR
+from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
+from lipsound2.inference.vocoder_names import folder_of
 
 _KEPT = Path("live")  # where speech goes if there is no loudspeaker
 
@@ -60,13 +62,19 @@ def live(
     """
     if microphone and not continuous:
         raise UsageError("--microphone: finds pauses for --continuous; give that too, or leave it out")
+    from lipsound2.inference.phrases import Phrases
     from lipsound2.live.camera import check_plugged, open_camera
     from lipsound2.live.typing_out import Typist
     from lipsound2.outputs import check_folder
     from lipsound2.video.detect import check_detector
 
     source = open_camera(camera)
+    source.check()
     check_detector(detector)
+    model_names.task_of(model)
+    check_recognizer(asr)
+    folder_of(vocoder)
+    sentences = None if phrases is None else Phrases.read(phrases)
     if output_dir is not None:
         check_folder(output_dir)
     typist = Typist() if type else None
@@ -87,7 +95,7 @@ def live(
     kept = None if output_dir is None else Kept(output_dir)
     with find_screen(preview) as screen:
         screen.status("the models are loaded ...")
-        reader = Reader(model, asr, vocoder, device, detector, phrases)
+        reader = Reader(model, asr, vocoder, device, detector, sentences)
         reader.warm_up()
         screen.line(f"{reader.name} knows: {reader.knows}")
         speaks = reader.speaks or speak is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -59,8 +60,11 @@ class Terminal:
         self._stream.flush()
 
     def status(self, text: str) -> None:
-        """See `Screen`."""
-        if self._live and text != self._status:
+        """See `Screen`. What is wider than the terminal is cut off: a line that wraps could not be replaced."""
+        if not self._live:
+            return
+        text = text[: shutil.get_terminal_size().columns - 1]
+        if text != self._status:
             self._status = text
             self._stream.write(_WIPE + text)
             self._stream.flush()

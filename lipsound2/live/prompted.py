@@ -113,7 +113,7 @@ class PromptedSession(Viewer):
         """Wait for a key."""
         for frame in self.grid(lambda: self.key_at is not None or bool(self._key)):
             self.see(frame)
-            self.screen.status(f"{self.told}   {keys}")
+            self.screen.status(f"{keys}   {self.told}")
 
     def _take(self, text: str) -> Take | None:
         """Record from one key to the next; None: nothing came."""
@@ -126,7 +126,7 @@ class PromptedSession(Viewer):
             sights.append(self.see(frame, recorded=True))
             times.append(stamp)
             step = length
-            self.screen.status(f"recording {_seconds(times):.1f} s: {text}   [space] ends it")
+            self.screen.status(f"recording {_seconds(times):.1f} s   [space] ends it   {text}")
         self.taken_key()
         if self.quit or not times:
             return None

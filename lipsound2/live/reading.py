@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -59,14 +58,14 @@ class Reader:
         vocoder: of the lip-to-speech model.
         device: where the networks run.
         detector: face detector.
-        phrases: file of sentences of which one is said; None: any words.
+        phrases: sentences of which one is said; None: any words.
 
     Raises:
         LipsoundError: there is no such model, or it cannot read the sentences.
     """
 
     def __init__(
-        self, model: str, asr: str, vocoder: str, device: str, detector: DetectorName, phrases: Path | None
+        self, model: str, asr: str, vocoder: str, device: str, detector: DetectorName, phrases: Phrases | None
     ) -> None:
         if model_names.task_of(model) == "regress":
             loaded = api.load(model, device=device, detector=detector, vocoder=vocoder)
@@ -79,7 +78,7 @@ class Reader:
         self._synthesizer = loaded if isinstance(loaded, Synthesizer) else None
         self._lips = loaded if isinstance(loaded, Transcriber) else None
         self.name, self.knows = loaded.name, loaded.knows
-        self.phrases = None if phrases is None else Phrases.read(phrases)
+        self.phrases = phrases
         if self._synthesizer is not None and self.phrases is not None:
             from lipsound2.inference.lip_words import lip_ranker  # which imports torch
 

@@ -55,6 +55,7 @@ def record(
         raise LipsoundError(f"--speaker '{speaker}': wanted a name, which becomes a folder in {corpus}")
     sentences = read_prompts(prompts, count)
     source = open_camera(camera)
+    source.check()
     check_detector(detector)
     place = Place(corpus / speaker)
     done = place.recorded()

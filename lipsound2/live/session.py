@@ -92,7 +92,7 @@ class Session(Viewer):
         while not (self.quit or self.ended):
             for frame in self.grid(lambda: self.key_at is not None):
                 self.see(frame)
-                self._show_state(f"{self.told}   [space] record  [q] quit")
+                self._show_state(f"[space] record  [q] quit   {self.told}")
             if self.quit or (self.ended and self.key_at is None):
                 break
             self.taken_key()
@@ -107,7 +107,7 @@ class Session(Viewer):
         recording, lost = Recording(self.which_face), self.capture.lost
         for frame in self.grid(lambda: self.key_at is not None or recording.full):
             recording.add(self.see(frame, recorded=True))
-            self._show_state(f"recording {len(recording) / FRAME_RATE:.1f} s   [space] read it")
+            self._show_state(f"recording {len(recording) / FRAME_RATE:.1f} s   [space] read it  [q] quit")
         if recording.full:
             self.screen.line(f"{LONGEST} s are the longest that is read at once: this is read now")
         since = self.taken_key()
@@ -144,13 +144,13 @@ class Session(Viewer):
             if (spare := finder.needed - forgotten) > FRAME_RATE:
                 recording.drop(spare)
                 forgotten += spare
-            self._show_state(f"{self.told}   reading on and on  [q] quit")
+            self._show_state(f"reading on and on  [q] quit   {self.told}")
         if not self.quit:
             over(finder.end(), count)
         self._finish()
 
     def _show_state(self, text: str) -> None:
-        self.screen.status(f"reading ...   {text}" if self._reading else text)
+        self.screen.status(f"reading ... {text}" if self._reading else text)
 
     def meanwhile(self) -> None:
         """See `Viewer`."""
@@ -252,7 +252,10 @@ class Session(Viewer):
     def _use(self, text: str, speech: np.ndarray | None, rate: int) -> None:
         """Type and keep what was read or chosen."""
         if self._parts.typist is not None and text:
-            self._parts.typist.type(text)
+            try:
+                self._parts.typist.type(text)
+            except LipsoundError as error:  # the next one may go
+                self.screen.line(f"--type: {error}")
         if self._parts.kept is None:
             return
         self._place = self._place or self._parts.kept.next()

@@ -20,7 +20,7 @@ from lipsound2.video.face import Detector, Face
 from lipsound2.video.frame import ArrayFrame, Frame, to_full_range
 from lipsound2.video.scenes import differences, find_scenes, thumbnail
 from lipsound2.video.stabilize import stabilize
-from lipsound2.video.track import distance, track
+from lipsound2.video.track import distance, join, track
 from lipsound2.video.view import AS_IS
 
 LONGEST = 30  # seconds of one recording
@@ -167,7 +167,8 @@ class Recording:
                 also=also,
             )
             doubtful = stabilize(frames, tracked, scenes)
-            return tracked.points, tracked.flags, doubtful
+            whole = join([tracked])  # scenes without a face take the place of the nearest one
+            return whole.points, whole.flags, doubtful
 
         points, flags, doubtful = follow()
         if doubtful:

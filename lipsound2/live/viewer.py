@@ -17,6 +17,7 @@ from lipsound2.live.tracker import LiveTracker, Sight
 from lipsound2.live.watch import Watch
 from lipsound2.video.detect import DetectorName, make_detector
 from lipsound2.video.frame import Frame
+from lipsound2.video.frame_copy import LONGEST_SIDE
 from lipsound2.video.grid import on_grid
 
 _WAIT = 0.03  # seconds for a frame, between two looks at the keys
@@ -103,6 +104,8 @@ class Viewer:
             try:
                 shot = self.capture.take(_WAIT)
             except Ended:
+                if self.capture.camera.recorded and not self.ended:
+                    self.screen.line(f"camera {self.capture.camera.name}: the file ends here")
                 self.ended = True
                 return
             if shot is not None:
@@ -116,6 +119,8 @@ class Viewer:
 
     def see(self, frame: Frame, *, recorded: bool = False) -> Sight:
         """Look at a frame, tell what is to be told, and show it."""
+        if not self._number:
+            self.screen.line(self._camera_line())
         sight = self._view.tracker.see(frame)
         if line := self._view.watch.add(sight, self.capture.measured):
             self.told = line.partition(":")[0]
@@ -128,6 +133,13 @@ class Viewer:
             self.screen.frame(sight, recorded=recorded)
         self._number += 1
         return sight
+
+    def _camera_line(self) -> str:
+        """What the camera gives."""
+        camera = self.capture.camera
+        width, height = camera.size
+        reduced = "; that is more than is needed, and is reduced" if max(camera.size) > LONGEST_SIDE else ""
+        return f"camera {camera.name}: {width}x{height}, {camera.fps:.3g} frames a second{reduced}"
 
     def taken_key(self) -> float:
         """When space was pressed, or now; from then on it waits for the next one."""
