@@ -4,7 +4,8 @@
     python tests/soak.py --minutes 120
 
 It serves a page of its own and asks it side by side, through its documented API, by clients that come and go. Every
-tenth file is garbage, which must be refused in a line. A row a minute is printed, as a table of Markdown. The exit
+tenth file is garbage, which must be refused in a line. A row a minute is printed, as a table of Markdown: answers,
+memory, threads and open files of the server, and files of clips. The exit
 status is 1 if an answer is missing or another one, if a file is left, or if memory grows.
 """
 
@@ -31,7 +32,7 @@ from lipsound2.synthetic.clip import ClipFormat
 SAID = ["lay", "white", "by", "l", "six", "now"]
 PER_CLIENT = 20  # requests, after which another client comes
 GROWTH = 1.1  # of the least memory, from the second quarter of the time to the last
-HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | files |"
+HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | threads | open | files |"
 
 
 @dataclass
@@ -45,13 +46,13 @@ class Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def ask(page: Page, good: Path, garbage: Path, tally: Tally, ended: threading.Event) -> None:
-    """Ask again and again; the first text that is read is what all must say."""
+def ask(page: Page, good: Path, garbage: Path, pause: float, tally: Tally, ended: threading.Event) -> None:
+    """Ask again and again, with a pause (seconds) after each answer; the first text that is read is what all must say."""
     wanted = None
-    while not ended.is_set():
+    while not ended.wait(pause if wanted else 0):
         client = Client(page.address, verbose=False)
         for number in range(PER_CLIENT):
-            if ended.is_set():
+            if number and ended.wait(pause):
                 break
             bad = number % 10 == 9
             with tally.lock:
@@ -74,10 +75,11 @@ def ask(page: Page, good: Path, garbage: Path, tally: Tally, ended: threading.Ev
                     tally.wrong.append(wrong)
 
 
-def memory(process: int) -> float:
-    """Memory of a process, MB."""
+def status_of(process: int) -> dict[str, int]:
+    """What the system says of a process, of all that are numbers: VmRSS in kB, Threads and the like."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
+    pairs = [line.replace(":", "").split() for line in lines]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) > 1 and pair[1].isdecimal()}
 
 
 def least(used: list[float], quarter: int) -> float:
@@ -91,6 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=120.0, help="how long (default: 120)")
     parser.add_argument("--side-by-side", type=int, default=4, help="requests at once (default: 4)")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that each waits after an answer (default: 0)")
     parser.add_argument("--clip", type=Path, help="a video (default: a generated clip of 3 s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -101,26 +104,29 @@ def main() -> int:
             talking_clip(clip, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
         garbage.write_bytes(b"no video" * 1000)
         with serve(folder / "page", "--port", "0") as page:
-            return soak(page, clip, garbage, options.minutes, options.side_by_side)
+            return soak(page, clip, garbage, options)
 
 
-def soak(page: Page, clip: Path, garbage: Path, minutes: float, side_by_side: int) -> int:
+def soak(page: Page, clip: Path, garbage: Path, options: argparse.Namespace) -> int:
     """Ask a page; prints a row a minute. Returns the exit status."""
-    tally, ended, used = Tally(), threading.Event(), []
-    arguments = (page, clip, garbage, tally, ended)
-    threads = [threading.Thread(target=ask, args=arguments) for _ in range(side_by_side)]
+    tally, ended, used, minutes = Tally(), threading.Event(), [], options.minutes
+    arguments = (page, clip, garbage, options.pause, tally, ended)
+    threads = [threading.Thread(target=ask, args=arguments) for _ in range(options.side_by_side)]
     for thread in threads:
         thread.start()
-    print(HEAD, "| --- " * 8 + "|", sep="\n", flush=True)
+    print(HEAD, "| --- " * 10 + "|", sep="\n", flush=True)
     began = time.monotonic()
     while (spent := time.monotonic() - began) < 60 * minutes and page.process.poll() is None:
         time.sleep(min(60, 60 * minutes - spent))
-        used.append(memory(page.process.pid))
+        process = page.process.pid
+        status = status_of(process)
+        used.append(status["VmRSS"] / 1000)
         with tally.lock:
             recent = tally.seconds[:] or [0.0]
             tally.seconds.clear()
             row = [f"{(time.monotonic() - began) / 60:.0f}", tally.asked, tally.answered, len(tally.wrong)]
-        row += [f"{statistics.median(recent):.2f}", f"{max(recent):.2f}", f"{used[-1]:.0f}", len(page.files())]
+        row += [f"{statistics.median(recent):.2f}", f"{max(recent):.2f}", f"{used[-1]:.0f}", status["Threads"]]
+        row += [len(list(Path(f"/proc/{process}/fd").iterdir())), len(page.files())]
         print("|", " | ".join(map(str, row)), "|", flush=True)
     ended.set()
     for thread in threads:
