@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import gc
 import io
 import json
 import os
@@ -14,26 +15,33 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import Page, clip_that_says, serve
+from helpers.demo_page import Page, clip_that_says, lip_reader, serve
+from helpers.face_corpora import talking_clip
+from helpers.video_making import write_clip
 
 from lipsound2.cli import main
 from lipsound2.decoding.hypothesis import Word
-from lipsound2.demo import cards
+from lipsound2.demo import answers, cards
+from lipsound2.demo import shelf as shelf_module
 from lipsound2.demo.limits import Limits, sentences_of
 from lipsound2.demo.reading import Answer, Choices, Reader
-from lipsound2.demo.shelf import Shelf
+from lipsound2.demo.shelf import Shelf, swept
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.transcript import Transcript
+from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.timing import FRAME_RATE
+from lipsound2.video.decode import read_video
 
 pytest.importorskip("gradio")
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,8 +55,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with serve(tmp_path_factory.mktemp("page"), "--port", "0", "--max-mb", "20", "--max-seconds", "10") as found:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models, with a lip reader `lips`."""
+    folder = tmp_path_factory.mktemp("models")
+    lip_reader(folder / "lips", [*SAID, "bin", "blue", "at", "f", "two", "set", "red", "with", "k", "nine", "soon"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Page]:
+    options = ("--port", "0", "--max-mb", "20", "--max-seconds", "10")
+    with serve(tmp_path_factory.mktemp("page"), *options, models=models) as found:
         yield found
 
 
@@ -114,6 +131,29 @@ def test_real_lips_are_read(page: Page, grid: Path) -> None:
     assert page.no_files() == []
 
 
+def test_a_lip_reader_writes_words_and_makes_no_speech(
+    page: Page, clip: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = client(page)
+    answer = asked(caller, clip, model="lips")
+    monkeypatch.setenv("LIPSOUND2_MODELS", str(models))
+    same = Reader(Choices())(clip, "lips", "largest", [])
+    assert same.speech is None
+    assert answer["text"] == same.transcript.text != ""
+    assert 0 < answer["confidence"] < 1
+    assert len({each["text"] for each in answer["alternatives"]}) == len(answer["alternatives"]) > 1
+    assert [model["name"] for model in answer["models"]] == ["lips"]
+    assert "speech" not in answer
+    assert answer["srt"].startswith("1\n00:00:0")
+    own = ["bin blue at f two now", "lay white by l six now", "set red with k nine soon"]
+    (ranking,) = asked(caller, clip, model="lips", phrases="\n".join(own))["phrases"]
+    assert sorted(choice["text"] for choice in ranking["choices"]) == sorted(own)
+    assert sum(choice["probability"] for choice in ranking["choices"]) + ranking["none"] == pytest.approx(1, abs=0.01)
+    line = refused(caller, clip, model="lips", phrases="lay zebra")
+    assert re.match(r"sentence 1: lips cannot write .*'z'.* in 'lay zebra'; it was not trained for this", line)
+    assert page.no_files() == []
+
+
 def test_curl_as_the_page_of_the_manual_says(page: Page, clip: Path) -> None:
     """The three commands of docs/demo.md, in a shell."""
     text = (ROOT / "docs/demo.md").read_text(encoding="utf-8")
@@ -133,9 +173,9 @@ def test_fifty_requests_side_by_side_are_all_answered_and_nothing_is_left(page: 
 
     callers = [Client(page.address, verbose=False) for _ in range(5)]
     with ThreadPoolExecutor(50) as many:
-        answers = list(many.map(lambda number: asked(callers[number % 5], clip), range(50)))
-    assert len(answers) == 50
-    assert len({answer["text"] for answer in answers}) == len({answer["speech"] for answer in answers}) == 1
+        found = list(many.map(lambda number: asked(callers[number % 5], clip), range(50)))
+    assert len(found) == 50
+    assert len({answer["text"] for answer in found}) == len({answer["speech"] for answer in found}) == 1
     assert page.no_files() == []
 
 
@@ -154,6 +194,64 @@ def test_fault_upload_of_garbage_is_one_line(page: Page, tmp_path: Path) -> None
     page_of_text.write_text("#EXTM3U\n#EXTINF:10,\n/etc/passwd\n")
     assert refused(caller, page_of_text).startswith("list.m3u8: unreadable: ")
     assert page.no_files() == []
+
+
+def test_fault_files_that_are_no_video_are_one_line(page: Page, clip: Path, tmp_path: Path) -> None:
+    caller = client(page)
+    frame = next(iter(read_video(clip)[0]))
+    for suffix in ("png", "jpg", "webp"):
+        cv2.imwrite(str(tmp_path / f"photo.{suffix}"), frame)
+        line = f"photo.{suffix}: no-video: a still image; a video of a talking face is wanted"
+        assert refused(caller, tmp_path / f"photo.{suffix}") == line
+    (tmp_path / "empty.mp4").touch()
+    assert refused(caller, tmp_path / "empty.mp4") == "empty.mp4: unreadable: the file is empty (0 bytes)"
+    (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert refused(caller, tmp_path / "half.mp4").startswith("half.mp4: unreadable: cannot be opened: ")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as file:
+        sound = file.add_stream("aac", rate=16000, layout="mono")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.int16), format="s16", layout="mono")
+        block.sample_rate = 16000
+        file.mux([*sound.encode(block), *sound.encode(None)])
+    assert refused(caller, tmp_path / "sound.mp4") == "sound.mp4: no-video: a video of a talking face is wanted"
+    assert page.no_files() == []
+
+
+def test_fault_in_the_dark_it_says_so(page: Page, clip: Path, tmp_path: Path) -> None:
+    caller = client(page)
+    frames = read_video(clip)[0][:50]
+    times = [number / FRAME_RATE for number in range(len(frames))]
+    write_clip(tmp_path / "dim.mp4", [(0.1 * frame).astype(np.uint8) for frame in frames], times)
+    first = asked(caller, tmp_path / "dim.mp4")["warnings"][0]
+    assert re.fullmatch(r"too dark: brightness of the face 1\d of 255; switch on a light before you", first)
+    write_clip(tmp_path / "night.mp4", [(0.02 * frame).astype(np.uint8) for frame in frames], times)
+    line = refused(caller, tmp_path / "night.mp4")
+    assert line.startswith("night.mp4: no-face: no face in 50 frames of 360x288; too dark: brightness ")
+    assert line.endswith(" of 255; switch on a light before you")
+    assert not any("dark" in line for line in asked(caller, clip)["warnings"])
+
+
+def test_fault_of_two_faces_one_is_read_and_it_says_which(page: Page, clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mp4"
+    talking_clip(other, ["bin", "blue"], look=3, form=ClipFormat(width=360, height=288, sample_rate=16000))
+    pairs = zip(read_video(clip)[0], read_video(other)[0], strict=False)
+    frames = [np.concatenate(pair, axis=1) for pair in pairs]
+    write_clip(tmp_path / "two.mp4", frames, [number / FRAME_RATE for number in range(len(frames))])
+    caller = client(page)
+    for face, left in (("left", True), ("right", False)):
+        answer = asked(caller, tmp_path / "two.mp4", face=face)
+        x0, _, x1, _ = answer["video"]["face"]
+        assert (x1 < 360, x0 > 360) == (left, not left)
+        (line,) = (line for line in answer["warnings"] if "faces" in line)
+        taken = f"up to 2 faces at once; the one at x {x0}-{x1} was taken; "
+        assert line == f'{taken}choose another under "Which face"'
+
+
+def test_fault_a_bug_is_one_line(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Answer:
+        raise KeyError("x")
+
+    with pytest.raises(answers.NoAnswer, match=r"^this clip was not read because of a bug \(KeyError\); the terminal"):
+        answers.read(broken, Limits(), str(clip), "grid-s1-parallel", "largest", "")  # type: ignore[arg-type]
 
 
 def test_fault_a_clip_that_is_too_long_is_refused_before_work(page: Page, tmp_path: Path) -> None:
@@ -214,7 +312,7 @@ def test_fault_a_path_or_an_address_is_no_clip(page: Page, clip: Path) -> None:
 
 def test_fault_wrong_choices_are_one_line_and_the_clip_goes(page: Page, clip: Path) -> None:
     caller = client(page)
-    assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel"
+    assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel, lips"
     assert refused(caller, clip, face="top") == "face: found 'top', wanted one of: largest, left, right, center"
     line = refused(caller, clip, phrases="lay white by l six now\nlay zebra")
     assert line.startswith("sentence 2: grid-s1-asr cannot write 'zebra' in 'lay zebra'; ")
@@ -331,6 +429,27 @@ def test_what_nobody_asks_for_goes_after_its_time(tmp_path: Path) -> None:
     time.sleep(0.05)
     shelf.sweep(0.01)
     assert not (tmp_path / "a/b/clip.mp4").exists()
+
+
+def test_objects_that_only_each_other_know_go_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Node:
+        pass
+
+    monkeypatch.setattr(shelf_module, "_ROUND", 0.05)
+    node = Node()
+    node.itself = node  # type: ignore[attr-defined]
+    alive = weakref.ref(node)
+    gc.disable()
+    try:
+        del node
+        assert alive() is not None
+        with swept(Shelf(tmp_path)):
+            until = time.monotonic() + 20
+            while alive() is not None and time.monotonic() < until:
+                time.sleep(0.05)
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 # What it shows.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lipsound2.decoding.subtitles import cues
+from lipsound2.demo.doubts import with_doubts, with_light
 from lipsound2.demo.limits import Limits, sentences_of
 from lipsound2.demo.preview import write_preview
 from lipsound2.demo.reading import Answer, Reader
@@ -61,7 +62,11 @@ def read(reader: Reader, limits: Limits, clip: str | None, model: str, face: str
     def work() -> Answer:
         sentences = sentences_of(phrases or "")
         limits.check(path)
-        return reader(path, model, face, sentences)
+        try:
+            answer = reader(path, model, face, sentences)
+        except ClipFailure as failure:
+            raise with_light(failure, path) from failure
+        return with_doubts(answer, path)
 
     started = time.perf_counter()
     answer = _told(work, path)
@@ -116,7 +121,7 @@ def _told(work: Callable[[], Made], clip: Path) -> Made:
     """
     try:
         return _turns.submit(work).result()
-    except (ClipFailure, LipsoundError, OSError, MemoryError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a visitor is told of a bug, too
         if isinstance(error, ClipFailure):
             line = describe_failure(clip, error)
         else:

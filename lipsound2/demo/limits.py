@@ -13,6 +13,7 @@ from lipsound2.media.opening import opened
 from lipsound2.media.tracks import tracks
 
 _LARGEST = 4096 * 2304  # pixels of a frame
+_STILL = ("_pipe", "image2")  # how ffmpeg calls PNG, JPEG and the like
 _SENTENCES, _LETTERS = 500, 300  # own sentences, and letters of each
 
 
@@ -45,6 +46,8 @@ class Limits:
                 raise ClipFailure("no-video", "a video of a talking face is wanted")
             stream = found.decodable[0]
             assert isinstance(stream, VideoStream)
+            if media.container.format.name.endswith(_STILL):
+                raise ClipFailure("no-video", "a still image; a video of a talking face is wanted")
             if stream.width * stream.height > _LARGEST:
                 raise ClipFailure(
                     "too-large", f"frames of {stream.width}x{stream.height}, at most {_LARGEST} pixels are taken"

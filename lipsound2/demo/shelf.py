@@ -7,6 +7,7 @@ asks for, after an hour; everything when the page ends, and also after a kill.
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 import subprocess
 import threading
@@ -15,6 +16,8 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from lipsound2.inference.freed_memory import give_back
 
 _OLDEST = 3600.0  # seconds
 _ROUND = 60.0  # seconds between two looks for what is old
@@ -96,12 +99,19 @@ class Shelf:
 
 @contextlib.contextmanager
 def swept(shelf: Shelf) -> Iterator[None]:
-    """Remove what is old, again and again, in the block."""
+    """Remove what is old, again and again, in the block: files, and objects that only each other know.
+
+    Frames of videos and sockets are such objects. Left to itself, Python looks for them when there are a quarter as
+    many new ones as there are objects of torch and Gradio, which is hundreds of clips later. What they held goes back to
+    the system.
+    """
     ended = threading.Event()
 
     def work() -> None:
         while not ended.wait(_ROUND):
             shelf.sweep()
+            gc.collect()
+            give_back()
 
     thread = threading.Thread(target=work, name="sweep", daemon=True)
     thread.start()

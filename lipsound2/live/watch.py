@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lipsound2.live.tracker import Sight
-from lipsound2.video.frame import to_full_range
+from lipsound2.video.brightness import DARK, brightness
 
 _LASTS = 6  # frames that something must last before it is told, and before it is over
-_DARK = 45.0  # gray levels, mean, of a face or of a frame without one
 _SMALL = 60  # pixels a face is wide, at least
 _SLOW = 14.0  # frames a second, at least
 _CHOICES = "--face left, right or center takes another"
@@ -46,24 +45,22 @@ class Watch:
 
     def _judge(self, sight: Sight, fps: float | None) -> str:
         face, frame = sight.face, sight.frame
-        luma = frame.luma()
         if face is None:
-            light = float(to_full_range(luma[::8, ::8], frame.full_range).mean())
-            if light < _DARK:
+            light = brightness(frame)
+            if light < DARK:
                 return f"too dark: brightness {light:.0f} of 255, and no face is seen; switch on a light before you"
             return "no face is seen: look into the camera, with the whole face in view"
         if not sight.mouth_inside:
             return "the mouth is not seen: it lies outside of the frame; move until the whole face is in view"
-        x0, y0, x1, y1 = (max(0, round(edge)) for edge in face.box)
-        light = float(to_full_range(luma[y0:y1:4, x0:x1:4], frame.full_range).mean())
-        if light < _DARK:
+        light = brightness(frame, face.box)
+        if light < DARK:
             return f"too dark: brightness of the face {light:.0f} of 255; switch on a light before you"
         if face.width < _SMALL:
             return f"the face is small: {face.width:.0f} pixels wide, {_SMALL} are wanted; come nearer"
         if fps is not None and fps < _SLOW:
             return f"a slow camera: {fps:.0f} frames a second, lips need 20 or more; more light often helps"
         if sight.count > 1:
-            side = np.clip(int(3 * (x0 + x1) / 2 / frame.size[0]), 0, 2)
+            side = np.clip(int(3 * (face.box[0] + face.box[2]) / 2 / frame.size[0]), 0, 2)
             where = ("left", "middle", "right")[int(side)]
             return f"{sight.count} faces: the {self._which_face} is followed, at the {where} of the frame; {_CHOICES}"
         return GOOD

@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from helpers.face_corpora import talking_clip
+from helpers.published_weights import SMALL, reader_state
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.published.avsr import convert_avsr
 from lipsound2.synthetic.clip import ClipFormat
 
 _WAIT = 120.0  # seconds for a page to be there, on a busy machine
@@ -54,18 +59,39 @@ def clip_that_says(words: list[str], folder: Path) -> Path:
     return path
 
 
+def lip_reader(folder: Path, words: Sequence[str]) -> Path:
+    """A small lip reader of a published kind, in a folder. Its weights are drawn: what it writes is noise."""
+    state = reader_state(replace(SMALL, classes=len(words) + 3))  # blank, unknown, and an end
+    state["ctc.ctc_lo.weight"] *= 4  # so that it is surer of some texts
+    state["ctc.ctc_lo.bias"][0] -= 1
+    weights, units = folder.with_suffix(".pth"), folder.with_suffix(".txt")
+    torch.save(state, weights)
+    pieces = ["<unk>", *(f"\u2581{word}" for word in words)]
+    units.write_text("".join(f"{piece} {number}\n" for number, piece in enumerate(pieces, start=1)), encoding="utf-8")
+    convert_avsr(weights, folder, tokens=units)
+    write_yaml(folder / "search.yaml", {"beam": 5, "ctc_weight": 1.0})
+    weights.unlink()
+    units.unlink()
+    return folder
+
+
 @contextlib.contextmanager
-def serve(folder: Path, *options: str, command: tuple[str, ...] = ("-m", "lipsound2", "demo")) -> Iterator[Page]:
+def serve(
+    folder: Path, *options: str, command: tuple[str, ...] = ("-m", "lipsound2", "demo"), models: Path | None = None
+) -> Iterator[Page]:
     """Serve the page in the block, on a port that is free.
 
     Args:
         folder: for temporary files and what the command says.
         options: of the verb.
         command: what Python runs.
+        models: folder of models beside those that ship.
     """
     home, log = folder / "temporary", folder / "log"
     home.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(home), "OMP_NUM_THREADS": "1"}
+    if models is not None:
+        environment["LIPSOUND2_MODELS"] = str(models)
     with log.open("wb") as file:
         words = [sys.executable, *command, *options]
         process = subprocess.Popen(words, stdout=file, stderr=file, env=environment, start_new_session=True)
