@@ -47,7 +47,7 @@ class Tally:
 
 
 def ask(page: Page, good: Path, garbage: Path, pause: float, tally: Tally, ended: threading.Event) -> None:
-    """Ask again and again, with a pause (seconds) after each answer; the first text that is read is what all must say."""
+    """Ask again and again, with a pause (seconds) after each answer; all must say what the first one said."""
     wanted = None
     while not ended.wait(pause if wanted else 0):
         client = Client(page.address, verbose=False)

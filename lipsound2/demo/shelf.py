@@ -102,8 +102,8 @@ def swept(shelf: Shelf) -> Iterator[None]:
     """Remove what is old, again and again, in the block: files, and objects that only each other know.
 
     Frames of videos and sockets are such objects. Left to itself, Python looks for them when there are a quarter as
-    many new ones as there are objects of torch and Gradio, which is hundreds of clips later. What they held goes back to
-    the system.
+    many new ones as there are objects of torch and Gradio, which is hundreds of clips later. What they held goes back
+    to the system.
     """
     ended = threading.Event()
 
