@@ -22,10 +22,12 @@ from torch import nn
 
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.model_names import CONFIG, PRETRAINED
 from lipsound2.tasks import load_config
 from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, average, best, last, mean_weights, read_weights, write_weights
+from lipsound2.training.beginning import take_network
 from lipsound2.training.init import initialize
 from lipsound2.training.monitor import Curves
 from lipsound2.training.muon import orthogonal
@@ -380,3 +382,18 @@ print(before, faults() if not keep_freed_memory() else (faults(), faults())[1])
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(int, ran.stdout.split())
     assert after < before / 10 or platform.libc_ver()[0] != "glibc"
+
+
+def test_a_config_takes_the_network_of_a_model(tmp_path: Path) -> None:
+    """Of any size, and what it reads and says; how to train stays."""
+    mini, out = Path(__file__).parents[1] / "egs" / "mini" / "conf" / "mini.yaml", tmp_path / "config.yaml"
+    take_network(PRETRAINED / "grid-s1-parallel", mini, out)
+    made, model, before = load_config(out), load_config(PRETRAINED / "grid-s1-parallel" / CONFIG), load_config(mini)
+    assert made.task.network == model.task.network != before.task.network
+    assert made.train == before.train != model.train
+    with pytest.raises(
+        LipsoundError, match="no lip-to-speech model there; wanted: an experiment or a pack of the task"
+    ):
+        take_network(PRETRAINED / "grid-s1-asr", mini, out)
+    with pytest.raises(LipsoundError, match="--model nowhere: no such folder"):
+        take_network(Path("nowhere"), mini, out)

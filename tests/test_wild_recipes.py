@@ -69,14 +69,50 @@ def test_a_model_is_adapted_with_a_few_clips_of_ones_own(tmp_path):
     corpus = make_own(tmp_path / "corpus")
     recipe = copy_recipes(tmp_path, "own") / "own"
     short = "max_epochs: 1, valid_every: 1, valid_clips: 2, workers: 0, precision: fp32"
-    options = ("--corpus", str(corpus), "--clips", "3 90", "--folds", "2", "--asr", "pocketsphinx:grid")
-    told = run_recipe(recipe, *options, "--override", short, script="run_adapt.sh")
+    options = ("--corpus", str(corpus), "--folds", "2", "--asr", "pocketsphinx:grid", "--override", short)
+    told = run_recipe(recipe, *options, "--clips", "3 90", script="run_adapt.sh")
     assert "after 90 clips: left out; of 10 clips a fold has 4 to adapt with" in told
     out = recipe / "exp" / "adapt"
     scored = json.loads((out / "scores" / "summary.json").read_text(encoding="utf-8"))["systems"]
-    assert {name: each["clips"] for name, each in scored.items()} == {"before": 10, "after-3": 10}
-    counted = json.loads((out / "scores" / "text" / "words" / "summary.json").read_text(encoding="utf-8"))["systems"]
-    assert set(counted) == {"before", "after-3"}
+    assert {name: each["clips"] for name, each in scored.items()} == {"before": 10, "after-3": 10, "mismatched": 10}
+    of_words = out / "scores" / "text" / "pocketsphinx-grid" / "summary.json"
+    counted = json.loads(of_words.read_text(encoding="utf-8"))["systems"]
+    assert list(counted) == ["real", "mismatched", "after-3", "before"]
+    assert told.count("| after-3 - before") == 2  # of speech, of words
+    assert (out / "model" / "model.safetensors").exists()
+    # Other numbers of clips: what is there stays, and what nobody asked for is not shown again.
+    run_recipe(recipe, *options, "--clips", "2", "--use", "no", script="run_adapt.sh")
+    assert set(json.loads(of_words.read_text(encoding="utf-8"))["systems"]) == {
+        "real",
+        "before",
+        "after-2",
+        "mismatched",
+    }
+    # A corpus that has grown would mix clips that were tested with clips that were learned from.
+    (next(corpus.rglob("*.mp4"))).rename(corpus / "other.mp4")
+    told = run_recipe(recipe, *options, script="run_adapt.sh", fails=True)
+    assert "--out: exp/adapt was begun with other clips than" in told
+
+
+def test_a_recognizer_writes_the_texts_that_are_not_there(tmp_path):
+    """Beside the clips, and none that is there is changed, not even an empty one."""
+    corpus = make_own(tmp_path / "corpus")
+    clips = sorted(path for path in corpus.rglob("*.mp4") if path.with_suffix(".txt").exists())[:3]
+    before = {path: path.read_bytes() for path in corpus.rglob("*.txt")}
+    lacking, empty = (path.with_suffix(".txt") for path in clips[:2])
+    lacking.unlink()
+    empty.write_text("", encoding="utf-8")
+    recipe = copy_recipes(tmp_path, "own") / "own"
+    options = ("--corpus", str(corpus), "--asr", "pocketsphinx:grid")
+    told = run_recipe(recipe, *options, script="run_transcripts.sh")
+    text = lacking.read_text(encoding="utf-8")
+    assert text.split()[0] in ("bin", "lay", "place", "set")  # of GRID's grammar
+    assert f"{lacking.name}: {text}" in told
+    assert empty.read_bytes() == b""
+    assert f"{empty.name}: is there already and stays as it is" in told
+    kept = before.keys() - {lacking, empty}
+    assert {path: path.read_bytes() for path in kept} == {path: before[path] for path in kept}
+    assert not list(corpus.rglob("*.part"))
 
 
 def test_the_recipe_for_videos_of_ones_own(tmp_path):

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lipsound2.arguments import near_file
+from lipsound2.config import to_mapping
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.model_names import CONFIG, found
 from lipsound2.tasks import RunConfig, load_config
+from lipsound2.tasks.regress import Regress
 from lipsound2.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -100,6 +103,27 @@ def trunk_of(source: Path) -> str:
     return ", ".join(f"{key}: {_yaml(config[key])}" for key in keys)
 
 
+def take_network(source: Path, config: Path, out: Path) -> None:
+    """Write a config whose network is that of `source`, and with it what it reads and says.
+
+    Args:
+        source: experiment or pack of lip-to-speech.
+        config: what says how to train.
+        out: YAML file.
+
+    Raises:
+        LipsoundError: there is no such model, or no such config.
+    """
+    folder = _folder(source)
+    run = load_config(folder / CONFIG) if folder else None
+    if run is None or not isinstance(run.task, Regress):
+        why = "no lip-to-speech model there;" if source.exists() else f"no such folder{near_file(source)}"
+        raise LipsoundError(f"--model {source}: {why} wanted: an experiment or a pack of the task {Regress.name}")
+    theirs = run.mapping()
+    keys = ("task", "model", "input", "target", "speaker", *to_mapping(run.task.network))
+    write_yaml(out, {**read_yaml(config), **{key: theirs[key] for key in keys}})
+
+
 def _folder(source: Path) -> Path | None:
     """The experiment or pack that weights belong to; None: they are a file by itself."""
     places = [source, source.parent, *([source.parents[1]] if source.parent.name == checkpoint.FOLDER else [])]
@@ -145,9 +169,13 @@ def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-if __name__ == "__main__":  # of recipes, whose networks take the size of a pack's trunk
+if __name__ == "__main__":  # of recipes, whose networks take the size of a pack's trunk, or are those of a model
     try:
         given = Path(sys.argv[1])
-        print(trunk_of(found(given) or given))
+        pack = found(given) or given
+        if sys.argv[2:]:
+            take_network(pack, *map(Path, sys.argv[2:]))
+        else:
+            print(trunk_of(pack))
     except LipsoundError as error:
         sys.exit(str(error))
