@@ -69,7 +69,7 @@ def test_every_recipe_explains_itself_before_any_set_up(script, tmp_path):
         assert told.stderr == ""
     asked = [f"./{script.name}", *(["--target", "logmel"] if script.parent.name == "lrs3" else [])]
     asked += ["--stage", "1"] if script.name == "run.sh" else []  # stage 0 looks for the corpus first
-    asked += ["--corpus", "."] if script.name == "run_adapt.sh" else []  # so does all of this one
+    asked += ["--corpus", "."] if script.name in ("run_adapt.sh", "run_transcripts.sh") else []  # so do all of these
     assert subprocess.run(asked, cwd=recipe, capture_output=True).returncode == 1  # the set-up failed
 
 
