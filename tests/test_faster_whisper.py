@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,24 @@ def test_it_hears_what_a_voice_says_clip_by_clip(tiny: Path) -> None:
     for what, clip in zip(found, clips, strict=False):
         assert 0 < (what.confidence or 0) <= 1
         assert all(0 <= word.start <= word.end <= len(clip) / SECOND for word in what.words)
+
+
+def test_a_window_that_repeats_itself_is_heard_in_halves(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hears the second clip repeats himself; the others' words are found all the same."""
+    recognizer = FasterWhisper(str(tiny))
+    heard = []
+
+    def transcribe(audio: np.ndarray, **_: object) -> tuple[list[SimpleNamespace], None]:
+        heard.append(len(audio) // SECOND)
+        again = 2.0 in audio
+        said = [(0.2, "loop")] * 90 if again else [(start + 0.2, "word") for start in range(0, heard[-1], 2)]
+        words = [SimpleNamespace(word=word, start=start, end=start + 0.1, probability=0.5) for start, word in said]
+        return [SimpleNamespace(words=words, compression_ratio=9.0 if again else 1.1)], None
+
+    monkeypatch.setattr(recognizer._model, "transcribe", transcribe)
+    clips = [np.full(SECOND, value, np.float32) for value in (1, 2, 1, 1)]
+    assert [found.text for found in recognizer.recognize(clips)] == ["word", "", "word", "word"]
+    assert heard == [7, 3, 1, 1, 3]
 
 
 @pytest.mark.parametrize(

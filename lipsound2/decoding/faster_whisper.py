@@ -6,6 +6,9 @@
 
 Whisper always listens to 30 seconds. So clips share a window, with pauses between them, and each word goes to the clip
 in which its middle lies.
+
+On what it cannot understand it may repeat itself until the window is full. Such a window is heard again in halves, and
+what it repeats in a clip alone is left out.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from lipsound2.timing import SAMPLE_RATE
 
 _WINDOW = 30 * SAMPLE_RATE  # samples that Whisper listens to at once
 _PAUSE = SAMPLE_RATE  # between two clips: longer than the errors of Whisper's word times
+_REPEATS = 2.4  # compression ratio of a text above which Whisper's own code says that it repeats itself
 _SETTINGS = ("language", "prompt")
 
 
@@ -78,7 +82,7 @@ class FasterWhisper:
         """Texts of clips that share a window."""
         pause = np.zeros(_PAUSE, np.float32)
         parts = [part for clip in clips for part in (np.asarray(clip, np.float32), pause)]
-        segments, _ = self._model.transcribe(
+        told, _ = self._model.transcribe(
             np.concatenate(parts[:-1]),
             language=self._language,
             initial_prompt=self._prompt,
@@ -86,9 +90,14 @@ class FasterWhisper:
             condition_on_previous_text=False,
             word_timestamps=True,
         )
+        segments = [*told]
+        fresh = [segment for segment in segments if segment.compression_ratio <= _REPEATS]
+        if len(fresh) < len(segments) and len(clips) > 1:
+            middle = len(clips) // 2
+            return [*self._recognize(clips[:middle]), *self._recognize(clips[middle:])]
         words = [
             Word(word.word.strip(), float(word.start), float(word.end), float(word.probability))
-            for segment in segments
+            for segment in fresh
             for word in segment.words or ()
         ]
         return split([len(clip) for clip in clips], words)
