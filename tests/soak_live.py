@@ -29,7 +29,7 @@ COUNTED = {
     "words after": "read",
     "s behind the lips": "read",
     "not read": "not read",
-    "still to be read": "not read",
+    "still to be read": "refused",
     "were lost on the way": "lost",
 }
 
@@ -46,20 +46,22 @@ def listen(child: subprocess.Popen[str], counts: Counter[str], said: Counter[str
     for line in child.stdout:
         for part, name in COUNTED.items():
             counts[name] += part in line
-            if part in line and name == "not read":
+            if part in line and name in ("not read", "refused"):
                 said[line.strip()] += 1
         if "seen well" in line:
             ready.set()
 
 
-def press(child: subprocess.Popen[str], ended: threading.Event) -> None:
-    """Press the space bar at the beginning and the end of each sentence."""
+def press(child: subprocess.Popen[str], counts: Counter[str], ended: threading.Event) -> None:
+    """Press the space bar at the beginning and the end of each sentence; one that was refused needs no end."""
     assert child.stdin is not None
     due = time.monotonic()
     while not ended.is_set():
+        refused = counts["refused"]
         for pause in (STEP - REST, REST):
-            child.stdin.write(" ")
-            child.stdin.flush()
+            if counts["refused"] == refused:
+                child.stdin.write(" ")
+                child.stdin.flush()
             due += pause
             ended.wait(max(0.0, due - time.monotonic()))
 
@@ -83,12 +85,12 @@ def main() -> int:
     said: Counter[str] = Counter()
     ready, ended = threading.Event(), threading.Event()
     threading.Thread(target=listen, args=(child, counts, said, ready), daemon=True).start()
-    if not ready.wait(120):
+    if not ready.wait(300):
         child.kill()
         print("no face is seen")
         return 1
     if "--continuous" not in options.options:
-        threading.Thread(target=press, args=(child, ended), daemon=True).start()
+        threading.Thread(target=press, args=(child, counts, ended), daemon=True).start()
     print(HEAD)
     print("| --- " * (HEAD.count("|") - 1) + "|", flush=True)
     least = []
@@ -100,7 +102,13 @@ def main() -> int:
         if child.poll() is not None:
             break
         least.append(min(found))
-        what = [counts["read"], counts["not read"], counts["lost"], round(min(found)), round(max(found))]
+        what = [
+            counts["read"],
+            counts["not read"] + counts["refused"],
+            counts["lost"],
+            round(min(found)),
+            round(max(found)),
+        ]
         print(f"| {minute} | {' | '.join(map(str, what))} | {os.getloadavg()[0]:.1f} |", flush=True)
     ended.set()
     early = child.poll()

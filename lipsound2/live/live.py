@@ -79,6 +79,7 @@ def live(
         check_folder(output_dir)
     typist = Typist() if type else None
     speak = _speaker_of_texts() if say == "text" else None
+    from lipsound2.inference.shapes import remember_few_shapes
     from lipsound2.live.kept import Kept
     from lipsound2.live.loudspeaker import find_loudspeaker
     from lipsound2.live.preview import find_screen
@@ -93,6 +94,7 @@ def live(
     elif continuous and source.recorded is not None:
         voice = FileAudio(source.recorded)
     kept = None if output_dir is None else Kept(output_dir)
+    remember_few_shapes()
     with find_screen(preview) as screen:
         screen.status("the models are loaded ...")
         reader = Reader(model, asr, vocoder, device, detector, sentences)
