@@ -136,6 +136,28 @@ def test_a_reader_that_is_late_drops_frames_and_counts_them():
     assert capture.measured == pytest.approx(25, rel=0.01)
 
 
+def test_frames_that_nobody_wants_are_not_dropped():
+    stopped = threading.Event()
+
+    class Many:
+        name, fps, recorded = "many", 25.0, None
+
+        def shots(self, stop):
+            for number in range(200):
+                if number == 20:
+                    stopped.wait(20)
+                yield Shot(number / 25, 0.04, ArrayFrame(np.zeros((8, 8), np.uint8)))
+
+    capture = Capture(Many())
+    assert capture.take(5) is not None
+    with capture.unattended():
+        stopped.set()
+        capture._thread.join(20)
+        with pytest.raises(Ended):  # those that waited are gone as well
+            capture.take(0.1)
+    assert capture.dropped == capture.skipped == 0
+
+
 def test_frames_that_the_camera_left_out_are_counted():
     class Gaps:
         name, fps, recorded = "gaps", 25.0, None

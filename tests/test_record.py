@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.audio_devices import FakeSoundDevice, Player
 from helpers.camera_files import seeing
+from helpers.video_making import write_clip as make_clip
 
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
@@ -21,6 +22,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.live import prompted
 from lipsound2.live.audio_input import FileInput, MicrophoneInput, NoInput
 from lipsound2.live.camera import OpenCvCamera
+from lipsound2.live.capture import Capture
 from lipsound2.live.clip_writer import write_clip
 from lipsound2.live.preview import Terminal
 from lipsound2.live.prompted import PromptedSession, Take
@@ -55,11 +57,18 @@ class LiveOut(io.StringIO):
         return True
 
 
-def run(clip: Path, folder: Path, prompts: list[str], answers: list[tuple[str, str]], player: Player | None = None):
+def run(
+    clip: Path,
+    folder: Path,
+    prompts: list[str],
+    answers: list[tuple[str, str]],
+    player: Player | None = None,
+    audio: Path | None = None,
+):
     out = LiveOut()
     with seeing(clip, Terminal(out)) as view:
         view.keys = Script(out, answers)
-        count = PromptedSession(view, Place(folder), prompts, FileInput(clip), player or Player()).run()
+        count = PromptedSession(view, Place(folder), prompts, FileInput(audio or clip), player or Player()).run()
     return count, out.getvalue()
 
 
@@ -87,14 +96,24 @@ def test_a_sentence_is_recorded_with_its_audio_and_text(grid, tmp_path):
 
 def test_one_repeats_plays_and_goes_on(grid, tmp_path, monkeypatch):
     monkeypatch.setattr(prompted.time, "sleep", lambda _: None)
-    player = Player()
+    player, unattended, real = Player(), [], Capture.unattended
+
+    def noted(capture):
+        unattended.append(len(player.played))
+        return real(capture)
+
+    monkeypatch.setattr(Capture, "unattended", noted)
     answers = [
         *(("record", " "), ("recording 0.2", " "), ("[r] repeat", "p"), ("[r] repeat", "r")),
         *(("record", " "), ("recording 0.6", " "), ("[r] repeat", " "), ("record", "q")),
     ]
-    count, out = run(grid / "s1" / "bbil3s.mp4", tmp_path / "me", [FIRST, SECOND], answers, player)
+    clip, long = grid / "s1" / "bbil3s.mp4", tmp_path / "long.mp4"
+    video = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in read_video(clip)[0]] * 8  # a slow machine is late
+    make_clip(long, video, [number / 25 for number in range(len(video))])
+    count, out = run(long, tmp_path / "me", [FIRST, SECOND], answers, player, clip)
     assert count == 1
     assert len(player.played) == 1
+    assert unattended == [0]  # the frames that come meanwhile are not told as dropped
     assert out.count(f"1 of 2: {FIRST}") == 2
     assert f"2 of 2: {SECOND}" in out
     assert "better repeat it: it is 0." in out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -37,7 +39,7 @@ class Capture:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._over = False
+        self._over = self._unattended = False
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
 
@@ -71,6 +73,17 @@ class Capture:
             stamps = [*self._stamps]
         return (len(stamps) - 1) / (stamps[-1] - stamps[0]) if len(stamps) >= 5 and stamps[-1] > stamps[0] else None
 
+    @contextlib.contextmanager
+    def unattended(self) -> Iterator[None]:
+        """Frames that come in this block are wanted by nobody, and do not count as dropped."""
+        with self._changed:
+            self._queue.clear()
+            self._unattended = True
+        try:
+            yield
+        finally:
+            self._unattended = False
+
     def close(self) -> None:
         """Let go of the camera."""
         self._stop.set()
@@ -81,7 +94,8 @@ class Capture:
             for shot in self.camera.shots(self._stop):
                 with self._changed:
                     self._note(shot.time)
-                    self._queue.append(shot)
+                    if not self._unattended:
+                        self._queue.append(shot)
                     if len(self._queue) > _WAITING:
                         self._queue.popleft()
                         self.dropped += 1

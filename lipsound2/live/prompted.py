@@ -150,7 +150,8 @@ class PromptedSession(Viewer):
             self._key = ""
             self._idle(_KEYS)
             if self._key == "p" and not self.quit:
-                self._play(take)
+                with self.capture.unattended():
+                    self._play(take)
                 continue
             again, self._key = self._key == "r", ""
             self.taken_key()
