@@ -52,6 +52,8 @@ def reader() -> Reader:
 class Script:
     """Keys that are pressed when so many frames were seen, and those that are pressed when an answer is there."""
 
+    by_hand = False
+
     def __init__(self, keys: dict[int, str], then: str, tracker: LiveTracker, out: io.StringIO) -> None:
         self._keys, self._then, self._out = dict(keys), [*then], out
         self.seen, see = 0, tracker.see
@@ -316,7 +318,7 @@ def test_the_verb_with_keys_from_a_pipe(grid, tmp_path, monkeypatch, capsys):
 
 def test_the_verb_in_a_terminal(grid, tmp_path):
     """A pseudo terminal: keys act at once and are not shown; the terminal is as before behind it."""
-    clip = with_rests([grid / "s1" / "bbil3s.mp4"], tmp_path / "camera.mp4", before=2.0, behind=20.0)
+    clip = with_rests([grid / "s1" / "bbil3s.mp4"], tmp_path / "camera.mp4", before=2.0, behind=3.0)
     mine, other = pty.openpty()
     import termios
 
@@ -340,6 +342,9 @@ def test_the_verb_in_a_terminal(grid, tmp_path):
         until("recording 4")
         os.write(mine, b" ")
         until("words after")
+        until("[1-9] say a text")  # the file has ended
+        os.write(mine, b" 1")
+        until("[1] bin")
         os.write(mine, b"q")
         assert child.wait(60) == 0
     finally:

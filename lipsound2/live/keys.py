@@ -14,7 +14,13 @@ _ESCAPE = "\x1b"
 
 
 class Keys(Protocol):
-    """Keys that were pressed."""
+    """Keys that were pressed.
+
+    Attributes:
+        by_hand: whether somebody presses them, who may press another one at any time.
+    """
+
+    by_hand: bool
 
     def pressed(self) -> str:
         """The next key, one character, without waiting; empty: none."""
@@ -22,6 +28,8 @@ class Keys(Protocol):
 
 class NoKeys:
     """Where nobody can press one."""
+
+    by_hand = False
 
     def pressed(self) -> str:
         """See `Keys`."""
@@ -37,6 +45,7 @@ class StreamKeys:
 
     def __init__(self, stream: TextIO) -> None:
         self._number = stream.fileno()
+        self.by_hand = stream.isatty()
         self._open = True
         self._waiting: deque[str] = deque()
 
@@ -45,6 +54,7 @@ class StreamKeys:
         if self._open and not self._waiting and select.select([self._number], [], [], 0)[0]:
             found = os.read(self._number, 64)
             self._open = bool(found)
+            self.by_hand &= self._open
             text = found.decode("utf-8", "ignore")
             # Arrow keys and the like come as a few characters behind an escape.
             self._waiting.extend([] if text.startswith(_ESCAPE) and len(text) > 1 else text)
@@ -53,6 +63,8 @@ class StreamKeys:
 
 class WindowsKeys:
     """Keys of the console of Windows."""
+
+    by_hand = True
 
     def pressed(self) -> str:
         """See `Keys`."""

@@ -96,7 +96,7 @@ def live(
     kept = None if output_dir is None else Kept(output_dir)
     remember_few_shapes()
     with find_screen(preview) as screen:
-        screen.status("the models are loaded ...")
+        screen.status("loading the models ...")
         reader = Reader(model, asr, vocoder, device, detector, sentences)
         reader.warm_up()
         screen.line(f"{reader.name} knows: {reader.knows}")

@@ -76,6 +76,8 @@ class Reader:
         ):
             raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
         self._synthesizer = loaded if isinstance(loaded, Synthesizer) else None
+        if self._synthesizer is not None:
+            self._synthesizer.progress = False  # a bar would be drawn over what is shown
         self._lips = loaded if isinstance(loaded, Transcriber) else None
         self.name, self.knows = loaded.name, loaded.knows
         self.phrases = phrases

@@ -25,6 +25,7 @@ from lipsound2.live.viewer import View, Viewer
 from lipsound2.live.voice_activity import VoiceActivity
 from lipsound2.timing import FRAME_RATE
 
+_BETWEEN = 0.03  # seconds between two looks at the keys, when there are no frames
 _MOST_WAITING = 3  # sentences that are read, or wait for it: each holds its frames
 
 
@@ -100,7 +101,18 @@ class Session(Viewer):
                 self.screen.line(f"{_MOST_WAITING} sentences are still to be read: wait for them")
             else:
                 self._record()
+        self._take_answers(wait=not self.quit)
+        self._choose_on()
         self._finish()
+
+    def _choose_on(self) -> None:
+        """Behind the end of a file: whoever tries things by hand can still choose what is said."""
+        recorded, keys = self.capture.camera.recorded is not None, self._view.keys
+        while recorded and self._answer is not None and keys.by_hand and not self.quit:
+            self.screen.status("[1-9] say a text  [r] say it again  [q] quit")
+            self.key_at = None  # nothing can be recorded any more
+            self._poll()
+            time.sleep(_BETWEEN)
 
     def _record(self) -> None:
         """Record until the key, and have that read."""
