@@ -530,6 +530,8 @@ def test_the_space_has_what_the_page_needs_at_the_tested_versions() -> None:
     lines = (ROOT / "demo/requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert {line.partition("==")[0].lower() for line in lines} == wanted
     assert set(lines) - pins == set()
+    (version,) = (line.partition("==")[2] for line in lines if line.startswith("gradio=="))
+    assert f"`sdk_version: {version}`" in (ROOT / "docs/demo.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -144,6 +144,7 @@ def serving(
                 state_session_capacity=_SESSIONS,
                 theme=theme,
                 css_paths=own / "style.css",
+                head=f"<style>{(own / 'around.css').read_text(encoding='utf-8')}</style>",
                 js=(own / "names.js").read_text(encoding="utf-8"),
                 app_kwargs={"middleware": [Middleware(NothingElsewhere)] if local else []},
             )
