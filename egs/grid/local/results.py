@@ -1,0 +1,377 @@
+"""A table of results as it is stored, and every number that is printed of it.
+
+`results/TABLE.yaml` says what a table is made of, `results/TABLE.tsv` has the scores of every clip, and
+`results/TABLE.origin.yaml` how they were made. The tables that people read stand in Markdown files between markers and
+are rendered from these three alone.
+
+    python local/results.py results/shipped.yaml ...    # compares what is printed with what the clips give
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lipsound2.data.numerals import real, whole
+from lipsound2.data.shapes import checked
+from lipsound2.data.texts import read_text
+from lipsound2.data.tsv import read_tsv
+from lipsound2.data.yaml_files import read_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.files import write_text
+from lipsound2.metrics import rates
+from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH
+from lipsound2.metrics.speech import ClipScores
+from lipsound2.metrics.summary import Row, Summary, summarize
+
+ROOT = Path(__file__).resolve().parents[3]
+GAIN = "gain"  # the column of the paired difference that the verdict stands on
+NONE = "-"
+AGAIN = "make it again with run_results.sh"
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What speaks: a model and a vocoder, by names or folders; its controls, empty: those of synthesize."""
+
+    model: str
+    vocoder: str
+    controls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """What hears.
+
+    Attributes:
+        asr: as `lipsound2 decode` takes it.
+        title: of its column.
+        search: its options for the search, such as "--grammar grid"; empty: none.
+        homophones: whether words that sound alike count as equal.
+        systems: that it hears; empty: all.
+    """
+
+    asr: str
+    title: str
+    search: str = ""
+    homophones: bool = False
+    systems: tuple[str, ...] = ()
+
+    def hears(self, system: str) -> bool:
+        """Whether it is to hear a system."""
+        return not self.systems or system in self.systems
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table between the markers of a file.
+
+    Attributes:
+        file: from the top of the checkout.
+        columns: metrics, recognizers, and `gain`.
+        rows: systems; empty: all.
+        intervals: whether they are printed.
+        bold: cells as `system column`.
+        made: whether a line below says when, where and by which command it was made.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...] = ()
+    intervals: bool = True
+    bold: tuple[str, ...] = ()
+    made: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`results/TABLE.yaml`.
+
+    Attributes:
+        set: of clips.
+        speakers: whom the intervals speak for, see `lipsound2 score`.
+        regions: crops that the models read.
+        mel: that they generate.
+        metrics: beside STOI, ESTOI and PESQ.
+        speech: name -> what speaks. Its systems are `name/generated` and its controls, such as `name/mismatched`.
+        recognizers: name -> what hears.
+        systems: system -> title of its row.
+        printed: name -> a table that people read.
+    """
+
+    set: str
+    speakers: Literal["same", "unseen"]
+    regions: str
+    mel: str
+    metrics: tuple[str, ...]
+    speech: Mapping[str, Speech]
+    recognizers: Mapping[str, Recognizer]
+    systems: Mapping[str, str]
+    printed: Mapping[str, Printed] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One clip of one system.
+
+    Attributes:
+        row: its id and scores of speech.
+        words: that were said.
+        errors: in words, by recognizer.
+    """
+
+    row: Row
+    words: int
+    errors: Mapping[str, int]
+
+
+def read_table(path: Path) -> Table:
+    """Read `results/TABLE.yaml`.
+
+    Raises:
+        LipsoundError: it is no such file, or names what is not there.
+    """
+    table: Table = checked(read_yaml(path), Table, str(path))
+    columns = {*SPEECH, *table.recognizers, GAIN}
+    for name, printed in table.printed.items():
+        for what, found, known in (("columns", printed.columns, columns), ("rows", printed.rows, {*table.systems})):
+            if unknown := [one for one in found if one not in known]:
+                raise LipsoundError(f"{path}: printed: {name}: {what}: found '{unknown[0]}', wanted some of {known}")
+    return table
+
+
+def write_clips(path: Path, lines: Sequence[Line]) -> None:
+    """`results/TABLE.tsv`: a line a clip and system."""
+    metrics = [name for name in SPEECH if any(name in line.row.scores.values for line in lines)]
+    recognizers = list(dict.fromkeys(name for line in lines for name in line.errors))
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(["id", "system", *metrics, "failures", "words", *recognizers])
+    for line in lines:
+        scores = line.row.scores
+        values = [f"{scores.values[name]:.5f}" if name in scores.values else NONE for name in metrics]
+        failures = ",".join(f"{name}={reason}" for name, reason in scores.failures.items()) or NONE
+        errors = [line.errors.get(name, NONE) for name in recognizers]
+        writer.writerow([line.row.id, line.row.system, *values, failures, line.words, *errors])
+    write_text(path, text.getvalue())
+
+
+def read_clips(path: Path) -> list[Line]:
+    """Read what `write_clips` wrote.
+
+    Raises:
+        LipsoundError: it is another file.
+    """
+    header, rows = read_tsv(path, AGAIN)
+    if header[:2] != ["id", "system"] or not {"failures", "words"} <= {*header}:
+        raise LipsoundError(f"{path}: found the columns {' '.join(header)[:200]}, wanted id system ...; {AGAIN}")
+    metrics, recognizers = header[2 : header.index("failures")], header[header.index("words") + 1 :]
+    lines = []
+    for number, cells in rows:
+        line = dict(zip(header, cells, strict=True))
+        reasons = dict(item.split("=", 1) for item in line["failures"].split(",") if "=" in item)
+        try:
+            values = {name: real(line[name], -1e6, 1e6) for name in metrics if line[name] != NONE}
+            errors = {name: whole(line[name]) for name in recognizers if line[name] != NONE}
+            words = whole(line["words"], 1)
+        except ValueError as error:
+            raise LipsoundError(f"{path}:{number}: {error}; {AGAIN}") from error
+        lines.append(Line(Row(line["id"], line["system"], ClipScores(values, reasons)), words, errors))
+    return lines
+
+
+class Numbers:
+    """Every number of a table, from the scores of its clips.
+
+    Args:
+        table: what it is made of.
+        lines: every clip of every system.
+    """
+
+    def __init__(self, table: Table, lines: Sequence[Line]) -> None:
+        self._unseen = table.speakers == "unseen"
+        self._lines: dict[str, list[Line]] = {}
+        for line in lines:
+            self._lines.setdefault(line.row.system, []).append(line)
+        self.systems = list(self._lines)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Of the clips."""
+        return list(dict.fromkeys(line.row.id for lines in self._lines.values() for line in lines))
+
+    @cached_property
+    def speakers(self) -> dict[str, str]:
+        """Clip -> speaker: GRID's ids begin with him or her."""
+        return {name: name.partition("-")[0] for name in self.ids}
+
+    @cached_property
+    def _speech(self) -> dict[str, Summary]:
+        """Scores of speech, by what spoke: the systems of each are compared with one another."""
+        groups: dict[str, list[Row]] = {}
+        for system, lines in self._lines.items():
+            spoken, _, control = system.rpartition("/")
+            groups.setdefault(spoken, []).extend(Row(line.row.id, control, line.row.scores) for line in lines)
+        return {
+            spoken: summarize(rows, self.speakers, unseen=self._unseen)
+            for spoken, rows in groups.items()
+            if any(row.scores.values for row in rows)
+        }
+
+    def interval(self, system: str, column: str) -> Interval | None:
+        """Mean or rate with its 95 % interval; None: not measured."""
+        spoken, _, control = system.rpartition("/")
+        if column in SPEECH:
+            summary = self._speech.get(spoken)
+            return summary.systems[control].scores.get(column) if summary else None
+        if column == GAIN:
+            return self._speech[spoken].verdict.difference if control == "generated" else None
+        lines = self._lines[system]
+        if column not in lines[0].errors:
+            return None
+        errors, words = ([[line.errors[column]] for line in lines], [[line.words] for line in lines])
+        who = [self.speakers[line.row.id] for line in lines] if self._unseen else None
+        return rates.rates(np.array(errors), np.array(words), who)[0]
+
+    def cell(self, system: str, column: str, intervals: bool = True) -> str:
+        """As it is printed; empty: not measured."""
+        found = self.interval(system, column)
+        if found is None:
+            return ""
+        digits = 1
+        if column == GAIN:
+            digits = METRICS[PRIMARY].digits
+        elif column in SPEECH:
+            digits = METRICS[column].digits
+        else:
+            found = Interval(100 * found.mean, 100 * found.low, 100 * found.high)
+        return found.format(digits) if intervals else f"{found.mean:.{digits}f}"
+
+
+def title(table: Table, column: str) -> str:
+    """Of a column."""
+    if column == GAIN:
+        return f"{METRICS[PRIMARY].title}, gain over mismatched"
+    return METRICS[column].title if column in SPEECH else table.recognizers[column].title
+
+
+def rendered(table: Table, numbers: Numbers, printed: Printed) -> str:
+    """The Markdown between the markers."""
+    lines = [["", *(title(table, column) for column in printed.columns)], ["---"] * (1 + len(printed.columns))]
+    for system in printed.rows or table.systems:
+        cells = [numbers.cell(system, column, printed.intervals) for column in printed.columns]
+        bold = [f"{system} {column}" in printed.bold for column in printed.columns]
+        cells = [f"**{cell}**" if strong else cell for cell, strong in zip(cells, bold, strict=True)]
+        lines.append([table.systems[system], *cells])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def markers(name: str) -> tuple[str, str]:
+    """The lines around a printed table: `shipped/speech`."""
+    return f"<!-- results {name} -->", f"<!-- end of results {name} -->"
+
+
+def between(path: Path, name: str) -> tuple[str, str, str]:
+    """The text before a printed table, the table, and the text after it.
+
+    Raises:
+        LipsoundError: the file has not both markers, once each.
+    """
+    begin, end = markers(name)
+    text = read_text(path)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.find(begin) > text.find(end):
+        raise LipsoundError(f"{path}: expected one line '{begin}' and after it one line '{end}'")
+    before, _, rest = text.partition(begin)
+    inside, _, after = rest.partition(end)
+    return before, inside.strip("\n"), after
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Put a table in the place of the one between its markers."""
+    before, _, after = between(path, name)
+    begin, end = markers(name)
+    write_text(path, f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def differences(found: str, wanted: str) -> list[tuple[int, str]]:
+    """What differs between two tables: number of the line, and cell by cell what is found and wanted."""
+    told = []
+    ours, theirs = wanted.splitlines(), found.splitlines()
+    if len(ours) != len(theirs):
+        return [(0, f"found {len(theirs)} lines, wanted {len(ours)}")]
+    heads = _cells(ours[0])
+    for number, (line, other) in enumerate(zip(ours, theirs, strict=True)):
+        cells, others = _cells(line), _cells(other)
+        if len(cells) == len(others) == len(heads):
+            told += [
+                (number, f"{cells[0] or 'heading'}, {head or 'row'}: found '{printed}', wanted '{cell}'")
+                for head, cell, printed in zip(heads, cells, others, strict=True)
+                if cell != printed
+            ]
+        elif line != other:
+            told.append((number, f"found '{other}', wanted '{line}'"))
+    return told
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def stored(path: Path) -> tuple[Table, Numbers]:
+    """A table and its numbers, from the YAML file and the TSV file beside it."""
+    table = read_table(path)
+    return table, Numbers(table, read_clips(path.with_suffix(".tsv")))
+
+
+def each_printed(path: Path, do: Callable[[Path, str, str], None], root: Path = ROOT) -> None:
+    """Call `do(file, name, text)` for every printed table of a stored one."""
+    table, numbers = stored(path)
+    for name, printed in table.printed.items():
+        text = rendered(table, numbers, printed)
+        do(root / printed.file, f"{path.stem}/{name}", f"{text}\n\n{made(path)}" if printed.made else text)
+
+
+def made(path: Path) -> str:
+    """When, where and how a table was made, in a line."""
+    origin: Mapping[str, str] = checked(read_yaml(path.with_suffix(".origin.yaml")), Mapping[str, str], str(path))
+    return f"`./run_results.sh {path.stem}`, {origin['date']}, {origin['hardware']}."
+
+
+def check(path: Path, root: Path = ROOT) -> list[str]:
+    """A line for each printed number that is not what the clips give."""
+    told: list[str] = []
+
+    def compare(file: Path, name: str, text: str) -> None:
+        before, inside, _ = between(file, name)
+        first = before.count("\n") + 2
+        told.extend(f"{file.relative_to(root)}:{first + line}: {what}" for line, what in differences(inside, text))
+
+    each_printed(path, compare, root)
+    return told
+
+
+def main() -> int:
+    try:
+        paths = [Path(name) for name in sys.argv[1:]]
+        told = [line for path in paths for line in check(path)]
+    except LipsoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in told:
+        print(line)
+    if not told:
+        print(f"{' '.join(path.stem for path in paths)}: every printed number is what the clips give")
+    return 1 if told else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

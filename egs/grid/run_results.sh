@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# A table of RESULTS.md made again from the corpus: ./run_results.sh [TABLE] --corpus DIR, with nothing but the models that
+# ship. Its clips are cropped, spoken, scored and recognized; exp/results/TABLE.tsv gets the scores of every clip, and the
+# last lines tell what differs from the stored ones. With --check TABLE no corpus is needed: every printed number is
+# computed from results/TABLE.tsv, and a line tells each that differs.
+# Tables: shipped (the clips of test, the default).
+
+. "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
+table=shipped
+case ${1:-} in [!-]*) table=$1; shift ;; esac
+
+# options
+corpus=downloads            # folder of GRID, as for run.sh
+protocol=lists              # as for run.sh
+lists=lists                 # folder of TSV lists, for --protocol lists; lists/ has those of RESULTS.md
+check=                      # table whose printed numbers are computed again, or all; nothing else is done
+publish=no                  # yes: into results/ and the printed tables, which git tracks: for maintainers
+nj=2                        # worker processes
+# end of options
+. "$root/utils/parse_options.sh"
+
+# known TABLE OPTION: ends where there is no such table.
+known() {
+  local tables=(results/*.yaml)
+  tables=("${tables[@]##*/}")
+  tables=("${tables[@]%.origin.yaml}")
+  [ -f "results/$1.yaml" ] || usage "$2: found '$1', wanted a table: $(printf '%s\n' "${tables[@]%.yaml}" | sort -u | paste -sd ' ')"
+}
+
+if [ -n "$check" ]; then
+  if [ "$check" = all ]; then tables=(results/*.tsv); else known "$check" --check; tables=("results/$check.tsv"); fi
+  "$root/tools/install.sh"
+  exec python local/results.py "${tables[@]/%.tsv/.yaml}"
+fi
+known "$table" TABLE
+corpus_made=downloads # by stage 0 of run.sh
+. "$root/utils/set_up.sh"
+"$root/tools/install.sh" --extras dnsmos,faster-whisper,judge
+
+./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --stop-stage 0
+[ "$publish" = no ] && written=() || written=(--publish)
+python local/make_results.py "results/$table.yaml" --data "data/$protocol/$(sed -n 's/^set: *\([^ ]*\).*/\1/p' "results/$table.yaml")" \
+  --out "exp/results/$table" --nj "$nj" "${written[@]}"

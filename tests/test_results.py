@@ -1,0 +1,127 @@
+"""Tables of results: every printed number comes from stored scores of clips, and one command makes a table again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import warm_verbs
+from helpers.recipe_copies import ENVIRONMENT, ROOT, copy_recipes, run
+
+from lipsound2.errors import LipsoundError
+from lipsound2.synthetic.corpus import generate
+
+sys.path.insert(0, str(ROOT / "egs/grid/local"))
+import results
+
+TABLES = sorted(path.with_suffix(".yaml") for path in ROOT.glob("egs/grid/results/*.tsv"))
+SMALL = """\
+set: test
+speakers: same
+regions: mouth
+mel: fine
+metrics: []
+speech:
+  quick: {model: grid-s1-parallel, vocoder: "griffin-lim:2"}
+recognizers:
+  own: {asr: grid-s1-asr, title: "`grid-s1-asr`"}
+  folded: {asr: grid-s1-asr, search: --grammar grid, homophones: true, systems: [real], title: grammar}
+systems: {real: ground truth, quick/generated: generated, quick/mismatched: mismatched}
+printed:
+  all: {file: egs/grid/SMALL.md, columns: [stoi, estoi, gain, own, folded], bold: [quick/generated own]}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the recipe, and of the other files that tables are printed in; returns its top."""
+    top = copy_recipes(tmp_path, "grid").parent
+    for path in TABLES:
+        for printed in results.read_table(path).printed.values():
+            (top / printed.file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / printed.file, top / printed.file)
+    return top
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_printed_number_is_what_the_clips_give(path: Path) -> None:
+    assert results.check(path) == []
+
+
+def test_the_script_names_every_table() -> None:
+    told = re.search(r"^# Tables: (.*)\.$", (ROOT / "egs/grid/run_results.sh").read_text(), re.MULTILINE)
+    assert told
+    assert re.findall(r"(\w+) \(", told[1]) == [path.stem for path in TABLES]
+
+
+def test_a_changed_digit_is_told_in_a_line(checkout: Path) -> None:
+    page = checkout / "egs/grid/RESULTS.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    number = 1 + next(n for n, line in enumerate(lines) if line == results.markers("shipped/speech")[0])
+    digits = re.search(r"0\.\d{3}", lines[number + 3])
+    assert digits
+    lines[number + 3] = lines[number + 3].replace(digits[0], "0.123", 1)
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = run(checkout / "egs/grid", "--check", "all", script="run_results.sh", fails=True)
+    row, heading = (lines[number + n].split("|") for n in (3, 0))
+    column = next(n for n, cell in enumerate(row) if "0.123" in cell)
+    start = f"egs/grid/RESULTS.md:{number + 4}: {row[1].strip()}, {heading[column].strip()}: found '0.123 ["
+    assert told.startswith(start)
+    assert told.count("\n") == 1
+    assert f"wanted '{digits[0]} [" in told
+
+
+def test_a_changed_score_of_a_clip_is_told(checkout: Path) -> None:
+    path = checkout / "egs/grid/results/shipped.yaml"
+    lines = results.read_clips(path.with_suffix(".tsv"))
+    wrong = next(line for line in lines if line.row.system == "griffin-lim/generated")
+    lines[lines.index(wrong)] = results.Line(wrong.row, wrong.words, {**wrong.errors, "own": wrong.errors["own"] + 3})
+    results.write_clips(path.with_suffix(".tsv"), lines)
+    told = results.check(path, checkout)
+    assert told
+    assert all("`grid-s1-asr`" in line for line in told)
+
+
+def test_a_table_names_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(SMALL.replace("own, folded]", "ears]"), encoding="utf-8")
+    with pytest.raises(LipsoundError, match="printed: all: columns: found 'ears'"):
+        results.read_table(tmp_path / "odd.yaml")
+
+
+@pytest.mark.slow
+def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
+    """Made and published; then all of it is there, and found to be what is stored; and what is not is told."""
+    recipe = copy_recipes(tmp_path, "grid") / "grid"
+    generate(recipe / "faces", clips=20, speakers=1, nj=1)
+    (recipe / "results/small.yaml").write_text(SMALL, encoding="utf-8")
+    (recipe / "SMALL.md").write_text("Above.\n\n" + "\n".join(results.markers("small/all")) + "\n\nBelow.\n")
+
+    def make(*options: str) -> str:
+        command = ["./run_results.sh", "small", "--corpus", "faces", "--protocol", "mini", "--lists", "", "--nj", "1"]
+        environment = ENVIRONMENT | warm_verbs.environment()
+        done = subprocess.run([*command, *options], cwd=recipe, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return done.stdout
+
+    make("--publish", "yes")
+    page = (recipe / "SMALL.md").read_text()
+    assert page.startswith("Above.\n\n<!-- results small/all -->\n|  | STOI | ESTOI | ESTOI, gain over mismatched |")
+    assert page.endswith("<!-- end of results small/all -->\n\nBelow.\n")
+    stored = recipe / "results/small.tsv"
+    lines = results.read_clips(stored)
+    assert {line.row.system for line in lines} == {"real", "quick/generated", "quick/mismatched"}
+    assert len({line.row.id for line in lines}) * 3 == len(lines)
+    told = run(recipe, "--check", "small", script="run_results.sh")
+    assert told == "small: every printed number is what the clips give\n"
+    told = make()
+    assert "every number is that of results/small.tsv" in told
+    assert told.count("skipped") >= 8
+    real = next(line for line in lines if line.row.system == "real")
+    lines[lines.index(real)] = results.Line(real.row, real.words, {**real.errors, "own": real.errors["own"] + 1})
+    results.write_clips(stored, lines)
+    told = make().splitlines()
+    assert len([line for line in told if line.startswith("real, own: made ")]) == 1
