@@ -27,6 +27,7 @@ from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.inference.freed_memory import give_back
 from lipsound2.inference.phrases import Phrases
+from lipsound2.inference.shapes import remember_few_shapes
 from lipsound2.live import session
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
@@ -140,6 +141,15 @@ def test_freed_memory_is_given_back():
     assert give_back()
     assert resident() < full - 60e6
     assert kept.sum() == 12_000
+
+
+def test_few_shapes_are_remembered_but_for_what_the_user_says(monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    remember_few_shapes()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    remember_few_shapes()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
 
 
 def resident() -> int:

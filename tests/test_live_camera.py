@@ -119,6 +119,17 @@ def test_fault_camera_is_told_in_a_line_before_models_are_loaded(verb, name, wan
     assert wanted in line
 
 
+def test_ctrl_c_ends_a_session_in_a_line(monkeypatch, capsys):
+    """There is nothing to go on with."""
+
+    def pressed(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(camera, "open_camera", pressed)
+    assert main(["live"]) == 130
+    assert capsys.readouterr().err == "lipsound2 live: interrupted\n"
+
+
 def test_fault_camera_of_4k_is_reduced():
     shots = shots_of("lavfi:testsrc2=size=3840x2160:rate=30:duration=0.2")
     assert [shot.frame.size for shot in shots] == [(960, 540)] * 6
