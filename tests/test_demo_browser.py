@@ -183,6 +183,10 @@ def test_real_lips_and_own_sentences(visit: Any, grid: Path) -> None:
     best = browser.tab.inner_text("#words .bars li:first-child")
     assert best.startswith("lay white by l six now")
     assert browser.tab.inner_text("#words .sentence") == "lay white by l six now"
+    # Its files go with the clip, and so must the answer.
+    browser.tab.click("#clip [aria-label='Clear']")
+    browser.tab.wait_for_selector("#answer", state="hidden")
+    assert browser.tab.is_visible("#hint")
 
 
 def test_a_lip_reader_writes_words_and_there_is_no_player(visit: Any, page: Page, clip: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_fault_camera_unplugged(monkeypatch, capsys, tmp_path):
     [
         ("v4l2:/dev/null", "--camera v4l2:/dev/null: permission denied; sudo usermod -aG video"),
         ("v4l2:/dev/video77", "--camera v4l2:/dev/video77: there is no '/dev/video77'; is it plugged in?"),
-        ("notes.mp4", "--camera notes.mp4: notes.mp4: cannot be opened"),
+        ("notes.mp4", "--camera notes.mp4: cannot be opened"),
     ],
 )
 def test_fault_camera_is_told_in_a_line_before_models_are_loaded(verb, name, wanted, tmp_path, monkeypatch, capsys):

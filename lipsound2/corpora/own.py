@@ -45,7 +45,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     found = Recordings()
     top = root.absolute()
     walk = _Walk()
-    with tqdm(desc="videos", unit="file", leave=False) as bar:
+    with tqdm(desc="videos", unit="file", leave=False, disable=None) as bar:
         walk(top, bar)
     if not walk.videos:
         names = ", ".join(sorted(path.name for path in root.iterdir())[:6]) or "nothing"

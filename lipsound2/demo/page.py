@@ -102,19 +102,23 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
 
         filled: list[Any] = [failure, hint, shown, words, video, audio, mel, wav, srt, mp4]
 
+        def no_answer(line: str = "") -> dict[Any, Any]:
+            """What is seen without an answer: why there is none, or how to get one."""
+            return {
+                failure: gr.HTML(cards.failure(line) if line else "", visible=bool(line)),
+                hint: gr.HTML(visible=True),
+                shown: gr.Column(visible=False),
+                video: None,
+                audio: None,
+            }
+
         def show(path: str | None, name: str, which: str, text: str, request: gr.Request) -> dict[Any, Any]:
             try:
                 answer = answers.read(reader, limits, path, name, which, text)
                 with shelf.answering(str(request.session_hash)) as folder:
                     files = answers.write(answer, Path(str(path)), folder)
             except answers.NoAnswer as why:
-                return {
-                    failure: gr.HTML(cards.failure(str(why)), visible=True),
-                    hint: gr.HTML(visible=True),
-                    shown: gr.Column(visible=False),
-                    video: None,
-                    audio: None,
-                }
+                return no_answer(str(why))
             speaks = files.wav is not None
             return {
                 failure: gr.HTML("", visible=False),
@@ -129,15 +133,16 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
                 mp4: gr.DownloadButton(value=files.mp4 and str(files.mp4), visible=speaks),
             }
 
-        def bring(path: str | None, request: gr.Request) -> None:
+        def bring(path: str | None, request: gr.Request) -> dict[Any, Any]:
             shelf.hold(str(request.session_hash), None if path is None else Path(path))
+            return no_answer()  # that of the clip before has no files any more
 
         def leave(request: gr.Request) -> None:
             shelf.close(str(request.session_hash))
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         model.change(about, model, head, **quiet)
-        clip.change(bring, clip, None, **quiet)
+        clip.change(bring, clip, [failure, hint, shown, video, audio], **quiet)
         page.unload(leave)
         start.click(
             show,

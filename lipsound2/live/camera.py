@@ -156,7 +156,8 @@ class FileCamera:
         try:
             yield
         except ClipFailure as failure:
-            raise LipsoundError(f"--camera {self.name}: {failure.detail or failure.reason}") from failure
+            why = (failure.detail or failure.reason).removeprefix(f"{self.name}: ")
+            raise LipsoundError(f"--camera {self.name}: {why}") from failure
 
 
 class DeviceCamera:
