@@ -310,6 +310,46 @@ def test_fault_a_path_or_an_address_is_no_clip(page: Page, clip: Path) -> None:
     assert httpx.get(f"{page.address}/gradio_api/file=/etc/passwd").status_code == 403
 
 
+def test_fault_other_web_pages_are_not_answered(page: Page, clip: Path) -> None:
+    """Neither by an address of theirs that leads to this machine, nor across origins; programs and the page are."""
+    import httpx
+
+    own = page.address.removeprefix("http://")
+    name = f"evil.example:{own.partition(':')[2]}"
+    for sent, line in (
+        ({"Host": name}, f"host: found '{name}', wanted 127.0.0.1 or localhost"),
+        ({"Host": name, "Origin": f"http://{name}"}, f"host: found '{name}'"),
+        (
+            {"Origin": "http://evil.example"},
+            f"origin: found 'http://evil.example', wanted this page's own, http://{own}",
+        ),
+        ({"Origin": "null"}, "origin: found 'null'"),
+        ({"Origin": "http://localhost:1"}, "origin: found 'http://localhost:1'"),
+    ):
+        answer = httpx.post(f"{page.address}/gradio_api/upload", files={"files": clip.read_bytes()}, headers=sent)
+        assert (answer.status_code, answer.text.count("\n")) == (403, 0)
+        assert answer.text.startswith(line)
+    assert page.no_files() == []
+    for sent in (
+        {"Origin": page.address},
+        {"Host": "localhost:1", "Origin": "http://localhost:1"},
+        {"Host": "[::1]:1"},
+    ):
+        assert httpx.get(page.address, headers=sent).status_code == 200
+
+
+def test_fault_calls_with_wrong_values_are_one_line_and_no_traceback(page: Page, clip: Path) -> None:
+    import httpx
+
+    for values in ([], [1], [1, 2, 3, 4], [str(clip), "grid-s1-parallel", "largest", ""], [{}, [], {}, []]):
+        told = curl(page, values)
+        assert told.startswith('event: error\ndata: {"error": "wanted four values: clip as {'), told
+    answer = httpx.post(f"{page.address}/gradio_api/upload", files={"files": ("", b"x")})
+    assert (answer.status_code, answer.text.count("\n")) == (500, 0)
+    assert answer.text.startswith("this request cannot be answered (TypeError: ")
+    assert "Traceback" not in page.log.read_text()
+
+
 def test_fault_wrong_choices_are_one_line_and_the_clip_goes(page: Page, clip: Path) -> None:
     caller = client(page)
     assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel, lips"
@@ -353,13 +393,18 @@ def test_fault_gradio_missing_is_one_line(tmp_path: Path) -> None:
         (["--model", "grid-s1-vocos"], "grid-s1-vocos: reads no lips; give a lip-to-speech model or a lip reader: "),
         (["--asr", "grid-s1-vocos"], "wanted one of 'recognize'"),
         (["--phrases", "/nowhere.txt"], "there is no file '/nowhere.txt'"),
+        (
+            ["--phrases", "MANY"],
+            "my sentences: found 501 of up to 3 letters, at most 500 of 300 are taken; make it shorter",
+        ),
         (["--asd", "/nowhere.model"], "--asd /nowhere.model: there is no such file"),
     ],
 )
 def test_fault_a_mistake_is_told_before_anything_is_loaded(
-    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(["demo", *words]) == 1
+    (tmp_path / "many.txt").write_text("".join(f"{number}\n" for number in range(501)))
+    assert main(["demo", *(str(tmp_path / "many.txt") if word == "MANY" else word for word in words)]) == 1
     (told,) = capsys.readouterr().err.splitlines()
     assert line in told
 

@@ -15,7 +15,7 @@ from lipsound2.demo import answers, cards
 from lipsound2.demo.limits import Limits
 from lipsound2.demo.reading import Reader
 from lipsound2.demo.shelf import Shelf
-from lipsound2.demo.uploads import clip_input
+from lipsound2.demo.uploads import clip_input, refuse_in_a_line
 
 _TURNS = "reader"  # the name of the queue that all clips wait in, from the page and from programs
 _FACES = {
@@ -163,6 +163,7 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
             concurrency_id=_TURNS,
         )
     page.queue(max_size=limits.waiting)
+    refuse_in_a_line(page)
     return page
 
 

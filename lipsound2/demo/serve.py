@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from lipsound2.arguments import AtLeast1, Within
-from lipsound2.demo.limits import Limits
+from lipsound2.demo.limits import Limits, sentences_of
 from lipsound2.demo.shelf import Shelf, removed_after_a_kill, swept
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import temporary_folder
@@ -182,11 +182,16 @@ def _sentences(path: Path) -> str:
     """Own sentences of a file, as they stand in the text box.
 
     Raises:
-        LipsoundError: see `Phrases.read`.
+        LipsoundError: see `Phrases.read`; or there are more of them than the page takes.
     """
     from lipsound2.inference.phrases import Phrases
 
-    return "\n".join(Phrases.read(path).texts)
+    found = "\n".join(Phrases.read(path).texts)
+    try:
+        sentences_of(found)
+    except LipsoundError as error:
+        raise LipsoundError(f"--phrases {path}: {error}; make it shorter") from error
+    return found
 
 
 def _prepare(home: Path) -> None:

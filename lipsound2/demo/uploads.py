@@ -1,19 +1,29 @@
-"""What the page takes from outside: files that were sent to it, and nothing else.
+"""What the page takes from outside: files that were sent to it by its own visitors, and nothing else.
 
 Gradio alone would also fetch a clip from an address that a request names, and would keep one file for all who send
-equal ones, so that none of them could be deleted.
+equal ones, so that none of them could be deleted. It would also answer any web page that is open in a browser of this
+machine.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import gradio as gr
 from gradio import route_utils
 from gradio.data_classes import FileData
+from gradio.exceptions import InvalidPathError
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lipsound2.error_messages import message_for, plain
+
+log = logging.getLogger(__name__)
 
 # The browser shows what this page sends, fetches nothing from elsewhere and sends nothing there.
 _POLICY = (
@@ -21,6 +31,11 @@ _POLICY = (
     "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' blob: data:; form-action 'self'; "
     "base-uri 'self'; frame-ancestors 'self'"
 )
+
+# By other names it is called by web pages that were given this machine's address (DNS rebinding).
+_THIS_MACHINE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+_UPLOADED = "send it to /gradio_api/upload, and give the path that is answered"
+_FOUR = 'clip as {"path": PATH, "meta": {"_type": "gradio.FileData"}}, model, face, phrases'
 
 
 def clip_input(**options: Any) -> gr.Video:
@@ -59,8 +74,26 @@ def keep_uploads_apart() -> None:
     route_utils.GradioUploadFile = _OwnUpload  # type: ignore[misc]
 
 
+def refuse_in_a_line(page: gr.Blocks) -> None:
+    """Have a call with wrong values told as a bad clip is: in a line, and without a traceback in the terminal."""
+    take = page.preprocess_data
+
+    async def taken(*given: Any, **options: Any) -> Any:
+        try:
+            return await take(*given, **options)
+        except gr.Error:
+            raise
+        except InvalidPathError as error:
+            line = f"clip: this path was not uploaded here, or its name begins with a dot; {_UPLOADED}"
+            raise gr.Error(line, print_exception=False) from error
+        except ValueError as error:  # too few of them, or other kinds of values
+            raise gr.Error(f"wanted four values: {_FOUR}", print_exception=False) from error
+
+    page.preprocess_data = taken  # type: ignore[method-assign]
+
+
 class NothingElsewhere:
-    """Middleware that tells browsers to fetch nothing from elsewhere (Content-Security-Policy).
+    """Middleware that answers this machine alone, and tells its browsers to fetch nothing from elsewhere.
 
     Args:
         app: what answers.
@@ -71,11 +104,41 @@ class NothingElsewhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        begun = False
 
         async def answer(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 policy = (b"content-security-policy", _POLICY.encode())
                 message = {**message, "headers": [*message["headers"], policy, (b"referrer-policy", b"no-referrer")]}
             await send(message)
 
-        await self._app(scope, receive, answer)
+        if scope["type"] == "http" and (why := stranger(scope["headers"])):
+            await PlainTextResponse(why, 403)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:  # Gradio fails at it, such as at an upload without a name: one line, not fifty
+            if begun or scope["type"] != "http":
+                raise
+            line = message_for(error) or f"this request cannot be answered ({type(error).__name__}: {error})"
+            log.warning("%s: %s", plain(scope["path"]), plain(line))
+            await PlainTextResponse(plain(line), 500)(scope, receive, send)
+
+
+def stranger(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Why a request is not of this machine's programs and of the page itself; empty: it is.
+
+    Args:
+        headers: of the request, names in lower case.
+    """
+    sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    host, origin = sent.get("host", ""), sent.get("origin", "")
+    if not _THIS_MACHINE.fullmatch(host):
+        return plain(f"host: found '{host}', wanted 127.0.0.1 or localhost: this page is for this machine alone")
+    if origin and origin.partition("://")[2] != host and sent.get("sec-fetch-site") != "same-origin":
+        return plain(
+            f"origin: found '{origin}', wanted this page's own, http://{host}: other web pages are not answered"
+        )
+    return ""
