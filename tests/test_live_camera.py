@@ -99,6 +99,30 @@ def test_fault_camera_unplugged(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err.splitlines()[-1].endswith("gives no more frames; is it still plugged in?")
 
 
+def test_fault_the_clock_of_a_camera_is_set(monkeypatch):
+    """Back by an hour, then forward by two: no frame is lost, and none is repeated for an hour."""
+    real = camera._open
+
+    class Set:
+        def __init__(self, container):
+            self.streams, self._container = container.streams, container
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._container.close()
+
+        def decode(self, stream) -> Iterator[av.VideoFrame]:
+            for number, frame in enumerate(self._container.decode(stream)):
+                frame.pts = round((number / 25 + (9000, 5400, 12600)[number // 5]) / frame.time_base)
+                yield frame
+
+    monkeypatch.setattr(camera, "_open", lambda *given: Set(real(*given)))
+    shots = shots_of("lavfi:testsrc2=duration=0.6")
+    assert np.diff([shot.time for shot in shots]) == pytest.approx(np.full(14, 0.04), abs=1e-6)
+
+
 @pytest.mark.parametrize("verb", [["live"], ["record", "corpus", "--prompts", "grid", "--microphone", "off"]])
 @pytest.mark.parametrize(
     ("name", "wanted"),

@@ -24,6 +24,8 @@ def test_keys_of_a_pipe_and_of_a_terminal():
         assert [keys.pressed() for _ in range(3)] == [" ", "2", ""]
         os.write(begin, b"\x1b[A")  # an arrow key
         assert keys.pressed() == ""
+        os.write(begin, b"r\x1b[A\x1bOP\x1b[3~2")  # keys before and behind such ones, read at once
+        assert [keys.pressed() for _ in range(3)] == ["r", "2", ""]
         os.write(begin, b"\x1b")
         assert keys.pressed() == "\x1b"
         os.close(begin)
@@ -51,4 +53,6 @@ def test_fault_no_loudspeaker(monkeypatch):
 def test_kept_files_do_not_replace_others(tmp_path):
     assert Kept(tmp_path).next() == tmp_path / "001"
     (tmp_path / "007.txt").write_text("mine")
-    assert Kept(tmp_path).next() == tmp_path / "008"
+    kept = Kept(tmp_path)
+    (tmp_path / "008.txt").write_text("of another session, which began at the same time")
+    assert kept.next() == tmp_path / "009"

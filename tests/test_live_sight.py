@@ -117,6 +117,8 @@ def test_what_goes_on_fits_a_narrow_terminal(monkeypatch):
     terminal.status("[space] record  [q] quit   " + GOOD)
     terminal.line("a line that stays may be longer than that")
     terminal.close()
+    terminal.line("somebody's own \x1b[2J\x07 sentence, \u05e9\u05dc")
+    assert "somebody's own \\x1b[2J\\x07 sentence, \u05e9\u05dc" in out.getvalue()
     shown = out.getvalue().replace("\n", "\r\x1b[K").split("\r\x1b[K")
     assert max(len(each) for each in shown if "record" in each) == 29
     assert "a line that stays may be longer than that" in shown

@@ -148,6 +148,23 @@ def test_fault_a_disk_that_is_full_leaves_no_half_recording(grid, tmp_path, monk
     assert Place(tmp_path / "me").recorded() == {}
 
 
+def test_fault_a_repeat_that_cannot_be_written_leaves_the_recording_before(grid, tmp_path, monkeypatch):
+    written = []
+
+    def once(path: Path, *given: object) -> None:
+        if written:
+            raise LipsoundError("cannot write 001.mp4: No space left on device")
+        written.append(path)
+        write_clip(path, *given)
+
+    monkeypatch.setattr(prompted, "write_clip", once)
+    again = [("record", " "), ("recording 0.4", " "), ("next", "r"), ("record", " "), ("recording 0.4", " ")]
+    with pytest.raises(LipsoundError, match="No space left"):
+        run(grid / "s1" / "bbil3s.mp4", tmp_path / "me", [FIRST], again)
+    assert Place(tmp_path / "me").recorded() == {FIRST: written[0]}
+    assert len(read_video(written[0])[0]) >= 10
+
+
 def test_frames_of_other_cameras_are_written_too(tmp_path):
     frames = [(n / 20, ArrayFrame(np.full((49, 65, 3), 20 * n, np.uint8))) for n in range(10)]
     audio = np.sin(np.arange(8000) / 10).astype(np.float32) * 0.3
@@ -201,6 +218,11 @@ def test_a_microphone_records_from_the_first_frame_on(monkeypatch):
     [
         (("--prompts", "nothing.txt"), "--prompts nothing.txt: is neither 'grid' nor a file"),
         (("--prompts", "grid", "--speaker", "a/b"), "--speaker 'a/b': wanted a name"),
+        (("--prompts", "grid", "--speaker", ".."), "--speaker '..': wanted a name"),
+        (
+            ("--prompts", "grid", "--speaker", "x" * 300, "--camera", "lavfi:testsrc2"),
+            "a name of 300 bytes, and the file system takes 255",
+        ),
         (("--prompts", "grid", "--camera", "nothing.mp4"), "no such file"),
         (("--prompts", "grid", "--camera", "lavfi:testsrc2"), "the package 'sounddevice' cannot be imported"),
     ],

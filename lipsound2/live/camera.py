@@ -6,6 +6,7 @@ A file is played in real time, so that all that is live can be tried without a c
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -36,6 +37,7 @@ _ASKED = {
     "dshow": {"video_size": "640x480", "framerate": "30"},
 }
 _BY_NUMBER = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+_SET = 3.0  # seconds between two time stamps, to either side, from which on the camera's clock was set
 _HELP = "0 is the first camera; a file is played in real time; also v4l2:/dev/video2, avfoundation:1, opencv:1"
 
 
@@ -182,12 +184,15 @@ class DeviceCamera:
                 raise LipsoundError(f"--camera {self.name}: gives no video")
             stream = container.streams.video[0]
             self.fps = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
-            step, last, reformatter = 1 / self.fps, -1.0, VideoReformatter()
+            step, last, shift, reformatter = 1 / self.fps, -math.inf, 0.0, VideoReformatter()
             try:
                 for av_frame in container.decode(stream):
                     if stop.is_set():
                         return
-                    stamp = last + step if av_frame.time is None else av_frame.time
+                    after = max(0.0, last + step)
+                    stamp = after if av_frame.time is None else av_frame.time + shift
+                    if not math.isinf(last) and abs(stamp - last) > _SET:
+                        stamp, shift = after, shift + after - stamp
                     if stamp <= last:
                         continue
                     last, self.size = stamp, (av_frame.width, av_frame.height)

@@ -19,4 +19,6 @@ class Kept:
     def next(self) -> Path:
         """The next name, without a suffix."""
         self._number += 1
-        return self.folder / f"{self._number:03d}"
+        while (path := self.folder / f"{self._number:03d}").with_suffix(".txt").exists():  # of another session
+            self._number += 1
+        return path

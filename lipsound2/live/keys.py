@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol, TextIO
 
-_ESCAPE = "\x1b"
+# Arrow keys and the like come as a few characters behind an escape; alone it is a key.
+_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[A-Za-z]|[^\x1b])")
 
 
 class Keys(Protocol):
@@ -55,9 +59,7 @@ class StreamKeys:
             found = os.read(self._number, 64)
             self._open = bool(found)
             self.by_hand &= self._open
-            text = found.decode("utf-8", "ignore")
-            # Arrow keys and the like come as a few characters behind an escape.
-            self._waiting.extend([] if text.startswith(_ESCAPE) and len(text) > 1 else text)
+            self._waiting.extend(_SEQUENCE.sub("", found.decode("utf-8", "ignore")))
         return self._waiting.popleft() if self._waiting else ""
 
 
@@ -92,9 +94,18 @@ def terminal_keys() -> Iterator[Keys]:
 
     number = stream.fileno()
     before = termios.tcgetattr(number)
+
+    def again(*_: object) -> None:
+        """The shell took the terminal back while this process was stopped (Ctrl-Z)."""
+        tty.setcbreak(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    other = signal.signal(signal.SIGCONT, again) if main else None
     try:
         tty.setcbreak(number)
         termios.tcflush(number, termios.TCIFLUSH)  # what was pressed before anything was to be seen
         yield StreamKeys(stream)
     finally:
+        if main:
+            signal.signal(signal.SIGCONT, other)
         termios.tcsetattr(number, termios.TCSADRAIN, before)

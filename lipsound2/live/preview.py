@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
+import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol, TextIO
@@ -54,7 +55,7 @@ class Terminal:
 
     def line(self, text: str) -> None:
         """See `Screen`."""
-        self._stream.write((_WIPE if self._live and self._status else "") + text + "\n")
+        self._stream.write((_WIPE if self._live and self._status else "") + _visible(text) + "\n")
         if self._live:
             self._stream.write(self._status)
         self._stream.flush()
@@ -63,7 +64,7 @@ class Terminal:
         """See `Screen`. What is wider than the terminal is cut off: a line that wraps could not be replaced."""
         if not self._live:
             return
-        text = text[: shutil.get_terminal_size().columns - 1]
+        text = _visible(text)[: shutil.get_terminal_size().columns - 1]
         if text != self._status:
             self._status = text
             self._stream.write(_WIPE + text)
@@ -79,6 +80,11 @@ class Terminal:
     def close(self) -> None:
         """See `Screen`."""
         self.status("")
+
+
+def _visible(text: str) -> str:
+    """A text whose control characters, such as in somebody's own sentences, do nothing to the terminal."""
+    return "".join(ascii(mark)[1:-1] if unicodedata.category(mark) == "Cc" else mark for mark in text)
 
 
 class Window:

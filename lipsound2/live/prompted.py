@@ -95,7 +95,7 @@ class PromptedSession(Viewer):
 
     def _recorded(self, prompt: str, text: str) -> bool:
         """Record one prompt until it is kept; False: the session ends."""
-        path = self._place.next()
+        path = None
         while True:
             self.screen.line(prompt)
             self._idle("[space] record  [q] quit")
@@ -105,6 +105,7 @@ class PromptedSession(Viewer):
             take = self._take(text)
             if take is None:
                 return False
+            path = path or self._place.next()
             self._keep(take, path, text)
             if not self._repeat(take):
                 return not (self.quit or self.ended)
@@ -134,9 +135,11 @@ class PromptedSession(Viewer):
         return Take(sights, times, seconds, self._audio.end(seconds))
 
     def _keep(self, take: Take, path: Path, text: str) -> None:
-        """Write it at once: nothing is lost if the machine stops. The text first, as a video makes it a recording."""
+        """Write it at once: nothing is lost if the machine stops. The text first, as a video makes it a recording.
+
+        What is repeated stays until the new video is whole.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
         write_text(path.with_suffix(".txt"), f"{text}\n")
         frames = [(at, sight.frame) for at, sight in zip(take.times, take.sights, strict=True)]
         write_clip(path, frames, self.capture.measured or self.capture.camera.fps, take.audio, SAMPLE_RATE)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from lipsound2.arguments import AtLeast0
 from lipsound2.errors import LipsoundError
-from lipsound2.outputs import Output
+from lipsound2.outputs import Output, check_folder
 
 
 def record(
@@ -51,13 +51,14 @@ def record(
     from lipsound2.live.viewer import viewing
     from lipsound2.video.detect import check_detector
 
-    if not speaker or Path(speaker).name != speaker:
+    if speaker in ("", "..") or Path(speaker).name != speaker:
         raise LipsoundError(f"--speaker '{speaker}': wanted a name, which becomes a folder in {corpus}")
     sentences = read_prompts(prompts, count)
     source = open_camera(camera)
     source.check()
     check_detector(detector)
     place = Place(corpus / speaker)
+    check_folder(place.folder)
     done = place.recorded()
     left = sum(text not in done for text in sentences)
     if not left:

@@ -244,6 +244,9 @@ class Session(Viewer):
         """Take one of the texts that were offered."""
         answer = self._answer
         assert answer is not None
+        if not answer.choices:
+            self.screen.line(f"[{number}]: no text was read")
+            return
         if not 1 <= number <= len(answer.choices):
             self.screen.line(f"[{number}]: there is no such text; choose from 1 to {len(answer.choices)}")
             return

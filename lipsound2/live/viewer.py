@@ -23,6 +23,7 @@ from lipsound2.video.grid import on_grid
 _WAIT = 0.03  # seconds for a frame, between two looks at the keys
 _FIRST_FRAME = 10.0  # seconds that a camera may take to give its first frame
 _STALLED = 5.0  # seconds without a frame, later
+_KEYS = 64  # keys that are taken between two frames: a pipe may give them without end
 _DRAWN = 2  # frames: every so many one is drawn
 _QUIT = ("q", "\x1b", "\x03")
 
@@ -96,7 +97,7 @@ class Viewer:
         Raises:
             LipsoundError: none comes.
         """
-        patience, waited = _FIRST_FRAME if not self._number else _STALLED, time.perf_counter()
+        patience, waited = _FIRST_FRAME if not self._number else _STALLED, 0.0
         while True:
             self._poll()
             if self.quit or leave():
@@ -110,8 +111,10 @@ class Viewer:
                 return
             if shot is not None:
                 yield shot.time, shot.length, shot.frame
-                patience, waited = _STALLED, time.perf_counter()
-            elif time.perf_counter() - waited > patience:
+                patience, waited = _STALLED, 0.0
+                continue
+            waited += _WAIT  # not by the clock, which goes on while this process is stopped (Ctrl-Z)
+            if waited > patience:
                 raise LipsoundError(
                     f"--camera {self.capture.camera.name}: gave no frame for {patience:.0f} s; is it still plugged in, "
                     "and free?"
@@ -148,7 +151,7 @@ class Viewer:
 
     def _poll(self) -> None:
         for keys in (self._view.keys, self.screen):
-            while key := keys.pressed():
+            for key in itertools.islice(iter(keys.pressed, ""), _KEYS):
                 if key in _QUIT:
                     self.quit = True
                 elif key == " ":
