@@ -92,6 +92,14 @@ def test_a_table_names_what_is_there(tmp_path: Path) -> None:
         results.read_table(tmp_path / "odd.yaml")
 
 
+def test_a_table_that_is_none_is_refused_at_once(checkout: Path) -> None:
+    for arguments, what in ((["nope"], "TABLE"), (["--check", "nope"], "--check")):
+        command = ["./run_results.sh", *arguments]
+        done = subprocess.run(command, cwd=checkout / "egs/grid", capture_output=True, text=True, env=ENVIRONMENT)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"./run_results.sh: {what}: found 'nope', wanted a table: shipped unseen\n"
+
+
 @pytest.mark.slow
 def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     """Made and published; then all of it is there, and found to be what is stored; and what is not is told."""
