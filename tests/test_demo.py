@@ -295,6 +295,21 @@ def test_fault_upload_of_two_gigabytes_is_refused_and_leaves_nothing(page: Page,
     assert page.no_files() == []
 
 
+def test_fault_an_upload_that_is_broken_off_leaves_nothing(page: Page) -> None:
+    own = page.address.removeprefix("http://")
+    host, _, port = own.partition(":")
+    part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n' + bytes(1_000_000)
+    head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {own}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(f"{head}Content-Length: 9000000\r\n\r\n".encode() + part)
+        until = time.monotonic() + 20
+        while not page.files() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert page.files()
+    assert page.no_files() == []
+    assert "Traceback" not in page.log.read_text()
+
+
 def test_fault_a_path_or_an_address_is_no_clip(page: Page, clip: Path) -> None:
     for place, line in (
         ("/etc/passwd", "was not uploaded"),

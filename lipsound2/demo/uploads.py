@@ -7,6 +7,7 @@ machine.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -18,6 +19,8 @@ import gradio as gr
 from gradio import route_utils
 from gradio.data_classes import FileData
 from gradio.exceptions import InvalidPathError
+from starlette.datastructures import FormData
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,9 +72,24 @@ class _OwnUpload(route_utils.GradioUploadFile):
         self.sha.update(secrets.token_bytes(32))  # the folder is named after it
 
 
+class _OwnParser(route_utils.GradioMultiPartParser):
+    """Takes what is sent; the part of a file that came goes at once if its sender hangs up, or the disk is full."""
+
+    async def parse(self) -> FormData:
+        try:
+            return await super().parse()
+        except (ClientDisconnect, OSError):
+            for file in self._files_to_close_on_error:
+                with contextlib.suppress(OSError):  # what it still holds does not fit on the disk either
+                    file.close()
+                Path(file.name).unlink(missing_ok=True)
+            raise
+
+
 def keep_uploads_apart() -> None:
-    """Give each file that is sent a folder of its own, also if the same was sent before."""
+    """Give each file that is sent a folder of its own, also if the same was sent before; keep no half one."""
     route_utils.GradioUploadFile = _OwnUpload  # type: ignore[misc]
+    route_utils.GradioMultiPartParser = _OwnParser  # type: ignore[misc]
 
 
 def refuse_in_a_line(page: gr.Blocks) -> None:
@@ -119,6 +137,8 @@ class NothingElsewhere:
             return
         try:
             await self._app(scope, receive, answer)
+        except ClientDisconnect:  # nobody is there to be told
+            return
         except Exception as error:  # Gradio fails at it, such as at an upload without a name: one line, not fifty
             if begun or scope["type"] != "http":
                 raise
