@@ -31,6 +31,9 @@ from lipsound2.synthetic.clip import ClipFormat
 
 SAID = ["lay", "white", "by", "l", "six", "now"]
 PER_CLIENT = 20  # requests, after which another client comes
+PATIENCE = (
+    600.0  # seconds that a client waits for the server; by itself it hangs up after 5 s, when the machine is busy
+)
 GROWTH = 1.1  # of the least memory, from the second quarter of the time to the last
 HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | threads | open | files |"
 
@@ -50,7 +53,7 @@ def ask(page: Page, good: Path, garbage: Path, pause: float, tally: Tally, ended
     """Ask again and again, with a pause (seconds) after each answer; all must say what the first one said."""
     wanted = None
     while not ended.wait(pause if wanted else 0):
-        client = Client(page.address, verbose=False)
+        client = Client(page.address, verbose=False, httpx_kwargs={"timeout": PATIENCE})
         for number in range(PER_CLIENT):
             if number and ended.wait(pause):
                 break

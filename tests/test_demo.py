@@ -72,7 +72,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Pag
 def client(page: Page) -> Any:
     from gradio_client import Client
 
-    return Client(page.address, verbose=False)
+    return Client(page.address, verbose=False, httpx_kwargs={"timeout": 600.0})  # of its own, 5 s, on a busy machine
 
 
 def asked(caller: Any, clip: Path, **given: str) -> dict[str, Any]:
@@ -169,9 +169,7 @@ def test_curl_as_the_page_of_the_manual_says(page: Page, clip: Path) -> None:
 @pytest.mark.slow
 def test_fifty_requests_side_by_side_are_all_answered_and_nothing_is_left(page: Page, clip: Path) -> None:
     """All send the same clip, so that its file must not go with the first answer."""
-    from gradio_client import Client
-
-    callers = [Client(page.address, verbose=False) for _ in range(5)]
+    callers = [client(page) for _ in range(5)]
     with ThreadPoolExecutor(50) as many:
         found = list(many.map(lambda number: asked(callers[number % 5], clip), range(50)))
     assert len(found) == 50

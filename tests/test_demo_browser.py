@@ -192,7 +192,9 @@ def test_real_lips_and_own_sentences(visit: Any, grid: Path) -> None:
 def test_a_lip_reader_writes_words_and_there_is_no_player(visit: Any, page: Page, clip: Path, tmp_path: Path) -> None:
     from gradio_client import Client, handle_file
 
-    same = Client(page.address, verbose=False).predict(handle_file(str(clip)), "lips", api_name="/read")
+    same = Client(page.address, verbose=False, httpx_kwargs={"timeout": 600.0}).predict(
+        handle_file(str(clip)), "lips", api_name="/read"
+    )
     browser = visit()
     tab = browser.tab
     tab.click("#model input")
