@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipsound2 import api, model_names
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.model_list import ModelRecord, models_here, record_of
+from lipsound2.inference.model_list import models_here, reads_lips, record_of
 from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.speech import ClipVideo, Speech
@@ -47,7 +47,7 @@ class Choices:
         Raises:
             LipsoundError: there is no such model, recognizer, vocoder, detector or file.
         """
-        if not _is_for_lips(record_of(model_names.find(self.model), "user")):
+        if not reads_lips(record_of(model_names.find(self.model), "user")):
             others = ", ".join(self.names()[1:])
             raise LipsoundError(f"{self.model}: reads no lips; give a lip-to-speech model or a lip reader: {others}")
         check_recognizer(self.asr)
@@ -60,7 +60,7 @@ class Choices:
 
     def names(self) -> list[str]:
         """Models that can be chosen on the page, the first one first."""
-        known = [record.name for record in models_here() if _is_for_lips(record)]
+        known = [record.name for record in models_here() if reads_lips(record)]
         return list(dict.fromkeys([self.model, *known]))
 
     def faces(self) -> list[FaceChoice]:
@@ -152,7 +152,3 @@ class Reader:
         given = self.choices
         asd = given.asd if face == "speaking" else None
         return lip_ranker(model, given.device, detector=given.detector, face=face, asd=asd)
-
-
-def _is_for_lips(record: ModelRecord) -> bool:
-    return record.task == "regress" or record.kind == "lip reader"

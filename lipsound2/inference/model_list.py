@@ -102,6 +102,11 @@ def public_models() -> list[KnownModel]:
     return [model for name, model in known_models().items() if not model_names.found(name)]
 
 
+def reads_lips(record: ModelRecord) -> bool:
+    """Whether it makes speech or words of video: a lip-to-speech model or a lip reader."""
+    return record.task == "regress" or record.kind == _LIPS[0]
+
+
 def record_of(folder: Path, source: str) -> ModelRecord:
     """What is known of a model in a folder; for `source` see `ModelRecord`."""
     facts, task = model_names.card_facts(folder), model_names.task_of(folder)

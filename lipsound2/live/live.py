@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from lipsound2 import model_names
-from lipsound2.errors import UsageError
+from lipsound2.errors import LipsoundError, UsageError
+from lipsound2.inference.model_list import reads_lips, record_of
 from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.vocoder_names import folder_of
@@ -71,7 +72,8 @@ def live(
     source = open_camera(camera)
     source.check()
     check_detector(detector)
-    model_names.task_of(model)
+    if not reads_lips(record_of(model_names.find(model), "user")):
+        raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
     check_recognizer(asr)
     folder_of(vocoder)
     sentences = None if phrases is None else Phrases.read(phrases)

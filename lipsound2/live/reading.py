@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lipsound2 import api, model_names
-from lipsound2.errors import LipsoundError
 from lipsound2.inference.phrases import Phrases
 from lipsound2.inference.synthesizer import Synthesizer
 from lipsound2.inference.transcriber import Transcriber
@@ -71,10 +70,7 @@ class Reader:
             loaded = api.load(model, device=device, detector=detector, vocoder=vocoder)
         else:
             loaded = api.load(model, device=device)
-        if not isinstance(loaded, Synthesizer | Transcriber) or (
-            isinstance(loaded, Transcriber) and not loaded.reads_lips
-        ):
-            raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
+        assert isinstance(loaded, Synthesizer | Transcriber)  # the verb has looked whether it reads lips
         self._synthesizer = loaded if isinstance(loaded, Synthesizer) else None
         if self._synthesizer is not None:
             self._synthesizer.progress = False  # a bar would be drawn over what is shown
