@@ -73,7 +73,7 @@ cmp -s data/all/utt2spk "$out/utt2spk" || [ ! -e "$out/utt2spk" ] ||
 cp data/all/utt2spk "$out/utt2spk"
 run crop data/all dump --regions "$region" --nj "$nj"
 run mel data/all dump --mel "$mel" --nj "$nj"
-# Clips that show no mouth, or have no sound, can neither be learned from nor tested.
+# Clips that show no mouth, or have no audio, can neither be learned from nor tested.
 mkdir -p "$out/data"
 rm -f "$out/data/text"
 for table in utt2spk video.scp text; do

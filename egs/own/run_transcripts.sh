@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Transcripts of your own videos, written by a recognizer that listens to their sound: clip.txt beside each clip.mp4 that has
+# Transcripts of your own videos, written by a recognizer that listens to their audio: clip.txt beside each clip.mp4 that has
 # no text yet. A text that is there is never changed. A recognizer errs: read what it wrote, and correct it.
 
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
@@ -14,7 +14,7 @@ nj=2                           # worker processes
 corpus_made=
 . "$root/utils/set_up.sh"
 
-echo "== clips without a text, their crops and sound"
+echo "== clips without a text, their crops and audio"
 lipsound2 prepare own "$corpus" data --protocol own
 lacking=$out/data texts=data/all/text
 mkdir -p "$lacking"
