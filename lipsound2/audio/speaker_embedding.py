@@ -121,7 +121,7 @@ def find_weights(given: Path | None = None) -> Path:
             return file
     raise LipsoundError(
         f"the weights of the speaker encoder are missing: {INSTALL} (15 MB, Apache-2.0), or name the file of that "
-        "wheel with --voice-encoder"
+        "wheel: --voice-encoder FILE, or --metrics secs:FILE for scores"
     )
 
 

@@ -131,7 +131,7 @@ def lip_reading_verdict(
     """The verdict "lips are read" (`VERDICT_RULE`); with the speaker of each clip, for unseen speakers."""
     if not {"generated", "mismatched"} <= by_system.keys():
         missing = " and ".join(sorted({"generated", "mismatched"} - by_system.keys()))
-        return Verdict(None, None, f"Whether lips are read cannot be said: there is no speech of {missing} to compare.")
+        return Verdict(None, None, f"Whether lips are read cannot be said: no system is called {missing}.")
     other = {row.id: row.scores for row in by_system["mismatched"]}
     differences = []
     for row in by_system["generated"]:
