@@ -28,7 +28,7 @@ from lipsound2.cli import main
 from lipsound2.inference.freed_memory import give_back
 from lipsound2.inference.phrases import Phrases
 from lipsound2.inference.shapes import remember_few_shapes
-from lipsound2.live import session
+from lipsound2.live import capture, session
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
 from lipsound2.live.loudspeaker import SoundDevice
@@ -48,6 +48,12 @@ SAID = {"bbil3s": "bin blue in l three soon", "bgwo4p": "bin green with o four p
 def reader() -> Reader:
     torch.set_num_threads(1)
     return Reader("grid-s1-parallel", "grid-s1-asr", "griffin-lim:8", "cpu", "facemesh", None)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch) -> None:
+    """On a busy machine frames wait, and none is dropped: it is the words that are tested here."""
+    monkeypatch.setattr(capture, "_WAITING", 100_000)
 
 
 class Script:
