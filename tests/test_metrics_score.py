@@ -146,7 +146,7 @@ def test_one_folder_of_speech_against_a_folder_of_audio(root: Path, capsys: pyte
     printed = capsys.readouterr().out
     assert "missing 1" in printed  # all of the reference folder's clips count
     assert "Lips are read: UNKNOWN." in printed
-    assert "no speech of mismatched" in printed
+    assert "no system is called mismatched" in printed
     assert (wav / "generated/scores/table.md").exists()
 
 
