@@ -98,16 +98,30 @@ def _checked(numbers: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.nda
 def _variance(numbers: np.ndarray, units: np.ndarray, speakers: Sequence[str] | None) -> float:
     """Variance of a ratio of sums, widened as Student's t is beside the normal distribution; 0 for a single clip."""
     apart = numbers - numbers.sum() / units.sum() * units
-    groups = [apart]
-    if speakers is not None:
-        numbered = np.unique(np.asarray(speakers), return_inverse=True)[1]
-        groups.append(np.bincount(numbered, apart))
-    found = [0.0]
-    for sums in groups:
-        if (n := len(sums)) > 1:
-            wider = stats.t.ppf(_HIGH, n - 1) / stats.norm.ppf(_HIGH)
-            found.append(float(n / (n - 1) * (sums**2).sum() / units.sum() ** 2 * wider**2))
+    clips = len(apart)
+    found = [_widened(clips / (clips - 1) * (apart**2).sum() / units.sum() ** 2, clips)] if clips > 1 else [0.0]
+    if speakers is not None and (people := len(set(speakers))) > 1:
+        found.append(_widened(_among(numbers, units, np.unique(np.asarray(speakers), return_inverse=True)[1]), people))
     return max(found)
+
+
+def _among(numbers: np.ndarray, units: np.ndarray, speakers: np.ndarray) -> float:
+    """Variance of a ratio of sums over clips (n,), drawn with their speakers (n,): numbers from 0, two at least.
+
+    Deviations of the speakers' sums from what the ratio tells them would be too small where most clips are of one of
+    them: he draws the ratio to himself. So how far speakers differ is seen in their own rates, each counted alike, less
+    what the clips of each leave open; with equally many clips both come to the same.
+    """
+    each, count = np.bincount(speakers, units), np.bincount(speakers)
+    rate = np.bincount(speakers, numbers) / each
+    spare = len(numbers) - len(each)
+    noise = ((numbers - rate[speakers] * units) ** 2).sum() / spare if spare else 0.0
+    differ = max(0.0, np.var(rate, ddof=1) - (noise * count / each**2).mean())
+    return float((differ * (each**2).sum() + noise * len(numbers)) / units.sum() ** 2)
+
+
+def _widened(variance: float, groups: int) -> float:
+    return float(variance * (stats.t.ppf(_HIGH, groups - 1) / stats.norm.ppf(_HIGH)) ** 2)
 
 
 def _count(rate: float, variance: float, total: float) -> tuple[float, float]:
