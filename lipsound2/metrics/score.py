@@ -75,6 +75,7 @@ def score(
         seed: of the bootstrap.
         speakers: whom the intervals speak for: same (further clips of these speakers) or unseen (new speakers). auto
             chooses unseen if none of the speakers is in a data dir train... beside that of the clips, else same.
+        against: also show by how much every other system differs from this one, clip by clip.
 
     Raises:
         LipsoundError: no speech, no ground truth, no clip in both, or a further metric is not available.
