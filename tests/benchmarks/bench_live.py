@@ -63,6 +63,8 @@ class Lines:
 class Once:
     """The space bar is pressed once; the end of the clip is the second key."""
 
+    by_hand = False
+
     def __init__(self) -> None:
         self._keys = " "
 
