@@ -29,6 +29,7 @@ SHORTEST = 1.0  # seconds of a reference; 1.6 fill a window
 _MEL = MelConfig(name="ge2e", n_fft=400, window=400, hop=160, bands=BANDS)
 _WINDOW = 160  # mel frames the network sees at once
 _STEP = 77  # mel frames from window to window
+_AT_ONCE = 64  # windows that go through the network together
 _COVERED = 0.75  # share of the last window that must hold audio
 _LEVEL = 10 ** (-30 / 20)  # root mean square that quieter audio is raised to
 _INSIDE = "resemblyzer/pretrained.pt"  # of the wheel
@@ -70,14 +71,15 @@ class SpeakerEmbedder:
         seconds = len(waveform) / SAMPLE_RATE
         if seconds < SHORTEST:
             raise ClipFailure("too-short", f"{seconds:.2f} s of audio, at least {SHORTEST:g} s of speech wanted")
-        embeddings = self._network(self._windows(torch.from_numpy(np.asarray(waveform, np.float32))))
+        embeddings = self._embedded(torch.from_numpy(np.asarray(waveform, np.float32)))
         vector: np.ndarray = F.normalize(embeddings.mean(0), dim=0).numpy()
         if not vector.any():
             raise ClipFailure("no-voice", "the speaker encoder finds no voice in it")
         return vector
 
-    def _windows(self, waveform: Tensor) -> Tensor:
-        """Power mels (windows, 160, 40), zero beyond the end; a last window that holds little audio is left out."""
+    def _embedded(self, waveform: Tensor) -> Tensor:
+        """Embeddings (windows, 256); a last window that holds little audio is left out. Some windows at a time, so that
+        an hour takes no more memory than a minute."""
         raised = waveform * max(1.0, _LEVEL / float(waveform.double().square().mean().sqrt()))
         samples = len(raised)
         last = max(0, samples // _MEL.hop + 1 - _WINDOW + _STEP)
@@ -85,10 +87,16 @@ class SpeakerEmbedder:
         if len(starts) > 1 and samples - starts[-1] * _MEL.hop < _COVERED * _WINDOW * _MEL.hop:
             starts.pop()
         padded = F.pad(raised, (_MEL.window // 2, _MEL.window // 2 + (starts[-1] + _WINDOW) * _MEL.hop))
-        frames = padded.unfold(0, _MEL.window, _MEL.hop)[: starts[-1] + _WINDOW]
+        some = [starts[number : number + _AT_ONCE] for number in range(0, len(starts), _AT_ONCE)]
+        return torch.cat([self._network(self._mels(padded, each)) for each in some])
+
+    def _mels(self, padded: Tensor, starts: list[int]) -> Tensor:
+        """Power mels (windows, 160, 40), zero beyond the end."""
+        first = starts[0]
+        frames = padded[first * _MEL.hop :].unfold(0, _MEL.window, _MEL.hop)[: starts[-1] - first + _WINDOW]
         power = torch.fft.rfft(frames * torch.hann_window(_MEL.window)).abs().square()
         mel = power @ self._filters.T
-        return torch.stack([mel[start : start + _WINDOW] for start in starts])
+        return torch.stack([mel[start - first : start - first + _WINDOW] for start in starts])
 
     def of_file(self, path: Path) -> np.ndarray:
         """The embedding (256,) of the voice in an audio or video file.
