@@ -22,18 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
-from helpers.demo_page import Page, serve
-from helpers.face_corpora import talking_clip
+from helpers.demo_page import Page, client, said_clip, serve
 
-from lipsound2.synthetic.clip import ClipFormat
-
-SAID = ["lay", "white", "by", "l", "six", "now"]
 PER_CLIENT = 20  # requests, after which another client comes
-PATIENCE = (
-    600.0  # seconds that a client waits for the server; by itself it hangs up after 5 s, when the machine is busy
-)
 GROWTH = 1.1  # of the least memory, from the second quarter of the time to the last
 HEAD = "| minute | asked | answered | wrong | median s | slowest s | memory MB | threads | open | files |"
 
@@ -53,7 +46,7 @@ def ask(page: Page, good: Path, garbage: Path, pause: float, tally: Tally, ended
     """Ask again and again, with a pause (seconds) after each answer; all must say what the first one said."""
     wanted = None
     while not ended.wait(pause if wanted else 0):
-        client = Client(page.address, verbose=False, httpx_kwargs={"timeout": PATIENCE})
+        caller = client(page)
         for number in range(PER_CLIENT):
             if number and ended.wait(pause):
                 break
@@ -62,7 +55,7 @@ def ask(page: Page, good: Path, garbage: Path, pause: float, tally: Tally, ended
                 tally.asked += 1
             began = time.monotonic()
             try:
-                answer = client.predict(handle_file(str(garbage if bad else good)), api_name="/read")
+                answer = caller.predict(handle_file(str(garbage if bad else good)), api_name="/read")
                 wanted = wanted or answer["text"]
                 wrong = "" if answer["text"] == wanted and not bad else f"read {answer['text']!r}"
             except AppError as error:
@@ -101,10 +94,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip, garbage = options.clip, folder / "garbage.mp4"
-        if clip is None:
-            clip = folder / "clip.mp4"
-            talking_clip(clip, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
+        clip, garbage = options.clip or said_clip(folder), folder / "garbage.mp4"
         garbage.write_bytes(b"no video" * 1000)
         with serve(folder / "page", "--port", "0") as page:
             return soak(page, clip, garbage, options)

@@ -15,7 +15,7 @@ import jiwer
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import Page, clip_that_says, lip_reader, serve
+from helpers.demo_page import SAID, Page, lip_reader, said_clip, serve
 from helpers.video_making import write_clip
 
 from lipsound2.demo.reading import Answer, Choices, Reader
@@ -25,7 +25,6 @@ pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
-SAID = ["lay", "white", "by", "l", "six", "now"]
 WAIT = 120_000.0  # ms for an answer, on a busy machine
 # What a screen reader would call nothing.
 UNNAMED = """() => [...document.querySelectorAll("button, a[href], input, textarea, select, img, video, audio")]
@@ -38,14 +37,14 @@ UNNAMED = """() => [...document.querySelectorAll("button, a[href], input, textar
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated face that says a sentence."""
-    return clip_that_says(SAID, tmp_path_factory.mktemp("clip"))
+    return said_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models, with a lip reader `lips`."""
     folder = tmp_path_factory.mktemp("models")
-    lip_reader(folder / "lips", [*SAID, "bin", "blue", "at", "f", "two", "set", "red", "with", "k", "nine", "soon"])
+    lip_reader(folder / "lips")
     return folder
 
 

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,8 @@ from lipsound2.data.yaml_files import write_yaml
 from lipsound2.published.avsr import convert_avsr
 from lipsound2.synthetic.clip import ClipFormat
 
+SAID = ["lay", "white", "by", "l", "six", "now"]
+_WORDS = [*SAID, "bin", "blue", "at", "f", "two", "set", "red", "with", "k", "nine", "soon"]  # of the lip reader
 _WAIT = 120.0  # seconds for a page to be there, on a busy machine
 
 
@@ -52,21 +55,21 @@ class Page:
         return left
 
 
-def clip_that_says(words: list[str], folder: Path) -> Path:
-    """A clip in a folder: a generated face that says a sentence."""
+def said_clip(folder: Path) -> Path:
+    """A clip in a folder: a generated face that says `SAID`."""
     path = folder / "said.mp4"
-    talking_clip(path, words, form=ClipFormat(width=360, height=288, sample_rate=16000))
+    talking_clip(path, SAID, form=ClipFormat(width=360, height=288, sample_rate=16000))
     return path
 
 
-def lip_reader(folder: Path, words: Sequence[str]) -> Path:
+def lip_reader(folder: Path) -> Path:
     """A small lip reader of a published kind, in a folder. Its weights are drawn: what it writes is noise."""
-    state = reader_state(replace(SMALL, classes=len(words) + 3))  # blank, unknown, and an end
+    state = reader_state(replace(SMALL, classes=len(_WORDS) + 3))  # blank, unknown, and an end
     state["ctc.ctc_lo.weight"] *= 4  # so that it is surer of some texts
     state["ctc.ctc_lo.bias"][0] -= 1
     weights, units = folder.with_suffix(".pth"), folder.with_suffix(".txt")
     torch.save(state, weights)
-    pieces = ["<unk>", *(f"\u2581{word}" for word in words)]
+    pieces = ["<unk>", *(f"\u2581{word}" for word in _WORDS)]
     units.write_text("".join(f"{piece} {number}\n" for number, piece in enumerate(pieces, start=1)), encoding="utf-8")
     convert_avsr(weights, folder, tokens=units)
     write_yaml(folder / "search.yaml", {"beam": 5, "ctc_weight": 1.0})
@@ -106,3 +109,18 @@ def serve(
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def client(page: Page) -> Any:
+    """A program that calls the page, patient where the machine is busy: by itself it hangs up after 5 s."""
+    from gradio_client import Client
+
+    return Client(page.address, verbose=False, httpx_kwargs={"timeout": 600.0})
+
+
+def asked(caller: Any, clip: Path, **given: str) -> dict[str, Any]:
+    """What the page answers to such a program of a clip."""
+    from gradio_client import handle_file
+
+    answer: dict[str, Any] = caller.predict(handle_file(str(clip)), **given, api_name="/read")
+    return answer
