@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -69,27 +69,33 @@ def test_fault_camera_that_refuses_a_size_is_taken_as_it_is(monkeypatch):
     assert asked == [{"video_size": "640x480", "framerate": "30"}, {}]
 
 
+class Changed:
+    """A container of PyAV with other frames: those that `change` makes of its own."""
+
+    def __init__(self, container, change: Callable[[int, av.VideoFrame], None]) -> None:
+        self.streams, self._container, self._change = container.streams, container, change
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def decode(self, stream) -> Iterator[av.VideoFrame]:
+        for number, frame in enumerate(self._container.decode(stream)):
+            self._change(number, frame)
+            yield frame
+
+
 def test_fault_camera_unplugged(monkeypatch, capsys, tmp_path):
     """The stream ends, or the device is gone."""
     real = camera._open
 
-    class Gone:
-        def __init__(self, container):
-            self.streams, self._container = container.streams, container
+    def unplugged(number: int, _: av.VideoFrame) -> None:
+        if number == 5:
+            raise OSError(19, "No such device")
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._container.close()
-
-        def decode(self, stream) -> Iterator[av.VideoFrame]:
-            for number, frame in enumerate(self._container.decode(stream)):
-                if number == 5:
-                    raise OSError(19, "No such device")
-                yield frame
-
-    monkeypatch.setattr(camera, "_open", lambda *given: Gone(real(*given)))
+    monkeypatch.setattr(camera, "_open", lambda *given: Changed(real(*given), unplugged))
     with pytest.raises(LipsoundError, match=r"gives no more frames \(No such device\); is it still plugged in"):
         shots_of("lavfi:testsrc2=duration=1")
     monkeypatch.setattr(camera, "_open", real)
@@ -103,22 +109,10 @@ def test_fault_the_clock_of_a_camera_is_set(monkeypatch):
     """Back by an hour, then forward by two: no frame is lost, and none is repeated for an hour."""
     real = camera._open
 
-    class Set:
-        def __init__(self, container):
-            self.streams, self._container = container.streams, container
+    def set_clock(number: int, frame: av.VideoFrame) -> None:
+        frame.pts = round((number / 25 + (9000, 5400, 12600)[number // 5]) / frame.time_base)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._container.close()
-
-        def decode(self, stream) -> Iterator[av.VideoFrame]:
-            for number, frame in enumerate(self._container.decode(stream)):
-                frame.pts = round((number / 25 + (9000, 5400, 12600)[number // 5]) / frame.time_base)
-                yield frame
-
-    monkeypatch.setattr(camera, "_open", lambda *given: Set(real(*given)))
+    monkeypatch.setattr(camera, "_open", lambda *given: Changed(real(*given), set_clock))
     shots = shots_of("lavfi:testsrc2=duration=0.6")
     assert np.diff([shot.time for shot in shots]) == pytest.approx(np.full(14, 0.04), abs=1e-6)
 
