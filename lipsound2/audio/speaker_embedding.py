@@ -78,9 +78,10 @@ class SpeakerEmbedder:
         return vector
 
     def _embedded(self, waveform: Tensor) -> Tensor:
-        """Embeddings (windows, 256); a last window that holds little audio is left out. Some windows at a time, so that
-        an hour takes no more memory than a minute."""
-        raised = waveform * max(1.0, _LEVEL / float(waveform.double().square().mean().sqrt()))
+        """Embeddings (windows, 256); a last window that holds little audio is left out. Some windows at a time:
+        beside the audio itself, an hour takes no more memory than a minute."""
+        level = float(torch.linalg.vector_norm(waveform, dtype=torch.float64)) / len(waveform) ** 0.5
+        raised = waveform * max(1.0, _LEVEL / level)
         samples = len(raised)
         last = max(0, samples // _MEL.hop + 1 - _WINDOW + _STEP)
         starts = list(range(0, last + 1, _STEP))
