@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,34 +30,39 @@ class ClipReaders(NamedTuple):
     audio: Callable[[Path], Transcript]
 
 
-def load(
-    model: str,
-    asr: str,
-    search: SearchOptions,
-    device: str,
-    precision: Precision,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-    *,
-    audio: bool,
-    many: bool,
-) -> ClipReaders:
+@dataclass(frozen=True)
+class Reading:
+    """How clips are read.
+
+    Attributes:
+        search: search options of trained recognizers.
+        device: where networks run; exported ones run on the CPU.
+        precision: of recognizers; exported ones have their own.
+        detector: face detector.
+        face: which face, where there are several.
+        asd: file of LR-ASD's weights, for the face `speaking`.
+        phrases: own sentences, or None.
+        many: whether a line tells how far many clips are, so that none does for a single one.
+    """
+
+    search: SearchOptions
+    device: str
+    precision: Precision
+    detector: DetectorName
+    face: FaceChoice
+    asd: Path | None
+    phrases: Phrases | None
+    many: bool
+
+
+def load(model: str, asr: str, how: Reading, *, audio: bool) -> ClipReaders:
     """Load the models.
 
     Args:
         model: lip-to-speech model or lip reader; empty: there is audio only.
         asr: recognizer of audio.
-        search: search options of trained recognizers.
-        device: where networks run.
-        precision: of recognizers.
-        detector: face detector.
-        face: which face, where there are several.
-        asd: file of LR-ASD's weights, for the face `speaking`.
-        phrases: own sentences, or None.
+        how: clips are read.
         audio: whether the recognizer of audio is needed even if `model` reads lips.
-        many: whether a line tells how far many clips are, so that none does for a single one.
 
     Raises:
         LipsoundError: a model is absent or of another task.
@@ -64,12 +70,12 @@ def load(
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
 
-    reader = _lip_reader(model, search, device, precision, detector, face, asd, phrases) if model else None
-    lips = None if reader is None else _asked(reader, phrases)
+    reader = _lip_reader(model, how) if model else None
+    lips = None if reader is None else _asked(reader, how.phrases)
     if lips is not None and not audio:
         return ClipReaders(lips, lips)
-    recognize = Transcriber(recognizer(asr, search, device, precision=precision))
-    heard = _asked(recognize, phrases)
+    recognize = Transcriber(recognizer(asr, how.search, how.device, precision=how.precision))
+    heard = _asked(recognize, how.phrases)
     if recognize.knows:
         log.info("%s knows: %s", asr, recognize.knows)
     if lips is not None or not model:
@@ -77,8 +83,9 @@ def load(
     from lipsound2.inference.lip_to_speech import load_lip_to_speech
     from lipsound2.inference.synthesizer import Synthesizer
 
-    synthesize = Synthesizer(load_lip_to_speech(model, device=device), detector=detector, face=face, asd=asd)
-    return ClipReaders(_cascade(synthesize, recognize, phrases, many=many), heard)
+    speaks = load_lip_to_speech(model, device=how.device)
+    synthesize = Synthesizer(speaks, detector=how.detector, face=how.face, asd=how.asd)
+    return ClipReaders(_cascade(synthesize, recognize, how), heard)
 
 
 def check_exported(given: Sequence[Path], kinds: set[str]) -> tuple[str, str]:
@@ -126,60 +133,40 @@ def _exported_parts(given: Sequence[Path]) -> tuple[Path, list[Path]]:
     return folders[0], speaks
 
 
-def load_exported(
-    given: Sequence[Path],
-    search: SearchOptions,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-    *,
-    many: bool,
-) -> ClipReaders:
+def load_exported(given: Sequence[Path], how: Reading) -> ClipReaders:
     """Open exported networks; see `load`."""
     from lipsound2.inference.onnx_reader import OnnxRecognizer
     from lipsound2.inference.transcriber import Transcriber
 
     folder, speaks = _exported_parts(given)
-    reader = Transcriber(OnnxRecognizer(folder, search), detector=detector, face=face, asd=asd)
-    asked = _asked(reader, phrases)
+    reader = Transcriber(OnnxRecognizer(folder, how.search), detector=how.detector, face=how.face, asd=how.asd)
+    asked = _asked(reader, how.phrases)
     log.info("%s knows: %s", reader.name, reader.knows)
     if not speaks:
         return ClipReaders(asked, asked)
     from lipsound2.inference.onnx import OnnxLipToSpeech
     from lipsound2.inference.synthesizer import Synthesizer
 
-    synthesize = Synthesizer(OnnxLipToSpeech(speaks), detector=detector, face=face, asd=asd)
-    return ClipReaders(_cascade(synthesize, reader, phrases, many=many), asked)
+    synthesize = Synthesizer(OnnxLipToSpeech(speaks), detector=how.detector, face=how.face, asd=how.asd)
+    return ClipReaders(_cascade(synthesize, reader, how), asked)
 
 
-def _cascade(
-    synthesize: Synthesizer, recognize: Transcriber, phrases: Phrases | None, *, many: bool
-) -> Callable[[Path], Transcript]:
-    """What makes speech of the lips and recognizes it; `many`: see `load`."""
-    synthesize.progress = not many
-    if phrases is not None:
+def _cascade(synthesize: Synthesizer, recognize: Transcriber, how: Reading) -> Callable[[Path], Transcript]:
+    """What makes speech of the lips and recognizes it."""
+    synthesize.progress = not how.many
+    if how.phrases is not None:
         log.info("%s does not name all words of the sentences; they are ranked by its speech", synthesize.name)
     log.info("%s knows: %s", synthesize.name, synthesize.knows)
 
     def cascade(clip: Path) -> Transcript:
         speech = synthesize(clip)
         log.info("%s: %s", clip, speech.video.report)
-        return recognize(speech, phrases=phrases)
+        return recognize(speech, phrases=how.phrases)
 
     return cascade
 
 
-def _lip_reader(
-    model: str,
-    search: SearchOptions,
-    device: str,
-    precision: Precision,
-    detector: DetectorName,
-    face: FaceChoice,
-    asd: Path | None,
-    phrases: Phrases | None,
-) -> Transcriber | None:
+def _lip_reader(model: str, how: Reading) -> Transcriber | None:
     """What reads lips without making speech: a lip reader, or the word head of a lip-to-speech model that knows all
     words of the own sentences; else None.
 
@@ -193,11 +180,11 @@ def _lip_reader(
 
     if task_of(model) != "recognize":
         reader = None
-        if phrases is not None:
-            reader = lip_ranker(model, device, phrases, detector=detector, face=face, asd=asd)
+        if how.phrases is not None:
+            reader = lip_ranker(model, how.device, how.phrases, detector=how.detector, face=how.face, asd=how.asd)
     else:
-        recognize = recognizer(model, search, device, lips=True, precision=precision)
-        reader = Transcriber(recognize, detector=detector, face=face, asd=asd)
+        recognize = recognizer(model, how.search, how.device, lips=True, precision=how.precision)
+        reader = Transcriber(recognize, detector=how.detector, face=how.face, asd=how.asd)
         if not reader.reads_lips:
             raise LipsoundError(f"{model}: reads 'audio', not face or mouth crops; give a recognizer of audio as --asr")
     if reader is not None:

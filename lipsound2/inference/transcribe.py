@@ -131,12 +131,11 @@ def transcribe(
             check_detector(detector)
         ranker = (asr or model) if onnx else _ranker(model, asr)
         own = None if phrases is None else _read_phrases(phrases, ranker, search, lips=bool(model))
+        how = clip_readers.Reading(search, device, precision, detector, face, asd, own, many)
         if onnx:
-            loaded = clip_readers.load_exported(onnx, search, detector, face, asd, own, many=many)
+            loaded = clip_readers.load_exported(onnx, how)
         else:
-            loaded = clip_readers.load(
-                model, asr, search, device, precision, detector, face, asd, own, audio="audio" in kinds, many=many
-            )
+            loaded = clip_readers.load(model, asr, how, audio="audio" in kinds)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
