@@ -105,6 +105,14 @@ FAMILIES: Mapping[str, Family] = {
         packages={"pesq": "metrics"},
         reference=True,
     ),
+    "estoi_speech": Family(
+        {"estoi_speech": Metric("ESTOI, speech only", 0, 1, digits=3)},
+        "ESTOI, speech only: ESTOI without frames (25.6 ms at 10 kHz) in which the reference, as first differences, "
+        "is less than a quarter of the way from the 10th to the 95th percentile of its levels in dB.",
+        scorer="lipsound2.metrics.estoi_speech:scorer",
+        packages={"pystoi": "metrics"},
+        reference=True,
+    ),
     "dnsmos": Family(
         {"dnsmos": Metric("DNSMOS", 1, 5), "dnsmos_p808": Metric("DNSMOS P.808", 1, 5)},
         "DNSMOS: the networks in Microsoft's package speechmos, P.835 overall quality and P.808, 1 to 5; speech is "

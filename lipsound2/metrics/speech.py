@@ -140,7 +140,8 @@ def finite_and_audible(waveform: np.ndarray, silent: str) -> np.ndarray:
     return waveform
 
 
-def _stoi(pair: _Pair, extended: bool) -> float:
+def pystoi(reference: np.ndarray, speech: np.ndarray, rate: int, extended: bool) -> float:
+    """STOI, or ESTOI, of (N,) speech against its (N,) reference by the package; ClipFailure where it has no value."""
     package = require("pystoi", "metrics")
     import warnings
 
@@ -148,7 +149,7 @@ def _stoi(pair: _Pair, extended: bool) -> float:
         # pystoi warns and returns a mark; the mark becomes a counted failure below.
         warnings.filterwarnings("ignore", message="Not enough STFT frames", category=RuntimeWarning)
         try:
-            value = float(package.stoi(*pair.wide, SAMPLE_RATE, extended=extended))
+            value = float(package.stoi(reference, speech, rate, extended=extended))
         except (ValueError, IndexError) as error:  # less than one analysis frame
             raise ClipFailure("too-short", str(error)) from error
     if value == _PYSTOI_TOO_SHORT:
@@ -188,8 +189,8 @@ def _fixed_noise() -> Iterator[None]:
 
 
 _COMPUTE: Mapping[str, Callable[[_Pair], float]] = {
-    "stoi": lambda pair: _stoi(pair, extended=False),
-    "estoi": lambda pair: _stoi(pair, extended=True),
+    "stoi": lambda pair: pystoi(*pair.wide, SAMPLE_RATE, extended=False),
+    "estoi": lambda pair: pystoi(*pair.wide, SAMPLE_RATE, extended=True),
     "pesq_nb": lambda pair: _pesq(pair, "nb"),
     "pesq_wb": lambda pair: _pesq(pair, "wb"),
 }
