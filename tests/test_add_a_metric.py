@@ -16,7 +16,7 @@ from lipsound2.timing import SAMPLE_RATE
 
 def test_the_page_adds_a_metric(tmp_path: Path):
     workshop = Workshop(tmp_path, "add-a-metric.md")
-    assert [*workshop.files] == ["lipsound2/metrics/si_sdr.py"]
+    assert [*workshop.files] == ["lipsound2/metrics/si_sdr_scorer.py"]
     assert [*workshop.entries] == ["lipsound2/metrics/registry.py"]
     workshop.decode_step(before='    "wer": Family(\n')
     audio = synthetic_clips(1)["s1-clip0"].waveform.astype(np.float64)
@@ -33,3 +33,9 @@ def test_the_page_adds_a_metric(tmp_path: Path):
     assert system["scores"]["si_sdr"]["mean"] == pytest.approx(10, abs=1e-3)
     assert any(line.startswith("SI-SDR:") for line in summary["rule"])
     assert "\tsi_sdr\t" in (tmp_path / "hyp/scores/clips.tsv").read_text()
+    lines = [
+        "import lipsound2, numpy",
+        "reference = numpy.random.default_rng(0).normal(size=48000)",
+        "for _ in range(2): print(round(lipsound2.metrics.si_sdr(reference, reference + numpy.roll(reference, 99))))",
+    ]
+    assert workshop.python("\n".join(lines)).split() == ["0", "0"]

@@ -10,7 +10,7 @@ import pytest
 import lipsound2
 from lipsound2.audio.io import load_audio
 from lipsound2.errors import ClipFailure
-from lipsound2.metrics.estoi_speech import scorer, speech_frames
+from lipsound2.metrics.estoi_speech_scorer import scorer, speech_frames
 from lipsound2.metrics.requested import Request
 from lipsound2.metrics.speech import estoi, to_rate
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,10 @@ def test_every_metric_has_one_name_a_range_and_a_rule():
         assert metric.low < metric.high
     for family in FAMILIES.values():
         assert all(metric.title.split()[0] in family.rule or family.of == "words" for metric in family.metrics.values())
+
+
+def test_no_module_hides_the_function_of_a_metric():
+    assert not [name for name in registry.FROM_AUDIO if importlib.util.find_spec(f"lipsound2.metrics.{name}")]
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.scorer])

@@ -109,7 +109,7 @@ FAMILIES: Mapping[str, Family] = {
         {"estoi_speech": Metric("ESTOI, speech only", 0, 1, digits=3)},
         "ESTOI, speech only: ESTOI without frames (25.6 ms at 10 kHz) in which the reference, as first differences, "
         "is less than a quarter of the way from the 10th to the 95th percentile of its levels in dB.",
-        scorer="lipsound2.metrics.estoi_speech:scorer",
+        scorer="lipsound2.metrics.estoi_speech_scorer:scorer",
         packages={"pystoi": "metrics"},
         reference=True,
     ),

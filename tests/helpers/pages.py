@@ -47,8 +47,15 @@ class Workshop:
 
     def run(self, *words: str) -> str:
         """A command of the copy, which must succeed: what it printed."""
+        return self._python("-m", "lipsound2.cli", *words)
+
+    def python(self, program: str) -> str:
+        """A program that imports the copy, which must succeed: what it printed."""
+        return self._python("-c", program)
+
+    def _python(self, *arguments: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(self.root)}
-        command = [sys.executable, "-m", "lipsound2.cli", *words]
+        command = [sys.executable, *arguments]
         done = subprocess.run(command, env=environment, cwd=self.root, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
