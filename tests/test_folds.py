@@ -33,6 +33,21 @@ def test_parts_are_disjoint_whole_and_balanced(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / table).read_bytes() == (data.path / table).read_bytes()
 
 
+def test_speakers_are_not_torn_apart(tmp_path: Path) -> None:
+    sizes = {"a": 1, "b": 5, "c": 2, "d": 1}
+    names = [f"{speaker}-{clip}" for speaker, size in sizes.items() for clip in range(size)]
+    data = write(tmp_path / "d", names)
+    fold(data.path, tmp_path / "out", folds=2, by="speaker")
+    held = [DataDir(tmp_path / f"out/{number}/held") for number in (1, 2)]
+    assert [{*part.utt2spk.values()} for part in held] == [{"b"}, {"a", "c", "d"}]
+    assert {*DataDir(tmp_path / "out/1/train").ids} == {*held[1].ids}
+    fold(data.path, tmp_path / "each", folds=0, by="speaker")
+    left_out = [{*DataDir(tmp_path / f"each/{number}/held").utt2spk.values()} for number in (1, 2, 3, 4)]
+    assert left_out == [{"b"}, {"c"}, {"a"}, {"d"}]
+    with pytest.raises(LipsoundError, match="expected 2 to 4, the speakers of .*, found 5"):
+        fold(data.path, tmp_path / "more", folds=5, by="speaker")
+
+
 @pytest.mark.parametrize("folds", [0, 1, 4])
 def test_too_few_or_too_many_parts_are_refused(tmp_path: Path, folds: int) -> None:
     data = write(tmp_path / "d", ["a-1", "a-2", "a-3"])

@@ -21,30 +21,50 @@ from lipsound2.outputs import OutputFolder
 TRAIN, HELD = "train", "held"
 
 
-def fold(dir: Path, out: OutputFolder, *, folds: int = 2) -> None:
+def fold(dir: Path, out: OutputFolder, *, folds: AtLeast0 = 2, by: Literal["clip", "speaker"] = "clip") -> None:
     """Split the clips of a data dir into folds: OUT/<n>/held is fold n, OUT/<n>/train holds all others.
 
-    Each speaker's clips are distributed round robin in the order of their ids, so that folds have equally many of each.
+    By clip, each speaker's clips are distributed round robin in the order of their ids, so that folds have equally many
+    of each. By speaker, all clips of a speaker are in one fold, and folds have about equally many clips.
 
     Args:
         dir: data dir.
         out: folder to write.
-        folds: number of folds.
+        folds: number of folds; 0, by speaker: one a speaker, to leave each out once.
+        by: what is not torn apart: clip or speaker.
     """
     data = DataDir(dir)
-    if not 2 <= folds <= len(data):
-        raise LipsoundError(f"--folds: expected 2 to {len(data)}, the clips of {dir}, found {folds}")
-    by_speaker = sorted(data.ids, key=lambda name: (data.utt2spk[name], name))
+    most, what = (len(data), "clips") if by == "clip" else (len(set(data.utt2spk.values())), "speakers")
+    if by == "speaker" and not folds:
+        folds = most
+    if not 2 <= folds <= most:
+        raise LipsoundError(f"--folds: expected 2 to {most}, the {what} of {dir}, found {folds}")
     stale = out / str(folds + 1)
     if stale.exists():
         raise LipsoundError(f"{stale}: is of an earlier fold into more parts; remove {out}, or choose another folder")
     source = f"lipsound2 fold {dir.resolve()}"
+    parts = _clips_apart(data, folds) if by == "clip" else _speakers_apart(data, folds)
     with folder_lock(out, "fold"):
-        for number in range(folds):
-            held = set(by_speaker[number::folds])
-            data.subset(held, out / str(number + 1) / HELD, source)
-            data.subset(set(data.ids) - held, out / str(number + 1) / TRAIN, source)
+        for number, held in enumerate(parts, 1):
+            data.subset(held, out / str(number) / HELD, source)
+            data.subset(set(data.ids) - held, out / str(number) / TRAIN, source)
     print(f"{out}: {folds} parts of {len(data)} clips")
+
+
+def _clips_apart(data: DataDir, folds: int) -> list[set[str]]:
+    ids = sorted(data.ids, key=lambda name: (data.utt2spk[name], name))
+    return [set(ids[number::folds]) for number in range(folds)]
+
+
+def _speakers_apart(data: DataDir, folds: int) -> list[set[str]]:
+    """The speaker with the most clips first, each into the part that has the fewest clips by then."""
+    clips: dict[str, list[str]] = {}
+    for name in data.ids:
+        clips.setdefault(data.utt2spk[name], []).append(name)
+    parts: list[set[str]] = [set() for _ in range(folds)]
+    for speaker in sorted(clips, key=lambda each: (-len(clips[each]), each)):
+        min(parts, key=len).update(clips[speaker])
+    return parts
 
 
 def subset(
