@@ -44,7 +44,7 @@ def test_speakers_are_not_torn_apart(tmp_path: Path) -> None:
     fold(data.path, tmp_path / "each", folds=0, by="speaker")
     left_out = [{*DataDir(tmp_path / f"each/{number}/held").utt2spk.values()} for number in (1, 2, 3, 4)]
     assert left_out == [{"b"}, {"c"}, {"a"}, {"d"}]
-    with pytest.raises(LipsoundError, match="expected 2 to 4, the speakers of .*, found 5"):
+    with pytest.raises(LipsoundError, match=r"expected 2 to 4, the speakers of .*, found 5"):
         fold(data.path, tmp_path / "more", folds=5, by="speaker")
 
 
