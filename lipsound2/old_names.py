@@ -42,8 +42,10 @@ CONFIG_KEYS: dict[str, str] = {
 }
 # Values of a key.
 CONFIG_VALUES: dict[str, dict[str, str]] = {"task": {"recognise": "recognize"}, "input": {"sound": "audio"}}
-# Keys that stamps of earlier versions lack: a key they have beside it -> the new one and what it was worth.
-NEW_KEYS: dict[str, tuple[str, str]] = {"estoi_weight": ("speaker", "none")}
+# Keys that stamps of earlier versions lack: a key they have beside it -> the new ones and what they were worth.
+NEW_KEYS: dict[str, dict[str, str]] = {
+    "estoi_weight": {"speaker": "none", "recognizer": "", "recognizer_weight": "0.0"}
+}
 # Keys of a checkpoint, and of its discriminator.
 CHECKPOINT_KEYS: dict[str, str] = {"optimiser": "optimizer", "critic": "discriminator"}
 
@@ -123,9 +125,9 @@ def keys_of_today(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str
 def options_of_today(options: Mapping[str, str]) -> dict[str, str]:
     """Options of a stamp that an earlier version wrote, by today's names and in their order."""
     found = {CONFIG_KEYS.get(key, key): value_of_today(key, value) for key, value in options.items()}
-    for beside, (key, value) in NEW_KEYS.items():
+    for beside, new in NEW_KEYS.items():
         if beside in found:
-            found.setdefault(key, value)
+            found = {**new, **found}
     return dict(sorted(found.items()))
 
 

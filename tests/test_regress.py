@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.video_to_features import Batch
 from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.errors import LipsoundError
+from lipsound2.experiment import load
+from lipsound2.model_names import PRETRAINED
 from lipsound2.models.modules.regressor import Prediction
 from lipsound2.tasks import load_config
+from lipsound2.training.train import train
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,6 +109,40 @@ def test_loss_is_a_sum_over_what_is_not_padding(data, tmp_path):
         0.5 * target + 0.1, word_scores=scores[: video.shape[0], : video.shape[1]] * 0 + torch.arange(4.0)
     )
     check_losses_add_up(task, dataset, assets, rel=1e-4, model=model)
+
+
+def test_a_recognizer_listens_in_training_and_is_not_needed_later(data, tmp_path):
+    """Its loss is a part of the sum; the same command resumes exactly; the experiment loads without it."""
+    clips, dump = data
+    recognizer = shutil.copytree(PRETRAINED / "grid-s1-asr", tmp_path / "asr")
+    changes = {"recognizer": str(recognizer), "recognizer_weight": 2.0, "word_loss_weight": 0.0, "max_epochs": 2}
+    trainer = {"warmup": 1, "schedule": "constant", "valid_every": 1, "batch_size": 2, "workers": 0}
+    config = tiny(tmp_path, **changes, **trainer, valid_clips=1, tensorboard=False)
+    given = {"train": clips.path, "valid": clips.path, "dump": dump}
+    assert train(config, **given, exp=tmp_path / "whole") == 0
+    assert train(config, **given, exp=tmp_path / "parts", override="max_epochs: 1") == 0
+    assert train(config, **given, exp=tmp_path / "parts") == 0
+    whole, parts = (load(tmp_path / name).model.state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert not [name for name in whole if "recognizer" in name]
+    shutil.rmtree(recognizer)
+    assert load(tmp_path / "whole").model.generate is not None
+    with pytest.raises(LipsoundError, match="asr: no experiment or pack"):
+        train(config, **given, exp=tmp_path / "other")
+
+    task = load_config(tiny(tmp_path, **{**changes, "recognizer": "grid-s1-asr"})).task
+    dataset, _, assets = task.prepare(clips, clips, dump)
+    assets = task.equipped(assets, [load(name).model for name in task.networks()])
+    model = task.build(assets).train()
+    loss = task.loss(model, task.collate([dataset.get(0, None)]), assets, 0.0)
+    assert loss.parts["recognizer"] > 0.2
+    assert sum(loss.parts.values()) == pytest.approx(float(loss.total.detach()) / loss.weight, rel=1e-4)
+
+
+@pytest.mark.parametrize("half", [{"recognizer": "grid-s1-asr"}, {"recognizer_weight": 1.0}])
+def test_half_of_the_recognizers_loss_is_refused(tmp_path, half):
+    with pytest.raises(LipsoundError, match="the loss needs both keys, or neither"):
+        load_config(tiny(tmp_path, **half))
 
 
 def test_words_follow_the_frames(data, tmp_path):

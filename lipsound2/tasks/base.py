@@ -174,6 +174,14 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
     def inputs(self, dump: Path) -> list[Path]:
         """Folders and files that the task reads; the fingerprint of a finished training depends on them."""
 
+    def networks(self) -> list[str]:
+        """Experiments or packs, or names of them, whose networks the loss needs. They are not trained."""
+        return []
+
+    def equipped(self, assets: AssetsT, networks: Sequence[nn.Module]) -> AssetsT:
+        """Assets with the networks that `networks` names, in evaluation mode; for training alone."""
+        return assets
+
     @abstractmethod
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[DatasetT, AssetsT]:
         """Training set, validation set, and the assets, which come from the training set."""

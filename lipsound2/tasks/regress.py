@@ -8,13 +8,14 @@ are chosen by the distance, LiRA's own loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.audio.griffin_lim import mel_to_waveform
@@ -34,6 +35,7 @@ from lipsound2.datasets.video_to_features import (
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics.speech import estoi, stoi
+from lipsound2.model_names import WEIGHTS, check_task, find
 from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask
 from lipsound2.models.registry import MODELS
@@ -42,6 +44,8 @@ from lipsound2.models.speaker_encoder import DIMS
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 from lipsound2.tasks.estoi_loss import estoi_loss
 from lipsound2.tasks.images import gray, side_by_side
+from lipsound2.tasks.recognize import Recognize
+from lipsound2.tasks.recognizer_loss import RecognizerLoss
 from lipsound2.tasks.regress_assets import ASSET_FILES, STATES, Features, RegressAssets, read_target
 
 VOICES = "voice"  # kind of the speaker embeddings in a dump
@@ -62,6 +66,9 @@ class RegressConfig:
         estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
         word_loss_weight: weight of the word loss, the cross entropy of the word at each video frame, for corpora with
             `word_times`; 0: not used.
+        recognizer: experiment or pack of a recognizer of audio, or the name of one, for the recognizer's loss
+            (`tasks.recognizer_loss`); empty: not used. It is needed in training alone.
+        recognizer_weight: weight of that loss, for mel targets.
         scheduled_sampling: final share of decoder steps in training that are fed the decoder's own output; 0 is teacher
             forcing.
         scheduled_sampling_start: share of training after which scheduled sampling begins; it rises linearly to the end.
@@ -79,6 +86,8 @@ class RegressConfig:
     delta_weight: float = 0.0
     estoi_weight: float = 0.0
     word_loss_weight: float = 0.0
+    recognizer: str = ""
+    recognizer_weight: float = 0.0
     scheduled_sampling: float = 0.0
     scheduled_sampling_start: float = 0.3
     cache_gb: float = 0.0
@@ -103,10 +112,26 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
-        return [dump / self.settings.input, dump / self.settings.target, *([dump / VOICES] if self.voiced else [])]
+        kinds = [self.settings.input, self.settings.target, *([VOICES] if self.voiced else [])]
+        for name in self.networks():
+            check_task(name, Recognize.name)
+        return [*(dump / kind for kind in kinds), *(find(name) / WEIGHTS for name in self.networks())]
+
+    def networks(self) -> list[str]:
+        """The recognizer that the loss listens with."""
+        return [self.settings.recognizer] if self.settings.recognizer else []
+
+    def equipped(self, assets: RegressAssets, networks: Sequence[nn.Module]) -> RegressAssets:
+        """The assets with that recognizer."""
+        return replace(assets, recognizer=RecognizerLoss(networks[0], assets.mel)) if networks else assets
 
     def __post_init__(self) -> None:
-        """Refuse a voice for a network that takes none."""
+        """Refuse a voice for a network that takes none, and half of the recognizer's loss."""
+        if bool(self.settings.recognizer) != bool(self.settings.recognizer_weight):
+            raise LipsoundError(
+                f"recognizer: found '{self.settings.recognizer}' with recognizer_weight: "
+                f"{self.settings.recognizer_weight:g}; the loss needs both keys, or neither"
+            )
         if self.voiced and not find_model(self.name, self.settings.model).network_class().takes_voice:
             able = [one.name for one in MODELS if one.task == self.name and one.network_class().takes_voice]
             raise LipsoundError(
@@ -229,6 +254,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             generated = model.denormalize(prediction.features.float())
             each = estoi_loss(generated, batch.target, batch.feature_lengths, assets.mel)
             parts["estoi"] = self.settings.estoi_weight * (each * batch.feature_lengths).sum() * target.shape[2]
+        if assets.recognizer is not None:
+            generated = model.denormalize(prediction.features.float())
+            each = assets.recognizer(generated, batch.target, batch.feature_lengths)
+            parts["recognizer"] = (
+                self.settings.recognizer_weight * (each * batch.feature_lengths).sum() * target.shape[2]
+            )
         if prediction.word_scores is not None:
             scores = prediction.word_scores.flatten(0, 1).float()
             word = F.cross_entropy(scores, batch.words.flatten(), reduction="sum")

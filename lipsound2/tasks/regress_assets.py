@@ -15,6 +15,7 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.word_alignment import WORDS_FILE, load_words, save_words
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
+from lipsound2.tasks.recognizer_loss import RecognizerLoss
 from lipsound2.timing import FRAME_RATE
 
 TARGET_FILE, MEAN_FILE = "target.yaml", "mean_by_time.npy"
@@ -63,6 +64,7 @@ class RegressAssets:
             already, or the statistics are in the weights.
         mean_voice: (dims,) float32 average speaker embedding of the training set; None where the model is conditioned
             on no voice, or it is in the weights.
+        recognizer: the recognizer's loss; None: not used, or not in training.
     """
 
     target: MelConfig | Features
@@ -70,6 +72,7 @@ class RegressAssets:
     mean_by_time: np.ndarray | None = None
     statistics: tuple[np.ndarray, np.ndarray] | None = None
     mean_voice: np.ndarray | None = None
+    recognizer: RecognizerLoss | None = None
 
     @property
     def mel(self) -> MelConfig:

@@ -19,6 +19,7 @@ from lipsound2.converted import origin_of
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.experiment import load
 from lipsound2.files import folder_lock, look_again, sweep
 from lipsound2.fingerprint import NAME as FINGERPRINT
 from lipsound2.fingerprint import Fingerprint, note_sizes_again
@@ -106,7 +107,9 @@ def train(
         log.info("training %s as %s says; reading the clips of %s", exp, config, train)
         run = resolved(run, world)
         prepare_torch(run, world)
+        networks = [load(name).model for name in run.task.networks()]
         data = run.task.prepare(DataDir(train), DataDir(valid), dump)
+        data = data._replace(assets=run.task.equipped(data.assets, networks))
         loop = begin_or_resume(run, data, world, exp, init, switch)
         fingerprint = fingerprint_of(run, exp, inputs)
         with switch.listen(), write_down(run, loop, exp, given, fingerprint) as monitor:
