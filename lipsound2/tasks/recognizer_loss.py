@@ -1,8 +1,8 @@
 """What a trained recognizer hears, as a loss on log-mels: a deep feature loss (Germain, Chen and Koltun, 2019).
 
-Distances between mels count every band alike. A recognizer has learned what tells speech sounds apart, so speech that
-it cannot tell from the ground truth keeps what listeners need. Its weights are frozen. Compared are the states of all
-of its blocks, not its words: no transcript is needed.
+Distances between mels count every band alike. A recognizer has learned what tells phones apart, so speech that it cannot
+tell from the ground truth keeps what matters for words. Its weights are frozen. Compared are the states of all of its
+blocks, not its words: no transcript is needed.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ class RecognizerLoss:
     def _states(self, features: Tensor, feature_lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """(B, S, bands) normalized log-mels to every block's states (B, S', width) float32, of which (B,) count."""
         states: list[Tensor] = []
-        with _listened(self._encoder, states):
+        with _gathered(self._encoder, states):
             _, lengths = self._encoder(features, feature_lengths)
         return states, lengths
 
 
 @contextmanager
-def _listened(encoder: SpeechConformer, states: list[Tensor]) -> Iterator[None]:
+def _gathered(encoder: SpeechConformer, states: list[Tensor]) -> Iterator[None]:
     """While it is entered, what comes out of the encoder's blocks is gathered, too."""
 
     def keep(_block: nn.Module, _given: object, state: Tensor) -> None:

@@ -118,7 +118,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         return [*(dump / kind for kind in kinds), *(find(name) / WEIGHTS for name in self.networks())]
 
     def networks(self) -> list[str]:
-        """The recognizer that the loss listens with."""
+        """The recognizer of the recognizer's loss."""
         return [self.settings.recognizer] if self.settings.recognizer else []
 
     def equipped(self, assets: RegressAssets, networks: Sequence[nn.Module]) -> RegressAssets:
