@@ -1,8 +1,8 @@
 """What a trained recognizer hears, as a loss on log-mels: a deep feature loss (Germain, Chen and Koltun, 2019).
 
-Distances between mels count every band alike. A recognizer has learned what tells phones apart, so speech that it cannot
-tell from the ground truth keeps what matters for words. Its weights are frozen. Compared are the states of all of its
-blocks, not its words: no transcript is needed.
+Distances between mels count every band alike. A recognizer has learned what tells phones apart, so speech that it
+cannot tell from the ground truth keeps what matters for words. Its weights are frozen. Compared are the states of all
+of its blocks, not its words: no transcript is needed.
 """
 
 from __future__ import annotations
