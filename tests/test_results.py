@@ -16,7 +16,10 @@ from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 
 sys.path.insert(0, str(ROOT / "egs/grid/local"))
+import clip_scores
+import printed
 import results
+import series
 
 TABLES = sorted(path.with_suffix(".yaml") for path in ROOT.glob("egs/grid/results/*.tsv"))
 SMALL = """\
@@ -36,14 +39,20 @@ printed:
 """
 
 
+def files_of(path: Path) -> set[str]:
+    """Where a table is printed, from the top of the checkout."""
+    table = series.read_series(path) if series.is_series(path) else results.read_table(path)
+    return {each.file for each in table.printed.values()}
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the recipe, and of the other files that tables are printed in; returns its top."""
     top = copy_recipes(tmp_path, "grid").parent
     for path in TABLES:
-        for printed in results.read_table(path).printed.values():
-            (top / printed.file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / printed.file, top / printed.file)
+        for file in files_of(path):
+            (top / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, top / file)
     return top
 
 
@@ -53,7 +62,8 @@ def test_every_printed_number_is_what_the_clips_give(path: Path) -> None:
 
 
 def test_the_script_names_every_table() -> None:
-    told = re.search(r"^# Tables: (.*)\.$", (ROOT / "egs/grid/run_results.sh").read_text(), re.MULTILINE)
+    text = (ROOT / "egs/grid/run_results.sh").read_text()
+    told = re.search(r"^# Tables: ([^.]*)\.$", text, re.MULTILINE)
     assert told
     assert re.findall(r"(\w+) \(", told[1]) == [path.stem for path in TABLES]
 
@@ -61,7 +71,7 @@ def test_the_script_names_every_table() -> None:
 def test_a_changed_digit_is_told_in_a_line(checkout: Path) -> None:
     page = checkout / "egs/grid/RESULTS.md"
     lines = page.read_text(encoding="utf-8").splitlines()
-    number = 1 + next(n for n, line in enumerate(lines) if line == results.markers("shipped/speech")[0])
+    number = 1 + next(n for n, line in enumerate(lines) if line == printed.markers("shipped/speech")[0])
     digits = re.search(r"0\.\d{3}", lines[number + 3])
     assert digits
     lines[number + 3] = lines[number + 3].replace(digits[0], "0.123", 1)
@@ -77,10 +87,12 @@ def test_a_changed_digit_is_told_in_a_line(checkout: Path) -> None:
 
 def test_a_changed_score_of_a_clip_is_told(checkout: Path) -> None:
     path = checkout / "egs/grid/results/shipped.yaml"
-    lines = results.read_clips(path.with_suffix(".tsv"))
+    lines = clip_scores.read_clips(path.with_suffix(".tsv"))
     wrong = next(line for line in lines if line.row.system == "griffin-lim/generated")
-    lines[lines.index(wrong)] = results.Line(wrong.row, wrong.words, {**wrong.errors, "own": wrong.errors["own"] + 3})
-    results.write_clips(path.with_suffix(".tsv"), lines)
+    lines[lines.index(wrong)] = clip_scores.Line(
+        wrong.row, wrong.words, {**wrong.errors, "own": wrong.errors["own"] + 3}
+    )
+    clip_scores.write_clips(path.with_suffix(".tsv"), lines)
     told = results.check(path, checkout)
     assert told
     assert all("`grid-s1-asr`" in line for line in told)
@@ -97,7 +109,7 @@ def test_a_table_that_is_none_is_refused_at_once(checkout: Path) -> None:
         command = ["./run_results.sh", *arguments]
         done = subprocess.run(command, cwd=checkout / "egs/grid", capture_output=True, text=True, env=ENVIRONMENT)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"./run_results.sh: {what}: found 'nope', wanted a table: shipped unseen\n"
+        assert done.stderr == f"./run_results.sh: {what}: found 'nope', wanted a table: lira shipped unseen\n"
 
 
 @pytest.mark.slow
@@ -106,7 +118,7 @@ def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     recipe = copy_recipes(tmp_path, "grid") / "grid"
     generate(recipe / "faces", clips=20, speakers=1, nj=1)
     (recipe / "results/small.yaml").write_text(SMALL, encoding="utf-8")
-    (recipe / "SMALL.md").write_text("Above.\n\n" + "\n".join(results.markers("small/all")) + "\n\nBelow.\n")
+    (recipe / "SMALL.md").write_text("Above.\n\n" + "\n".join(printed.markers("small/all")) + "\n\nBelow.\n")
 
     def make(*options: str) -> str:
         command = ["./run_results.sh", "small", "--corpus", "faces", "--protocol", "mini", "--lists", "", "--nj", "1"]
@@ -120,7 +132,7 @@ def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     assert page.startswith("Above.\n\n<!-- results small/all -->\n|  | STOI | ESTOI | ESTOI, gain over mismatched |")
     assert page.endswith("<!-- end of results small/all -->\n\nBelow.\n")
     stored = recipe / "results/small.tsv"
-    lines = results.read_clips(stored)
+    lines = clip_scores.read_clips(stored)
     assert {line.row.system for line in lines} == {"real", "quick/generated", "quick/mismatched"}
     assert len({line.row.id for line in lines}) * 3 == len(lines)
     told = run(recipe, "--check", "small", script="run_results.sh")
@@ -129,7 +141,7 @@ def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     assert "every number is that of results/small.tsv" in told
     assert told.count("skipped") >= 8
     real = next(line for line in lines if line.row.system == "real")
-    lines[lines.index(real)] = results.Line(real.row, real.words, {**real.errors, "own": real.errors["own"] + 1})
-    results.write_clips(stored, lines)
+    lines[lines.index(real)] = clip_scores.Line(real.row, real.words, {**real.errors, "own": real.errors["own"] + 1})
+    clip_scores.write_clips(stored, lines)
     told = make().splitlines()
     assert len([line for line in told if line.startswith("real, own: made ")]) == 1

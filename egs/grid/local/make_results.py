@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from results import Line, Numbers, Recognizer, Table, each_printed, put, read_clips, read_table, rendered, stored
-from results import write_clips as write_lines
+from clip_scores import Line, read_clips
+from clip_scores import write_clips as write_lines
+from printed import put
+from results import Numbers, Recognizer, Table, each_printed, read_table, rendered, stored
 
 from lipsound2 import cli
 from lipsound2.data.yaml_files import write_yaml

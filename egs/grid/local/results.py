@@ -9,34 +9,28 @@ are rendered from these three alone.
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import series
+from clip_scores import Line, read_clips
+from printed import between, differences
 
-from lipsound2.data.numerals import real, whole
 from lipsound2.data.shapes import checked
-from lipsound2.data.texts import read_text
-from lipsound2.data.tsv import read_tsv
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.files import write_text
 from lipsound2.metrics import rates
 from lipsound2.metrics.bootstrap import Interval
 from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH
-from lipsound2.metrics.speech import ClipScores
 from lipsound2.metrics.summary import Row, Summary, summarize
 
 ROOT = Path(__file__).resolve().parents[3]
 GAIN = "gain"  # the column of the paired difference that the verdict stands on
-NONE = "-"
-AGAIN = "make it again with run_results.sh"
 
 
 @dataclass(frozen=True)
@@ -119,21 +113,6 @@ class Table:
     printed: Mapping[str, Printed] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One clip of one system.
-
-    Attributes:
-        row: its id and scores of speech.
-        words: that were said.
-        errors: in words, by recognizer.
-    """
-
-    row: Row
-    words: int
-    errors: Mapping[str, int]
-
-
 def read_table(path: Path) -> Table:
     """Read `results/TABLE.yaml`.
 
@@ -147,46 +126,6 @@ def read_table(path: Path) -> Table:
             if unknown := [one for one in found if one not in known]:
                 raise LipsoundError(f"{path}: printed: {name}: {what}: found '{unknown[0]}', wanted some of {known}")
     return table
-
-
-def write_clips(path: Path, lines: Sequence[Line]) -> None:
-    """`results/TABLE.tsv`: a line a clip and system."""
-    metrics = [name for name in SPEECH if any(name in line.row.scores.values for line in lines)]
-    recognizers = list(dict.fromkeys(name for line in lines for name in line.errors))
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(["id", "system", *metrics, "failures", "words", *recognizers])
-    for line in lines:
-        scores = line.row.scores
-        values = [f"{scores.values[name]:.5f}" if name in scores.values else NONE for name in metrics]
-        failures = ",".join(f"{name}={reason}" for name, reason in scores.failures.items()) or NONE
-        errors = [line.errors.get(name, NONE) for name in recognizers]
-        writer.writerow([line.row.id, line.row.system, *values, failures, line.words, *errors])
-    write_text(path, text.getvalue())
-
-
-def read_clips(path: Path) -> list[Line]:
-    """Read what `write_clips` wrote.
-
-    Raises:
-        LipsoundError: it is another file.
-    """
-    header, rows = read_tsv(path, AGAIN)
-    if header[:2] != ["id", "system"] or not {"failures", "words"} <= {*header}:
-        raise LipsoundError(f"{path}: found the columns {' '.join(header)[:200]}, wanted id system ...; {AGAIN}")
-    metrics, recognizers = header[2 : header.index("failures")], header[header.index("words") + 1 :]
-    lines = []
-    for number, cells in rows:
-        line = dict(zip(header, cells, strict=True))
-        reasons = dict(item.split("=", 1) for item in line["failures"].split(",") if "=" in item)
-        try:
-            values = {name: real(line[name], -1e6, 1e6) for name in metrics if line[name] != NONE}
-            errors = {name: whole(line[name]) for name in recognizers if line[name] != NONE}
-            words = whole(line["words"], 1)
-        except ValueError as error:
-            raise LipsoundError(f"{path}:{number}: {error}; {AGAIN}") from error
-        lines.append(Line(Row(line["id"], line["system"], ClipScores(values, reasons)), words, errors))
-    return lines
 
 
 class Numbers:
@@ -275,57 +214,6 @@ def rendered(table: Table, numbers: Numbers, printed: Printed) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def markers(name: str) -> tuple[str, str]:
-    """The lines around a printed table: `shipped/speech`."""
-    return f"<!-- results {name} -->", f"<!-- end of results {name} -->"
-
-
-def between(path: Path, name: str) -> tuple[str, str, str]:
-    """The text before a printed table, the table, and the text after it.
-
-    Raises:
-        LipsoundError: the file has not both markers, once each.
-    """
-    begin, end = markers(name)
-    text = read_text(path)
-    if text.count(begin) != 1 or text.count(end) != 1 or text.find(begin) > text.find(end):
-        raise LipsoundError(f"{path}: expected one line '{begin}' and after it one line '{end}'")
-    before, _, rest = text.partition(begin)
-    inside, _, after = rest.partition(end)
-    return before, inside.strip("\n"), after
-
-
-def put(path: Path, name: str, text: str) -> None:
-    """Put a table in the place of the one between its markers."""
-    before, _, after = between(path, name)
-    begin, end = markers(name)
-    write_text(path, f"{before}{begin}\n{text}\n{end}{after}")
-
-
-def differences(found: str, wanted: str) -> list[tuple[int, str]]:
-    """What differs between two tables: number of the line, and cell by cell what is found and wanted."""
-    told = []
-    ours, theirs = wanted.splitlines(), found.splitlines()
-    if len(ours) != len(theirs):
-        return [(0, f"found {len(theirs)} lines, wanted {len(ours)}")]
-    heads = _cells(ours[0])
-    for number, (line, other) in enumerate(zip(ours, theirs, strict=True)):
-        cells, others = _cells(line), _cells(other)
-        if len(cells) == len(others) == len(heads):
-            told += [
-                (number, f"{cells[0] or 'heading'}, {head or 'row'}: found '{printed}', wanted '{cell}'")
-                for head, cell, printed in zip(heads, cells, others, strict=True)
-                if cell != printed
-            ]
-        elif line != other:
-            told.append((number, f"found '{other}', wanted '{line}'"))
-    return told
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
 def stored(path: Path) -> tuple[Table, Numbers]:
     """A table and its numbers, from the YAML file and the TSV file beside it."""
     table = read_table(path)
@@ -334,10 +222,15 @@ def stored(path: Path) -> tuple[Table, Numbers]:
 
 def each_printed(path: Path, do: Callable[[Path, str, str], None], root: Path = ROOT) -> None:
     """Call `do(file, name, text)` for every printed table of a stored one."""
+    for name, file, text in series.rendered(path) if series.is_series(path) else _rendered(path):
+        do(root / file, f"{path.stem}/{name}", text)
+
+
+def _rendered(path: Path) -> Iterator[tuple[str, str, str]]:
     table, numbers = stored(path)
     for name, printed in table.printed.items():
         text = rendered(table, numbers, printed)
-        do(root / printed.file, f"{path.stem}/{name}", f"{text}\n\n{made(path)}" if printed.made else text)
+        yield name, printed.file, f"{text}\n\n{made(path)}" if printed.made else text
 
 
 def made(path: Path) -> str:
