@@ -28,12 +28,18 @@ speakers: same
 regions: mouth
 mel: fine
 metrics: []
+trainings:
+  more:
+    config: conf/parallel.yaml
+    init: grid-s1-parallel
+    override: "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0"
 speech:
   quick: {model: grid-s1-parallel, vocoder: "griffin-lim:2"}
+  learned: {model: more, vocoder: "griffin-lim:2", controls: [""]}
 recognizers:
   own: {asr: grid-s1-asr, title: "`grid-s1-asr`"}
   folded: {asr: grid-s1-asr, search: --grammar grid, homophones: true, systems: [real], title: grammar}
-systems: {real: ground truth, quick/generated: generated, quick/mismatched: mismatched}
+systems: {real: ground truth, quick/generated: generated, quick/mismatched: mismatched, learned/generated: trained on}
 printed:
   all: {file: egs/grid/SMALL.md, columns: [stoi, estoi, gain, own, folded], bold: [quick/generated own]}
 """
@@ -133,8 +139,8 @@ def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     assert page.endswith("<!-- end of results small/all -->\n\nBelow.\n")
     stored = recipe / "results/small.tsv"
     lines = clip_scores.read_clips(stored)
-    assert {line.row.system for line in lines} == {"real", "quick/generated", "quick/mismatched"}
-    assert len({line.row.id for line in lines}) * 3 == len(lines)
+    assert {line.row.system for line in lines} == {"real", "quick/generated", "quick/mismatched", "learned/generated"}
+    assert len({line.row.id for line in lines}) * 4 == len(lines)
     told = run(recipe, "--check", "small", script="run_results.sh")
     assert told == "small: every printed number is what the clips give\n"
     told = make()

@@ -80,19 +80,28 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
     Args:
         table: what it is made of.
         data: data dir of the clips.
-        out: folder for crops, speech, texts and scores.
+        out: folder for crops, trainings, speech, texts and scores.
         nj: worker processes.
     """
     jobs = ("--nj", str(nj))
     dump = out / "dump"
-    lipsound2("crop", data, dump, "--regions", table.regions, *jobs)
-    lipsound2("mel", data, dump, "--mel", table.mel, *jobs)
+    learned = {name: data.parent / name for name in ("train", "valid")} if table.trainings else {}
+    every = data
+    if learned:
+        every = out / "data"
+        lipsound2("combine", ",".join(dict.fromkeys(map(str, (data, *learned.values())))), every)
+    lipsound2("crop", every, dump, "--regions", table.regions, *jobs)
+    lipsound2("mel", every, dump, "--mel", table.mel, *jobs)
+    for name, training in table.trainings.items():
+        sets = [word for set_, folder in learned.items() for word in (f"--{set_}", folder)]
+        options = ("--init", training.init) if training.init else ()
+        options += ("--override", training.override) if training.override else ()
+        lipsound2("train", training.config, *sets, "--dump", dump, "--exp", out / "models" / name, *options)
     for name, speech in table.speech.items():
+        model = out / "models" / speech.model if speech.model in table.trainings else speech.model
         place = out / "speech" / name
         controls = ("--controls", ",".join(speech.controls)) if speech.controls else ()
-        lipsound2(
-            "synthesize", speech.model, data, place, "--dump", dump, "--vocoder", speech.vocoder, *controls, *jobs
-        )
+        lipsound2("synthesize", model, data, place, "--dump", dump, "--vocoder", speech.vocoder, *controls, *jobs)
         metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
         lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
     for recognizer in table.recognizers.values():

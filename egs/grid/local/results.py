@@ -34,8 +34,26 @@ GAIN = "gain"  # the column of the paired difference that the verdict stands on
 
 
 @dataclass(frozen=True)
+class Training:
+    """What is trained before it speaks, on the set train of the protocol.
+
+    Attributes:
+        config: of the training.
+        init: experiment, pack or its name with the first weights; empty: fresh ones.
+        override: keys of the config with other values.
+    """
+
+    config: str
+    init: str = ""
+    override: str = ""
+
+
+@dataclass(frozen=True)
 class Speech:
-    """What speaks: a model and a vocoder, by names or folders; its controls, empty: those of synthesize."""
+    """What speaks: a model, by the name of a training of this table, else by its own or a folder; and a vocoder.
+
+    `controls`, empty: those of synthesize; `[""]`: none.
+    """
 
     model: str
     vocoder: str
@@ -100,6 +118,7 @@ class Table:
         recognizers: name -> what hears.
         systems: system -> title of its row.
         printed: name -> a table that people read.
+        trainings: name -> what is trained first.
     """
 
     set: str
@@ -111,6 +130,7 @@ class Table:
     recognizers: Mapping[str, Recognizer]
     systems: Mapping[str, str]
     printed: Mapping[str, Printed] = field(default_factory=dict)
+    trainings: Mapping[str, Training] = field(default_factory=dict)
 
 
 def read_table(path: Path) -> Table:
