@@ -57,12 +57,13 @@ speak() {
 echo "== crops and mels of the corpus, folds of the speakers"
 ./run.sh --corpus "$corpus" --protocol "$protocol" --lists "$lists" --nj "$nj" --launcher "$launcher" --stop-stage 2
 lipsound2 fold "$held" "$out/folds" --folds "$folds" --by speaker
-lipsound2 subset "$data/train" "$out/seen" --clips "$seen"
+lipsound2 subset "$data/train" "$out/train/seen" --clips "$seen"
 if [[ " $modes " == *" generated "* ]]; then
-  lipsound2 generate corpus/faces-unseen --clips "$clips" --speakers "$speakers" --nj "$nj"
+  lipsound2 generate corpus/faces-unseen --clips "$clips" --speakers "$speakers" --seed 1 --nj "$nj" # not those of egs/mini
   lipsound2 prepare grid corpus/faces-unseen data/faces-unseen --protocol mini
-  run crop data/faces-unseen/all dump --regions mouth --nj "$nj"
-  run mel data/faces-unseen/all dump --nj "$nj"
+  lipsound2 combine data/all,data/faces-unseen/all "$out/train/all" # what is cropped already stays
+  run crop "$out/train/all" dump --regions mouth --nj "$nj"
+  run mel "$out/train/all" dump --nj "$nj"
 fi
 
 rm -rf "$out/speech" # of an earlier call with other --modes
@@ -71,18 +72,18 @@ speak "$model" "$held" before
 for mode in $modes; do
   if [ "$mode" = seen ]; then
     echo "== $mode"
-    learn "$mode" "$out/seen" "$out/$mode"
-    speak "$out/$mode" "$held" "$mode"
+    learn "$mode" "$out/train/seen" "$out/models/$mode"
+    speak "$out/models/$mode" "$held" "$mode"
     continue
   fi
   for fold in "$out"/folds/*/; do
     fold=$(basename "$fold")
     echo "== $mode, fold $fold"
-    from=$out/seen,$out/folds/$fold/train
+    from=$out/train/seen,$out/folds/$fold/train
     [ "$mode" != generated ] || from+=,data/faces-unseen/all
     lipsound2 combine "$from" "$out/train/$mode-$fold"
-    learn "$mode" "$out/train/$mode-$fold" "$out/$mode-$fold"
-    speak "$out/$mode-$fold" "$out/folds/$fold/held" "$mode"
+    learn "$mode" "$out/train/$mode-$fold" "$out/models/$mode-$fold"
+    speak "$out/models/$mode-$fold" "$out/folds/$fold/held" "$mode"
   done
 done
 
