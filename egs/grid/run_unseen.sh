@@ -29,7 +29,7 @@ launcher=local              # where the work is done: local, or slurm (docs/clus
 . "$root/utils/parse_options.sh"
 for mode in $modes; do
   [[ $mode =~ ^(seen|others|relit|generated)$ ]] ||
-    usage "--modes: found '$mode', wanted some of: seen others relit generated"
+    usage "--modes: found '$modes', wanted some of: seen others relit generated"
 done
 corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
