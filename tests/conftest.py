@@ -57,6 +57,19 @@ def weights() -> Path:
     return _corpus("weights", "LIPSOUND2_WEIGHTS")
 
 
+@pytest.fixture(scope="session")
+def scored_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an experiment of lip-to-speech, `exp/tiny_parallel`, with speech and scores; not to be changed."""
+    from helpers.experiments import make_experiment, synthetic_clips
+
+    from lipsound2.metrics.score import score
+
+    root = tmp_path_factory.mktemp("experiment")
+    exp = make_experiment(root, synthetic_clips(4))
+    score(root / "dump/audio", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=500)
+    return root
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`-m fault` takes every test named for a fault that was once found: test_fault_<row>_<what is right>."""
     for item in items:

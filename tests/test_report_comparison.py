@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 from helpers.experiments import make_experiment, make_recognizer, synthetic_clips, write_heard, write_texts
-from test_report import HEARD, HOSTILE, SAID, Page, probed, visited, with_videos
+from helpers.report_browser import probed, visited
+from helpers.report_pages import HEARD, HOSTILE, SAID, Page, with_videos
 
 from lipsound2.cli import main
 from lipsound2.data.datadir import DataDir
