@@ -76,7 +76,7 @@ def export(
     example = torch.from_numpy(given(_SHOWN))[None]
     program = translate(network, {"given": example}, {"given": [1]}, ["said"])
     with atomic_path(out) as temporary:
-        write(program, temporary, _notes(note))
+        write(program, temporary, metadata(note))
         differences = compare(network, Exported(temporary), [given(length) for length in CHECKED[note.kind]])
         if not max(differences) <= TOLERANCE[note.kind]:
             raise LipsoundError(
@@ -84,7 +84,7 @@ def export(
                 f"{TOLERANCE[note.kind]:.0e}), so {out} was not written; other versions of onnxscript and onnxruntime "
                 "may help"
             )
-        write(program, temporary, _notes(replace(note, difference=max(differences))))
+        write(program, temporary, metadata(replace(note, difference=max(differences))))
     by_length = ", ".join(
         f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True)
     )
@@ -95,7 +95,8 @@ def export(
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
 
 
-def _notes(note: Note) -> dict[str, str]:
+def metadata(note: Note) -> dict[str, str]:
+    """A note as an ONNX file keeps it."""
     return {NOTE: json.dumps(asdict(note))}
 
 

@@ -137,7 +137,7 @@ def measure(path: Path, folder: Path, updates: int, batch: int, ngpu: int) -> st
         for each in networks:
             each.begin(run.train.lr)
         with precision.autocast(run.train.precision, device):
-            if discriminator:
+            if discriminator and isinstance(run.task, Adversarial):
                 loss = run.task.adversarial_loss(optimized.model, discriminator.model, here, assets, 0.5)
             else:
                 loss = run.task.loss(optimized.model, here, assets, 0.5)

@@ -25,7 +25,7 @@ from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
 from lipsound2.published.pase import translate
 from lipsound2.tasks import load_config
-from lipsound2.tasks.pase import PaseAssets
+from lipsound2.tasks.pase import PaseAssets, PaseTask
 from lipsound2.training.distributed import World
 from lipsound2.training.precision import autocast, resolved
 
@@ -76,10 +76,11 @@ def encoder(seconds: float, rounds: int) -> None:
 def update(rounds: int) -> None:
     """An update of the recipe, forward and backward and AdamW."""
     run = resolved(load_config(ROOT / "egs/grid/conf/pase.yaml"), World(0, 1, torch.device("cpu")))
+    assert isinstance(run.task, PaseTask)
     assets = PaseAssets()
     model = run.task.build(assets).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    frames = run.task.settings.frames
+    frames = run.task.settings.chunk_frames
     count = run.train.batch_frames // frames
     waveform = 0.1 * torch.randn(count, frames * 640)
     batch = Chunks([str(n) for n in range(count)], waveform, waveform)

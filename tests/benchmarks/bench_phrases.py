@@ -89,7 +89,7 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
             found = Clip(clip, name, folder.utt2spk[clip], texts.index(folder.text[clip]))
             crops = np.ascontiguousarray(frames[clip])
             video, length = torch.from_numpy(crops)[None], torch.tensor([len(crops)])
-            found.distance = known.distance(point_of(loaded.model.encoder.trunk(video, length)[0]))  # type: ignore
+            found.distance = known.distance(point_of(loaded.model.encoder.trunk(video, length)[0]))
             for way, encoder in ((PLAIN, reader._encoder), (ADAPTED, reader._adapted)):
                 found.log_probs[way] = reader._head(encoder(video, length)[0])[0].log_softmax(-1).numpy()
             found.log_probs[MIRRORED] = reader.log_probs(crops)

@@ -120,7 +120,7 @@ def measure(way: str, packs: Path, frames: int, threads: int, repeat: int) -> di
     reader = timed("load", 1, lambda: lipsound2.load(packs / "reader", search=search, precision=precision))
     clip = np.random.default_rng(7).integers(0, 256, (frames, 96, 96), np.uint8)
     if way == _PLAIN:
-        RelativeAttention.forward = plain_attention  # type: ignore[method-assign]
+        RelativeAttention.forward = plain_attention
     reader.encode(clip)  # what comes first is slower: memory is mapped, kernels are chosen
     states = timed("encoder", repeat, lambda: reader.encode(clip))
     timed("greedy", repeat, lambda: reader.ctc_log_probs(reader.encode(clip)).argmax(-1))

@@ -34,7 +34,8 @@ from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.models.modules.lip_encoder import LipEncoder
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.tasks import load_config
-from lipsound2.tasks.classify import ClassifyAssets
+from lipsound2.tasks.classify import Classify, ClassifyAssets
+from lipsound2.tasks.recognize import Recognize
 from lipsound2.training.distributed import World
 from lipsound2.training.optimizer import make_optimizer
 from lipsound2.training.precision import autocast, resolved
@@ -177,7 +178,8 @@ def step(path: Path, batch: int, frames: int, rounds: int, device: str) -> None:
     ids = [str(number) for number in range(batch)]
     video = torch.randint(0, 256, (batch, frames, 96, 96), dtype=torch.uint8)
     lengths = torch.full((batch,), frames)
-    if task.name == "classify":
+    clips: WindowBatch | UtteranceBatch
+    if isinstance(task, Classify):
         assets = ClassifyAssets(tuple(map(str, range(WORDS))), 0)
         clips = WindowBatch(ids, video, lengths, torch.ones(batch, frames), torch.randint(0, WORDS, (batch,)))
         model = task.build(assets)
@@ -185,6 +187,7 @@ def step(path: Path, batch: int, frames: int, rounds: int, device: str) -> None:
         said = max(1, frames // 12)
         tokens, counts = torch.randint(2, TOKENS, (batch, said)), torch.full((batch,), said)
         words = torch.full((batch, frames), UNKNOWN)
+        assert isinstance(task, Recognize)
         clips = UtteranceBatch(ids, video, lengths, tokens, counts, ids, words, 1)
         model = Recognizer(LipEncoder(task.network), task.network, TOKENS)
     model.to(device).train()
@@ -222,7 +225,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    config = load_config(arguments.config).task.network if arguments.config else TrunkConfig()
+    task = load_config(arguments.config).task if arguments.config else None
+    config = task.network if isinstance(task, Classify | Recognize) else TrunkConfig()
     device = "cuda" if arguments.ngpu else "cpu"
     trunks(config, arguments.batch, arguments.frames, arguments.rounds, device, arguments.peak)
     if arguments.config:

@@ -33,12 +33,13 @@ from lipsound2.audio.griffin_lim_numpy import mel_to_waveform as plain_mel_to_au
 from lipsound2.audio.mel import MELS, MelConfig, mel_filters
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
-from lipsound2.inference.export import Lengths, translate, write
+from lipsound2.inference.export import Lengths, metadata, translate, write
 from lipsound2.inference.onnx import VOCODER, Exported, Note
 from lipsound2.inference.vocoders import Vocoder, speak_long
 from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
 from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
 from lipsound2.tasks import load_config
+from lipsound2.tasks.vocode import Vocode
 from lipsound2.training.distributed import World
 from lipsound2.training.optimizer import OptimizedModel
 from lipsound2.training.precision import autocast, resolved
@@ -68,11 +69,13 @@ def librosa_griffin_lim(config: MelConfig) -> Vocoder:
 
 def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) -> Vocoder:
     """The network on onnxruntime, as `speak --onnx` runs it."""
-    note = Note(VOCODER, "bench", "nothing", to_mapping(config), receptive_field=int(model.receptive_field))
+    assert isinstance(model, HifiGan | Vocos)
+    note = Note(VOCODER, "bench", "nothing", to_mapping(config), receptive_field=model.receptive_field)
     path = folder / "vocoder.onnx"
-    write(translate(model, Lengths((config.bands,), frames=False)(30)), path, note)
-    network = Exported(path, threads)
-    return lambda mel: torch.from_numpy(network.pieces.whole(mel.numpy()))
+    example = torch.from_numpy(Lengths((config.bands,), frames=False)(30))[None]
+    write(translate(model, {"given": example}, {"given": [1]}, ["said"]), path, metadata(note))
+    vocoder = Exported(path, threads).chunked_vocoder
+    return lambda mel: torch.from_numpy(vocoder.whole(mel.numpy()))
 
 
 def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]:
@@ -115,30 +118,31 @@ def compare_speed(seconds: float, repeats: int, device: str, threads: int) -> No
 def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str) -> str:
     """One row: a step with discriminators, one without, and the memory."""
     run = resolved(load_config(config), World(0, 1, torch.device(device)))
-    data = DataDir(train)
-    clips, _, assets = run.task.prepare(data, data, dump)
-    optimized = [
-        OptimizedModel(network.to(device), run.train)
-        for network in (run.task.build(assets), run.task.discriminator())
-        if network
-    ]
+    data, task = DataDir(train), run.task
+    assert isinstance(task, Vocode)
+    clips, _, assets = task.prepare(data, data, dump)
+    generator = OptimizedModel(task.build(assets).to(device), run.train)
+    network = task.discriminator()
+    discriminator = OptimizedModel(network.to(device), run.train) if network else None
+    optimized = [each for each in (generator, discriminator) if each]
     world, scaler = World(0, 1, torch.device(device)), torch.amp.GradScaler(device, enabled=False)
     clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
 
     def step(progress: float) -> float:
         rng = np.random.default_rng(0)
-        batch = run.task.collate([clips.get(index % len(clips), rng) for index in range(run.train.batch_size)])
+        batch = task.collate([clips.get(index % len(clips), rng) for index in range(run.train.batch_size)])
         batch = batch.to(device)
         begun = clock()
         for one in optimized:
             one.begin(run.train.lr)
-        networks = [one.model for one in optimized]
         with autocast(run.train.precision, torch.device(device)):
-            task = run.task.adversarial_loss if len(optimized) == 2 else run.task.loss
-            loss = task(*networks, batch, assets, progress)
-        if loss.discriminator is not None:
-            loss.discriminator.backward(inputs=optimized[1].parameters, retain_graph=True)
-        loss.total.backward(inputs=optimized[0].parameters)
+            if discriminator:
+                loss = task.adversarial_loss(generator.model, discriminator.model, batch, assets, progress)
+            else:
+                loss = task.loss(generator.model, batch, assets, progress)
+        if discriminator and loss.discriminator is not None:
+            loss.discriminator.backward(inputs=discriminator.parameters, retain_graph=True)
+        loss.total.backward(inputs=generator.parameters)
         for one in optimized:
             one.step(loss.weight, world, scaler)
         if device == "cuda":
@@ -146,7 +150,7 @@ def measure_step(config: Path, train: Path, dump: Path, steps: int, device: str)
         return clock() - begun
 
     alone = "-"
-    if run.task.settings.adversarial_start > 0:
+    if task.settings.adversarial_start > 0:
         alone = f"{statistics.median([step(0.0) for _ in range(steps + 1)][1:]):.2f}"
     whole = statistics.median([step(1.0) for _ in range(steps + 1)][1:])
     own = (
