@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -21,6 +22,10 @@ hypothesis.settings.load_profile("fixed")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# What torch.compile keeps for other runs is not told apart by an emulated processor, and computes NaN on another.
+_PROCESSOR = os.environ.get("ATEN_CPU_CAPABILITY", "native")
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/lipsound2-tests-inductor-{_PROCESSOR}")
 
 # The models of whoever runs the tests are none of theirs.
 os.environ["LIPSOUND2_MODELS"] = str(ROOT / "tests" / "no-models")
