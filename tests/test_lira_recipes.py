@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.recipe_copies import copy_recipes, run
+from helpers.recipe_copies import recipes_in, run
 from helpers.wild_corpora import make_lrs2, make_lrs3, make_lrw
 from test_regress import write_kind
 from torch import nn
@@ -19,7 +19,7 @@ from lipsound2.corpora.folds import subset
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 from lipsound2.tasks import load_config
@@ -30,30 +30,6 @@ from lipsound2.text.tokens import load
 from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
-BRIEF = {"max_epochs": 1, "valid_every": 1, "warmup": 1, "batch_size": 4, "workers": 0, "tensorboard": False}
-TRUNK = {"crop": 64, "size": 32, "trunk_pool": False, "trunk_widths": [8, 8], "trunk_blocks": 1}
-CONFORMER = {"width": 16, "layers": 1, "heads": 2, "kernel": 5}
-TINY = {  # by model, where a task has several
-    "lira": TRUNK | CONFORMER | {"head": 16},
-    "parallel": TRUNK | CONFORMER | {"mel_width": 16, "mel_layers": 1, "valid_clips": 1},
-    "lips": TRUNK | CONFORMER | {"decoder_layers": 1},
-    "classify": TRUNK | {"branch": 4, "layers": 2},
-    "language": {"width": 16, "layers": 1, "heads": 2},
-    "pase": {},
-}
-
-
-def recipes_in(place: Path, *names: str) -> Path:
-    """The recipes in a folder with a blank in its name, their configs of LiRA as small as can be."""
-    egs = copy_recipes(place, *names)
-    for path in egs.glob("*/conf/*.yaml"):
-        values = read_yaml(path)
-        small = TINY.get(values.get("model", values["task"]))
-        if small is not None:
-            if str(values.get("input")).startswith("features-"):
-                small = {key: value for key, value in small.items() if key not in TRUNK}
-            write_yaml(path, values | small | BRIEF)
-    return egs
 
 
 def check_read(exp: Path, ids: list[str], *ways: str) -> None:

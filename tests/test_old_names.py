@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -18,10 +19,19 @@ from lipsound2.jobs.slurm import commands
 from lipsound2.metrics.wer_summary import from_json
 from lipsound2.models.vocoders.discriminators import Discriminators
 from lipsound2.models.vocoders.waveglow import WaveGlow, WaveGlowConfig
-from lipsound2.old_names import CONFIG_KEYS, OPTIONS, checkpoint_of_today, config_of_today, tensors_of_today
+from lipsound2.old_names import (
+    CONFIG_KEYS,
+    NEW_KEYS,
+    OPTIONS,
+    checkpoint_of_today,
+    config_of_today,
+    options_of_today,
+    tensors_of_today,
+)
 from lipsound2.report.report import read_curves
 from lipsound2.report.results import WORD_TABLE
 from lipsound2.tasks import load_config
+from lipsound2.tasks.regress import RegressConfig
 from lipsound2.training.monitor import Curves
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,3 +181,14 @@ def test_tensors_of_vocoders_are_read_by_their_old_names(old: str, new: str) -> 
     before = {re.sub(rf"\b{new}\b", old, key): tensor for key, tensor in network.state_dict().items()}
     assert before.keys() != network.state_dict().keys()
     network.load_state_dict(tensors_of_today(before))
+
+
+def test_keys_that_stamps_lack_are_worth_their_defaults() -> None:
+    """So an experiment that was trained before a key came stays trained."""
+    defaults = {each.name: str(each.default) for each in dataclasses.fields(RegressConfig)}
+    found = options_of_today({"estoi_weight": "3.0", "recognizer_weight": "2.0"})
+    assert found["recognizer_weight"] == "2.0", "what a stamp says stands"
+    for beside, new in NEW_KEYS.items():
+        assert beside in defaults
+        assert {key: defaults[key] for key in new} == new
+        assert options_of_today({beside: "1"}) == {beside: "1", **new}

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.published_weights import reader_state
-from helpers.recipe_copies import run
+from helpers.recipe_copies import recipes_in, run
 from safetensors.torch import load_file
-from test_lira_recipes import recipes_in
 
 from lipsound2.data.archive import Archive
 from lipsound2.data.yaml_files import read_yaml

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.recipe_copies import run
-from test_lira_recipes import recipes_in
+from helpers.recipe_copies import recipes_in, run
 
 from lipsound2.corpora.sentences import words_of
 from lipsound2.data.datadir import DataDir
