@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from helpers.experiments import make_experiment, synthetic_clips
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 
 from lipsound2.video.encode import encode
 

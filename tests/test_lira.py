@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.published_weights import Sizes, reader_state
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 
 import lipsound2
 from lipsound2 import experiment

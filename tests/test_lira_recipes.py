@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.recipe_copies import recipes_in, run
 from helpers.wild_corpora import make_lrs2, make_lrs3, make_lrw
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 from torch import nn
 
 from lipsound2 import experiment

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 from helpers.experiments import make_experiment, synthetic_clips
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 
 from lipsound2 import error_messages, experiment
 from lipsound2.audio import check, griffin_lim, griffin_lim_numpy, io, waveform_buffer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.experiments import make_experiment, synthetic_clips
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.inference.synthesize import synthesize

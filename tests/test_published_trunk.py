@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.published_weights import reader_state, trunk_output, trunk_state
-from test_regress import write_kind
+from helpers.written_dump import write_kind
 
 from lipsound2 import experiment
 from lipsound2.converted import origin_of

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_regress import data  # noqa: F401 - a fixture
+from helpers.written_dump import write_dump
 
 import lipsound2.models
 from lipsound2 import experiment
@@ -107,9 +107,9 @@ def test_a_wrong_name_is_told_with_the_nearest(task, model, told, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_model_is_one_file_and_one_line(data, tmp_path, monkeypatch):  # noqa: F811
+def test_a_model_is_one_file_and_one_line(tmp_path, monkeypatch):
     """Written, named, trained, loaded: docs/add-a-model.md, with the line that stands in it."""
-    clips, dump = data
+    clips, dump = write_dump(tmp_path / "dump"), tmp_path / "dump"
     (tmp_path / "models").mkdir()
     (tmp_path / "models/tiny.py").write_text(TINY, encoding="utf-8")
     line = re.search(r"^    Model\((.*)\),$", (ROOT / "docs/add-a-model.md").read_text(encoding="utf-8"), re.MULTILINE)

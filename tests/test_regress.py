@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 import torch
 from helpers.task_losses import check_losses_add_up
+from helpers.written_dump import write_dump
 
-from lipsound2.audio.io import encode_flac
-from lipsound2.audio.mel import MELS, mel_spectrogram
-from lipsound2.audio.statistics import sums
-from lipsound2.config import to_mapping
-from lipsound2.data.archive import ArchiveWriter
-from lipsound2.data.datadir import DataDir, write_table
+from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.video_to_features import Batch
 from lipsound2.datasets.word_alignment import UNKNOWN
@@ -26,48 +22,15 @@ from lipsound2.model_names import PRETRAINED
 from lipsound2.models.modules.regressor import Prediction
 from lipsound2.tasks import load_config
 from lipsound2.training.train import train
-from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path for path in ROOT.glob("egs/*/conf/*.yaml") if read_yaml(path)["task"] == "regress")
-LENGTHS = {"s1-a": 20, "s1-b": 16, "s1-c": 12}
-
-
-def write_kind(folder: Path, entries: dict[str, np.ndarray], frames: dict[str, int], meta: dict) -> None:
-    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
-        for name in sorted(entries):
-            archive.write(name, entries[name])
-    write_table(folder / "utt2num_frames", {name: str(count) for name, count in frames.items()})
-    write_yaml(folder / "kind.yaml", meta)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> tuple[DataDir, Path]:
-    """A data dir of three clips and their dump: noise under a moving ramp, every kind the recipes name."""
     folder = tmp_path_factory.mktemp("regress")
-    rng = np.random.default_rng(0)
-    audio = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in LENGTHS.items()}
-    for kind, size in (("mouth", 96), ("face", 112)):
-        ramp = np.arange(size * size, dtype=np.int64).reshape(size, size) // size
-        clips = {
-            name: np.stack([(ramp + 3 * t) % 256 for t in range(n)]).astype(np.uint8) for name, n in LENGTHS.items()
-        }
-        write_kind(folder / kind, {name: encode(clip) for name, clip in clips.items()}, LENGTHS, {"size": size})
-    write_kind(
-        folder / "audio", {name: encode_flac(waveform) for name, waveform in audio.items()}, LENGTHS, {"coding": "flac"}
-    )
-    for config in MELS.values():
-        mels = {name: mel_spectrogram(torch.from_numpy(waveform), config).numpy() for name, waveform in audio.items()}
-        kind = folder / f"mel-{config.name}"
-        write_kind(kind, mels, {name: len(mel) for name, mel in mels.items()}, to_mapping(config))
-        with ArchiveWriter(kind / "cmvn.ark", kind / "cmvn.scp") as archive:
-            for name in sorted(mels):
-                archive.write(name, sums(mels[name]))
-    targets = {name: rng.standard_normal((count, 8)).astype(np.float32) for name, count in LENGTHS.items()}
-    for kind in ("targets-pase_grid", "targets-pase"):
-        write_kind(folder / kind, targets, LENGTHS, {"kind": "targets"})
-    times = {"s1-a": "0.2 0.4 blue 0.4 0.52 at", "s1-b": "0 0.3 red"}  # those of s1-c are not known
-    return DataDir.write(folder / "data", utt2spk=dict.fromkeys(LENGTHS, "s1"), word_times=times), folder
+    return write_dump(folder), folder
 
 
 def tiny(tmp_path: Path, **changes: object) -> Path:

@@ -20,8 +20,8 @@ import pytest
 import torch
 from helpers import slurm_site
 from helpers.slurm_site import Site
+from helpers.written_dump import write_kind
 from test_jobs import IDS, Maker, content, run, tried
-from test_regress import write_kind
 from test_training_run import Toy, torchrun
 
 from lipsound2.audio.io import encode_flac

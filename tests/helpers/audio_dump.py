@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.written_dump import write_kind
 from lipsound2.audio.io import encode_flac
-from lipsound2.data.archive import ArchiveWriter
-from lipsound2.data.datadir import DataDir, write_table
-from lipsound2.data.yaml_files import write_yaml
+from lipsound2.data.datadir import DataDir
 
 
 def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:
@@ -23,10 +22,7 @@ def tone(samples: int, hertz: float, seed: int = 0) -> np.ndarray:
 
 def write_audio(dump: Path, audio: Mapping[str, np.ndarray]) -> DataDir:
     """Write DUMP/audio, and a data dir of these clips beside the dump."""
-    folder = dump / "audio"
-    with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as archive:
-        for name, waveform in audio.items():
-            archive.write(name, encode_flac(waveform))
-    write_table(folder / "utt2num_frames", {name: str(len(waveform)) for name, waveform in audio.items()})
-    write_yaml(folder / "kind.yaml", {"kind": "audio"})
+    entries = {name: encode_flac(waveform) for name, waveform in audio.items()}
+    samples = {name: len(waveform) for name, waveform in audio.items()}
+    write_kind(dump / "audio", entries, samples, {"kind": "audio"})
     return DataDir.write(dump.parent / "data", utt2spk=dict.fromkeys(audio, "s1"))
