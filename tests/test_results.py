@@ -32,10 +32,11 @@ trainings:
   more:
     config: conf/parallel.yaml
     init: grid-s1-parallel
-    override: "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0"
+    override: &short "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0"
+  further: {config: conf/parallel.yaml, init: more, override: *short}
 speech:
   quick: {model: grid-s1-parallel, vocoder: "griffin-lim:2"}
-  learned: {model: more, vocoder: "griffin-lim:2", controls: [""]}
+  learned: {model: further, vocoder: "griffin-lim:2", controls: [""]}
 recognizers:
   own: {asr: grid-s1-asr, title: "`grid-s1-asr`"}
   folded: {asr: grid-s1-asr, search: --grammar grid, homophones: true, systems: [real], title: grammar}

@@ -85,6 +85,11 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
     """
     jobs = ("--nj", str(nj))
     dump = out / "dump"
+
+    def model(name: str) -> str | Path:
+        """Where a model is that this table trains, or its own name."""
+        return out / "models" / name if name in table.trainings else name
+
     learned = {name: data.parent / name for name in ("train", "valid")} if table.trainings else {}
     every = data
     if learned:
@@ -94,14 +99,14 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
     lipsound2("mel", every, dump, "--mel", table.mel, *jobs)
     for name, training in table.trainings.items():
         sets = [word for set_, folder in learned.items() for word in (f"--{set_}", folder)]
-        options = ("--init", training.init) if training.init else ()
+        options = ("--init", model(training.init)) if training.init else ()
         options += ("--override", training.override) if training.override else ()
-        lipsound2("train", training.config, *sets, "--dump", dump, "--exp", out / "models" / name, *options)
+        lipsound2("train", training.config, *sets, "--dump", dump, "--exp", model(name), *options)
     for name, speech in table.speech.items():
-        model = out / "models" / speech.model if speech.model in table.trainings else speech.model
         place = out / "speech" / name
         controls = ("--controls", ",".join(speech.controls)) if speech.controls else ()
-        lipsound2("synthesize", model, data, place, "--dump", dump, "--vocoder", speech.vocoder, *controls, *jobs)
+        source = ("--dump", dump, "--vocoder", speech.vocoder)
+        lipsound2("synthesize", model(speech.model), data, place, *source, *controls, *jobs)
         metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
         lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
     for recognizer in table.recognizers.values():

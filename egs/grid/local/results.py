@@ -39,7 +39,7 @@ class Training:
 
     Attributes:
         config: of the training.
-        init: experiment, pack or its name with the first weights; empty: fresh ones.
+        init: a training further up with the first weights, else experiment, pack or its name; empty: fresh ones.
         override: keys of the config with other values.
     """
 
