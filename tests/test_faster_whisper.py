@@ -89,6 +89,27 @@ def test_a_window_that_repeats_itself_is_heard_in_halves(tiny: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("settings", "language"),
+    [("", None), (",prompt=grid", "en"), (",language=fr", "fr"), (",prompt=grid,language=fr", "fr")],
+)
+def test_sentences_of_grid_are_english(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, settings: str, language: str | None
+) -> None:
+    """A model of many languages would else guess one, window by window."""
+    monkeypatch.setattr("faster_whisper.WhisperModel.supported_languages", ["en", "fr"])
+    recognizer = FasterWhisper(f"{tiny}{settings}")
+    asked: list[object] = []
+
+    def transcribe(audio: np.ndarray, *, language: object, **_: object) -> tuple[list[SimpleNamespace], None]:
+        asked.append(language)
+        return [], None
+
+    monkeypatch.setattr(recognizer._model, "transcribe", transcribe)
+    recognizer.recognize([np.zeros(SECOND, np.float32)])
+    assert asked == [language]
+
+
+@pytest.mark.parametrize(
     ("rest", "told"),
     [
         ("tiny.englisch", "no such folder, nor a model; one of"),

