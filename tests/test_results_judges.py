@@ -45,7 +45,7 @@ def test_weights_in_parts_are_put_together_once(packages: Path, tmp_path: Path) 
 
 def test_other_weights_are_refused(packages: Path, tmp_path: Path) -> None:
     (packages / "weights_part_2/data/model.bin.part2").write_bytes(b"of another model")
-    with pytest.raises(LipsoundError, match="wanted .*install them again"):
+    with pytest.raises(LipsoundError, match="install them again"):
         carried.heard_by("faster-whisper:base", tmp_path / "work")
     assert not (tmp_path / "work/whisper-base/model.bin").exists()
 
