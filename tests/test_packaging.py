@@ -6,12 +6,14 @@ import configparser
 import itertools
 import re
 import shlex
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from helpers.dockerfiles import instructions
+from packaging.specifiers import SpecifierSet
 
 import lipsound2.errors
 from lipsound2 import __version__
@@ -61,6 +63,17 @@ def test_every_declared_package_is_pinned() -> None:
     extras.pop("whisper")  # declared for those who want it, and run by no test
     declared = names(parsed["options"]["install_requires"]).union(*map(names, extras.values()))
     assert declared - pinned == set()
+
+
+def test_what_is_pinned_runs_on_the_oldest_python() -> None:
+    """Debian 12 has 3.11.2, and pip refuses all of a set-up for one package that wants a later one."""
+    oldest = config()["options"]["python_requires"].removeprefix(">=") + ".0"
+    pinned = names((ROOT / "tools/constraints.txt").read_text(encoding="utf-8"))
+    wanted = {each.name.lower(): each.metadata.get("Requires-Python", "") for each in distributions()}
+    assert len(pinned & wanted.keys()) > 20
+    assert [
+        f"{name} {wanted[name]}" for name in pinned & wanted.keys() if oldest not in SpecifierSet(wanted[name])
+    ] == []
 
 
 def test_a_missing_package_is_installed_the_way_the_project_was(tmp_path: Path, monkeypatch) -> None:
