@@ -98,18 +98,3 @@ def test_the_stored_recipe_is_one_that_its_script_takes() -> None:
     text = (GRID / script).read_text(encoding="utf-8")
     for option in [word for word in words if word.startswith("--")]:
         assert re.search(rf"^{option[2:].replace('-', '_')}=", text, re.MULTILINE), option
-
-
-def test_words_of_one_clip_are_counted_together(place: Path) -> None:
-    place.write_text(TABLE + "single_words: true\n", encoding="utf-8")
-    folder = Path("exp/one_5_0")
-    folder.mkdir(parents=True)
-    words = {"s1-a-0": 1, "s1-a-1": 0, "s1-b-0": 1, "s1-b-1": 1}
-    lines = [f"{name}\tbin\tlay\t{wrong}\t1\n" for name, wrong in words.items()]
-    (folder / "heard.tsv").write_text("".join(["id\treference\thypothesis\terrors\twords\n", *lines]))
-    assert gathered(place)["5 one"].startswith("75.0 [")
-    stored = clip_scores.read_clips(place.with_suffix(".tsv"))
-    assert [(line.row.id, line.words, line.errors[series.ERRORS]) for line in stored] == [
-        ("s1-a", 2, 1),
-        ("s1-b", 2, 2),
-    ]

@@ -73,7 +73,6 @@ class Series:
         seeds: of the trainings.
         differences: name -> what is compared; on the clips of the seeds that both have.
         printed: name -> a table that people read.
-        single_words: whether clips are words cut out of others, `ID-NUMBER`; words of one clip are counted together.
     """
 
     recipe: str
@@ -82,7 +81,6 @@ class Series:
     seeds: tuple[int, ...]
     differences: Mapping[str, Difference]
     printed: Mapping[str, Printed]
-    single_words: bool = False
 
 
 def is_series(path: Path) -> bool:
@@ -184,14 +182,9 @@ def gather(series: Series, stored: Sequence[Line]) -> list[Line]:
             for seed in series.seeds:
                 scores, system = Path(way.scores.format(row=row, seed=seed)), f"{row}/{name}/{seed}"
                 if scores.exists():
-                    counted: dict[str, tuple[int, int]] = {}
-                    for clip in read_texts(scores):
-                        whole = clip.id.rpartition("-")[0] if series.single_words else clip.id
-                        errors, words = counted.get(whole, (0, 0))
-                        counted[whole] = errors + clip.errors, words + clip.units
                     found[system] = [
-                        Line(Row(whole, system, ClipScores({}, {})), words, {ERRORS: errors})
-                        for whole, (errors, words) in counted.items()
+                        Line(Row(clip.id, system, ClipScores({}, {})), clip.units, {ERRORS: clip.errors})
+                        for clip in read_texts(scores)
                     ]
                     print(f"{system}: {len(found[system])} clips of {scores}")
     order = [f"{row}/{name}/{seed}" for row in series.rows for name in series.ways for seed in series.seeds]
