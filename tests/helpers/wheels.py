@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
+
+from helpers.archives import unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 _HOOK = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
@@ -33,8 +34,7 @@ def build(place: Path) -> Path:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     _hook("build_sdist", tree, dist)
-    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
-        archive.extractall(place / "unpacked", filter="data")
+    unpack(next(dist.glob("*.tar.gz")), place / "unpacked")
     (unpacked,) = (place / "unpacked").iterdir()
     _hook("build_wheel", unpacked, dist)
     return dist
