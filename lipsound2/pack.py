@@ -31,7 +31,6 @@ from lipsound2.metrics.wer_summary import table as word_table
 from lipsound2.outputs import OutputFolder
 from lipsound2.report.provenance import provenance
 from lipsound2.tasks.base import AnyTask
-from lipsound2.tasks.regress import Regress
 from lipsound2.versions import read_runs
 
 
@@ -51,8 +50,8 @@ def pack(
     """Make a pack of an experiment: a folder that works elsewhere.
 
     Weights that others published, and what was begun from them, are packed with --allow-redistribution alone. With
-    --train and --dump the pack of a lip-to-speech model can tell faces that are unlike those it learned from, and
-    `speak` and `transcribe` warn of them.
+    --train and --dump the pack of a lip-to-speech model, or of a lip reader, can tell faces that are unlike those it
+    learned from, and `speak` and `transcribe` warn of them.
 
     Args:
         exp: experiment whose training has ended.
@@ -116,7 +115,7 @@ def _faces(exp: Path, train: Path | None, dump: Path | None) -> familiarity.Fami
     if (train is None) != (dump is None):
         raise LipsoundError("--train and --dump belong together: the training set, and the folder of its crops")
     if train is not None and dump is not None:
-        return familiarity.learn(experiment.load(exp, task=Regress), DataDir(train), dump)
+        return familiarity.learn(experiment.load(exp), DataDir(train), dump)
     there = model_names.find(exp) / familiarity.FILE
     return familiarity.Familiarity.load(there) if there.exists() else None
 

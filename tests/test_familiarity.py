@@ -20,10 +20,15 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.familiarity import FILE, LIMIT, FaceWatch, Familiarity, trunk_of
+from lipsound2.inference.recognizers import TrainedRecognizer
+from lipsound2.inference.transcriber import Transcriber
 from lipsound2.tasks import load_config
+from lipsound2.tasks.recognize import RecognizeAssets
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import RegressAssets
+from lipsound2.text.tokenizer import Characters
 from lipsound2.video.encode import decode, encode
+from lipsound2.video.mean_face import MEAN_FACE
 
 SMALL = {
     "task": "regress",
@@ -36,6 +41,10 @@ SMALL = {
     "max_relative_position": 4,
     "mel_width": 8,
     "mel_layers": 1,
+}
+READER = {
+    **{key: value for key, value in SMALL.items() if not key.startswith("mel")},
+    **{"task": "recognize", "model": "lips", "input": "mouth", "decoder_layers": 0},
 }
 SAID = ("--knows", "nobody", "--corpus", "none", "--license", "none")
 
@@ -124,26 +133,30 @@ def crops(level: int, seed: int) -> np.ndarray:
     return decode(encode(np.clip(noise, 0, 255).astype(np.uint8)))
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    """A lip-to-speech experiment with fresh weights, and DATA and DUMP of dark training clips."""
-    exp = tmp_path / "exp"
-    write_yaml(exp / "config.yaml", SMALL)
-    task, assets = load_config(exp / "config.yaml").task, RegressAssets(MELS["fine"])
+def fresh(exp: Path, config: dict[str, object], assets: object) -> Path:
+    """An experiment with fresh weights, and DATA and DUMP of dark training clips beside it."""
+    write_yaml(exp / "config.yaml", config)
+    task = load_config(exp / "config.yaml").task
     task.save(assets, exp)
     torch.manual_seed(0)
     save_file(
         {key: each.contiguous() for key, each in task.build(assets).state_dict().items()}, exp / "model.safetensors"
     )
-    mouths = tmp_path / "dump" / "mouth"
+    mouths = exp.parent / "dump" / "mouth"
     names = [f"a-{number:02}" for number in range(20)]
     mouths.mkdir(parents=True)
     with ArchiveWriter(mouths / "feats.ark", mouths / "feats.scp") as archive:
         for number, name in enumerate(names):
             archive.write(name, encode(crops(90 + number % 5, number)))
     write_yaml(mouths / "kind.yaml", {"kind": "mouth"})
-    DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(names, "a"))
+    DataDir.write(exp.parent / "data", utt2spk=dict.fromkeys(names, "a"))
     return exp
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A lip-to-speech experiment, see `fresh`."""
+    return fresh(tmp_path / "exp", SMALL, RegressAssets(MELS["fine"]))
 
 
 def test_a_pack_with_the_training_set_tells_unlike_faces(trained, tmp_path, capsys):
@@ -177,6 +190,35 @@ def watched(pack: Path, level: int) -> list[str]:
     watch = FaceWatch(loaded)
     loaded.model.generate(torch.from_numpy(crops(level, 99))[None], torch.tensor([20]))
     return watch.warnings
+
+
+def test_a_lip_reader_tells_unlike_faces_too(tmp_path):
+    exp = fresh(tmp_path / "exp", READER, RecognizeAssets(Characters("abc"), 0, ()))
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path / "dump"))
+    assert main(["pack", str(exp), str(tmp_path / "reader"), *SAID, *where]) == 0
+    reader = TrainedRecognizer(str(tmp_path / "reader"))
+    for level, unlike in ((92, False), (200, True), (91, False)):
+        reader.begin()
+        assert reader.warnings == []
+        reader.recognize([crops(level, 99)])
+        assert len(reader.warnings) == unlike, (level, reader.warnings)
+    landmarks = np.ones((20, 137), np.float32)
+    landmarks[:, :136] = (MEAN_FACE * 24 + 48).reshape(-1)
+    told = Transcriber(reader)(crops(200, 99), fps=25, landmarks=landmarks).warnings
+    assert any("unlike those that reader learned from" in line for line in told)
+    # One clip in several pieces has one line.
+    reader.begin()
+    for _ in range(3):
+        reader.recognize([crops(200, 99)])
+    assert len(reader.warnings) == 1
+
+
+def test_a_recognizer_of_audio_has_no_faces(tmp_path, capsys):
+    DataDir.write(tmp_path / "data", utt2spk={"a-00": "a"})
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path))
+    assert main(["pack", "grid-s1-asr", str(tmp_path / "pack"), *SAID, *where]) == 1
+    assert "has no trunk of lips" in capsys.readouterr().err
+    assert not (tmp_path / "pack").exists()
 
 
 def test_a_file_of_another_trunk_is_refused(trained):

@@ -26,7 +26,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import write_bytes
 from lipsound2.models.modules.lip_trunk import LipTrunk
-from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.base import AnyTask
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def trunk_of(model: nn.Module) -> LipTrunk | None:
     return trunk if isinstance(trunk, LipTrunk) else None
 
 
-def familiarity_of(loaded: Experiment[Regress]) -> Familiarity | None:
+def familiarity_of(loaded: Experiment[AnyTask]) -> Familiarity | None:
     """What an experiment or pack has to tell unlike faces by; None: nothing.
 
     Raises:
@@ -169,7 +169,7 @@ def familiarity_of(loaded: Experiment[Regress]) -> Familiarity | None:
     return found
 
 
-def learn(loaded: Experiment[Regress], data: DataDir, dump: Path) -> Familiarity:
+def learn(loaded: Experiment[AnyTask], data: DataDir, dump: Path) -> Familiarity:
     """What tells the faces of a training set from others.
 
     Args:
@@ -183,7 +183,7 @@ def learn(loaded: Experiment[Regress], data: DataDir, dump: Path) -> Familiarity
     trunk = trunk_of(loaded.model)
     if trunk is None:
         raise LipsoundError(f"{loaded.path}: has no trunk of lips, by whose states unlike faces are told")
-    folder = dump / loaded.task.settings.input
+    folder = loaded.task.inputs(dump)[0]
     archive = Archive(folder)
     names = [name for name in data.ids if name in archive]
     if not names:
@@ -202,10 +202,10 @@ class FaceWatch:
     """Watches the trunk of a model as the windows of a clip go through it. One clip at a time.
 
     Args:
-        loaded: a lip-to-speech model; of one without the file nothing can be told.
+        loaded: a lip-to-speech model or a lip reader; of one without the file nothing can be told.
     """
 
-    def __init__(self, loaded: Experiment[Regress]) -> None:
+    def __init__(self, loaded: Experiment[AnyTask]) -> None:
         self._familiarity, trunk = familiarity_of(loaded), trunk_of(loaded.model)
         self._name = loaded.path.name
         self._sum, self._count = np.zeros(1), 0

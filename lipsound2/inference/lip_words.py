@@ -45,7 +45,7 @@ class LipWordReader:
         input: feature type of its crops.
         language: of its words.
         calibration: of what it writes; it only ranks.
-        warnings: reasons to doubt the last ranking.
+        warnings: reasons to doubt what was ranked since `begin`.
     """
 
     language = "en"
@@ -58,7 +58,7 @@ class LipWordReader:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.input = loaded.task.settings.input
         self._familiarity = familiarity_of(loaded)
-        self.warnings: tuple[str, ...] = ()
+        self.warnings: list[str] = []
         self._words = {word: number for number, word in enumerate(loaded.assets.words, start=1)}
         self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
         # Batch norm in training mode takes the statistics of what it is shown. Those that are stored stay as they are.
@@ -68,6 +68,10 @@ class LipWordReader:
         for part in self._adapted.trunk.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.momentum = 0.0
+
+    def begin(self) -> None:
+        """A new clip begins."""
+        self.warnings = []
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
         """It does not write texts of its own.
@@ -114,7 +118,8 @@ class LipWordReader:
         """Which sentence was said: crops (T, H, W) uint8."""
         distance = self._distance(clip)
         unlike = distance is not None and distance >= LIMIT
-        self.warnings = (warning(self.name, distance),) if distance is not None and unlike else ()
+        if distance is not None and unlike and not self.warnings:  # of a long clip the first stretch tells
+            self.warnings.append(warning(self.name, distance))
         return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, UNKNOWN if unlike else KNOWN)
 
     def _distance(self, clip: np.ndarray) -> float | None:

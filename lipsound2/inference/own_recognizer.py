@@ -117,13 +117,11 @@ class OwnRecognizer(ABC):
         language: of its texts.
         fusion: the language model of its search.
         calibration: of its confidences; None: they are as the search has them.
-        warnings: reasons to doubt the last ranking; there are none.
+        warnings: reasons to doubt what was read since `begin`.
 
     Raises:
         LipsoundError: options that do not go together, or not with it.
     """
-
-    warnings: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -133,6 +131,7 @@ class OwnRecognizer(ABC):
         language_model: Callable[[Path, float, float], Fusion],
     ) -> None:
         self.name, self.facts = name, facts
+        self.warnings: list[str] = []
         self.knows, self.input, self.language = facts.knows, facts.input, facts.language
         self._search = chosen = options.filled(own_search(facts.folder))
         self.calibration = load_calibration(facts.folder, chosen.way)
@@ -154,6 +153,10 @@ class OwnRecognizer(ABC):
         self.fusion: Fusion = WordBonus(facts.tokenizer, bonus) if bonus else NoModel()
         if lm is not None:
             self.fusion = language_model(lm, chosen.lm_weight, bonus)
+
+    def begin(self) -> None:
+        """A new clip begins."""
+        self.warnings = []
 
     @abstractmethod
     def hear(self, clips: Sequence[np.ndarray]) -> list[Heard]:

@@ -185,11 +185,14 @@ class PhraseReader(Protocol):
 
     Attributes:
         name: of the reader.
-        warnings: reasons to doubt the last ranking.
+        warnings: reasons to doubt what was read since `begin`.
     """
 
     name: str
-    warnings: tuple[str, ...]
+    warnings: list[str]
+
+    def begin(self) -> None:
+        """A new clip begins."""
 
     def texts_of(self, phrases: Phrases) -> Texts:
         """The sentences in its tokens.

@@ -18,6 +18,7 @@ from lipsound2.decoding.joint import DecoderScorer, with_arrays
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.familiarity import FaceWatch
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.long_clips import is_long, long_states
@@ -54,6 +55,7 @@ class TrainedRecognizer(OwnRecognizer):
         self.device = torch.device(device)
         loaded = experiment.load(name, self.device, task=Recognize, precision=precision)
         self._task, self.assets, self.network = loaded.task, loaded.assets, loaded.model
+        self._watch = FaceWatch(loaded)
         facts = Facts(
             loaded.path,
             loaded.knows,
@@ -71,6 +73,11 @@ class TrainedRecognizer(OwnRecognizer):
             options,
             lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, device, loaded.precision),
         )
+
+    def begin(self) -> None:
+        """A new clip begins; the trunk then tells whether its face is unlike those of the training set."""
+        super().begin()
+        self._watch.begin()
 
     def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
         features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
@@ -90,7 +97,9 @@ class TrainedRecognizer(OwnRecognizer):
         long = [is_long(self.network.encoder, clip) for clip in clips]
         short = [clip for clip, alone in zip(clips, long, strict=True) if not alone]
         together = iter(self._hear_together(short) if short else ())
-        return [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
+        found = [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
+        self.warnings = self._watch.warnings
+        return found
 
     def _hear_long(self, clip: np.ndarray) -> Heard:
         """One clip longer than a window. Its text is CTC's: no decoder was trained on texts of such length."""

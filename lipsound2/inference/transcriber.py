@@ -167,11 +167,13 @@ class Transcriber(ReaderSteps):
             taken.append(_Reading(shape[0], asked.read))
             return taken[0]
 
+        assert self._ranker is not None
+        self._ranker.begin()
         crops = self._cropper(clip, landmarks, store, fps)
         if not isinstance(clip, np.ndarray):
             log.info("%s: %s", clip, crops.report)
         found = joined(taken[0].found)
-        what = self._transcript(found, {}, [*crops.report.warnings, *asked.warnings, *asked.alike(found)])
+        what = self._transcript(found, {}, [*crops.report.warnings, *self._ranker.warnings, *asked.alike(found)])
         return replace(what, video=ClipVideo.of(crops))
 
     def _speech(self, speech: Speech, asked: _Asked) -> Transcript:
@@ -237,16 +239,12 @@ class _Asked:
         ranker: the same, if it ranks sentences too.
         phrases: the sentences; None: its own text.
 
-    Attributes:
-        warnings: reasons to doubt the answers so far.
-
     Raises:
         LipsoundError: it cannot rank, or cannot write a sentence.
     """
 
     def __init__(self, recognizer: SpeechRecognizer, ranker: PhraseReader | None, phrases: Phrases | None) -> None:
         self._recognizer, self._ranker, self._phrases = recognizer, ranker, phrases
-        self.warnings: list[str] = []
         if phrases is not None and ranker is None:
             raise LipsoundError(
                 f"{recognizer.name}: cannot rank sentences; give one that was trained with lipsound2, as grid-s1-asr"
@@ -257,9 +255,7 @@ class _Asked:
         """Hypothesis of a stretch: waveform (samples,), or crops (T, H, W)."""
         if self._phrases is None or self._ranker is None:
             return self._recognizer.recognize([clip])[0]
-        what = self._ranker.rank(clip, self._phrases, self._texts)
-        self.warnings += [line for line in self._ranker.warnings if line not in self.warnings]
-        return what
+        return self._ranker.rank(clip, self._phrases, self._texts)
 
     def alike(self, what: Hypothesis) -> list[str]:
         """Lines about chosen sentences that look like others."""
