@@ -18,11 +18,14 @@ from carried import heard_by
 from clip_scores import Line, read_clips
 from clip_scores import write_clips as write_lines
 from printed import put
-from results import Numbers, Recognizer, Table, each_printed, read_table, rendered, stored
+from results import READ, READ_MISMATCHED, Numbers, Recognizer, Table, each_printed, read_table, rendered, stored
 
 from lipsound2 import cli
+from lipsound2.data import datadir
 from lipsound2.data.yaml_files import write_yaml
+from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.synthesize import mismatched_pairs
 from lipsound2.metrics.audio_sources import REAL
 from lipsound2.metrics.score import CLIPS
 from lipsound2.metrics.score_text import FOLDER
@@ -42,11 +45,29 @@ def lipsound2(*words: str | Path) -> None:
         sys.exit(status)
 
 
-def spoken(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path]]:
-    """Every system, and the data dir of its speech; the ground truth's is `data`."""
+def decoded(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path, tuple[str | Path, ...]]]:
+    """Every system that is decoded, its data dir, and the options that name the dump, for recordings and crops."""
     for system in table.systems:
         name, _, control = system.partition("/")
-        yield system, data if system == REAL else out / "speech" / name / "data" / control
+        if system in (REAL, READ):
+            yield system, data, ("--dump", out / "dump")
+        elif system != READ_MISMATCHED:
+            yield system, out / "speech" / name / "data" / control, ()
+
+
+def mismatch(read: Path, data: Path, out: Path) -> None:
+    """The control of a lip reader: as the text of each clip what it read in the video of another sentence.
+
+    Args:
+        read: folder that `decode` wrote.
+        data: data dir of the clips.
+        out: folder to write, as `decode` does.
+    """
+    found, known = datadir.read_table(read / TEXT), datadir.DataDir(data)
+    pairs = mismatched_pairs(known, [*known.ids])
+    texts = {name: found[other] for name, other in pairs.items() if other in found}
+    datadir.write_table(out / TEXT, texts)
+    write_words(out / DETAILS, {name: Hypothesis(texts.get(name, ""), []) for name in pairs})
 
 
 def text_name(system: str) -> str:
@@ -85,23 +106,24 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
     lipsound2("mel", every, dump, "--mel", table.mel, *jobs)
     for name, training in table.trainings.items():
         sets = [word for set_, folder in learned.items() for word in (f"--{set_}", folder)]
-        options = ("--init", model(training.init)) if training.init else ()
-        options += ("--override", training.override) if training.override else ()
+        options: list[str | Path] = ["--init", model(training.init)] if training.init else []
+        options += ["--override", training.override] if training.override else []
         lipsound2("train", training.config, *sets, "--dump", dump, "--exp", model(name), *options)
     for name, speech in table.speech.items():
         place = out / "speech" / name
         controls = ("--controls", ",".join(speech.controls)) if speech.controls else ()
-        source = ("--dump", dump, "--vocoder", speech.vocoder)
-        lipsound2("synthesize", model(speech.model), data, place, *source, *controls, *jobs)
+        how = ("--dump", dump, "--vocoder", speech.vocoder, *controls)
+        lipsound2("synthesize", model(speech.model), data, place, *how, *jobs)
         metrics = ("--metrics", ",".join(table.metrics)) if table.metrics else ()
         lipsound2("score", dump / "audio", place, "--out", place / "scores", *metrics, *jobs)
     for recognizer in table.recognizers.values():
         asr, texts = heard_by(recognizer.asr, out.parent), out / "text" / texts_of(recognizer)
         search = recognizer.search.split()
-        for system, folder in spoken(table, out, data):
+        for system, folder, source in decoded(table, out, data):
             if recognizer.hears(system):
-                source = (folder, texts / text_name(system), *(("--dump", dump) if system == REAL else ()))
-                lipsound2("decode", asr, *source, *search, *jobs)
+                lipsound2("decode", asr, folder, texts / text_name(system), *source, *search, *jobs)
+        if recognizer.hears(READ_MISMATCHED):
+            mismatch(texts / text_name(READ), data, texts / text_name(READ_MISMATCHED))
         folded = ("--homophones",) if recognizer.homophones else ()
         lipsound2("score-text", data, texts, "--out", out / _scores(recognizer), *folded)
     return read(table, out)

@@ -30,6 +30,8 @@ from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH
 from lipsound2.metrics.summary import Row, Summary, summarize
 
 ROOT = Path(__file__).resolve().parents[3]
+# What lip readers read: the videos of the clips, and as their control those of other sentences.
+READ, READ_MISMATCHED = "lips/video", "lips/mismatched"
 GAIN = "gain"  # the column of the paired difference that the verdict stands on
 
 
@@ -62,7 +64,7 @@ class Speech:
 
 @dataclass(frozen=True)
 class Recognizer:
-    """What hears.
+    """What hears, or reads lips.
 
     Attributes:
         asr: as `lipsound2 decode` takes it.
@@ -70,6 +72,7 @@ class Recognizer:
         search: its options for the search, such as "--grammar grid"; empty: none.
         homophones: whether words that sound alike count as equal.
         systems: that it hears; empty: all.
+        lips: whether it is a lip reader, which is given `lips/video` and `lips/mismatched` alone.
     """
 
     asr: str
@@ -77,9 +80,12 @@ class Recognizer:
     search: str = ""
     homophones: bool = False
     systems: tuple[str, ...] = ()
+    lips: bool = False
 
     def hears(self, system: str) -> bool:
-        """Whether it is to hear a system."""
+        """Whether it is to hear a system, or to read it."""
+        if self.lips or system in (READ, READ_MISMATCHED):
+            return self.lips and system in (READ, READ_MISMATCHED)
         return not self.systems or system in self.systems
 
 
