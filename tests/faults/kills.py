@@ -27,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 from lipsound2 import cli
@@ -78,7 +79,9 @@ class Command:
     """
 
     def __init__(self, arguments: list[str], folder: Path, said: Path, cold: bool) -> None:
-        self.said, self._process, self._forked = said, None, None
+        self.said = said
+        self._process: subprocess.Popen[bytes] | None = None
+        self._forked: ForkProcess | None = None
         if cold:
             with said.open("wb") as file:
                 command = [sys.executable, "-m", "lipsound2.cli", *arguments]
@@ -97,6 +100,7 @@ class Command:
         if self._forked is not None:
             self._forked.join(seconds)
             return self._forked.exitcode
+        assert self._process is not None
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
