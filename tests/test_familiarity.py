@@ -19,7 +19,8 @@ from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.familiarity import FILE, LIMIT, FaceWatch, Familiarity, trunk_of
+from lipsound2.inference.face_watch import LEAST, FaceWatch, clip_statistics
+from lipsound2.inference.familiarity import FILE, LIMIT, Familiarity, trunk_of
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.tasks import load_config
@@ -127,9 +128,9 @@ def test_fault_numbers_that_describe_no_clips_are_refused(name, change, tmp_path
         Familiarity.load(path)
 
 
-def crops(level: int, seed: int) -> np.ndarray:
-    """A clip of noise around a gray level, as a dump has it, (20, 96, 96) uint8."""
-    noise = np.random.default_rng(seed).normal(level, 6, (20, 96, 96))
+def crops(level: int, seed: int, count: int = 20) -> np.ndarray:
+    """A clip of noise around a gray level, as a dump has it, (count, 96, 96) uint8."""
+    noise = np.random.default_rng(seed).normal(level, 6, (count, 96, 96))
     return decode(encode(np.clip(noise, 0, 255).astype(np.uint8)))
 
 
@@ -183,6 +184,25 @@ def test_a_pack_with_the_training_set_tells_unlike_faces(trained, tmp_path, caps
     capsys.readouterr()
     assert main(["pack", str(trained), str(tmp_path / "half"), *SAID, *where[:2]]) == 1
     assert "--train and --dump belong together" in capsys.readouterr().err
+
+
+def test_an_unlike_face_is_read_with_statistics_of_its_own(trained, tmp_path):
+    """Of a batch the unlike clip alone, if it is long enough; the stored statistics stay as they are."""
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path / "dump"))
+    assert main(["pack", str(trained), str(tmp_path / "pack"), *SAID, *where]) == 0
+    plain, told = (experiment.load(tmp_path / "pack", task=Regress) for _ in range(2))
+    before = {key: each.clone() for key, each in told.model.state_dict().items()}
+    FaceWatch(told)
+    clips, lengths = torch.zeros(3, 30, 96, 96, dtype=torch.uint8), torch.tensor([30, 30, LEAST - 1])
+    for row, (level, length) in enumerate(zip((92, 200, 200), lengths, strict=True)):
+        clips[row, :length] = torch.from_numpy(crops(level, 99, int(length)))
+    mels = [each.model.generate(clips, lengths).features for each in (plain, told)]
+    assert [bool(torch.equal(mels[0][row], mels[1][row])) for row in range(3)] == [True, False, True]
+    with clip_statistics(trunk_of(plain.model)):
+        alone = plain.model.generate(clips[1:2], lengths[1:2]).features
+    torch.testing.assert_close(mels[1][1:2], alone, atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(each, before[key]) for key, each in told.model.state_dict().items())
+    assert not any(part.training for part in plain.model.modules())
 
 
 def watched(pack: Path, level: int) -> list[str]:

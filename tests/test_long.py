@@ -26,6 +26,7 @@ from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import synthesize, transcriber, vocoders
 from lipsound2.inference.array_store import ArrayStore
+from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.lip_to_speech import generate_long
 from lipsound2.inference.windows import OVERLAP, WINDOW, ChunkedVocoder, VocoderStream, Windows
 from lipsound2.models.parallel import Parallel
@@ -223,6 +224,7 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
     assert lengths[short] in most
 
     loaded = experiment.load("grid-s1-parallel", torch.device("cpu"), task=Regress)
+    FaceWatch(loaded)
     mels = Archive(tmp_path / "out/mels/generated")
     assert np.array_equal(mels[long], generate_long(loaded, decode(streams[long])))
     whole = loaded.model.generate(torch.from_numpy(decode(streams[short]))[None], torch.tensor([lengths[short]]))

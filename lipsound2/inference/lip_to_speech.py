@@ -9,7 +9,7 @@ import torch
 
 from lipsound2 import experiment
 from lipsound2.experiment import Experiment
-from lipsound2.inference.familiarity import FaceWatch
+from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
 from lipsound2.tasks.regress import Regress

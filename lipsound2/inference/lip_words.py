@@ -6,20 +6,21 @@ batch statistics of the clip itself, and the mirrored clip counts as well (egs/g
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from lipsound2 import experiment
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of, warning
+from lipsound2.inference.face_watch import LEAST, clip_statistics, warning
+from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.inference.synthesizer import FaceChoice
 from lipsound2.inference.transcriber import Transcriber
@@ -30,7 +31,6 @@ from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
 
 # Of faces that the model knows, and of others; fitted on GRID's `valid`, and on its unseen speakers.
 KNOWN, UNKNOWN = PhraseCalibration(0.401, 0.34), PhraseCalibration(0.057, 1.48)
-_ADAPTED = FRAME_RATE  # crops from which on a clip has batch statistics of its own
 
 
 class LipWordReader:
@@ -61,13 +61,8 @@ class LipWordReader:
         self.warnings: list[str] = []
         self._words = {word: number for number, word in enumerate(loaded.assets.words, start=1)}
         self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
-        # Batch norm in training mode takes the statistics of what it is shown. Those that are stored stay as they are.
-        self._adapted = copy.deepcopy(model.encoder)
-        assert self._adapted.trunk is not None
-        self._adapted.trunk.train()
-        for part in self._adapted.trunk.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.momentum = 0.0
+        assert model.encoder.trunk is not None
+        self._trunk = model.encoder.trunk
 
     def begin(self) -> None:
         """A new clip begins."""
@@ -107,10 +102,14 @@ class LipWordReader:
             (T, words + 1) float32 natural log-probabilities, class 0 silence.
         """
         video = torch.from_numpy(np.ascontiguousarray(crops))[None].to(self._device)
-        encoder = self._adapted if len(crops) >= _ADAPTED else self._encoder
         lengths = torch.tensor([len(crops)], device=self._device)
-        both = [self._head(encoder(each, lengths)[0])[0].float().log_softmax(-1) for each in (video, video.flip(3))]
-        found: np.ndarray = ((both[0] + both[1]) / 2).log_softmax(-1).cpu().numpy()
+
+        def read(shown: Tensor) -> Tensor:
+            return self._head(self._encoder(shown, lengths)[0])[0].float().log_softmax(-1)
+
+        with clip_statistics(self._trunk) if len(crops) >= LEAST else nullcontext():
+            both = read(video) + read(video.flip(3))
+        found: np.ndarray = (both / 2).log_softmax(-1).cpu().numpy()
         return found
 
     @torch.no_grad()
@@ -126,9 +125,8 @@ class LipWordReader:
         """How unlike the face is; None: it cannot be told."""
         if self._familiarity is None:
             return None
-        assert self._encoder.trunk is not None
         video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
-        states = self._encoder.trunk(video, torch.tensor([len(clip)], device=self._device))
+        states = self._trunk(video, torch.tensor([len(clip)], device=self._device))
         return self._familiarity.distance(point_of(states[0]))
 
 

@@ -18,7 +18,7 @@ from lipsound2.decoding.joint import DecoderScorer, with_arrays
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.familiarity import FaceWatch
+from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.long_clips import is_long, long_states

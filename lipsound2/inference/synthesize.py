@@ -33,6 +33,7 @@ from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.array_store import ArrayStore
+from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.vocoders import inputs as made_with
 from lipsound2.inference.vocoders import vocoder as find_vocoder
@@ -241,6 +242,7 @@ class GeneratorFactory:
         """Load the model; called where it is to run."""
         device = experiment.device_for(self.ngpu)
         model = experiment.load(self.exp, device, task=Regress)
+        FaceWatch(model)  # unlike faces are read another way, as speak does
         crops = Archive(self.dump / model.task.settings.input)
         voices = Archive(self.dump / VOICES) if self.voices else None
 

@@ -1,0 +1,98 @@
+"""Faces that are unlike those of the training set, while a model reads them: they are told, and read another way.
+
+For such a face the trunk's batch norm takes the statistics of the clip instead of those of the training set. That takes
+out what a whole clip has in common, such as light and skin (Schneider et al., "Improving robustness against common
+corruptions by covariate shift adaptation", NeurIPS 2020). egs/grid/RESULTS.md has what it gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from torch import Tensor, nn
+
+from lipsound2.experiment import Experiment
+from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of, trunk_of
+from lipsound2.models.modules.lip_trunk import LipTrunk
+from lipsound2.tasks.base import AnyTask
+from lipsound2.timing import FRAME_RATE
+
+LEAST = FRAME_RATE  # video frames from which on a clip has batch statistics of its own
+
+
+@contextmanager
+def clip_statistics(trunk: LipTrunk) -> Iterator[None]:
+    """In the block, batch norm of a trunk in evaluation mode takes the statistics of what it is shown."""
+    norms = [part for part in trunk.modules() if isinstance(part, nn.BatchNorm2d)]
+    try:
+        for norm in norms:
+            norm.train()
+            norm.track_running_stats = False  # those that are stored stay as they are
+        yield
+    finally:
+        for norm in norms:
+            norm.eval()
+            norm.track_running_stats = True
+
+
+class FaceWatch:
+    """Watches the trunk of a model as clips, or the windows of a clip, go through it; unlike faces go through it again.
+
+    Args:
+        loaded: a lip-to-speech model or a lip reader; of one without the file nothing can be told, and nothing changes.
+    """
+
+    def __init__(self, loaded: Experiment[AnyTask]) -> None:
+        self._familiarity, trunk = familiarity_of(loaded), trunk_of(loaded.model)
+        self._name = loaded.path.name
+        self._sum, self._count = np.zeros(1), 0
+        if trunk is not None and self._familiarity is not None:
+            trunk.register_forward_hook(self._look)
+
+    def begin(self) -> None:
+        """A new clip begins."""
+        self._sum, self._count = np.zeros(1), 0
+
+    def _look(self, trunk: LipTrunk, given: tuple[Tensor, Tensor], states: Tensor) -> Tensor | None:
+        """The states (B, T, D) of a batch, unlike faces with statistics of their own; None: as they are."""
+        if trunk.norm.training:  # this is how an unlike face is read
+            return None
+        assert self._familiarity is not None
+        video, lengths = given
+        for row, length in enumerate(lengths.tolist()):
+            point = point_of(states[row, :length])
+            self._sum = self._sum + length * point
+            self._count += length
+            if length >= LEAST and self._familiarity.distance(point) >= LIMIT:
+                states = states.clone()
+                with clip_statistics(trunk):
+                    states[row, :length] = trunk(video[row : row + 1, :length], lengths[row : row + 1])[0]
+        return states
+
+    @property
+    def distance(self) -> float | None:
+        """Distance of the clip so far, see `Familiarity.distance`; None: it cannot be told."""
+        if self._familiarity is None or not self._count:
+            return None
+        return self._familiarity.distance(self._sum / self._count)
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line if the face of the clip is unlike; else none."""
+        distance = self.distance
+        return [] if distance is None or distance < LIMIT else [warning(self._name, distance)]
+
+
+def warning(model: str, distance: float) -> str:
+    """The line that tells of an unlike face.
+
+    Args:
+        model: name of the model.
+        distance: see `Familiarity.distance`.
+    """
+    return (
+        f"this face is unlike those that {model} learned from (distance {distance:.1f}, limit {LIMIT:g}): "
+        "expect wrong words"
+    )
