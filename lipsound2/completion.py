@@ -7,19 +7,23 @@ verbs, because importing them would load torch; `tests/test_completion.py` compa
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from lipsound2 import model_names
+from lipsound2.inference.model_list import ModelRecord, models_here, reads_lips
 from lipsound2.verbs import VERBS
 
 _PACKAGE = Path(__file__).parent
 _COMMAND = "lipsound2"
-# Options that take a model -> the tasks of what they take.
-_MODELS = {"model": ("regress", "recognize"), "asr": ("recognize",), "vocoder": ("vocode",)}
+# Options that take a model -> which models.
+_MODELS: dict[str, Callable[[ModelRecord], bool]] = {
+    "model": reads_lips,
+    "asr": lambda record: record.task == "recognize" and not reads_lips(record),
+    "vocoder": lambda record: record.task == "vocode",
+}
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,10 @@ def options_of(verb: str) -> list[Option]:
 
 
 def _with_models(option: Option) -> Option:
-    tasks = _MODELS.get(option.flag.lstrip("-"), ())
-    if option.choices or not tasks:
+    suits = _MODELS.get(option.flag.lstrip("-"))
+    if option.choices or suits is None:
         return option
-    names = [name for task in tasks for name in (*model_names.shipped(task), *model_names.of_user(task))]
+    names = [record.name for record in models_here() if suits(record)]
     return Option(option.flag, (*(["griffin-lim"] if option.flag == "--vocoder" else []), *names), True)
 
 

@@ -38,6 +38,7 @@ def test_options_and_choices_are_those_of_the_parser(verb: str):
         (["speak", "--subtitles", "b"], ["burn"]),
         (["speak", "--vocoder", "gr"], ["griffin-lim", "grid-s1-vocos"]),
         (["transcribe", "a.wav", "--asr", ""], ["grid-s1-asr"]),
+        (["transcribe", "--model", ""], ["grid-s1-parallel", "grid-s1-vsr"]),
         (["transcribe", "--ctc"], ["--ctc-weight"]),
         (["crop", "d", "dump", "--no-"], []),
         (["completion", "f"], []),
