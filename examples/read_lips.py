@@ -10,9 +10,8 @@ import lipsound2
 
 
 def main(clip: str) -> None:
-    model = lipsound2.load("grid-s1-parallel")
-    recognizer = lipsound2.load("grid-s1-asr", search=lipsound2.SearchOptions(beam=16))
-    text = recognizer(model(clip))
+    reader = lipsound2.load("grid-s1-vsr", search=lipsound2.SearchOptions(beam=16))
+    text = reader(clip)
     print(text.text)
     for word in text.words:
         sure = "" if word.confidence is None else f"{word.confidence:.0%}"

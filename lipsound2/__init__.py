@@ -7,7 +7,8 @@ Use it from the command line: `lipsound2 --help`, or `python -m lipsound2 --help
     model = lipsound2.load("grid-s1-parallel")
     speech = model("clip.mp4")  # .waveform, .mel, .video, .warnings
     speech.save("clip.wav")
-    text = lipsound2.load("grid-s1-asr")(speech)  # .text, .words, .confidence, .alternatives
+    text = lipsound2.load("grid-s1-vsr")("clip.mp4")  # .text, .words, .confidence, .alternatives
+    text = lipsound2.load("grid-s1-asr")(speech)  # likewise, of speech
     mouths = lipsound2.crop("clip.mp4", region="mouth")  # (T, 96, 96) uint8
 
 Each verb is also a function with the same options: `lipsound2.cli.load("speak")(...)`.

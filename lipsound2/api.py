@@ -5,7 +5,7 @@
     model = lipsound2.load("grid-s1-parallel")
     speech = model("clip.mp4")
     speech.save("clip.wav")
-    text = lipsound2.load("grid-s1-asr")(speech)
+    text = lipsound2.load("grid-s1-vsr")("clip.mp4")
     print(text.text, text.confidence)
 
 Everything is offered by `lipsound2` itself and loaded when it is first used. Nothing is ever fetched, but by the
@@ -84,6 +84,19 @@ def load(
 
 
 @overload
+def load(
+    name: Literal["grid-s1-vsr"],
+    *,
+    device: str = "cpu",
+    detector: DetectorName = DEFAULT_DETECTOR,
+    face: FaceChoice = "largest",
+    asd: str | Path | None = None,
+    search: SearchOptions = DEFAULT_SEARCH,
+    precision: Precision = "auto",
+) -> Transcriber: ...
+
+
+@overload
 def load(name: Literal["grid-s1-vocos"], *, device: str = "cpu") -> LoadedVocoder: ...
 
 
@@ -119,8 +132,8 @@ def load(
     What comes back depends on what the model was trained for:
 
     * lip-to-speech (`grid-s1-parallel`): a `Synthesizer`, called with a video, gives `Speech`;
-    * a recognizer of audio or a lip reader (`grid-s1-asr`, `pocketsphinx:grid`): a `Transcriber`, called with speech,
-      audio or a video, gives a `Transcript`;
+    * a recognizer of audio (`grid-s1-asr`, `pocketsphinx:grid`) or a lip reader (`grid-s1-vsr`): a `Transcriber`,
+      called with speech or audio, or with a video, gives a `Transcript`;
     * a vocoder (`grid-s1-vocos`, `griffin-lim`): a function from a mel (S, bands) to a waveform (S * hop,).
 
     All of them may be called from several threads; the calls of one model take turns.

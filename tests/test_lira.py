@@ -13,7 +13,7 @@ from helpers.published_weights import Sizes, reader_state
 from helpers.written_dump import write_kind
 
 import lipsound2
-from lipsound2 import experiment
+from lipsound2 import experiment, model_names
 from lipsound2.audio.mel import MELS
 from lipsound2.config import to_mapping
 from lipsound2.corpora.word_clips import words
@@ -35,6 +35,7 @@ from lipsound2.published import visual_speech
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import RegressAssets
+from lipsound2.training.init import initialize
 from lipsound2.training.train import train
 from lipsound2.video.encode import encode
 
@@ -173,6 +174,13 @@ def test_readers_of_the_large_recipes_are_the_published_ones(name):
     sizes |= {field.name for field in dataclasses.fields(ConformerConfig)} | {"decoder_positions"}
     converted = visual_speech.reader(reader_state(Sizes(41, 256, 4, 2048, 12, 6, 2048)), "made up", legacy=False)
     assert {key: values[key] for key in sizes} == {key: converted.config[key] for key in sizes}
+
+
+def test_a_lip_reader_begins_with_the_whole_encoder_of_the_model_that_speaks():
+    task = load_config(ROOT / "egs/grid/conf/lip_reader.yaml").task
+    reader = task.build(task.restore(model_names.PRETRAINED / "grid-s1-vsr"))
+    encoder = {f"encoder.{name}" for name in reader.encoder.state_dict()}
+    assert {*initialize(reader, model_names.PRETRAINED / "grid-s1-parallel").taken} == encoder
 
 
 @pytest.mark.parametrize("name", ["lira_word_supervised", "lira_word_frozen", "lira_word_finetuned"])

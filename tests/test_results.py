@@ -12,6 +12,7 @@ import pytest
 from helpers import warm_verbs
 from helpers.recipe_copies import ENVIRONMENT, ROOT, copy_recipes, run
 
+from lipsound2.data import datadir
 from lipsound2.errors import LipsoundError
 from lipsound2.synthetic.corpus import generate
 
@@ -40,9 +41,16 @@ speech:
 recognizers:
   own: {asr: grid-s1-asr, title: "`grid-s1-asr`"}
   folded: {asr: grid-s1-asr, search: --grammar grid, homophones: true, systems: [real], title: grammar}
-systems: {real: ground truth, quick/generated: generated, quick/mismatched: mismatched, learned/generated: trained on}
+  read: {asr: grid-s1-vsr, lips: true, title: from the lips}
+systems:
+  real: ground truth
+  quick/generated: generated
+  quick/mismatched: mismatched
+  learned/generated: trained on
+  lips/video: the video
+  lips/mismatched: another video
 printed:
-  all: {file: egs/grid/SMALL.md, columns: [stoi, estoi, gain, own, folded], bold: [quick/generated own]}
+  all: {file: egs/grid/SMALL.md, columns: [stoi, estoi, gain, own, folded, read], bold: [quick/generated own]}
 """
 
 
@@ -106,9 +114,17 @@ def test_a_changed_score_of_a_clip_is_told(checkout: Path) -> None:
 
 
 def test_a_table_names_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "odd.yaml").write_text(SMALL.replace("own, folded]", "ears]"), encoding="utf-8")
+    (tmp_path / "odd.yaml").write_text(SMALL.replace("own, folded, read]", "ears]"), encoding="utf-8")
     with pytest.raises(LipsoundError, match="printed: all: columns: found 'ears'"):
         results.read_table(tmp_path / "odd.yaml")
+
+
+def test_a_row_that_is_not_stored_yet_has_no_numbers() -> None:
+    path = ROOT / "egs/grid/results/unseen.yaml"
+    table, lines = results.read_table(path), clip_scores.read_clips(path.with_suffix(".tsv"))
+    before = results.Numbers(table, [line for line in lines if line.row.system != "lips/video"])
+    assert before.cell("lips/video", "read") == ""
+    assert before.cell("lips/mismatched", "read") != ""
 
 
 def test_a_table_that_is_none_is_refused_at_once(checkout: Path) -> None:
@@ -140,8 +156,14 @@ def test_a_table_is_made_again_from_a_corpus(tmp_path: Path) -> None:
     assert page.endswith("<!-- end of results small/all -->\n\nBelow.\n")
     stored = recipe / "results/small.tsv"
     lines = clip_scores.read_clips(stored)
-    assert {line.row.system for line in lines} == {"real", "quick/generated", "quick/mismatched", "learned/generated"}
-    assert len({line.row.id for line in lines}) * 4 == len(lines)
+    heard, read = ({line.row.system for line in lines if name in line.errors} for name in ("own", "read"))
+    assert heard == {"real", "quick/generated", "quick/mismatched", "learned/generated"}
+    assert read == {"lips/video", "lips/mismatched"}
+    assert len({line.row.id for line in lines}) * 6 == len(lines)
+    texts = recipe / "exp/results/small/text/grid-s1-vsr"
+    own, others = (datadir.read_table(texts / f"lips.{which}/text") for which in ("video", "mismatched"))
+    assert sorted(own.values()) == sorted(others.values()) != []
+    assert own != others
     told = run(recipe, "--check", "small", script="run_results.sh")
     assert told == "small: every printed number is what the clips give\n"
     told = make()

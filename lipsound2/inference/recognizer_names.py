@@ -11,7 +11,8 @@ from lipsound2.decoding.search_options import Search, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 from lipsound2.known_models import known_models
 
-DEFAULT_ASR = "grid-s1-asr"
+DEFAULT_ASR = "grid-s1-asr"  # of audio
+DEFAULT_READER = "grid-s1-vsr"  # of lips
 
 
 def is_own(name: str) -> bool:

@@ -17,7 +17,7 @@ from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import clip_readers
 from lipsound2.inference.correction import Corrector
-from lipsound2.inference.recognizer_names import DEFAULT_ASR
+from lipsound2.inference.recognizer_names import DEFAULT_ASR, DEFAULT_READER
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.transcript import ALTERNATIVES
 from lipsound2.inference.transcript_files import Target, TranscriptFiles
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 def transcribe(
     *media: Path,
     output_dir: Path | None = None,
-    model: str = DEFAULT_MODEL,
-    asr: str = DEFAULT_ASR,
+    model: str = "",
+    asr: str = "",
     search: SearchOptions = DEFAULT_SEARCH,
     audio: bool = False,
     txt: Annotated[Target, OptionalFile()] = None,
@@ -62,10 +62,11 @@ def transcribe(
     Args:
         media: videos with a talking face, audio files, and folders of such files; or - for one from standard input.
         output_dir: folder for the files of all clips, in the formats that are given without a FILE, else as NAME.txt.
-        model: lip-to-speech model: experiment or pack of the task regress, or the name of one. Or a lip
-            reader: one of the task recognize whose input is crops; then --asr is not used for videos.
-        asr: recognizer of audio: experiment or pack of the task recognize, the name of one, or
-            pocketsphinx:grid, whisper:NAME, ...
+        model: lip reader: experiment or pack of the task recognize whose input is crops, or the name of one. Or a
+            lip-to-speech model, whose speech --asr recognizes. Left out: grid-s1-vsr; where --asr or --phrases is
+            given, grid-s1-parallel.
+        asr: recognizer of audio, and of the speech of a lip-to-speech model: experiment or pack of the task recognize,
+            the name of one, or pocketsphinx:grid, whisper:NAME, ... Left out: grid-s1-asr.
         audio: recognize the videos' own audio instead of the lips.
         txt: also write the text to this file; without FILE, beside the clip. For several clips, FILE is a folder; for
             one, - is standard output. So it is with the next two.
@@ -90,11 +91,13 @@ def transcribe(
         precision: of a recognizer's linear layers: fp32; bf16, half the memory; int8, a quarter, on CPUs. auto is bf16
             for large models where this machine multiplies it faster, else fp32.
     """
-    if onnx and (model != DEFAULT_MODEL or asr != DEFAULT_ASR or device != "cpu" or precision != "auto"):
+    if onnx and (model or asr or device != "cpu" or precision != "auto"):
         raise LipsoundError(
             "--onnx replaces --model and --asr and runs on the CPU as it was exported: "
             "leave out --model, --asr, --device and --precision"
         )
+    model = model or (DEFAULT_MODEL if asr or phrases is not None else DEFAULT_READER)
+    asr = asr or DEFAULT_ASR
     if face == "speaking" or asd is not None:
         from lipsound2.video.speaking import check_choice
 

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ from lipsound2.tasks.regress import Regress
 
 FIRST_HALF = ("s2", "s3", "s20", "s22", "s26")  # of the unseen speakers; the others are the second half
 SEEDS, SIZES = 10, (20, 200)
-CTC, PLAIN, ADAPTED, MIRRORED = (
+CTC, READ, PLAIN, ADAPTED, MIRRORED = (
     "speech, then CTC of `grid-s1-asr`",
+    "lip reader, CTC of `grid-s1-vsr`",
     "lips",
     "lips, statistics of the clip",
     "lips, statistics of the clip, mirrored clip too (`--phrases`)",
@@ -59,6 +61,7 @@ class Clip:
         log_probs: way -> (T, V).
         scores: way -> (N,) of all sentences.
         open: text that the cascade reads without a list.
+        read: likewise, the lip reader.
         distance: of its face from the training set.
     """
 
@@ -69,6 +72,7 @@ class Clip:
     log_probs: dict[str, np.ndarray] = field(default_factory=dict)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     open: str = ""
+    read: str = ""
     distance: float = 0.0
 
 
@@ -79,12 +83,16 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
     texts = sorted({text for name in ("train", *sets) for text in DataDir(data / name).text.values()})
     phrases = Phrases.of(texts)
     assert phrases.texts == texts
-    loaded = experiment.load("grid-s1-parallel", task=Regress)
-    speak, reader, recognizer = TorchLipToSpeech(loaded), LipWordReader(loaded), TrainedRecognizer("grid-s1-asr")
+    # The speaker's own copy: it reads unlike faces another way, which the way PLAIN must not.
+    loaded, spoken = (experiment.load("grid-s1-parallel", task=Regress) for _ in range(2))
+    speak, reader, recognizer = TorchLipToSpeech(spoken), LipWordReader(loaded), TrainedRecognizer("grid-s1-asr")
+    lip_reader = TrainedRecognizer("grid-s1-vsr")
     known, frames = familiarity_of(loaded), Frames(Archive(dump / reader.input))
     assert known is not None
     lip_texts = [ways[0] for ways in reader.texts_of(phrases)]
-    tokens = [ways[0] for ways in recognizer.texts_of(phrases)]
+    tokens = {
+        way: [ways[0] for ways in each.texts_of(phrases)] for way, each in ((CTC, recognizer), (READ, lip_reader))
+    }
     clips = []
     for name, folder in sets.items():
         for clip in folder.ids:
@@ -97,11 +105,13 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
                     states = reader._encoder(video, length)[0]
                 found.log_probs[way] = reader._head(states)[0].log_softmax(-1).numpy()
             found.log_probs[MIRRORED] = reader.log_probs(crops)
-            waveform = speak.chunked_vocoder.whole(generate_long(loaded, crops))
+            waveform = speak.chunked_vocoder.whole(generate_long(spoken, crops))
             found.log_probs[CTC] = recognizer._run([waveform]).log_probs[0].numpy()
+            found.log_probs[READ] = lip_reader.hear([crops])[0].log_probs
             found.open = recognizer.recognize([waveform])[0].text
+            found.read = lip_reader.recognize([crops])[0].text
             for way, log_probs in found.log_probs.items():
-                found.scores[way] = forward_scores(log_probs, tokens if way == CTC else lip_texts)
+                found.scores[way] = forward_scores(log_probs, tokens.get(way, lip_texts))
             clips.append(found)
     return clips, texts
 
@@ -122,7 +132,7 @@ def share(rows: Sequence[Sequence[float]]) -> str:
 def ranking(clips: list[Clip], texts: list[str]) -> None:
     """Whether the sentence that was said comes first."""
     print("| scored by | of | `test`, s1 | unseen speakers |\n| --- | --- | --- | --- |")
-    for way in (CTC, PLAIN, ADAPTED, MIRRORED):
+    for way in (CTC, READ, PLAIN, ADAPTED, MIRRORED):
         for size in SIZES:
             cells = [
                 share(
@@ -135,10 +145,13 @@ def ranking(clips: list[Clip], texts: list[str]) -> None:
                 for name in ("test", "unseen")
             ]
             print(f"| {way} | {size} | {' | '.join(cells)} |")
-    right = [
-        share([[clip.open == texts[clip.truth]] for clip in clips if clip.set == name]) for name in ("test", "unseen")
-    ]
-    print(f"| open reading of the cascade, whole sentence right | all | {' | '.join(right)} |\n")
+    for way, text in (("the cascade", attrgetter("open")), ("the lip reader", attrgetter("read"))):
+        right = [
+            share([[text(clip) == texts[clip.truth]] for clip in clips if clip.set == name])
+            for name in ("test", "unseen")
+        ]
+        print(f"| open reading of {way}, whole sentence right | all | {' | '.join(right)} |")
+    print()
 
 
 Case = tuple[np.ndarray, float, int, int]  # scores of a list, best path, frames, which was said (-1: none)
@@ -192,7 +205,7 @@ def calibration(clips: list[Clip], texts: list[str]) -> None:
         ("unseen, second half", "unseen, first half"),
         ("unseen", "unseen"),
     ]
-    for way in (CTC, MIRRORED):
+    for way in (CTC, READ, MIRRORED):
         for learned, reported in pairs:
             some = [
                 row

@@ -200,8 +200,8 @@ class Numbers:
             return summary.systems[control].scores.get(column) if summary else None
         if column == GAIN:
             return self._speech[spoken].verdict.difference if control == "generated" else None
-        lines = self._lines[system]
-        if column not in lines[0].errors:
+        lines = self._lines.get(system, [])  # none: it is new in the YAML file
+        if not lines or column not in lines[0].errors:
             return None
         errors, words = ([[line.errors[column]] for line in lines], [[line.words] for line in lines])
         who = [self.speakers[line.row.id] for line in lines] if self._unseen else None
