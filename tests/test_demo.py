@@ -343,7 +343,9 @@ def test_fault_calls_with_wrong_values_are_one_line_and_no_traceback(page: Page,
 
 def test_fault_wrong_choices_are_one_line_and_the_clip_goes(page: Page, clip: Path) -> None:
     caller = client(page)
-    assert refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel, lips"
+    assert (
+        refused(caller, clip, model="/etc") == "model: found '/etc', wanted one of: grid-s1-parallel, grid-s1-vsr, lips"
+    )
     assert refused(caller, clip, face="top") == "face: found 'top', wanted one of: largest, left, right, center"
     line = refused(caller, clip, phrases="lay white by l six now\nlay zebra")
     assert line.startswith("sentence 2: grid-s1-asr cannot write 'zebra' in 'lay zebra'; ")
