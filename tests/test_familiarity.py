@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.written_dump import write_kind
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
@@ -15,7 +16,6 @@ from safetensors.torch import save_file
 from lipsound2 import experiment
 from lipsound2.audio.mel_settings import MELS
 from lipsound2.cli import main
-from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
@@ -143,14 +143,10 @@ def fresh(exp: Path, config: dict[str, object], assets: object) -> Path:
     save_file(
         {key: each.contiguous() for key, each in task.build(assets).state_dict().items()}, exp / "model.safetensors"
     )
-    mouths = exp.parent / "dump" / "mouth"
-    names = [f"a-{number:02}" for number in range(20)]
-    mouths.mkdir(parents=True)
-    with ArchiveWriter(mouths / "feats.ark", mouths / "feats.scp") as archive:
-        for number, name in enumerate(names):
-            archive.write(name, encode(crops(90 + number % 5, number)))
-    write_yaml(mouths / "kind.yaml", {"kind": "mouth"})
-    DataDir.write(exp.parent / "data", utt2spk=dict.fromkeys(names, "a"))
+    clips = {f"a-{number:02}": crops(90 + number % 5, number) for number in range(20)}
+    streams = {name: encode(clip) for name, clip in clips.items()}
+    write_kind(exp.parent / "dump" / "mouth", streams, {name: len(clip) for name, clip in clips.items()}, {"size": 96})
+    DataDir.write(exp.parent / "data", utt2spk=dict.fromkeys(clips, "a"))
     return exp
 
 
@@ -231,6 +227,31 @@ def test_a_lip_reader_tells_unlike_faces_too(tmp_path):
     for _ in range(3):
         reader.recognize([crops(200, 99)])
     assert len(reader.warnings) == 1
+
+
+def test_clips_are_read_again_once_unlike_faces_can_be_told(tmp_path, capsys):
+    exp = fresh(tmp_path / "exp", READER, RecognizeAssets(Characters("abc"), 0, ()))
+    command = ["decode", str(exp), str(tmp_path / "data"), str(tmp_path / "text"), "--dump", str(tmp_path / "dump")]
+    skipped = []
+    for told in (False, False, True, True):
+        if told:
+            Familiarity.of(points(50, 1)[:, :16]).save(exp / FILE)
+        assert main(command) == 0
+        skipped.append("skipped" in capsys.readouterr().out)
+    assert skipped == [False, True, False, True]
+
+
+def test_speech_is_made_again_once_unlike_faces_can_be_told(trained, tmp_path, capsys):
+    write_kind(tmp_path / "dump/mel-fine", {"a-00": np.zeros((64, 80), np.float32)}, {"a-00": 64}, {"mel": "fine"})
+    command = ["synthesize", str(trained), str(tmp_path / "data"), str(tmp_path / "wav"), "--controls", ""]
+    command += ["--dump", str(tmp_path / "dump"), "--vocoder", "griffin-lim:1"]
+    skipped = []
+    for told in (False, False, True, True):
+        if told:
+            Familiarity.of(points(50, 1)[:, :16]).save(trained / FILE)
+        assert main(command) == 0
+        skipped.append("skipped" in capsys.readouterr().out)
+    assert skipped == [False, True, False, True]
 
 
 def test_a_recognizer_of_audio_has_no_faces(tmp_path, capsys):

@@ -152,6 +152,11 @@ def trunk_of(model: nn.Module) -> LipTrunk | None:
     return trunk if isinstance(trunk, LipTrunk) else None
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The file of an experiment or pack, for fingerprints: how unlike faces are read depends on it; none if none."""
+    return [path] if (path := folder / FILE).exists() else []
+
+
 def familiarity_of(loaded: Experiment[AnyTask]) -> Familiarity | None:
     """What an experiment or pack has to tell unlike faces by; None: nothing.
 

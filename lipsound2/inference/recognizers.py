@@ -18,6 +18,7 @@ from lipsound2.decoding.joint import DecoderScorer, with_arrays
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference import familiarity
 from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
@@ -172,10 +173,10 @@ def recognizer(
 
 
 def files_of(name: str, options: SearchOptions) -> list[Path]:
-    """Files that text and confidences depend on: weights and calibration of a trained recognizer, a grammar file, the
-    language model."""
+    """Files that text and confidences depend on: weights, familiarity and calibration of a trained recognizer, a
+    grammar file, the language model."""
     folder = model_names.find(name) if is_own(name) else None
-    weights = [] if folder is None else [folder / model_names.WEIGHTS]
+    weights = [] if folder is None else [folder / model_names.WEIGHTS, *familiarity.files_of(folder)]
     if folder is not None and load_calibration(folder, search_of(name, options).way) is not None:
         weights.append(folder / CALIBRATION)
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []

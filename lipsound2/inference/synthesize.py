@@ -32,6 +32,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sweep, write_bytes
 from lipsound2.fingerprint import Fingerprint
+from lipsound2.inference import familiarity
 from lipsound2.inference.array_store import ArrayStore
 from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.lip_to_speech import windows_of
@@ -91,7 +92,7 @@ def synthesize(
     if OTHER_VOICE in controls and not model.task.voiced:
         raise LipsoundError(f"--controls {OTHER_VOICE}: {exp} was trained without voices; leave it out")
     made_of = [model.path / model_names.WEIGHTS, model.path / model_names.CONFIG, *made_with(vocoder)]
-    inputs = [*made_of, dir, *model.task.inputs(dump)]
+    inputs = [*made_of, *familiarity.files_of(model.path), dir, *model.task.inputs(dump)]
     made = ["origin.yaml", "data", "mels", "generated", *controls]
     # Only some models have attention, so its images need not be there.
     fingerprint = Fingerprint(
