@@ -106,6 +106,7 @@ def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
         ("grid/run_lira.sh", "--modes", "frozen long", "some of: supervised frozen finetuned longer stopped"),
         ("grid/run_lira.sh", "--labeled", "some", "all or half"),
         ("grid/run_unseen.sh", "--modes", "others mine", "some of: seen others relit generated"),
+        ("grid/run_unseen.sh", "--seen", "2", "a whole number of at least 3"),
         ("grid/run_pretrain.sh", "--runs", "50:x", "pairs such as '50:0 50:1 50:2 200:0 800:0'"),
         ("grid/run_asr.sh", "--folds", "-2", "a whole number of at least 1"),
     ):

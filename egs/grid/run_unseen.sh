@@ -13,13 +13,13 @@ lists=                      # folder of TSV lists, for --protocol lists
 extra_set=unseen            # set of the protocol that holds the other speakers
 model=grid-s1-parallel      # lip-to-speech model to begin from: experiment or pack, or the name of one
 config=conf/parallel.yaml   # how to train; its network is the model's
-seen=80                     # clips of train that are learned from, too, so that what is known stays
+seen=80                     # clips of train that are learned from, too, so that what is known stays: three or more
 updates=200                 # of each training
 folds=0                     # parts of the extra set, speakers are not torn apart; 0: one a speaker
 modes="seen others relit"   # what is learned from: seen (the control: train alone), others (and the other speakers), relit (the
                             # same, more strongly augmented), generated (and generated faces)
 clips=120                   # generated faces, for the mode generated
-speakers=24                 # of them
+speakers=20                 # of them
 asr=                        # recognizers that count words, with blanks between: "pocketsphinx:grid"; empty: none
 out=exp/unseen              # where all of it goes
 nj=2                        # worker processes
@@ -31,18 +31,22 @@ for mode in $modes; do
   [[ $mode =~ ^(seen|others|relit|generated)$ ]] ||
     usage "--modes: found '$modes', wanted some of: seen others relit generated"
 done
+_whole seen 3 # what tells faces from others needs as many
 corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
 run() { lipsound2 "$@" --launcher "$launcher"; }
 data=data/$protocol held=$data/$extra_set
 
-# learn MODE TRAIN EXP: the model, trained on. Nothing is chosen: the last weights, averaged over some fifty updates, are taken.
+# learn MODE TRAIN EXP: the model, trained on, as a pack that tells the faces of TRAIN from others. Nothing is chosen: the
+# last weights, averaged over some fifty updates, are taken.
 learn() {
-  local more=
+  local more='' crops=dump
   [ "$1" != relit ] || more=", augment_brightness: 0.7, augment_zoom: 0.2, augment_rotate: 12.0, augment_shift: 8.0, augment_noise: 8.0"
-  run train "$config" --train "$2" --valid "$data/valid" --dump dump --exp "$3" --init "$model" --ngpu "$ngpu" \
+  [ "$1" != generated ] || crops=dump/unseen
+  run train "$config" --train "$2" --valid "$data/valid" --dump "$crops" --exp "$3" --init "$model" --ngpu "$ngpu" \
     --override "max_epochs: 0, max_updates: $updates, warmup: $((updates / 10)), lr: 3.0e-4, ema: 0.98, valid_every: 100000, keep_best: 1, valid_clips: 4$more"
+  lipsound2 pack "$3" "$3-pack" --train "$2" --dump "$crops" --knows "$1" --corpus GRID --license "CC BY 4.0"
 }
 
 # speak MODEL DATA SYSTEM: the speech of a set's clips, gathered with that of the other folds.
@@ -61,9 +65,10 @@ lipsound2 subset "$data/train" "$out/train/seen" --clips "$seen"
 if [[ " $modes " == *" generated "* ]]; then
   lipsound2 generate corpus/faces-unseen --clips "$clips" --speakers "$speakers" --seed 1 --nj "$nj" # not those of egs/mini
   lipsound2 prepare grid corpus/faces-unseen data/faces-unseen --protocol mini
-  lipsound2 combine data/all,data/faces-unseen/all "$out/train/all" # what is cropped already stays
-  run crop "$out/train/all" dump --regions mouth --nj "$nj"
-  run mel "$out/train/all" dump --nj "$nj"
+  # A dump is made for one data dir, so these have one of their own.
+  lipsound2 combine "$out/train/seen,$held,$data/valid,data/faces-unseen/all" "$out/train/all"
+  run crop "$out/train/all" dump/unseen --regions mouth --nj "$nj"
+  run mel "$out/train/all" dump/unseen --nj "$nj"
 fi
 
 rm -rf "$out/speech" # of an earlier call with other --modes
@@ -73,7 +78,7 @@ for mode in $modes; do
   if [ "$mode" = seen ]; then
     echo "== $mode"
     learn "$mode" "$out/train/seen" "$out/models/$mode"
-    speak "$out/models/$mode" "$held" "$mode"
+    speak "$out/models/$mode-pack" "$held" "$mode"
     continue
   fi
   for fold in "$out"/folds/*/; do
@@ -83,7 +88,7 @@ for mode in $modes; do
     [ "$mode" != generated ] || from+=,data/faces-unseen/all
     lipsound2 combine "$from" "$out/train/$mode-$fold"
     learn "$mode" "$out/train/$mode-$fold" "$out/models/$mode-$fold"
-    speak "$out/models/$mode-$fold" "$out/folds/$fold/held" "$mode"
+    speak "$out/models/$mode-$fold-pack" "$out/folds/$fold/held" "$mode"
   done
 done
 
