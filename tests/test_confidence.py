@@ -198,8 +198,9 @@ def test_fault_a_way_without_numbers_is_told(tmp_path):
     assert load(tmp_path, "beam") is None
 
 
-def test_the_card_of_the_recognizer_that_ships_says_what_it_was_calibrated_for():
-    folder = model_names.find("grid-s1-asr")
+@pytest.mark.parametrize("name", ["grid-s1-asr", "grid-s1-vsr"])
+def test_the_card_of_a_recognizer_that_ships_says_what_it_was_calibrated_for(name):
+    folder = model_names.find(name)
     (told,) = facts(folder).values()
     assert f"* Confidences: {told}" in (folder / "card.md").read_text().splitlines()
 

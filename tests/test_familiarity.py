@@ -18,11 +18,13 @@ from lipsound2.audio.mel_settings import MELS
 from lipsound2.cli import main
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
+from lipsound2.decoding.calibration import Calibration, Platt, facts, of_unlike_faces, save
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.face_watch import LEAST, FaceWatch, clip_statistics
 from lipsound2.inference.familiarity import FILE, LIMIT, Familiarity, trunk_of
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.transcriber import Transcriber
+from lipsound2.inference.windows import READER_WINDOW
 from lipsound2.tasks import load_config
 from lipsound2.tasks.recognize import RecognizeAssets
 from lipsound2.tasks.regress import Regress
@@ -227,6 +229,28 @@ def test_a_lip_reader_tells_unlike_faces_too(tmp_path):
     for _ in range(3):
         reader.recognize([crops(200, 99)])
     assert len(reader.warnings) == 1
+
+
+def test_an_unlike_face_has_confidences_of_its_own(tmp_path, capsys):
+    """Alone and in a batch, short and long; without numbers of their own, unlike faces have those of the others."""
+    exp = fresh(tmp_path / "exp", READER, RecognizeAssets(Characters("abc"), 0, ()))
+    assert main(["calibrate", str(exp), str(tmp_path / "data"), "--dump", str(tmp_path / "dump"), "--unlike"]) == 1
+    assert "cannot tell unlike faces, having no familiarity.safetensors; leave --unlike out" in capsys.readouterr().err
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path / "dump"))
+    pack = tmp_path / "reader"
+    assert main(["pack", str(exp), str(pack), *SAID, *where]) == 0
+    clips = [crops(level, 99, length) for length in (20, READER_WINDOW + 10) for level in (92, 200)]
+    sure, unsure = (Calibration(Platt(0, offset), Platt(0, offset)) for offset in (2.0, -2.0))
+    save(pack, "greedy", sure, {})
+    assert confidences(pack, clips) == [0.88] * 4
+    save(pack, of_unlike_faces("greedy"), unsure, {})
+    assert confidences(pack, clips) == [0.88, 0.12] * 2
+    assert [confidences(pack, [clip])[0] for clip in clips] == [0.88, 0.12] * 2
+    assert facts(pack)["Confidences"] == "calibrated for greedy (? clips), greedy of unlike faces (? clips)"
+
+
+def confidences(pack: Path, clips: list[np.ndarray]) -> list[float]:
+    return [round(what.confidence or 0, 2) for what in TrainedRecognizer(str(pack)).recognize(clips)]
 
 
 def test_clips_are_read_again_once_unlike_faces_can_be_told(tmp_path, capsys):

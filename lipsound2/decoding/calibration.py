@@ -3,7 +3,7 @@
     calibrated = sigmoid(slope * logit(confidence) + offset)
 
 They are fitted on clips with known texts by the verb `calibrate`, and kept beside the weights, for each way of
-decoding.
+decoding, and for faces unlike those of the training set where a lip reader can tell them.
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ def with_confidence(what: Hypothesis, confidence: float | None) -> Hypothesis:
     left = (1 - confidence) / max(1 - what.confidence, sum(each.probability for each in what.alternatives), 1e-12)
     alternatives = [Alternative(each.text, each.probability * left) for each in what.alternatives]
     return replace(what, confidence=confidence, alternatives=alternatives)
+
+
+def of_unlike_faces(way: str) -> str:
+    """A way of decoding, where the face is unlike those of the training set."""
+    return f"{way} of unlike faces"
 
 
 def load(folder: Path, way: str) -> Calibration | None:

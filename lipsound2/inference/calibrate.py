@@ -10,11 +10,12 @@ from lipsound2.arguments import AtLeast0
 from lipsound2.audio.kind import kind_folder
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.decoding.calibration import FILE, Calibration, Platt, save
+from lipsound2.decoding.calibration import FILE, Calibration, Platt, of_unlike_faces, save
 from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.pretrained_asr import recognize_all
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.inference import familiarity
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
 from lipsound2.inference.decode import check_name, input_of
 from lipsound2.inference.recognizer_names import is_own, search_of
@@ -32,6 +33,7 @@ def calibrate(
     dir: Path,
     *,
     test: tuple[Path, ...] = (),
+    unlike: bool = False,
     dump: Path | None = None,
     search: SearchOptions = DEFAULT_SEARCH,
     ngpu: AtLeast0 = 0,
@@ -46,6 +48,7 @@ def calibrate(
         asr: experiment or pack of the task recognize.
         dir: data dir with transcripts, to fit on, such as data/valid.
         test: data dirs with transcripts, separated by commas, to measure on beside.
+        unlike: the clips show people whom a lip reader was not trained on; the numbers are for such faces alone.
         dump: folder of the features, see lipsound2 decode. Without it, the files of wav.scp are read.
         ngpu: GPUs to use: 0 or 1.
     """
@@ -53,11 +56,18 @@ def calibrate(
     if not is_own(asr):
         raise LipsoundError(f"{asr}: only recognizers trained with lipsound2 are calibrated, found a pretrained one")
     folder = model_names.find(asr)
+    if unlike and not familiarity.files_of(folder):
+        raise LipsoundError(
+            f"{asr}: cannot tell unlike faces, having no {familiarity.FILE}; leave --unlike out, or make a pack of a "
+            "lip reader with: lipsound2 pack --train DATA --dump DUMP"
+        )
     check_file(folder / FILE)
     sources = {path: _source(DataDir(path), asr, dump) for path in (dir, *test)}
     recognizer = TrainedRecognizer(asr, search, experiment.device_for(ngpu))
-    recognizer.calibration = None
+    recognizer.calibration = recognizer.unlike_calibration = None
     way = search_of(asr, search).way
+    if unlike:
+        way = of_unlike_faces(way)
     language = recognizer.language
     systems: dict[str, tuple[Judged, Judged]] = {}
     fitted: Calibration | None = None

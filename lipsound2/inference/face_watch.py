@@ -42,12 +42,17 @@ class FaceWatch:
 
     Args:
         loaded: a lip-to-speech model or a lip reader; of one without the file nothing can be told, and nothing changes.
+
+    Attributes:
+        unlike: whether the face is unlike, for each clip or window that went through since it was cleared; empty where
+            nothing can be told.
     """
 
     def __init__(self, loaded: Experiment[AnyTask]) -> None:
         self._familiarity, trunk = familiarity_of(loaded), trunk_of(loaded.model)
         self._name = loaded.path.name
         self._sum, self._count = np.zeros(1), 0
+        self.unlike: list[bool] = []
         if trunk is not None and self._familiarity is not None:
             trunk.register_forward_hook(self._look)
 
@@ -65,7 +70,8 @@ class FaceWatch:
             point = point_of(states[row, :length])
             self._sum = self._sum + length * point
             self._count += length
-            if length >= LEAST and self._familiarity.distance(point) >= LIMIT:
+            self.unlike.append(self._familiarity.distance(point) >= LIMIT)
+            if length >= LEAST and self.unlike[-1]:
                 states = states.clone()
                 with clip_statistics(trunk):
                     states[row, :length] = trunk(video[row : row + 1, :length], lengths[row : row + 1])[0]

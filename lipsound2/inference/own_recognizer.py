@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, greedy_hypothesis, search
-from lipsound2.decoding.calibration import Calibration
+from lipsound2.decoding.calibration import Calibration, of_unlike_faces
 from lipsound2.decoding.calibration import load as load_calibration
 from lipsound2.decoding.confidence import by_text, with_doubt
 from lipsound2.decoding.ctc import Graph, align_words, hypothesis, viterbi
@@ -69,11 +69,13 @@ class Heard:
         log_probs: (S, V) natural log-probabilities of CTC.
         word_log_probs: (S, words + 1) those of the word head, class 0 silence; None: there is none.
         decoder: makes the decoder's scorer of the clip; None: there is no decoder, or the clip is too long for it.
+        unlike: whether its face is unlike those of the training set.
     """
 
     log_probs: np.ndarray
     word_log_probs: np.ndarray | None = None
     decoder: Callable[[], DecoderScorer] | None = None
+    unlike: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class OwnRecognizer(ABC):
         language: of its texts.
         fusion: the language model of its search.
         calibration: of its confidences; None: they are as the search has them.
+        unlike_calibration: likewise, where the face is unlike those of the training set.
         warnings: reasons to doubt what was read since `begin`.
 
     Raises:
@@ -135,6 +138,7 @@ class OwnRecognizer(ABC):
         self.knows, self.input, self.language = facts.knows, facts.input, facts.language
         self._search = chosen = options.filled(own_search(facts.folder))
         self.calibration = load_calibration(facts.folder, chosen.way)
+        self.unlike_calibration = load_calibration(facts.folder, of_unlike_faces(chosen.way)) or self.calibration
         grammar, lm, bonus = chosen.grammar, chosen.lm, chosen.word_bonus
         if grammar and lm:
             raise LipsoundError("--grammar and --lm: only one of them can be used; leave one out")
@@ -186,7 +190,8 @@ class OwnRecognizer(ABC):
             what = self._decode(heard)
             if heard.word_log_probs is not None:
                 what = align_words(what, heard.word_log_probs, self.facts.words, self.facts.seconds)
-            found.append(what if self.calibration is None else self.calibration(what))
+            calibration = self.unlike_calibration if heard.unlike else self.calibration
+            found.append(what if calibration is None else calibration(what))
         return found
 
     def _decode(self, heard: Heard) -> Hypothesis:

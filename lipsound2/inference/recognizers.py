@@ -105,21 +105,26 @@ class TrainedRecognizer(OwnRecognizer):
     def _hear_long(self, clip: np.ndarray) -> Heard:
         """One clip longer than a window. Its text is CTC's: no decoder was trained on texts of such length."""
         log_probs, words = [], []
+        self._watch.unlike.clear()
         for states in long_states(self.network.encoder, clip, self.device):
             output = self.network.heads(states[None], torch.tensor([len(states)]))
             log_probs.append(output.log_probs[0].cpu().numpy())
             if output.word_scores is not None:
                 words.append(output.word_scores[0].float().log_softmax(-1).cpu().numpy())
-        return Heard(np.concatenate(log_probs), np.concatenate(words) if words else None)
+        unlike = 2 * sum(self._watch.unlike) > len(self._watch.unlike)  # in most of its windows
+        return Heard(np.concatenate(log_probs), np.concatenate(words) if words else None, unlike=unlike)
 
     def _hear_together(self, clips: Sequence[np.ndarray]) -> list[Heard]:
+        self._watch.unlike.clear()
         output = self._run(clips)
+        unlike = self._watch.unlike or [False] * len(clips)
         words = None if output.word_scores is None else output.word_scores.float().log_softmax(-1).cpu().numpy()
         return [
             Heard(
                 output.log_probs[row, :length].cpu().numpy(),
                 None if words is None else words[row, :length],
                 None if self.network.decoder is None else partial(self._scorer, output.states[row, :length]),
+                unlike[row],
             )
             for row, length in enumerate(output.lengths.tolist())
         ]
