@@ -83,7 +83,8 @@ def pack(
         copied = {name: loaded.path / name for name in (CALIBRATION, SEARCH)}
         copied = {name: path for name, path in copied.items() if path.exists()} | (result_files(sets) if hub else {})
         # Of an earlier pack, whose weights were others.
-        for old in (out / CALIBRATION, out / SEARCH, out / model_names.README, *out.glob(RESULTS)):
+        beside = (CALIBRATION, SEARCH, familiarity.FILE, model_names.README)
+        for old in (*(out / name for name in beside), *out.glob(RESULTS)):
             old.unlink(missing_ok=True)
         for name, path in copied.items():
             with atomic_path(out / name) as temporary:

@@ -185,15 +185,13 @@ def test_calibrations_are_kept_for_each_way_of_decoding(tmp_path):
 def test_fault_numbers_that_no_fit_gives_are_refused(pair, tmp_path):
     (tmp_path / "calibration.yaml").write_text(f"greedy:\n  words: {pair}\n  text: [1.0, 0.0]\n")
     for read in (lambda: load(tmp_path, "greedy"), lambda: facts(tmp_path)):
-        with pytest.raises(
-            LipsoundError, match=r"calibration.yaml: expected 'words' .* found .{,62}; calibrate again$"
-        ):
+        with pytest.raises(LipsoundError, match=r"calibration.yaml: expected 'words' .* found .{,62}; remove the file"):
             read()
 
 
 def test_fault_a_way_without_numbers_is_told(tmp_path):
     (tmp_path / "calibration.yaml").write_text("greedy:\n")
-    with pytest.raises(LipsoundError, match="expected 'words' with a slope and an offset; calibrate again"):
+    with pytest.raises(LipsoundError, match=r"expected 'words' .* found None; remove the file and calibrate again"):
         load(tmp_path, "greedy")
     assert load(tmp_path, "beam") is None
 

@@ -97,6 +97,11 @@ VERBS = {
     "unknown format of audio": (1, "speak clip.mp4 -o x.aiff", ["ends in one of .wav, .flac, .ogg, .mp3"]),
     "unknown vocoder": (1, "speak clip.mp4 --vocoder grid-s1-vocoss", ["griffin-lim", "did you mean 'grid-s1-vocos'?"]),
     "--asr wisper:base": (1, "transcribe clip.mp4 --asr wisper:base", ["whisper:", "did you mean 'whisper'?"]),
+    "--asr beside a lip reader": (
+        1,
+        "transcribe clip.mp4 --model grid-s1-vsr --asr grid-s1-asr",
+        ["--asr grid-s1-asr: recognizes speech, and grid-s1-vsr reads the lips without any; leave --asr out"],
+    ),
     "a sound recognizer as --model": (1, "transcribe clip.mp4 --model grid-s1-asr", ["reads 'audio'", "as --asr"]),
     "corpus path misspelt": (1, "prepare grid corpora/gird data", ["gird: no such folder", "that holds s1, s2"]),
     "--protocol 4speaker": (1, "prepare grid corpora data --protocol 4speaker", ["one of: 4speakers, lipsound2-sd"]),

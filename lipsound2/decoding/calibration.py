@@ -144,15 +144,16 @@ def _read(rows: Any, path: Path) -> Calibration:
     kinds = {}
     for kind in ("words", "text"):
         pair = rows.get(kind) if isinstance(rows, dict) else None
-        if not isinstance(pair, list) or [type(each) in (int, float) for each in pair] != [True, True]:
-            raise LipsoundError(f"{path}: expected '{kind}' with a slope and an offset; calibrate again")
+        numbers = pair if isinstance(pair, list) else []
         # Neither nan, nor a whole number that is longer than any float.
-        if not (0 <= pair[0] <= _MOST and -_MOST <= pair[1] <= _MOST):
+        if [type(each) in (int, float) for each in numbers] != [True, True] or not (
+            0 <= numbers[0] <= _MOST and -_MOST <= numbers[1] <= _MOST
+        ):
             raise LipsoundError(
                 f"{path}: expected '{kind}' with a slope and an offset, 0 to {_MOST} and -{_MOST} to {_MOST}, found "
-                f"{str(pair)[:60]}; calibrate again"
+                f"{str(pair if isinstance(rows, dict) else rows)[:60]}; remove the file and calibrate again"
             )
-        kinds[kind] = Platt(*map(float, pair))
+        kinds[kind] = Platt(*map(float, numbers))
     return Calibration(**kinds)
 
 

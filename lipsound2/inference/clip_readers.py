@@ -123,6 +123,8 @@ def _exported_parts(given: Sequence[Path]) -> tuple[Path, list[Path]]:
     """
     from lipsound2.inference.onnx_folder import is_exported
 
+    if len(given) == 1 and given[0].suffix.lower() != ".onnx":
+        return given[0], []  # what is wrong with it, its reader tells
     speaks = [path for path in given if path.suffix.lower() == ".onnx" or (path.is_dir() and not is_exported(path))]
     folders = [path for path in given if path not in speaks]
     if len(folders) != 1:

@@ -26,6 +26,7 @@ from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sha256
+from lipsound2.inference.familiarity import told_of_export
 from lipsound2.inference.onnx_folder import (
     DECODER,
     ENCODER,
@@ -194,6 +195,8 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
     same = f"; the same best token in {100 * np.mean(written.same):.1f} % of them" if written.int8 else ""
     print(f"{out}: {size / 1e6:.1f} MB, {made.kind} of {made.name}, {precision}")
     print(f"onnxruntime and torch: log-probabilities differ by {written.difference:.1e} at most{same}")
+    for line in told_of_export(loaded.path):
+        print(line)
     if license_ := model_names.card_facts(out).get("License"):
         print(f"license  {license_}")
     use = "--onnx READER --lm {}" if made.kind == LANGUAGE_MODEL else "--onnx {}"

@@ -7,10 +7,7 @@ corruptions by covariate shift adaptation", NeurIPS 2020). egs/grid/RESULTS.md h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lipsound2.experiment import Experiment
@@ -22,19 +19,20 @@ from lipsound2.timing import FRAME_RATE
 LEAST = FRAME_RATE  # video frames from which on a clip has batch statistics of its own
 
 
-@contextmanager
-def clip_statistics(trunk: LipTrunk) -> Iterator[None]:
-    """In the block, batch norm of a trunk in evaluation mode takes the statistics of what it is shown."""
-    norms = [part for part in trunk.modules() if isinstance(part, nn.BatchNorm2d)]
-    try:
-        for norm in norms:
-            norm.train()
-            norm.track_running_stats = False  # those that are stored stay as they are
-        yield
-    finally:
-        for norm in norms:
-            norm.eval()
-            norm.track_running_stats = True
+def with_clip_statistics(trunk: LipTrunk) -> LipTrunk:
+    """The same trunk, whose batch norm takes the statistics of what it is shown.
+
+    Weights are shared. It is another module, so that whoever reads with the first one meanwhile is not disturbed.
+    """
+    with torch.device("meta"):  # weights come from the other
+        own = LipTrunk(trunk.config)
+    own.load_state_dict(trunk.state_dict(), assign=True)
+    own.eval()
+    for part in own.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.train()
+            part.track_running_stats = False  # those that are stored stay as they are
+    return own
 
 
 class FaceWatch:
@@ -51,38 +49,36 @@ class FaceWatch:
     def __init__(self, loaded: Experiment[AnyTask]) -> None:
         self._familiarity, trunk = familiarity_of(loaded), trunk_of(loaded.model)
         self._name = loaded.path.name
-        self._sum, self._count = np.zeros(1), 0
+        self._farthest: float | None = None
         self.unlike: list[bool] = []
         if trunk is not None and self._familiarity is not None:
+            self._own = with_clip_statistics(trunk)
             trunk.register_forward_hook(self._look)
 
     def begin(self) -> None:
         """A new clip begins."""
-        self._sum, self._count = np.zeros(1), 0
+        self._farthest = None
 
-    def _look(self, trunk: LipTrunk, given: tuple[Tensor, Tensor], states: Tensor) -> Tensor | None:
-        """The states (B, T, D) of a batch, unlike faces with statistics of their own; None: as they are."""
-        if trunk.norm.training:  # this is how an unlike face is read
-            return None
+    def _look(self, trunk: LipTrunk, given: tuple[Tensor, Tensor], states: Tensor) -> Tensor:
+        """The states (B, T, D) of a batch, those of unlike faces with statistics of their own."""
         assert self._familiarity is not None
         video, lengths = given
         for row, length in enumerate(lengths.tolist()):
-            point = point_of(states[row, :length])
-            self._sum = self._sum + length * point
-            self._count += length
-            self.unlike.append(self._familiarity.distance(point) >= LIMIT)
+            distance = self._familiarity.distance(point_of(states[row, :length]), length)
+            self._farthest = max(distance, self._farthest or 0.0)
+            self.unlike.append(distance >= LIMIT)
             if length >= LEAST and self.unlike[-1]:
                 states = states.clone()
-                with clip_statistics(trunk):
-                    states[row, :length] = trunk(video[row : row + 1, :length], lengths[row : row + 1])[0]
+                states[row, :length] = self._own(video[row : row + 1, :length], lengths[row : row + 1])[0]
         return states
 
     @property
     def distance(self) -> float | None:
-        """Distance of the clip so far, see `Familiarity.distance`; None: it cannot be told."""
-        if self._familiarity is None or not self._count:
-            return None
-        return self._familiarity.distance(self._sum / self._count)
+        """The largest distance of a window of the clip so far, see `Familiarity.distance`; None: it cannot be told.
+
+        Not their mean: a clip may show somebody known, and a stranger.
+        """
+        return self._farthest
 
     @property
     def warnings(self) -> list[str]:

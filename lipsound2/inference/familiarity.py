@@ -2,14 +2,15 @@
 
 A clip is one point: the median of its trunk states over time, which some frames without a face hardly move. The
 training clips' points are described by their mean, their spread in each dimension, and the directions in which they
-vary most. The distance of a new point is that of Mahalanobis with a little ridge, in units of the training clips' own
-99 % quantile.
+vary most. The distance of a new point is that of Mahalanobis with a little ridge, in units of what training clips have
+that were left out of the description. A clip of less than two seconds counts for less: its median depends on what is
+said.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from lipsound2.experiment import Experiment
 from lipsound2.files import write_bytes
 from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.tasks.base import AnyTask
+from lipsound2.timing import FRAME_RATE
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +36,12 @@ FILE = "familiarity.safetensors"  # in an experiment or pack
 # The distance from which a face counts as unlike. Between GRID's speaker s1, whom the model knows (held-out clips: 1.4
 # at most but for a damaged one, 1.8 when made darker) and speakers it does not know (2.3 at least): grid/RESULTS.md.
 LIMIT = 2.0
+_LONG = 2 * FRAME_RATE  # video frames from which on a distance counts in full
 _CLIPS = 800  # training clips that are looked at, evenly spread
 _DIRECTIONS = 16  # in which the training clips vary most
 _RIDGE = 0.1  # variance that is added everywhere, a share of the training clips' own
+_FOLDS = 10  # in which training clips are left out
+_USUAL = 0.9  # share of the clips left out whose distances are below 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,8 @@ class Familiarity:
         spread: (D,) float32, standard deviation in each dimension.
         directions: (K, D) float32, orthonormal, of the points divided by `spread`.
         variances: (K + 1,) float32, in these directions, and the mean of the others.
-        unit: 99 % quantile of the training clips' distances.
+        unit: 90 % quantile of the distances of training clips that were left out, a fold at a time; packs made before
+            30 November 2026 have the 99 % quantile of those that were not.
     """
 
     mean: np.ndarray
@@ -69,33 +75,46 @@ class Familiarity:
         """
         if len(points) < 3:
             raise LipsoundError(f"expected three training clips or more to tell unlike faces by, found {len(points)}")
+        folds = np.arange(len(points)) % _FOLDS
+        apart: list[float] = []
+        for fold in range(min(_FOLDS, len(points))):
+            others = cls._described(points[folds != fold])
+            apart += [others.distance(point) for point in points[folds == fold]]
+        # 0: all clips are equal.
+        return replace(cls._described(points), unit=float(np.quantile(apart, _USUAL)) or 1.0)
+
+    @classmethod
+    def _described(cls, points: np.ndarray) -> Familiarity:
+        """Points (N, D), with distances as they come."""
         mean, spread = points.mean(0), points.std(0) + 1e-6
         values, vectors = np.linalg.eigh(np.cov(((points - mean) / spread).T))
         count = min(_DIRECTIONS, len(points) - 1, len(mean))
         # Rounding makes variances of nothing slightly negative.
         values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
         rest = values[count:].mean() if count < len(values) else 0.0
-        found = cls(mean, spread, vectors[:, :count].T, np.append(values[:count], rest), 1.0)
-        unit = float(np.quantile([found.distance(point) for point in points], 0.99)) or 1.0  # 0: all clips are equal
         return cls(
             mean.astype(np.float32),
             spread.astype(np.float32),
-            np.ascontiguousarray(found.directions, np.float32),
-            found.variances.astype(np.float32),
-            unit,
+            np.ascontiguousarray(vectors[:, :count].T, np.float32),
+            np.append(values[:count], rest).astype(np.float32),
+            1.0,
         )
 
-    def distance(self, point: np.ndarray) -> float:
-        """Distance of a clip from the training clips, 0 and more; 99 % of these are below 1.
+    def distance(self, point: np.ndarray, frames: int = _LONG) -> float:
+        """Distance of a clip, or of a window of one, from the training clips, 0 and more.
+
+        Nine in ten clips like these are below 1. Of s1's windows of 25 to 75 frames 1 % are at `LIMIT` or above, and of
+        other speakers' all from 50 frames on, half of those of 25.
 
         Args:
             point: (D,), see `point_of`.
+            frames: video frames that it is the point of.
         """
         normal = (point - self.mean) / self.spread
         along = self.directions @ normal
         rest = max(float(normal @ normal - along @ along), 0.0)
         weighed = float((along**2 / (self.variances[:-1] + _RIDGE)).sum()) + rest / float(self.variances[-1] + _RIDGE)
-        return float(np.sqrt(weighed / len(normal))) / self.unit
+        return float(np.sqrt(weighed / len(normal) * min(1.0, frames / _LONG))) / self.unit
 
     def save(self, path: Path) -> None:
         """Write the file; some kB."""
@@ -155,6 +174,11 @@ def trunk_of(model: nn.Module) -> LipTrunk | None:
 def files_of(folder: Path) -> list[Path]:
     """The file of an experiment or pack, for fingerprints: how unlike faces are read depends on it; none if none."""
     return [path] if (path := folder / FILE).exists() else []
+
+
+def told_of_export(folder: Path) -> list[str]:
+    """What `export` says of an experiment or pack that can tell unlike faces: networks without torch cannot."""
+    return ["unlike faces are neither told nor read by the statistics of their clip"] * len(files_of(folder))
 
 
 def familiarity_of(loaded: Experiment[AnyTask]) -> Familiarity | None:

@@ -7,7 +7,6 @@ batch statistics of the clip itself, and the mirrored clip counts as well (egs/g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.inference.face_watch import LEAST, clip_statistics, warning
+from lipsound2.inference.face_watch import LEAST, warning, with_clip_statistics
 from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.inference.synthesizer import FaceChoice
@@ -63,10 +62,12 @@ class LipWordReader:
         self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
         assert model.encoder.trunk is not None
         self._trunk = model.encoder.trunk
+        self._own_trunk = with_clip_statistics(self._trunk)
+        self._farthest = 0.0  # distance of a stretch of the clip
 
     def begin(self) -> None:
         """A new clip begins."""
-        self.warnings = []
+        self.warnings, self._farthest = [], 0.0
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
         """It does not write texts of its own.
@@ -104,11 +105,13 @@ class LipWordReader:
         video = torch.from_numpy(np.ascontiguousarray(crops))[None].to(self._device)
         lengths = torch.tensor([len(crops)], device=self._device)
 
-        def read(shown: Tensor) -> Tensor:
-            return self._head(self._encoder(shown, lengths)[0])[0].float().log_softmax(-1)
+        trunk = self._own_trunk if len(crops) >= LEAST else self._trunk
 
-        with clip_statistics(self._trunk) if len(crops) >= LEAST else nullcontext():
-            both = read(video) + read(video.flip(3))
+        def read(shown: Tensor) -> Tensor:
+            states = self._encoder.behind_trunk(trunk(shown, lengths), lengths)
+            return self._head(states)[0].float().log_softmax(-1)
+
+        both = read(video) + read(video.flip(3))
         found: np.ndarray = (both / 2).log_softmax(-1).cpu().numpy()
         return found
 
@@ -117,8 +120,9 @@ class LipWordReader:
         """Which sentence was said: crops (T, H, W) uint8."""
         distance = self._distance(clip)
         unlike = distance is not None and distance >= LIMIT
-        if distance is not None and unlike and not self.warnings:  # of a long clip the first stretch tells
-            self.warnings.append(warning(self.name, distance))
+        if distance is not None and unlike:
+            self._farthest = max(distance, self._farthest)
+            self.warnings = [warning(self.name, self._farthest)]
         return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, UNKNOWN if unlike else KNOWN)
 
     def _distance(self, clip: np.ndarray) -> float | None:
@@ -127,7 +131,7 @@ class LipWordReader:
             return None
         video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
         states = self._trunk(video, torch.tensor([len(clip)], device=self._device))
-        return self._familiarity.distance(point_of(states[0]))
+        return self._familiarity.distance(point_of(states[0]), len(clip))
 
 
 def lip_ranker(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -44,7 +45,11 @@ def long_states(encoder: Encoder, clip: np.ndarray, device: torch.device) -> Ite
 
 
 def _trunk_states(trunk: LipTrunk, clip: np.ndarray, device: torch.device) -> Iterator[Tensor]:
-    """(n, outputs) of a chunk of crops (T, H, W); its first convolution sees some video frames to either side."""
-    for _, seen, own in chunks(len(clip), trunk.config.trunk_context // 2, TRUNK_CHUNK):
+    """(n, outputs) of a chunk of crops (T, H, W); its first convolution sees some video frames to either side.
+
+    Chunks are alike in size: an unlike face is read by the statistics of a chunk, which a short one would not have.
+    """
+    size = math.ceil(len(clip) / max(1, len(clip) // TRUNK_CHUNK))
+    for _, seen, own in chunks(len(clip), trunk.config.trunk_context // 2, size):
         crops = torch.from_numpy(np.ascontiguousarray(clip[seen]))[None].to(device)
         yield trunk(crops, torch.tensor([crops.shape[1]], device=device))[0, own]

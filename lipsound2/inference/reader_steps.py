@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -51,6 +52,7 @@ class ReaderSteps:
 
     name: str
     _recognizer: SpeechRecognizer
+    _lock: threading.Lock
 
     @_without_gradients
     def encode(self, clip: np.ndarray) -> Tensor:
@@ -77,7 +79,8 @@ class ReaderSteps:
             raise LipsoundError(f"encode: found an object of type {type(clip).__name__}, wanted {wanted}")
         if not clip.size or clip.dtype != kind or clip.shape[1:] != rest:
             raise LipsoundError(f"encode: found {clip.dtype} of shape {clip.shape}, wanted {wanted}")
-        return trained.encode(clip)
+        with self._lock:  # what watches for unlike faces is about one clip at a time
+            return trained.encode(clip)
 
     @_without_gradients
     def ctc_log_probs(self, states: Tensor) -> Tensor:

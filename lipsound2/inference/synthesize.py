@@ -243,7 +243,7 @@ class GeneratorFactory:
         """Load the model; called where it is to run."""
         device = experiment.device_for(self.ngpu)
         model = experiment.load(self.exp, device, task=Regress)
-        FaceWatch(model)  # unlike faces are read another way, as speak does
+        FaceWatch(model)  # unlike faces are read another way; speak looks at windows of 100 video frames
         crops = Archive(self.dump / model.task.settings.input)
         voices = Archive(self.dump / VOICES) if self.voices else None
 

@@ -96,6 +96,7 @@ def transcribe(
             "--onnx replaces --model and --asr and runs on the CPU as it was exported: "
             "leave out --model, --asr, --device and --precision"
         )
+    given_asr = asr
     model = model or (DEFAULT_MODEL if asr or phrases is not None else DEFAULT_READER)
     asr = asr or DEFAULT_ASR
     if face == "speaking" or asd is not None:
@@ -128,6 +129,13 @@ def transcribe(
         else:
             model = model if "lips" in kinds else ""
             _check_names(model, asr, search.lm, audio="audio" in kinds)
+            from lipsound2.model_names import task_of
+
+            if given_asr and kinds == {"lips"} and task_of(model) == "recognize":
+                raise LipsoundError(
+                    f"--asr {given_asr}: recognizes speech, and {model} reads the lips without any; leave --asr out, "
+                    "or give a lip-to-speech model as --model"
+                )
         if model:
             from lipsound2.video.detect import check_detector
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -29,7 +28,7 @@ from lipsound2.datasets.crop_cache import Frames
 from lipsound2.decoding import look_alikes
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, probabilities_of
-from lipsound2.inference.face_watch import clip_statistics
+from lipsound2.inference.face_watch import with_clip_statistics
 from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
 from lipsound2.inference.lip_to_speech import TorchLipToSpeech, generate_long
 from lipsound2.inference.lip_words import LipWordReader
@@ -100,9 +99,8 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
             crops = np.ascontiguousarray(frames[clip])
             video, length = torch.from_numpy(crops)[None], torch.tensor([len(crops)])
             found.distance = known.distance(point_of(loaded.model.encoder.trunk(video, length)[0]))
-            for way, statistics in ((PLAIN, nullcontext()), (ADAPTED, clip_statistics(reader._trunk))):
-                with statistics:
-                    states = reader._encoder(video, length)[0]
+            for way, trunk in ((PLAIN, reader._trunk), (ADAPTED, with_clip_statistics(reader._trunk))):
+                states = reader._encoder.behind_trunk(trunk(video, length), length)
                 found.log_probs[way] = reader._head(states)[0].log_softmax(-1).numpy()
             found.log_probs[MIRRORED] = reader.log_probs(crops)
             waveform = speak.chunked_vocoder.whole(generate_long(spoken, crops))
