@@ -43,7 +43,7 @@ Missing texts: a clip without a hypothesis counts as an empty one, all of its wo
 is left out. An empty reference is refused.
 Intervals, 95 %, computed: of WER and CER that of a count of errors in bunches, a bunch a clip (gamma; Fay and Feuer), \
 of SER and slots that of a binomial share (Clopper and Pearson); of a difference of two systems from what either alone \
-got wrong, clip by clip. Where no speaker was trained on, a speaker is a bunch, with Student's t.
+got wrong, clip by clip. Where no speaker was trained on, how much speakers differ counts too, with Student's t.
 """ + "\n".join(table.RULE for table in TABLES.values())
 
 
