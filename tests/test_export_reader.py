@@ -237,7 +237,7 @@ def test_a_manifest_that_names_no_network_is_told(copied: Path) -> None:
     ("words", "message"),
     [
         (["clip.mp4", "--onnx", "lm-onnx"], "is an exported language model, wanted a recognizer"),
-        (["clip.mp4", "--onnx", "reader"], "holds no export.yaml, so it is no exported recognizer; write it again with"),
+        (["clip.mp4", "--onnx", "reader"], "holds no export.yaml, so it is no exported recognizer"),
         (["clip.mp4", "--onnx", "absent"], "no such folder; write it again with: lipsound2 export"),
         (
             ["clip.mp4", "--onnx", "grid-s1-asr"],
