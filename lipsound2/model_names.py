@@ -63,6 +63,11 @@ def found(name: Path | str) -> Path | None:
     return next((folder for folder in places if (folder / CONFIG).exists()), None)
 
 
+def path_of(given: Path) -> Path:
+    """What a path means that may also be the name of a model: the file or folder there, else that model's folder."""
+    return given if given.exists() else found(given) or given
+
+
 def find(name: Path | str, task: str = "") -> Path:
     """Folder of an experiment or pack: a path, or the name of a model that ships or that lies in the user's folder.
 
@@ -184,3 +189,10 @@ def check_task(name: Path | str, *tasks: str) -> None:
         wanted = " or ".join(f"'{task}'" for task in tasks)
         use = f"; give it as: lipsound2 {_TAKEN[found]}" if found in _TAKEN else ""
         raise LipsoundError(f"{name}: is of the task '{found}', wanted one of {wanted}{use}")
+
+
+if __name__ == "__main__":  # of recipes: task and folder of a model
+    try:
+        print(task_of(sys.argv[1]), find(sys.argv[1]))
+    except LipsoundError as error:
+        sys.exit(str(error))

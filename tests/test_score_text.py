@@ -126,6 +126,10 @@ def test_texts_are_compared_with_those_of_one_system(tmp_path: Path, capsys: pyt
     score_text(data, folder, out=tmp_path / "scores", against="before")
     told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| after - before"))
     assert f"{-100 * 3 / 18:+.1f} [" in told
+    decoded(folder / "mismatched", {**said, "s1-a": "lay red in v two now"})
+    score_text(data, folder, out=tmp_path / "scores", against="before,mismatched")
+    rows = [line.split(" |")[0].rstrip() for line in capsys.readouterr().out.splitlines() if " - " in line]
+    assert rows == ["| mismatched - before", "| after - before", "| after - mismatched"]
     with pytest.raises(LipsoundError, match="--against: found 'between', wanted one of several systems; there are"):
         score_text(data, folder, out=tmp_path / "scores", against="between")
 

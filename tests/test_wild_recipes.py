@@ -7,12 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from helpers.face_corpora import talking_clip
 from helpers.recipe_copies import ROOT, copy_recipes
 from helpers.recipe_copies import run as run_recipe
-from helpers.wild_corpora import ENGLISH, copy, make_own, make_voxceleb2
+from helpers.wild_corpora import ENGLISH, copy, make_own, make_voxceleb2, said
 
+from lipsound2 import experiment
 from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir, read_table
+from lipsound2.inference.familiarity import familiarity_of
+from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.corpus import generate
 
 pytestmark = pytest.mark.slow
@@ -80,6 +86,7 @@ def test_a_model_is_adapted_with_a_few_clips_of_ones_own(tmp_path):
     assert list(counted) == ["real", "mismatched", "after-3", "before"]
     assert told.count("| after-3 - before") == 2  # of speech, of words
     assert (out / "model" / "model.safetensors").exists()
+    assert familiarity_of(experiment.load(out / "pack")) is not None
     # Other numbers of clips: what is there stays, and what nobody asked for is not shown again.
     run_recipe(recipe, *options, "--clips", "2", "--use", "no", script="run_adapt.sh")
     assert set(json.loads(of_words.read_text(encoding="utf-8"))["systems"]) == {
@@ -92,6 +99,45 @@ def test_a_model_is_adapted_with_a_few_clips_of_ones_own(tmp_path):
     (next(corpus.rglob("*.mp4"))).rename(corpus / "other.mp4")
     told = run_recipe(recipe, *options, script="run_adapt.sh", fails=True)
     assert "--out: exp/adapt was begun with other clips than" in told
+
+
+def test_a_lip_reader_is_adapted_with_silent_clips(tmp_path):
+    """Words before and after by clips that no model has seen, and a pack that reads with its own tokens and faces."""
+    corpus = tmp_path / "mine"
+    form = ClipFormat(width=160, height=128, sample_rate=16000)
+    for number in range(4):
+        path = corpus / "me" / f"{number}.mp4"
+        talking_clip(path, said(number), look=1, form=form, silent=True, seed=number)
+        path.with_suffix(".txt").write_text(" ".join(said(number)), encoding="utf-8")
+    recipe = copy_recipes(tmp_path, "own") / "own"
+    reader = ROOT / "lipsound2" / "pretrained" / "grid-s1-vsr"
+    options = ("--corpus", str(corpus), "--model", "grid-s1-vsr", "--folds", "2")
+    told = run_recipe(recipe, *options, "--override", "max_updates: 1, precision: fp32", script="run_adapt.sh")
+    assert "begin anew" not in told
+    assert "== training 3 of 3 is done; about 0.00 hours to the end" in told
+    for row in ("| after-all - before", "| mismatched - before", "| after-all - mismatched"):
+        assert told.count(row) == 1
+    out = recipe / "exp" / "adapt"
+    systems = json.loads((out / "scores" / "text" / "words" / "summary.json").read_text(encoding="utf-8"))["systems"]
+    assert {name: each["total"]["clips"] for name, each in systems.items()} == dict.fromkeys(
+        ("before", "after-all", "mismatched"), 4
+    )
+    # Each clip is read once, and by no model that has learned from it.
+    read = [dict(read_table(out / "work" / "words" / f"after-all-{fold}" / "text")) for fold in (1, 2)]
+    for fold, texts in enumerate(read, start=1):
+        held, learned = (DataDir(out / "folds" / str(fold) / part).ids for part in ("held", "train"))
+        assert {*texts} <= {*held}
+        assert not {*held} & {*learned}
+    assert dict(read_table(out / "words" / "after-all" / "text")) == read[0] | read[1]
+    pack = experiment.load(out / "pack")
+    assert (out / "pack" / "tokens.model").read_bytes() == (reader / "tokens.model").read_bytes()
+    assert (out / "pack" / "search.yaml").read_bytes() == (reader / "search.yaml").read_bytes()
+    learned, before = pack.model.state_dict(), experiment.load(reader).model.state_dict()
+    assert not torch.equal(learned["ctc.weight"], before["ctc.weight"])
+    assert torch.allclose(learned["ctc.weight"], before["ctc.weight"], atol=0.05)  # trained on, not begun anew
+    faces = familiarity_of(pack)
+    assert faces is not None
+    assert faces.mean.tolist() != familiarity_of(experiment.load(reader)).mean.tolist()
 
 
 def test_a_recognizer_writes_the_texts_that_are_not_there(tmp_path):

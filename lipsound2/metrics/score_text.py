@@ -41,7 +41,7 @@ class References:
         unseen: whether the intervals generalize to new speakers, see `wer.score_texts`.
         language: of the texts.
         homophones: whether words that sound alike count as equal, see `homophones.folded`.
-        against: the system that the others are compared with; empty: none.
+        against: the systems that the others are compared with, if any.
     """
 
     table: Path
@@ -51,7 +51,7 @@ class References:
     unseen: bool
     language: str
     homophones: bool = False
-    against: str = ""
+    against: tuple[str, ...] = ()
 
 
 def score_text(
@@ -80,14 +80,17 @@ def score_text(
             chooses unseen if none of the speakers is in a data dir train... beside DATA, else same.
         homophones: count words that sound alike as equal, such as in and inn, by PocketSphinx's dictionary; for
             recognizers that do not know the corpus.
-        against: also show by how much every other system differs from this one, clip by clip.
+        against: also show by how much every other system differs from this one, clip by clip; or from each of
+            several, with commas between.
     """
     if homophones and language != LANGUAGE:
         raise LipsoundError(f"--homophones: there is a dictionary of --language {LANGUAGE} alone, found {language}")
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
+    bases = tuple(against.split(",")) if against else ()
     for _, systems in found:
-        check_against(against, systems)
+        for base in bases:
+            check_against(base, systems)
     if not known.text:
         raise LipsoundError(f"{data}: has no 'text' to compare with what was recognized in {texts[0]}")
     places = [(out or text / "scores") / FOLDER / text.resolve().name for text in texts]
@@ -99,7 +102,7 @@ def score_text(
     unseen, which = about(speakers, data, known.utt2spk, which)
     if homophones:
         which = f"{which}; words that sound alike count as equal"
-    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, against)
+    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, bases)
     for place, (_, systems) in zip(places, found, strict=True):
         score_systems(references, systems, place)
 
@@ -138,7 +141,7 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     details = [] if [*systems] == [HEARD] else [f"{system}.jsonl" for system in systems]
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
     if references.against:
-        options["against"] = references.against
+        options["against"] = ",".join(references.against)
     made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
     # The fingerprint has the verb that once did this, so that its scores stay valid.
     fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)

@@ -103,21 +103,21 @@ def confusion_table(systems: Mapping[str, TextSummary], shown: int = SHOWN) -> s
     return markdown(list(systems), [list(row) for row in zip(*filled, strict=True)])
 
 
-def gains(systems: Mapping[str, TextScores], against: str, utt2spk: Mapping[str, str] | None = None) -> str:
-    """How much higher the rates of the other systems are than those of one, as a Markdown table with a caption.
+def gains(systems: Mapping[str, TextScores], against: Sequence[str], utt2spk: Mapping[str, str] | None = None) -> str:
+    """How much higher the rates of the other systems are than those of some, as a Markdown table with a caption.
 
     Args:
         systems: name -> scores, of the same clips.
-        against: the system that the others are compared with.
+        against: the systems that the others are compared with; each two are compared once.
         utt2spk: id -> speaker, when the intervals are about speakers like these.
     """
-    base = systems[against]
-    names = list(base.summary.rates)
+    names = list(systems[against[0]].summary.rates)
     body = []
-    for name, one in systems.items():
-        if name != against:
-            found = difference(one, base, utt2spk)
-            body.append([f"{name} - {against}", *(difference_text(TEXT[rate], found[rate]) for rate in names)])
+    for place, base in enumerate(against):
+        for name, one in systems.items():
+            if name != base and name not in against[:place]:
+                found = difference(one, systems[base], utt2spk)
+                body.append([f"{name} - {base}", *(difference_text(TEXT[rate], found[rate]) for rate in names)])
     return f"{markdown(['system', *(TEXT[name].heading for name in names)], body)}\n\n{GAINS}"
 
 

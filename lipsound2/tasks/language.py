@@ -22,9 +22,10 @@ from lipsound2.datasets.sentences import Sentence, Sentences, TextBatch
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
 from lipsound2.models.modules.regressor import mask
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
+from lipsound2.tasks.tokens import tokenizer_of, tokenizer_path
 from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import Tokenizer
-from lipsound2.text.tokens import FILES, MADE_OF_TEXTS, made_or_read
+from lipsound2.text.tokens import FILES
 from lipsound2.text.tokens import load as load_tokens
 
 _EVALUATED = 64  # sentences in a batch of the evaluation
@@ -38,7 +39,7 @@ class LanguageConfig:
         text: further training text, a file of one sentence a line; empty: none.
         language: of the texts; decides how they are normalized.
         tokens: `characters` or `words` (those of the training texts), the file of a tokenizer (`lipsound2 tokens`), or
-            an experiment or pack that has one: the recognizer's.
+            an experiment, a pack or the name of one that has one: the recognizer's.
     """
 
     text: str = ""
@@ -66,12 +67,12 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
 
     def inputs(self, dump: Path) -> list[Path]:
         """The text file, and the tokenizer where it is not made here; nothing of `dump`."""
-        own = self.settings.tokens in MADE_OF_TEXTS
-        return [Path(name) for name in (self.settings.text, "" if own else self.settings.tokens) if name]
+        text = Path(self.settings.text) if self.settings.text else None
+        return [path for path in (text, tokenizer_path(self.settings.tokens)) if path]
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Sentences, LanguageAssets]:
         """Training and validation sentences; the tokenizer is made, or read, first."""
-        tokenizer = made_or_read(self.settings.tokens, (text for _, text in self._training_texts(train)))
+        tokenizer = tokenizer_of(self.settings.tokens, (text for _, text in self._training_texts(train)))
         training, validation = (
             Sentences(((name, tokenizer.encode(text)) for name, text in texts), str(data.path))
             for texts, data in ((self._training_texts(train), train), (self._texts(valid), valid))

@@ -39,11 +39,12 @@ from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import mask
 from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
+from lipsound2.tasks.tokens import tokenizer_of
 from lipsound2.text.normalize import normalization, normalize
 from lipsound2.text.tokenizer import Tokenizer
 from lipsound2.text.tokens import FILES as TOKEN_FILES
 from lipsound2.text.tokens import load as load_tokens
-from lipsound2.text.tokens import made_or_read, report_unknown
+from lipsound2.text.tokens import report_unknown
 from lipsound2.timing import FRAME_RATE
 
 Clips = Utterances | LipUtterances
@@ -57,7 +58,8 @@ class RecognizeConfig:
         model: which network: `jasper` and `conformer` take audio, `lips` takes video.
         input: kind of the input: `audio`; for lips crops, such as `mouth`, or the states of a frozen trunk.
         language: of the texts; decides how they are normalized.
-        tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`).
+        tokens: `characters` or `words` (those of the training texts), or the file of a tokenizer (`lipsound2 tokens`),
+            or an experiment, a pack or the name of one, whose tokenizer is taken.
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
         word_loss_weight: weight of the word loss, the cross entropy of the word at each state, for corpora with
             `word_times`; 0: not used. At 1 each state weighs as much as a token, and a word has some ten states.
@@ -140,7 +142,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
         """Training and validation utterances; the tokenizer is made, or read, first."""
         train_texts, valid_texts = self._texts(train), self._texts(valid)
-        tokenizer = made_or_read(self.settings.tokens, train_texts.values())
+        tokenizer = tokenizer_of(self.settings.tokens, train_texts.values())
         for data, texts in ((train, train_texts), (valid, valid_texts)):
             report_unknown(tokenizer, texts, str(data.path))
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]

@@ -1,4 +1,4 @@
-"""Which tokenizer is meant: made of texts, or read from a file; and the verb `tokens`, which makes one."""
+"""Tokenizers made of texts, or read from a file; and the verb `tokens`, which makes one."""
 
 from __future__ import annotations
 
@@ -40,16 +40,6 @@ def of_texts(kind: str, texts: Iterable[str]) -> Tokenizer:
     texts = list(texts)
     count = len({word for text in texts for word in text.split()})
     return Pieces(_train_pieces(texts, "word", count + 1), "words")
-
-
-def made_or_read(tokens: str, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer that a config's key `tokens` means.
-
-    Args:
-        tokens: one of `MADE_OF_TEXTS`, or a tokenizer's file, or the folder it lies in.
-        texts: of the training set; read if the tokenizer is made of them.
-    """
-    return of_texts(tokens, texts) if tokens in MADE_OF_TEXTS else load(Path(tokens))
 
 
 def load(path: Path) -> Tokenizer:

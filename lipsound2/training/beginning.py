@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,22 @@ from lipsound2.arguments import near_file
 from lipsound2.config import to_mapping
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.model_names import CONFIG, found
+from lipsound2.model_names import CONFIG, found, name_of
 from lipsound2.tasks import RunConfig, load_config
+from lipsound2.tasks.recognize import Recognize
 from lipsound2.tasks.regress import Regress
+from lipsound2.text.tokenizer import Tokenizer
+from lipsound2.text.tokens import FILES
+from lipsound2.text.tokens import load as load_tokens
 from lipsound2.training import checkpoint
+from lipsound2.training.init import Loaded
 
 log = logging.getLogger(__name__)
 
 # Keys by the modules that they belong to. Of trunks of one size the tensors fit, whatever the rest says.
 _SIZE = ("trunk_widths", "trunk_blocks", "trunk_context")
 _SEEN = ("crop", "size", "trunk_pool", "trunk_grid")
+_SHOWN = 6  # modules in a line
 _TRUNK, _CONFORMER, _DECODER = ("trunk", "encoder"), ("conformer", "encoder"), ("decoder",)
 _MEANINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("positions", _CONFORMER),
@@ -87,6 +93,48 @@ def differences(source: Path, run: RunConfig) -> list[str]:
     return [f"--init {source}: {line}" for line in told]
 
 
+def fresh(source: Path, run: RunConfig, assets: Any, names: Iterable[str], loaded: Loaded) -> str:
+    """Which modules begin anew for want of weights, in a line for a person, and how to keep them; empty: none does.
+
+    Args:
+        source: what `--init` names.
+        run: the config of the training.
+        assets: of the training, such as a tokenizer.
+        names: all tensors of the network.
+        loaded: what became of them.
+    """
+    if run.train.init_only:  # it says itself what shall not be filled
+        return ""
+    anew = _whole_modules([*names], {*loaded.missing, *(name for name, _, _ in loaded.other_shape)})
+    told = f"--init {name_of(source)}: "
+    own, folder = getattr(assets, "tokenizer", None), _folder(source)
+    theirs = _tokenizer(folder) if folder else None
+    if own is not None and folder and theirs is not None and own.content != theirs.content:
+        told += f"its {len(theirs)} tokens are others than the {len(own)} of this training, "
+        told += f"so begin anew: {anew}" if anew else "so its output layers have to unlearn what their rows mean"
+        return f"{told}; 'tokens: {name_of(folder)}' keeps what it knows of its own"
+    return f"{told}begin anew, for want of weights of their size: {anew}" if anew else ""
+
+
+def _whole_modules(names: Sequence[str], anew: set[str]) -> str:
+    """Tensors as the largest modules that hold none but them: `decoder`, or `decoder.embedding`."""
+    kept = [name for name in names if name not in anew]
+    found = {}
+    for name in names:
+        if name in anew:
+            parts = name.split(".")
+            modules = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+            whole = (module for module in modules if not any(other.startswith(f"{module}.") for other in kept))
+            found[next(whole, name)] = None
+    shown = [*found][:_SHOWN]
+    return ", ".join(shown) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of an experiment or pack; None: it has none."""
+    return load_tokens(folder) if any((folder / name).is_file() for name in FILES) else None
+
+
 def trunk_of(source: Path) -> str:
     """The keys that give a config the trunk of `source` and the crops that it saw, as `--override` takes them.
 
@@ -103,25 +151,40 @@ def trunk_of(source: Path) -> str:
     return ", ".join(f"{key}: {_yaml(config[key])}" for key in keys)
 
 
-def take_network(source: Path, config: Path, out: Path) -> None:
+def take_network(source: Path, config: Path, out: Path, override: str = "") -> None:
     """Write a config whose network is that of `source`, and with it what it reads and says.
 
     Args:
-        source: experiment or pack of lip-to-speech.
+        source: experiment or pack of lip-to-speech, or of a lip reader.
         config: what says how to train.
         out: YAML file.
+        override: keys that the training will be given other values of, for a check.
 
     Raises:
-        LipsoundError: there is no such model, or no such config.
+        LipsoundError: there is no such model, or the config does not suit it.
     """
     folder = _folder(source)
-    run = load_config(folder / CONFIG) if folder else None
-    if run is None or not isinstance(run.task, Regress):
-        why = "no lip-to-speech model there;" if source.exists() else f"no such folder{near_file(source)}"
-        raise LipsoundError(f"--model {source}: {why} wanted: an experiment or a pack of the task {Regress.name}")
-    theirs = run.mapping()
-    keys = ("task", "model", "input", "target", "speaker", *to_mapping(run.task.network))
-    write_yaml(out, {**read_yaml(config), **{key: theirs[key] for key in keys}})
+    task = load_config(folder / CONFIG).task if folder else None
+    if isinstance(task, Regress):
+        keys = ["input", "target", "speaker"]
+    elif isinstance(task, Recognize) and task.sees:
+        keys = ["input", "language"]
+    else:
+        why = "no model of lips there;" if source.exists() else f"no such folder{near_file(source)}"
+        raise LipsoundError(f"--model {source}: {why} wanted: a lip-to-speech model, or a lip reader")
+    theirs = task.config()
+    if str(theirs["input"]).startswith("features-"):
+        raise LipsoundError(
+            f"--model {source}: reads the states of a frozen trunk ({theirs['input']}), wanted one that reads crops"
+        )
+    network = {"task": task.name, **{key: theirs[key] for key in ("model", *keys, *to_mapping(task.network))}}
+    if isinstance(task, Recognize):
+        network["tokens"] = name_of(source)
+    written = read_yaml(config)
+    if (asked := written.get("task", task.name)) != task.name:
+        raise LipsoundError(f"--config {config}: is of the task '{asked}', wanted '{task.name}', that of {source}")
+    write_yaml(out, {**written, **network})
+    load_config(out, override)
 
 
 def _folder(source: Path) -> Path | None:
@@ -174,7 +237,7 @@ if __name__ == "__main__":  # of recipes, whose networks take the size of a pack
         given = Path(sys.argv[1])
         pack = found(given) or given
         if sys.argv[2:]:
-            take_network(pack, *map(Path, sys.argv[2:]))
+            take_network(pack, Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
         else:
             print(trunk_of(pack))
     except LipsoundError as error:

@@ -32,7 +32,7 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
-from lipsound2.training.beginning import check_source, differences
+from lipsound2.training.beginning import check_source, differences, fresh
 from lipsound2.training.distributed import World
 from lipsound2.training.init import initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
@@ -73,7 +73,7 @@ def train(
         launcher: local, this machine, or slurm, a job on the nodes that LIPSOUND2_SBATCH_TRAIN asks for; see
             docs/cluster.md.
     """
-    init = init and (init if init.exists() else model_names.found(init) or init)  # a model by its name, say
+    init = init and model_names.path_of(init)
     asked = load_config(config, override)
     inputs = [train, valid, *asked.task.inputs(dump)]
     run = pinned(asked, exp, inputs)
@@ -260,7 +260,9 @@ def begin_or_resume(
     if init is not None and content is None:
         for line in differences(init, run):
             log.warning("%s", line)
-        initialize(model, init, run.train.init_only)
+        loaded = initialize(model, init, run.train.init_only)
+        if line := fresh(init, run, data.assets, model.state_dict(), loaded):
+            log.warning("%s", line)
         if discriminator is not None:
             initialize_discriminator(discriminator, init)
     # From here on every process draws numbers of its own.

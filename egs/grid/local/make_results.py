@@ -21,11 +21,9 @@ from printed import put
 from results import READ, READ_MISMATCHED, Numbers, Recognizer, Table, each_printed, read_table, rendered, stored
 
 from lipsound2 import cli
-from lipsound2.data import datadir
 from lipsound2.data.yaml_files import write_yaml
-from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.synthesize import mismatched_pairs
+from lipsound2.inference.mismatched_text import mismatch
 from lipsound2.metrics.audio_sources import REAL
 from lipsound2.metrics.score import CLIPS
 from lipsound2.metrics.score_text import FOLDER
@@ -53,21 +51,6 @@ def decoded(table: Table, out: Path, data: Path) -> Iterator[tuple[str, Path, tu
             yield system, data, ("--dump", out / "dump")
         elif system != READ_MISMATCHED:
             yield system, out / "speech" / name / "data" / control, ()
-
-
-def mismatch(read: Path, data: Path, out: Path) -> None:
-    """The control of a lip reader: as the text of each clip what it read in the video of another sentence.
-
-    Args:
-        read: folder that `decode` wrote.
-        data: data dir of the clips.
-        out: folder to write, as `decode` does.
-    """
-    found, known = datadir.read_table(read / TEXT), datadir.DataDir(data)
-    pairs = mismatched_pairs(known, [*known.ids])
-    texts = {name: found[other] for name, other in pairs.items() if other in found}
-    datadir.write_table(out / TEXT, texts)
-    write_words(out / DETAILS, {name: Hypothesis(texts.get(name, ""), []) for name in pairs})
 
 
 def text_name(system: str) -> str:
