@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,7 +37,10 @@ class Recipes:
         stand_in.write_text(
             '#!/bin/sh\necho "$@" $LIPSOUND2_SBATCH >> "$CALLS"\n[ -z "$SLEEPS" ] || sleep 60\nexit ${FAILS:-0}\n'
         )
-        stand_in.chmod(0o755)
+        python = binaries / "python"  # this one, whether its environment is active or not
+        python.write_text(f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n")
+        for path in (stand_in, python):
+            path.chmod(0o755)
         for recipe in RECIPES:
             corpus = re.search(r"^corpus=(\S+)", (self.egs / recipe / "run.sh").read_text(), re.MULTILINE)
             assert corpus
@@ -498,7 +502,7 @@ def test_models_and_options_that_adapt_nothing_are_told_of(recipes: Recipes, tmp
         (("--model", "grid-s1-vrs"), "did you mean 'grid-s1-vsr'?"),
         (("--model", "grid-s1-vsr", "--asr", "pocketsphinx:grid"), "reads words from lips itself, so leave it out"),
         (("--model", "grid-s1-vsr", "--config", "conf/adapt.yaml"), "of the task 'regress', wanted 'recognize'"),
-        (("--model", "grid-s1-vsr", "--override", "max_update: 3"), "did you mean 'max_updates'?"),
+        (("--model", "grid-s1-vsr", "--override", "max_update: 3"), "here it is called 'max_updates'"),
         (("--folds", "1"), "--folds: found '1', wanted a number from 2 on"),
         (("--tested", "6"), "--tested: found '6', wanted a number up to 5, the folds"),
         (("--config", "conf/no.yaml"), "--config: found 'conf/no.yaml', wanted a file that is there"),

@@ -119,7 +119,7 @@ def fresh(source: Path, run: RunConfig, assets: Any, names: Iterable[str], loade
 def _whole_modules(names: Sequence[str], anew: set[str]) -> str:
     """Tensors as the largest modules that hold none but them: `decoder`, or `decoder.embedding`."""
     kept = [name for name in names if name not in anew]
-    found = {}
+    found: dict[str, None] = {}
     for name in names:
         if name in anew:
             parts = name.split(".")
