@@ -16,8 +16,7 @@ config=conf/parallel.yaml   # how to train; its network is the model's
 seen=80                     # clips of train that are learned from, too, so that what is known stays: three or more
 updates=200                 # of each training
 folds=0                     # parts of the extra set, speakers are not torn apart; 0: one a speaker
-modes="seen others relit"   # what is learned from: seen (the control: train alone), others (and the other speakers), relit (the
-                            # same, more strongly augmented), generated (and generated faces)
+modes="seen others relit"   # seen (the control: train alone), others (other speakers too), relit (more strongly augmented), generated (generated faces too)
 clips=120                   # generated faces, for the mode generated
 speakers=20                 # of them
 asr=                        # recognizers that count words, with blanks between: "pocketsphinx:grid"; empty: none
