@@ -178,6 +178,10 @@ def load(
     ):
         if given and task in _LOADED and task not in takes:
             raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
+    if not isinstance(search, SearchOptions):
+        raise LipsoundError(
+            f"search: found an object of type {type(search).__name__}, wanted lipsound2.SearchOptions(beam=16), say"
+        )
     weights = _weights(face, asd)
     if exported:
         from lipsound2.inference.onnx_reader import OnnxRecognizer

@@ -245,6 +245,7 @@ def test_what_is_no_audio_is_told_in_one_line(recognizer: Transcriber, told: str
         ("unknown choice of face 'my'", "grid-s1-parallel", {"face": "my"}),
         ("is a recognizer, which has no vocoder", "grid-s1-asr", {"vocoder": "grid-s1-vocos"}),
         ("is a vocoder, which has no face", "grid-s1-vocos", {"face": "left"}),
+        ("search: found an object of type dict, wanted lipsound2.SearchOpt", "grid-s1-asr", {"search": {"beam": 4}}),
         (
             "is a lip-to-speech model, which has no search",
             "grid-s1-parallel",
