@@ -78,7 +78,6 @@ class TranscriptFiles:
         if many and self._printed not in ("", ".json"):
             option = f"--{self._printed[1:]}"
             raise UsageError(f"{option} -: is for one clip; for several clips give a folder: {option} DIR")
-        self._json_rows = targets.get(".json") is True and output_dir is not None
         if output_dir is not None and True not in targets.values():
             self._folders[".txt"] = output_dir
         self._check(clips, read)
@@ -92,8 +91,8 @@ class TranscriptFiles:
 
     def line(self, clip: Clip, what: Transcript) -> str:
         """What is printed of a clip, without the last line's end. On a terminal, doubtful words are marked."""
-        if self._printed or self._json_rows:
-            return self._content(clip, what, self._printed or ".json").removesuffix("\n")
+        if self._printed:
+            return self._content(clip, what, self._printed).removesuffix("\n")
         if what.phrases and not self._many:
             return phrase_lines(what.phrases)
         text = marked(what) if sys.stdout.isatty() else what.text
