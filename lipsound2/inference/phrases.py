@@ -146,7 +146,8 @@ class Phrases:
             more = f", nor all of {_listed([self.places[each] for each in wrong[1:]])}" if len(wrong) > 1 else ""
             raise LipsoundError(
                 f"{self.places[first]}: {writer} cannot write {parts} in {shown(self.texts[first])}{more}; it was not "
-                "trained for this: use other words, or another model (lipsound2 models lists what ships)"
+                "trained for this: use words that it knows, or another model; for any words of English get a published "
+                "lip reader, lipsound2 models get vsr-lrs3-19.1, and give it as --model"
             )
         return texts
 
