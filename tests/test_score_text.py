@@ -94,6 +94,30 @@ def test_words_that_sound_alike_count_as_equal_if_asked_for(tmp_path: Path, caps
         score_text(data, heard, out=tmp_path / "other", language="zh", homophones=True)
 
 
+def test_a_lip_reader_stands_beside_what_it_read_in_another_clip(tmp_path: Path) -> None:
+    """`s2-c` is the only clip of its speaker: it gets the text of another one's."""
+    data = transcripts(tmp_path / "data")
+    said = dict(DataDir(data).text)
+    read = decoded(tmp_path / "greedy", said)
+    score_text(data, read, out=tmp_path / "scores", mismatched=True, against="mismatched")
+    made = tmp_path / "scores" / "text" / "greedy"
+    systems = json.loads((made / "summary.json").read_text())["systems"]
+    assert [*systems] == ["heard", "mismatched"]
+    assert systems["heard"]["wer"]["mean"] == 0
+    assert systems["mismatched"]["wer"]["mean"] > 0.5
+    rows = [line.split("\t") for line in (made / "mismatched.tsv").read_text().splitlines()]
+    place = rows[0].index("hypothesis")
+    assert {row[0]: row[place] for row in rows[1:]} == {
+        "s1-a": said["s1-b"],
+        "s1-b": said["s1-a"],
+        "s2-c": said["s1-b"],
+    }
+    assert "| heard - mismatched |" in (made / "table.md").read_text()
+    with pytest.raises(LipsoundError, match="holds several systems, wanted the texts of one lip reader"):
+        decoded(tmp_path / "both" / "generated", said)
+        score_text(data, tmp_path / "both", mismatched=True)
+
+
 def test_systems_stand_side_by_side_ground_truth_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = transcripts(tmp_path / "data")
     said = dict(DataDir(data).text)

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.datadir import DataDir
 from lipsound2.inference.lip_to_speech import generate_long
-from lipsound2.inference.synthesize import mismatched_pairs
 from lipsound2.inference.windows import OVERLAP, WINDOW, window_starts
 from lipsound2.models.modules.regressor import Generated
 

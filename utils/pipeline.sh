@@ -223,7 +223,9 @@ if stage 5 "scores, verdict, report"; then
   fi
   for set in $sets; do
     if [ "$makes" = text ]; then
-      lipsound2 score-text "$data/$set" "$exp/text/$set"/*/ --out "$exp/scores/$set" --language "$language"
+      control=() # of lip readers: what they read in the video of another clip
+      [[ ${input:-audio} = audio || $(wc -l < "$data/$set/text") -lt 2 ]] || control=(--mismatched --against mismatched)
+      lipsound2 score-text "$data/$set" "$exp/text/$set"/*/ --out "$exp/scores/$set" --language "$language" "${control[@]}"
       continue
     fi
     lipsound2 score "$dump/audio" "$exp/wav/$set" --out "$exp/scores/$set" --nj "$nj" --launcher "$launcher"

@@ -14,9 +14,30 @@ import numpy as np
 from lipsound2.corpora.protocols import hashed
 from lipsound2.corpora.recordings import Recording
 from lipsound2.corpora.sentences import shared_words
+from lipsound2.data.datadir import DataDir, read_table
 
 _NEVER = 1e3
 _TRIES = 50  # clips looked at for another text
+
+
+def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
+    """For each clip another one of the same speaker, whose video the model is given instead.
+
+    The data dir's table `mismatched` if it has one, else a fixed derangement: each speaker's clips in order of id,
+    rotated by half their number. So neighbors in name, and in words, are not paired.
+    """
+    table = data.path / "mismatched"
+    if table.exists():
+        known = set(ids)
+        return {name: other for name, other in read_table(table).items() if name in known and other in known}
+    pairs = {}
+    for speaker in sorted(set(data.utt2spk.values())):
+        own = [name for name in ids if data.utt2spk[name] == speaker]
+        for position, name in enumerate(own):
+            other = own[(position + max(1, len(own) // 2)) % len(own)]
+            if other != name:
+                pairs[name] = other
+    return pairs
 
 
 def derange_by_length(recordings: Mapping[str, Recording], seed: int = 0) -> dict[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.datadir import DataDir, read_table, write_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.synthesize import mismatched_pairs
 
 
 def mismatch(read: Path, data: Path, out: Path) -> None:

@@ -25,8 +25,9 @@ from lipsound2.arguments import AtLeast0, AtLeast1
 from lipsound2.audio.mel import MelConfig
 from lipsound2.audio.writing import Spool
 from lipsound2.config import to_mapping
+from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.archive import Archive, ArchiveWriter
-from lipsound2.data.datadir import DataDir, read_table
+from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
@@ -341,26 +342,6 @@ def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) ->
                 if rows
             },
         )
-
-
-def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
-    """For each clip another one of the same speaker, whose video the model is given instead.
-
-    The data dir's table `mismatched` if it has one, else a fixed derangement: each speaker's clips in order of id,
-    rotated by half their number. So neighbors in name, and in words, are not paired.
-    """
-    table = data.path / "mismatched"
-    if table.exists():
-        known = set(ids)
-        return {name: other for name, other in read_table(table).items() if name in known and other in known}
-    pairs = {}
-    for speaker in sorted(set(data.utt2spk.values())):
-        own = [name for name in ids if data.utt2spk[name] == speaker]
-        for position, name in enumerate(own):
-            other = own[(position + max(1, len(own) // 2)) % len(own)]
-            if other != name:
-                pairs[name] = other
-    return pairs
 
 
 def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from lipsound2.arguments import Choices
+from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
 from lipsound2.errors import LipsoundError
@@ -26,6 +27,7 @@ from lipsound2.text.normalize import languages
 log = logging.getLogger(__name__)
 
 FOLDER = "text"  # below the scores of a set: a folder a recognizer
+MISMATCHED = "mismatched"
 HEARD = "heard"  # the system of a single folder that `decode` wrote; a name in stored files
 
 
@@ -42,6 +44,7 @@ class References:
         language: of the texts.
         homophones: whether words that sound alike count as equal, see `homophones.folded`.
         against: the systems that the others are compared with, if any.
+        pairs: clip -> the clip whose text the control `mismatched` has; empty: there is no such control.
     """
 
     table: Path
@@ -52,6 +55,7 @@ class References:
     language: str
     homophones: bool = False
     against: tuple[str, ...] = ()
+    pairs: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_text(
@@ -62,6 +66,7 @@ def score_text(
     speakers: Speakers = "auto",
     homophones: bool = False,
     against: str = "",
+    mismatched: bool = False,
 ) -> None:
     """Score recognized texts: WER, CER and SER with 95 % intervals, in total and by speaker.
 
@@ -82,6 +87,8 @@ def score_text(
             recognizers that do not know the corpus.
         against: also show by how much every other system differs from this one, clip by clip; or from each of
             several, with commas between.
+        mismatched: also score, as the control, the text that was read in the video of another clip of the set; for a
+            lip reader's texts, a single folder each.
     """
     if homophones and language != LANGUAGE:
         raise LipsoundError(f"--homophones: there is a dictionary of --language {LANGUAGE} alone, found {language}")
@@ -89,8 +96,10 @@ def score_text(
     found = [(text, find_texts(text)) for text in texts]
     bases = tuple(against.split(",")) if against else ()
     for _, systems in found:
+        if mismatched and [*systems] != [HEARD]:
+            raise LipsoundError(f"--mismatched: {texts[0]} holds several systems, wanted the texts of one lip reader")
         for base in bases:
-            check_against(base, systems)
+            check_against(base, [*systems, *[MISMATCHED] * mismatched])
     if not known.text:
         raise LipsoundError(f"{data}: has no 'text' to compare with what was recognized in {texts[0]}")
     places = [(out or text / "scores") / FOLDER / text.resolve().name for text in texts]
@@ -103,8 +112,22 @@ def score_text(
     if homophones:
         which = f"{which}; words that sound alike count as equal"
     references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, bases)
+    if mismatched:
+        references = replace(references, pairs=_other_clips(known))
     for place, (_, systems) in zip(places, found, strict=True):
         score_systems(references, systems, place)
+
+
+def _other_clips(known: DataDir) -> dict[str, str]:
+    """For each clip another one: of the same speaker, where there is one.
+
+    Raises:
+        LipsoundError: there is one clip alone.
+    """
+    ids = [*known.text]
+    if len(ids) < 2:
+        raise LipsoundError(f"--mismatched: {known.path} has one clip with a text, wanted two or more; leave it out")
+    return {clip: ids[place - 1] for place, clip in enumerate(ids)} | mismatched_pairs(known, ids)
 
 
 def find_texts(folder: Path) -> dict[str, Path]:
@@ -142,7 +165,10 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
     options = {"language": references.language, "rule": TEXT_RULE, "clips": references.which}
     if references.against:
         options["against"] = ",".join(references.against)
-    made = [*(f"{system}.tsv" for system in systems), *details, SUMMARY, TABLE]
+    scored = [*systems, *[MISMATCHED] * bool(references.pairs)]
+    if references.pairs:
+        options[MISMATCHED] = "yes"
+    made = [*(f"{system}.tsv" for system in scored), *details, SUMMARY, TABLE]
     # The fingerprint has the verb that once did this, so that its scores stay valid.
     fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
     if fingerprint.up_to_date():
@@ -150,6 +176,9 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
         print(f"{folder}: done already with these inputs and options; skipped")
         return
     texts = {system: hypotheses(place, references, silent=system != HEARD) for system, place in systems.items()}
+    if references.pairs:
+        read = texts[HEARD]
+        texts[MISMATCHED] = {clip: read[other] for clip, other in references.pairs.items() if other in read}
     if references.homophones:
         texts = {system: folded(found, references.texts) for system, found in texts.items()}
     with folder_lock(folder, "score"):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lipsound2.audio.kind import AUDIO
 from lipsound2.metrics.audio_sources import REAL
 from lipsound2.metrics.summary import Row, Summary
 from lipsound2.metrics.summary_files import Facts
@@ -27,7 +28,7 @@ NAMES = {
 }
 EXPLAINED = {
     "generated": "given the clip's video",
-    "heard": "what the model itself recognized",
+    "heard": "what the model itself wrote",
     REAL: "the clip's own audio",
     "real_mel": "ground-truth mel through the vocoder",
     "mismatched": "the model, given another clip's video",
@@ -171,3 +172,8 @@ class ReportContent:
     def recognizes(self) -> bool:
         """Whether the experiment is a recognizer."""
         return self.config.get("task") == "recognize"
+
+    @property
+    def reads_lips(self) -> bool:
+        """Whether it is one of lips, not of audio."""
+        return self.recognizes and self.config.get("input", AUDIO) != AUDIO
