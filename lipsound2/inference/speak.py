@@ -174,7 +174,7 @@ def _one(
     spent = time.perf_counter() - started
     print(f"video    {speech.video.report}")
     print(f"model    {synthesizer.name}: {synthesizer.knows}")
-    shares = ", ".join(f"{step} {took:.2f} s" for step, took in speech.spent.items())
+    shares = ", ".join(f"{step} {took / speech.seconds:.2f}" for step, took in speech.spent.items())
     print(f"speed    {spent / speech.seconds:.2f} s per second of clip ({shares})")
     also = f"; as a video: {target.video}" if target.video else ""
     print(f"speech   {shown}: {speech.seconds:.2f} s{also}")
