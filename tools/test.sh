@@ -18,5 +18,5 @@ if command -v shellcheck >/dev/null; then
 else
   echo "shellcheck is not installed: shell scripts are not checked (apt-get install shellcheck)"
 fi
-# Three processes, one thread each, on two cores: tests wait for a quarter of their time.
-OMP_NUM_THREADS=1 "$bin/pytest" -n "${LIPSOUND2_TEST_JOBS:-3}" --dist loadfile --durations 15 "$@"
+# Two processes, one thread each: more threads than cores make every test slower.
+OMP_NUM_THREADS=1 "$bin/pytest" -n "${LIPSOUND2_TEST_JOBS:-2}" --dist loadfile --durations 15 "$@"

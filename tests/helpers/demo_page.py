@@ -44,8 +44,8 @@ class Page:
     log: Path
 
     def files(self) -> list[Path]:
-        """Clips and answers that lie there."""
-        return sorted(path for path in self.home.rglob("*") if path.is_file())
+        """Clips and answers that lie there; folders may go away meanwhile."""
+        return sorted(Path(folder, name) for folder, _, names in os.walk(self.home) for name in names)
 
     def no_files(self, seconds: float = 20.0) -> list[Path]:
         """Wait until no clip and no answer lies there; what is left after so many seconds."""
