@@ -224,7 +224,9 @@ if stage 5 "scores, verdict, report"; then
   for set in $sets; do
     if [ "$makes" = text ]; then
       control=() # of lip readers: what they read in the video of another clip
-      [[ ${input:-audio} = audio || $(wc -l < "$data/$set/text") -lt 2 ]] || control=(--mismatched --against mismatched)
+      if [ "${input:-audio}" != audio ] && [ -s "$data/$set/text" ] && [ "$(wc -l < "$data/$set/text")" -gt 1 ]; then
+        control=(--mismatched --against mismatched)
+      fi
       lipsound2 score-text "$data/$set" "$exp/text/$set"/*/ --out "$exp/scores/$set" --language "$language" "${control[@]}"
       continue
     fi

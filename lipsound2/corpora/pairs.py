@@ -40,6 +40,11 @@ def mismatched_pairs(data: DataDir, ids: list[str]) -> dict[str, str]:
     return pairs
 
 
+def other_clips(data: DataDir, ids: list[str]) -> dict[str, str]:
+    """For each of two clips or more another one: see `mismatched_pairs`; of another speaker where it has none."""
+    return {name: ids[place - 1] for place, name in enumerate(ids)} | mismatched_pairs(data, ids)
+
+
 def derange_by_length(recordings: Mapping[str, Recording], seed: int = 0) -> dict[str, str]:
     """Pair every clip with another one of its speaker, of about the same length of text; n log n in time.
 

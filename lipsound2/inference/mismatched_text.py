@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lipsound2.corpora.pairs import mismatched_pairs
+from lipsound2.corpora.pairs import other_clips
 from lipsound2.data.datadir import DataDir, read_table, write_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, Hypothesis, write_words
 from lipsound2.errors import LipsoundError
@@ -20,7 +20,7 @@ def mismatch(read: Path, data: Path, out: Path) -> None:
         out: folder to write.
     """
     found, known = read_table(read / TEXT), DataDir(data)
-    pairs = mismatched_pairs(known, [*known.ids])
+    pairs = other_clips(known, [*known.ids])
     texts = {name: found[other] for name, other in pairs.items() if other in found}
     write_table(out / TEXT, texts)
     write_words(out / DETAILS, {name: Hypothesis(texts.get(name, ""), []) for name in pairs})

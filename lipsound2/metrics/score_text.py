@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lipsound2.arguments import Choices
-from lipsound2.corpora.pairs import mismatched_pairs
+from lipsound2.corpora.pairs import other_clips
 from lipsound2.data.datadir import DataDir, read_table
 from lipsound2.decoding.hypothesis import DETAILS, TEXT, read_ids
 from lipsound2.errors import LipsoundError
@@ -113,21 +113,11 @@ def score_text(
         which = f"{which}; words that sound alike count as equal"
     references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, bases)
     if mismatched:
-        references = replace(references, pairs=_other_clips(known))
+        if len(known.text) < 2:
+            raise LipsoundError(f"--mismatched: {data} has one clip with a text, wanted two or more; leave it out")
+        references = replace(references, pairs=other_clips(known, [*known.text]))
     for place, (_, systems) in zip(places, found, strict=True):
         score_systems(references, systems, place)
-
-
-def _other_clips(known: DataDir) -> dict[str, str]:
-    """For each clip another one: of the same speaker, where there is one.
-
-    Raises:
-        LipsoundError: there is one clip alone.
-    """
-    ids = [*known.text]
-    if len(ids) < 2:
-        raise LipsoundError(f"--mismatched: {known.path} has one clip with a text, wanted two or more; leave it out")
-    return {clip: ids[place - 1] for place, clip in enumerate(ids)} | mismatched_pairs(known, ids)
 
 
 def find_texts(folder: Path) -> dict[str, Path]:
