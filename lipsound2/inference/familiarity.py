@@ -103,8 +103,9 @@ class Familiarity:
     def distance(self, point: np.ndarray, frames: int = _LONG) -> float:
         """Distance of a clip, or of a window of one, from the training clips, 0 and more.
 
-        Nine in ten clips like these are below 1. Of s1's windows of 25 to 75 frames 1 % are at `LIMIT` or above, and of
-        other speakers' all from 50 frames on, half of those of 25.
+        Nine in ten clips like these are below 1. By the packs that ship, of s1's windows of 5 to 35 frames 2 to 6 % are
+        at `LIMIT` or above, of 40 to 50 frames 1 to 2 %, of 75 none. Of other speakers' all are from 40 frames on, and
+        56 or 77 % of those of 25 (GRID's `valid`, `test` and `unseen`).
 
         Args:
             point: (D,), see `point_of`.
