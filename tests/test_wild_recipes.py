@@ -17,7 +17,12 @@ from helpers.wild_corpora import ENGLISH, copy, make_own, make_voxceleb2, said
 from lipsound2 import experiment
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, read_table
+from lipsound2.data.yaml_files import read_yaml
+from lipsound2.decoding.calibration import load
+from lipsound2.decoding.hypothesis import read_words
+from lipsound2.decoding.search_options import DEFAULT_SEARCH
 from lipsound2.inference.familiarity import familiarity_of
+from lipsound2.inference.recognizer_names import search_of
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.corpus import generate
 
@@ -138,6 +143,12 @@ def test_a_lip_reader_is_adapted_with_silent_clips(tmp_path):
     faces = familiarity_of(pack)
     assert faces is not None
     assert faces.mean.tolist() != familiarity_of(experiment.load(reader)).mean.tolist()
+    # How sure it may be was found on what the models of the folds read, for its own way of searching.
+    found = read_words(out / "words" / "after-all" / "words.jsonl")
+    (rows,) = read_yaml(out / "pack" / "calibration.yaml").values()
+    assert rows["clips"] == len(found) == 4
+    assert load(out / "pack", search_of(str(out / "pack"), DEFAULT_SEARCH).way) is not None
+    assert "| each tenth by the others | words |" in told
 
 
 def test_a_recognizer_writes_the_texts_that_are_not_there(tmp_path):

@@ -134,6 +134,7 @@ if [ "$use" = yes ]; then
   echo "== the model to use, of all clips"
   lipsound2 fold "$out/data" "$out/folds/all" --folds "$kept"
   adapt "$out/folds/all/1/train" "$out/folds/all/1/held" "$out/model"
+  judge_confidences "$out/model"
   # A pack knows its faces, where the model has a trunk of lips: it tells when another one is read.
   faces=(--train "$out/data" --dump "$dump")
   grep -q '^trunk_widths:' "$config" || faces=()

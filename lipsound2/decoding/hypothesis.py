@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lipsound2.data.json_text import parse_json
+from lipsound2.data.shapes import checked
 from lipsound2.data.texts import read_lines
 from lipsound2.decoding.phrases import Ranking
 from lipsound2.errors import LipsoundError
@@ -197,16 +198,29 @@ def write_words(path: Path, hypotheses: Mapping[str, Hypothesis], alternatives: 
     write_text(path, "".join(f"{row}\n" for row in rows))
 
 
+def read_words(path: Path) -> dict[str, Hypothesis]:
+    """The hypotheses in a file of `write_words`, by the id of the clip.
+
+    Raises:
+        LipsoundError: it is not such a file.
+    """
+    return {row["id"]: checked(row, Hypothesis, where) for where, row in _rows(path)}
+
+
 def read_ids(path: Path) -> list[str]:
     """Ids of all clips in a file that `decode` wrote, also of those without a word.
 
     Raises:
         LipsoundError: it is not such a file.
     """
-    ids = []
+    return [row["id"] for _, row in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each line stands, and its content, which has an id."""
     for number, line in read_lines(path):
-        row = parse_json(line, f"{path}, line {number}")
+        where = f"{path}, line {number}"
+        row = parse_json(line, where)
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-            raise LipsoundError(f"{path}, line {number}: expected the id of a clip and its text; decode again")
-        ids.append(row["id"])
-    return ids
+            raise LipsoundError(f"{where}: expected the id of a clip and its text; decode again")
+        yield where, row

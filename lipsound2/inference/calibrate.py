@@ -76,11 +76,7 @@ def calibrate(
         found = _recognized(recognizer, source, data)
         before = judge(found, data.text, language)
         if fitted is None:
-            fitted = Calibration(*(Platt.fit(each.confidences, each.right) for each in before))
-            wrong = int((~before[0].right).sum())
-            save(folder, way, fitted, {"clips": len(before[1].right), "word_errors": wrong})
-            if wrong < _FEW:
-                log.warning("%s: only %d wrong words: the numbers are loose; take more clips", path, wrong)
+            fitted = fit_and_save(folder, way, *before, path)
         after = judge({name: fitted(what) for name, what in found.items()}, data.text, language)
         systems |= {f"{path}, before": before, f"{path}, after": after}
     print(summary(systems))
@@ -88,6 +84,29 @@ def calibrate(
     for name, (words, _) in systems.items():
         print(f"{name}: {marked(words)}")
     print(f"{folder / FILE}: calibrated for the way of decoding '{way}' on {dir}")
+
+
+def fit(words: Judged, texts: Judged) -> Calibration:
+    """The numbers that suit such confidences."""
+    return Calibration(*(Platt.fit(each.confidences, each.right) for each in (words, texts)))
+
+
+def fit_and_save(folder: Path, way: str, words: Judged, texts: Judged, clips: Path) -> Calibration:
+    """The same, kept in a folder.
+
+    Args:
+        folder: of the experiment or pack.
+        way: see `SearchOptions.way`.
+        words: confidences of words.
+        texts: of whole texts.
+        clips: where they are from, for a warning that there are few.
+    """
+    fitted = fit(words, texts)
+    wrong = int((~words.right).sum())
+    save(folder, way, fitted, {"clips": len(texts.right), "word_errors": wrong})
+    if wrong < _FEW:
+        log.warning("%s: only %d wrong words: the numbers are loose; take more clips", clips, wrong)
+    return fitted
 
 
 def _source(data: DataDir, asr: str, dump: Path | None) -> ClipSource:

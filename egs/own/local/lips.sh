@@ -26,6 +26,13 @@ answer() {
   done
 }
 
+# judge_confidences EXP: how sure the model may be, by what was right in the clips that the models of the folds had not seen.
+judge_confidences() {
+  echo "== its confidences, by the words of all folds"
+  python -m lipsound2.inference.fold_calibration "$1" "$out/tested" "$out/words/$last" "$language" ||
+    echo "confidences stay as they are, as said above"
+}
+
 # compare: the table of all folds. The control is what the last model read in the video of another clip: what it gains over
 # that, it has read from the lips.
 compare() {

@@ -25,6 +25,9 @@ begin() {
 # finish_training EXP: nothing is to be added.
 finish_training() { :; }
 
+# judge_confidences EXP: speech has none.
+judge_confidences() { :; }
+
 # answer MODEL SYSTEM FOLD: the speech of a fold's clips, gathered with that of the other folds. The last model also speaks
 # with the video of another clip: what it gains over that, it has read from the lips.
 answer() {
