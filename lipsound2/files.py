@@ -224,6 +224,15 @@ def open_lock(path: Path) -> IO[str]:
     return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
 
 
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Errors of an open file, which do not know its name, say which file or folder it is."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def open_flags(*names: str) -> int:
     """Flags of `os.open` by their names, as far as this system has them."""
     return functools.reduce(operator.or_, (getattr(os, name, 0) for name in names), 0)
@@ -273,12 +282,11 @@ def folder_lock(folder: Path | str, purpose: str) -> Iterator[None]:
             ) from error
         if not _is_still(folder / ".lock", file.fileno()):
             raise LipsoundError(f"{folder} was removed by another run that was refused just now; try again")
-        file.seek(0)
-        file.truncate(0)
-        file.write(f"{purpose}, process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        sweep(folder)
         try:
+            with naming(folder / ".lock"):
+                os.ftruncate(file.fileno(), 0)
+                os.pwrite(file.fileno(), f"{purpose}, process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            sweep(folder)
             yield
         except BaseException:
             if new and [path.name for path in folder.glob("*")] == [".lock"]:

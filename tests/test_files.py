@@ -176,6 +176,26 @@ def test_fault_C8_a_lock_that_is_a_link_is_not_emptied(tmp_path):
         assert lock.read_text().startswith("short, process")
 
 
+def test_fault_a_disk_without_room_for_a_lock_is_told_with_its_folder(tmp_path):
+    """The kernel's own refusal to write: no file of this process may grow any more."""
+    script = (
+        "import resource, signal, sys\n"
+        "from lipsound2.error_messages import message_for\n"
+        "from lipsound2.files import folder_lock\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n"
+        "    with folder_lock(sys.argv[1], 'pack'):\n"
+        "        pass\n"
+        "except OSError as error:\n"
+        "    print(message_for(error))\n"
+    )
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write {out}/.lock: file too large; raise the limit")
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", ["ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE", "EACCES", "ENOSPC", "ENOTCONN"])
 def test_fault_A13_errors_of_the_machine_are_known_by_their_number(name):
     import av.error

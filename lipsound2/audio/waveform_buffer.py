@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
 
 import numpy as np
+
+from lipsound2.files import naming
 
 BLOCK = 1 << 14  # samples that are read at once
 _HELD = 1 << 24  # bytes: four minutes of 16 kHz; longer audio lies on the disk
@@ -42,7 +43,7 @@ class WaveformBuffer:
         """
         waveform = np.ascontiguousarray(waveform, np.float32)
         self.loudest = float(np.maximum(self.loudest, np.abs(waveform).max(initial=0.0)))
-        with self._lock, _named():
+        with self._lock, naming(tempfile.gettempdir()):
             self._file.seek(0, 2)
             self._file.write(waveform.tobytes())
         self._samples += len(waveform)
@@ -55,7 +56,7 @@ class WaveformBuffer:
     def read(self, first: int, samples: int) -> np.ndarray:
         """`samples` samples from `first` on, or as many as there are; float32."""
         found = np.empty(max(0, min(samples, self._samples - first)), np.float32)
-        with self._lock, _named():
+        with self._lock, naming(tempfile.gettempdir()):
             self._file.seek(_ITEM * first)
             self._file.readinto(found.view(np.uint8).data)
         return found
@@ -68,12 +69,3 @@ class WaveformBuffer:
     def close(self) -> None:
         """Free the samples."""
         self._file.close()
-
-
-@contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """Errors of a file without a name say which folder it is in."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
