@@ -1,116 +1,25 @@
-"""Shards over worker processes: the same bytes whatever happens on the way, and a verdict for whatever goes wrong."""
+"""Shards over worker processes: whatever happens on the way, the bytes of a run that nothing disturbed."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.shard_workers import IDS, KINDS, MACHINE, Maker, content, run, tried
 
 from lipsound2.data.archive import Archive
-from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.files import folder_lock, temporary_of
+from lipsound2.errors import LipsoundError
+from lipsound2.files import temporary_of
 from lipsound2.jobs import jobs
-from lipsound2.jobs.jobs import StepSummary, dump_clips, read_failures
-from lipsound2.jobs.shards import Failure, Result, Shard, Worker, compute_shard
-
-MACHINE = {
-    "memory": MemoryError(),
-    "handles": OSError(errno.EMFILE, "Too many open files", "clip.mp4"),
-    "disk": OSError(errno.EIO, "Input/output error", "clip.mp4"),
-    "stale": OSError(errno.ESTALE, "Stale file handle", "clip.mp4"),
-    "leave": PermissionError(errno.EACCES, "Permission denied", "clip.mp4"),
-    "threads": RuntimeError("can't start new thread"),
-    "torch": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 6220800 bytes"),
-}
-IDS = [f"s{number % 3}-c{number:02d}" for number in range(24)]
-KINDS = {"mel": {"bands": 4, "compress": True}, "face": {"codec": "none"}}
-
-
-@dataclass
-class Maker:
-    """Makes workers that do as told for some clips.
-
-    Attributes:
-        log: every clip that is tried is written here.
-        acts: id -> what happens instead of a result.
-        sleep: seconds every clip takes.
-    """
-
-    log: Path
-    acts: dict[str, str] = field(default_factory=dict)
-    sleep: float = 0.0
-
-    def __call__(self) -> Worker:
-        if self.acts.get("start") == "exit":
-            os._exit(3)
-        if self.acts.get("start") == "error":
-            raise LipsoundError("the package 'mediapipe' cannot be imported")
-        if "full-shard" in self.acts:  # what this process is going to write lies on a disk that is full
-            temporary_of(Path(self.acts["full-shard"])).symlink_to("/dev/full")
-        self.processes = self.log.with_suffix(".processes")
-        with self.processes.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        return self.work
-
-    def work(self, name: str) -> Result:
-        with self.log.open("a") as file:
-            file.write(name + "\n")
-        time.sleep(self.sleep)
-        act = self.acts.get(name, "")
-        if act == "no-face":
-            raise ClipFailure("no-face", "0 of\t75 frames\n")
-        if act == "bug":
-            raise ValueError("bad\nvalue")
-        if act in ("kill", "kill-once") and not (act == "kill-once" and self._seen(name)):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if act == "hang":
-            time.sleep(60)
-        if act in MACHINE:
-            raise MACHINE[act]
-        if act == "hidden":
-            raise ClipFailure("unreadable", name) from OSError(errno.EIO, "Input/output error", name)
-        if act == "full":
-            raise OSError(28, "No space left on device", "/tmp/x")
-        rng = np.random.default_rng(int(name[-2:]))
-        mel = rng.normal(size=(int(name[-2:]) + 9, 4)).astype(np.float32)
-        return {
-            "mel": mel,
-            "mel/cmvn": np.stack([mel.sum(0, dtype=np.float64), (mel.astype(np.float64) ** 2).sum(0)]),
-            "face": rng.integers(0, 255, 40).astype(np.uint8),
-            "face/frames": len(mel) // 4,
-            "face/timeline.tsv": f"0.0\t{len(mel) // 4}",
-        }
-
-    def _seen(self, name: str) -> bool:
-        return self.log.read_text().split().count(name) > 1
-
-
-def run(dump: Path, maker: Maker, **options: Any) -> StepSummary:
-    given: dict[str, Any] = {"ids": IDS, "kinds": KINDS, "shard_size": 5, "fingerprint": {"every": 5}, "inputs": {}}
-    given |= {"nj": 1, "max_failures": 1.0, **options}
-    ids, kinds = given.pop("ids"), given.pop("kinds")
-    return dump_clips(dump, kinds, ids, maker, step="crop", **given)
-
-
-def content(dump: Path) -> dict[str, bytes]:
-    """All files but locks."""
-    files = (path for path in dump.rglob("*") if path.is_file() and not path.name.startswith(".lock"))
-    return {str(path.relative_to(dump)): path.read_bytes() for path in files if ".locks" not in path.parts}
-
-
-def tried(maker: Maker) -> list[str]:
-    return maker.log.read_text().split() if maker.log.exists() else []
+from lipsound2.jobs.jobs import StepSummary
+from lipsound2.jobs.shards import Failure, Shard, compute_shard
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +33,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # ---- what a dump is ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [-0.1, 5, float("nan")])
-def test_fault_G5_a_share_of_failures_is_one(tmp_path: Path, share: float) -> None:
-    with pytest.raises(LipsoundError, match="--max-failures is a share of the clips, from 0 to 1"):
-        run(tmp_path / "dump", Maker(tmp_path / "log"), max_failures=share)
-    assert not any(tmp_path.iterdir())
 
 
 def test_dump_holds_what_the_workers_returned(unbroken: Path) -> None:
@@ -153,91 +55,6 @@ def test_number_of_workers_does_not_matter(unbroken: Path, tmp_path: Path) -> No
     assert run(tmp_path / "dump", maker, nj=3, ids=IDS[::-1]) == StepSummary(24, 0, 0)
     assert content(tmp_path / "dump") == content(unbroken)
     assert len(maker.log.with_suffix(".processes").read_text().split()) == 3  # each kept for its whole life
-
-
-def test_what_is_done_is_skipped_and_what_changed_is_not(tmp_path: Path) -> None:
-    sources = {name: str(tmp_path / f"{name}.mp4") for name in IDS}
-    for path in sources.values():
-        Path(path).write_text("x")
-    maker = Maker(tmp_path / "log")
-    run(tmp_path / "dump", maker, inputs=sources)
-    before = content(tmp_path / "dump")
-    maker.log.unlink()
-    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(0, 24, 0)
-    assert tried(maker) == []
-    Path(sources["s1-c13"]).write_text("longer")
-    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(5, 19, 0)
-    assert "s1-c13" in tried(maker)
-    changed = {name for name, data in content(tmp_path / "dump").items() if data != before[name]}
-    assert changed == {f"{kind}/{name}" for kind in KINDS for name in ("shards.sha256", "shards/00002.done")}
-    (tmp_path / "dump" / "face" / "shards" / "00001.ark").unlink()
-    assert run(tmp_path / "dump", maker, inputs=sources) == StepSummary(5, 19, 0)
-    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}) == StepSummary(24, 0, 0)
-    assert run(tmp_path / "dump", maker, inputs=sources, fingerprint={"every": 6}, ids=IDS[:3]) == StepSummary(3, 0, 0)
-    assert sorted(path.name for path in (tmp_path / "dump" / "mel" / "shards").iterdir()) == [
-        "00000.ark",
-        "00000.cmvn.ark",
-        "00000.done",
-    ]
-    assert Archive(tmp_path / "dump" / "mel").ids == sorted(IDS[:3])
-
-
-# ---- clips that fail -----------------------------------------------------------------------------------------------
-
-
-def test_verdicts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    acts = {"s0-c03": "no-face", "s1-c04": "bug", "s2-c05": "kill", "s0-c12": "hang", "s1-c22": "kill-once"}
-    maker = Maker(tmp_path / "log", acts)
-    with caplog.at_level("INFO"):
-        assert run(tmp_path / "dump", maker, nj=2, timeout=3) == StepSummary(20, 0, 4)
-    assert "24 clips, 20 done, 0 done before, 4 failed" in caplog.text
-    rows = {row[0]: row[1:] for row in read_failures(tmp_path / "dump")}
-    assert rows["s0-c03"] == ("crop", "no-face", "0 of 75 frames")
-    assert rows["s1-c04"][1] == "error"
-    assert rows["s1-c04"][2].startswith("ValueError: bad value [test_jobs.py:")
-    assert rows["s2-c05"] == ("crop", "worker-killed", "signal 9 (SIGKILL), tried 2 times")
-    assert rows["s0-c12"] == ("crop", "timeout", "took longer than 3 s, tried 2 times")
-    assert set(Archive(tmp_path / "dump" / "mel").ids) == set(IDS) - rows.keys()
-    assert set(Archive(tmp_path / "dump" / "mel").num_frames()) == set(IDS) - rows.keys()
-    # Again: who was killed or hung is tried again, with its shard; the verdicts on data stand.
-    again = Maker(tmp_path / "again")
-    assert run(tmp_path / "dump", again) == StepSummary(10, 13, 1)
-    assert len(tried(again)) == 10
-    assert {"s2-c05", "s0-c12"} <= set(Archive(tmp_path / "dump" / "mel").ids)
-    # A line taken out of failures.tsv: that clip is tried again.
-    path = tmp_path / "dump" / "failures.tsv"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if "s1-c04" not in line))
-    assert run(tmp_path / "dump", Maker(tmp_path / "third")) == StepSummary(5, 19, 0)
-    assert run(tmp_path / "dump", Maker(tmp_path / "fourth")) == StepSummary(0, 24, 0)
-    assert not tried(Maker(tmp_path / "fourth"))
-
-
-def test_too_many_failures_end_the_step_after_everything_is_written(tmp_path: Path) -> None:
-    maker = Maker(tmp_path / "log", {"s0-c03": "no-face", "s1-c04": "no-face", "s2-c05": "bug"})
-    for _ in range(2):
-        message = (
-            r"crop: 3 of 24 clips failed \(no-face 2, error 1\), more than --max-failures 0.1 allows; see .*failures"
-        )
-        with pytest.raises(LipsoundError, match=message):
-            run(tmp_path / "dump", maker, max_failures=0.1)
-        assert len(Archive(tmp_path / "dump" / "mel")) == 21
-    assert run(tmp_path / "dump", maker, max_failures=0.125) == StepSummary(0, 21, 3)
-
-
-def test_a_shard_where_all_fail(tmp_path: Path) -> None:
-    acts = dict.fromkeys(sorted(IDS)[:5], "no-face")
-    assert run(tmp_path / "dump", Maker(tmp_path / "log", acts)) == StepSummary(19, 0, 5)
-    assert len(Archive(tmp_path / "dump" / "face")) == 19
-
-
-def test_rows_of_other_steps_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "dump").mkdir()
-    (tmp_path / "dump" / "failures.tsv").write_text("s0-c03\tmel\tno-audio\t\ns9-x\tcrop\told\t\n")
-    run(tmp_path / "dump", Maker(tmp_path / "log", {"s0-c03": "no-face"}))
-    assert read_failures(tmp_path / "dump") == [
-        ("s0-c03", "crop", "no-face", "0 of 75 frames"),
-        ("s0-c03", "mel", "no-audio", ""),
-    ]
 
 
 # ---- steps that fail -----------------------------------------------------------------------------------------------
@@ -294,25 +111,12 @@ def test_disk_that_fills_up_while_tables_are_joined(
     assert content(dump) == content(unbroken)
 
 
-def test_wrong_options(tmp_path: Path) -> None:
-    for options in ({"nj": 0}, {"launcher": "moon"}, {"ids": []}, {"ids": ["a", "a"]}, {"shard_size": 0}):
-        with pytest.raises(LipsoundError, match="crop: "):
-            run(tmp_path / "dump", Maker(tmp_path / "log"), **options)
-
-
-def test_a_worker_that_forgets_a_kind_is_a_bug(tmp_path: Path) -> None:
-    with pytest.raises(LipsoundError, match=r"returned nothing for 'lips' of clip 's0-c00' \(a bug\)"):
-        run(tmp_path / "dump", Maker(tmp_path / "log"), kinds={**KINDS, "lips": {}})
-    with pytest.raises(LipsoundError, match=r"returned 'face' for clip 's0-c00', which is no kind"):
-        run(tmp_path / "dump", Maker(tmp_path / "log"), kinds={"mel": {}})
-
-
-# ---- runs that are killed, runs that meet --------------------------------------------------------------------------
+# ---- runs that are killed ------------------------------------------------------------------------------------------
 
 STAGE = """
 import sys
 from pathlib import Path
-from test_jobs import Maker, run
+from helpers.shard_workers import Maker, run
 run(Path(sys.argv[1]), Maker(Path(sys.argv[2]), sleep=0.15))
 """
 
@@ -353,12 +157,6 @@ def _runs(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
-
-
-def test_lock_is_free_when_a_run_has_ended(tmp_path: Path) -> None:
-    with folder_lock(tmp_path / "dump" / ".locks" / "crop", "step crop"), pytest.raises(LipsoundError, match="in use"):
-        run(tmp_path / "dump", Maker(tmp_path / "log"))
-    assert run(tmp_path / "dump", Maker(tmp_path / "log"), ids=IDS[:2]).done == 2
 
 
 def test_a_shard_is_computed_from_a_picklable_description(unbroken: Path, tmp_path: Path) -> None:

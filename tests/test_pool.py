@@ -66,13 +66,13 @@ class Unlucky:
         if len(list(self.folder.iterdir())) < self.deaths:
             (self.folder / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        from test_jobs import Maker
+        from helpers.shard_workers import Maker
 
         return functools.partial(Maker(Path(os.devnull)).work)
 
 
 def test_fault_C8_a_worker_that_dies_as_it_starts_is_replaced_a_few_times(tmp_path: Path) -> None:
-    from test_jobs import IDS, KINDS
+    from helpers.shard_workers import IDS, KINDS
 
     from lipsound2.jobs.jobs import StepSummary, dump_clips
 

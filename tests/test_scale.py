@@ -14,10 +14,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.shard_workers import IDS, content
 from helpers.video_making import write_clip
 from hypothesis import given
 from hypothesis import strategies as st
-from test_jobs import IDS, content
 from test_video_crop import drawn
 
 from lipsound2.data.archive import Archive

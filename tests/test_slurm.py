@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import slurm_site
+from helpers.shard_workers import IDS, Maker, content, run, tried
 from helpers.slurm_site import Site
 from helpers.written_dump import write_kind
-from test_jobs import IDS, Maker, content, run, tried
 from test_training_run import Toy, torchrun
 
 from lipsound2.audio.io import encode_flac
@@ -242,9 +242,9 @@ def test_slurms_controller_may_be_restarted(
 def controlling(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that controls an array of slow clips."""
     script = (
-        "import sys; from pathlib import Path; import test_jobs\n"
+        "import sys; from pathlib import Path; from helpers.shard_workers import Maker, run\n"
         "folder = Path(sys.argv[1])\n"
-        "test_jobs.run(folder / 'dump', test_jobs.Maker(folder / 'log', sleep=0.4), launcher='slurm', nj=2)\n"
+        "run(folder / 'dump', Maker(folder / 'log', sleep=0.4), launcher='slurm', nj=2)\n"
     )
     command = [sys.executable, "-c", script, str(folder)]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
