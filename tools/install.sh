@@ -81,7 +81,8 @@ if [ ! -x "$venv/bin/pip" ]; then
 fi
 
 echo "set-up: installing lipsound2 with ${wanted//,/, } (1 to 3 minutes once downloads are quick)"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
+# pip writes byte code in one process; compileall does so on all cores, below.
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" --no-compile; }
 # shellcheck disable=SC2086  # several options in one variable are meant
 pip install --quiet $pip_options --constraint "$root/tools/constraints.txt" --editable "${root}[$wanted]"
 case ,$wanted, in
@@ -96,6 +97,8 @@ case ,$wanted, in
     # shellcheck disable=SC2086
     pip install --quiet $pip_options --no-deps --constraint "$root/tools/constraints.txt" scikit-image ;;
 esac
+# Some packages hold templates that are no Python; pip passes them over, too.
+"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true
 printf '%s\n%s\n' "$state" "$wanted" >"$stamp.new"
 mv "$stamp.new" "$stamp"
 echo "set-up: done in $((SECONDS - started)) s"
