@@ -22,8 +22,8 @@ from helpers import toy_task
 from helpers.experiments import write_records
 from helpers.face_corpora import talking_clip
 from helpers.recipe_copies import ROOT
+from helpers.recipe_stand_in import Recipes, stages
 from helpers.video_making import set_matrix, write_clip
-from test_recipe_mistakes import Recipes, stages
 from test_training_run import CONFIG
 
 from lipsound2.audio.io import write_wav
