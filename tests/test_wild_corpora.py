@@ -1,33 +1,20 @@
-"""VoxCeleb2, LRW, LRS2, LRS3 and people's own videos: layouts as known, readers, generated corpora."""
+"""VoxCeleb2, LRW, LRS2, LRS3: generated corpora have their layouts, are prepared, and damage in them is told."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from helpers.speech_corpora import Layout, append
-from helpers.wild_corpora import (
-    ENGLISH,
-    copy,
-    make_lrs2,
-    make_lrs3,
-    make_lrw,
-    make_own,
-    make_voxceleb2,
-    said,
-    write_tree,
-)
+from helpers.wild_corpora import ENGLISH, copy, make_lrs2, make_lrs3, make_lrw, make_voxceleb2, reasons, sets_of
 
 from lipsound2.audio.dump import mel
-from lipsound2.corpora import lrs2, lrs3, lrw, own, prepare, voxceleb2
+from lipsound2.corpora import lrs2, lrs3, lrw, prepare, voxceleb2
 from lipsound2.corpora.corpus import Options
 from lipsound2.corpora.folds import combine
-from lipsound2.corpora.heldout import HeldOutClips, HeldOutSpeakers
-from lipsound2.corpora.recordings import Recording, Recordings
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir, validate
 from lipsound2.data.tables import parse_words
@@ -35,9 +22,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.jobs.jobs import read_failures
 from lipsound2.video.crop import crop
 
-ROOT = Path(__file__).resolve().parents[1]
 SCANS = {"voxceleb2": voxceleb2.scan, "lrw": lrw.scan, "lrs2": lrs2.scan, "lrs3": lrs3.scan}
-MAKE = {"voxceleb2": make_voxceleb2, "lrw": make_lrw, "lrs2": make_lrs2, "lrs3": make_lrs3, "own": make_own}
+MAKE = {"voxceleb2": make_voxceleb2, "lrw": make_lrw, "lrs2": make_lrs2, "lrs3": make_lrs3}
 BESIDE = {"voxceleb2": {"VoxCeleb#/dev/txt/id#/video/#.txt"}}  # no reader needs it, so it is not generated
 
 
@@ -48,10 +34,6 @@ def generated(tmp_path_factory) -> dict[str, Path]:
     for name, make in MAKE.items():
         make(folder / name)
     return {name: folder / name for name in MAKE}
-
-
-def reasons(found: Recordings) -> Counter[str]:
-    return Counter(problem.reason for problem in found.problems)
 
 
 def shape(path: str) -> str:
@@ -88,89 +70,7 @@ def test_generated_corpora_have_the_layout(name, generated):
             assert set(map(row_shape, rows)) <= known[shape(file)], file
 
 
-def test_voxceleb2_as_the_layout_has_it(tmp_path):
-    root = write_tree(Layout.read("voxceleb2"), tmp_path)
-    found = voxceleb2.scan(root / "VoxCeleb2", Options(lists=root / "vox-en.id"))
-    assert {id: (r.speaker, r.part, Path(r.wav).suffix) for id, r in found.by_id.items()} == {
-        "id00012-21Uxsk56VDQ-00001": ("id00012", "dev", ".m4a"),
-        "id00012-21Uxsk56VDQ-00002": ("id00012", "dev", ""),
-        "id00012-_raOc3-IRsw-00110": ("id00012", "dev", ".m4a"),
-        "id00017-01dfn2spqyE-00001": ("id00017", "test", ".m4a"),
-        "id05668-XWKC1JUM_ow-00053": ("id05668", "dev", ""),
-    }
-    assert not found.problems
-    assert found.lists["english-test"] == ["id00017-01dfn2spqyE-00001"]
-    assert found.lists["english-dev"] == ["id00012-21Uxsk56VDQ-00001", "id05668-XWKC1JUM_ow-00053"]
-    # A folder further down, and the archives' names for folders.
-    assert len(voxceleb2.scan(root / "VoxCeleb2" / "dev").by_id) == 4
-    (root / "VoxCeleb2" / "test").rename(root / "vox2_test_mp4")
-    assert {r.part for r in voxceleb2.scan(root / "vox2_test_mp4").by_id.values()} == {"test"}
-
-
-def test_lrw_as_the_layout_has_it(tmp_path):
-    found = lrw.scan(write_tree(Layout.read("lrw"), tmp_path))
-    assert {id: (r.part, r.text, r.words) for id, r in found.by_id.items()} == {
-        "lrw-ABOUT-train-00001": ("train", "ABOUT", "0.315 0.845 ABOUT"),
-        "lrw-ABOUT-val-00001": ("val", "ABOUT", "0.48 0.68 ABOUT"),
-        "lrw-ABOUT-test-00001": ("test", "ABOUT", "0.405 0.755 ABOUT"),
-        "lrw-AFTER-test-00008": ("test", "AFTER", "0.375 0.785 AFTER"),
-    }
-    assert not found.problems
-    assert found.notes == ["2 of 500 words are here"]
-
-
-def test_lrs2_as_the_layout_has_it(tmp_path):
-    found = lrs2.scan(write_tree(Layout.read("lrs2"), tmp_path))
-    assert {id: (r.part, r.text.split()[0], r.words) for id, r in found.by_id.items()} == {
-        "5535415699068794046-main-00001": ("train", "WHEN", ""),
-        "5535415699068794046-pretrain-00001": (
-            "pretrain",
-            "WE'LL",
-            "0.08 0.31 WE'LL 0.31 0.52 SEE 0.52 0.71 WHAT 0.71 1.20 HAPPENS",
-        ),
-        "6300370419826092098-main-00001": ("val", "WHEN", ""),
-        "6330311066473698535-main-00011": ("test", "AND", ""),
-    }
-    assert not found.problems
-    assert not found.notes
-    # The lists inside the folder, and only that folder given.
-    for part in ("train", "val", "test", "pretrain"):
-        (tmp_path / f"{part}.txt").rename(tmp_path / "mvlrs_v1" / f"{part}.txt")
-    assert len(lrs2.scan(tmp_path / "mvlrs_v1").by_id) == 4
-
-
-def test_lrs3_as_the_layout_has_it(tmp_path):
-    found = lrs3.scan(write_tree(Layout.read("lrs3"), tmp_path))
-    assert {id: (r.speaker, r.part, r.text, r.words) for id, r in found.by_id.items()} == {
-        "0Fi83BHQsMA-00002": ("0Fi83BHQsMA", "test", "AND AT THE SAME TIME", ""),
-        "0af00UcTOSc-50001": ("0af00UcTOSc", "trainval", "SO THE TECHNOLOGY IS THERE", ""),
-        "ZzugJPASNB8-50001": ("ZzugJPASNB8", "trainval", "IT'S A BIG IDEA", ""),
-        "0akiEFwtkyA-pretrain-00031": (
-            "0akiEFwtkyA",
-            "pretrain",
-            "A LITTLE MORE",
-            "0.10 0.22 A 0.22 0.61 LITTLE 0.61 1.02 MORE",
-        ),
-    }
-    assert not found.problems
-    assert found.lists["valid"] == ["ZzugJPASNB8-50001"]
-    sets = lrs3.LRS3.protocols["lrs3"].split(found)
-    assert {name: sorted(ids) for name, ids in sets.items()} == {
-        "train": ["0af00UcTOSc-50001", "0akiEFwtkyA-pretrain-00031"],
-        "valid": ["ZzugJPASNB8-50001"],
-        "test": ["0Fi83BHQsMA-00002"],
-    }
-    (tmp_path / "lrs3-valid.id").unlink()
-    found = lrs3.scan(tmp_path / "lrs3")
-    assert "held out by hash" in found.notes[0]
-    assert len(lrs3.LRS3.protocols["lrs3-trainval"].split(found)["valid"]) == 1
-
-
 # Prepare
-
-
-def sets_of(path: Path) -> dict[str, DataDir]:
-    return {folder.name: DataDir(folder) for folder in sorted(path.iterdir()) if folder.is_dir()}
 
 
 def test_voxceleb2_is_prepared(generated, tmp_path, capsys):
@@ -306,115 +206,6 @@ def test_words_and_sentences_are_prepared(corpus, protocol, counts, generated, t
     assert len(times) == {"lrw": 6, "lrs2": 2, "lrs3": 2}[corpus]
     for id, row in times.items():
         assert [word for _, _, word in parse_words(row)] == whole.text[id].split()
-
-
-# Videos of one's own
-
-
-def test_videos_of_ones_own_are_prepared(generated, tmp_path, capsys):
-    root = generated["own"] / "my videos"
-    prepare("own", root, tmp_path, protocol="own")
-    told = capsys.readouterr().out
-    whole = DataDir(tmp_path / "all")
-    assert validate(tmp_path / "all") == 0
-    assert set(whole.utt2spk.values()) == {"Anna_Muller", "bob", "speaker", "x"}
-    plain = {id for id in whole.ids if not re.search(r"_[0-9a-f]{6}$", id)}
-    assert plain == {
-        *(f"Anna_Muller-day_{day}_Grusse_{name}" for day in (1, 2) for name in (1, 2)),
-        *("bob-clip", "bob-Clip_two", "speaker-loose", "x-x"),
-    }
-    doubled = sorted(set(whole.ids) - plain)
-    assert [id.rpartition("_")[0] for id in doubled] == ["bob-clip", "x-x"]
-    assert "2 x double-name (kept)" in told
-    assert "6 x other-name (kept)" in told
-    rows = (tmp_path / "problems.tsv").read_text(encoding="utf-8")
-    assert "'Anna Müller/day 1/Grüße 1' is Anna_Muller-day_1_Grusse_1" in rows
-    assert whole.text["speaker-loose"] == " ".join(said(9))
-    sets = sets_of(tmp_path / "own")
-    assert {name: len(part) for name, part in sets.items()} == {"train": 6, "valid": 2, "test": 2}
-    # A clip keeps its id when another comes.
-    more = copy(root, tmp_path / "more")
-    shutil.copy(more / "loose.mp4", more / "another.mp4")
-    assert set(own.scan(more).by_id) == {*whole.ids, "speaker-another"}
-
-
-def test_texts_that_are_missing_or_cannot_be_read(generated, tmp_path, capsys):
-    root = copy(generated["own"], tmp_path / "copy") / "my videos"
-    (root / "loose.txt").write_bytes(b"caf\xe9")
-    (root / "bob" / "Clip two.txt").write_text("\n")
-    (root / "bob" / "notes.txt").write_text("buy milk")
-    found = own.scan(root)
-    assert reasons(found) >= Counter({"unreadable-text": 1, "empty-text": 1})
-    assert "1 texts have no video of their name beside them (notes.txt first)" in found.notes
-    assert sum(not recording.text for recording in found.by_id.values()) == 2
-    prepare("own", root, tmp_path / "data", protocol="own")
-    sets = sets_of(tmp_path / "data" / "own")
-    assert validate(tmp_path / "data" / "all") == 0
-    whole = DataDir(tmp_path / "data" / "all")
-    assert len(whole.text) == len(whole) - 2
-    assert f"words are counted where there is a text; 2 of {len(whole)} clips have none" in capsys.readouterr().out
-    for part in sets.values():
-        assert set(part.text) == set(part.ids) & set(whole.text)
-    for text in root.rglob("*.txt"):
-        text.unlink()
-    capsys.readouterr()
-    prepare("own", root, tmp_path / "data", protocol="own")
-    assert "; 0 with text" in capsys.readouterr().out
-
-
-def test_a_folder_without_videos(tmp_path):
-    with pytest.raises(LipsoundError, match="no such folder; give the folder of the videos"):
-        own.scan(tmp_path / "nowhere")
-    (tmp_path / "papers").mkdir()
-    with pytest.raises(LipsoundError, match=r"no video found \(wanted \.mp4 .*, found papers\)"):
-        own.scan(tmp_path)
-    (tmp_path / "papers" / "empty.mp4").touch()
-    found = own.scan(tmp_path)
-    assert reasons(found) == {"empty-file": 1}
-    with pytest.raises(LipsoundError, match="no clip of videos of your own that can be used"):
-        prepare("own", tmp_path, tmp_path / "data", protocol="own")
-    (tmp_path / "papers" / "full.mp4").write_bytes(b"clip")
-    with pytest.raises(LipsoundError, match=r"3 clips at least are wanted \(to train, to choose, to test\), found 1"):
-        prepare("own", tmp_path, tmp_path / "data", protocol="own")
-
-
-# Sets that are held out by hash
-
-
-def recordings(count: int, speakers: int, part: str = "dev") -> Recordings:
-    found = Recordings()
-    for number in range(count):
-        speaker = f"id{number % speakers:05}"
-        found.add(f"{speaker}-{number}", Recording(speaker, part, video=f"/{number}.mp4"))
-    return found
-
-
-def test_shares_of_clips_are_about_what_is_wanted_and_stay():
-    rule = HeldOutClips(test=0.1, valid=0.1)
-    few, many = recordings(2000, 7), recordings(4000, 7)
-    sets, more = rule.split(few), rule.split(many)
-    assert sum(map(len, sets.values())) == 2000
-    assert {name: len(ids) / 2000 for name, ids in sets.items()} == pytest.approx(
-        {"train": 0.8, "valid": 0.1, "test": 0.1}, abs=0.02
-    )
-    for name, ids in sets.items():
-        assert set(ids) <= set(more[name])
-    assert rule.split(few, seed=1)["test"] != sets["test"]
-    assert {name: len(ids) for name, ids in rule.split(recordings(3, 1)).items()} == {"train": 1, "valid": 1, "test": 1}
-
-
-def test_held_out_speakers_leave_nothing_in_training():
-    rule = HeldOutSpeakers(train=("dev", "more"), test="test", of="dev", share=0.05)
-    found = recordings(3000, 600)
-    found.by_id |= recordings(100, 600, "test").by_id | {
-        f"{speaker}-more-1": Recording(speaker, "more", video="/x.mp4") for speaker in ("id00000", "id00001")
-    }
-    sets = rule.split(found)
-    speakers = {name: {found.by_id[id].speaker for id in ids} for name, ids in sets.items()}
-    assert not speakers["train"] & speakers["valid"]
-    assert len(speakers["valid"]) == pytest.approx(30, abs=15)
-    rest = {id for id in found.by_id if id.split("-")[0] not in speakers["valid"] and found.by_id[id].part != "test"}
-    assert set(sets["train"]) == rest
 
 
 # Damage

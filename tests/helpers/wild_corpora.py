@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from helpers.face_corpora import talking_clip
 from helpers.speech_corpora import Layout
+from lipsound2.corpora.recordings import Recordings
+from lipsound2.data.datadir import DataDir
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.speech import VOICES
 
@@ -144,3 +147,13 @@ def make_own(root: Path) -> Path:
 def copy(source: Path, target: Path) -> Path:
     """A copy to do harm to."""
     return Path(shutil.copytree(source, target))
+
+
+def reasons(found: Recordings) -> Counter[str]:
+    """How often each thing was wrong."""
+    return Counter(problem.reason for problem in found.problems)
+
+
+def sets_of(path: Path) -> dict[str, DataDir]:
+    """The data dirs of a protocol, by name."""
+    return {folder.name: DataDir(folder) for folder in sorted(path.iterdir()) if folder.is_dir()}
