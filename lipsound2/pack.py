@@ -21,7 +21,7 @@ from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
 from lipsound2.hub_card import RESULTS, hub_page, result_files
-from lipsound2.inference import familiarity
+from lipsound2.inference import familiar_faces, familiarity
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import table
@@ -116,7 +116,7 @@ def _faces(exp: Path, train: Path | None, dump: Path | None) -> familiarity.Fami
     if (train is None) != (dump is None):
         raise LipsoundError("--train and --dump belong together: the training set, and the folder of its crops")
     if train is not None and dump is not None:
-        return familiarity.learn(experiment.load(exp), DataDir(train), dump)
+        return familiar_faces.learn(experiment.load(exp), DataDir(train), dump)
     there = model_names.find(exp) / familiarity.FILE
     return familiarity.Familiarity.load(there) if there.exists() else None
 

@@ -21,7 +21,7 @@ from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.calibration import load
 from lipsound2.decoding.hypothesis import read_words
 from lipsound2.decoding.search_options import DEFAULT_SEARCH
-from lipsound2.inference.familiarity import familiarity_of
+from lipsound2.inference.familiar_faces import familiarity_of
 from lipsound2.inference.recognizer_names import search_of
 from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.synthetic.corpus import generate

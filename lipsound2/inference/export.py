@@ -22,7 +22,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
 from lipsound2.inference.export_reader import export_folder
-from lipsound2.inference.familiarity import told_of_export
+from lipsound2.inference.familiarity import files_of
 from lipsound2.inference.onnx import LIPS, NOTE, VOCODER, Exported, Note
 from lipsound2.inference.onnx_translation import largest_difference, require_onnx, translate, write
 from lipsound2.models.lipsound2 import LipSound2
@@ -92,8 +92,10 @@ def export(
     what = "video frames" if note.kind == LIPS else "mel frames"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
-    for line in told_of_export(model_names.find(exp)):
-        print(line)
+    if files_of(model_names.find(exp)):
+        print(
+            "unlike faces are neither told nor read by the statistics of their clip; an exported lip reader does both"
+        )
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
 

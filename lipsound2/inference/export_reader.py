@@ -26,7 +26,9 @@ from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import folder_lock, sha256
-from lipsound2.inference.familiarity import told_of_export
+from lipsound2.inference.face_watch import with_clip_statistics
+from lipsound2.inference.familiar_faces import familiarity_of, trunk_of
+from lipsound2.inference.familiarity import FILE as FAMILIARITY
 from lipsound2.inference.onnx_folder import (
     DECODER,
     ENCODER,
@@ -34,6 +36,8 @@ from lipsound2.inference.onnx_folder import (
     LANGUAGE_MODEL,
     MEMORY,
     READER,
+    TRUNK,
+    UNLIKE,
     ExportedFolder,
     is_exported,
 )
@@ -42,6 +46,8 @@ from lipsound2.inference.onnx_translation import largest_difference, quantize, r
 from lipsound2.models.asr.language_model import TransformerLM
 from lipsound2.models.asr.recognizer import Recognizer, RecognizerOutput
 from lipsound2.models.asr.text_decoder import TextDecoder
+from lipsound2.models.modules.lip_encoder import LipEncoder
+from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.models.modules.transformer import Transformer
 from lipsound2.tasks.language import Language
 from lipsound2.tasks.recognize import Recognize
@@ -55,6 +61,11 @@ _BEAMS = (1, 3, 4)  # texts of the decoder's steps that are compared; with the n
 TOLERANCE = 1e-3  # largest difference of log-probabilities in fp32
 
 
+def _outputs(found: RecognizerOutput) -> tuple[Tensor, ...]:
+    words = () if found.word_scores is None else (found.word_scores.log_softmax(-1),)
+    return (found.states, found.log_probs, *words)
+
+
 class WholeClip(nn.Module):
     """A recognizer as it is exported: one clip to states and natural log-probabilities; see `OnnxRecognizer.encode`."""
 
@@ -64,9 +75,34 @@ class WholeClip(nn.Module):
 
     def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
         """(1, T, ...) crops or features."""
-        output: RecognizerOutput = self.model(clip, torch.full((1,), clip.shape[1], dtype=torch.int64))
-        words = () if output.word_scores is None else (output.word_scores.log_softmax(-1),)
-        return (output.states, output.log_probs, *words)
+        return _outputs(self.model(clip, torch.full((1,), clip.shape[1], dtype=torch.int64)))
+
+
+class BehindTrunk(nn.Module):
+    """The same of a lip reader, from the states (1, T, D) of its trunk on."""
+
+    def __init__(self, model: Recognizer) -> None:
+        super().__init__()
+        assert isinstance(model.encoder, LipEncoder)
+        self.model, self.encoder = model, model.encoder
+
+    def forward(self, seen: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        lengths = torch.full((1,), seen.shape[1], dtype=torch.int64)
+        return _outputs(self.model.heads(self.encoder.behind_trunk(seen, lengths), lengths))
+
+
+class Trunk(nn.Module):
+    """The states (1, T, D) that a trunk of lips makes of a clip (1, T, side, side)."""
+
+    def __init__(self, trunk: LipTrunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """See the class."""
+        states: Tensor = self.trunk(clip, torch.full((1,), clip.shape[1], dtype=torch.int64))
+        return states
 
 
 class Seen(nn.Module):
@@ -164,12 +200,13 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
         LipsoundError: it cannot be exported; the folder holds something else; torch and onnxruntime differ too much.
     """
     facts = _reader_facts(loaded) if isinstance(loaded.task, Recognize) else _language_facts(loaded)
+    faces = familiarity_of(loaded)
     require_onnx()
     with _new_folder(out) as folder:
         written = _Written(folder, precision == "int8")
         with torch.inference_mode():
             if isinstance(loaded.model, Recognizer):
-                _write_reader(loaded.model, written, facts["side"])
+                _write_reader(loaded.model, written, facts["side"], trunk_of(loaded.model) if faces else None)
             elif isinstance(loaded.model, TransformerLM):
                 _write_language(loaded.model, written)
         if not written.int8 and not written.difference <= TOLERANCE:
@@ -179,7 +216,7 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
                 "onnxscript and onnxruntime may help"
             )
         loaded.task.save(loaded.assets, folder)
-        for name in (model_names.CARD, model_names.CONFIG, SEARCH, CALIBRATION):
+        for name in (model_names.CARD, model_names.CONFIG, SEARCH, CALIBRATION, FAMILIARITY):
             if (loaded.path / name).exists():
                 shutil.copyfile(loaded.path / name, folder / name)
         made = ExportedFolder(
@@ -195,8 +232,6 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
     same = f"; the same best token in {100 * np.mean(written.same):.1f} % of them" if written.int8 else ""
     print(f"{out}: {size / 1e6:.1f} MB, {made.kind} of {made.name}, {precision}")
     print(f"onnxruntime and torch: log-probabilities differ by {written.difference:.1e} at most{same}")
-    for line in told_of_export(loaded.path):
-        print(line)
     if license_ := model_names.card_facts(out).get("License"):
         print(f"license  {license_}")
     use = "--onnx READER --lm {}" if made.kind == LANGUAGE_MODEL else "--onnx {}"
@@ -232,17 +267,40 @@ def _memory(layers: Transformer) -> tuple[int, int, int]:
     return count, heads, width
 
 
-def _write_reader(model: Recognizer, written: _Written, side: int) -> None:
-    network = WholeClip(model)
+def _write_reader(model: Recognizer, written: _Written, side: int, trunk: LipTrunk | None) -> None:
+    """Write a recognizer; one that tells unlike faces in parts: its trunk, the same for these, and what is behind it.
+
+    Args:
+        model: the recognizer.
+        written: where to.
+        side: of crops in pixels; 0: it hears audio.
+        trunk: its own, where it tells unlike faces; None: it does not.
+    """
     outputs = ["states", "log_probs", *([] if model.words is None else ["word_log_probs"])]
-    run = written.add(ENCODER, network, {"clip": _clip(_SHOWN, side)}, {"clip": [1]}, outputs)
-    for length in CHECKED:
-        clip = _clip(length, side)
-        wanted, found = network(clip), run(clip)
-        for each, other in zip(wanted[1:], found[1:], strict=True):
-            written.compare(each, other)
+    shown, any_length = _clip(_SHOWN, side), {"clip": [1], "seen": [1]}
+    entrances: list[tuple[Callable[..., Any], Callable[..., Any]]] = []  # of torch, and of onnxruntime
+    network: nn.Module = WholeClip(model)
+    if trunk is None:
+        run = written.add(ENCODER, network, {"clip": shown}, any_length, outputs)
+        entrances.append((lambda clip: clip, lambda clip: clip))
+    else:
+        for name, part in ((TRUNK, Trunk(trunk)), (UNLIKE, Trunk(with_clip_statistics(trunk)))):
+            entrances.append((part, _only(written.add(name, part, {"clip": shown}, any_length, ["seen"]))))
+        network = BehindTrunk(model)
+        run = written.add(ENCODER, network, {"seen": entrances[0][0](shown)}, any_length, outputs)
+    for enter, enter_exported in entrances:
+        for length in CHECKED:
+            clip = _clip(length, side)
+            wanted, found = network(enter(clip)), run(enter_exported(clip))
+            for each, other in zip(wanted[1:], found[1:], strict=True):
+                written.compare(each, other)
     if model.decoder is not None:
         _write_decoder(model.decoder, written, wanted[0])
+
+
+def _only(run: Callable[..., list[np.ndarray]]) -> Callable[[Tensor], Tensor]:
+    """The one output of an exported network, as a tensor."""
+    return lambda given: torch.from_numpy(run(given)[0])
 
 
 def _write_decoder(decoder: TextDecoder, written: _Written, states: Tensor) -> None:

@@ -4,40 +4,28 @@ A clip is one point: the median of its trunk states over time, which some frames
 training clips' points are described by their mean, their spread in each dimension, and the directions in which they
 vary most. The distance of a new point is that of Mahalanobis with a little ridge, in units of what training clips have
 that were left out of the description. A clip of less than two seconds counts for less: its median depends on what is
-said.
+said. Torch is not imported: exported networks tell unlike faces, too.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
-from torch import Tensor, nn
-from tqdm import tqdm
 
-from lipsound2.data.archive import Archive
-from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import LipsoundError
-from lipsound2.experiment import Experiment
 from lipsound2.files import write_bytes
-from lipsound2.models.modules.lip_trunk import LipTrunk
-from lipsound2.tasks.base import AnyTask
 from lipsound2.timing import FRAME_RATE
-
-log = logging.getLogger(__name__)
 
 FILE = "familiarity.safetensors"  # in an experiment or pack
 # The distance from which a face counts as unlike. Between GRID's speaker s1, whom the model knows (held-out clips: 1.4
 # at most but for a damaged one, 1.8 when made darker) and speakers it does not know (2.3 at least): grid/RESULTS.md.
 LIMIT = 2.0
+LEAST = FRAME_RATE  # video frames from which on a clip has batch statistics of its own
 _LONG = 2 * FRAME_RATE  # video frames from which on a distance counts in full
-_CLIPS = 800  # training clips that are looked at, evenly spread
 _DIRECTIONS = 16  # in which the training clips vary most
 _RIDGE = 0.1  # variance that is added everywhere, a share of the training clips' own
 _FOLDS = 10  # in which training clips are left out
@@ -117,6 +105,10 @@ class Familiarity:
         weighed = float((along**2 / (self.variances[:-1] + _RIDGE)).sum()) + rest / float(self.variances[-1] + _RIDGE)
         return float(np.sqrt(weighed / len(normal) * min(1.0, frames / _LONG))) / self.unit
 
+    def distance_of(self, states: np.ndarray) -> float:
+        """The same of trunk states (T, D)."""
+        return self.distance(point_of(states), len(states))
+
     def save(self, path: Path) -> None:
         """Write the file; some kB."""
         parts = {key: value for key, value in vars(self).items() if key != "unit"}
@@ -160,69 +152,74 @@ class Familiarity:
         return cls(parts["mean"], parts["spread"], parts["directions"], parts["variances"], float(parts["unit"][0]))
 
 
-def point_of(states: Tensor) -> np.ndarray:
+class WatchedFace:
+    """How unlike those of the training set the face of a clip is, window by window.
+
+    Args:
+        known: what the model has to tell it by; None: it is not looked at.
+        model: its name, for the warning.
+
+    Attributes:
+        unlike: whether the face is unlike, for each clip or window that was looked at since it was cleared; empty where
+            nothing can be told.
+    """
+
+    def __init__(self, known: Familiarity | None, model: str) -> None:
+        self.known, self._model = known, model
+        self._farthest: float | None = None
+        self.unlike: list[bool] = []
+
+    def begin(self) -> None:
+        """A new clip begins."""
+        self._farthest = None
+
+    def look(self, states: np.ndarray) -> bool:
+        """Look at trunk states (T, D). Whether they are to be made again, with batch statistics of their own."""
+        assert self.known is not None
+        distance = self.known.distance_of(states)
+        self._farthest = max(distance, self._farthest or 0.0)
+        self.unlike.append(distance >= LIMIT)
+        return self.unlike[-1] and len(states) >= LEAST
+
+    @property
+    def mostly_unlike(self) -> bool:
+        """Whether it is, in most of the windows that were looked at since `unlike` was cleared."""
+        return 2 * sum(self.unlike) > len(self.unlike)
+
+    @property
+    def distance(self) -> float | None:
+        """The largest distance of a window of the clip so far, see `Familiarity.distance`; None: it cannot be told.
+
+        Not their mean: a clip may show somebody known, and a stranger.
+        """
+        return self._farthest
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line if the face of the clip is unlike; else none."""
+        distance = self.distance
+        return [] if distance is None or distance < LIMIT else [warning(self._model, distance)]
+
+
+def warning(model: str, distance: float) -> str:
+    """The line that tells of an unlike face.
+
+    Args:
+        model: name of the model.
+        distance: see `Familiarity.distance`.
+    """
+    return (
+        f"this face is unlike those that {model} learned from (distance {distance:.1f}, limit {LIMIT:g}): "
+        "expect wrong words"
+    )
+
+
+def point_of(states: np.ndarray) -> np.ndarray:
     """The point (D,) float64 of a clip, or of a window of one, from its trunk states (T, D)."""
-    point: np.ndarray = np.median(states.double().cpu().numpy(), axis=0)
+    point: np.ndarray = np.median(states.astype(np.float64), axis=0)
     return point
-
-
-def trunk_of(model: nn.Module) -> LipTrunk | None:
-    """The trunk whose states tell faces apart; None: the model has none."""
-    trunk = getattr(getattr(model, "encoder", None), "trunk", None)
-    return trunk if isinstance(trunk, LipTrunk) else None
 
 
 def files_of(folder: Path) -> list[Path]:
     """The file of an experiment or pack, for fingerprints: how unlike faces are read depends on it; none if none."""
     return [path] if (path := folder / FILE).exists() else []
-
-
-def told_of_export(folder: Path) -> list[str]:
-    """What `export` says of an experiment or pack that can tell unlike faces: networks without torch cannot."""
-    return ["unlike faces are neither told nor read by the statistics of their clip"] * len(files_of(folder))
-
-
-def familiarity_of(loaded: Experiment[AnyTask]) -> Familiarity | None:
-    """What an experiment or pack has to tell unlike faces by; None: nothing.
-
-    Raises:
-        LipsoundError: its file is damaged, or of another trunk.
-    """
-    path, trunk = loaded.path / FILE, trunk_of(loaded.model)
-    if trunk is None or not path.exists():
-        return None
-    found = Familiarity.load(path)
-    if len(found.mean) != trunk.outputs:
-        raise LipsoundError(
-            f"{path}: is of a trunk with {len(found.mean)} outputs, found {trunk.outputs}; copy it again, or delete it"
-        )
-    return found
-
-
-def learn(loaded: Experiment[AnyTask], data: DataDir, dump: Path) -> Familiarity:
-    """What tells the faces of a training set from others.
-
-    Args:
-        loaded: the trained model.
-        data: its training set.
-        dump: folder of the crops.
-
-    Raises:
-        LipsoundError: the model has no trunk of lips, or there are no crops.
-    """
-    trunk = trunk_of(loaded.model)
-    if trunk is None:
-        raise LipsoundError(f"{loaded.path}: has no trunk of lips, by whose states unlike faces are told")
-    folder = loaded.task.inputs(dump)[0]
-    archive = Archive(folder)
-    names = [name for name in data.ids if name in archive]
-    if not names:
-        raise LipsoundError(f"{data.path}: none of its {len(data)} clips is in {folder}; run stage 1 on it")
-    names = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(len(names), _CLIPS))]
-    frames = Frames(archive)
-    points = []
-    for name in tqdm(names, desc="familiarity", unit="clip", disable=None):
-        clip = torch.from_numpy(np.ascontiguousarray(frames[name]))[None].to(loaded.device)
-        with torch.no_grad():
-            points.append(point_of(trunk(clip, torch.tensor([clip.shape[1]], device=loaded.device))[0]))
-    return Familiarity.of(np.array(points))

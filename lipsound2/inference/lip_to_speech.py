@@ -33,17 +33,17 @@ class TorchLipToSpeech:
         self.mel = loaded.assets.mel
         self.chunked_vocoder = find_vocoder(vocoder, self.mel, loaded.device).chunked_vocoder
         self.takes_voice = loaded.task.voiced
-        self._watch = FaceWatch(loaded)
+        self._face = FaceWatch(loaded).face
 
     def windows(self, total: int, voice: np.ndarray | None = None) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other."""
-        self._watch.begin()
+        self._face.begin()
         return windows_of(self._loaded, total, voice)
 
     @property
     def warnings(self) -> list[str]:
         """Reasons to doubt the speech of the last clip."""
-        return self._watch.warnings
+        return self._face.warnings
 
 
 def load_lip_to_speech(

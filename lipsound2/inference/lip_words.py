@@ -18,8 +18,9 @@ from lipsound2.decoding.hypothesis import Hypothesis
 from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.inference.face_watch import LEAST, warning, with_clip_statistics
-from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
+from lipsound2.inference.face_watch import with_clip_statistics
+from lipsound2.inference.familiar_faces import familiarity_of
+from lipsound2.inference.familiarity import LEAST, LIMIT, warning
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.inference.synthesizer import FaceChoice
 from lipsound2.inference.transcriber import Transcriber
@@ -131,7 +132,7 @@ class LipWordReader:
             return None
         video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
         states = self._trunk(video, torch.tensor([len(clip)], device=self._device))
-        return self._familiarity.distance(point_of(states[0]), len(clip))
+        return self._familiarity.distance_of(states[0].cpu().numpy())
 
 
 def lip_ranker(

@@ -16,9 +16,12 @@ from lipsound2.config import from_mapping
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
+from lipsound2.inference.familiarity import FILE as FAMILIARITY
 from lipsound2.model_names import EXPORT
 
 ENCODER, MEMORY, DECODER, LANGUAGE = "encoder.onnx", "memory.onnx", "decoder.onnx", "language.onnx"
+# Where unlike faces are told: the trunk by itself, and by the statistics of the clip. ENCODER is then what follows.
+TRUNK, UNLIKE = "trunk.onnx", "unlike.onnx"
 READER, LANGUAGE_MODEL = "recognizer", "language model"
 _AGAIN = "write it again with: lipsound2 export EXP FOLDER"
 
@@ -81,7 +84,9 @@ def read_folder(folder: Path, kind: str) -> ExportedFolder:
     if made.kind != kind:
         raise LipsoundError(f"{folder}: is an exported {made.kind}, wanted a {kind}")
     needed = [ENCODER] if kind == READER else [LANGUAGE]
-    for name in (*needed, *([MEMORY, DECODER] if kind == READER and made.boundary >= 0 else []), *made.files):
+    needed += [MEMORY, DECODER] if kind == READER and made.boundary >= 0 else []
+    needed += [TRUNK, UNLIKE] if FAMILIARITY in made.files else []
+    for name in (*needed, *made.files):
         if name not in made.files or Path(name).name != name or not (folder / name).is_file():
             raise LipsoundError(f"{folder / name}: is missing; {_AGAIN}, or copy the folder again")
     return made

@@ -17,6 +17,8 @@ from lipsound2.decoding.beam import Fusion, fusion
 from lipsound2.decoding.joint import DecoderScorer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.familiarity import FILE as FAMILIARITY
+from lipsound2.inference.familiarity import Familiarity, WatchedFace
 from lipsound2.inference.neural_fusion import Ahead, NeuralFusion, check_tokens
 from lipsound2.inference.onnx_folder import (
     DECODER,
@@ -25,6 +27,8 @@ from lipsound2.inference.onnx_folder import (
     LANGUAGE_MODEL,
     MEMORY,
     READER,
+    TRUNK,
+    UNLIKE,
     check_files,
     is_exported,
     read_folder,
@@ -62,9 +66,18 @@ class OnnxRecognizer(OwnRecognizer):
         )
         self._side, self._memory = made.side, made.memory
         self._encoder = open_session(folder / ENCODER, threads)
+        known = Familiarity.load(folder / FAMILIARITY) if FAMILIARITY in made.files else None
+        self._face = WatchedFace(known, made.name)
+        if known is not None:
+            self._trunk, self._unlike = open_session(folder / TRUNK, threads), open_session(folder / UNLIKE, threads)
         self._decoder: tuple[Any, Any] | None = None
         if self._search.ctc_weight < 1:
             self._decoder = open_session(folder / MEMORY, threads), open_session(folder / DECODER, threads)
+
+    def begin(self) -> None:
+        """A new clip begins; its trunk then tells whether its face is unlike those of the training set."""
+        super().begin()
+        self._face.begin()
 
     def encode(self, clip: np.ndarray) -> tuple[np.ndarray, ...]:
         """One clip through the encoder; longer ones of lips in windows that overlap.
@@ -87,19 +100,27 @@ class OnnxRecognizer(OwnRecognizer):
         return tuple(np.concatenate(each, 1) for each in zip(*parts, strict=True))
 
     def _run(self, given: np.ndarray) -> tuple[np.ndarray, ...]:
-        found: list[np.ndarray] = self._encoder.run(None, {"clip": np.ascontiguousarray(given)[None]})
+        clip = {"clip": np.ascontiguousarray(given)[None]}
+        if self._face.known is not None:
+            (seen,) = self._trunk.run(None, clip)
+            if self._face.look(seen[0]):
+                (seen,) = self._unlike.run(None, clip)
+            clip = {"seen": seen}
+        found: list[np.ndarray] = self._encoder.run(None, clip)
         return tuple(found)
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[Heard]:
         """See `OwnRecognizer`."""
         heard = []
         for clip in clips:
+            self._face.unlike.clear()
             states, log_probs, *words = self.encode(clip)
             decoder = None
             # No decoder was trained on texts of such length.
             if self._decoder is not None and not (self._side and len(clip) > READER_WINDOW):
                 decoder = partial(self._scorer, states, *self._decoder)
-            heard.append(Heard(log_probs[0], words[0][0] if words else None, decoder))
+            heard.append(Heard(log_probs[0], words[0][0] if words else None, decoder, self._face.mostly_unlike))
+        self.warnings = self._face.warnings
         return heard
 
     def _scorer(self, states: np.ndarray, memory: Any, decoder: Any) -> DecoderScorer:

@@ -56,7 +56,7 @@ class TrainedRecognizer(OwnRecognizer):
         self.device = torch.device(device)
         loaded = experiment.load(name, self.device, task=Recognize, precision=precision)
         self._task, self.assets, self.network = loaded.task, loaded.assets, loaded.model
-        self._watch = FaceWatch(loaded)
+        self._face = FaceWatch(loaded).face
         facts = Facts(
             loaded.path,
             loaded.knows,
@@ -78,7 +78,7 @@ class TrainedRecognizer(OwnRecognizer):
     def begin(self) -> None:
         """A new clip begins; the trunk then tells whether its face is unlike those of the training set."""
         super().begin()
-        self._watch.begin()
+        self._face.begin()
 
     def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
         features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
@@ -99,25 +99,25 @@ class TrainedRecognizer(OwnRecognizer):
         short = [clip for clip, alone in zip(clips, long, strict=True) if not alone]
         together = iter(self._hear_together(short) if short else ())
         found = [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
-        self.warnings = self._watch.warnings
+        self.warnings = self._face.warnings
         return found
 
     def _hear_long(self, clip: np.ndarray) -> Heard:
         """One clip longer than a window. Its text is CTC's: no decoder was trained on texts of such length."""
         log_probs, words = [], []
-        self._watch.unlike.clear()
+        self._face.unlike.clear()
         for states in long_states(self.network.encoder, clip, self.device):
             output = self.network.heads(states[None], torch.tensor([len(states)]))
             log_probs.append(output.log_probs[0].cpu().numpy())
             if output.word_scores is not None:
                 words.append(output.word_scores[0].float().log_softmax(-1).cpu().numpy())
-        unlike = 2 * sum(self._watch.unlike) > len(self._watch.unlike)  # in most of its windows
+        unlike = self._face.mostly_unlike
         return Heard(np.concatenate(log_probs), np.concatenate(words) if words else None, unlike=unlike)
 
     def _hear_together(self, clips: Sequence[np.ndarray]) -> list[Heard]:
-        self._watch.unlike.clear()
+        self._face.unlike.clear()
         output = self._run(clips)
-        unlike = self._watch.unlike or [False] * len(clips)
+        unlike = self._face.unlike or [False] * len(clips)
         words = None if output.word_scores is None else output.word_scores.float().log_softmax(-1).cpu().numpy()
         return [
             Heard(

@@ -29,7 +29,8 @@ from lipsound2.decoding import look_alikes
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, probabilities_of
 from lipsound2.inference.face_watch import with_clip_statistics
-from lipsound2.inference.familiarity import LIMIT, familiarity_of, point_of
+from lipsound2.inference.familiar_faces import familiarity_of
+from lipsound2.inference.familiarity import LIMIT
 from lipsound2.inference.lip_to_speech import TorchLipToSpeech, generate_long
 from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrases import Phrases
@@ -98,7 +99,7 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
             found = Clip(clip, name, folder.utt2spk[clip], texts.index(folder.text[clip]))
             crops = np.ascontiguousarray(frames[clip])
             video, length = torch.from_numpy(crops)[None], torch.tensor([len(crops)])
-            found.distance = known.distance(point_of(loaded.model.encoder.trunk(video, length)[0]))
+            found.distance = known.distance_of(loaded.model.encoder.trunk(video, length)[0].numpy())
             for way, trunk in ((PLAIN, reader._trunk), (ADAPTED, with_clip_statistics(reader._trunk))):
                 states = reader._encoder.behind_trunk(trunk(video, length), length)
                 found.log_probs[way] = reader._head(states)[0].log_softmax(-1).numpy()

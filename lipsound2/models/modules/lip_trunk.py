@@ -21,12 +21,10 @@ from lipsound2.models.modules.regressor import mask
 
 
 def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """A convolution without bias, then batch norm; in evaluation mode the two are one convolution."""
-    if norm.training:
+    """A convolution without bias, then batch norm; in evaluation mode, with stored statistics, one convolution."""
+    if norm.training or norm.running_mean is None or norm.running_var is None:
         normal: Tensor = norm(conv(x))
         return normal
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
     return F.conv2d(x, weight, bias, conv.stride, conv.padding)
