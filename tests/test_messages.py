@@ -23,8 +23,8 @@ from helpers.experiments import write_records
 from helpers.face_corpora import talking_clip
 from helpers.recipe_copies import ROOT
 from helpers.recipe_stand_in import Recipes, stages
+from helpers.toy_training import CONFIG
 from helpers.video_making import set_matrix, write_clip
-from test_training_run import CONFIG
 
 from lipsound2.audio.io import write_wav
 from lipsound2.cli import main

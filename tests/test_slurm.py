@@ -21,8 +21,8 @@ import torch
 from helpers import slurm_site
 from helpers.shard_workers import IDS, Maker, content, run, tried
 from helpers.slurm_site import Site
+from helpers.toy_training import Toy, torchrun
 from helpers.written_dump import write_kind
-from test_training_run import Toy, torchrun
 
 from lipsound2.audio.io import encode_flac
 from lipsound2.audio.mel import MELS, mel_spectrogram
