@@ -172,6 +172,7 @@ class WatchedFace:
     def begin(self) -> None:
         """A new clip begins."""
         self._farthest = None
+        self.unlike.clear()
 
     def look(self, states: np.ndarray) -> bool:
         """Look at trunk states (T, D). Whether they are to be made again, with batch statistics of their own."""

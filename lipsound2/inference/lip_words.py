@@ -20,7 +20,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.inference.face_watch import with_clip_statistics
 from lipsound2.inference.familiar_faces import familiarity_of
-from lipsound2.inference.familiarity import LEAST, LIMIT, warning
+from lipsound2.inference.familiarity import LEAST, WatchedFace
 from lipsound2.inference.phrases import Phrases, Texts, ranked
 from lipsound2.inference.synthesizer import FaceChoice
 from lipsound2.inference.transcriber import Transcriber
@@ -45,7 +45,6 @@ class LipWordReader:
         input: feature type of its crops.
         language: of its words.
         calibration: of what it writes; it only ranks.
-        warnings: reasons to doubt what was ranked since `begin`.
     """
 
     language = "en"
@@ -57,18 +56,21 @@ class LipWordReader:
         assert model.word_head is not None
         self.name, self.knows = loaded.path.name, loaded.knows
         self.input = loaded.task.settings.input
-        self._familiarity = familiarity_of(loaded)
-        self.warnings: list[str] = []
+        self._face = WatchedFace(familiarity_of(loaded), self.name)
         self._words = {word: number for number, word in enumerate(loaded.assets.words, start=1)}
         self._device, self._encoder, self._head = loaded.device, model.encoder, model.word_head
         assert model.encoder.trunk is not None
         self._trunk = model.encoder.trunk
         self._own_trunk = with_clip_statistics(self._trunk)
-        self._farthest = 0.0  # distance of a stretch of the clip
 
     def begin(self) -> None:
-        """A new clip begins."""
-        self.warnings, self._farthest = [], 0.0
+        """A new clip begins, perhaps with another face."""
+        self._face.begin()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt what was ranked since `begin`."""
+        return self._face.warnings
 
     def recognize(self, audio: Sequence[np.ndarray]) -> list[Hypothesis]:
         """It does not write texts of its own.
@@ -119,20 +121,17 @@ class LipWordReader:
     @torch.no_grad()
     def rank(self, clip: np.ndarray, phrases: Phrases, texts: Texts) -> Hypothesis:
         """Which sentence was said: crops (T, H, W) uint8."""
-        distance = self._distance(clip)
-        unlike = distance is not None and distance >= LIMIT
-        if distance is not None and unlike:
-            self._farthest = max(distance, self._farthest)
-            self.warnings = [warning(self.name, self._farthest)]
-        return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, UNKNOWN if unlike else KNOWN)
+        how = UNKNOWN if self._is_unlike(clip) else KNOWN
+        return ranked(self.log_probs(clip), 1 / FRAME_RATE, phrases, texts, how)
 
-    def _distance(self, clip: np.ndarray) -> float | None:
-        """How unlike the face is; None: it cannot be told."""
-        if self._familiarity is None:
-            return None
+    def _is_unlike(self, clip: np.ndarray) -> bool:
+        """Whether the face is; no, where it cannot be told."""
+        if self._face.known is None:
+            return False
         video = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
         states = self._trunk(video, torch.tensor([len(clip)], device=self._device))
-        return self._familiarity.distance_of(states[0].cpu().numpy())
+        self._face.look(states[0].cpu().numpy())
+        return self._face.unlike[-1]
 
 
 def lip_ranker(

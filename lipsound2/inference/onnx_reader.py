@@ -61,23 +61,21 @@ class OnnxRecognizer(OwnRecognizer):
             *(folder, made.knows, made.input, made.language, tokenizer, load_words(folder), made.seconds),
             has_decoder=made.boundary >= 0,
         )
+        known = Familiarity.load(folder / FAMILIARITY) if FAMILIARITY in made.files else None
         super().__init__(
-            str(folder), facts, options, lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, threads)
+            str(folder),
+            facts,
+            options,
+            lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, threads),
+            WatchedFace(known, made.name),
         )
         self._side, self._memory = made.side, made.memory
         self._encoder = open_session(folder / ENCODER, threads)
-        known = Familiarity.load(folder / FAMILIARITY) if FAMILIARITY in made.files else None
-        self._face = WatchedFace(known, made.name)
         if known is not None:
             self._trunk, self._unlike = open_session(folder / TRUNK, threads), open_session(folder / UNLIKE, threads)
         self._decoder: tuple[Any, Any] | None = None
         if self._search.ctc_weight < 1:
             self._decoder = open_session(folder / MEMORY, threads), open_session(folder / DECODER, threads)
-
-    def begin(self) -> None:
-        """A new clip begins; its trunk then tells whether its face is unlike those of the training set."""
-        super().begin()
-        self._face.begin()
 
     def encode(self, clip: np.ndarray) -> tuple[np.ndarray, ...]:
         """One clip through the encoder; longer ones of lips in windows that overlap.
@@ -120,7 +118,6 @@ class OnnxRecognizer(OwnRecognizer):
             if self._decoder is not None and not (self._side and len(clip) > READER_WINDOW):
                 decoder = partial(self._scorer, states, *self._decoder)
             heard.append(Heard(log_probs[0], words[0][0] if words else None, decoder, self._face.mostly_unlike))
-        self.warnings = self._face.warnings
         return heard
 
     def _scorer(self, states: np.ndarray, memory: Any, decoder: Any) -> DecoderScorer:

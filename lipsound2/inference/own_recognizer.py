@@ -28,6 +28,7 @@ from lipsound2.decoding.phrases import PhraseCalibration
 from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.decoding.search_options import SearchOptions, own_search
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.familiarity import WatchedFace
 from lipsound2.inference.phrases import PhraseReader, Phrases, Texts, ranked
 from lipsound2.inference.windows import READER_WINDOW
 from lipsound2.text.tokenizer import Tokenizer
@@ -111,6 +112,7 @@ class OwnRecognizer(ABC):
         facts: of it.
         options: of the search.
         language_model: makes the language model of the search, of its file, weight and bonus.
+        face: whose lips it reads; of one that hears audio it can tell nothing.
 
     Attributes:
         name: as it was given.
@@ -120,7 +122,6 @@ class OwnRecognizer(ABC):
         fusion: the language model of its search.
         calibration: of its confidences; None: they are as the search has them.
         unlike_calibration: likewise, where the face is unlike those of the training set.
-        warnings: reasons to doubt what was read since `begin`.
 
     Raises:
         LipsoundError: options that do not go together, or not with it.
@@ -132,9 +133,9 @@ class OwnRecognizer(ABC):
         facts: Facts,
         options: SearchOptions,
         language_model: Callable[[Path, float, float], Fusion],
+        face: WatchedFace,
     ) -> None:
-        self.name, self.facts = name, facts
-        self.warnings: list[str] = []
+        self.name, self.facts, self._face = name, facts, face
         self.knows, self.input, self.language = facts.knows, facts.input, facts.language
         self._search = chosen = options.filled(own_search(facts.folder))
         self.calibration = load_calibration(facts.folder, chosen.way)
@@ -159,8 +160,13 @@ class OwnRecognizer(ABC):
             self.fusion = language_model(lm, chosen.lm_weight, bonus)
 
     def begin(self) -> None:
-        """A new clip begins."""
-        self.warnings = []
+        """A new clip begins, perhaps with another face."""
+        self._face.begin()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt what was read since `begin`."""
+        return self._face.warnings
 
     @abstractmethod
     def hear(self, clips: Sequence[np.ndarray]) -> list[Heard]:

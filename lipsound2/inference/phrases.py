@@ -186,11 +186,14 @@ class PhraseReader(Protocol):
 
     Attributes:
         name: of the reader.
-        warnings: reasons to doubt what was read since `begin`.
     """
 
     name: str
-    warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt what was read since `begin`."""
+        ...
 
     def begin(self) -> None:
         """A new clip begins."""

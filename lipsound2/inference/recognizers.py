@@ -56,7 +56,6 @@ class TrainedRecognizer(OwnRecognizer):
         self.device = torch.device(device)
         loaded = experiment.load(name, self.device, task=Recognize, precision=precision)
         self._task, self.assets, self.network = loaded.task, loaded.assets, loaded.model
-        self._face = FaceWatch(loaded).face
         facts = Facts(
             loaded.path,
             loaded.knows,
@@ -73,12 +72,8 @@ class TrainedRecognizer(OwnRecognizer):
             facts,
             options,
             lambda lm, weight, bonus: language_model(lm, tokenizer, weight, bonus, device, loaded.precision),
+            FaceWatch(loaded).face,
         )
-
-    def begin(self) -> None:
-        """A new clip begins; the trunk then tells whether its face is unlike those of the training set."""
-        super().begin()
-        self._face.begin()
 
     def _run(self, clips: Sequence[np.ndarray]) -> RecognizerOutput:
         features, lengths = padded([*clips] if self._task.sees else [features_of(waveform) for waveform in clips])
@@ -98,9 +93,7 @@ class TrainedRecognizer(OwnRecognizer):
         long = [is_long(self.network.encoder, clip) for clip in clips]
         short = [clip for clip, alone in zip(clips, long, strict=True) if not alone]
         together = iter(self._hear_together(short) if short else ())
-        found = [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
-        self.warnings = self._face.warnings
-        return found
+        return [self._hear_long(clip) if alone else next(together) for clip, alone in zip(clips, long, strict=True)]
 
     def _hear_long(self, clip: np.ndarray) -> Heard:
         """One clip longer than a window. Its text is CTC's: no decoder was trained on texts of such length."""
