@@ -216,7 +216,8 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
                 "onnxscript and onnxruntime may help"
             )
         loaded.task.save(loaded.assets, folder)
-        for name in (model_names.CARD, model_names.CONFIG, SEARCH, CALIBRATION, FAMILIARITY):
+        beside = (model_names.CARD, model_names.CONFIG, SEARCH, CALIBRATION, *([FAMILIARITY] if faces else []))
+        for name in beside:
             if (loaded.path / name).exists():
                 shutil.copyfile(loaded.path / name, folder / name)
         made = ExportedFolder(
