@@ -30,14 +30,14 @@ def calibrate_by_folds(model: Path, data: Path, read: Path, *, language: str) ->
     """
     found, texts = read_words(read / DETAILS), DataDir(data).text
     before = judge(found, texts, language)
-    fit_and_save(model, search_of(str(model), DEFAULT_SEARCH).way, *before, data)
     names = [name for name in found if name in texts]
     after: dict[str, Hypothesis] = {}
-    for part in range(_PARTS):
+    for part in range(min(_PARTS, len(names))):
         held = names[part::_PARTS]
         others = judge({name: found[name] for name in names if name not in held}, texts, language)
         after |= {name: fit(*others)(found[name]) for name in held}
     print(summary({"before": before, "each tenth by the others": judge(after, texts, language)}))
+    fit_and_save(model, search_of(str(model), DEFAULT_SEARCH).way, *before, data)
 
 
 if __name__ == "__main__":  # of recipes
