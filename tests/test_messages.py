@@ -23,6 +23,7 @@ from helpers.experiments import write_records
 from helpers.face_corpora import talking_clip
 from helpers.recipe_copies import ROOT
 from helpers.recipe_stand_in import Recipes, stages
+from helpers.recipe_stand_in import recipes as recipes  # a fixture
 from helpers.toy_training import CONFIG
 from helpers.video_making import set_matrix, write_clip
 
@@ -35,11 +36,6 @@ from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.video.encode import encode
 
 LEARN = ("--train", "train", "--valid", "valid", "--dump", "dump", "--exp", "exp")
-
-
-@pytest.fixture(scope="module")
-def recipes(tmp_path_factory: pytest.TempPathFactory) -> Recipes:
-    return Recipes(tmp_path_factory.mktemp("recipes"))
 
 
 @pytest.fixture
