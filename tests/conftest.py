@@ -76,7 +76,12 @@ def scored_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m fault` takes every test named for a fault that was once found: test_fault_<row>_<what is right>."""
+    """Files with slow tests come first, so that side by side no process is left with a long one at the end.
+
+    `-m fault` takes every test named for a fault that was once found: test_fault_<row>_<what is right>.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if item.name.startswith("test_fault_"):
             item.add_marker(pytest.mark.fault)

@@ -18,5 +18,6 @@ if command -v shellcheck >/dev/null; then
 else
   echo "shellcheck is not installed: shell scripts are not checked (apt-get install shellcheck)"
 fi
-# Two processes, one thread each: more threads than cores make every test slower.
-OMP_NUM_THREADS=1 "$bin/pytest" -n "${LIPSOUND2_TEST_JOBS:-2}" --dist loadfile --durations 15 "$@"
+# One thread each: more threads than cores make every test slower. Three processes, since recipes often wait: for Slurm,
+# for a browser, for the steps that they start.
+OMP_NUM_THREADS=1 "$bin/pytest" -n "${LIPSOUND2_TEST_JOBS:-3}" --dist loadfile --no-loadscope-reorder --durations 15 "$@"
