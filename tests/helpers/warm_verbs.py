@@ -1,13 +1,15 @@
 """The command `lipsound2` without its start: a process that has imported all of it forks for every call.
 
 Recipes call dozens of verbs, and most of a small one's time is the import of torch. The verbs, their files, statuses
-and output are the same; what is tried with kills and signals takes the real command.
+and output are the same, but for workers, which are forks, too, of the verb's process; there it has one thread. What is
+tried with kills and signals takes the real command.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -107,6 +109,8 @@ def _run(arguments: list[str]) -> NoReturn:
     status: object = 70
     try:
         sys.argv = ["lipsound2", *arguments]
+        forks = multiprocessing.get_context("fork")
+        multiprocessing.get_context = lambda method=None: forks  # type: ignore[assignment,misc]
         sys.stdin = os.fdopen(0, closefd=False)
         status = cli.main(arguments)
     except SystemExit as end:
