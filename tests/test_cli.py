@@ -44,7 +44,7 @@ def test_a_reader_that_goes_away_is_no_error():
     )
     assert child.stdout is not None
     child.stdout.close()
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=180)
     assert (child.returncode, said) == (1, b"")
 
 

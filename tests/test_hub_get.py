@@ -256,7 +256,7 @@ def test_a_terminal_is_asked(answer: str, status: int, hub: ModelHub) -> None:
         [sys.executable, "-c", code], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     os.write(ours, answer.encode())
-    shown, errors = child.communicate(timeout=60)
+    shown, errors = child.communicate(timeout=180)
     os.close(ours)
     os.close(theirs)
     assert child.returncode == status, errors

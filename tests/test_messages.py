@@ -338,11 +338,11 @@ class Toy:
 def test_a_training_that_is_stopped_says_how_to_go_on(sign: signal.Signals, status: int, tmp_path: Path):
     command = [sys.executable, toy_task.__file__, *Toy(tmp_path).command(max_epochs=100_000)]
     training = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (tmp_path / "exp/checkpoints").is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)
     training.send_signal(sign)
-    told = training.communicate(timeout=60)[1]
+    told = training.communicate(timeout=180)[1]
     assert training.returncode == status
     assert "the same command" in told.splitlines()[-1]
     assert "Traceback" not in told

@@ -202,7 +202,7 @@ def test_a_mistake_in_the_list_is_told_before_torch_is_loaded(tmp_path, file, to
         f"status = main(['transcribe', 'a.wav', '--phrases', {file!r}]); "
         "sys.exit(9 if 'torch' in sys.modules else status)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=180)
     assert told in done.stderr
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 

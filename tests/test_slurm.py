@@ -286,7 +286,7 @@ def test_a_run_that_is_stopped_cancels_its_jobs(slurm: Site, tmp_path: Path, num
     with controlling(tmp_path) as process:
         slurm.until(lambda: len(tried(Maker(tmp_path / "log"))) >= 2)
         process.send_signal(number)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=120)
     assert "KeyboardInterrupt" in said
     assert not slurm.jobs()
 
@@ -376,7 +376,7 @@ def test_ctrl_c_cancels_a_training(toy: Toy, slurm: Site) -> None:
     process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     slurm.until(lambda: len(list((toy.folder / "exp" / "checkpoints").glob("update-*.pt"))) >= 1)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
     assert "interrupted; run the same command again to go on" in said
     assert process.returncode == 130
     assert not slurm.jobs()

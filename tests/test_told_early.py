@@ -131,7 +131,7 @@ def test_fault_D4_a_name_that_is_wrong_is_told_before_torch_is_loaded(words, wan
         f"import sys; from lipsound2.cli import main; status = main({shlex.split(words)}); "
         "sys.exit(9 if 'torch' in sys.modules else status)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=180)
     assert wanted in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.returncode == 1, "torch was loaded" if done.returncode == 9 else done.stderr
@@ -146,7 +146,7 @@ def test_a_detector_without_its_package_is_told_before_torch_is_loaded(words, de
         f"status = main({[*shlex.split(words), '--detector', detector]}); "
         "sys.exit(9 if 'torch' in sys.modules else status)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=media, capture_output=True, text=True, timeout=180)
     assert f"the package '{detector}' cannot be imported" in done.stderr
     assert "install it with: " in done.stderr
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -26,7 +26,7 @@ def test_a_signal_leaves_a_checkpoint(toy: Toy, number: int, status: int) -> Non
     log = toy.folder / "stopped" / "train.log"
     wait_for(lambda: log.exists() and "update 5 " in log.read_text(), process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == status, errors
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
@@ -56,7 +56,7 @@ print(switch.signal, flush=True)
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.2)  # it is within that step
     process.send_signal(signal.SIGTERM)
-    lines = process.communicate(timeout=90)[0].splitlines()
+    lines = process.communicate(timeout=180)[0].splitlines()
     assert lines[0].startswith("SIGTERM: this update is finished and a checkpoint written")
     assert lines[1:] == ["over", "15"]
 
