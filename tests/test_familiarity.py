@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from lipsound2.errors import LipsoundError
 from lipsound2.inference.face_watch import FaceWatch, with_clip_statistics
 from lipsound2.inference.familiar_faces import trunk_of
 from lipsound2.inference.familiarity import FILE, LEAST, LIMIT, Familiarity
+from lipsound2.inference.lip_to_speech import load_lip_to_speech
+from lipsound2.inference.onnx import OnnxLipToSpeech
 from lipsound2.inference.onnx_reader import OnnxRecognizer
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.transcriber import Transcriber
-from lipsound2.inference.windows import READER_WINDOW
+from lipsound2.inference.windows import READER_WINDOW, WINDOW
 from lipsound2.tasks import load_config
 from lipsound2.tasks.recognize import RecognizeAssets
 from lipsound2.tasks.regress import Regress
@@ -278,6 +281,26 @@ def test_an_exported_lip_reader_does_what_the_pack_does(tmp_path):
     (folder / "unlike.onnx").unlink()
     with pytest.raises(LipsoundError, match=r"unlike.onnx: is missing; write it again with: lipsound2 export"):
         OnnxRecognizer(folder)
+
+
+def test_an_exported_lip_to_speech_model_tells_unlike_faces(trained, tmp_path, capsys):
+    """With the distances of torch; speech of others is that of torch, too."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    where = ("--train", str(tmp_path / "data"), "--dump", str(tmp_path / "dump"))
+    pack, path = tmp_path / "pack", tmp_path / "lips.onnx"
+    assert main(["pack", str(trained), str(pack), *SAID, *where]) == 0
+    capsys.readouterr()
+    assert main(["export", str(pack), str(path)]) == 0
+    assert "unlike faces are told, but not read by the statistics of their clip" in capsys.readouterr().out
+    ours, theirs = OnnxLipToSpeech([path]), load_lip_to_speech(pack)
+    for level, length in ((92, 30), (200, 30), (92, WINDOW + 60), (200, WINDOW + 60), (91, LEAST)):
+        clip = crops(level, 99, length)
+        found, wanted = (each.windows(length).whole(clip) for each in (ours, theirs))
+        assert len(ours.warnings) == len(theirs.warnings) == (level == 200)
+        told = [re.findall(r"distance (\S+),", line) for line in (*ours.warnings, *theirs.warnings)]
+        assert not told or float(told[0][0]) == pytest.approx(float(told[1][0]), rel=1e-4)
+        assert (np.abs(found - wanted).max() < 1e-3) == (level < 200)
 
 
 def test_an_unlike_face_has_confidences_of_its_own(tmp_path, capsys):

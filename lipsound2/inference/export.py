@@ -7,6 +7,7 @@ Lip-to-speech models and vocoders become one ONNX file (`speak --onnx`), recogni
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.files import atomic_path
 from lipsound2.inference.export_reader import export_folder
-from lipsound2.inference.familiarity import files_of
-from lipsound2.inference.onnx import LIPS, NOTE, VOCODER, Exported, Note
+from lipsound2.inference.familiar_faces import familiarity_of
+from lipsound2.inference.onnx import LIPS, NOTE, OUTPUTS, VOCODER, Exported, Note
 from lipsound2.inference.onnx_translation import largest_difference, require_onnx, translate, write
 from lipsound2.models.lipsound2 import LipSound2
 from lipsound2.models.parallel import Parallel
@@ -75,7 +76,7 @@ def export(
     network, note, given = prepare(exp)
     require_onnx()
     example = torch.from_numpy(given(_SHOWN))[None]
-    program = translate(network, {"given": example}, {"given": [1]}, ["said"])
+    program = translate(network, {"given": example}, {"given": [1]}, OUTPUTS[note.kind])
     with atomic_path(out) as temporary:
         write(program, temporary, metadata(note))
         differences = compare(network, Exported(temporary), [given(length) for length in CHECKED[note.kind]])
@@ -92,10 +93,8 @@ def export(
     what = "video frames" if note.kind == LIPS else "mel frames"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
-    if files_of(model_names.find(exp)):
-        print(
-            "unlike faces are neither told nor read by the statistics of their clip; an exported lip reader does both"
-        )
+    if note.familiarity:
+        print("unlike faces are told, but not read by the statistics of their clip, as by torch")
     use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
 
@@ -106,16 +105,20 @@ def metadata(note: Note) -> dict[str, str]:
 
 
 class WholeClip(nn.Module):
-    """The parallel model as it is exported: video frames (1, T, side, side) uint8 to natural features (1, S, D)."""
+    """The parallel model as it is exported: video frames (1, T, side, side) uint8 to natural features (1, S, D), and to
+    the states (1, T, outputs) of its trunk, by which unlike faces are told."""
 
     def __init__(self, model: Parallel) -> None:
         super().__init__()
-        self.model = model
+        assert model.encoder.trunk is not None
+        self.model, self.trunk = model, model.encoder.trunk
 
-    def forward(self, video: Tensor) -> Tensor:
+    def forward(self, video: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        features: Tensor = self.model.generate(video, torch.full((1,), video.shape[1], dtype=torch.int64)).features
-        return features
+        lengths = torch.full((1,), video.shape[1], dtype=torch.int64)
+        seen = self.trunk(video, lengths)
+        encoded = self.model.encoder.behind_trunk(seen, lengths)
+        return self.model.natural(self.model.behind_encoder(encoded, lengths).features), seen
 
 
 class Lengths:
@@ -167,6 +170,7 @@ def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
         ratio=assets.ratio,
         mean=tuple(model.target_mean.tolist()),
         std=tuple(model.target_std.tolist()),
+        familiarity=b64encode(faces.to_bytes()).decode() if (faces := familiarity_of(loaded)) else "",
     )
     return WholeClip(model).eval(), note, Lengths((side, side), frames=True)
 
@@ -190,9 +194,10 @@ def _refused(loaded: Experiment[AnyTask], why: str) -> LipsoundError:
 
 @torch.inference_mode()
 def compare(network: nn.Module, exported: Exported, clips: Sequence[np.ndarray]) -> list[float]:
-    """Largest difference of the two outputs for each clip; infinite where their shapes differ."""
+    """Largest difference of their outputs for each clip; infinite where shapes differ."""
     differences = []
     for clip in clips:
-        wanted, found = network(torch.from_numpy(clip)[None])[0].numpy(), exported(clip)
-        differences.append(largest_difference(wanted, found))
+        wanted, found = network(torch.from_numpy(clip)[None]), exported.outputs(clip)
+        pairs = zip(wanted if isinstance(wanted, tuple) else (wanted,), found, strict=True)
+        differences.append(max(largest_difference(each[0].numpy(), other) for each, other in pairs))
     return differences

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_bytes
@@ -30,6 +30,7 @@ _DIRECTIONS = 16  # in which the training clips vary most
 _RIDGE = 0.1  # variance that is added everywhere, a share of the training clips' own
 _FOLDS = 10  # in which training clips are left out
 _USUAL = 0.9  # share of the clips left out whose distances are below 1
+_ADVICE = "copy the pack again, or delete the file to do without"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +110,14 @@ class Familiarity:
         """The same of trunk states (T, D)."""
         return self.distance(point_of(states), len(states))
 
-    def save(self, path: Path) -> None:
-        """Write the file; some kB."""
+    def to_bytes(self) -> bytes:
+        """The content of the file; some kB."""
         parts = {key: value for key, value in vars(self).items() if key != "unit"}
-        write_bytes(path, save({**parts, "unit": np.array([self.unit], np.float32)}))
+        return save({**parts, "unit": np.array([self.unit], np.float32)})
+
+    def save(self, path: Path) -> None:
+        """Write the file."""
+        write_bytes(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: Path) -> Familiarity:
@@ -122,23 +127,37 @@ class Familiarity:
             LipsoundError: it is no such file, or damaged.
         """
         try:
-            parts = load_file(path)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LipsoundError(
-                f"{path}: cannot be read ({error}); copy the pack again, or delete the file to do without"
-            ) from error
+            content = path.read_bytes()
+        except OSError as error:
+            raise LipsoundError(f"{path}: cannot be read ({error}); {_ADVICE}") from error
+        return cls.from_bytes(content, str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: str) -> Familiarity:
+        """Read what `to_bytes` made.
+
+        Args:
+            content: of the file.
+            path: where it comes from, for messages.
+
+        Raises:
+            LipsoundError: it is no such content, or damaged.
+        """
+        try:
+            parts = load(content)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise LipsoundError(f"{path}: cannot be read ({error}); {_ADVICE}") from error
         names = ("mean", "spread", "directions", "variances", "unit")
         found = ", ".join(f"{key} {value.shape}" for key, value in sorted(parts.items())) or "nothing"
-        advice = "copy the pack again, or delete the file to do without"
         if {*parts} != {*names}:
-            raise LipsoundError(f"{path}: expected {', '.join(names)} of training clips, found {found}; {advice}")
+            raise LipsoundError(f"{path}: expected {', '.join(names)} of training clips, found {found}; {_ADVICE}")
         if parts["directions"].ndim != 2 or 0 in parts["directions"].shape:
-            raise LipsoundError(f"{path}: is damaged: expected directions (K, D), found {found}; {advice}")
+            raise LipsoundError(f"{path}: is damaged: expected directions (K, D), found {found}; {_ADVICE}")
         count, size = parts["directions"].shape
         shapes = {"mean": (size,), "spread": (size,), "variances": (count + 1,), "unit": (1,)}
         for name, shape in shapes.items():
             if parts[name].shape != shape:
-                raise LipsoundError(f"{path}: is damaged: expected {name} {shape}, found {found}; {advice}")
+                raise LipsoundError(f"{path}: is damaged: expected {name} {shape}, found {found}; {_ADVICE}")
         for name, values in parts.items():
             if values.dtype.kind != "f" or not np.isfinite(values).all():
                 wanted, what = "finite numbers with a fraction", f"others ({values.dtype})"
@@ -148,7 +167,7 @@ class Familiarity:
                 wanted, what = "0 and more", f"{values.min():g}"
             else:
                 continue
-            raise LipsoundError(f"{path}: is damaged: expected {wanted} as {name}, found {what}; {advice}")
+            raise LipsoundError(f"{path}: is damaged: expected {wanted} as {name}, found {what}; {_ADVICE}")
         return cls(parts["mean"], parts["spread"], parts["directions"], parts["variances"], float(parts["unit"][0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,15 @@ from lipsound2.config import from_mapping
 from lipsound2.data.json_text import parse_json
 from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.familiarity import Familiarity, WatchedFace
 from lipsound2.inference.onnx_session import open_session
 from lipsound2.inference.vocoder_names import iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, Windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
 LIPS, VOCODER = "lips", "vocoder"
+# What comes out, by kind: mel or samples; of a lip-to-speech model the states of its trunk, too.
+OUTPUTS = {LIPS: ("said", "seen"), VOCODER: ("said",)}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Note:
         ratio: likewise: mel frames per video frame.
         mean: likewise: the training set's mean of every band, natural logarithm. The output is denormalized already.
         std: likewise: its standard deviation.
+        familiarity: likewise: what tells unlike faces, the file of a pack in base64; empty: nothing does.
         receptive_field: of a vocoder: mel frames a sample depends on, to either side.
         difference: largest difference from torch found when it was exported.
     """
@@ -50,6 +55,7 @@ class Note:
     ratio: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    familiarity: str = ""
     receptive_field: int = 0
     difference: float = 0.0
 
@@ -75,6 +81,7 @@ class Exported:
         path: the file.
         note: its metadata.
         mel: its mel.
+        face: of a lip-to-speech model: of the clip whose windows it was shown last.
 
     Raises:
         LipsoundError: no such file, no ONNX file, or not written by `lipsound2 export`.
@@ -91,12 +98,30 @@ class Exported:
                 f"{path}: is an ONNX file that lipsound2 did not write; write one with: lipsound2 export"
             )
         self.note, self.mel = read_note(note, str(path))
+        self.face = WatchedFace(self._familiarity(), path.name)
         self._input = self._session.get_inputs()[0].name
 
+    def _familiarity(self) -> Familiarity | None:
+        """What tells unlike faces; None: nothing."""
+        if not self.note.familiarity:
+            return None
+        try:
+            content = b64decode(self.note.familiarity, validate=True)
+        except ValueError as error:
+            raise LipsoundError(f"{self.path}, its note: familiarity is no base64: {error}; export it again") from error
+        return Familiarity.from_bytes(content, f"{self.path}, its note")
+
+    def outputs(self, given: np.ndarray) -> list[np.ndarray]:
+        """What comes out for one clip (T, ...), see `OUTPUTS`; nothing has a batch axis."""
+        found = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})
+        return [each[0] for each in found]
+
     def __call__(self, given: np.ndarray) -> np.ndarray:
-        """Output for one clip (T, ...); neither input nor output has a batch axis."""
-        found: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})[0][0]
-        return found
+        """Mel of crops, or samples of a mel; of crops, the face is looked at, too."""
+        said, *seen = self.outputs(given)
+        if seen and self.face.known is not None:
+            self.face.look(seen[0])
+        return said
 
     def generate(self, frames: np.ndarray) -> np.ndarray:
         """Of a lip-to-speech model: natural mel (S, bands) of crops (T, side, side) uint8 of any length."""
@@ -107,6 +132,7 @@ class Exported:
 
     def windows(self, total: int) -> Windows:
         """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other."""
+        self.face.begin()
         return Windows(total, self.note.ratio, self.mel.bands, self)
 
     @property
@@ -140,7 +166,11 @@ class OnnxLipToSpeech:
         self.mel = self._lips.mel
         self.chunked_vocoder = self._vocoder(vocoders[0] if vocoders else None, vocoder)
         self.takes_voice = False  # one that was trained with voices is exported in its average voice
-        self.warnings: list[str] = []  # an exported network has no states by which unlike faces are told
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the speech of the last clip."""
+        return self._lips.face.warnings
 
     def windows(self, total: int, voice: np.ndarray | None = None) -> Windows:
         """Mel of a clip of `total` crops, which come one after the other; there is no other voice."""

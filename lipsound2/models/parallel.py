@@ -111,13 +111,20 @@ class Parallel(FeatureRegressor):
         Returns:
             Normalized features (B, S, D) with S = floor(T x ratio), or the target's length; zero where padded.
         """
-        T = video.shape[1]
         encoded, _ = self.encoder(video, video_lengths)
-        size = T * self.phases // self.frames if target is None else target.shape[1]
-        place = torch.arange(size, device=video.device)
+        return self.behind_encoder(encoded, video_lengths, None if target is None else target.shape[1], voice)
+
+    def behind_encoder(
+        self, encoded: Tensor, video_lengths: Tensor, size: int | None = None, voice: Tensor | None = None
+    ) -> Prediction:
+        """States (B, T, width) of the encoder to normalized features (B, S, D); S is `size`, or floor(T x ratio)."""
+        B, T = encoded.shape[:2]
+        if size is None:
+            size = T * self.phases // self.frames
+        place = torch.arange(size, device=encoded.device)
         # Feature frame s lies in video frame floor(s / ratio) and is the (s mod phases)-th of a repeating pattern.
         spoken = self.voice(encoded, voice) if self.voice else encoded
-        grown = self.grow(spoken).view(len(video), T, self.phases, -1)
+        grown = self.grow(spoken).view(B, T, self.phases, -1)
         frame = (place * self.frames // self.phases).clamp(max=T - 1)
         x = grown[:, frame, place % self.phases]
         valid = mask(self.feature_lengths_of(video_lengths), size)
@@ -130,7 +137,9 @@ class Parallel(FeatureRegressor):
     def generate(self, video: Tensor, video_lengths: Tensor, voice: Tensor | None = None) -> Generated:
         """Speak: (B, T, H, W) uint8, (B,) and perhaps embeddings (B, dims) to natural features (B, S, D)."""
         prediction = self(video, video_lengths, voice=voice)
-        features = postfilter(prediction.features, self.config.postfilter_gain, self.config.postfilter_sharpness)
-        return Generated(
-            self.denormalize(features), self.feature_lengths_of(video_lengths), word_scores=prediction.word_scores
-        )
+        lengths = self.feature_lengths_of(video_lengths)
+        return Generated(self.natural(prediction.features), lengths, word_scores=prediction.word_scores)
+
+    def natural(self, features: Tensor) -> Tensor:
+        """Predicted features (B, S, D) through the post-filter, in natural units."""
+        return self.denormalize(postfilter(features, self.config.postfilter_gain, self.config.postfilter_sharpness))
