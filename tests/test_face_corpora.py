@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.face_corpora import SENTENCES, TCD_CLIPS, make_cmlr, make_tcd_timit
 from helpers.speech_corpora import Layout
+from helpers.wild_corpora import reasons
 
 from lipsound2.cli import main
 from lipsound2.corpora import cmlr, prepare, registry, tcd_timit
@@ -43,10 +44,6 @@ def lay_out(name: str, root: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for line in lines) if file.endswith(TEXTS) else "x", encoding="utf-8")
     return root
-
-
-def reasons(found: Recordings) -> Counter[str]:
-    return Counter(problem.reason for problem in found.problems)
 
 
 def shape(path: str) -> str:

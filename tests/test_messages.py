@@ -6,7 +6,6 @@ none today: there the command does what was meant.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -18,13 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import toy_task
 from helpers.experiments import write_records
 from helpers.face_corpora import talking_clip
 from helpers.recipe_copies import ROOT
 from helpers.recipe_stand_in import Recipes, stages
 from helpers.recipe_stand_in import recipes as recipes  # a fixture
-from helpers.toy_training import CONFIG
+from helpers.toy_training import ENVIRONMENT, Toy
 from helpers.video_making import set_matrix, write_clip
 
 from lipsound2.audio.io import write_wav
@@ -318,26 +316,10 @@ def test_lipsound2_without_the_environment_is_told_where_one_looks():
 # Training: stopped, and begun again as another one
 
 
-class Toy:
-    """Training of the toy task in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        toy_task.write_data(folder, train=24, valid=4)
-
-    def command(self, **changes: object) -> list[str]:
-        write_yaml(self.folder / "toy.yaml", {**CONFIG, **changes})
-        places = {"train": "train", "valid": "valid", "dump": ".", "exp": "exp"}
-        return [
-            str(self.folder / "toy.yaml"),
-            *(part for name, where in places.items() for part in (f"--{name}", str(self.folder / where))),
-        ]
-
-
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_that_is_stopped_says_how_to_go_on(sign: signal.Signals, status: int, tmp_path: Path):
-    command = [sys.executable, toy_task.__file__, *Toy(tmp_path).command(max_epochs=100_000)]
-    training = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [sys.executable, *Toy(tmp_path).command(max_epochs=100_000)]
+    training = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     deadline = time.monotonic() + 180
     while not (tmp_path / "exp/checkpoints").is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -350,9 +332,9 @@ def test_a_training_that_is_stopped_says_how_to_go_on(sign: signal.Signals, stat
 
 def test_another_config_in_the_same_experiment_is_told_key_by_key(tmp_path: Path, capsys):
     toy = Toy(tmp_path)
-    assert main(["train", *toy.command(max_epochs=1)]) == 0
+    toy.train(max_epochs=1)
     capsys.readouterr()
-    line = said(capsys, 1, "train", *toy.command(max_epochs=1, lr=0.01))
+    line = said(capsys, 1, "train", *toy.command(max_epochs=1, lr=0.01)[1:])
     assert "another config: lr 0.02 -> 0.01" in line
 
 

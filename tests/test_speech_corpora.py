@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from helpers.speech_corpora import (
     row_shape,
     shape,
 )
+from helpers.wild_corpora import reasons
 
 from lipsound2.audio.dump import mel
 from lipsound2.corpora import aishell, librispeech, prepare
@@ -54,10 +54,6 @@ def generated(tmp_path_factory) -> dict[str, Path]:
 def changed(generated: dict[str, Path], name: str, tmp_path: Path) -> Path:
     """A copy to do harm to."""
     return Path(shutil.copytree(generated[name], tmp_path / name))
-
-
-def reasons(found) -> Counter[str]:
-    return Counter(problem.reason for problem in found.problems)
 
 
 # Layouts
