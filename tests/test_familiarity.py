@@ -292,7 +292,7 @@ def test_an_exported_lip_to_speech_model_tells_unlike_faces(trained, tmp_path, c
     assert main(["pack", str(trained), str(pack), *SAID, *where]) == 0
     capsys.readouterr()
     assert main(["export", str(pack), str(path)]) == 0
-    assert "unlike faces are told, but not read by the statistics of their clip" in capsys.readouterr().out
+    assert "unlike faces are told of, but read like all others" in capsys.readouterr().out
     ours, theirs = OnnxLipToSpeech([path]), load_lip_to_speech(pack)
     for level, length in ((92, 30), (200, 30), (92, WINDOW + 60), (200, WINDOW + 60), (91, LEAST)):
         clip = crops(level, 99, length)

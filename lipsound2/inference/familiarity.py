@@ -133,12 +133,13 @@ class Familiarity:
         return cls.from_bytes(content, str(path))
 
     @classmethod
-    def from_bytes(cls, content: bytes, path: str) -> Familiarity:
+    def from_bytes(cls, content: bytes, path: str, advice: str = _ADVICE) -> Familiarity:
         """Read what `to_bytes` made.
 
         Args:
             content: of the file.
             path: where it comes from, for messages.
+            advice: what to do where it is damaged, likewise.
 
         Raises:
             LipsoundError: it is no such content, or damaged.
@@ -146,18 +147,18 @@ class Familiarity:
         try:
             parts = load(content)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LipsoundError(f"{path}: cannot be read ({error}); {_ADVICE}") from error
+            raise LipsoundError(f"{path}: cannot be read ({error}); {advice}") from error
         names = ("mean", "spread", "directions", "variances", "unit")
         found = ", ".join(f"{key} {value.shape}" for key, value in sorted(parts.items())) or "nothing"
         if {*parts} != {*names}:
-            raise LipsoundError(f"{path}: expected {', '.join(names)} of training clips, found {found}; {_ADVICE}")
+            raise LipsoundError(f"{path}: expected {', '.join(names)} of training clips, found {found}; {advice}")
         if parts["directions"].ndim != 2 or 0 in parts["directions"].shape:
-            raise LipsoundError(f"{path}: is damaged: expected directions (K, D), found {found}; {_ADVICE}")
+            raise LipsoundError(f"{path}: is damaged: expected directions (K, D), found {found}; {advice}")
         count, size = parts["directions"].shape
         shapes = {"mean": (size,), "spread": (size,), "variances": (count + 1,), "unit": (1,)}
         for name, shape in shapes.items():
             if parts[name].shape != shape:
-                raise LipsoundError(f"{path}: is damaged: expected {name} {shape}, found {found}; {_ADVICE}")
+                raise LipsoundError(f"{path}: is damaged: expected {name} {shape}, found {found}; {advice}")
         for name, values in parts.items():
             if values.dtype.kind != "f" or not np.isfinite(values).all():
                 wanted, what = "finite numbers with a fraction", f"others ({values.dtype})"
@@ -167,7 +168,7 @@ class Familiarity:
                 wanted, what = "0 and more", f"{values.min():g}"
             else:
                 continue
-            raise LipsoundError(f"{path}: is damaged: expected {wanted} as {name}, found {what}; {_ADVICE}")
+            raise LipsoundError(f"{path}: is damaged: expected {wanted} as {name}, found {what}; {advice}")
         return cls(parts["mean"], parts["spread"], parts["directions"], parts["variances"], float(parts["unit"][0]))
 
 

@@ -105,20 +105,20 @@ class Exported:
         """What tells unlike faces; None: nothing."""
         if not self.note.familiarity:
             return None
+        again = "write it again with: lipsound2 export"
         try:
             content = b64decode(self.note.familiarity, validate=True)
         except ValueError as error:
-            raise LipsoundError(f"{self.path}, its note: familiarity is no base64: {error}; export it again") from error
-        return Familiarity.from_bytes(content, f"{self.path}, its note")
-
-    def outputs(self, given: np.ndarray) -> list[np.ndarray]:
-        """What comes out for one clip (T, ...), see `OUTPUTS`; nothing has a batch axis."""
-        found = self._session.run(None, {self._input: np.ascontiguousarray(given[None])})
-        return [each[0] for each in found]
+            raise LipsoundError(f"{self.path}, its note: familiarity is no base64 ({error}); {again}") from error
+        return Familiarity.from_bytes(content, f"{self.path}, its note", again)
 
     def __call__(self, given: np.ndarray) -> np.ndarray:
-        """Mel of crops, or samples of a mel; of crops, the face is looked at, too."""
-        said, *seen = self.outputs(given)
+        """Mel of crops, or samples of a mel, of one clip (T, ...); of crops, the face is looked at, too.
+
+        Neither input nor output has a batch axis.
+        """
+        said: np.ndarray
+        said, *seen = (each[0] for each in self._session.run(None, {self._input: np.ascontiguousarray(given[None])}))
         if seen and self.face.known is not None:
             self.face.look(seen[0])
         return said
