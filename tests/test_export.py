@@ -219,6 +219,19 @@ def test_an_onnx_file_of_somebody_else_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("familiarity", "message"),
+    [("%%", "familiarity is no base64"), ("AAAA", "cannot be read")],
+)
+def test_fault_what_tells_faces_is_damaged(made: Path, familiarity: str, message: str, tmp_path: Path) -> None:
+    model = onnx.load(made / "out/lips.onnx")
+    (note,) = (entry for entry in model.metadata_props if entry.key == NOTE)
+    note.value = json.dumps(json.loads(note.value) | {"familiarity": familiarity})
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(LipsoundError, match=f"its note: {message}.*; write it again with: lipsound2 export$"):
+        Exported(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
     ("files", "vocoder", "message"),
     [
         (["out/voice.onnx"], "griffin-lim", "found 0 and 1"),
