@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "targets": ("lipsound2.features.targets:targets", "compute acoustic targets of LiRA: PASE+, MFCC, HuBERT, ..."),
         "features": ("lipsound2.features.states:features", "store the front-end's states of every clip of a data dir"),
         "voices": ("lipsound2.features.voices:voices", "compute the speaker embedding of every clip of a data dir"),
+        "sync": ("lipsound2.inference.sync:sync", "estimate by how much the audio of every clip lags its video"),
     },
     "published weights": {
         "convert-avsr": (

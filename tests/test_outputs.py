@@ -34,6 +34,7 @@ WRITTEN = {
     "convert-trunk": {"out"},
     "record": {"corpus"},
     "voices": {"dump"},
+    "sync": {"dump"},
     "words": {"out"},
     "features": {"dump"},
     "train": {"exp"},

@@ -57,6 +57,26 @@ def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
     assert "stage 0 makes it: ./run.sh --train train-05 --label-percent 5 --stage 0" in few
 
 
+def test_offsets_are_those_that_the_model_to_begin_from_tells(fresh: Recipes) -> None:
+    """Stage 2 estimates them where the config takes them out, and says early what it needs; stage 3 looks for them."""
+    stages(fresh.egs / "grid", "data/all/utt2spk")
+    corrected = ("--override", "correct_av_offset: true", "--stage", "2", "--stop-stage", "2")
+    assert "--init: say which lip-to-speech model tells how far audio and video are apart" in fresh.refused(
+        "grid", *corrected
+    )
+    assert fresh.run("grid", *corrected, "--init", "exp/first").returncode == 0
+    assert "sync exp/first data/all dump --nj 2 --ngpu 0 --launcher local" in fresh.called()
+    assert fresh.run("grid", "--stage", "2", "--stop-stage", "2").returncode == 0
+    assert not [call for call in fresh.called() if call.startswith("sync")]
+    sets = ("data/4speakers/train/utt2spk", "data/4speakers/valid/utt2spk")
+    stages(
+        fresh.egs / "grid", *sets, *(f"dump/{kind}/feats.scp" for kind in ("mouth", "face", "mel-fine", "mel-paper"))
+    )
+    done = fresh.run("grid", "--override", "correct_av_offset: true", "--init", "exp/first", "--stage", "3")
+    assert done.returncode != 0
+    assert "dump/av_offset/feats.scp" in done.stderr
+
+
 def test_fault_D5_scores_look_for_speech_before_a_recognizer_is_trained(fresh: Recipes) -> None:
     for recipe, protocol in (("grid", "4speakers"), ("cmlr", "official"), ("tcd_timit", "lipspeakers")):
         stages(fresh.egs / recipe, *(f"data/{protocol}/{name}/utt2spk" for name in ("train", "valid", "test")))

@@ -29,7 +29,7 @@ target=                # what a pretext predicts, as lipsound2 targets takes it:
 
 config=                # training config
 override=              # keys of the config with other values: "max_epochs: 12, lr: 1e-4"
-init=                  # experiment or pack to begin from, or whose frozen trunk makes a config's features-...
+init=                  # model to begin from; its frozen trunk makes features-..., its mels tell the offsets of correct_av_offset
 train=train            # set to learn from, such as train-05
 valid=valid            # set to validate on
 pieces=0               # size of a sentencepiece tokenizer, made of the training texts; 0: the tokenizer of the config

@@ -50,6 +50,10 @@ esac
 
 if runs 2 && [ "$makes:$target" = features: ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
+corrects=$(key correct_av_offset)
+if runs 2 && [ "$corrects:$init" = true: ]; then
+  usage "--init: say which lip-to-speech model tells how far audio and video are apart: --init EXP"
+fi
 if runs 3 && [ "$made" = network ] && [ ! -f "$lm_config" ]; then usage "--lm-config: found '$lm_config', wanted a file that is there"; fi
 own_asr() { [ "$makes" = speech ] && [[ ,$asr, == *,own,* ]]; }
 if runs 5 && own_asr && [ ! -f "$asr_config" ]; then usage "--asr-config: found '$asr_config', wanted the config of our own recognizer"; fi
@@ -98,8 +102,9 @@ needs_sets() {
 # needs_dump: ends where the dump has not what the config learns from, and says which stage makes it.
 needs_dump() {
   local kind
-  for kind in "${input:-audio}" $goal "speaker-$(key speaker)"; do
+  for kind in "${input:-audio}" $goal "speaker-$(key speaker)" "corrects-$corrects"; do
     case $kind in
+      corrects-true) needs 2 "$dump/av_offset/feats.scp" ;;
       speaker-embedding) needs 2 "$dump/voice/feats.scp" ;;
       face | mouth | mouth-published) needs 1 "$dump/$kind/feats.scp" ;;
       audio) [ -f "$dump/sound/feats.scp" ] || needs 2 "$dump/audio/feats.scp" ;; # sound: of earlier versions
@@ -160,6 +165,9 @@ if stage 2 "audio aligned to the video, mels, and what else the config learns fr
   fi
   if [ "$(key speaker)" = embedding ]; then
     lipsound2 voices "$all" "$dump" --nj "$nj" --launcher "$launcher"
+  fi
+  if [ "$corrects" = true ]; then
+    lipsound2 sync "$init" "$all" "$dump" --nj "$nj" --ngpu "$ngpu" --launcher "$launcher"
   fi
   if [ "$makes" = features ]; then
     lipsound2 targets "$all" "$dump" --target "$target" --name "${goal#targets-}" --train "$data/$train" --nj "$nj"

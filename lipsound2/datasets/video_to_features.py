@@ -19,9 +19,11 @@ from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
+from lipsound2.timing import FRAME_RATE
 
 log = logging.getLogger(__name__)
 
+AV_OFFSET = "av_offset"  # kind of the offsets between audio and video in a dump; `lipsound2 sync` writes them
 STATISTICS = 10_000  # clips that the statistics of a training set are computed from; a million clips hold 280 GB
 
 
@@ -105,6 +107,8 @@ class CropsAndFeatures:
         min_frames: clips with fewer video frames are left out, with a warning.
         audio: archive folder of the clips' audio, for `waveform`.
         voices: archive folder of the clips' speaker embeddings; None: samples have no voice.
+        offsets: archive folder of the seconds by which the clips' audio lags their video, which are taken out of
+            features and words; None: none are.
 
     Raises:
         LipsoundError: a kind is missing, or no clip of `data` is in it.
@@ -123,11 +127,14 @@ class CropsAndFeatures:
         min_frames: int = 1,
         audio: Path | None = None,
         voices: Path | None = None,
+        offsets: Path | None = None,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
         self.voices = Archive(voices) if voices else None
-        archives = [self.crops, self.features, *([self.voices] if self.voices else [])]
+        self._offsets = Archive(offsets) if offsets else None
+        more = [archive for archive in (self.voices, self._offsets) if archive is not None]
+        archives = [self.crops, self.features, *more]
         places = np.flatnonzero(np.all([archive.ids.places(data.ids) >= 0 for archive in archives], axis=0))
         self.ids = Names(data.ids.keys[places])
         frames = self.crops.num_frames().of(self.ids)
@@ -140,9 +147,10 @@ class CropsAndFeatures:
             places, frames = places[~short], frames[~short]
             self.ids = Names(data.ids.keys[places])
         if not self.ids:
+            wanted = " and ".join(str(folder) for folder in (crops, features, voices, offsets) if folder)
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips is in both {crops} and {features}"
-                f"{f' and {voices}' if voices else ''}; run stages 1 and 2 on the data dir that holds them"
+                f"{data.path}: none of its {len(data.ids)} clips is in both {wanted}; run stages 1 and 2 on the data "
+                "dir that holds them"
             )
         window = augmentation.crop_frames if training else 0
         self.lengths = np.minimum(frames, window) if window else frames
@@ -193,6 +201,10 @@ class CropsAndFeatures:
         name = self.ids[index]
         frames = self._frames[name]
         target = np.array(self.features[name], dtype=np.float32)
+        lag = 0.0 if self._offsets is None else float(self._offsets[name][0, 0]) * FRAME_RATE  # in video frames
+        if lag:
+            rows = np.arange(len(target)) + round(lag * self._ratio)
+            target = target[rows.clip(0, len(target) - 1)]
         places = np.arange(len(frames), dtype=np.float64)
         if rng is not None:
             frames, target, places = augment(frames, target, self._ratio, self._augmentation, rng)
@@ -202,7 +214,7 @@ class CropsAndFeatures:
                 f"{name}: {len(target)} feature frames for {len(frames)} video frames, wanted {feature_frames}; "
                 "the archives come from different runs: run stages 1 and 2 again"
             )
-        return Sample(name, frames, target[:feature_frames], self._words.at(name, places))
+        return Sample(name, frames, target[:feature_frames], self._words.at(name, places + lag))
 
 
 def temporal_cutmix(first: Sample, second: Sample, ratio: float, rng: np.random.Generator) -> Sample:

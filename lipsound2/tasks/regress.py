@@ -25,6 +25,7 @@ from lipsound2.data.archive import INDEX
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_features import (
+    AV_OFFSET,
     STATISTICS,
     Batch,
     CropsAndFeatures,
@@ -66,6 +67,8 @@ class RegressConfig:
         estoi_weight: weight of the extended-STOI loss (`tasks.estoi_loss`), for mel targets; 0: not used.
         word_loss_weight: weight of the word loss, the cross entropy of the word at each video frame, for corpora with
             `word_times`; 0: not used.
+        correct_av_offset: take the offset between audio and video, which `lipsound2 sync` estimates, out of the target
+            and the words of each training clip.
         recognizer: experiment or pack of a recognizer of audio, or the name of one, for the recognizer's loss
             (`tasks.recognizer_loss`); empty: not used. It is needed in training alone.
         recognizer_weight: weight of that loss, for mel targets.
@@ -86,6 +89,7 @@ class RegressConfig:
     delta_weight: float = 0.0
     estoi_weight: float = 0.0
     word_loss_weight: float = 0.0
+    correct_av_offset: bool = False
     recognizer: str = ""
     recognizer_weight: float = 0.0
     scheduled_sampling: float = 0.0
@@ -113,6 +117,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""
         kinds = [self.settings.input, self.settings.target, *([VOICES] if self.voiced else [])]
+        kinds += [AV_OFFSET] if self.settings.correct_av_offset else []
         for name in self.networks():
             check_task(name, Recognize.name)
         return [*(dump / kind for kind in kinds), *(find(name) / WEIGHTS for name in self.networks())]
@@ -154,6 +159,11 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 f"{dump / VOICES}: no speaker embeddings there, which 'speaker: embedding' needs; run: "
                 f"lipsound2 voices DIR {dump}"
             )
+        if self.settings.correct_av_offset and not (dump / AV_OFFSET / INDEX).exists():
+            raise LipsoundError(
+                f"{dump / AV_OFFSET}: no offsets there, which 'correct_av_offset: true' needs; run: "
+                f"lipsound2 sync MODEL DIR {dump}"
+            )
         audio = None if isinstance(assets.target, Features) else dump / audio_kind(dump)
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
@@ -170,6 +180,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 min_frames=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
                 audio=None if training else audio,
                 voices=dump / VOICES if self.voiced else None,
+                offsets=dump / AV_OFFSET if training and self.settings.correct_av_offset else None,
             )
             for data, rows, training in ((train, times[0], True), (valid, times[1], False))
         )
