@@ -55,7 +55,7 @@ def test_what_cannot_be_heard_is_at_the_floor(waveform: np.ndarray, reason: str)
 
 @pytest.mark.parametrize("name", ["mos", "dnsmos:big", ""])
 def test_unknown_names_are_told_with_the_known_ones(name: str) -> None:
-    with pytest.raises(LipsoundError, match=r"--metrics: unknown metric .*; one of: estoi_speech, dnsmos"):
+    with pytest.raises(LipsoundError, match=r"--metrics: unknown metric .*; one of: estoi_speech, aligned, dnsmos"):
         requested([name])
 
 

@@ -137,7 +137,9 @@ def test_weights_that_are_none_are_told_and_run_nothing(
         with pytest.raises(LipsoundError, match=rf"{name}.model: expected SyncNet's published weights"):
             requested([f"lse:{name}.model"], *places)
     assert not Path("harm").exists()
-    with pytest.raises(LipsoundError, match=r"one of: estoi_speech, dnsmos, utmos\[:FOLDER\], secs\[:WEIGHTS\], lse:W"):
+    with pytest.raises(
+        LipsoundError, match=r"one of: estoi_speech, aligned, dnsmos, utmos\[:FOLDER\], secs\[:WEIGHTS\], lse:W"
+    ):
         requested(["lse"], *places)
     with pytest.raises(LipsoundError, match="give their data dir"):
         requested([f"lse:{clip / 'weights.model'}"])

@@ -1,9 +1,9 @@
 """Metrics of speech and text: scores, confidence intervals, controls, and the verdict whether lips are read.
 
 Each metric of speech in the registry that needs no video is a function here. Those that compare take the ground truth
-first: `estoi(reference, degraded, rate=16000)`, `stoi`, `pesq_nb`, `pesq_wb`, `estoi_speech`, `secs`. The others take
-speech alone: `dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return a float. `utmos` fetches its network
-from its own page, unless `argument=FOLDER` names a folder that has it.
+first: `estoi(reference, degraded, rate=16000)`, `stoi`, `pesq_nb`, `pesq_wb`, `estoi_speech`, `estoi_aligned`,
+`stoi_aligned`, `secs`. The others take speech alone: `dnsmos(speech, rate=16000)`, `dnsmos_p808`, `utmos`. They return
+a float. `utmos` fetches its network from its own page, unless `argument=FOLDER` names a folder that has it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     pesq_nb: ComparingMetric
     pesq_wb: ComparingMetric
     estoi_speech: ComparingMetric
+    estoi_aligned: ComparingMetric
+    stoi_aligned: ComparingMetric
     secs: ComparingMetric
     dnsmos: BlindMetric
     dnsmos_p808: BlindMetric

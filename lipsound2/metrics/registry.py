@@ -113,6 +113,17 @@ FAMILIES: Mapping[str, Family] = {
         packages={"pystoi": "metrics"},
         reference=True,
     ),
+    "aligned": Family(
+        {
+            "stoi_aligned": Metric("STOI aligned", 0, 1, digits=3),
+            "estoi_aligned": Metric("ESTOI aligned", 0, 1, digits=3),
+        },
+        "Time-aligned STOI and ESTOI: the speech is shifted as a whole by up to 0.1 s first, to where its fine log-mel "
+        "fits that of the reference best (cosine, means over time taken out).",
+        scorer="lipsound2.metrics.aligned_scorer:scorer",
+        packages={"pystoi": "metrics"},
+        reference=True,
+    ),
     "dnsmos": Family(
         {"dnsmos": Metric("DNSMOS", 1, 5), "dnsmos_p808": Metric("DNSMOS P.808", 1, 5)},
         "DNSMOS: the networks in Microsoft's package speechmos, P.835 overall quality and P.808, 1 to 5; speech is "

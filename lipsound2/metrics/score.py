@@ -67,7 +67,7 @@ def score(
             mean_mel).
         out: folder for clips.tsv, summary.json and table.md; by default HYP/scores.
         ids: data dir of the clips to score; by default the one that synthesize noted in HYP/origin.yaml.
-        metrics: further metrics, separated by commas: estoi_speech; dnsmos; utmos or utmos:FOLDER; secs or
+        metrics: further metrics, separated by commas: estoi_speech; aligned; dnsmos; utmos or utmos:FOLDER; secs or
             secs:WEIGHTS, the likeness of voices; lse:WEIGHTS of SyncNet; see docs/scores.md.
         nj: worker processes, or jobs with slurm.
         launcher: local (this machine) or slurm (a job array); see docs/cluster.md.

@@ -1,0 +1,184 @@
+"""Offsets between audio and video: how they are found, what a training does with them, and time-aligned scores."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.written_dump import write_dump, write_kind
+
+import lipsound2
+from lipsound2.audio.io import load_audio
+from lipsound2.audio.lag import lag
+from lipsound2.audio.mel import MELS, mel_spectrogram
+from lipsound2.config import to_mapping
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.video_to_features import AV_OFFSET
+from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.experiment import load
+from lipsound2.inference.sync import sync
+from lipsound2.inference.synthesize import GeneratorFactory
+from lipsound2.metrics import estoi, estoi_aligned, stoi_aligned
+from lipsound2.metrics.aligned_scorer import aligned, scorer
+from lipsound2.metrics.requested import Request
+from lipsound2.tasks import load_config
+from lipsound2.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE, MEL = 16_000, MELS["fine"]
+
+
+def moving(rows: int = 120, dims: int = 20, seed: int = 0) -> np.ndarray:
+    """(rows, dims) float64 something that moves as slowly as speech."""
+    noise = np.random.default_rng(seed).standard_normal((rows + 8, dims))
+    return np.stack([noise[k : k + rows] for k in range(8)]).mean(0)
+
+
+@pytest.mark.parametrize("late", [-7, -1, 0, 4, 10])
+def test_a_lag_is_found(late):
+    """Of rows that one has and the other not nothing is needed, and a constant or a scale changes nothing."""
+    whole = moving(160)
+    features, other = whole[20 - late : 120 - late], whole[20:120]
+    found = lag(3 * features + 5, other + 1, 11)
+    assert found.rows == pytest.approx(late, abs=0.05)
+    assert found.correlation == pytest.approx(1, abs=1e-9)
+    assert found.inside
+
+
+def test_a_lag_between_rows_is_found():
+    """Of a sine every tenth of a row is told."""
+    time = np.arange(100)[:, None] + np.arange(5) * 2
+    for late in (-2.7, -0.4, 0.1, 1.5):
+        assert lag(np.sin((time - late) / 5), np.sin(time / 5), 10).rows == pytest.approx(late, abs=0.05)
+
+
+def test_what_has_no_lag():
+    """What lies beyond the largest shift is marked; where nothing moves, or nothing is, the lag is 0."""
+    whole = moving(160)
+    assert not lag(whole[:100], whole[20:120], 5).inside
+    for features in (np.ones((50, 4)), np.zeros((0, 4)), np.ones((2, 4))):
+        assert lag(features, features, 5)[::2] == (0, False)
+    assert lag(moving(100), moving(100, seed=1), 5).correlation < 0.5
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """Three clips, a model that was trained on them for an epoch, and recordings that lag what it generates."""
+    folder = tmp_path_factory.mktemp("offsets")
+    data = write_dump(folder)
+    small = {"width": 16, "layers": 1, "mel_width": 16, "mel_layers": 1, "heads": 2, "trunk_widths": [4, 4]}
+    few = {
+        "valid_clips": 1,
+        "valid_iterations": 1,
+        "max_epochs": 1,
+        "batch_size": 2,
+        "workers": 0,
+        "tensorboard": False,
+    }
+    config = read_yaml(ROOT / "egs/mini/conf/mini.yaml") | small | few | {"word_loss_weight": 1.0}
+    write_yaml(folder / "c.yaml", config)
+    assert train(folder / "c.yaml", train=data.path, valid=data.path, dump=folder, exp=folder / "exp") == 0
+    made = GeneratorFactory(folder / "exp", folder, 0)()(list(data.ids)).mels
+    recorded = {name: np.roll(mel, rows, axis=0) for (name, mel), rows in zip(made.items(), (3, -2, 0), strict=True)}
+    recorded["s1-c"] = moving(len(made["s1-c"]), 80)  # nothing that was said
+    write_kind(
+        folder / "mel-fine",
+        {name: mel.astype(np.float32) for name, mel in recorded.items()},
+        {name: len(mel) for name, mel in recorded.items()},
+        to_mapping(MEL),
+    )
+    return folder
+
+
+def test_the_verb_finds_the_offset_of_every_clip(corpus, capsys, caplog):
+    sync(corpus / "exp", corpus / "data", corpus, nj=1)
+    found = Archive(corpus / AV_OFFSET)
+    assert found["s1-a"][0] == pytest.approx((0.03, 1), abs=2e-3)
+    assert found["s1-b"][0] == pytest.approx((-0.02, 1), abs=2e-3)
+    assert found["s1-c"][0][0] == 0
+    told = capsys.readouterr().out
+    assert "3 clips; the audio lags the video by 3 ms in the mean, standard deviation 21" in told
+    assert "no shift fits 33.3 % of the clips" in told
+    assert "exp does not know these clips well" in caplog.text
+    with caplog.at_level("INFO"):
+        sync(corpus / "exp", corpus / "data", corpus, nj=1)
+    assert "is there already: skipped" in caplog.text
+
+
+def test_a_training_takes_them_out_of_targets_and_words(corpus, tmp_path):
+    """Feature and word of a moment of the video come from when it is heard; validation clips stay as they are."""
+    data, dump = DataDir(corpus / "data"), tmp_path / "dump"
+    shutil.copytree(corpus, dump)
+    write_kind(
+        dump / AV_OFFSET,
+        {name: np.array([[late, 1]], np.float32) for name, late in (("s1-a", 0.12), ("s1-b", -0.04), ("s1-c", 0))},
+        dict.fromkeys(("s1-a", "s1-b", "s1-c"), 1),
+        {},
+    )
+    write_yaml(tmp_path / "c.yaml", read_yaml(corpus / "c.yaml") | {"correct_av_offset": True})
+    corrected, validation, _ = load_config(tmp_path / "c.yaml").task.prepare(data, data, dump)
+    plain, *_ = load_config(corpus / "c.yaml").task.prepare(data, data, dump)
+    for index, (rows, frames) in enumerate(((12, 3), (-4, -1), (0, 0))):
+        found, was, kept = (dataset.get(index, None) for dataset in (corrected, plain, validation))
+        middle = np.arange(20, len(was.target) - 20)
+        assert np.array_equal(found.target[middle], was.target[middle + rows])
+        assert len(found.target) == len(was.target)
+        assert np.array_equal(found.words[3:-3], was.words[3 + frames : len(was.words) - 3 + frames])
+        assert np.array_equal(kept.target, was.target)
+        assert np.array_equal(kept.words, was.words)
+    assert np.array_equal(corrected.get(0, None).target[-13:], np.repeat(plain.get(0, None).target[-1:], 13, axis=0))
+
+
+def test_offsets_that_are_not_there_are_one_line(corpus, tmp_path):
+    data, dump = DataDir(corpus / "data"), tmp_path / "dump"
+    shutil.copytree(corpus, dump, ignore=shutil.ignore_patterns(AV_OFFSET))
+    write_yaml(tmp_path / "c.yaml", read_yaml(corpus / "c.yaml") | {"correct_av_offset": True})
+    with pytest.raises(LipsoundError, match=r"no offsets there, .* run: lipsound2 sync MODEL DIR"):
+        load_config(tmp_path / "c.yaml").task.prepare(data, data, dump)
+    other = DataDir.write(tmp_path / "other", utt2spk={"s1-z": "s1"})
+    with pytest.raises(LipsoundError, match=r"none of its clips is in .*; run stages 1 and 2 on it"):
+        sync(corpus / "exp", other.path, corpus)
+    with pytest.raises(LipsoundError, match="grid-s1-asr"):
+        sync("grid-s1-asr", corpus / "data", corpus)
+
+
+def later(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """The waveform `samples` later, or earlier, with the noise of its ends around it."""
+    return np.roll(waveform, samples)
+
+
+def test_time_aligned_scores_allow_for_an_offset_alone(grid):
+    """A recording that comes 40 ms late, or early, is told as itself; one of another sentence is not."""
+    first, second = (load_audio(grid / f"s1/{name}.mp4") for name in ("bbaf3s", "bbaf4p"))
+    for samples in (-640, -100, 0, 333, 640):
+        moved = later(first, samples)
+        assert estoi_aligned(first, moved) > 0.93
+        assert stoi_aligned(first, moved) > 0.95
+        assert aligned(moved.astype(np.float64), first.astype(np.float64)).shape == first.shape
+    assert estoi(first, later(first, 640)) < 0.3
+    assert estoi_aligned(first, later(first, 4000)) < 0.3  # a quarter of a second is no offset
+    assert estoi_aligned(first, second[: len(first)]) < 0.4
+
+
+def test_what_cannot_be_aligned_is_told():
+    with pytest.raises(ClipFailure, match="too-short"):
+        scorer(Request("aligned"))("clip", np.ones(100), np.ones(100))
+
+
+def test_an_offset_of_a_real_clip_is_found(grid):
+    """The audio of a clip, 40 ms later than it was, has an offset 40 ms larger."""
+    clip = grid / "s1/bbaf3s.mp4"
+    generated = lipsound2.load("grid-s1-parallel")(clip).mel
+    waveform = load_audio(clip)
+    found = [
+        lag(mel_spectrogram(torch.from_numpy(later(waveform, samples)), MEL).numpy(), generated, 10)
+        for samples in (0, 640)
+    ]
+    assert all(each.inside and each.correlation > 0.85 for each in found)
+    assert found[1].rows - found[0].rows == pytest.approx(4, abs=0.3)
+    assert load("grid-s1-parallel").assets.mel == MEL
