@@ -108,6 +108,8 @@ def test_the_verb_finds_the_offset_of_every_clip(corpus, capsys, caplog):
     with caplog.at_level("INFO"):
         sync(corpus / "exp", corpus / "data", corpus, nj=1)
     assert "is there already: skipped" in caplog.text
+    sync(corpus / "exp", corpus / "data", corpus, nj=1, max_offset=0.02)
+    assert abs(Archive(corpus / AV_OFFSET)["s1-a"][0][0]) < 0.02
 
 
 def test_a_training_takes_them_out_of_targets_and_words(corpus, tmp_path):

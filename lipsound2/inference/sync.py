@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from lipsound2 import experiment, model_names
-from lipsound2.arguments import AtLeast0, AtLeast1, Share
+from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.audio.lag import LAST, lag
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -41,6 +42,7 @@ def sync(
     dir: Path,
     dump: OutputFolder,
     *,
+    max_offset: Annotated[float, Within(0.01, 1)] = LAST,
     nj: AtLeast1 = 2,
     ngpu: AtLeast0 = 0,
     launcher: str = "local",
@@ -49,14 +51,15 @@ def sync(
 ) -> None:
     """Estimate by how much the audio of every clip lags its video, for trainings with `correct_av_offset: true`.
 
-    The model speaks every clip, and its mel is shifted by up to 0.1 s until it fits that of the recording best. Leaves
-    DUMP/av_offset: seconds and correlation, two values a clip. The offset is 0 where no shift fits (a correlation below
-    0.7, or the best shift is the largest).
+    The model speaks every clip, and its mel is shifted until it fits that of the recording best. Leaves DUMP/av_offset:
+    seconds and correlation, two values a clip. The offset is 0 where no shift fits (a correlation below 0.7, or the
+    best shift is the largest).
 
     Args:
         model: experiment or pack of a lip-to-speech model, or the name of one, that was trained on clips such as these.
         dir: data dir of the clips.
         dump: folder of the archives that stages 1 and 2 wrote.
+        max_offset: largest offset in seconds, either way.
         nj: worker processes.
         ngpu: GPUs to use: 0 or 1 (then one worker).
         launcher: where workers run: local or slurm.
@@ -76,9 +79,13 @@ def sync(
         dump,
         {AV_OFFSET: {"kind": AV_OFFSET, "model": path.resolve().name, "columns": ["seconds", "correlation"]}},
         ids,
-        OffsetFactory(GeneratorFactory(path, dump, ngpu), kinds.target, hop),
+        OffsetFactory(GeneratorFactory(path, dump, ngpu), kinds.target, hop, round(max_offset / hop)),
         step=AV_OFFSET,
-        fingerprint={"weights": sha256(path / model_names.WEIGHTS), **{kind: digest(dump / kind) for kind in used}},
+        fingerprint={
+            "weights": sha256(path / model_names.WEIGHTS),
+            "max_offset": max_offset,
+            **{kind: digest(dump / kind) for kind in used},
+        },
         inputs={},
         nj=1 if ngpu else nj,
         launcher=launcher,
@@ -109,18 +116,20 @@ class OffsetFactory:
         generator: makes the function from clips to generated mels.
         target: kind of the mels of the recordings.
         hop: seconds of a mel frame.
+        most: largest offset in mel frames.
     """
 
     generator: GeneratorFactory
     target: str
     hop: float
+    most: int
 
     def __call__(self) -> Worker:
         """The worker: id -> seconds and correlation, (1, 2) float32."""
         generate, archive = self.generator(), Archive(self.generator.dump / self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
-            found = lag(archive[name], generate([name]).mels[name], round(LAST / self.hop))
+            found = lag(archive[name], generate([name]).mels[name], self.most)
             sure = found.inside and found.correlation >= _UNSURE
             offset = np.array([[found.rows * self.hop if sure else 0, found.correlation]], np.float32)
             return {AV_OFFSET: offset, f"{AV_OFFSET}/frames": 1}
