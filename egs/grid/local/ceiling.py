@@ -1,0 +1,114 @@
+"""What ESTOI could be: of recordings whose audio is not quite together with the video, and has noise that no lips tell.
+
+    lipsound2 sync grid-s1-parallel data/lists/valid dump
+    python local/ceiling.py data/lists/valid dump
+
+Each row is what a model could say, against the recording, and the same time-aligned. A model sees neither the offset
+between audio and video (`lipsound2 sync` estimates it) nor the noise around the words. So the best that it could say is
+the recording where words are and what it generates elsewhere, with the offset taken out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipsound2 import experiment
+from lipsound2.audio.io import decode_flac
+from lipsound2.audio.kind import audio_kind
+from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.video_to_features import AV_OFFSET
+from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
+from lipsound2.inference.synthesize import GeneratorFactory
+from lipsound2.inference.vocoders import vocoder
+from lipsound2.metrics.aligned_scorer import aligned
+from lipsound2.metrics.bootstrap import intervals
+from lipsound2.metrics.speech import estoi, fit
+from lipsound2.model_names import find
+from lipsound2.progress import progress
+from lipsound2.tasks.regress import Regress
+from lipsound2.timing import SAMPLE_RATE
+
+GENERATED, WORDS, RECORDING = "generated", "recording where words are, generated elsewhere", "recording"
+SHIFTS = (10, 20, 40)  # milliseconds
+
+
+class Sayings:
+    """What could be said of a clip.
+
+    Args:
+        data: the clips.
+        dump: folder of their archives, offsets among them.
+        model: a lip-to-speech model.
+    """
+
+    def __init__(self, data: DataDir, dump: Path, model: str) -> None:
+        loaded = experiment.load(model, task=Regress)
+        self._mel, kinds = loaded.assets.mel, loaded.task.settings
+        self._generate = GeneratorFactory(find(model), dump, 0)()
+        self._vocoder = vocoder("griffin-lim", self._mel)
+        self._audio, self._mels, self._offsets = (
+            Archive(dump / kind) for kind in (audio_kind(dump), kinds.target, AV_OFFSET)
+        )
+        rows = word_times(data, 1.0)
+        self._words = WordTimes(rows, vocabulary(rows))
+
+    def of(self, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The recording of a clip (N,), and what could be said instead, each (N,)."""
+        recording = decode_flac(self._audio[name]).astype(np.float64)
+        late = round(float(self._offsets[name][0, 0]) * SAMPLE_RATE)
+        generated, true = self._generate([name]).mels[name], np.asarray(self._mels[name], np.float32)
+        seconds = (np.arange(len(generated)) + 0.5) * self._mel.hop / self._mel.sample_rate
+        spoken = self._words.during(name, seconds)[:, None] > 0
+        mixed = np.where(spoken, true[: len(generated)], generated)
+        said = {
+            GENERATED: self._speech(generated, len(recording)),
+            WORDS: self._speech(mixed, len(recording)),
+            RECORDING: recording,
+        }
+        said |= {f"{what}, offset taken out": later(said[what], -late) for what in (WORDS, RECORDING)}
+        said |= {f"{RECORDING}, {shift} ms later": later(recording, shift * SAMPLE_RATE // 1000) for shift in SHIFTS}
+        return recording, said
+
+    def _speech(self, mel: np.ndarray, samples: int) -> np.ndarray:
+        return fit(self._vocoder.speak(torch.from_numpy(mel)).numpy().astype(np.float64), samples)
+
+
+def later(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """A waveform (N,) `samples` later, or earlier; what leaves at one end comes in at the other."""
+    return np.roll(waveform, samples)
+
+
+def scored(sayings: Sayings, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """What could be said, and its ESTOI and time-aligned ESTOI of every clip (clips, 2)."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name in progress(names, desc="scoring", unit="clip"):
+        recording, said = sayings.of(name)
+        for what, speech in said.items():
+            scores = estoi(recording, speech), estoi(recording, aligned(speech, recording))
+            found.setdefault(what, []).append(scores)
+    yield from ((what, np.array(scores)) for what, scores in found.items())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("dir", type=Path, help="data dir of the clips, with word_times")
+    parser.add_argument("dump", type=Path, help="folder of the archives")
+    parser.add_argument("--model", default="grid-s1-parallel", help="lip-to-speech model (default: %(default)s)")
+    given = parser.parse_args()
+    data = DataDir(given.dir)
+    offsets = Archive(given.dump / AV_OFFSET)
+    print("| what is said | ESTOI | time-aligned |\n| --- | --- | --- |")
+    for what, scores in scored(Sayings(data, given.dump, given.model), [name for name in data.ids if name in offsets]):
+        plain, moved = (each.format() for each in intervals(scores))
+        print(f"| {what} | {plain} | {moved} |")
+
+
+if __name__ == "__main__":
+    main()
