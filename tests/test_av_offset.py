@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.experiments import synthetic_clips
+from helpers.recipe_copies import ROOT
 from helpers.written_dump import write_dump, write_kind
 
 import lipsound2
-from lipsound2.audio.io import load_audio
+from lipsound2.audio.io import encode_flac, load_audio
 from lipsound2.audio.lag import lag
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.config import to_mapping
@@ -28,8 +32,11 @@ from lipsound2.metrics.aligned_scorer import aligned, scorer
 from lipsound2.metrics.requested import Request
 from lipsound2.tasks import load_config
 from lipsound2.training.train import train
+from lipsound2.video.encode import encode
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "egs/grid/local"))
+import ceiling
+
 RATE, MEL = 16_000, MELS["fine"]
 
 
@@ -134,6 +141,33 @@ def test_a_training_takes_them_out_of_targets_and_words(corpus, tmp_path):
         assert np.array_equal(kept.target, was.target)
         assert np.array_equal(kept.words, was.words)
     assert np.array_equal(corrected.get(0, None).target[-13:], np.repeat(plain.get(0, None).target[-1:], 13, axis=0))
+
+
+def test_the_ceiling_of_estoi_is_printed(corpus, tmp_path, monkeypatch, capsys):
+    """What could be said of longer clips: the recording itself has 1, less the later it comes; what is known of time
+    and noise is taken out of it."""
+    clips = synthetic_clips(2)
+    data, names = tmp_path / "data", list(clips)
+    words = dict.fromkeys(names, "0.2 1.0 bin 1.0 1.8 blue")
+    DataDir.write(data, utt2spk={name: name[:2] for name in names}, word_times=words)
+    kinds = {
+        "audio": {name: encode_flac(clip.waveform) for name, clip in clips.items()},
+        "mouth": {name: encode(clip.crops[:, 8:104, 8:104]) for name, clip in clips.items()},
+        "mel-fine": {name: mel_spectrogram(torch.from_numpy(clips[name].waveform), MEL).numpy() for name in names},
+        AV_OFFSET: {name: np.array([[0.02, 0.9]], np.float32) for name in names},
+    }
+    for kind, entries in kinds.items():
+        write_kind(tmp_path / "dump" / kind, entries, dict.fromkeys(names, 50), to_mapping(MEL))
+    command = ["ceiling.py", str(data), str(tmp_path / "dump"), "--model", str(corpus / "exp")]
+    monkeypatch.setattr(sys, "argv", command)
+    ceiling.main()
+    rows = [re.findall(r"[^|]+", line) for line in capsys.readouterr().out.splitlines()[2:]]
+    plain, moved = ({row[0].strip(): float(row[k].split()[0]) for row in rows} for k in (1, 2))
+    assert len(plain) == 8
+    assert plain["recording"] == moved["recording"] == 1
+    assert plain["recording"] > plain["recording, 10 ms later"] > plain["recording, 40 ms later"]
+    assert plain["recording, offset taken out"] < 0.9 < moved["recording, offset taken out"]
+    assert plain[ceiling.GENERATED] < plain[ceiling.WORDS] < 1
 
 
 def test_offsets_that_are_not_there_are_one_line(corpus, tmp_path):
