@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import warm_verbs
 from helpers.recipe_copies import ENVIRONMENT, ROOT, copy_recipes, run
@@ -29,11 +31,14 @@ speakers: same
 regions: mouth
 mel: fine
 metrics: []
+sync: grid-s1-parallel
 trainings:
   more:
     config: conf/parallel.yaml
     init: grid-s1-parallel
-    override: &short "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0"
+    override: &short
+      "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0,
+      correct_av_offset: true"
   further: {config: conf/parallel.yaml, init: more, override: *short}
 speech:
   quick: {model: grid-s1-parallel, vocoder: "griffin-lim:2"}
@@ -117,6 +122,9 @@ def test_a_table_names_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text(SMALL.replace("own, folded, read]", "ears]"), encoding="utf-8")
     with pytest.raises(LipsoundError, match="printed: all: columns: found 'ears'"):
         results.read_table(tmp_path / "odd.yaml")
+    (tmp_path / "odd.yaml").write_text(f"{SMALL}differences: {{odd: {{title: x, of: nobody, to: real}}}}\n")
+    with pytest.raises(LipsoundError, match="differences: odd: found 'nobody', wanted some of"):
+        results.read_table(tmp_path / "odd.yaml")
 
 
 def test_a_row_that_is_not_stored_yet_has_no_numbers() -> None:
@@ -125,6 +133,29 @@ def test_a_row_that_is_not_stored_yet_has_no_numbers() -> None:
     before = results.Numbers(table, [line for line in lines if line.row.system != "lips/video"])
     assert before.cell("lips/video", "read") == ""
     assert before.cell("lips/mismatched", "read") != ""
+
+
+def test_a_row_of_differences_pairs_the_clips() -> None:
+    """Scores and errors of one system less those of another; what one of them has not is empty."""
+    path = ROOT / "egs/grid/results/levers.yaml"
+    table, lines = results.read_table(path), clip_scores.read_clips(path.with_suffix(".tsv"))
+    gain = series.Difference("gain", "recognizer/generated", "control/generated")
+    table = dataclasses.replace(table, differences={"gain": gain})
+    numbers = results.Numbers(table, lines)
+    ours, theirs = ([line for line in lines if line.row.system == system] for system in (gain.of, gain.to))
+    scores = [
+        a.row.scores.values["pesq_wb"] - b.row.scores.values["pesq_wb"] for a, b in zip(ours, theirs, strict=True)
+    ]
+    found = numbers.interval("gain", "pesq_wb")
+    assert found.mean == pytest.approx(np.mean(scores))
+    assert found.low < np.mean(scores) < found.high
+    errors = sum(a.errors["own"] - b.errors["own"] for a, b in zip(ours, theirs, strict=True))
+    assert numbers.interval("gain", "own").mean == pytest.approx(errors / 300)
+    assert numbers.cell("gain", "secs") == numbers.cell("gain", "gain") == ""
+    both = results.Printed("RESULTS.md", ("pesq_wb",), ("control/generated", "gain"))
+    assert results.rendered(table, numbers, both).splitlines()[-1].startswith("| gain | 0.0")
+    few = results.Numbers(table, [line for line in lines if line.row.system != gain.to])
+    assert few.cell("gain", "pesq_wb") == few.cell("gain", "own") == ""
 
 
 def test_a_table_that_is_none_is_refused_at_once(checkout: Path) -> None:

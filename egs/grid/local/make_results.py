@@ -87,6 +87,8 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
         lipsound2("combine", ",".join(dict.fromkeys(map(str, (data, *learned.values())))), every)
     lipsound2("crop", every, dump, "--regions", table.regions, *jobs)
     lipsound2("mel", every, dump, "--mel", table.mel, *jobs)
+    if table.sync:
+        lipsound2("sync", table.sync, data.parent / "train", dump, *jobs)
     for name, training in table.trainings.items():
         sets = [word for set_, folder in learned.items() for word in (f"--{set_}", folder)]
         options: list[str | Path] = ["--init", model(training.init)] if training.init else []

@@ -20,12 +20,13 @@ import numpy as np
 import series
 from clip_scores import Line, read_clips
 from printed import between, differences
+from series import Difference
 
 from lipsound2.data.shapes import checked
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics import rates
-from lipsound2.metrics.bootstrap import Interval
+from lipsound2.metrics.bootstrap import Interval, intervals
 from lipsound2.metrics.registry import METRICS, PRIMARY, SPEECH
 from lipsound2.metrics.summary import Row, Summary, summarize
 
@@ -96,7 +97,7 @@ class Printed:
     Attributes:
         file: from the top of the checkout.
         columns: metrics, recognizers, and `gain`.
-        rows: systems; empty: all.
+        rows: systems and differences; empty: all systems.
         intervals: whether they are printed.
         bold: cells as `system column`.
         made: whether a line below says when, where and by which command it was made.
@@ -125,6 +126,9 @@ class Table:
         systems: system -> title of its row.
         printed: name -> a table that people read.
         trainings: name -> what is trained first.
+        sync: model that tells how far audio and video of the training clips are apart, for trainings with
+            `correct_av_offset: true`.
+        differences: name -> systems that are compared clip by clip, in a row of their own.
     """
 
     set: str
@@ -137,6 +141,8 @@ class Table:
     systems: Mapping[str, str]
     printed: Mapping[str, Printed] = field(default_factory=dict)
     trainings: Mapping[str, Training] = field(default_factory=dict)
+    sync: str = ""
+    differences: Mapping[str, Difference] = field(default_factory=dict)
 
 
 def read_table(path: Path) -> Table:
@@ -146,11 +152,16 @@ def read_table(path: Path) -> Table:
         LipsoundError: it is no such file, or names what is not there.
     """
     table: Table = checked(read_yaml(path), Table, str(path))
-    columns = {*SPEECH, *table.recognizers, GAIN}
+    systems, columns = {*table.systems}, {*SPEECH, *table.recognizers, GAIN}
+    named: list[tuple[str, tuple[str, ...], set[str]]] = [
+        (f"differences: {name}", (each.of, each.to), systems) for name, each in table.differences.items()
+    ]
     for name, printed in table.printed.items():
-        for what, found, known in (("columns", printed.columns, columns), ("rows", printed.rows, {*table.systems})):
-            if unknown := [one for one in found if one not in known]:
-                raise LipsoundError(f"{path}: printed: {name}: {what}: found '{unknown[0]}', wanted some of {known}")
+        named.append((f"printed: {name}: columns", printed.columns, columns))
+        named.append((f"printed: {name}: rows", printed.rows, systems | {*table.differences}))
+    for what, found, known in named:
+        if unknown := [one for one in found if one not in known]:
+            raise LipsoundError(f"{path}: {what}: found '{unknown[0]}', wanted some of {known}")
     return table
 
 
@@ -163,7 +174,7 @@ class Numbers:
     """
 
     def __init__(self, table: Table, lines: Sequence[Line]) -> None:
-        self._unseen = table.speakers == "unseen"
+        self._unseen, self._differences = table.speakers == "unseen", table.differences
         self._lines: dict[str, list[Line]] = {}
         for line in lines:
             self._lines.setdefault(line.row.system, []).append(line)
@@ -193,7 +204,9 @@ class Numbers:
         }
 
     def interval(self, system: str, column: str) -> Interval | None:
-        """Mean or rate with its 95 % interval; None: not measured."""
+        """Mean or rate of a system, or a difference, with its 95 % interval; None: not measured."""
+        if system in self._differences:
+            return self._difference(self._differences[system], column)
         spoken, _, control = system.rpartition("/")
         if column in SPEECH:
             summary = self._speech.get(spoken)
@@ -204,8 +217,31 @@ class Numbers:
         if not lines or column not in lines[0].errors:
             return None
         errors, words = ([[line.errors[column]] for line in lines], [[line.words] for line in lines])
-        who = [self.speakers[line.row.id] for line in lines] if self._unseen else None
-        return rates.rates(np.array(errors), np.array(words), who)[0]
+        return rates.rates(np.array(errors), np.array(words), self._who(lines))[0]
+
+    def _difference(self, compared: Difference, column: str) -> Interval | None:
+        """What one system has less another, paired by clips; None: one of them is not measured."""
+        ours, theirs = (
+            {line.row.id: line for line in self._lines.get(name, [])} for name in (compared.of, compared.to)
+        )
+        pairs = [(ours[name], theirs[name]) for name in self.ids if name in ours and name in theirs]
+        who = self._who([line for line, _ in pairs])
+        if column in SPEECH:
+            both = [[line.row.scores.values.get(column) for line in pair] for pair in pairs]
+            gains = [[ours - theirs] for ours, theirs in both if ours is not None and theirs is not None]
+            if not gains or len(gains) < len(pairs):
+                return None
+            return rates.means(np.array(gains), who)[0] if who else intervals(np.array(gains))[0]
+        if not all(column in line.errors for pair in pairs for line in pair):
+            return None
+        gains = [[ours.errors[column] - theirs.errors[column]] for ours, theirs in pairs]
+        return (
+            rates.differences(np.array(gains), np.array([[ours.words] for ours, _ in pairs]), who)[0] if gains else None
+        )
+
+    def _who(self, lines: Sequence[Line]) -> list[str] | None:
+        """Speakers of clips, where intervals are about speakers."""
+        return [self.speakers[line.row.id] for line in lines] if self._unseen else None
 
     def cell(self, system: str, column: str, intervals: bool = True) -> str:
         """As it is printed; empty: not measured."""
@@ -232,11 +268,12 @@ def title(table: Table, column: str) -> str:
 def rendered(table: Table, numbers: Numbers, printed: Printed) -> str:
     """The Markdown between the markers."""
     lines = [["", *(title(table, column) for column in printed.columns)], ["---"] * (1 + len(printed.columns))]
+    titles = {**table.systems, **{name: each.title for name, each in table.differences.items()}}
     for system in printed.rows or table.systems:
         cells = [numbers.cell(system, column, printed.intervals) for column in printed.columns]
         bold = [f"{system} {column}" in printed.bold for column in printed.columns]
         cells = [f"**{cell}**" if strong else cell for cell, strong in zip(cells, bold, strict=True)]
-        lines.append([table.systems[system], *cells])
+        lines.append([titles[system], *cells])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 

@@ -41,12 +41,12 @@ class Way:
 
 @dataclass(frozen=True)
 class Difference:
-    """A column of paired differences.
+    """Paired differences: a column of this kind of table, a row of the others.
 
     Attributes:
         title: its heading.
-        of: way that is better where the difference is negative.
-        to: way that it is compared with.
+        of: way, or system, whose errors or scores they are.
+        to: that whose are taken off.
     """
 
     title: str
