@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} spent, {remaining} to go, {rate_fmt}{postfix}"
+_COUNT = "{desc}: {n_fmt} {unit}s, {elapsed} spent, {rate_fmt}{postfix}"  # where nobody knows how many there are
 _SECONDS = 60  # between two lines
 
 
@@ -45,5 +46,6 @@ def progress(
     """
     if not sys.stderr.isatty():
         # No line before something is done: a delay so short that it is over at once leaves the first one out.
-        options |= {"file": _Lines(sys.stderr), "bar_format": _LINE, "mininterval": _SECONDS, "delay": 1e-9}
+        line = _COUNT if total is None and not hasattr(each, "__len__") else _LINE
+        options |= {"file": _Lines(sys.stderr), "bar_format": line, "mininterval": _SECONDS, "delay": 1e-9}
     return tqdm(each, total=total, desc=desc, unit=unit, **options)

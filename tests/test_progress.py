@@ -34,3 +34,17 @@ def test_a_file_gets_a_line_a_minute(capsys: pytest.CaptureFixture[str], monkeyp
         "crop: 4 of 6",
         "crop: 6 of 6",
     ]
+
+
+def test_work_that_leaves_nothing_and_work_without_an_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short work may leave no line; of work whose end nobody knows, what is done is told."""
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    for _ in progress(range(6), desc="check", unit="clip", leave=False):
+        now[0] += 5
+    assert capsys.readouterr().err == ""
+    for _ in progress((number for number in range(4)), desc="search", unit="folder", leave=False):
+        now[0] += 40
+    assert re.fullmatch(r"(search: [24] folders, 0[12]:[24]0 spent, \S+\n){2}", capsys.readouterr().err)

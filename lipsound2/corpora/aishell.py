@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
 from lipsound2.corpora.recordings import AudioFile, Problem, Recordings, audio_files, read_lines
 from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _PARTS = {  # those held out first: an utterance that lies in two of them is not trained on
     "aishell1-test": 7176,
@@ -75,7 +74,7 @@ def _read_first(found: Recordings, folder: Path) -> None:
         if not (folder / "wav" / subset).is_dir():
             continue
         speakers = [path for path in folders(folder / "wav" / subset, 1) if path.name != subset]
-        for speaker in tqdm(speakers, desc=f"aishell1-{subset}", unit="speaker", leave=False):
+        for speaker in progress(speakers, desc=f"aishell1-{subset}", unit="speaker", leave=False):
             audio = audio_files(speaker, (".wav",), speaker.name)
             seen |= audio.keys()
             found.join(f"aishell1-{subset}", texts, audio, folder / _TRANSCRIPTS)
@@ -106,7 +105,7 @@ def _read_second(found: Recordings, folder: Path, root: Path) -> None:
     texts = _read(folder / "trans.txt", found)
     listed = _read(folder / "wav.scp", found)
     audio: dict[str, AudioFile] = {}
-    for name, value in tqdm(listed.items(), desc=f"aishell2-{_SETS[folder.name]}", unit="file", leave=False):
+    for name, value in progress(listed.items(), desc=f"aishell2-{_SETS[folder.name]}", unit="file", leave=False):
         path = folder / value
         if path.stem != name:
             detail = f"wav.scp names '{value}' for '{name}'"

@@ -15,8 +15,6 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByList, BySpeaker, by_speakers
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
@@ -24,6 +22,7 @@ from lipsound2.data.folders import VIDEO_SUFFIXES, entries, folders
 from lipsound2.data.tables import parse_words
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, install_command, require
+from lipsound2.progress import progress
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 12))
 _LISTS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
@@ -53,7 +52,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         )
     found = Recordings()
     days = [day for day in folders(top / "video", 2) if _DATE.fullmatch(day.name) and day.parent.name in SPEAKERS]
-    for day in tqdm(days, desc="read clips", unit="day", leave=False):
+    for day in progress(days, desc="read clips", unit="day", leave=False):
         _read_day(found, day, top)
     if not found.by_id:
         raise LipsoundError(f"{top / 'video'}: no clip in folders named like video/s1/20170121; unpack CMLR again")
@@ -136,7 +135,7 @@ def _add_pinyin(found: Recordings) -> None:
     pypinyin = require("pypinyin", "mandarin")
     found.tables[_PINYIN] = {
         id: " ".join(pypinyin.lazy_pinyin(recording.text, style=pypinyin.Style.TONE3, neutral_tone_with_five=True))
-        for id, recording in tqdm(found.by_id.items(), desc="pinyin", unit="clip", leave=False)
+        for id, recording in progress(found.by_id.items(), desc="pinyin", unit="clip", leave=False)
     }
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 import lipsound2
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sync_folder
+from lipsound2.progress import progress
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60.0  # seconds without a byte
@@ -152,7 +153,7 @@ def _store(remote: RemoteFile, answer: Any, part: Path, have: int) -> bool:
     try:
         with (
             part.open("ab" if goes_on else "wb") as file,
-            tqdm(desc=remote.name, total=total, initial=start, unit="B", unit_scale=True) as bar,
+            progress(desc=remote.name, total=total, initial=start, unit="byte", unit_scale=True) as bar,
         ):
             _copy(answer, file, bar, (remote.size or total or _MOST) - start)
     except _TooMuch as error:

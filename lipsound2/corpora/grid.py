@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.pairs import derange, most_shared
 from lipsound2.corpora.protocols import VALID_SHARE, Assign, BySpeaker, by_speakers, shares
@@ -27,6 +25,7 @@ from lipsound2.corpora.sentences import PAUSES, read_align, words_of
 from lipsound2.corpora.unpack import unpack_zip
 from lipsound2.data.folders import VIDEO_SUFFIXES
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 SPEAKERS = tuple(f"s{number}" for number in range(1, 35) if number != 21)  # talker 21 was never filmed
 SENTENCES = 1000  # of each speaker
@@ -216,7 +215,7 @@ def _attach_alignments(
         files = {name: path for name, path in aligns[folder].items() if words_of(name) is not None}
         found.names[speaker] |= set(files)
         checks += [(f"{speaker}-{name}", path) for name, path in files.items() if f"{speaker}-{name}" in found.by_id]
-    for id, path in tqdm(checks, desc="check transcripts", unit="clip", leave=False):
+    for id, path in progress(checks, desc="check transcripts", unit="clip", leave=False):
         if words := _words_in(id, found, path):
             found.by_id[id] = replace(found.by_id[id], words=words)
 

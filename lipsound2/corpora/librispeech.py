@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
 from lipsound2.corpora.recordings import Problem, Recordings, audio_files, read_lines
 from lipsound2.data.folders import folders
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _CLEAN, _OTHER = ("train-clean-100", "train-clean-360"), "train-other-500"
 _HELD_OUT = {name: (name,) for name in ("dev-clean", "dev-other", "test-clean", "test-other")}
@@ -57,7 +56,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     belongs = _read_speakers(sorted({subset.parent / _SPEAKERS for subset in subsets}), found)
     order = list(_PARTS)
     for subset in sorted(subsets, key=lambda folder: order.index(folder.name)):
-        for speaker in tqdm(list(_numbered(subset)), desc=subset.name, unit="speaker", leave=False):
+        for speaker in progress(list(_numbered(subset)), desc=subset.name, unit="speaker", leave=False):
             if belongs.get(speaker.name, subset.name) != subset.name:
                 detail = f"{_SPEAKERS} says {belongs[speaker.name]}, the folder {subset.name}"
                 found.problems.append(Problem(speaker.name, speaker, "other-subset", detail, dropped=False))

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.lrs import read_text
 from lipsound2.corpora.protocols import ByPart
@@ -22,6 +20,7 @@ from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import entries, folders
 from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _PARTS = {"test": 1243, "val": 1082, "train": 45839, "pretrain": 96318}
 _FOLDER = {"test": "main", "val": "main", "train": "main", "pretrain": "pretrain"}  # of each list
@@ -51,7 +50,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     found = Recordings()
     unlisted = 0
     for top in tops:
-        for programme in tqdm([entry for entry in entries(top) if entry.is_dir()], desc=top.name, unit="folder"):
+        for programme in progress([entry for entry in entries(top) if entry.is_dir()], desc=top.name, unit="folder"):
             for entry in entries(programme.path):
                 name, _, suffix = entry.name.rpartition(".")
                 if suffix.lower() != "mp4":

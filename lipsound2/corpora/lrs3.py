@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
 from lipsound2.corpora.lrs import read_text
@@ -21,6 +19,7 @@ from lipsound2.corpora.recordings import Recording, Recordings
 from lipsound2.data.folders import entries, folders
 from lipsound2.data.texts import read_text as read_list
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _PARTS = {"test": 1321, "trainval": 31982, "pretrain": 118516}
 _LIST = "lrs3-valid.id"
@@ -42,7 +41,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         raise LipsoundError(f"{root}: no LRS3 found (wanted {', '.join(_PARTS)}, found {names}); unpack it there")
     found = Recordings()
     for top in sorted(tops, key=lambda path: list(_PARTS).index(path.name)):
-        for talk in tqdm([entry for entry in entries(top) if entry.is_dir()], desc=top.name, unit="talk"):
+        for talk in progress([entry for entry in entries(top) if entry.is_dir()], desc=top.name, unit="talk"):
             for entry in entries(talk.path):
                 name, _, suffix = entry.name.rpartition(".")
                 if suffix.lower() != "mp4":

@@ -13,14 +13,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import ByPart
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import entries, folders
 from lipsound2.data.numerals import seconds
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 from lipsound2.timing import FRAME_RATE
 
 _PARTS = {"test": 25000, "val": 25000, "train": 488763}
@@ -45,7 +44,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         raise LipsoundError(f"{root}: no LRW found (wanted lipread_mp4/ABOUT/train, ..., found {names})")
     found = Recordings()
     untimed = 0
-    for folder in tqdm(words, desc="lrw", unit="word"):
+    for folder in progress(words, desc="lrw", unit="word"):
         for part in _PARTS:
             if not (folder / part).is_dir():
                 continue

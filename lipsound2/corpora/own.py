@@ -24,6 +24,7 @@ from lipsound2.corpora.heldout import HeldOutClips
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import VIDEO_SUFFIXES, entries
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _NOBODY = "speaker"  # who speaks in the files of the root itself
 _DIGITS = 6  # of the hash that tells duplicates apart
@@ -45,7 +46,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
     found = Recordings()
     top = root.absolute()
     walk = _Walk()
-    with tqdm(desc="videos", unit="file", leave=False, disable=None) as bar:
+    with progress(desc="videos", unit="file", leave=False) as bar:
         walk(top, bar)
     if not walk.videos:
         names = ", ".join(sorted(path.name for path in root.iterdir())[:6]) or "nothing"

@@ -18,14 +18,13 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.protocols import VALID_SHARE, ByList, BySpeaker, by_speakers, shares
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.data.folders import VIDEO_SUFFIXES, entries
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 LIPSPEAKERS = ("Lipspkr1", "Lipspkr2", "Lipspkr3")
 UNSEEN = (
@@ -64,7 +63,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         raise LipsoundError(f"{root}: no such folder; give the folder that holds volunteers and lipspeakers")
     found = Recordings()
     sideways, seen = 0, set()
-    with tqdm(desc="search clips", unit="folder", leave=False) as bar:
+    with progress(desc="search clips", unit="folder", leave=False) as bar:
         for folder, folders, _ in os.walk(root, followlinks=True):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             bar.update()

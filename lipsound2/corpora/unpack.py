@@ -10,10 +10,9 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sweep, temporary_of
+from lipsound2.progress import progress
 
 _SWELLS, _SMALL = 100, 1 << 26  # what is unpacked is at most so many times as large, and 64 MB
 # What zipfile raises on damaged archives, and on those with a password or packed by what Python cannot read.
@@ -57,7 +56,7 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
                     f"{archive.name} needs {size / 1e9:.1f} GB in {folder}, only {free / 1e9:.1f} GB are free"
                 )
             temporary.mkdir()
-            for member in tqdm(members, desc=f"unpack {archive.name}", unit="file", leave=False):
+            for member in progress(members, desc=f"unpack {archive.name}", unit="file", leave=False):
                 file.extract(member, temporary)
         inner = temporary / archive.stem
         alone = [path.name for path in temporary.iterdir()] == [archive.stem] and inner.is_dir()

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from lipsound2.corpora.corpus import NO_OPTIONS, Corpus, Options
 from lipsound2.corpora.heldout import HeldOutSpeakers
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
@@ -24,6 +22,7 @@ from lipsound2.data.folders import entries
 from lipsound2.data.numerals import whole
 from lipsound2.data.texts import read_lines, read_text
 from lipsound2.errors import LipsoundError
+from lipsound2.progress import progress
 
 _PARTS = {"test": 36237, "dev": 1092009}
 _VALID_SHARE = 0.004  # 24 of dev's 5994 speakers, some 4,400 clips
@@ -61,7 +60,7 @@ def scan(root: Path, options: Options = NO_OPTIONS) -> Recordings:
         listed = _read_listing(options.listing, root)
     base = str(root.absolute() if options.listing is None else _top(options.listing, root, found))
     parts: dict[str | None, str] = {}
-    for path, size in tqdm(listed, desc="voxceleb2", unit="file", mininterval=1.0):
+    for path, size in progress(listed, desc="voxceleb2", unit="file"):
         _take(found, files, parts, base, path, size)
     if not files.videos:
         source = options.listing or root

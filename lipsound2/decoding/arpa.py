@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tqdm import tqdm
-
 from lipsound2.data.numerals import real, whole
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path
+from lipsound2.progress import progress
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 RESERVED = frozenset({START, END, UNKNOWN})
@@ -69,7 +68,7 @@ class LanguageModel:
         with (
             atomic_path(path) as temporary,
             temporary.open("w", encoding="utf-8", newline="\n") as file,
-            tqdm(total=total, desc="write", unit="n-gram", delay=1, leave=False, disable=None) as bar,
+            progress(total=total, desc="write", unit="n-gram", delay=1, leave=False) as bar,
         ):
             file.write("\\data\\\n")
             file.writelines(f"ngram {n}={len(table)}\n" for n, table in enumerate(self.tables, 1))
@@ -176,7 +175,7 @@ class _Reader:
 
     def _lines(self, file: Iterable[str]) -> Iterator[str]:
         """The lines that are not blank, without blanks around them; a last empty one stands for the file's end."""
-        for number, line in enumerate(tqdm(file, "read", unit="line", delay=1, leave=False, disable=None), 1):
+        for number, line in enumerate(progress(file, desc="read", unit="line", delay=1, leave=False), 1):
             self._number = number
             if text := line.strip(" \t\r\n"):
                 yield text

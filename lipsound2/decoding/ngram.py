@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
@@ -29,6 +28,7 @@ from lipsound2.data.texts import read_lines
 from lipsound2.decoding.arpa import END, LOG_ZERO, RESERVED, START, UNKNOWN, LanguageModel, Ngram
 from lipsound2.errors import LipsoundError
 from lipsound2.outputs import Output
+from lipsound2.progress import progress
 from lipsound2.text.normalize import normalization, normalize
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,8 @@ def ngram(
     counts = prune or (0,)
     _check(order, counts)
     by_language: Unit = "characters" if language and normalization(language).unit == "character" else "words"
-    sentences = tqdm(
-        read_sentences(text, unit or by_language, language),
-        "count",
-        unit="sentence",
-        unit_scale=True,
-        delay=1,
-        leave=False,
-        disable=None,
+    sentences = progress(
+        read_sentences(text, unit or by_language, language), desc="count", unit="sentence", delay=1, leave=False
     )
     model = estimate(sentences, order, counts)
     model.write(out)

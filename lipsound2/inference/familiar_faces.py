@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -16,6 +15,7 @@ from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
 from lipsound2.inference.familiarity import FILE, Familiarity, point_of
 from lipsound2.models.modules.lip_trunk import LipTrunk
+from lipsound2.progress import progress
 from lipsound2.tasks.base import AnyTask
 
 _CLIPS = 800  # training clips that are looked at, evenly spread
@@ -66,7 +66,7 @@ def learn(loaded: Experiment[AnyTask], data: DataDir, dump: Path) -> Familiarity
     names = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(len(names), _CLIPS))]
     frames = Frames(archive)
     points = []
-    for name in tqdm(names, desc="familiarity", unit="clip", disable=None):
+    for name in progress(names, desc="familiarity", unit="clip"):
         clip = torch.from_numpy(np.ascontiguousarray(frames[name]))[None].to(loaded.device)
         with torch.no_grad():
             states = trunk(clip, torch.tensor([clip.shape[1]], device=loaded.device))[0]
