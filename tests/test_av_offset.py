@@ -163,7 +163,7 @@ def test_the_ceiling_of_estoi_is_printed(corpus, tmp_path, monkeypatch, capsys):
     ceiling.main()
     rows = [re.findall(r"[^|]+", line) for line in capsys.readouterr().out.splitlines()[2:]]
     plain, moved = ({row[0].strip(): float(row[k].split()[0]) for row in rows} for k in (1, 2))
-    assert len(plain) == 8
+    assert len(plain) == 9
     assert plain["recording"] == moved["recording"] == 1
     assert plain["recording"] > plain["recording, 10 ms later"] > plain["recording, 40 ms later"]
     assert plain["recording, offset taken out"] < 0.9 < moved["recording, offset taken out"]
