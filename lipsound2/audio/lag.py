@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LAST = 0.1  # seconds: lags are looked for up to here, either way. Clips of GRID's s1 have 0.09 at most.
+LARGEST = 0.1  # seconds: lags are looked for up to here, either way. Clips of GRID's s1 have 0.09 at most.
 
 
 class Lag(NamedTuple):

@@ -18,13 +18,14 @@ import numpy as np
 
 from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
-from lipsound2.audio.lag import LAST, lag
+from lipsound2.audio.lag import LARGEST, lag
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.video_to_features import AV_OFFSET
 from lipsound2.errors import LipsoundError
 from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
+from lipsound2.inference import familiarity
 from lipsound2.inference.synthesize import GeneratorFactory
 from lipsound2.jobs.jobs import dump_clips
 from lipsound2.jobs.shards import Worker
@@ -33,7 +34,7 @@ from lipsound2.tasks.regress import Regress
 
 log = logging.getLogger(__name__)
 
-_UNSURE = 0.7  # below this correlation no shift fits. On GRID's s1 0.92 is the mean; clips without a mouth have 0.6
+_UNSURE = 0.7  # below this correlation no shift fits. On GRID's s1 0.92 is the mean; the clips below have 0.6 at most
 _TOO_UNSURE = 0.2  # a larger share of clips without an offset is told
 
 
@@ -42,7 +43,7 @@ def sync(
     dir: Path,
     dump: OutputFolder,
     *,
-    max_offset: Annotated[float, Within(0.01, 1)] = LAST,
+    max_offset: Annotated[float, Within(0.01, 1)] = LARGEST,
     nj: AtLeast1 = 2,
     ngpu: AtLeast0 = 0,
     launcher: str = "local",
@@ -70,6 +71,7 @@ def sync(
     loaded = experiment.load(path, task=Regress)
     assets, kinds = loaded.assets, loaded.task.settings
     hop = assets.mel.hop / assets.mel.sample_rate  # a model of other features than a mel is refused here
+    made_of = [path / model_names.WEIGHTS, path / model_names.CONFIG, *familiarity.files_of(path)]
     used = (kinds.input, kinds.target)
     archives = [Archive(dump / kind) for kind in used]
     ids = [name for name in DataDir(dir).ids if all(name in archive for archive in archives)]
@@ -82,7 +84,7 @@ def sync(
         OffsetFactory(GeneratorFactory(path, dump, ngpu), kinds.target, hop, round(max_offset / hop)),
         step=AV_OFFSET,
         fingerprint={
-            "weights": sha256(path / model_names.WEIGHTS),
+            **{file.name: sha256(file) for file in made_of},
             "max_offset": max_offset,
             **{kind: digest(dump / kind) for kind in used},
         },
@@ -96,6 +98,8 @@ def sync(
         log.info("%s is there already: skipped", dump / AV_OFFSET)
     archive = Archive(dump / AV_OFFSET)
     known = [name for name in ids if name in archive]
+    if not known:  # all of them failed, as --max-failures 1 allows
+        return
     milliseconds = np.array([1000 * archive[name][0, 0] for name in known])
     unsure = float((milliseconds == 0).mean())
     low, high = np.percentile(milliseconds, (5, 95))

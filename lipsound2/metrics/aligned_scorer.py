@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lipsound2.audio.lag import LAST, lag
+from lipsound2.audio.lag import LARGEST, lag
 from lipsound2.audio.mel import MELS, mel_spectrogram
 from lipsound2.errors import ClipFailure
 from lipsound2.metrics.requested import Request, Scorer
@@ -49,7 +49,7 @@ def aligned(speech: np.ndarray, reference: np.ndarray) -> np.ndarray:
     true, generated = (
         mel_spectrogram(torch.from_numpy(np.asarray(each, np.float32)), _MEL).numpy() for each in (reference, speech)
     )
-    late = round(lag(true, generated, round(LAST * _MEL.sample_rate / _MEL.hop)).rows * _MEL.hop)
+    late = round(lag(true, generated, round(LARGEST * _MEL.sample_rate / _MEL.hop)).rows * _MEL.hop)
     moved = np.zeros_like(speech)
     if late >= 0:
         moved[late:] = speech[: len(speech) - late]

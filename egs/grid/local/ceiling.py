@@ -12,7 +12,8 @@ offset.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.video_to_features import AV_OFFSET
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
+from lipsound2.errors import LipsoundError
 from lipsound2.inference.synthesize import GeneratorFactory
 from lipsound2.inference.vocoders import vocoder
 from lipsound2.metrics.aligned_scorer import aligned
@@ -74,47 +76,47 @@ class Sayings:
             WORDS: self._speech(mixed, len(recording)),
             RECORDING: recording,
         }
-        said |= {f"{what}, offset taken out": later(said[what], -late) for what in (WORDS, RECORDING)}
+        said |= {f"{what}, offset taken out": np.roll(said[what], -late) for what in (WORDS, RECORDING)}
         frames = SMOOTH * self._mel.sample_rate / self._mel.hop
         smooth = self._speech(np.log(gaussian_filter1d(np.exp(mixed), frames, axis=0)), len(recording))
-        said[f"{WORDS}, offset taken out, smoothed"] = later(smooth, -late)
-        said |= {f"{RECORDING}, {shift} ms later": later(recording, shift * SAMPLE_RATE // 1000) for shift in SHIFTS}
+        said[f"{WORDS}, offset taken out, smoothed"] = np.roll(smooth, -late)
+        said |= {f"{RECORDING}, {shift} ms later": np.roll(recording, shift * SAMPLE_RATE // 1000) for shift in SHIFTS}
         return recording, said
 
     def _speech(self, mel: np.ndarray, samples: int) -> np.ndarray:
         return fit(self._vocoder.speak(torch.from_numpy(mel)).numpy().astype(np.float64), samples)
 
 
-def later(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """A waveform (N,) `samples` later, or earlier; what leaves at one end comes in at the other."""
-    return np.roll(waveform, samples)
-
-
-def scored(sayings: Sayings, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """What could be said, and its ESTOI and time-aligned ESTOI of every clip (clips, 2)."""
+def scored(sayings: Sayings, names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    """What could be said -> its ESTOI and time-aligned ESTOI of every clip."""
     found: dict[str, list[tuple[float, float]]] = {}
     for name in progress(names, desc="scoring", unit="clip"):
         recording, said = sayings.of(name)
         for what, speech in said.items():
             scores = estoi(recording, speech), estoi(recording, aligned(speech, recording))
             found.setdefault(what, []).append(scores)
-    yield from ((what, np.array(scores)) for what, scores in found.items())
+    return found
 
 
-def main() -> None:
-    """Print the table."""
+def main() -> int:
+    """Print the table; 1: something is missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dir", type=Path, help="data dir of the clips, with word_times")
     parser.add_argument("dump", type=Path, help="folder of the archives")
     parser.add_argument("--model", default="grid-s1-parallel", help="lip-to-speech model (default: %(default)s)")
     given = parser.parse_args()
-    data = DataDir(given.dir)
-    offsets = Archive(given.dump / AV_OFFSET)
+    try:
+        data, offsets = DataDir(given.dir), Archive(given.dump / AV_OFFSET)
+        found = scored(Sayings(data, given.dump, given.model), [name for name in data.ids if name in offsets])
+    except LipsoundError as error:
+        print(error, file=sys.stderr)
+        return 1
     print("| what is said | ESTOI | time-aligned |\n| --- | --- | --- |")
-    for what, scores in scored(Sayings(data, given.dump, given.model), [name for name in data.ids if name in offsets]):
-        plain, moved = (each.format() for each in intervals(scores))
+    for what, scores in found.items():
+        plain, moved = (each.format() for each in intervals(np.array(scores)))
         print(f"| {what} | {plain} | {moved} |")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
