@@ -30,6 +30,7 @@ FOUND = f"--ngpu {TOO_MANY}: torch finds "
         "decode exp/a d o --dump x",
         "calibrate exp/a d --dump x",
         "features exp/a d o",
+        "sync exp/a d x",
     ],
 )
 def test_fault_D5_a_gpu_that_is_not_there_is_told_before_any_work(words, tmp_path, monkeypatch, capsys):
