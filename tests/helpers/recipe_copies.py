@@ -21,7 +21,7 @@ TINY = {  # by model, where a task has several
     "lips": TRUNK | CONFORMER | {"decoder_layers": 1},
     "classify": TRUNK | {"branch": 4, "layers": 2},
     "language": {"width": 16, "layers": 1, "heads": 2},
-    "pase": {},
+    "pase": {"channels": [8] * 8, "units": 32},
 }
 ENVIRONMENT = os.environ | {"LIPSOUND2_VENV": sys.prefix}
 
