@@ -22,7 +22,7 @@ from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
-from lipsound2.datasets.video_to_features import AV_OFFSET
+from lipsound2.datasets.av_offsets import AV_OFFSET
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.experiment import load
 from lipsound2.inference.sync import sync
@@ -174,7 +174,7 @@ def test_offsets_that_are_not_there_are_one_line(corpus, tmp_path, monkeypatch, 
     data, dump = DataDir(corpus / "data"), tmp_path / "dump"
     shutil.copytree(corpus, dump, ignore=shutil.ignore_patterns(AV_OFFSET))
     write_yaml(tmp_path / "c.yaml", read_yaml(corpus / "c.yaml") | {"correct_av_offset": True})
-    with pytest.raises(LipsoundError, match=r"no offsets there, .* run: lipsound2 sync MODEL DIR"):
+    with pytest.raises(LipsoundError, match=r"no offsets there, .* run: lipsound2 sync MODEL .*data .*dump"):
         load_config(tmp_path / "c.yaml").task.prepare(data, data, dump)
     other = DataDir.write(tmp_path / "other", utt2spk={"s1-z": "s1"})
     with pytest.raises(LipsoundError, match=r"none of its clips is in .*; run stages 1 and 2 on it"):
@@ -184,6 +184,94 @@ def test_offsets_that_are_not_there_are_one_line(corpus, tmp_path, monkeypatch, 
     assert str(dump / AV_OFFSET) in capsys.readouterr().err
     with pytest.raises(LipsoundError, match="grid-s1-asr"):
         sync("grid-s1-asr", corpus / "data", corpus)
+
+
+def with_offsets(corpus: Path, place: Path, offsets: dict[str, np.ndarray]) -> Path:
+    """A copy of the dump with other offsets, and beside it a config that takes them out."""
+    shutil.copytree(corpus, place / "dump")
+    write_kind(place / "dump" / AV_OFFSET, offsets, dict.fromkeys(offsets, 1), {})
+    write_yaml(place / "c.yaml", read_yaml(corpus / "c.yaml") | {"correct_av_offset": True})
+    return place / "dump"
+
+
+GOOD = {name: np.array([[0.02, 0.9]], np.float32) for name in ("s1-a", "s1-b", "s1-c")}
+
+
+def test_fault_D2_clips_without_an_offset_are_not_lost_in_silence(corpus, tmp_path, caplog):
+    """Those that sync never saw are an error; those that it failed on are left out, as everywhere, and told."""
+    dump = with_offsets(corpus, tmp_path, {"s1-a": GOOD["s1-a"], "s1-b": GOOD["s1-b"]})
+    data, task = DataDir(corpus / "data"), load_config(tmp_path / "c.yaml").task
+    with pytest.raises(LipsoundError, match=r"expected the offsets of 3 clips of .*, found none of 1 of them, 's1-c' "):
+        task.prepare(data, data, dump)
+    (dump / "failures.tsv").write_text("s1-c\tav_offset\tnonfinite\tmel-fine\n", encoding="utf-8")
+    with caplog.at_level("INFO"):
+        training, validation, _ = task.prepare(data, data, dump)
+    assert (list(training.ids), len(validation.ids)) == (["s1-a", "s1-b"], 3)
+    assert f"1 of 3 clips are not in {dump}: left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        (np.array([[np.nan, 0.9]]), "nan seconds"),
+        (np.array([[-np.inf, 0.9]]), "-inf seconds"),
+        (np.array([[5, 0.9]]), "5 seconds"),
+        (np.zeros((1, 1)), r"an entry \(1, 1\)"),
+        (np.zeros((0, 2)), r"an entry \(0, 2\)"),
+        (np.zeros(2), r"an entry \(2,\)"),
+    ],
+)
+def test_fault_D2_an_offset_that_is_none_is_told_before_training(corpus, tmp_path, entry, found):
+    dump = with_offsets(corpus, tmp_path, GOOD | {"s1-b": entry.astype(np.float32)})
+    data, task = DataDir(corpus / "data"), load_config(tmp_path / "c.yaml").task
+    with pytest.raises(
+        LipsoundError, match=rf"'s1-b': expected seconds and correlation.*, found {found}; delete .* run: "
+    ):
+        task.prepare(data, data, dump)
+
+
+def test_fault_D2_a_training_does_not_go_on_with_other_offsets(corpus, tmp_path):
+    dump = with_offsets(corpus, tmp_path, GOOD)
+
+    def go_on(epochs: int) -> None:
+        sets = {"train": corpus / "data", "valid": corpus / "data"}
+        train(tmp_path / "c.yaml", **sets, dump=dump, exp=tmp_path / "exp", override=f"max_epochs: {epochs}")
+
+    go_on(1)
+    write_kind(dump / AV_OFFSET, GOOD | {"s1-b": np.zeros((1, 2), np.float32)}, dict.fromkeys(GOOD, 1), {})
+    with pytest.raises(LipsoundError, match="begun on other clips, or with other offsets"):
+        go_on(2)
+    write_kind(dump / AV_OFFSET, GOOD, dict.fromkeys(GOOD, 1), {})
+    go_on(2)
+
+
+def test_sync_tells_what_it_leaves_out_and_removes(corpus, tmp_path, caplog):
+    """Clips without crops, offsets of other sets, a mel that is broken."""
+    dump = with_offsets(corpus, tmp_path, {"s2-a": GOOD["s1-a"], "s1-a": GOOD["s1-a"]})
+    data = DataDir.write(tmp_path / "more", utt2spk={"s1-a": "s1", "s1-b": "s1", "s1-z": "s1"})
+    mels = {name: Archive(dump / "mel-fine")[name] for name in ("s1-a", "s1-b", "s1-c")}
+    mels["s1-b"][3] = np.nan
+    write_kind(dump / "mel-fine", mels, {name: len(mel) for name, mel in mels.items()}, to_mapping(MEL))
+    with caplog.at_level("INFO"):
+        sync(corpus / "exp", data.path, dump, nj=1, max_failures=0.5)
+    assert "1 of 3 clips are not in " in caplog.text
+    assert "the offsets of 1 clips that are not in " in caplog.text
+    assert list(Archive(dump / AV_OFFSET).ids) == ["s1-a"]
+    assert "s1-b\tav_offset\tnonfinite\t" in (dump / "failures.tsv").read_text(encoding="utf-8")
+
+
+def test_sync_refuses_another_mel(corpus, tmp_path):
+    dump = with_offsets(corpus, tmp_path, GOOD)
+    write_yaml(dump / "mel-fine" / "kind.yaml", to_mapping(MEL) | {"hop": 256})
+    with pytest.raises(LipsoundError, match=r"mel-fine was made for another mel than 'fine': hop is 256, wanted 160"):
+        sync(corpus / "exp", corpus / "data", dump)
+
+
+def test_the_ceiling_says_which_clips_have_no_offset(corpus, tmp_path, monkeypatch, capsys):
+    dump = with_offsets(corpus, tmp_path, {"s1-a": GOOD["s1-a"]})
+    monkeypatch.setattr(sys, "argv", ["ceiling.py", str(corpus / "data"), str(dump)])
+    assert ceiling.main() == 1
+    assert "expected the offsets of 3 clips of " in capsys.readouterr().err
 
 
 def test_time_aligned_scores_allow_for_an_offset_alone(grid):

@@ -215,9 +215,7 @@ def test_evaluation_speaks_and_scores(data, tmp_path):
 def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):
     _, dump = data
     other = DataDir.write(tmp_path / "other", utt2spk={"s9-x": "s9"})
-    with pytest.raises(
-        LipsoundError, match=r"none of its 1 clips is in both .*mouth and .*mel-fine; run stages 1 and 2"
-    ):
+    with pytest.raises(LipsoundError, match=r"none of its 1 clips is in .*mouth and .*mel-fine; run stages 1 and 2"):
         load_config(tiny(tmp_path)).task.prepare(other, other, dump)
 
 

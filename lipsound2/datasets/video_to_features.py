@@ -15,6 +15,7 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.names import Names
 from lipsound2.datasets.augment import AugmentConfig, augment
+from lipsound2.datasets.av_offsets import offsets_of
 from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
@@ -23,7 +24,6 @@ from lipsound2.timing import FRAME_RATE
 
 log = logging.getLogger(__name__)
 
-AV_OFFSET = "av_offset"  # kind of the offsets between audio and video in a dump; `lipsound2 sync` writes them
 STATISTICS = 10_000  # clips that the statistics of a training set are computed from; a million clips hold 280 GB
 
 
@@ -107,11 +107,14 @@ class CropsAndFeatures:
         min_frames: clips with fewer video frames are left out, with a warning.
         audio: archive folder of the clips' audio, for `waveform`.
         voices: archive folder of the clips' speaker embeddings; None: samples have no voice.
-        offsets: archive folder of the seconds by which the clips' audio lags their video, which are taken out of
-            features and words; None: none are.
+        correct_av_offset: whether the seconds by which the clips' audio lags their video are taken out of features and
+            words.
+
+    Attributes:
+        offsets: (N,) float32, these seconds; (0,) where none are taken out.
 
     Raises:
-        LipsoundError: a kind is missing, or no clip of `data` is in it.
+        LipsoundError: a kind is missing, or no clip of `data` is in it, or offsets are missing or damaged.
     """
 
     def __init__(
@@ -127,16 +130,21 @@ class CropsAndFeatures:
         min_frames: int = 1,
         audio: Path | None = None,
         voices: Path | None = None,
-        offsets: Path | None = None,
+        correct_av_offset: bool = False,
     ) -> None:
         crops, features = (dump / kind for kind in kinds)
         self.crops, self.features = Archive(crops), Archive(features)
         self.voices = Archive(voices) if voices else None
-        self._offsets = Archive(offsets) if offsets else None
-        more = [archive for archive in (self.voices, self._offsets) if archive is not None]
-        archives = [self.crops, self.features, *more]
+        archives = [self.crops, self.features, *([self.voices] if self.voices else [])]
         places = np.flatnonzero(np.all([archive.ids.places(data.ids) >= 0 for archive in archives], axis=0))
         self.ids = Names(data.ids.keys[places])
+        self.offsets = np.zeros(0, np.float32)
+        if correct_av_offset and self.ids:
+            known, self.offsets = offsets_of(data, self.ids, dump)
+            places = places[known]
+            self.ids = Names(data.ids.keys[places])
+        if self.ids and (lost := len(data.ids) - len(self.ids)):
+            log.info("%s: %d of %d clips are not in %s: left out", data.path, lost, len(data.ids), dump)
         frames = self.crops.num_frames().of(self.ids)
         if (short := frames < min_frames).any():
             log.warning(
@@ -146,11 +154,12 @@ class CropsAndFeatures:
             )
             places, frames = places[~short], frames[~short]
             self.ids = Names(data.ids.keys[places])
+            self.offsets = self.offsets[~short] if correct_av_offset else self.offsets
         if not self.ids:
-            wanted = " and ".join(str(folder) for folder in (crops, features, voices, offsets) if folder)
+            wanted = " and ".join(str(archive.path.parent) for archive in archives)
             raise LipsoundError(
-                f"{data.path}: none of its {len(data.ids)} clips is in both {wanted}; run stages 1 and 2 on the data "
-                "dir that holds them"
+                f"{data.path}: none of its {len(data.ids)} clips is in {wanted}; run stages 1 and 2 on the data dir "
+                "that holds them"
             )
         window = augmentation.crop_frames if training else 0
         self.lengths = np.minimum(frames, window) if window else frames
@@ -201,7 +210,7 @@ class CropsAndFeatures:
         name = self.ids[index]
         frames = self._frames[name]
         target = np.array(self.features[name], dtype=np.float32)
-        lag = 0.0 if self._offsets is None else float(self._offsets[name][0, 0]) * FRAME_RATE  # in video frames
+        lag = float(self.offsets[index]) * FRAME_RATE if len(self.offsets) else 0.0  # in video frames
         if lag:
             rows = np.arange(len(target)) + round(lag * self._ratio)
             target = target[rows.clip(0, len(target) - 1)]

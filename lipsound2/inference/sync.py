@@ -10,6 +10,7 @@ each: what it generates from the lips has the mean offset of its training set.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +20,11 @@ import numpy as np
 from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.audio.lag import LARGEST, lag
-from lipsound2.data.archive import Archive
+from lipsound2.audio.mel_settings import MelConfig, same_mel
+from lipsound2.data.archive import INDEX, Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.video_to_features import AV_OFFSET
-from lipsound2.errors import LipsoundError
+from lipsound2.datasets.av_offsets import AV_OFFSET, LIMIT
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
 from lipsound2.inference import familiarity
@@ -31,6 +33,7 @@ from lipsound2.jobs.jobs import dump_clips
 from lipsound2.jobs.shards import Worker
 from lipsound2.outputs import OutputFolder
 from lipsound2.tasks.regress import Regress
+from lipsound2.tasks.regress_assets import RegressAssets, read_target
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ def sync(
     dir: Path,
     dump: OutputFolder,
     *,
-    max_offset: Annotated[float, Within(0.01, 1)] = LARGEST,
+    max_offset: Annotated[float, Within(0.01, LIMIT)] = LARGEST,
     nj: AtLeast1 = 2,
     ngpu: AtLeast0 = 0,
     launcher: str = "local",
@@ -69,14 +72,22 @@ def sync(
     """
     path = model_names.find(model)
     loaded = experiment.load(path, task=Regress)
-    assets, kinds = loaded.assets, loaded.task.settings
-    hop = assets.mel.hop / assets.mel.sample_rate  # a model of other features than a mel is refused here
+    kinds = loaded.task.settings
+    if not isinstance(mel := loaded.assets.target, MelConfig):
+        raise LipsoundError(f"{path}: expected a lip-to-speech model, found one that predicts '{mel.name}'")
+    same_mel(RegressAssets(read_target(dump / kinds.target)).mel, mel, str(dump / kinds.target))
     made_of = [path / model_names.WEIGHTS, path / model_names.CONFIG, *familiarity.files_of(path)]
     used = (kinds.input, kinds.target)
     archives = [Archive(dump / kind) for kind in used]
-    ids = [name for name in DataDir(dir).ids if all(name in archive for archive in archives)]
+    data = DataDir(dir)
+    ids = [name for name in data.ids if all(name in archive for archive in archives)]
     if not ids:
         raise LipsoundError(f"{dir}: none of its clips is in {dump}; run stages 1 and 2 on it")
+    if len(ids) < len(data.ids):
+        log.info("%s: %d of %d clips are not in %s: left out", dir, len(data.ids) - len(ids), len(data.ids), dump)
+    if others := _others(dump, ids):
+        log.warning("%s: the offsets of %d clips that are not in %s are removed", dump / AV_OFFSET, others, dir)
+    hop = mel.hop / mel.sample_rate
     found = dump_clips(
         dump,
         {AV_OFFSET: {"kind": AV_OFFSET, "model": path.resolve().name, "columns": ["seconds", "correlation"]}},
@@ -112,6 +123,13 @@ def sync(
         log.warning("%s does not know these clips well; a model that was trained on them tells more offsets", path.name)
 
 
+def _others(dump: Path, ids: Sequence[str]) -> int:
+    """Of how many other clips there are offsets already."""
+    if not (dump / AV_OFFSET / INDEX).exists():
+        return 0
+    return len({*Archive(dump / AV_OFFSET).ids} - {*ids})
+
+
 @dataclass(frozen=True)
 class OffsetFactory:
     """Makes the worker that estimates offsets; picklable.
@@ -133,7 +151,10 @@ class OffsetFactory:
         generate, archive = self.generator(), Archive(self.generator.dump / self.target)
 
         def work(name: str) -> dict[str, np.ndarray | str | int]:
-            found = lag(archive[name], generate([name]).mels[name], self.most)
+            recorded = archive[name]
+            if not np.isfinite(recorded).all():
+                raise ClipFailure("nonfinite", f"{self.target} has values that are not finite")
+            found = lag(recorded, generate([name]).mels[name], self.most)
             sure = found.inside and found.correlation >= _UNSURE
             offset = np.array([[found.rows * self.hop if sure else 0, found.correlation]], np.float32)
             return {AV_OFFSET: offset, f"{AV_OFFSET}/frames": 1}

@@ -29,6 +29,8 @@ from lipsound2.timing import SAMPLE_RATE
 class Dataset(Protocol):
     """Clips by position. It is sent to worker processes, so it opens files only when it reads them.
 
+    A training that goes on has to have the same ids, and the same `offsets`, a numpy array, if it has some.
+
     Attributes:
         ids: clip ids.
         lengths: video frames of each clip as `get` returns it in training (after a random crop, say); batches are made

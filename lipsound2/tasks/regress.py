@@ -24,8 +24,8 @@ from lipsound2.audio.statistics import statistics
 from lipsound2.data.archive import INDEX
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
+from lipsound2.datasets.av_offsets import AV_OFFSET
 from lipsound2.datasets.video_to_features import (
-    AV_OFFSET,
     STATISTICS,
     Batch,
     CropsAndFeatures,
@@ -159,11 +159,6 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 f"{dump / VOICES}: no speaker embeddings there, which 'speaker: embedding' needs; run: "
                 f"lipsound2 voices DIR {dump}"
             )
-        if self.settings.correct_av_offset and not (dump / AV_OFFSET / INDEX).exists():
-            raise LipsoundError(
-                f"{dump / AV_OFFSET}: no offsets there, which 'correct_av_offset: true' needs; run: "
-                f"lipsound2 sync MODEL DIR {dump}"
-            )
         audio = None if isinstance(assets.target, Features) else dump / audio_kind(dump)
         times = [word_times(data, self.settings.word_loss_weight) for data in (train, valid)]
         assets = replace(assets, words=vocabulary(times[0]))
@@ -180,7 +175,7 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 min_frames=self.network.trunk_context if isinstance(self.network, TrunkConfig) else 1,
                 audio=None if training else audio,
                 voices=dump / VOICES if self.voiced else None,
-                offsets=dump / AV_OFFSET if training and self.settings.correct_av_offset else None,
+                correct_av_offset=training and self.settings.correct_av_offset,
             )
             for data, rows, training in ((train, times[0], True), (valid, times[1], False))
         )

@@ -19,7 +19,7 @@ from torch import nn
 
 from lipsound2.errors import LipsoundError
 from lipsound2.files import write_text
-from lipsound2.tasks.base import Adversarial, AnyTask, Batch, Evaluation, Loss, Prepared
+from lipsound2.tasks.base import Adversarial, AnyTask, Batch, Dataset, Evaluation, Loss, Prepared
 from lipsound2.train_config import TrainConfig
 from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
@@ -357,8 +357,8 @@ class Loop:
             )
         if content["clips"] != self._clips():
             raise LipsoundError(
-                f"{self.exp} was begun on other clips: {content['clips']} (now {self._clips()}); "
-                "give the same data dirs and dump, or train in a new folder"
+                f"{self.exp} was begun on other clips, or with other offsets of their audio: {content['clips']} (now "
+                f"{self._clips()}); give the same data dirs and dump, or train in a new folder"
             )
         names = State.__dataclass_fields__.keys()
         self.state = State(**{name: content[name] for name in names})
@@ -381,9 +381,8 @@ class Loop:
         self._kept = [worth_keeping(self.state.table, self.config.keep_best)]
 
     def _clips(self) -> str:
-        """Training and validation set, in short: how many clips, and a checksum of their ids."""
-        clips = (self.train_clips.ids, self.valid_clips.ids)
-        sums = [f"{len(ids)} [{zlib.crc32(chr(10).join(ids).encode()):08x}]" for ids in clips]
+        """Training and validation set, in short: how many clips, and a checksum of their ids and offsets."""
+        sums = [f"{len(clips.ids)} [{_checksum(clips):08x}]" for clips in (self.train_clips, self.valid_clips)]
         return f"{sums[0]} to learn from, {sums[1]} to validate on"
 
     def _not_a_number(self, own: Sums, loss: float, norm: float) -> None:
@@ -400,3 +399,8 @@ class Loop:
             f"{where}: {what}, at clips {shown} (listed in {path}); look at their crops and features; else "
             "lower 'lr' or 'clip_grad', raise 'warmup', or set 'precision: fp32', with --init in a new folder"
         )
+
+
+def _checksum(clips: Dataset) -> int:
+    """Of the clips' ids, and of their offsets if it has some."""
+    return zlib.crc32(getattr(clips, "offsets", b""), zlib.crc32("\n".join(clips.ids).encode()))

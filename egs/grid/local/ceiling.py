@@ -1,6 +1,6 @@
 """What ESTOI could be: of recordings whose audio is not quite together with the video, and has noise that no lips tell.
 
-    lipsound2 sync grid-s1-parallel data/lists/valid dump
+    lipsound2 sync grid-s1-parallel data/lists/valid dump       # removes the offsets of other sets
     python local/ceiling.py data/lists/valid dump
 
 Each row is what a model could say, against the recording, and the same time-aligned. A model sees neither the offset
@@ -25,7 +25,7 @@ from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.datasets.video_to_features import AV_OFFSET
+from lipsound2.datasets.av_offsets import AV_OFFSET, offsets_of
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.synthesize import GeneratorFactory
@@ -106,8 +106,12 @@ def main() -> int:
     parser.add_argument("--model", default="grid-s1-parallel", help="lip-to-speech model (default: %(default)s)")
     given = parser.parse_args()
     try:
-        data, offsets = DataDir(given.dir), Archive(given.dump / AV_OFFSET)
-        found = scored(Sayings(data, given.dump, given.model), [name for name in data.ids if name in offsets])
+        data = DataDir(given.dir)
+        known, _ = offsets_of(data, data.ids, given.dump)
+        if not known.all():
+            print(f"{len(data.ids) - known.sum()} of {len(data.ids)} clips have no offset: left out", file=sys.stderr)
+        names = [name for name, there in zip(data.ids, known, strict=True) if there]
+        found = scored(Sayings(data, given.dump, given.model), names)
     except LipsoundError as error:
         print(error, file=sys.stderr)
         return 1
