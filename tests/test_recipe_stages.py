@@ -57,10 +57,11 @@ def test_fault_E7_stage_3_looks_into_the_dump(fresh: Recipes) -> None:
     assert "stage 0 makes it: ./run.sh --train train-05 --label-percent 5 --stage 0" in few
 
 
-def test_offsets_are_those_that_the_model_to_begin_from_tells(fresh: Recipes) -> None:
+@pytest.mark.parametrize("yes", ["true", "True", "yes", "on"])
+def test_offsets_are_those_that_the_model_to_begin_from_tells(fresh: Recipes, yes: str) -> None:
     """Stage 2 estimates them where the config takes them out, and says early what it needs; stage 3 looks for them."""
-    stages(fresh.egs / "grid", "data/all/utt2spk")
-    corrected = ("--override", "correct_av_offset: true", "--stage", "2", "--stop-stage", "2")
+    stages(fresh.egs / "grid", "data/all/utt2spk", "exp/first/config.yaml")
+    corrected = ("--override", f"correct_av_offset: {yes}", "--stage", "2", "--stop-stage", "2")
     assert "--init: say which lip-to-speech model tells how far audio and video are apart" in fresh.refused(
         "grid", *corrected
     )
@@ -72,9 +73,17 @@ def test_offsets_are_those_that_the_model_to_begin_from_tells(fresh: Recipes) ->
     stages(
         fresh.egs / "grid", *sets, *(f"dump/{kind}/feats.scp" for kind in ("mouth", "face", "mel-fine", "mel-paper"))
     )
-    done = fresh.run("grid", "--override", "correct_av_offset: true", "--init", "exp/first", "--stage", "3")
+    done = fresh.run("grid", "--override", f"correct_av_offset: {yes}", "--init", "exp/first", "--stage", "3")
     assert done.returncode != 0
     assert "dump/av_offset/feats.scp" in done.stderr
+
+
+def test_fault_D5_a_model_to_begin_from_is_looked_up_first(fresh: Recipes) -> None:
+    done = fresh.run("grid", "--init", "grid-s1-paralel")
+    assert done.returncode == 1
+    assert done.stderr.startswith("./run.sh: --init: grid-s1-paralel: no experiment or pack")
+    assert "did you mean 'grid-s1-parallel'?" in done.stderr
+    assert fresh.called() == []
 
 
 def test_fault_D5_scores_look_for_speech_before_a_recognizer_is_trained(fresh: Recipes) -> None:

@@ -7,6 +7,9 @@ key() {
   { sed 's/#.*//' "$config"; tr ',{}' '\n' <<< "$override"; } | sed -n "s/^ *$1: *\([^ ]*\).*/\1/p" | tail -n 1
 }
 
+# holds NAME: whether a value of the recipe's config is true, in one of YAML's words for it.
+holds() { [[ $(key "$1") =~ ^([Tt]rue|TRUE|[Yy]es|YES|[Oo]n|ON)$ ]]; }
+
 # mel_kind: the mel that the config's target names, such as fine; fine where it names none.
 mel_kind() {
   local target

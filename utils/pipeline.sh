@@ -50,14 +50,18 @@ esac
 
 if runs 2 && [ "$makes:$target" = features: ]; then usage "--target: say what the pretext predicts: --target logmel, mfcc, pase:EXP, ..."; fi
 if runs 2 && [[ $input:$init = features-*: ]]; then usage "--init: say whose trunk is frozen: --init EXP"; fi
-corrects=$(key correct_av_offset)
-if runs 2 && [ "$corrects:$init" = true: ]; then
+corrects=
+! holds correct_av_offset || corrects=yes
+if runs 2 && [ "$corrects:$init" = yes: ]; then
   usage "--init: say which lip-to-speech model tells how far audio and video are apart: --init EXP"
 fi
 if runs 3 && [ "$made" = network ] && [ ! -f "$lm_config" ]; then usage "--lm-config: found '$lm_config', wanted a file that is there"; fi
 own_asr() { [ "$makes" = speech ] && [[ ,$asr, == *,own,* ]]; }
 if runs 5 && own_asr && [ ! -f "$asr_config" ]; then usage "--asr-config: found '$asr_config', wanted the config of our own recognizer"; fi
 . "$root/utils/set_up.sh"
+if [ -n "$init" ] && [ ! -e "$init" ] && { runs 2 || runs 3; }; then # a name, or a mistake
+  _answer=$(python -m lipsound2.model_names "$init" 2>&1) || { echo "$0: --init: $_answer" >&2; exit 1; }
+fi
 
 # prepare_data: the corpus' own layout -> data dirs.
 prepare_data() {
@@ -104,7 +108,7 @@ needs_dump() {
   local kind
   for kind in "${input:-audio}" $goal "speaker-$(key speaker)" "corrects-$corrects"; do
     case $kind in
-      corrects-true) needs 2 "$dump/av_offset/feats.scp" ;;
+      corrects-yes) needs 2 "$dump/av_offset/feats.scp" ;;
       speaker-embedding) needs 2 "$dump/voice/feats.scp" ;;
       face | mouth | mouth-published) needs 1 "$dump/$kind/feats.scp" ;;
       audio) [ -f "$dump/sound/feats.scp" ] || needs 2 "$dump/audio/feats.scp" ;; # sound: of earlier versions
@@ -166,7 +170,7 @@ if stage 2 "audio aligned to the video, mels, and what else the config learns fr
   if [ "$(key speaker)" = embedding ]; then
     lipsound2 voices "$all" "$dump" --nj "$nj" --launcher "$launcher"
   fi
-  if [ "$corrects" = true ]; then
+  if [ "$corrects" = yes ]; then
     lipsound2 sync "$init" "$all" "$dump" --nj "$nj" --ngpu "$ngpu" --launcher "$launcher"
   fi
   if [ "$makes" = features ]; then
