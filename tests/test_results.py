@@ -20,6 +20,7 @@ from lipsound2.synthetic.corpus import generate
 
 sys.path.insert(0, str(ROOT / "egs/grid/local"))
 import clip_scores
+import make_results
 import printed
 import results
 import series
@@ -123,8 +124,33 @@ def test_a_table_names_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(LipsoundError, match="printed: all: columns: found 'ears'"):
         results.read_table(tmp_path / "odd.yaml")
     (tmp_path / "odd.yaml").write_text(f"{SMALL}differences: {{odd: {{title: x, of: nobody, to: real}}}}\n")
-    with pytest.raises(LipsoundError, match="differences: odd: found 'nobody', wanted some of"):
+    with pytest.raises(
+        LipsoundError, match="differences: odd: found 'nobody', wanted some of learned/generated, lips/"
+    ):
         results.read_table(tmp_path / "odd.yaml")
+    (tmp_path / "odd.yaml").write_text(f"{SMALL}differences: {{real: {{title: x, of: real, to: real}}}}\n")
+    with pytest.raises(LipsoundError, match="differences: found 'real', which is a system, wanted a name of its own"):
+        results.read_table(tmp_path / "odd.yaml")
+    (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: grid-s1-parallel\n", ""))
+    with pytest.raises(LipsoundError, match="trainings: more: has 'correct_av_offset', wanted the key 'sync'"):
+        results.read_table(tmp_path / "odd.yaml")
+
+
+def test_a_table_of_models_that_nothing_has_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: grid-s1-parallel", "sync: grid-s1-paralel"))
+    with pytest.raises(LipsoundError, match="did you mean 'grid-s1-parallel'"):
+        make_results.make(results.read_table(tmp_path / "odd.yaml"), tmp_path / "data", tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fault_D4_when_a_table_was_made_is_looked_for_by_name(checkout: Path) -> None:
+    path = checkout / "egs/grid/results/levers.yaml"
+    path.with_suffix(".origin.yaml").write_text("hardware: x\n")
+    with pytest.raises(LipsoundError, match=r"levers\.origin\.yaml: .*date"):
+        results.check(path, checkout)
+    (checkout / "egs/grid/RESULTS.md").unlink()
+    with pytest.raises(LipsoundError, match=r"RESULTS\.md: found no such file"):
+        results.check(path, checkout)
 
 
 def test_a_row_that_is_not_stored_yet_has_no_numbers() -> None:

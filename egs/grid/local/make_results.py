@@ -20,7 +20,7 @@ from clip_scores import write_clips as write_lines
 from printed import put
 from results import READ, READ_MISMATCHED, Numbers, Recognizer, Table, each_printed, read_table, rendered, stored
 
-from lipsound2 import cli
+from lipsound2 import cli, model_names
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.mismatched_text import mismatch
@@ -75,6 +75,9 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
     """
     jobs = ("--nj", str(nj))
     dump = out / "dump"
+    begun = {training.init for training in table.trainings.values()}
+    for name in {table.sync, *begun, *(speech.model for speech in table.speech.values())} - {"", *table.trainings}:
+        model_names.find(name)  # a name that nothing has is told before any work
 
     def model(name: str) -> str | Path:
         """Where a model is that this table trains, or its own name."""

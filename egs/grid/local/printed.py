@@ -21,6 +21,8 @@ def between(path: Path, name: str) -> tuple[str, str, str]:
         LipsoundError: the file has not both markers, once each.
     """
     begin, end = markers(name)
+    if not path.is_file():
+        raise LipsoundError(f"{path}: found no such file, wanted the one that '{begin}' stands in")
     text = read_text(path)
     if text.count(begin) != 1 or text.count(end) != 1 or text.find(begin) > text.find(end):
         raise LipsoundError(f"{path}: expected one line '{begin}' and after it one line '{end}'")

@@ -23,7 +23,7 @@ from printed import between, differences
 from series import Difference
 
 from lipsound2.data.shapes import checked
-from lipsound2.data.yaml_files import read_yaml
+from lipsound2.data.yaml_files import parse_flow, read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.metrics import rates
 from lipsound2.metrics.bootstrap import Interval, intervals
@@ -145,6 +145,14 @@ class Table:
     differences: Mapping[str, Difference] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What is printed of `results/TABLE.origin.yaml`: when a table was made, and on what."""
+
+    date: str
+    hardware: str
+
+
 def read_table(path: Path) -> Table:
     """Read `results/TABLE.yaml`.
 
@@ -161,7 +169,14 @@ def read_table(path: Path) -> Table:
         named.append((f"printed: {name}: rows", printed.rows, systems | {*table.differences}))
     for what, found, known in named:
         if unknown := [one for one in found if one not in known]:
-            raise LipsoundError(f"{path}: {what}: found '{unknown[0]}', wanted some of {known}")
+            raise LipsoundError(f"{path}: {what}: found '{unknown[0]}', wanted some of {', '.join(sorted(known))}")
+    if twice := sorted(systems & {*table.differences}):
+        raise LipsoundError(f"{path}: differences: found '{twice[0]}', which is a system, wanted a name of its own")
+    for name, training in table.trainings.items():
+        if not table.sync and parse_flow(training.override, f"{path}: trainings: {name}: override").get(
+            "correct_av_offset"
+        ):
+            raise LipsoundError(f"{path}: trainings: {name}: has 'correct_av_offset', wanted the key 'sync' beside it")
     return table
 
 
@@ -298,8 +313,9 @@ def _rendered(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def made(path: Path) -> str:
     """When, where and how a table was made, in a line."""
-    origin: Mapping[str, str] = checked(read_yaml(path.with_suffix(".origin.yaml")), Mapping[str, str], str(path))
-    return f"`./run_results.sh {path.stem}`, {origin['date']}, {origin['hardware']}."
+    file = path.with_suffix(".origin.yaml")
+    origin: Origin = checked(read_yaml(file), Origin, str(file))
+    return f"`./run_results.sh {path.stem}`, {origin.date}, {origin.hardware}."
 
 
 def check(path: Path, root: Path = ROOT) -> list[str]:
