@@ -194,7 +194,7 @@ def test_a_pack_with_the_training_set_tells_unlike_faces(trained, tmp_path, caps
             assert len(watch.warnings) == (told and unlike), (pack, level, watch.distance)
     (line,) = watched(watchful, 200)
     assert line.startswith("this face is unlike those that watchful learned from (distance ")
-    assert line.endswith(f"limit {LIMIT:g}): expect wrong words")
+    assert line.endswith(f"limit {LIMIT:g}): expect wrong words, however sure it seems")
     # A later pack of the experiment, whose weights may be others, does without.
     assert main(["pack", str(trained), str(tmp_path / "later"), *SAID, *where]) == 0
     assert main(["pack", str(trained), str(tmp_path / "later"), *SAID]) == 0

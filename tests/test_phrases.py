@@ -416,3 +416,14 @@ def test_the_sentence_that_was_said_is_found_by_lips_and_by_audio(grid: Path, tm
     assert text.warnings == []
     unseen = sorted((grid / "s4").glob("*.mp4"))[0]
     assert "unlike those that grid-s1-parallel learned from" in reader(unseen, phrases=texts).warnings[0]
+
+
+@pytest.mark.real
+def test_a_lip_reader_is_less_sure_of_a_stranger(grid: Path):
+    """Of two sentences that were never said: the face that it does not know is not told with certainty."""
+    reader = lipsound2.load("grid-s1-vsr")
+    phrases = ["bin blue at f two now", "lay red by a one soon"]
+    known, unseen = (reader(sorted((grid / name).glob("*.mp4"))[0], phrases=phrases) for name in ("s1", "s4"))
+    assert known.phrases[0].none > 0.99
+    assert unseen.confidence < 0.9
+    assert "however sure it seems" in unseen.warnings[0]

@@ -231,7 +231,7 @@ def warning(model: str, distance: float) -> str:
     """
     return (
         f"this face is unlike those that {model} learned from (distance {distance:.1f}, limit {LIMIT:g}): "
-        "expect wrong words"
+        "expect wrong words, however sure it seems"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from lipsound2.audio.kind import AUDIO
 from lipsound2.decoding.beam import Fusion, NoModel, WordBonus, forced_align, greedy_hypothesis, search
 from lipsound2.decoding.calibration import Calibration, of_unlike_faces
 from lipsound2.decoding.calibration import load as load_calibration
@@ -32,13 +33,15 @@ from lipsound2.inference.familiarity import WatchedFace
 from lipsound2.inference.phrases import PhraseReader, Phrases, Texts, ranked
 from lipsound2.inference.windows import READER_WINDOW
 from lipsound2.text.tokenizer import Tokenizer
-from lipsound2.text.tokens import unknown_parts
+from lipsound2.text.tokens import known_words, unknown_parts
 from lipsound2.timing import FRAME_RATE
 
 log = logging.getLogger(__name__)
 
 _SEGMENTATIONS = 8  # ways to cut a sentence into pieces that count
-_PHRASES = PhraseCalibration(0.245, 0.47)  # fitted on GRID's `valid` as grid-s1-parallel speaks it, for grid-s1-asr
+# Of own sentences, fitted on GRID (tests/benchmarks/bench_phrases.py): grid-s1-asr on what grid-s1-parallel makes of
+# `valid`; grid-s1-vsr on `valid`, and on unseen speakers, for faces that are unlike those of the training set.
+_SPEECH, _LIPS, _UNLIKE = PhraseCalibration(0.273, 0.45), PhraseCalibration(0.196, 0.58), PhraseCalibration(0.118, 0.7)
 _MARGIN = 5.0  # texts that are less probable than the best by exp(-5) are no alternatives
 
 
@@ -183,11 +186,14 @@ class OwnRecognizer(ABC):
             lambda sentence: tokenizer.segmentations(sentence, _SEGMENTATIONS),
             lambda sentence: unknown_parts(tokenizer, sentence),
             self.name,
+            known_words(tokenizer),
         )
 
     def rank(self, clip: np.ndarray, phrases: Phrases, texts: Texts) -> Hypothesis:
         """Which sentence was said in a waveform (samples,), or in crops (T, H, W) uint8; by CTC alone."""
-        return ranked(self.hear([clip])[0].log_probs, self.facts.seconds, phrases, texts, _PHRASES)
+        heard = self.hear([clip])[0]
+        how = _UNLIKE if heard.unlike else _SPEECH if self.facts.input == AUDIO else _LIPS
+        return ranked(heard.log_probs, self.facts.seconds, phrases, texts, how)
 
     def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Hypotheses of waveforms, or of lips: crops (T, H, W) uint8, or the states of their trunk."""
