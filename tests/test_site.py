@@ -74,3 +74,14 @@ def test_links_stay_in_the_site_or_lead_to_the_web(pages: dict[Path, Page], site
 def test_a_page_loads_nothing_from_elsewhere(pages: dict[Path, Page]) -> None:
     assert [file for page in pages.values() for file in page.loaded if re.match(r"\w+:|//", file)] == []
     assert sum(len(page.loaded) for page in pages.values()) > 100
+
+
+def test_the_index_links_every_page_for_who_reads_the_repository() -> None:
+    """There a toctree is a block of code."""
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / target.partition("#")[0]).resolve() for target in re.findall(r"\]\(([^)]+)\)", text)}
+    named = {
+        (ROOT / "docs" / f"{name}.md").resolve() for name in re.findall(r"^(?!.*\*)([\w./-]+)$", text, re.MULTILINE)
+    }
+    assert named
+    assert named <= linked
