@@ -124,6 +124,11 @@ def test_a_file_that_ends_while_it_is_recorded_is_read_up_to_there(grid, reader,
     assert any(line.startswith(SAID["bgwo4p"]) for line in lines)
 
 
+def test_a_file_that_ends_before_any_key_is_told(grid, reader, tmp_path):
+    lines, _ = run(grid / "s1" / "bgwo4p.mp4", {10_000: " "}, reader, tmp_path)
+    assert lines[-1].startswith("nothing was recorded: press the space bar while it plays, or give --continuous")
+
+
 def test_two_sentences_and_one_that_is_too_short(grid, reader, tmp_path, monkeypatch):
     given_back = []
     monkeypatch.setattr(session, "give_back", lambda: given_back.append(True))

@@ -90,6 +90,7 @@ class Session(Viewer):
 
     def by_key(self) -> None:
         """Read what is mouthed from one press of the space bar to the next."""
+        recorded = False
         while not (self.quit or self.ended):
             for frame in self.grid(lambda: self.key_at is not None):
                 self.see(frame)
@@ -100,7 +101,12 @@ class Session(Viewer):
             if len(self._reading) >= _MOST_WAITING:
                 self.screen.line(f"{_MOST_WAITING} sentences are still to be read: wait for them")
             else:
+                recorded = True
                 self._record()
+        if not (recorded or self.quit):
+            self.screen.line("nothing was recorded: press the space bar while it plays, or give --continuous")
+        if self._reading and not self.quit:
+            self.screen.status("reading ...")
         self._take_answers(wait=not self.quit)
         self._choose_on()
         self._finish()
