@@ -200,18 +200,19 @@ BEHIND = {"encoder.encoders.0.norm_ff.weight": torch.ones(3), "ctc.ctc_lo.bias":
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "activation"),
+    ("make", "options", "activation"),  # 45 MB each: made when they are needed
     [
-        (trunk_state("encoder.frontend.") | BEHIND, {}, "swish"),  # RAVEn and BRAVEn, fine-tuned
-        (trunk_state("frontend."), {"activation": "relu"}, "relu"),
-        ({"model": trunk_state("feature_extractor_video.resnet.", prelu=True) | BEHIND}, {}, "prelu"),  # AV-HuBERT
-        ({"model_state_dict": trunk_state(prelu=True) | BEHIND}, {}, "prelu"),  # word classifiers with PReLU, DC-TCN
+        (lambda: trunk_state("encoder.frontend.") | BEHIND, {}, "swish"),
+        (lambda: trunk_state("frontend."), {"activation": "relu"}, "relu"),
+        (lambda: {"model": trunk_state("feature_extractor_video.resnet.", prelu=True) | BEHIND}, {}, "prelu"),
+        (lambda: {"model_state_dict": trunk_state(prelu=True) | BEHIND}, {}, "prelu"),
     ],
-    ids=["raven", "relu", "av-hubert", "words"],
+    ids=["RAVEn and BRAVEn, fine-tuned", "relu", "AV-HuBERT", "word classifiers with PReLU, DC-TCN"],
 )
-def test_the_trunk_of_any_network_becomes_a_pack(data, tmp_path, content, options, activation):
+def test_the_trunk_of_any_network_becomes_a_pack(data, tmp_path, make, options, activation):
     """It computes what the published one does, and its states can be dumped."""
     whole, dump = data
+    content = make()
     torch.save(content, tmp_path / "file.pth")
     pack = tmp_path / "pack"
     convert_trunk(tmp_path / "file.pth", pack, **options)
@@ -256,27 +257,31 @@ class Config:
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "message"),
+    ("make", "options", "message"),
     [
         (
-            {"cfg": Config(), "model": trunk_state("a.")},
+            lambda: {"cfg": Config(), "model": trunk_state("a.")},
             {},
             "it names '.*Config', which is code; nothing in it was run",
         ),
-        (BEHIND, {}, r"has no tensors '...frontend3D.0.weight' and .*; wanted a conv3D and ResNet-18"),
-        (trunk_state("a.") | trunk_state("b."), {}, "holds 2 trunks; choose one: --inside 'a' or 'b'"),
-        (trunk_state("a."), {"inside": "b"}, "--inside b: .* has no trunk there; found 'a'"),
-        (trunk_state("a.") | {"a.trunk.layer5.0.conv1.weight": torch.ones(2, 2)}, {}, "nothing here uses its tensor"),
+        (lambda: BEHIND, {}, r"has no tensors '...frontend3D.0.weight' and .*; wanted a conv3D and ResNet-18"),
+        (lambda: trunk_state("a.") | trunk_state("b."), {}, "holds 2 trunks; choose one: --inside 'a' or 'b'"),
+        (lambda: trunk_state("a."), {"inside": "b"}, "--inside b: .* has no trunk there; found 'a'"),
         (
-            trunk_state("a.") | {"a.frontend3D.0.weight": torch.ones(64, 3, 5, 7, 7)},
+            lambda: trunk_state("a.") | {"a.trunk.layer5.0.conv1.weight": torch.ones(2, 2)},
+            {},
+            "nothing here uses its tensor",
+        ),
+        (
+            lambda: trunk_state("a.") | {"a.frontend3D.0.weight": torch.ones(64, 3, 5, 7, 7)},
             {},
             r"has the shape \[64, 3, 5, 7, 7\]",
         ),
     ],
     ids=["pickle", "none", "two", "elsewhere", "more", "shape"],
 )
-def test_other_files_hold_no_trunk(tmp_path, content, options, message):
-    torch.save(content, tmp_path / "file.pth")
+def test_other_files_hold_no_trunk(tmp_path, make, options, message):
+    torch.save(make(), tmp_path / "file.pth")
     with pytest.raises(LipsoundError, match=message) as caught:
         convert_trunk(tmp_path / "file.pth", tmp_path / "pack", **options)
     assert "\n" not in str(caught.value)
