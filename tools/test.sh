@@ -12,7 +12,10 @@ bin=${LIPSOUND2_VENV:-$root/.venv}/bin
 
 "$bin/ruff" check .
 "$bin/ruff" format --check .
+# Beside mypy, which takes one core, pytest compiles the tests; else each of its processes would, all at once.
+OMP_NUM_THREADS=1 "$bin/pytest" --collect-only -qq >/dev/null 2>&1 & compiling=$!
 "$bin/mypy"
+wait "$compiling" || true # what is wrong with the tests is told below
 if command -v shellcheck >/dev/null; then
   git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources
 else
