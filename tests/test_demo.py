@@ -130,6 +130,9 @@ def test_a_lip_reader_writes_words_and_makes_no_speech(
     line = refused(caller, clip, model="lips", phrases="lay zebra")
     assert re.match(r"sentence 1: lips cannot write .*'z'.* in 'lay zebra'; it was not trained for this", line)
     assert page.no_files() == []
+    # The log names the clip, not the temporary folder that it lay in.
+    assert re.search(r"^[0-9:]{8} said\.mp4: \d+ frames", page.log.read_text(), re.MULTILINE)
+    assert str(page.home) not in page.log.read_text()
 
 
 def test_curl_as_the_page_of_the_manual_says(page: Page, clip: Path) -> None:
@@ -373,6 +376,7 @@ def test_fault_gradio_missing_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1
+    assert done.stdout == "loading  the page for grid-s1-parallel ...\n"  # before what is slow to import
     assert line == (
         "lipsound2 demo: the package 'gradio' cannot be imported (not here); install it with: "
         "tools/install.sh --extras demo"
@@ -388,7 +392,7 @@ def test_fault_gradio_missing_is_one_line(tmp_path: Path) -> None:
         (["--phrases", "/nowhere.txt"], "there is no file '/nowhere.txt'"),
         (
             ["--phrases", "MANY"],
-            "my sentences: found 501 of up to 3 letters, at most 500 of 300 are taken; make it shorter",
+            "your own sentences: found 501 of up to 3 letters, at most 500 of 300 are taken; make it shorter",
         ),
         (["--asd", "/nowhere.model"], "--asd /nowhere.model: there is no such file"),
     ],

@@ -87,10 +87,12 @@ class Visit:
         self.tab.set_input_files("#clip input[type=file]", str(path))
         self.tab.wait_for_selector("#clip video")
 
-    def read(self) -> list[str]:
-        """Press the button by the keyboard; the words of the answer."""
+    def read(self, name: str = "") -> list[str]:
+        """Press the button by the keyboard; its words. With a name, the page must say meanwhile that it reads it."""
         self.tab.focus("#start")
         self.tab.keyboard.press("Enter")
+        if name:
+            self.tab.wait_for_selector(f"#working [role=status]:has-text('Reading the lips of {name} ...')")
         self.tab.wait_for_selector("#words .answer")
         words: list[str] = self.tab.evaluate(
             "[...document.querySelectorAll('#words .word')].map(w => w.firstChild.data.trim())"
@@ -141,8 +143,13 @@ def test_a_clip_is_read_and_nothing_leaves_the_machine(
     assert first.startswith("grid-s1-parallel knows one voice, speaker s1 of GRID, and GRID's 51 words")
     assert first.endswith("for any other face or words it produces GRID-like speech that was never said.")
     assert tab.evaluate("document.body.classList.contains('dark')") is (scheme == "dark")
+    assert tab.is_visible("h1")
+    assert not tab.locator("footer").is_visible()
     browser.upload(clip)
-    words = browser.read()
+    words = browser.read("said.mp4")
+    # The answer is in the window, at its top or below the button.
+    tab.wait_for_selector("#working", state="hidden")
+    tab.wait_for_function("(box => box.top >= 0 && box.bottom <= innerHeight)(words.getBoundingClientRect())")
     same = wanted
     assert same.speech is not None
     assert words == [word.text for word in same.transcript.words]
@@ -178,10 +185,18 @@ def test_real_lips_and_own_sentences(visit: Any, grid: Path) -> None:
     assert browser.tab.locator("#words .warnings").count() == 0
     browser.tab.fill("#sentences textarea", "bin blue at f two now\nlay white by l six now\n")
     browser.tab.click("#start")
-    browser.tab.wait_for_selector("#words h3:has-text('Your sentences')")
+    browser.tab.wait_for_selector("#words h3:has-text('Your own sentences')")
     best = browser.tab.inner_text("#words .bars li:first-child")
     assert best.startswith("lay white by l six now")
     assert browser.tab.inner_text("#words .sentence") == "lay white by l six now"
+    assert browser.tab.is_visible("#speech")
+    # Where none of them was said, there is no speech to play.
+    browser.tab.fill("#sentences textarea", "bin blue at f two now\nset red with k nine soon\n")
+    browser.tab.click("#start")
+    browser.tab.wait_for_selector("#words .sentence:has-text('(none of these)')")
+    assert "no use" in browser.tab.inner_text("#words")
+    for name, there in (("speech", 0), ("mel", 0), ("wav", 0), ("mp4", 0), ("srt", 1), ("video", 1)):
+        assert browser.tab.is_visible(f"#{name}") == bool(there), name
     # Its files go with the clip, and so must the answer.
     browser.tab.click("#clip [aria-label='Clear']")
     browser.tab.wait_for_selector("#answer", state="hidden")
@@ -210,7 +225,7 @@ def test_a_lip_reader_writes_words_and_there_is_no_player(visit: Any, page: Page
     assert tab.get_attribute("#video video", "aria-label") == "your clip with a box about the mouth"
     tab.fill("#sentences textarea", "bin blue at f two now\nlay white by l six now\n")
     tab.click("#start")
-    tab.wait_for_selector("#words h3:has-text('Your sentences')")
+    tab.wait_for_selector("#words h3:has-text('Your own sentences')")
     assert tab.locator("#words .bars li").count() == 3  # and none of them
     assert browser.errors == []
 
@@ -288,7 +303,7 @@ def write_camera(clip: Path, out: Path, before: float, after: float) -> None:
             file.write(b"FRAME\n" + frame.tobytes())
 
 
-def test_the_words_of_a_camera_come_back(page: Page, grid: Path, tmp_path: Path, chromium: Any) -> None:
+def test_the_words_of_a_camera_come_back(page: Page, clip: Path, grid: Path, tmp_path: Path, chromium: Any) -> None:
     """A real stream: camera, recorder of the browser, upload. A frame more or less may cost a word, of six."""
     write_camera(grid / "s1/lwbl6n.mp4", tmp_path / "camera.y4m", before=4, after=6)
     flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -297,13 +312,17 @@ def test_the_words_of_a_camera_come_back(page: Page, grid: Path, tmp_path: Path,
     try:
         context = browser.new_context(viewport={"width": 1400, "height": 1000}, permissions=["camera"])
         visit = Visit(context.new_page(), page)
-        visit.tab.click("#clip [aria-label='Capture from camera']")
+        visit.upload(clip)  # goes when the camera is chosen
+        visit.tab.click("#source label:has-text('Record with the camera')")
+        visit.tab.wait_for_selector("#clip", state="hidden")
+        assert page.no_files() == []
         visit.tab.click("text=Click to Access Webcam")
-        visit.tab.click("#clip button:has-text('Record')")
+        visit.tab.click("#camera button:has-text('Record')")
         visit.tab.wait_for_timeout(9000)
-        visit.tab.click("#clip button:has-text('Stop')")
-        visit.tab.wait_for_selector("#clip video[src*='gradio_api/file']")
-        read = visit.read()
+        visit.tab.click("#camera button:has-text('Stop')")
+        visit.tab.wait_for_selector("#camera video[src*='gradio_api/file']")
+        read = visit.read("your recording")
+        assert visit.tab.evaluate(UNNAMED) == []
         assert visit.errors == []
     finally:
         browser.close()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import configparser
 import gc
+import io
+import logging
 import re
 import socket
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -17,9 +20,10 @@ import pytest
 from helpers.demo_page import asked, client, said_clip, serve
 
 from lipsound2.decoding.hypothesis import Word
-from lipsound2.demo import cards
+from lipsound2.demo import answers, cards
 from lipsound2.demo import shelf as shelf_module
 from lipsound2.demo.limits import Limits, sentences_of
+from lipsound2.demo.log_names import clips_by_name
 from lipsound2.demo.reading import Answer, Choices, Reader
 from lipsound2.demo.shelf import Shelf, swept
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -114,8 +118,36 @@ def test_texts_are_escaped_and_doubt_is_shown(clip: Path) -> None:
     assert "20 % sure of the sentence" in page
     assert "<i>" not in cards.head("m", "<i>all</i>", local=True)
     assert "<i>" not in cards.failure("<i>")
+    assert "<i>" not in cards.working("<i>")
+    assert "Reading the lips of <strong>your recording</strong> ..." in cards.working("")
     image = base64.b64decode(re.findall(r"base64,([^\"]+)", cards.mel(answer))[0])
     assert image.startswith(b"\x89PNG")
+
+
+def test_speech_without_words_is_told_and_not_played(clip: Path) -> None:
+    answer = Reader(Choices())(clip, "grid-s1-parallel", "largest", [])
+    assert answer.transcript.text
+    assert answers.worth_playing(answer) is answer
+    assert "no use" not in cards.words(answer)
+    others = Reader(Choices())(clip, "grid-s1-parallel", "largest", ["set red with k nine soon"])
+    silent = replace(others, transcript=replace(others.transcript, text="", words=[]))
+    assert answers.worth_playing(silent).speech is None
+    page = cards.words(silent)
+    assert '<p class="sentence none">(none of these)</p>' in page
+    assert "Speech without a word is of no use" in page
+    assert "no use" not in cards.words(replace(silent, speech=None))  # of a lip reader
+
+
+def test_the_log_names_clips_without_their_folder(tmp_path: Path) -> None:
+    handler = logging.StreamHandler(io.StringIO())
+    logging.getLogger().addHandler(handler)
+    try:
+        with clips_by_name(tmp_path):
+            logging.getLogger("a.b").warning("%s: 5 %% of %s", tmp_path / "0f" / "clip.mp4", tmp_path)
+        logging.getLogger("a.b").warning("%s", tmp_path / "0f" / "clip.mp4")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert handler.stream.getvalue() == f"clip.mp4: 5 % of {tmp_path}\n{tmp_path}/0f/clip.mp4\n"
 
 
 @pytest.mark.parametrize(
@@ -125,8 +157,9 @@ def test_probabilities_do_not_pretend_to_be_certain(share: float, text: str) -> 
     assert cards.percent(share) == text
 
 
-def test_the_first_line_says_what_the_model_knows_and_does_not() -> None:
+def test_the_head_says_what_the_page_does_and_what_the_model_knows() -> None:
     line = cards.head("grid-s1-parallel", Choices().knows("grid-s1-parallel"), local=True)
+    assert line.startswith("<h1>lipsound2: speech and words from lips</h1>")
     assert re.search(r"<p class=\"knows\"><strong>grid-s1-parallel</strong> knows one voice, speaker s1 of GRID", line)
     assert "for any other face or words it produces GRID-like speech that was never said.</p>" in line
     assert "does not say" in cards.head("mine", "", local=True)

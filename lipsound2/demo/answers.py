@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -73,6 +74,11 @@ def read(reader: Reader, limits: Limits, clip: str | None, model: str, face: str
     spent, seconds = time.perf_counter() - started, answer.video.report.num_frames / FRAME_RATE
     log.info("a clip of %.1f s read by %s in %.1f s", seconds, model, spent)
     return answer
+
+
+def worth_playing(answer: Answer) -> Answer:
+    """The same answer, without its speech if that has no words in it, or none of the own sentences."""
+    return answer if answer.transcript.text else replace(answer, speech=None)
 
 
 def write(answer: Answer, clip: Path, folder: Path) -> Files:

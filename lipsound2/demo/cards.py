@@ -8,6 +8,7 @@ import functools
 import jinja2
 
 from lipsound2.decoding.hypothesis import DOUBTFUL, is_doubtful
+from lipsound2.demo.answers import worth_playing
 from lipsound2.demo.reading import Answer
 from lipsound2.inference.phrase_lines import NOBODY
 from lipsound2.report.images import mel_image, mel_range
@@ -38,7 +39,7 @@ def percent(share: float) -> str:
 
 
 def head(model: str, knows: str, local: bool) -> str:
-    """The first line: what the model knows, and what comes of anything else.
+    """The title, and below it what the model knows and what comes of anything else.
 
     Args:
         model: its name.
@@ -46,6 +47,15 @@ def head(model: str, knows: str, local: bool) -> str:
         local: whether the page is for this machine alone.
     """
     return _environment().get_template("head.html").render(model=model, knows=knows, local=local)
+
+
+def working(clip: str) -> str:
+    """What goes on until there is an answer.
+
+    Args:
+        clip: name of its file; empty: it comes from the camera, and has none that says anything.
+    """
+    return _environment().get_template("working.html").render(clip=clip)
 
 
 def failure(line: str) -> str:
@@ -66,6 +76,8 @@ def words(answer: Answer) -> str:
         .get_template("words.html")
         .render(
             text=what.text,
+            nobody=NOBODY,
+            useless=answer.speech is not None and worth_playing(answer).speech is None,
             words=what.words if not what.phrases else [],
             confidence=what.confidence,
             calibrated=what.calibrated,

@@ -71,6 +71,7 @@ def sentences_of(text: str) -> list[str]:
     if len(lines) > _SENTENCES or max(map(len, lines), default=0) > _LETTERS:
         longest = max(map(len, lines))
         raise LipsoundError(
-            f"my sentences: found {len(lines)} of up to {longest} letters, at most {_SENTENCES} of {_LETTERS} are taken"
+            f"your own sentences: found {len(lines)} of up to {longest} letters, "
+            f"at most {_SENTENCES} of {_LETTERS} are taken"
         )
     return lines

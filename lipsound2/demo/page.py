@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,10 @@ from lipsound2.demo.shelf import Shelf
 from lipsound2.demo.uploads import clip_input, refuse_in_a_line
 
 _TURNS = "reader"  # the name of the queue that all clips wait in, from the page and from programs
-_FACES = {
-    "largest": "largest",
-    "left": "left",
-    "right": "right",
-    "center": "middle",
-    "speaking": "who speaks",
-}
+_SOURCES = [("Upload a file", "upload"), ("Record with the camera", "webcam")]
+# On a phone the answer stands below the button: it is scrolled to, as far as it must be. Inputs go on as they are.
+_SHOW_RESULT = "(...given) => { document.querySelector('#result').scrollIntoView({block: 'nearest'}); return given; }"
+_SHOW_WORDS = "() => { document.querySelector('#words, #failure')?.scrollIntoView({block: 'nearest'}); return []; }"
 _HINT = """
 <div class="hint">
 <p><b>Bring a clip</b> of one talking face: frontal, well lit, the mouth in view.</p>
@@ -45,40 +42,27 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
     """
     choices = reader.choices
     names = choices.names()
+    most = f"Clip: at most {limits.seconds} s and {limits.megabytes} MB"
 
     def about(model: str) -> str:
         return cards.head(model, choices.knows(model) if model in names else "", local)
 
     with gr.Blocks(title="lipsound2: speech and words from lips", analytics_enabled=False) as page:
         head = gr.HTML(about(names[0]), elem_id="head", padding=False)
+        # style.css places the three columns: on a phone the answer stands between the button and the choices.
         with gr.Row(elem_id="main"):
-            with gr.Column(scale=5, min_width=300):
-                clip = clip_input(
-                    sources=["upload", "webcam"],
-                    label=f"Clip: at most {limits.seconds} s and {limits.megabytes} MB",
-                    include_audio=False,
-                    webcam_options=gr.WebcamOptions(mirror=True),
-                    elem_id="clip",
-                )
-                model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
-                face = gr.Radio(
-                    [(_FACES[each], each) for each in choices.faces()],
-                    value="largest",
-                    label="Which face, where there are several",
-                    elem_id="face",
-                )
-                sentences = gr.Textbox(
-                    phrases,
-                    label="My sentences",
-                    info="One a line, if you know what may be said: they are ranked. Empty: any words of the model.",
-                    lines=3,
-                    max_lines=10,
-                    max_length=200_000,
-                    elem_id="sentences",
-                )
-                start = gr.Button("Read the lips", variant="primary", elem_id="start")
-            with gr.Column(scale=7, min_width=300):
+            with gr.Column(min_width=300, elem_id="bring"):
+                source = gr.Radio(_SOURCES, value="upload", label="Your clip", elem_id="source")
+                # Two inputs in columns, because Gradio forgets what `clip_input` adds when an input itself is changed.
+                with gr.Column(elem_id="clip") as from_file:
+                    file = clip_input(sources=["upload"], label=most, include_audio=False)
+                with gr.Column(visible=False, elem_id="camera") as from_camera:
+                    mirrored = gr.WebcamOptions(mirror=True)
+                    camera = clip_input(sources=["webcam"], label=most, include_audio=False, webcam_options=mirrored)
+                start = gr.Button("Read the lips", variant="primary", size="lg", elem_id="start")
+            with gr.Column(min_width=300, elem_id="result"):
                 failure = gr.HTML(visible=False, elem_id="failure", padding=False)
+                working = gr.HTML(visible=False, elem_id="working", padding=False)
                 hint = gr.HTML(_HINT, elem_id="hint", padding=False)
                 with gr.Column(visible=False, elem_id="answer") as shown:
                     words = gr.HTML(elem_id="words", padding=False)
@@ -94,13 +78,30 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
                         wav = gr.DownloadButton("Speech, .wav", size="sm", elem_id="wav")
                         srt = gr.DownloadButton("Subtitles, .srt", size="sm", elem_id="srt")
                         mp4 = gr.DownloadButton("Video with speech, .mp4", size="sm", elem_id="mp4")
+            with gr.Column(min_width=300, elem_id="choices"):
+                model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
+                face = gr.Radio(
+                    choices.faces(),
+                    value="largest",
+                    label="Which face, where there are several",
+                    elem_id="face",
+                )
+                sentences = gr.Textbox(
+                    phrases,
+                    label="Your own sentences",
+                    info="One a line, if you know what may be said: they are ranked. Empty: any words of the model.",
+                    lines=3,
+                    max_lines=10,
+                    max_length=200_000,
+                    elem_id="sentences",
+                )
 
         # What is chosen is checked when the clip is read, so that a clip with a wrong choice goes as well.
         chosen: list[Any] = [model, face]
         for each in chosen:
             each.preprocess = _as_sent
 
-        filled: list[Any] = [failure, hint, shown, words, video, audio, mel, wav, srt, mp4]
+        filled: list[Any] = [failure, working, hint, shown, words, video, audio, mel, wav, srt, mp4]
 
         def no_answer(line: str = "") -> dict[Any, Any]:
             """What is seen without an answer: why there is none, or how to get one."""
@@ -112,15 +113,26 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
                 audio: None,
             }
 
-        def show(path: str | None, name: str, which: str, text: str, request: gr.Request) -> dict[Any, Any]:
+        def show(
+            taken: str, sent: str | None, recorded: str | None, name: str, which: str, text: str, request: gr.Request
+        ) -> Iterator[dict[Any, Any]]:
+            path = recorded if taken == "webcam" else sent
+            if path:
+                yield {
+                    failure: gr.HTML("", visible=False),
+                    working: gr.HTML(cards.working("" if taken == "webcam" else Path(path).name), visible=True),
+                    hint: gr.HTML(visible=False),
+                    shown: gr.Column(visible=False),
+                }
             try:
                 answer = answers.read(reader, limits, path, name, which, text)
                 with shelf.answering(str(request.session_hash)) as folder:
-                    files = answers.write(answer, Path(str(path)), folder)
+                    files = answers.write(answers.worth_playing(answer), Path(str(path)), folder)
             except answers.NoAnswer as why:
-                return no_answer(str(why))
+                yield no_answer(str(why))
+                return
             speaks = files.wav is not None
-            return {
+            yield {
                 failure: gr.HTML("", visible=False),
                 hint: gr.HTML(visible=False),
                 shown: gr.Column(visible=True),
@@ -137,25 +149,35 @@ def build(reader: Reader, limits: Limits, shelf: Shelf, *, phrases: str = "", lo
             shelf.hold(str(request.session_hash), None if path is None else Path(path))
             return no_answer()  # that of the clip before has no files any more
 
+        def take(taken: str) -> dict[Any, Any]:
+            recorded = taken == "webcam"
+            columns = {from_file: gr.Column(visible=not recorded), from_camera: gr.Column(visible=recorded)}
+            return {**columns, file: None, camera: None}
+
         def leave(request: gr.Request) -> None:
             shelf.close(str(request.session_hash))
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         model.change(about, model, head, **quiet)
-        clip.change(bring, clip, [failure, hint, shown, video, audio], **quiet)
+        source.input(take, source, [from_file, from_camera, file, camera], **quiet)
+        for clip in (file, camera):
+            clip.change(bring, clip, [failure, hint, shown, video, audio], **quiet)
         page.unload(leave)
-        start.click(
+        read = start.click(
             show,
-            [clip, model, face, sentences],
+            [source, file, camera, model, face, sentences],
             filled,
             api_visibility="private",
             concurrency_limit=1,
             concurrency_id=_TURNS,
-            show_progress_on=[words, hint],
+            show_progress_on=[words, hint],  # while the clip waits; then `working` says what goes on
+            js=_SHOW_RESULT,
         )
+        # However it ended, such as with a full queue, nothing is worked on any more.
+        read.then(lambda: gr.HTML(visible=False), None, working, js=_SHOW_WORDS, **quiet)
         gr.Button(visible=False).click(
             _for_programs(reader, limits, shelf),
-            [clip, model, face, sentences],
+            [file, model, face, sentences],
             gr.JSON(visible=False),
             api_name="read",
             api_description="Read the lips in a clip: what transcribe --json prints, subtitles, and the speech.",

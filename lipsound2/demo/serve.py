@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from lipsound2.arguments import AtLeast1, Within
 from lipsound2.demo.limits import Limits, sentences_of
+from lipsound2.demo.log_names import clips_by_name
 from lipsound2.demo.shelf import Shelf, removed_after_a_kill, swept
 from lipsound2.errors import LipsoundError, require
 from lipsound2.files import temporary_folder
@@ -60,6 +61,7 @@ def demo(
         asd: file of LR-ASD's published weights; with it, the face that speaks can be chosen.
         device: where the networks run: cpu, cuda (an NVIDIA or AMD GPU) or mps (Apple's).
     """
+    print(f"loading  the page for {model} ...", flush=True)  # before imports of a minute on a busy machine
     from lipsound2.demo.reading import Choices
 
     choices = Choices(model, asr, vocoder, detector, asd, device)
@@ -99,7 +101,7 @@ def serving(
     Raises:
         LipsoundError: a package is missing, or the port is taken.
     """
-    with temporary_folder() as home, removed_after_a_kill(home):
+    with temporary_folder() as home, removed_after_a_kill(home), clips_by_name(home):
         _prepare(home)
         gradio = require("gradio", "demo")
         from starlette.middleware import Middleware
@@ -140,7 +142,7 @@ def serving(
                 enable_monitoring=False,
                 mcp_server=False,
                 pwa=False,
-                footer_links=["api"],
+                footer_links=[],  # docs/demo.md tells programs how to call the page
                 state_session_capacity=_SESSIONS,
                 theme=theme,
                 css_paths=own / "style.css",
