@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import Page, asked, client, lip_reader, said_clip, serve
+from helpers.demo_page import NEEDS_GRADIO, Page, asked, client, lip_reader, said_clip, serve
 from helpers.face_corpora import talking_clip
 from helpers.video_making import write_clip
 
@@ -35,7 +35,7 @@ from lipsound2.synthetic.clip import ClipFormat
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.decode import read_video
 
-pytest.importorskip("gradio")
+pytestmark = NEEDS_GRADIO
 ROOT = Path(__file__).resolve().parents[1]
 
 

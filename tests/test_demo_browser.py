@@ -15,15 +15,14 @@ import jiwer
 import numpy as np
 import pytest
 import soundfile
-from helpers.demo_page import SAID, Page, lip_reader, said_clip, serve
+from helpers.demo_page import NEEDS_GRADIO, SAID, Page, lip_reader, said_clip, serve
 from helpers.video_making import write_clip
 
 from lipsound2.demo.reading import Answer, Choices, Reader
 from lipsound2.timing import FRAME_RATE
 
-pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, NEEDS_GRADIO]
 
 WAIT = 120_000.0  # ms for an answer, on a busy machine
 # What a screen reader would call nothing.

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers.demo_page import asked, client, said_clip, serve
+from helpers.demo_page import NEEDS_GRADIO, asked, client, said_clip, serve
 
 from lipsound2.decoding.hypothesis import Word
 from lipsound2.demo import answers, cards
@@ -29,7 +29,7 @@ from lipsound2.demo.shelf import Shelf, swept
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference.transcript import Transcript
 
-pytest.importorskip("gradio")
+pytestmark = NEEDS_GRADIO
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from helpers.face_corpora import talking_clip
@@ -24,6 +26,8 @@ from lipsound2.synthetic.clip import ClipFormat
 
 SAID = ["lay", "white", "by", "l", "six", "now"]
 _WORDS = [*SAID, "bin", "blue", "at", "f", "two", "set", "red", "with", "k", "nine", "soon"]  # of the lip reader
+# Gradio takes seconds to import, and every process of the tests reads this file.
+NEEDS_GRADIO = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed")
 _WAIT = 120.0  # seconds for a page to be there, on a busy machine
 
 
