@@ -136,12 +136,24 @@ def by_todays_names(
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """`; did you mean 'that'?` with the nearest of some words, in capitals or not; empty if none is near."""
+    """`; did you mean 'that'?` with the nearest of some words, in capitals or not; empty if none is near.
+
+    Of words that are equally near the first is told.
+    """
     small, given = {other.lower(): other for other in reversed([*words])}, word.lower()
-    found = difflib.get_close_matches(given, small, n=1, cutoff=0.6)
-    if not found and len(given) > 3:
-        found = [other for other in reversed(small) if other.startswith(given)]
+    order = [*reversed(small)]
+    found = difflib.get_close_matches(given, order, n=len(order) or 1, cutoff=0.6)
+    if found:
+        best = _likeness(given, found[0])
+        found = [other for other in order if other in found and _likeness(given, other) == best]
+    elif len(given) > 3:
+        found = [other for other in order if other.startswith(given)]
     return f"; did you mean '{small[found[0]]}'?" if found else ""
+
+
+def _likeness(word: str, other: str) -> float:
+    """How near `get_close_matches` finds a word, 0 to 1."""
+    return difflib.SequenceMatcher(None, other, word).ratio()
 
 
 def near_file(path: Path) -> str:
@@ -211,7 +223,15 @@ class Parser(argparse.ArgumentParser):
         # Else argparse takes an argument that may be left out as left out, as soon as an option stands before it.
         mixed = any(not action.option_strings and action.nargs == "?" for action in self._actions)
         parse = self.parse_known_intermixed_args if mixed else self.parse_known_args
+        # With mixed arguments argparse looks for options first, and would tell of nothing else that is missing.
+        needed = [action for action in self._actions if action.required]
+        for action in needed:
+            action.required = False
         options, left = parse(self._apart(words))
+        for action in needed:
+            action.required = True
+        if missing := [action for action in needed if getattr(options, action.dest, None) is None]:
+            self.error(self._told_missing(missing))
         if left:
             self.error(f"unexpected argument '{left[0]}'; {self._places()}")
         return options
@@ -283,24 +303,24 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print a mistake in the command in one line, and end with status 2."""
         message = re.sub(r"^argument ([^:]+): ", lambda match: f"{match[1].split('/')[-1]}: ", message)
-        missing = re.match(r"the following arguments are required: (.*)", message)
-        if missing:
-            message = "missing: " + ", ".join(self._described(name) for name in missing[1].split(", "))
-            if forms := re.findall(rf"`({re.escape(self.prog)} [^`]+)`", self.description or ""):
-                message += f"; write {', or '.join(forms)}"
-            for word, following in zip(self._words, self._words[1:], strict=False):
-                if word in self.optional_files and not following.startswith("-"):
-                    message += f"; {word} took '{following}' as its file: write the clip first"
         message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
         print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
-    def _described(self, name: str) -> str:
-        """A missing argument, and the beginning of its help."""
-        for action in self._actions:
-            flags = "/".join(action.option_strings)
-            if name in (flags, action.metavar, action.dest):
-                shown = f"{flags} {action.metavar}" if flags else name
-                first = re.split(r"[;:(]|\.(?!\S)", (action.help or "").replace("%%", "%"))[0].strip()
-                return f"{shown} ({first})" if first else shown
-        return name
+    def _told_missing(self, missing: Sequence[argparse.Action]) -> str:
+        """All that is missing, and how to write it."""
+        message = "missing: " + ", ".join(map(_described, missing))
+        if forms := re.findall(rf"`({re.escape(self.prog)} [^`]+)`", self.description or ""):
+            message += f"; write {', or '.join(forms)}"
+        for word, following in zip(self._words, self._words[1:], strict=False):
+            if word in self.optional_files and not following.startswith("-"):
+                message += f"; {word} took '{following}' as its file: write the clip first"
+        return message
+
+
+def _described(action: argparse.Action) -> str:
+    """An argument, and the beginning of its help."""
+    flags = "/".join(action.option_strings)
+    shown = f"{flags} {action.metavar}" if flags else str(action.metavar)
+    first = re.split(r"[;:(]|\.(?!\S)", (action.help or "").replace("%%", "%"))[0].strip()
+    return f"{shown} ({first})" if first else shown

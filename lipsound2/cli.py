@@ -298,12 +298,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     verb = arguments[0]
     second = [each.removeprefix(f"{verb} ") for each in VERBS if each.startswith(f"{verb} ")]
-    if second and len(arguments) > 1 and not arguments[1].startswith("-"):  # a verb of two words
+    if arguments[1:] and arguments[1] in second:  # a verb of two words
         verb = f"{verb} {arguments[1]}"
-        if arguments[1] not in second:
-            hint = near(arguments[1], second) or f"; one of: {', '.join(second)}"
-            print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
-            return 2
+    elif arguments[1:] and (hint := near(arguments[1], second)):
+        print(f"lipsound2: unknown verb '{verb} {arguments[1]}'{hint}", file=sys.stderr)
+        return 2
     if verb not in VERBS or " " in arguments[0]:
         hint = _meant(verb) or near(verb, VERBS) or f"; one of: {', '.join(VERBS)}"
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)

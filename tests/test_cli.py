@@ -215,6 +215,8 @@ def test_fault_C6_a_file_is_named_whatever_reads_or_writes_it(tmp_path, monkeypa
         ),
         (["pack", "exp/a", "b"], "lipsound2 pack: missing: --knows KNOWS (one line about the voices"),
         (["models", "get"], "missing: MODEL (name of a known public model, such as vsr-lrs3-19.1); see"),
+        (["synthesize", "EXP", "DIR"], "missing: OUT (folder to write, with a folder for each system), --dump DUMP ("),
+        (["transcribe"], "missing: MEDIA ("),
         (["help", "crp"], "unknown verb 'crp'; did you mean 'crop'?"),
     ],
 )

@@ -35,6 +35,37 @@ def test_public_models_are_listed_with_an_honest_word(capsys):
     assert "47 to 74 %" in " ".join(shown.split())
 
 
+def test_the_table_says_how_each_public_model_is_had(capsys):
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    table = shown.partition("others published:")[2].partition("hub: ")[0].split("\n\n")[1]
+    ways = {row.split()[-1] for row in table.splitlines()[1:]}
+    assert ways == {"hub", "hand"}
+    for way in ways:
+        assert re.search(rf"^{way}: +.*lipsound2 models get NAME", shown, re.MULTILINE)
+
+
+def test_a_model_that_can_be_fetched_is_meant_before_others(capsys):
+    for words in (["models", "get", "vsr-lrs3"], ["models", "vsr-lrs3"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err.endswith("did you mean 'vsr-lrs3-19.1'?\n")
+
+
+def test_one_model_is_shown_with_its_words(capsys):
+    for name in ("grid-s1-asr", "grid-s1-vsr", "grid-s1-parallel"):
+        assert main(["models", name]) == 0
+        shown = capsys.readouterr().out
+        assert f"\n{name} " in shown
+        assert "its 51 words: a again at b bin blue by c" in shown
+        assert max(map(len, shown.splitlines())) <= 100
+    assert main(["models", "grid-s1-vocos"]) == 0
+    assert "words:" not in capsys.readouterr().out
+    assert main(["models", "grid-s1-vsr", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["grid-s1-vsr"]
+    assert main(["models", "grid-s1-paralel"]) == 1
+    assert "did you mean 'grid-s1-parallel'?" in capsys.readouterr().err
+
+
 def test_a_model_of_the_user_is_among_those_here_and_no_longer_among_the_public(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
     shutil.copytree(model_names.PRETRAINED / "grid-s1-asr", tmp_path / "vsr-grid-1.2")

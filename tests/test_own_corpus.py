@@ -74,6 +74,16 @@ def test_texts_that_are_missing_or_cannot_be_read(generated, tmp_path, capsys):
     assert "; 0 with text" in capsys.readouterr().out
 
 
+def test_one_clip_of_one_person_is_counted_in_the_singular(generated, tmp_path, capsys):
+    root = tmp_path / "mine"
+    root.mkdir()
+    shutil.copy(generated["own"] / "my videos" / "loose.mp4", root)
+    prepare("own", root, tmp_path / "data")
+    told = capsys.readouterr().out
+    assert told.startswith("found 1 clip of 1 speaker (speaker); 0 with text, 0 with word times\n")
+    assert told.endswith("/all: 1 clip\n")
+
+
 def test_a_folder_without_videos(tmp_path):
     with pytest.raises(LipsoundError, match="no such folder; give the folder of the videos"):
         own.scan(tmp_path / "nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from helpers.face_corpora import talking_clip
@@ -53,9 +54,9 @@ def test_texts_that_a_lip_reader_cannot_write_are_told_of_before_the_crops(fresh
     own_clips(fresh, tmp_path / "mine", ["hello world", "Hello, you!", "bin blue", None, "set red"], silent=True)
     reader = ("--model", "grid-s1-vsr")
     told = refused_before_crops(fresh, tmp_path / "mine", *reader)
-    assert "1 of 5 clips have no text beside them" in told
+    assert "1 of 5 clips has no text (talk.txt beside talk.mp4)" in told
     assert (
-        "2 of 5 clips have texts with words that grid-s1-vsr cannot write: 'hello' (2), 'world' (1), 'you' (1)" in told
+        "2 of 5 clips have words in the text that grid-s1-vsr cannot write: 'hello' (2), 'world' (1), 'you' (1)" in told
     )
     assert "it knows: a again at b bin blue" in told
     assert "2 clips are left, wanted 4 or more" in told
@@ -64,8 +65,22 @@ def test_texts_that_a_lip_reader_cannot_write_are_told_of_before_the_crops(fresh
         *("own/run_adapt.sh", "--corpus", str(tmp_path / "mine"), "--folds", "2", *reader),
         *("--override", "tokens: words"),
     )
-    assert "left out: 1 of 5 clips have no text beside them" in done.stdout
+    assert "left out: 1 of 5 clips has no text (talk.txt beside talk.mp4)" in done.stdout
     assert [call.split()[0] for call in fresh.called()][:2] == ["prepare", "crop"]
+
+
+def test_too_few_clips_are_told_of_with_one_number(fresh: Recipes, tmp_path: Path) -> None:
+    """A lip reader wants two for each of three folds, however many there are, and whatever is wrong with them."""
+    reader = ("own/run_adapt.sh", "--corpus", str(tmp_path / "mine"), "--model", "grid-s1-vsr")
+    own_clips(fresh, tmp_path / "mine", ["bin blue"], silent=True)
+    done = fresh.run(*reader)
+    assert "of its clips 1 can be used, wanted 6 or more, two for each of 3 folds" in done.stderr
+    assert [call.split()[0] for call in fresh.called()] == ["prepare"]
+    shutil.rmtree(tmp_path / "mine")
+    own_clips(fresh, tmp_path / "mine", ["bin blue"] * 5 + ["hello"], silent=True)
+    done = fresh.run(*reader)
+    assert "1 of 6 clips has words in the text that grid-s1-vsr cannot write: 'hello' (1)" in done.stderr
+    assert "5 clips are left, wanted 6 or more" in done.stderr
 
 
 def test_a_folder_that_was_begun_with_other_clips_is_told_of(fresh: Recipes, tmp_path: Path) -> None:
@@ -78,7 +93,7 @@ def test_a_folder_that_was_begun_with_other_clips_is_told_of(fresh: Recipes, tmp
     )
     assert (done.returncode, fresh.called()) == (2, [])
     fresh.run("own/run_adapt.sh", "--corpus", str(tmp_path / "others"), "--folds", "2", "--out", "exp/others")
-    assert fresh.called() == [f"prepare own {tmp_path / 'others'} exp/others/corpus --protocol own"]
+    assert fresh.called() == [f"prepare own {tmp_path / 'others'} exp/others/corpus"]
 
 
 def test_models_and_options_that_adapt_nothing_are_told_of(recipes: Recipes, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_players_hold_the_audio_and_images_lie_over_one_another(exp: Path) -> No
 @pytest.mark.parametrize(
     ("gone", "said", "kept"),
     [
-        (["scores"], "There are no scores of test yet", "There are no word errors of test yet"),
+        (["scores"], "Set test: no scores yet", "Set test: no word errors yet"),
         (["curves.tsv"], "There are no curves", "Lips are read"),
         (["versions.yaml"], "How it was trained is not recorded", "Lips are read"),
         (["wav/test/origin.yaml"], "The dump was not found", "Model"),
@@ -111,6 +111,15 @@ def test_what_is_missing_is_left_out_and_said(exp: Path, gone: list[str], said: 
     assert kept in written.words
     if "wav/test/alignments" in gone:
         assert "which video frame each moment" not in written.words
+
+
+def test_a_folder_with_nothing_to_show_is_one_line(exp: Path) -> None:
+    for name in ("wav", "scores", "text", "curves.tsv"):
+        path = exp / name
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    with pytest.raises(LipsoundError, match=r"nothing to report: .*first run lipsound2 synthesize EXP DIR"):
+        report(exp)
+    assert not (exp / "report.html").exists()
 
 
 def test_attention_of_a_padded_batch_is_cut_to_the_clip(exp: Path) -> None:

@@ -41,6 +41,7 @@ case ${found%% *} in
   *) usage "--model: found $model, of the task ${found%% *}, wanted a lip-to-speech model or a lip reader" ;;
 esac
 [ "$folds" -gt 0 ] || folds=$many
+fewest=$((2 * folds)) # clips
 [ "$tested" -le "$folds" ] || usage "--tested: found '$tested', wanted a number up to $folds, the folds"
 if [ -f "$out/corpus.txt" ] && [ "$(cat "$out/corpus.txt")" != "$(realpath "$corpus")" ]; then
   usage "--out: $out was begun with the clips of $(cat "$out/corpus.txt"), not of $corpus; name another folder, or remove that one"
@@ -57,8 +58,8 @@ count() { wc -l <"$1/utt2spk"; }
 
 # enough CLIPS: end where there are too few of them for the folds.
 enough() {
-  [ "$1" -ge $((2 * folds)) ] ||
-    usage "--corpus: $1 clips can be used, wanted two or more for each of $folds folds: record more, or give a smaller --folds"
+  [ "$1" -ge "$fewest" ] ||
+    usage "--corpus: of its clips $1 can be used, wanted $fewest or more, two for each of $folds folds: record more, or give a smaller --folds"
 }
 
 # adapt TRAIN VALID EXP: the model, trained on; and how long all trainings will take.
@@ -72,14 +73,14 @@ adapt() {
 }
 
 echo "== clips and crops"
-lipsound2 prepare own "$corpus" "$out/corpus" --protocol own
+lipsound2 prepare own "$corpus" "$out/corpus" # without a protocol: the folds are made below
 realpath "$corpus" >"$out/corpus.txt"
 every=$out/corpus/all
 enough "$(count "$every")"
 cmp -s "$every/utt2spk" "$out/utt2spk" || [ ! -e "$out/utt2spk" ] ||
   usage "--out: $out was begun with other clips than $corpus has now; name another folder, or remove that one"
 cp "$every/utt2spk" "$out/utt2spk"
-python local/usable.py "$config" "$every" "$out/usable" $((2 * folds)) "$override"
+python local/usable.py "$config" "$every" "$out/usable" "$fewest" "$override"
 run crop "$out/usable" "$dump" --regions "$region" --nj "$nj"
 extract
 # Clips that show no mouth, or whose audio cannot be used, can neither be learned from nor tested.

@@ -14,7 +14,7 @@ from lipsound2.corpora.corpus import Corpus, Options
 from lipsound2.corpora.lists import Lists, read_lists
 from lipsound2.corpora.recordings import Problem, Recording, Recordings
 from lipsound2.corpora.registry import LISTS, check_protocol, load, names
-from lipsound2.corpora.summary import describe_corpus, describe_protocol, ranges, write_problems
+from lipsound2.corpora.summary import counted, describe_corpus, describe_protocol, ranges, write_problems
 from lipsound2.data.checks import back_up
 from lipsound2.data.datadir import DataDir, check_own
 from lipsound2.data.names import Names
@@ -171,7 +171,7 @@ def _write_all(found: Recordings, path: Path, corpus: str, language: str, source
     fingerprint.clear()
     DataDir.write(path, made_by=source, **_tables(path, found, found.by_id, language))
     fingerprint.write()
-    print(f"{path}: {len(known)} clips")
+    print(f"{path}: {counted(len(known), 'clips')}")
 
 
 def _keep(path: Path, fingerprint: Fingerprint) -> None:
@@ -247,7 +247,7 @@ def _write_sets(
                 path / name, recordings, corpus, pairs.get(name, {}), int(str(options["seed"]))
             )
         DataDir.write(path / name, made_by=source, **{name: table for name, table in tables.items() if table})
-        print(f"{path / name}: {len(ids)} clips")
+        print(f"{path / name}: {counted(len(ids), 'clips')}")
     fingerprint.write()
 
 

@@ -38,7 +38,7 @@ def describe_corpus(found: Recordings, corpus: Corpus, protocol: Protocol | None
     speakers = sorted({recording.speaker for recording in recordings}, key=_natural)
     texts, times = sum(bool(r.text) for r in recordings), sum(bool(r.words) for r in recordings)
     lines = [
-        f"found {len(recordings)} {unit} of {len(speakers)} speakers ({ranges(speakers)}); "
+        f"found {counted(len(recordings), unit)} of {counted(len(speakers), 'speakers')} ({ranges(speakers)}); "
         f"{texts} with text, {times} with word times"
     ]
     lines += [f"note: {note}" for note in found.notes]
@@ -135,6 +135,11 @@ def ranges(names: Iterable[str]) -> str:
         else:
             runs.append((prefix, number, number))
     return _few([f"{prefix}{a}" if a == b else f"{prefix}{a}-{prefix}{b}" for prefix, a, b in runs])
+
+
+def counted(count: int, things: str) -> str:
+    """`2 clips`, `1 clip`."""
+    return f"{count} {things.removesuffix('s') if count == 1 else things}"
 
 
 def _few(names: Sequence[str]) -> str:

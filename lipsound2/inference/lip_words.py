@@ -86,7 +86,7 @@ class LipWordReader:
         Raises:
             LipsoundError: a word that is no class.
         """
-        return phrases.spelled(self._write, self._unknown, self.name)
+        return phrases.spelled(self._write, self._unknown, self.name, [*self._words])
 
     def _write(self, sentence: str) -> list[list[int]]:
         words = sentence.split()

@@ -12,6 +12,7 @@ from pathlib import Path
 from lipsound2 import model_names
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.model_words import words_of
 from lipsound2.known_models import CAVEAT, KnownModel, known_models
 from lipsound2.video.align import REGIONS
 
@@ -30,6 +31,8 @@ _KINDS = {
 _LIPS = ("lip reader", "lipsound2 transcribe clip.mp4 --model {}")
 _NOT_SAID = "not said"
 _SHORT = 30  # letters of a license in the table
+_LEGEND = """hub:  lipsound2 models get NAME fetches it
+hand: you fetch the file yourself; lipsound2 models get NAME tells from where, and what to do then"""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class ModelRecord:
         name: what `--model`, `--asr`, `--vocoder` or `--lm` takes.
         kind: what it is, in words.
         task: which task it was trained for; empty: of a public model, which is not here yet.
-        source: where it comes from: `ships` with the toolkit, lies in the `user`'s folder, or is `public`: known, and
-            not on this machine.
+        source: where it comes from: `ships` with the toolkit, is of the `user`, or is `public`: known, and not on this
+            machine.
         size: of all its files, bytes; 0: not known.
         parameters: number of weights, in words.
         license: of the weights.
@@ -66,24 +69,43 @@ class ModelRecord:
     origin: str = ""
 
 
-def models(*, json: bool = False) -> None:
+def models(name: str | None = None, *, json: bool = False) -> None:
     """List the models: those that ship, those on this machine, and public ones that others published.
 
-    Of each it tells what it is, its size and license, what it knows, and how to use or to get it. Nothing is fetched:
+    Of each it tells what it is, its size and license, what it knows, and how to use or to get it.
+    `lipsound2 models NAME` tells this of one, with all its words where they are a list. Nothing is fetched:
     `lipsound2 models get NAME` does that. `lipsound2 models push` uploads a pack of yours.
 
     Args:
+        name: show this model alone: its name, or an experiment or a pack.
         json: print a list of records as JSON instead, with size in bytes and the folder of each.
     """
-    here, public = models_here(), public_models()
+    folder = model_names.find(name) if name else None
+    if folder is not None and not json:
+        print(_in_detail(folder))
+        return
+    here = models_here() if folder is None else [_record_here(folder)]
+    public = public_models() if folder is None else []
     if json:
         records = [asdict(record) for record in (*here, *map(_public_record, public))]
         print(dumps(records, ensure_ascii=False, indent=2))
         return
     print(as_table(here))
-    print(f"\nPublic models that others published. To get one: lipsound2 models get NAME\n\n{public_table(public)}\n")
+    print(f"\nPublic models that others published:\n\n{public_table(public)}\n\n{_LEGEND}\n")
     print(textwrap.fill(CAVEAT, _WIDTH))
     print(f"Models that you get or convert lie in {model_names.user_folder()}")
+
+
+def _record_here(folder: Path) -> ModelRecord:
+    return record_of(folder, "ships" if folder.parent == model_names.PRETRAINED else "user")
+
+
+def _in_detail(folder: Path) -> str:
+    """A model as the table has it, and below it the words that it knows, where they are a list."""
+    shown, words = as_table([_record_here(folder)]), words_of(folder)
+    if not words:
+        return shown
+    return f"{shown}\n\n{textwrap.fill(' '.join(words), _WIDTH, initial_indent=f'its {len(words)} words: ')}"
 
 
 def models_here() -> list[ModelRecord]:
@@ -123,7 +145,7 @@ def record_of(folder: Path, source: str) -> ModelRecord:
         license=facts.get("License", _NOT_SAID),
         knows=facts.get("Knows", _NOT_SAID),
         trained_on=facts.get("Trained on", _NOT_SAID),
-        use=use.format(folder.name),
+        use=use.format(model_names.name_of(folder)),
         path=str(folder),
         origin=model_names.fetched_from(folder),
     )

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _ALTERNATIVES = 20  # of a hypothesis; its ranking has all sentences
 _SHOWN = 5
+_FEW = 100  # words of a reader that a message lists
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,11 @@ class Phrases:
         return []
 
     def spelled(
-        self, write: Callable[[str], list[list[int]]], unknown: Callable[[str], list[str]], writer: str
+        self,
+        write: Callable[[str], list[list[int]]],
+        unknown: Callable[[str], list[str]],
+        writer: str,
+        known: Sequence[str] = (),
     ) -> Texts:
         """Every sentence in the tokens of a reader.
 
@@ -134,6 +139,7 @@ class Phrases:
             write: a normalized sentence to its tokens, in each way that counts; none: it cannot be written.
             unknown: the words or characters of a sentence that cannot be written.
             writer: name of the reader.
+            known: all words that it can write; empty: they cannot be listed.
 
         Raises:
             LipsoundError: a sentence cannot be written: which, where, and because of what.
@@ -146,10 +152,15 @@ class Phrases:
             more = f", nor all of {_listed([self.places[each] for each in wrong[1:]])}" if len(wrong) > 1 else ""
             raise LipsoundError(
                 f"{self.places[first]}: {writer} cannot write {parts} in {shown(self.texts[first])}{more}; it was not "
-                "trained for this: use words that it knows, or another model; for any words of English get a published "
-                "lip reader, lipsound2 models get vsr-lrs3-19.1, and give it as --model"
+                f"trained for this: use words that it knows{_in_full(known)}, or another model; for any words of "
+                "English get a published lip reader, lipsound2 models get vsr-lrs3-19.1, and give it as --model"
             )
         return texts
+
+
+def _in_full(words: Sequence[str]) -> str:
+    """Words in brackets, where they are few enough for a message."""
+    return f" ({' '.join(words)})" if 0 < len(words) <= _FEW else ""
 
 
 def _listed(places: Sequence[str]) -> str:

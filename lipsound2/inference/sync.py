@@ -112,15 +112,21 @@ def sync(
     if not known:  # all of them failed, as --max-failures 1 allows
         return
     milliseconds = np.array([1000 * archive[name][0, 0] for name in known])
-    unsure = float((milliseconds == 0).mean())
+    unsure = int((milliseconds == 0).sum())
     low, high = np.percentile(milliseconds, (5, 95))
+    no_shift = f"; {_unfit(unsure, len(known))}" if unsure else ""
     print(
         f"{dump / AV_OFFSET}: {len(known)} clips; the audio lags the video by {milliseconds.mean():.0f} ms in the "
-        f"mean, standard deviation {milliseconds.std():.0f}, 90 % from {low:.0f} to {high:.0f}; no shift fits "
-        f"{100 * unsure:.1f} % of the clips, whose offset is 0"
+        f"mean, standard deviation {milliseconds.std():.0f}, 90 % from {low:.0f} to {high:.0f}{no_shift}"
     )
-    if unsure > _TOO_UNSURE:
+    if unsure > _TOO_UNSURE * len(known):
         log.warning("%s does not know these clips well; a model that was trained on them tells more offsets", path.name)
+
+
+def _unfit(count: int, clips: int) -> str:
+    """How many clips have no offset, and what they have instead."""
+    one = f"1 of {clips} clips fits no shift: its offset is set to 0"
+    return one if count == 1 else f"{count} of {clips} clips fit no shift: their offset is set to 0"
 
 
 def _others(dump: Path, ids: Sequence[str]) -> int:

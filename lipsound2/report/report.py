@@ -61,7 +61,7 @@ def report(
         video: show the video of each clip beside its audio, small; without, what the model is shown.
 
     Raises:
-        LipsoundError: no experiment there.
+        LipsoundError: no experiment there, or nothing to show.
     """
     if not (exp / "config.yaml").exists():
         raise LipsoundError(f"{exp}: no experiment there (no config.yaml); give the folder that training wrote")
@@ -69,6 +69,12 @@ def report(
     sweep(exp)
     sweep(out.parent)
     content = collect(exp, clips=clips, dump=dump, data=data, video=video)
+    if not content.curves and not content.sets:  # such as a pack
+        raise LipsoundError(
+            f"{exp}: nothing to report: no curves.tsv, wav, text or scores there; give the folder that training wrote, "
+            "or first run lipsound2 synthesize EXP DIR EXP/wav/SET --dump DUMP; of a lip reader: lipsound2 decode EXP "
+            "DIR EXP/text/SET/NAME --dump DUMP"
+        )
     page = render(content, BUDGET)
     write_text(out, page)
     print(f"{out}: {len(page) / 2**20:.1f} MB")

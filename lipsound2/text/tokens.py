@@ -61,6 +61,13 @@ def unknown_parts(tokenizer: Tokenizer, text: str) -> list[str]:
     return [part for part in dict.fromkeys(parts) if UNKNOWN in tokenizer.encode(part)]
 
 
+def known_words(tokenizer: Tokenizer) -> list[str]:
+    """All words that a tokenizer of whole words knows, sorted; empty: it writes in smaller parts."""
+    if not tokenizer.whole_words:
+        return []
+    return sorted(tokenizer.decode([token]) for token in range(UNKNOWN + 1, len(tokenizer)))
+
+
 def report_unknown(tokenizer: Tokenizer, texts: dict[str, str], where: str) -> int:
     """Count and log the characters or words that a tokenizer does not know; returns the number of clips with one."""
     unknown: Counter[str] = Counter()

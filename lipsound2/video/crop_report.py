@@ -14,6 +14,8 @@ from lipsound2.video.track import CHOICES, FILLED, Track
 from lipsound2.video.view import View
 
 _MANY = 0.1  # of the frames, from which on what is missing there is a warning
+_SLOW = 20  # frames a second, below which lips move too much between two of them
+_WELL = 25  # frames a second that show lips well
 _SMALL = 48  # pixels a face is wide, below which its mouth has too few of them
 _HARDLY_MOVES = "the mouth hardly moves: who is shown may not speak"
 
@@ -35,6 +37,7 @@ class CropReport:
         hardly_moves: whether who is shown may not speak at all.
         speakers: who speaks, where the face was chosen by that.
         lacking: what a file that ends too early lacks, in words; empty: nothing.
+        fps: mean rate of the source, frames a second.
     """
 
     num_frames: int
@@ -49,6 +52,7 @@ class CropReport:
     hardly_moves: bool = False
     speakers: Speakers | None = field(default=None, compare=False)
     lacking: str = ""
+    fps: float = FRAME_RATE
 
     @property
     def warnings(self) -> list[str]:
@@ -69,6 +73,8 @@ class CropReport:
             )
         if (width := self.box[2] - self.box[0]) < _SMALL:
             found.append(f"the face is small, {width} pixels wide; {_SMALL} or more show the lips well")
+        if self.fps < _SLOW:
+            found.append(f"the video has {self.fps:.3g} frames a second; {_WELL} or more show the lips well")
         if self.hardly_moves:
             found.append(_HARDLY_MOVES)
         if self.damaged:
@@ -77,9 +83,10 @@ class CropReport:
 
     def __str__(self) -> str:
         notes = [*self.notes, *([_HARDLY_MOVES] if self.hardly_moves else [])]
-        parts = [f"{self.num_frames} frames", *notes, f"{self.missing} without a face"]
+        faces = f"no face in {self.missing} of {self.num_frames} frames" if self.missing else "a face in all frames"
+        parts = [f"{self.num_frames} frames", *notes, faces]
         if self.outside:
-            parts.append(f"{self.outside} with the mouth outside of the frame")
+            parts.append(f"the mouth outside of the frame in {self.outside}")
         if self.faces > 1:
             parts.append(f"up to {self.faces} faces at once, taken: the one at x {self.box[0]}-{self.box[2]}")
         if self.speakers is not None:

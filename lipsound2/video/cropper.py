@@ -226,6 +226,7 @@ class Cropper:
             hardly_moves=hardly_moves(tracked.points, tracked.flags, movement),
             speakers=speakers,
             lacking=source.lacking if source else "",
+            fps=timeline.fps,
         )
         flat = np.concatenate([tracked.points.reshape(num_frames, 136), tracked.flags[:, None]], 1, dtype=np.float32)
         return Crops(flat, regions, timeline, report, face_choice)

@@ -22,16 +22,16 @@ from lipsound2.tasks.recognize import Recognize, RecognizeConfig
 from lipsound2.tasks.tokens import tokenizer_of, tokenizer_path
 from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import Tokenizer
-from lipsound2.text.tokens import unknown_parts
+from lipsound2.text.tokens import known_words, unknown_parts
 from lipsound2.timing import SAMPLE_RATE
 
 _SHOWN = 5  # unknown words
-_WHOLE = 60  # words of a tokenizer that are all told
+_WHOLE = 100  # words of a tokenizer that are all told
 
 
 def without_audio(data: DataDir) -> dict[str, str]:
-    """Why each clip that speech cannot be learned from is of no use."""
-    return {name: "have no audio, which speech is learned from" for name in data.ids if _silent(data.video[name])}
+    """What each clip that speech cannot be learned from has, or lacks."""
+    return {name: "no audio, which speech is learned from" for name in data.ids if _silent(data.video[name])}
 
 
 def _silent(path: str) -> bool:
@@ -43,8 +43,8 @@ def _silent(path: str) -> bool:
 
 
 def unwritable(data: DataDir, settings: RecognizeConfig) -> dict[str, str]:
-    """Why each clip that a lip reader cannot be learned from is of no use."""
-    found = {name: "have no text beside them (talk.txt beside talk.mp4)" for name in data.ids if name not in data.text}
+    """What each clip that a lip reader cannot be learned from has, or lacks."""
+    found = {name: "no text (talk.txt beside talk.mp4)" for name in data.ids if name not in data.text}
     if tokenizer_path(settings.tokens) is None:  # made of these very texts
         return found
     tokenizer = tokenizer_of(settings.tokens)
@@ -54,15 +54,14 @@ def unwritable(data: DataDir, settings: RecognizeConfig) -> dict[str, str]:
     shown = ", ".join(f"'{part}' ({count})" for part, count in counts.most_common(_SHOWN))
     shown += f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
     what = "words" if tokenizer.whole_words else "characters"
-    why = f"have texts with {what} that {settings.tokens} cannot write: {shown}{_known(tokenizer)}"
+    why = f"{what} in the text that {settings.tokens} cannot write: {shown}{_known(tokenizer)}"
     return found | dict.fromkeys(unknown, why)
 
 
 def _known(tokenizer: Tokenizer) -> str:
     """The words that can be written, where they are few."""
-    if not tokenizer.whole_words or len(tokenizer) > _WHOLE:
-        return ""
-    return f"; it knows: {' '.join(sorted(tokenizer.decode([token]) for token in range(2, len(tokenizer))))}"
+    words = known_words(tokenizer)
+    return f"; it knows: {' '.join(words)}" if 0 < len(words) <= _WHOLE else ""
 
 
 def check(data: DataDir, useless: Mapping[str, str], least: int, advice: str) -> str:
@@ -71,10 +70,14 @@ def check(data: DataDir, useless: Mapping[str, str], least: int, advice: str) ->
     Raises:
         LipsoundError: too few clips are left.
     """
-    reasons = [f"{count} of {len(data)} clips {why}" for why, count in Counter(useless.values()).items()]
+    reasons = [
+        f"{count} of {len(data)} clips {'has' if count == 1 else 'have'} {what}"
+        for what, count in Counter(useless.values()).items()
+    ]
     left = len(data) - len(useless)
     if left < least:
-        raise LipsoundError(f"--corpus: {'; '.join(reasons)}. {left} clips are left, wanted {least} or more: {advice}")
+        here = "1 clip is" if left == 1 else f"{left} clips are"
+        raise LipsoundError(f"--corpus: {'; '.join(reasons)}. {here} left, wanted {least} or more: {advice}")
     return "\n".join(f"left out: {reason}" for reason in reasons)
 
 
