@@ -86,7 +86,7 @@ def sync(
     if len(ids) < len(data.ids):
         log.info("%s: %d of %d clips are not in %s: left out", dir, len(data.ids) - len(ids), len(data.ids), dump)
     if others := _others(dump, ids):
-        log.warning("%s: the offsets of %d clips that are not in %s are removed", dump / AV_OFFSET, others, dir)
+        log.warning("%s: offsets of clips that are not in %s are removed: %d", dump / AV_OFFSET, dir, others)
     hop = mel.hop / mel.sample_rate
     found = dump_clips(
         dump,
