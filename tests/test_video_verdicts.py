@@ -72,7 +72,7 @@ def test_fault_A8_a_mouth_outside_of_the_frame_is_counted() -> None:
     half[:8] = below[:8]
     report = Cropper(("mouth",), "none")(blank, half).report
     assert (report.outside, report.missing) == (8, 0)
-    assert "8 with the mouth outside of the frame" in str(report)
+    assert "the mouth outside of the frame in 8" in str(report)
     for wrong in (below, faces_at(-60, 100), faces_at(330, 100), faces_at(160, -60)):
         with pytest.raises(ClipFailure, match=r"mouth-outside: .* \(320x240\) in 20 of 20 frames"):
             Cropper(("face",), "none")(blank, wrong)
