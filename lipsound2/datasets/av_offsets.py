@@ -34,7 +34,7 @@ def offsets_of(data: DataDir, ids: Names, dump: Path) -> tuple[np.ndarray, np.nd
     folder = dump / AV_OFFSET
     again = f"lipsound2 sync MODEL {data.path} {dump}"
     if not (folder / INDEX).exists():
-        raise LipsoundError(f"{folder}: no offsets there, which 'correct_av_offset: true' needs; run: {again}")
+        raise LipsoundError(f"{folder}: no offsets between audio and video there; run: {again}")
     archive = Archive(folder)
     there = archive.ids.places(ids) >= 0
     failed = {name for name, step, _, _ in read_failures(dump) if step == AV_OFFSET}

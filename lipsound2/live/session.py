@@ -103,7 +103,7 @@ class Session(Viewer):
             else:
                 recorded = True
                 self._record()
-        if not (recorded or self.quit):
+        if self.capture.camera.recorded is not None and not (recorded or self.quit):
             self.screen.line("nothing was recorded: press the space bar while it plays, or give --continuous")
         if self._reading and not self.quit:
             self.screen.status("reading ...")
