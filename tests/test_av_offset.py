@@ -174,7 +174,9 @@ def test_offsets_that_are_not_there_are_one_line(corpus, tmp_path, monkeypatch, 
     data, dump = DataDir(corpus / "data"), tmp_path / "dump"
     shutil.copytree(corpus, dump, ignore=shutil.ignore_patterns(AV_OFFSET))
     write_yaml(tmp_path / "c.yaml", read_yaml(corpus / "c.yaml") | {"correct_av_offset": True})
-    with pytest.raises(LipsoundError, match=r"no offsets between audio and video there; run: lipsound2 sync MODEL .*data .*dump"):
+    with pytest.raises(
+        LipsoundError, match=r"no offsets between audio and video there; run: lipsound2 sync MODEL .*data .*dump"
+    ):
         load_config(tmp_path / "c.yaml").task.prepare(data, data, dump)
     other = DataDir.write(tmp_path / "other", utt2spk={"s1-z": "s1"})
     with pytest.raises(LipsoundError, match=r"none of its clips is in .*; run stages 1 and 2 on it"):
