@@ -200,6 +200,14 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def told_size(count: int) -> str:
+    """So many bytes as a message tells them: '400 bytes', '38 kB', '15.8 MB', '1.2 GB'."""
+    for unit, name, digits in ((1e9, "GB", 1), (1e6, "MB", 1), (1e3, "kB", 0)):
+        if round(count / unit, digits) >= 1:
+            return f"{count / unit:.{digits}f} {name}"
+    return f"{count} bytes"
+
+
 def sha256(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with Path(path).open("rb") as file:

@@ -19,7 +19,7 @@ from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.decoding.calibration import facts as calibration_facts
 from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
-from lipsound2.files import atomic_path, folder_lock, sha256, write_bytes, write_text
+from lipsound2.files import atomic_path, folder_lock, sha256, told_size, write_bytes, write_text
 from lipsound2.hub_card import RESULTS, hub_page, result_files
 from lipsound2.inference import familiar_faces, familiarity
 from lipsound2.metrics.score import SUMMARY
@@ -102,7 +102,7 @@ def pack(
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()} | (origin.notes() if origin else {})
         write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB; use it with: {loaded.task.usage(out)}")
+    print(f"{out}: {told_size(size)}; use it with: {loaded.task.usage(out)}")
 
 
 def _sets(exp: Path, scores: Path | None) -> dict[str, Path]:

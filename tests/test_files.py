@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error, names_machine_error, require
-from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, write_text
+from lipsound2.files import atomic_path, folder_lock, sha256, sweep, temporary_of, told_size, write_text
 from lipsound2.fingerprint import NAME, Fingerprint
 
 
@@ -235,3 +235,18 @@ def test_fault_A13_errors_of_the_machine_are_known_by_their_words():
         soundfile.LibsndfileError(1),
     ):
         assert not is_machine_error(error), error
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 bytes"),
+        (400, "400 bytes"),
+        (38_400, "38 kB"),
+        (999_600, "1.0 MB"),
+        (15_800_000, "15.8 MB"),
+        (1_200_000_000, "1.2 GB"),
+    ],
+)
+def test_sizes_are_told_in_the_unit_that_shows_them(count, told):
+    assert told_size(count) == told

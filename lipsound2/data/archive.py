@@ -293,7 +293,7 @@ def read_entry(path: Path | str, offset: int) -> np.ndarray:
 
 
 def _read(opened: Callable[[], _File], offset: int, entry: str) -> np.ndarray:
-    advice = "make this archive again, or fetch it again"
+    advice = "delete its folder and run what made it again, or fetch it again"
     path: Path | str = "?"
     try:
         file = opened()

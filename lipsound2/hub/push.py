@@ -8,6 +8,7 @@ from pathlib import Path
 from lipsound2.converted import refuse_converted
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError, require
+from lipsound2.files import told_size
 from lipsound2.hub.repository import PACK_FILE, Place, endpoint, hub_errors
 from lipsound2.model_names import CARD, CONFIG, README, WEIGHTS
 
@@ -52,7 +53,7 @@ def models_push(folder: Path, repository: str, *, public: bool = False, allow_re
             commit_message=f"{folder.resolve().name}, by lipsound2",
         )
     size = sum(file.stat().st_size for file in files)
-    print(f"{place}: {len(files)} files, {size / 1e6:.1f} MB, {'public' if public else 'private'}: {made.commit_url}")
+    print(f"{place}: {len(files)} files, {told_size(size)}, {'public' if public else 'private'}: {made.commit_url}")
 
 
 def check_folder(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from lipsound2 import experiment, model_names
 from lipsound2.config import to_mapping
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.files import atomic_path
+from lipsound2.files import atomic_path, told_size
 from lipsound2.inference.export_reader import export_folder
 from lipsound2.inference.familiar_faces import familiarity_of
 from lipsound2.inference.onnx import LIPS, NOTE, OUTPUTS, VOCODER, Exported, Note
@@ -91,7 +91,7 @@ def export(
         f"{length}: {value:.1e}" for length, value in zip(CHECKED[note.kind], differences, strict=True)
     )
     what = "video frames" if note.kind == LIPS else "mel frames"
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {note.kind} of {note.name}")
+    print(f"{out}: {told_size(out.stat().st_size)}, {note.kind} of {note.name}")
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
     if note.familiarity:
         print("unlike faces are told of, but read like all others; torch reads them by the statistics of their clip")

@@ -25,7 +25,7 @@ from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
-from lipsound2.files import folder_lock, sha256
+from lipsound2.files import folder_lock, sha256, told_size
 from lipsound2.inference.face_watch import with_clip_statistics
 from lipsound2.inference.familiar_faces import familiarity_of, trunk_of
 from lipsound2.inference.familiarity import FILE as FAMILIARITY
@@ -231,7 +231,7 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
         write_yaml(folder / model_names.EXPORT, to_mapping(made))
     size = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
     same = f"; the same best token in {100 * np.mean(written.same):.1f} % of them" if written.int8 else ""
-    print(f"{out}: {size / 1e6:.1f} MB, {made.kind} of {made.name}, {precision}")
+    print(f"{out}: {told_size(size)}, {made.kind} of {made.name}, {precision}")
     print(f"onnxruntime and torch: log-probabilities differ by {written.difference:.1e} at most{same}")
     if license_ := model_names.card_facts(out).get("License"):
         print(f"license  {license_}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from lipsound2.arguments import AtLeast0
 from lipsound2.errors import LipsoundError, UsageError
-from lipsound2.files import write_text
+from lipsound2.files import told_size, write_text
 from lipsound2.metrics.registry import PRIMARY
 from lipsound2.outputs import Output, check_file
 from lipsound2.report import compare_markdown, compare_page, series
@@ -79,7 +79,7 @@ def compare(
         print(f"{markdown}: scores, words, config keys")
     html = compare_page.render(found, _BUDGET)
     write_text(page, html)
-    print(f"{page}: {len(html) / 2**20:.1f} MB")
+    print(f"{page}: {told_size(page.stat().st_size)}")
 
 
 def _check_outside(path: Path, experiments: list[Path]) -> None:

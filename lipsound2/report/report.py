@@ -12,7 +12,7 @@ from lipsound2.data.numerals import real
 from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
-from lipsound2.files import sweep, write_text
+from lipsound2.files import sweep, told_size, write_text
 from lipsound2.metrics.audio_sources import wav_ids
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -77,7 +77,7 @@ def report(
         )
     page = render(content, BUDGET)
     write_text(out, page)
-    print(f"{out}: {len(page) / 2**20:.1f} MB")
+    print(f"{out}: {told_size(out.stat().st_size)}")
     publish_rows(exp / "RESULTS.md", content, f"Results of {content.experiment}")
     if publish is None:
         return
