@@ -65,7 +65,8 @@ class Attention(nn.Module):
             (B, L, width).
         """
         queries = self.queries(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        keys, values = memory.expand(len(x), -1, -1, -1, -1).unbind(1)
+        # `len` of a tensor is a fixed number to the ONNX exporter, which then has to take the network apart again.
+        keys, values = memory.expand(x.shape[0], -1, -1, -1, -1).unbind(1)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(queries, keys, values, visible, dropout, causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
