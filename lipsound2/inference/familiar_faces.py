@@ -10,6 +10,7 @@ from torch import nn
 
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
+from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import Experiment
@@ -18,7 +19,14 @@ from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.progress import progress
 from lipsound2.tasks.base import AnyTask
 
-_CLIPS = 800  # training clips that are looked at, evenly spread
+_CLIPS = 400  # training clips that are looked at, evenly spread
+_VIEWS = 400  # in another light, of all of them together; of few clips each is shown the more often
+_MOST_VIEWS = 10  # of one clip
+# Another light, place and camera, more than the training shows. Chosen on GRID: grid/RESULTS.md.
+_ANOTHER = AugmentConfig(
+    augment_shift=4, augment_zoom=0.15, augment_rotate=8, augment_brightness=0.45, augment_noise=8, augment_flip=0.5
+)
+_SIDE = 0.3  # by how much light is stronger on one side, and weaker on the other, at most
 
 
 def trunk_of(model: nn.Module) -> LipTrunk | None:
@@ -59,16 +67,30 @@ def learn(loaded: Experiment[AnyTask], data: DataDir, dump: Path) -> Familiarity
     if trunk is None:
         raise LipsoundError(f"{loaded.path}: has no trunk of lips, by whose states unlike faces are told")
     folder = loaded.task.inputs(dump)[0]
-    archive = Archive(folder)
+    archive, rng = Archive(folder), np.random.default_rng(0)
     names = [name for name in data.ids if name in archive]
     if not names:
         raise LipsoundError(f"{data.path}: none of its {len(data)} clips is in {folder}; run stage 1 on it")
     names = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(len(names), _CLIPS))]
     frames = Frames(archive)
-    points = []
+    views = min(_MOST_VIEWS, -(-_VIEWS // len(names)))
+    points, varied = [], []
+
+    @torch.no_grad()
+    def point(crops: np.ndarray) -> np.ndarray:
+        clip = torch.from_numpy(np.ascontiguousarray(crops))[None].to(loaded.device)
+        return point_of(trunk(clip, torch.tensor([clip.shape[1]], device=loaded.device))[0].cpu().numpy())
+
     for name in progress(names, desc="familiarity", unit="clip"):
-        clip = torch.from_numpy(np.ascontiguousarray(frames[name]))[None].to(loaded.device)
-        with torch.no_grad():
-            states = trunk(clip, torch.tensor([clip.shape[1]], device=loaded.device))[0]
-            points.append(point_of(states.cpu().numpy()))
-    return Familiarity.of(np.array(points))
+        crops = frames[name]
+        points.append(point(crops))
+        varied.append([point(_in_another_light(crops, rng)) for _ in range(views)])
+    return Familiarity.of(np.array(points), np.array(varied))
+
+
+def _in_another_light(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Crops (T, H, W) uint8 as another lamp and camera show them, the same for all video frames."""
+    frames = augment(crops, np.zeros((len(crops), 1), np.float32), 1.0, _ANOTHER, rng).frames
+    down, right = (1 + rng.uniform(-_SIDE, _SIDE) * np.linspace(-1, 1, side) for side in frames.shape[1:])
+    lit: np.ndarray = np.rint(np.clip(frames * np.outer(down, right), 0, 255)).astype(np.uint8)
+    return lit

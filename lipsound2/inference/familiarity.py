@@ -1,10 +1,11 @@
 """How unlike the faces of the training set a face is, by the states of the model's trunk.
 
 A clip is one point: the median of its trunk states over time, which some frames without a face hardly move. The
-training clips' points are described by their mean, their spread in each dimension, and the directions in which they
-vary most. The distance of a new point is that of Mahalanobis with a little ridge, in units of what training clips have
-that were left out of the description. A clip of less than two seconds counts for less: its median depends on what is
-said. Torch is not imported: exported networks tell unlike faces, too.
+points of training clips, as they are and in another light, are described by their mean, their spread in each
+dimension, and the directions in which they vary most. The distance of a new point is that of Mahalanobis with a little
+ridge, in units of what training clips in another light have that were left out of the description. A clip of less than
+two seconds counts for less: its median depends on what is said. Torch is not imported: exported networks tell unlike
+faces, too.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from lipsound2.files import write_bytes
 from lipsound2.timing import FRAME_RATE
 
 FILE = "familiarity.safetensors"  # in an experiment or pack
-# The distance from which a face counts as unlike. Between GRID's speaker s1, whom the model knows (held-out clips: 1.4
-# at most but for a damaged one, 1.8 when made darker) and speakers it does not know (2.3 at least): grid/RESULTS.md.
+# The distance from which a face counts as unlike. Nine in ten training clips in another light are below.
 LIMIT = 2.0
 LEAST = FRAME_RATE  # video frames from which on a clip has batch statistics of its own
 _LONG = 2 * FRAME_RATE  # video frames from which on a distance counts in full
-_DIRECTIONS = 16  # in which the training clips vary most
+_SHORT = 0.75  # exponent of what share of them a shorter clip has
+_DIRECTIONS = 64  # in which the training clips vary most
 _RIDGE = 0.1  # variance that is added everywhere, a share of the training clips' own
 _FOLDS = 10  # in which training clips are left out
-_USUAL = 0.9  # share of the clips left out whose distances are below 1
+_USUAL = 0.9  # share of the clips left out that are below the limit in another light
 _ADVICE = "copy the pack again, or delete the file to do without"
 
 
@@ -42,8 +43,8 @@ class Familiarity:
         spread: (D,) float32, standard deviation in each dimension.
         directions: (K, D) float32, orthonormal, of the points divided by `spread`.
         variances: (K + 1,) float32, in these directions, and the mean of the others.
-        unit: 90 % quantile of the distances of training clips that were left out, a fold at a time; packs made before
-            30 November 2026 have the 99 % quantile of those that were not.
+        unit: such that nine in ten training clips in another light that were left out, a fold at a time, are below
+            `LIMIT`. Files of before 30 November 2026 know one light alone: of theirs nine in ten are below 1 there.
     """
 
     mean: np.ndarray
@@ -53,11 +54,12 @@ class Familiarity:
     unit: float
 
     @classmethod
-    def of(cls, points: np.ndarray) -> Familiarity:
+    def of(cls, points: np.ndarray, varied: np.ndarray) -> Familiarity:
         """Describe points.
 
         Args:
             points: (N, D) of training clips.
+            varied: (N, V, D) of the same clips, each V times in another light.
 
         Raises:
             LipsoundError: fewer than three points, of which nothing can be told.
@@ -67,14 +69,15 @@ class Familiarity:
         folds = np.arange(len(points)) % _FOLDS
         apart: list[float] = []
         for fold in range(min(_FOLDS, len(points))):
-            others = cls._described(points[folds != fold])
-            apart += [others.distance(point) for point in points[folds == fold]]
+            others = cls._described(points[folds != fold], varied[folds != fold])
+            apart += [others.distance(point) for point in np.concatenate(varied[folds == fold])]
         # 0: all clips are equal.
-        return replace(cls._described(points), unit=float(np.quantile(apart, _USUAL)) or 1.0)
+        return replace(cls._described(points, varied), unit=float(np.quantile(apart, _USUAL)) / LIMIT or 1.0)
 
     @classmethod
-    def _described(cls, points: np.ndarray) -> Familiarity:
-        """Points (N, D), with distances as they come."""
+    def _described(cls, points: np.ndarray, varied: np.ndarray) -> Familiarity:
+        """Points, with distances as they come."""
+        points = np.concatenate([points, *varied])
         mean, spread = points.mean(0), points.std(0) + 1e-6
         values, vectors = np.linalg.eigh(np.cov(((points - mean) / spread).T))
         count = min(_DIRECTIONS, len(points) - 1, len(mean))
@@ -92,9 +95,8 @@ class Familiarity:
     def distance(self, point: np.ndarray, frames: int = _LONG) -> float:
         """Distance of a clip, or of a window of one, from the training clips, 0 and more.
 
-        Nine in ten clips like these are below 1. By the packs that ship, of s1's windows of 5 to 35 frames 2 to 6 % are
-        at `LIMIT` or above, of 40 to 50 frames 1 to 2 %, of 75 none. Of other speakers' all are from 40 frames on, and
-        56 or 77 % of those of 25 (GRID's `valid`, `test` and `unseen`).
+        By the packs that ship, of s1's windows of 15 to 50 frames 2 to 16 % are at `LIMIT` or above, of 75 none. Of
+        other speakers' all are from 35 frames on, and 7 in 10 of those of 25 (GRID's `test` and `unseen`).
 
         Args:
             point: (D,), see `point_of`.
@@ -104,7 +106,7 @@ class Familiarity:
         along = self.directions @ normal
         rest = max(float(normal @ normal - along @ along), 0.0)
         weighed = float((along**2 / (self.variances[:-1] + _RIDGE)).sum()) + rest / float(self.variances[-1] + _RIDGE)
-        return float(np.sqrt(weighed / len(normal) * min(1.0, frames / _LONG))) / self.unit
+        return float(np.sqrt(weighed / len(normal))) * min(1.0, frames / _LONG) ** _SHORT / self.unit
 
     def distance_of(self, states: np.ndarray) -> float:
         """The same of trunk states (T, D)."""
