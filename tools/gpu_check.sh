@@ -72,7 +72,8 @@ checks() { # OUT: CUDA tests, three updates of every config at full size, a comp
   fi
   mapfile -t tests < <(grep -l '^@pytest.mark.cuda$' "$root"/tests/test_*.py)
   step tests "$python" -m pytest -q -rs -m cuda -p no:cacheprovider "${tests[@]}"
-  step nccl "$python" "$bench/bench_configs.py" "$root/egs/mini/conf/mini.yaml" --ngpu "$ngpu" --batch 2 --dump "$work/dump"
+  step nccl "$python" "$bench/bench_configs.py" "$root/egs/mini/conf/mini.yaml" --ngpu "$ngpu" --batch 2 --dump "$work/dump" \
+    ${small:+--frames 25}
   # Compiled, and on from its checkpoint: the second command finds update 2 and does the third.
   for updates in 2 3; do
     step "compiled-$updates" "${learn[@]}" --exp "$work/compiled" --override "compile: true, max_updates: $updates, $override"
@@ -85,7 +86,8 @@ checks() { # OUT: CUDA tests, three updates of every config at full size, a comp
     --batch "$([ "$small" ] && echo 1 || echo 64)" --frames "$([ "$small" ] && echo 5 || echo 75)" ${small:+--rounds 1}
   # The long ones come last: what time is left for.
   read -r -a configs <<< "${CONFIGS:-}"
-  step configs "$python" "$bench/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --batch "${BATCH:-0}" --dump "$work/dump"
+  step configs "$python" "$bench/bench_configs.py" "${configs[@]}" --ngpu "$ngpu" --dump "$work/dump" \
+    --batch "${BATCH:-$([ "$small" ] && echo 2 || echo 0)}" ${small:+--updates 1}
   step vocoder "$python" "$bench/bench_vocoder.py" --ngpu "$ngpu" ${small:+--seconds 0.5 --repeats 1}
   [ -s "$out/summary.txt" ] || { echo "gpu_check.sh: STEPS: no step is called '$STEPS'; without it all run"; return 2; }
   printf '== summary\n%s\n' "$(cat "$out/summary.txt")"

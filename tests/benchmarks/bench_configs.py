@@ -1,12 +1,12 @@
 """Three updates of every configuration at full size, in its own precision, on clips that are made here.
 
-    python tests/benchmarks/bench_configs.py [egs/*/conf/*.yaml] [--ngpu 1] [--updates 3] [--batch 0]
+    python tests/benchmarks/bench_configs.py [egs/*/conf/*.yaml] [--ngpu 1] [--updates 3] [--batch 0] [--frames 75]
 
 A row each, from a process of its own, forked where torch is loaded already: precision, parameters, clips an update,
 frames/s and peak memory, the places of an update where the processor waits for a number from the device (`.item()`,
 `nonzero`, ...), the share of an update in which the GPU had nothing to do, and the loss. Every update sees one batch.
 A configuration that fails is told, with what was said below the table; the status is then 1. --batch N takes N clips an
-update instead: a trial on a machine without a GPU.
+update instead, of --frames N video frames: a trial on a machine without a GPU.
 
 Waiting places are counted as operations on tensors of the device: each is a synchronization on a GPU. There torch's
 own counter (`set_sync_debug_mode`) is asked too; its number stands behind the sign +. Without a GPU they are no
@@ -44,6 +44,7 @@ from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.tasks import load_config
 from lipsound2.tasks.base import Adversarial
+from lipsound2.timing import FRAME_RATE
 from lipsound2.training import precision
 from lipsound2.training.distributed import World
 from lipsound2.training.optimizer import OptimizedModel
@@ -51,21 +52,21 @@ from lipsound2.video.encode import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("precision", "parameters", "clips", "frames/s", "peak GiB", "waits", "GPU idle", "loss")
-FRAMES, CLIPS = 75, 12
+CLIPS = 12
 WAITS = re.compile(r"aten::(_local_scalar_dense|nonzero|is_nonzero|masked_select|equal|unique\w*)$")
 
 
-def make_dump(folder: Path) -> None:
-    """A data dir and a dump of noisy clips with every kind that a configuration of `egs/` names."""
+def make_dump(folder: Path, frames: int) -> None:
+    """A data dir and a dump of noisy clips of so many video frames, with every kind that a configuration names."""
     rng = np.random.default_rng(0)
-    lengths = {f"s{1 + n % 2}-{n:02}": FRAMES for n in range(CLIPS)}
+    lengths = {f"s{1 + n % 2}-{n:02}": frames for n in range(CLIPS)}
     audio = {name: (0.1 * rng.standard_normal(640 * count)).astype(np.float32) for name, count in lengths.items()}
 
-    def kind(name: str, entries: Mapping[str, np.ndarray], frames: Mapping[str, int], meta: dict[str, Any]) -> None:
+    def kind(name: str, entries: Mapping[str, np.ndarray], counts: Mapping[str, int], meta: dict[str, Any]) -> None:
         with ArchiveWriter(folder / name / "feats.ark", folder / name / "feats.scp") as archive:
             for id in sorted(entries):
                 archive.write(id, entries[id])
-        write_table(folder / name / "utt2num_frames", {id: str(count) for id, count in frames.items()})
+        write_table(folder / name / "utt2num_frames", {id: str(count) for id, count in counts.items()})
         write_yaml(folder / name / "kind.yaml", meta)
 
     for name, size in (("mouth", 96), ("face", 112)):
@@ -88,13 +89,14 @@ def make_dump(folder: Path) -> None:
         kind(name, states, lengths, meta)
     words = ["bin", "blue", "at", "f", "two", "now"]
     text = {id: " ".join(words[n % 6 :] + words[: n % 6]) for n, id in enumerate(sorted(lengths))}
+    long = frames / FRAME_RATE / (len(words) + 1)  # seconds of a word; half of it is silent before and after them
     times = {
-        id: " ".join(f"{0.4 * n + 0.2:.2f} {0.4 * n + 0.6:.2f} {word}" for n, word in enumerate(said.split()))
+        id: " ".join(f"{(n + 0.5) * long:.2f} {(n + 1.5) * long:.2f} {word}" for n, word in enumerate(said.split()))
         for id, said in text.items()
     }
     DataDir.write(folder / "data", utt2spk={id: id[:2] for id in lengths}, text=text, word_times=times)
     single = {id: said.split()[0] for id, said in text.items()}
-    one = {id: f"1.20 1.60 {word}" for id, word in single.items()}
+    one = {id: f"{3 * long:.2f} {4 * long:.2f} {word}" for id, word in single.items()}
     DataDir.write(folder / "words", utt2spk={id: id[:2] for id in lengths}, text=single, word_times=one)
 
 
@@ -220,6 +222,7 @@ def main() -> int:
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs: 0 or 1 (default: 0)")
     parser.add_argument("--updates", type=int, default=3, help="before anything is counted (default: 3)")
     parser.add_argument("--batch", type=int, default=0, help="clips an update; 0: as configured (default: 0)")
+    parser.add_argument("--frames", type=int, default=75, help="video frames of the clips made here (default: 75)")
     parser.add_argument("--dump", type=Path, help="where the clips lie, or are put; default: a temporary folder")
     options = parser.parse_args()
     failed: list[BaseException] = []
@@ -230,7 +233,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.dump or Path(temporary)
         if not (folder / "data").exists():
-            make_dump(folder)
+            make_dump(folder, options.frames)
         one_process(options.ngpu)
         print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if options.ngpu else 'CPU'}")
         print(f"| config | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|", flush=True)
