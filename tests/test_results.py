@@ -32,15 +32,18 @@ speakers: same
 regions: mouth
 mel: fine
 metrics: []
-sync: grid-s1-parallel
+sync: more
 trainings:
   more:
     config: conf/parallel.yaml
     init: grid-s1-parallel
-    override: &short
+    override: "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0"
+  further:
+    config: conf/parallel.yaml
+    init: more
+    override:
       "max_epochs: 0, max_updates: 1, warmup: 1, batch_size: 1, valid_clips: 1, word_loss_weight: 0,
       correct_av_offset: true"
-  further: {config: conf/parallel.yaml, init: more, override: *short}
 speech:
   quick: {model: grid-s1-parallel, vocoder: "griffin-lim:2"}
   learned: {model: further, vocoder: "griffin-lim:2", controls: [""]}
@@ -131,13 +134,14 @@ def test_a_table_names_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text(f"{SMALL}differences: {{real: {{title: x, of: real, to: real}}}}\n")
     with pytest.raises(LipsoundError, match="differences: found 'real', which is a system, wanted a name of its own"):
         results.read_table(tmp_path / "odd.yaml")
-    (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: grid-s1-parallel\n", ""))
-    with pytest.raises(LipsoundError, match="trainings: more: has 'correct_av_offset', wanted the key 'sync'"):
-        results.read_table(tmp_path / "odd.yaml")
+    for sync in ("", "sync: further\n"):  # none, and one that is trained too late
+        (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: more\n", sync))
+        with pytest.raises(LipsoundError, match="trainings: further: has 'correct_av_offset', wanted 'sync: MODEL'"):
+            results.read_table(tmp_path / "odd.yaml")
 
 
 def test_a_table_of_models_that_nothing_has_is_refused_before_work(tmp_path: Path) -> None:
-    (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: grid-s1-parallel", "sync: grid-s1-paralel"))
+    (tmp_path / "odd.yaml").write_text(SMALL.replace("sync: more", "sync: grid-s1-paralel"))
     with pytest.raises(LipsoundError, match="did you mean 'grid-s1-parallel'"):
         make_results.make(results.read_table(tmp_path / "odd.yaml"), tmp_path / "data", tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from scipy.optimize import minimize
@@ -29,7 +30,7 @@ from lipsound2.decoding import look_alikes
 from lipsound2.decoding.grammar import grammar
 from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, probabilities_of
 from lipsound2.inference.face_watch import with_clip_statistics
-from lipsound2.inference.familiar_faces import familiarity_of
+from lipsound2.inference.familiar_faces import familiarity_of, trunk_of
 from lipsound2.inference.familiarity import LIMIT
 from lipsound2.inference.lip_to_speech import TorchLipToSpeech, generate_long
 from lipsound2.inference.lip_words import LipWordReader
@@ -259,6 +260,75 @@ def faces(clips: list[Clip]) -> None:
     print()
 
 
+def warped(zoom: float = 1.0, degrees: float = 0.0) -> Callable[[np.ndarray], np.ndarray]:
+    """Zoomed and turned about the middle of the crop."""
+
+    def change(frame: np.ndarray) -> np.ndarray:
+        height, width = frame.shape
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
+        return cv2.warpAffine(frame, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+    return change
+
+
+def lit(down: float, right: float) -> Callable[[np.ndarray], np.ndarray]:
+    """So much more light on one side, and less on the other."""
+
+    def change(frame: np.ndarray) -> np.ndarray:
+        weights = [1 + share * np.linspace(-1, 1, side) for share, side in zip((down, right), frame.shape, strict=True)]
+        return frame * np.outer(*weights)
+
+    return change
+
+
+NOISE = np.random.default_rng(0)
+# What may happen to a face: of a crop (96, 96), gray levels in float32.
+CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as it is": lambda frame: frame,
+    "darker (x 0.7)": lambda frame: 0.7 * frame,
+    "brighter (+ 30)": lambda frame: frame + 30,
+    "contrast x 0.6": lambda frame: frame.mean() + 0.6 * (frame - frame.mean()),
+    "light from the left (x 1.4 to 0.6)": lit(0, -0.4),
+    "light from the right": lit(0, 0.4),
+    "light from below": lit(0.4, 0),
+    "light from above": lit(-0.4, 0),
+    "light from a corner (x 2 to 0.4)": lit(-0.4, 0.4),
+    "zoom 1.15": warped(zoom=1.15),
+    "turned by 8 degrees": warped(degrees=8),
+    "mirrored": lambda frame: frame[:, ::-1],
+    "blurred (2 pixels)": lambda frame: cv2.GaussianBlur(frame, (0, 0), 2),
+    "noise (8 gray levels)": lambda frame: frame + 8 * NOISE.standard_normal(frame.shape, np.float32),
+}
+
+
+@torch.no_grad()
+def conditions(data: Path, dump: Path) -> None:
+    """Who is warned of in other conditions: of the known speaker and of the others every second clip."""
+    sets = {name: list(DataDir(data / name).ids)[::2] for name in ("test", "unseen")}
+    models = ("grid-s1-parallel", "grid-s1-vsr")
+    print("| | " + " | ".join(f"{model}: s1 | others" for model in models) + f" |\n{'| --- ' * 5}|")
+    watchers = []
+    for model in models:
+        loaded = experiment.load(model)
+        known, trunk = familiarity_of(loaded), trunk_of(loaded.model)
+        assert known is not None
+        assert trunk is not None
+        watchers.append((known, trunk, Frames(Archive(loaded.task.inputs(dump)[0]))))
+    for name, change in CONDITIONS.items():
+        cells = []
+        for known, trunk, frames in watchers:
+            for set_, ids in sets.items():
+                distances = []
+                for clip in ids:
+                    crops = np.stack([change(frame.astype(np.float32)) for frame in frames[clip]])
+                    video = torch.from_numpy(crops.round().clip(0, 255).astype(np.uint8))[None]
+                    distances.append(known.distance_of(trunk(video, torch.tensor([len(crops)]))[0].numpy()))
+                warned, edge = sum(each >= LIMIT for each in distances), max if set_ == "test" else min
+                cells.append(f"{warned} of {len(ids)}, {np.median(distances):.2f}, {edge(distances):.2f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print()
+
+
 # Other published maps, to compare with the one in use: Potamianos, Neti et al. (2003); Lee and Yook (2002).
 MAPS = {
     "Jeffers and Barley": look_alikes.VISEMES,
@@ -312,6 +382,7 @@ def main() -> None:
     ranking(clips, texts)
     calibration(clips, texts)
     faces(clips)
+    conditions(given.data, given.dump)
     visemes(clips, texts)
 
 

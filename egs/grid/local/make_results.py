@@ -90,13 +90,15 @@ def make(table: Table, data: Path, out: Path, nj: int) -> list[Line]:
         lipsound2("combine", ",".join(dict.fromkeys(map(str, (data, *learned.values())))), every)
     lipsound2("crop", every, dump, "--regions", table.regions, *jobs)
     lipsound2("mel", every, dump, "--mel", table.mel, *jobs)
-    if table.sync:
+    if table.sync and table.sync not in table.trainings:
         lipsound2("sync", table.sync, data.parent / "train", dump, *jobs)
     for name, training in table.trainings.items():
         sets = [word for set_, folder in learned.items() for word in (f"--{set_}", folder)]
         options: list[str | Path] = ["--init", model(training.init)] if training.init else []
         options += ["--override", training.override] if training.override else []
         lipsound2("train", training.config, *sets, "--dump", dump, "--exp", model(name), *options)
+        if name == table.sync:
+            lipsound2("sync", model(name), data.parent / "train", dump, *jobs)
     for name, speech in table.speech.items():
         place = out / "speech" / name
         controls = ("--controls", ",".join(speech.controls)) if speech.controls else ()

@@ -126,8 +126,8 @@ class Table:
         systems: system -> title of its row.
         printed: name -> a table that people read.
         trainings: name -> what is trained first.
-        sync: model that tells how far audio and video of the training clips are apart, for trainings with
-            `correct_av_offset: true`.
+        sync: pack or training that tells how far audio and video of the training clips are apart, for later trainings
+            with `correct_av_offset: true`.
         differences: name -> systems that are compared clip by clip, in a row of their own.
     """
 
@@ -172,11 +172,15 @@ def read_table(path: Path) -> Table:
             raise LipsoundError(f"{path}: {what}: found '{unknown[0]}', wanted some of {', '.join(sorted(known))}")
     if twice := sorted(systems & {*table.differences}):
         raise LipsoundError(f"{path}: differences: found '{twice[0]}', which is a system, wanted a name of its own")
+    synced = table.sync not in {"", *table.trainings}
     for name, training in table.trainings.items():
-        if not table.sync and parse_flow(training.override, f"{path}: trainings: {name}: override").get(
-            "correct_av_offset"
-        ):
-            raise LipsoundError(f"{path}: trainings: {name}: has 'correct_av_offset', wanted the key 'sync' beside it")
+        override = parse_flow(training.override, f"{path}: trainings: {name}: override")
+        if override.get("correct_av_offset") and not synced:
+            raise LipsoundError(
+                f"{path}: trainings: {name}: has 'correct_av_offset', wanted 'sync: MODEL' beside it, of a pack or a "
+                "training before"
+            )
+        synced = synced or name == table.sync
     return table
 
 
