@@ -31,7 +31,7 @@ from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcript import Transcript
-from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.inference.vocoder_names import chosen, folder_of
 from lipsound2.model_names import Precision
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-_VOCODER, _DETECTOR, _FACE = "griffin-lim", DEFAULT_DETECTOR, "largest"
+_VOCODER, _DETECTOR, _FACE = "auto", DEFAULT_DETECTOR, "largest"
 # What comes back, by the task of the model.
 _LOADED = {"regress": "a lip-to-speech model", "recognize": "a recognizer", "vocode": "a vocoder"}
 
@@ -66,7 +66,7 @@ def load(
     name: Literal["grid-s1-parallel"],
     *,
     device: str = "cpu",
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
     asd: str | Path | None = None,
@@ -105,7 +105,7 @@ def load(
     name: str | Path,
     *,
     device: str = "cpu",
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
     asd: str | Path | None = None,
@@ -119,7 +119,7 @@ def load(
     name: str | Path,
     *,
     device: str = "cpu",
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     detector: DetectorName = DEFAULT_DETECTOR,
     face: FaceChoice = "largest",
     asd: str | Path | None = None,
@@ -143,6 +143,7 @@ def load(
             (`lipsound2 models` lists them), of a recognizer of another project, or `griffin-lim`.
         device: where the networks run: cpu, cuda, cuda:1, ... or mps.
         vocoder: of a lip-to-speech model: griffin-lim, griffin-lim:ITERATIONS, or the folder or name of a trained one.
+            auto is the one that its pack asks for, else griffin-lim.
         detector: face detector, of models that take video: facemesh, mediapipe or dlib.
         face: which face, where there are several: largest, left, right, center or speaking.
         asd: with the face `speaking`: file of LR-ASD's published weights, which tell who speaks.
@@ -193,7 +194,7 @@ def load(
     if task == "regress":
         from lipsound2.inference.lip_to_speech import load_lip_to_speech
 
-        folder_of(vocoder)
+        folder_of(chosen(vocoder, name))
         return Synthesizer(
             load_lip_to_speech(name, vocoder, device),
             detector=detector,

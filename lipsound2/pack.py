@@ -21,7 +21,7 @@ from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, folder_lock, sha256, told_size, write_bytes, write_text
 from lipsound2.hub_card import RESULTS, hub_page, result_files
-from lipsound2.inference import familiar_faces, familiarity
+from lipsound2.inference import familiar_faces, familiarity, vocoder_names
 from lipsound2.metrics.score import SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import table
@@ -80,10 +80,10 @@ def pack(
         write_text(out / model_names.CARD, text)
         with atomic_path(out / model_names.CONFIG) as temporary:
             shutil.copyfile(loaded.path / model_names.CONFIG, temporary)
-        copied = {name: loaded.path / name for name in (CALIBRATION, SEARCH)}
+        copied = {name: loaded.path / name for name in (CALIBRATION, SEARCH, vocoder_names.FILE)}
         copied = {name: path for name, path in copied.items() if path.exists()} | (result_files(sets) if hub else {})
         # Of an earlier pack, whose weights were others.
-        beside = (CALIBRATION, SEARCH, familiarity.FILE, model_names.README)
+        beside = (CALIBRATION, SEARCH, vocoder_names.FILE, familiarity.FILE, model_names.README)
         for old in (*(out / name for name in beside), *out.glob(RESULTS)):
             old.unlink(missing_ok=True)
         for name, path in copied.items():

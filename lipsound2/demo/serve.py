@@ -31,7 +31,7 @@ def demo(
     *,
     model: str = DEFAULT_MODEL,
     asr: str = DEFAULT_ASR,
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     phrases: Path | None = None,
     port: Annotated[int, Within(0, 65535)] = 7860,
     browser: bool = False,
@@ -51,7 +51,7 @@ def demo(
             one.
         asr: recognizer of the speech that lip-to-speech models make: as for lipsound2 transcribe.
         vocoder: what makes audio of their mel spectrograms: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder:
-            its folder, or the name of one.
+            its folder, or the name of one. auto is the one that a model's pack asks for, else griffin-lim.
         phrases: file of your own sentences, one a line, that stand on the page at first.
         port: where the page is; 0: any that is free.
         browser: also open the page in the browser.

@@ -10,6 +10,8 @@ import torch
 from lipsound2 import experiment
 from lipsound2.experiment import Experiment
 from lipsound2.inference.face_watch import FaceWatch
+from lipsound2.inference.vocoder_names import DEFAULT as AUTO
+from lipsound2.inference.vocoder_names import chosen
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
 from lipsound2.tasks.regress import Regress
@@ -20,18 +22,18 @@ class TorchLipToSpeech:
 
     Args:
         loaded: experiment or pack of the task *regress*.
-        vocoder: see `vocoders.vocoder`.
+        vocoder: see `vocoders.vocoder`; `auto`: the one that the pack asks for, else Griffin-Lim.
 
     Raises:
         LipsoundError: the model predicts no mel, or there is no such vocoder for it.
     """
 
-    def __init__(self, loaded: Experiment[Regress], vocoder: str = "griffin-lim") -> None:
+    def __init__(self, loaded: Experiment[Regress], vocoder: str = AUTO) -> None:
         self._loaded = loaded
         self.name, self.knows = loaded.path.name, loaded.knows
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
-        self.chunked_vocoder = find_vocoder(vocoder, self.mel, loaded.device).chunked_vocoder
+        self.chunked_vocoder = find_vocoder(chosen(vocoder, loaded.path), self.mel, loaded.device).chunked_vocoder
         self.takes_voice = loaded.task.voiced
         self._face = FaceWatch(loaded).face
 
@@ -46,14 +48,12 @@ class TorchLipToSpeech:
         return self._face.warnings
 
 
-def load_lip_to_speech(
-    model: Path | str, vocoder: str = "griffin-lim", device: torch.device | str = "cpu"
-) -> TorchLipToSpeech:
+def load_lip_to_speech(model: Path | str, vocoder: str = AUTO, device: torch.device | str = "cpu") -> TorchLipToSpeech:
     """Load a lip-to-speech model with its vocoder.
 
     Args:
         model: experiment or pack of the task *regress*, or the name of one.
-        vocoder: see `vocoders.vocoder`.
+        vocoder: see `TorchLipToSpeech`.
         device: where the networks run.
 
     Raises:

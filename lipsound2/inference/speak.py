@@ -41,7 +41,7 @@ def speak(
     video: Path | None = None,
     subtitles: Literal["burn", "soft"] | None = None,
     asr: str = DEFAULT_ASR,
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     voice: Path | None = None,
     voice_encoder: Path | None = None,
     onnx: tuple[Path, ...] = (),
@@ -69,7 +69,8 @@ def speak(
             encoded again; soft adds a track of text that players show and hide. Without --video, clip.spoken.mp4 is
             written beside the speech.
         asr: with --subtitles: recognizer of the speech, as for lipsound2 transcribe.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one. auto is the
+            one that the model's pack asks for, else griffin-lim.
         voice: recording of the voice to speak in, audio or video, a second or longer; for models that were trained with
             many voices (speaker: embedding).
         voice_encoder: with --voice: the weights of the speaker encoder: the wheel of resemblyzer, or pretrained.pt out
@@ -232,12 +233,12 @@ def _check_names(model: str, vocoder: str, asr: str) -> None:
         LipsoundError: one is absent or of another task.
     """
     from lipsound2.inference.recognizer_names import check_recognizer
-    from lipsound2.inference.vocoder_names import folder_of
+    from lipsound2.inference.vocoder_names import chosen, folder_of
     from lipsound2.model_names import check_task
 
     if model:
         check_task(model, "regress")
-        folder_of(vocoder)
+        folder_of(chosen(vocoder, model))
     if asr:
         check_recognizer(asr)
 

@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.audio.griffin_lim_numpy import DEFAULT_ITERATIONS
+from lipsound2.data.shapes import checked
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
+DEFAULT = "auto"  # the vocoder that a model's pack asks for
+FILE = "vocoder.yaml"  # of such a pack
+GRIFFIN_LIM = "griffin-lim"
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
+
+
+@dataclass(frozen=True)
+class OwnVocoder:
+    """Content of a pack's vocoder.yaml.
+
+    Attributes:
+        vocoder: name of one that ships with the toolkit, and was trained on the model's mel and voice.
+    """
+
+    vocoder: str
+
+
+def chosen(name: str, model: Path | str) -> str:
+    """A vocoder with `auto` settled: the one that the pack of a lip-to-speech model asks for, else `griffin-lim`.
+
+    Args:
+        name: `auto`, or a name that stays as it is.
+        model: experiment or pack, or the name of one.
+
+    Raises:
+        LipsoundError: there is no such model, or its vocoder.yaml names none that ships.
+    """
+    if name != DEFAULT:
+        return name
+    path = model_names.find(model) / FILE
+    if not path.exists():
+        return GRIFFIN_LIM
+    own: OwnVocoder = checked(read_yaml(path), OwnVocoder, str(path))
+    shipped = model_names.shipped("vocode")
+    if own.vocoder not in shipped:
+        raise LipsoundError(
+            f"{path}: found the vocoder '{own.vocoder}', wanted one that ships: {', '.join(shipped)}; delete the file, "
+            "or give a vocoder of your own with --vocoder"
+        )
+    return own.vocoder
 
 
 def iterations_of(name: str) -> int | None:

@@ -13,7 +13,7 @@ from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.inference.model_list import reads_lips, record_of
 from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
-from lipsound2.inference.vocoder_names import folder_of
+from lipsound2.inference.vocoder_names import chosen, folder_of
 
 _KEPT = Path("live")  # where speech goes if there is no loudspeaker
 
@@ -23,7 +23,7 @@ def live(
     camera: str = "0",
     model: str = DEFAULT_MODEL,
     asr: str = DEFAULT_ASR,
-    vocoder: str = "griffin-lim",
+    vocoder: str = "auto",
     phrases: Path | None = None,
     say: Literal["lips", "text"] = "lips",
     type: bool = False,
@@ -46,7 +46,8 @@ def live(
             kind of input and its name there, such as v4l2:/dev/video2, avfoundation:1 or opencv:1.
         model: lip-to-speech model, or a lip reader, which gives words alone: experiment or pack, or the name of one.
         asr: recognizer of the speech that is made: as for lipsound2 transcribe.
-        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
+        vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one. auto is the
+            one that the model's pack asks for, else griffin-lim.
         phrases: file of your own sentences, one a line: they are ranked, and a number key says one of them.
         say: what a number key says: lips, the speech that was made from your lips; text, the text itself in the voice
             of espeak-ng.
@@ -75,7 +76,7 @@ def live(
     if not reads_lips(record_of(model_names.find(model), "user")):
         raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
     check_recognizer(asr)
-    folder_of(vocoder)
+    folder_of(chosen(vocoder, model))
     sentences = None if phrases is None else Phrases.read(phrases)
     if output_dir is not None:
         check_folder(output_dir)
