@@ -41,7 +41,7 @@ from lipsound2.live.voice_activity import FileAudio
 from lipsound2.live.watch import GOOD
 from lipsound2.video.decode import read_video
 
-SAID = {"bbil3s": "bin blue in l three soon", "bgwo4p": "bin green with o four please"}
+SAID = {"bbil3s": "bin blue in l three soon", "bbaf3s": "bin blue at f three soon"}
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +120,12 @@ def test_the_whole_path_from_a_file_to_words_and_speech(grid, reader, tmp_path):
 
 
 def test_a_file_that_ends_while_it_is_recorded_is_read_up_to_there(grid, reader, tmp_path):
-    lines, _ = run(grid / "s1" / "bgwo4p.mp4", {0: " "}, reader, tmp_path)
-    assert any(line.startswith(SAID["bgwo4p"]) for line in lines)
+    lines, _ = run(grid / "s1" / "bbaf3s.mp4", {0: " "}, reader, tmp_path)
+    assert any(line.startswith(SAID["bbaf3s"]) for line in lines)
 
 
 def test_a_file_that_ends_before_any_key_is_told(grid, reader, tmp_path):
-    lines, _ = run(grid / "s1" / "bgwo4p.mp4", {10_000: " "}, reader, tmp_path)
+    lines, _ = run(grid / "s1" / "bbaf3s.mp4", {10_000: " "}, reader, tmp_path)
     assert lines[-1].startswith("nothing was recorded: press the space bar while it plays, or give --continuous")
 
 
