@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A table of RESULTS.md made again from the corpus: ./run_results.sh [TABLE] --corpus DIR, with nothing but the models that
 # ship. Its clips are cropped, spoken, scored and recognized; exp/results/TABLE.tsv gets the scores of every clip, and the
-# last lines tell what differs from the stored ones. Models of levers, lira and offsets are trained first. With --check TABLE no corpus
-# is needed: every printed number is computed from results/TABLE.tsv, and a line tells each that differs.
-# Tables: larger (a larger trunk, four hours of training), levers (of lip-to-speech, two hours), lira (reading lips with few labels, a day of training or more),
-# offsets (lip-to-speech without the offsets between audio and video, five hours), shipped (the clips of test, the default),
-# unseen (speakers that no model has seen).
+# last lines tell what differs from the stored ones. Models of all but the last two are trained first. With --check TABLE no
+# corpus is needed: every printed number is computed from results/TABLE.tsv, and a line tells each that differs.
+# Tables: larger (lip-to-speech with a larger trunk, four hours of training), levers (of lip-to-speech, two hours),
+# lira (reading lips with few labels, a day or more), offsets (lip-to-speech without the offsets between audio and video,
+# five hours), shipped (the clips of test, the default), unseen (speakers that no model has seen).
 
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 table=shipped
