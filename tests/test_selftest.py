@@ -19,7 +19,7 @@ def test_it_is_right_here_and_tells_what_there_is(capsys):
     assert main(["selftest"]) == 0
     said = capsys.readouterr().out
     assert "All is as it should be." in said
-    assert "bin white in" in said
+    assert "set by" in said
     for word in ("processor", "torch", "detector", "extras", "time"):
         assert f"\n{word}" in said
     assert max(map(len, said.splitlines())) < 160
