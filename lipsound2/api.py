@@ -31,7 +31,7 @@ from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcript import Transcript
-from lipsound2.inference.vocoder_names import chosen, folder_of
+from lipsound2.inference.vocoder_names import folder_of, vocoder_of
 from lipsound2.model_names import Precision
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
@@ -194,7 +194,7 @@ def load(
     if task == "regress":
         from lipsound2.inference.lip_to_speech import load_lip_to_speech
 
-        folder_of(chosen(vocoder, name))
+        folder_of(vocoder_of(vocoder, name))
         return Synthesizer(
             load_lip_to_speech(name, vocoder, device),
             detector=detector,

@@ -12,7 +12,7 @@ import lipsound2
 from lipsound2 import model_names
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
-from lipsound2.inference.vocoder_names import FILE, chosen
+from lipsound2.inference.vocoder_names import FILE, vocoder_of
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_pack_that_asks_for_none_has_griffin_lim(copied: Path) -> None:
-    assert chosen("auto", "grid-s1-parallel") == chosen("auto", copied) == "grid-s1-vocos"
-    assert chosen("griffin-lim:8", "grid-s1-parallel") == "griffin-lim:8"
+    assert vocoder_of("auto", "grid-s1-parallel") == vocoder_of("auto", copied) == "grid-s1-vocos"
+    assert vocoder_of("griffin-lim:8", "grid-s1-parallel") == "griffin-lim:8"
     content = (copied / FILE).read_text()
     (copied / FILE).unlink()
-    assert chosen("auto", copied) == "griffin-lim"
+    assert vocoder_of("auto", copied) == "griffin-lim"
     (copied / FILE).write_text(content)
 
 

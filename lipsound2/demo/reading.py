@@ -15,7 +15,7 @@ from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.inference.transcript import Transcript
-from lipsound2.inference.vocoder_names import DEFAULT, chosen, folder_of
+from lipsound2.inference.vocoder_names import AUTO, folder_of, vocoder_of
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName, check_detector
 
 _LOADED = 2  # models that are kept in memory, each for one choice of face
@@ -36,7 +36,7 @@ class Choices:
 
     model: str = DEFAULT_MODEL
     asr: str = DEFAULT_ASR
-    vocoder: str = DEFAULT
+    vocoder: str = AUTO
     detector: DetectorName = DEFAULT_DETECTOR
     asd: Path | None = None
     device: str = "cpu"
@@ -51,7 +51,7 @@ class Choices:
             others = ", ".join(self.names()[1:])
             raise LipsoundError(f"{self.model}: reads no lips; give a lip-to-speech model or a lip reader: {others}")
         check_recognizer(self.asr)
-        folder_of(chosen(self.vocoder, self.model))
+        folder_of(vocoder_of(self.vocoder, self.model))
         check_detector(self.detector)
         if self.asd is not None:
             from lipsound2.video.speaking import check_choice
@@ -142,7 +142,7 @@ class Reader:
     def _load(self, model: str, face: FaceChoice) -> object:
         given = self.choices
         asd = given.asd if face == "speaking" else None
-        vocoder = given.vocoder if model_names.task_of(model) == "regress" else DEFAULT
+        vocoder = given.vocoder if model_names.task_of(model) == "regress" else AUTO
         return api.load(model, device=given.device, vocoder=vocoder, detector=given.detector, face=face, asd=asd)
 
     def _load_ranker(self, model: str, face: FaceChoice) -> Transcriber | None:

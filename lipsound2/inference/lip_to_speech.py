@@ -10,8 +10,7 @@ import torch
 from lipsound2 import experiment
 from lipsound2.experiment import Experiment
 from lipsound2.inference.face_watch import FaceWatch
-from lipsound2.inference.vocoder_names import DEFAULT as AUTO
-from lipsound2.inference.vocoder_names import chosen
+from lipsound2.inference.vocoder_names import AUTO, vocoder_of
 from lipsound2.inference.vocoders import vocoder as find_vocoder
 from lipsound2.inference.windows import Windows
 from lipsound2.tasks.regress import Regress
@@ -33,7 +32,7 @@ class TorchLipToSpeech:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
-        self.chunked_vocoder = find_vocoder(chosen(vocoder, loaded.path), self.mel, loaded.device).chunked_vocoder
+        self.chunked_vocoder = find_vocoder(vocoder_of(vocoder, loaded.path), self.mel, loaded.device).chunked_vocoder
         self.takes_voice = loaded.task.voiced
         self._face = FaceWatch(loaded).face
 

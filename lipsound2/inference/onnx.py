@@ -18,7 +18,7 @@ from lipsound2.data.shapes import checked
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.familiarity import Familiarity, WatchedFace
 from lipsound2.inference.onnx_session import open_session
-from lipsound2.inference.vocoder_names import DEFAULT, GRIFFIN_LIM, iterations_of
+from lipsound2.inference.vocoder_names import AUTO, GRIFFIN_LIM, iterations_of
 from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, Windows
 
 NOTE = "lipsound2"  # key of the file's metadata under which `Note` stands, as JSON
@@ -152,7 +152,7 @@ class OnnxLipToSpeech:
         LipsoundError: other files than these, or their mels differ.
     """
 
-    def __init__(self, files: Sequence[Path], vocoder: str = DEFAULT) -> None:
+    def __init__(self, files: Sequence[Path], vocoder: str = AUTO) -> None:
         paths = [path for given in files for path in (sorted(given.glob("*.onnx")) if given.is_dir() else [given])]
         loaded = [Exported(path) for path in paths]
         lips, vocoders = ([one for one in loaded if one.note.kind == kind] for kind in (LIPS, VOCODER))
@@ -177,8 +177,8 @@ class OnnxLipToSpeech:
         return self._lips.windows(total)
 
     def _vocoder(self, exported: Exported | None, name: str) -> ChunkedVocoder:
-        rounds = iterations_of(GRIFFIN_LIM if name == DEFAULT else name)
-        if rounds is None or (exported is not None and name != DEFAULT):
+        rounds = iterations_of(GRIFFIN_LIM if name == AUTO else name)
+        if rounds is None or (exported is not None and name != AUTO):
             raise LipsoundError(
                 f"--vocoder {name}: --onnx takes its vocoder as a second file, after a comma (lipsound2 export writes "
                 "it), or uses griffin-lim where there is none"

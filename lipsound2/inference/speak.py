@@ -233,12 +233,12 @@ def _check_names(model: str, vocoder: str, asr: str) -> None:
         LipsoundError: one is absent or of another task.
     """
     from lipsound2.inference.recognizer_names import check_recognizer
-    from lipsound2.inference.vocoder_names import chosen, folder_of
+    from lipsound2.inference.vocoder_names import folder_of, vocoder_of
     from lipsound2.model_names import check_task
 
     if model:
         check_task(model, "regress")
-        folder_of(chosen(vocoder, model))
+        folder_of(vocoder_of(vocoder, model))
     if asr:
         check_recognizer(asr)
 

@@ -13,7 +13,7 @@ from lipsound2.data.shapes import checked
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 
-DEFAULT = "auto"  # the vocoder that a model's pack asks for
+AUTO = "auto"  # the vocoder that a model's pack asks for
 FILE = "vocoder.yaml"  # of such a pack
 GRIFFIN_LIM = "griffin-lim"
 _KNOWN = "'griffin-lim', or 'griffin-lim:N' with N rounds, or the folder of a trained vocoder"
@@ -30,7 +30,7 @@ class OwnVocoder:
     vocoder: str
 
 
-def chosen(name: str, model: Path | str) -> str:
+def vocoder_of(name: str, model: Path | str) -> str:
     """A vocoder with `auto` settled: the one that the pack of a lip-to-speech model asks for, else `griffin-lim`.
 
     Args:
@@ -40,7 +40,7 @@ def chosen(name: str, model: Path | str) -> str:
     Raises:
         LipsoundError: there is no such model, or its vocoder.yaml names none that ships.
     """
-    if name != DEFAULT:
+    if name != AUTO:
         return name
     path = model_names.find(model) / FILE
     if not path.exists():

@@ -13,7 +13,7 @@ from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.inference.model_list import reads_lips, record_of
 from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
 from lipsound2.inference.speak import DEFAULT_MODEL
-from lipsound2.inference.vocoder_names import chosen, folder_of
+from lipsound2.inference.vocoder_names import folder_of, vocoder_of
 
 _KEPT = Path("live")  # where speech goes if there is no loudspeaker
 
@@ -76,7 +76,7 @@ def live(
     if not reads_lips(record_of(model_names.find(model), "user")):
         raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
     check_recognizer(asr)
-    folder_of(chosen(vocoder, model))
+    folder_of(vocoder_of(vocoder, model))
     sentences = None if phrases is None else Phrases.read(phrases)
     if output_dir is not None:
         check_folder(output_dir)
