@@ -12,7 +12,7 @@ protocol=lists              # as for run.sh; the model has seen the speaker of i
 lists=                      # folder of TSV lists, for --protocol lists
 extra_set=unseen            # set of the protocol that holds the other speakers
 model=grid-s1-parallel      # lip-to-speech model to begin from: experiment or pack, or the name of one
-config=conf/parallel.yaml   # how to train; its network is the model's
+config=conf/parallel.yaml   # how to train, the network is the model's
 seen=80                     # clips of train that are learned from, too, so that what is known stays: three or more
 updates=200                 # of each training
 folds=0                     # parts of the extra set, speakers are not torn apart; 0: one a speaker
@@ -35,7 +35,9 @@ corpus_made=downloads # by stage 0 of run.sh
 . "$root/utils/set_up.sh"
 
 run() { lipsound2 "$@" --launcher "$launcher"; }
-data=data/$protocol held=$data/$extra_set
+# The network is the model's, whatever the config says.
+python -m lipsound2.training.beginning "$model" "$config" "$out/config.yaml"
+config=$out/config.yaml data=data/$protocol held=$data/$extra_set
 
 # learn MODE TRAIN EXP: the model, trained on, as a pack that tells the faces of TRAIN from others. Nothing is chosen: the
 # last weights, averaged over some fifty updates, are taken.
