@@ -26,6 +26,7 @@ from lipsound2.inference.export_reader import export_folder
 from lipsound2.inference.familiar_faces import familiarity_of
 from lipsound2.inference.onnx import LIPS, NOTE, OUTPUTS, VOCODER, Exported, Note
 from lipsound2.inference.onnx_translation import largest_difference, require_onnx, translate, write
+from lipsound2.inference.vocoder_names import AUTO, GRIFFIN_LIM, vocoder_of
 from lipsound2.models.lipsound2 import LipSound2
 from lipsound2.models.parallel import Parallel
 from lipsound2.models.vocoders.hifigan import HifiGan, fold_norms
@@ -95,7 +96,10 @@ def export(
     print(f"onnxruntime and torch differ by {max(differences):.1e} at most (by {what}: {by_length})")
     if note.familiarity:
         print("unlike faces are told of, but read like all others; torch reads them by the statistics of their clip")
-    use = out if note.kind == LIPS else f"LIPS.onnx,{out}"
+    use = f"{out}" if note.kind == LIPS else f"LIPS.onnx,{out}"
+    if note.kind == LIPS and (asked := vocoder_of(AUTO, exp)) != GRIFFIN_LIM:
+        print(f"its pack asks for a vocoder, without which Griffin-Lim speaks: lipsound2 export {asked} {asked}.onnx")
+        use += f",{asked}.onnx"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")
 
 

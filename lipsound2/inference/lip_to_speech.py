@@ -32,7 +32,8 @@ class TorchLipToSpeech:
         self.name, self.knows = loaded.path.name, loaded.knows
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
-        self.chunked_vocoder = find_vocoder(vocoder_of(vocoder, loaded.path), self.mel, loaded.device).chunked_vocoder
+        self.vocoder = vocoder_of(vocoder, loaded.path)
+        self.chunked_vocoder = find_vocoder(self.vocoder, self.mel, loaded.device).chunked_vocoder
         self.takes_voice = loaded.task.voiced
         self._face = FaceWatch(loaded).face
 

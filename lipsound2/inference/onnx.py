@@ -164,7 +164,9 @@ class OnnxLipToSpeech:
         self._lips = lips[0]
         self.name, self.knows, self.region = self._lips.path.name, self._lips.note.knows, self._lips.note.region
         self.mel = self._lips.mel
-        self.chunked_vocoder = self._vocoder(vocoders[0] if vocoders else None, vocoder)
+        second = vocoders[0] if vocoders else None
+        self.chunked_vocoder = self._vocoder(second, vocoder)
+        self.vocoder = second.path.name if second else GRIFFIN_LIM if vocoder == AUTO else vocoder
         self.takes_voice = False  # one that was trained with voices is exported in its average voice
 
     @property

@@ -154,6 +154,7 @@ def _each(
     status = each_clip([*of], work, "speak")
     spent += time.perf_counter()
     print(f"model    {synthesizer.name}: {synthesizer.knows}")
+    print(f"vocoder  {synthesizer.vocoder}")
     if seconds:
         print(f"speed    {spent / seconds:.2f} s per second of clip, {seconds:.2f} s of speech")
     return status
@@ -175,6 +176,7 @@ def _one(
     spent = time.perf_counter() - started
     print(f"video    {speech.video.report}")
     print(f"model    {synthesizer.name}: {synthesizer.knows}")
+    print(f"vocoder  {synthesizer.vocoder}")
     shares = ", ".join(f"{step} {took / speech.seconds:.2f}" for step, took in speech.spent.items())
     print(f"speed    {spent / speech.seconds:.2f} s per second of clip ({shares})")
     also = f"; as a video: {target.video}" if target.video else ""

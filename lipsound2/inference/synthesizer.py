@@ -37,6 +37,7 @@ class LipToSpeech(Protocol):
         region: feature type of its crops, such as mouth.
         mel: settings of the mel it predicts.
         takes_voice: whether it speaks in a voice that is chosen.
+        vocoder: name of its vocoder, as `--vocoder` takes it, or of its file.
         chunked_vocoder: its vocoder.
     """
 
@@ -45,6 +46,7 @@ class LipToSpeech(Protocol):
     region: str
     mel: MelConfig
     takes_voice: bool
+    vocoder: str
 
     @property
     def chunked_vocoder(self) -> ChunkedVocoder: ...
@@ -76,6 +78,7 @@ class Synthesizer:
     Attributes:
         name: of the model.
         knows: voices and words it knows.
+        vocoder: name of its vocoder.
         sample_rate: of its speech, samples a second.
         progress: whether a terminal shows how far a long clip is; not so beside a line about many clips.
     """
@@ -91,7 +94,8 @@ class Synthesizer:
     ) -> None:
         self._model = model
         self._voice_encoder = voice_encoder
-        self.name, self.knows, self.sample_rate = model.name, model.knows, model.mel.sample_rate
+        self.name, self.knows, self.vocoder = model.name, model.knows, model.vocoder
+        self.sample_rate = model.mel.sample_rate
         self._cropper = Cropper((model.region,), detector=detector, which_face=face, asd=asd, budget=BUDGET)
         self._lock = threading.Lock()
         self.progress = True
