@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from lipsound2.inference.model_list import ModelRecord, models_here, reads_lips
+from lipsound2.inference.model_list import ModelRecord, hears, models_here, reads_lips
 from lipsound2.verbs import VERBS
 
 _PACKAGE = Path(__file__).parent
@@ -21,7 +21,7 @@ _COMMAND = "lipsound2"
 # Options that take a model -> which models.
 _MODELS: dict[str, Callable[[ModelRecord], bool]] = {
     "model": reads_lips,
-    "asr": lambda record: record.task == "recognize" and not reads_lips(record),
+    "asr": hears,
     "vocoder": lambda record: record.task == "vocode",
 }
 

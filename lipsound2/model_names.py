@@ -21,6 +21,7 @@ from lipsound2.data.texts import read_text
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.known_models import known_models
+from lipsound2.model_uses import Use, use_of
 from lipsound2.old_names import CARD_FACTS, keys_of_today, value_of_today
 from lipsound2.outputs import check_folder
 
@@ -30,13 +31,6 @@ FETCHED = "fetched.json"  # of a pack that came from a hub
 EXPORT = "export.yaml"  # of a folder of exported networks, which has no weights
 Precision = Literal["auto", "fp32", "bf16", "int8"]  # of linear layers, see `experiment.load`
 PRETRAINED = Path(lipsound2.__file__).parent / "pretrained"
-# Where a model of each task is given.
-_TAKEN = {
-    "regress": "speak --model",
-    "recognize": "transcribe --model for lips, --asr for audio",
-    "vocode": "speak --vocoder",
-    "language": "transcribe --lm",
-}
 
 
 def user_folder() -> Path:
@@ -179,6 +173,15 @@ def task_of(name: Path | str) -> str:
     return str(value_of_today("task", read_yaml(find(name) / CONFIG).get("task", "")))
 
 
+def use_of_model(name: Path | str) -> Use:
+    """What an experiment or pack is for, from its config.
+
+    Raises:
+        LipsoundError: there is none of this name.
+    """
+    return use_of(task_of(name), read_yaml(find(name) / CONFIG))
+
+
 def check_task(name: Path | str, *tasks: str) -> None:
     """Check that an experiment or pack exists and is of a task, or of one of several.
 
@@ -187,7 +190,8 @@ def check_task(name: Path | str, *tasks: str) -> None:
     """
     if (found := task_of(find(name, tasks[0]))) not in tasks:
         wanted = " or ".join(f"'{task}'" for task in tasks)
-        use = f"; give it as: lipsound2 {_TAKEN[found]}" if found in _TAKEN else ""
+        command = use_of_model(name).of(name)
+        use = f"; use it with: {command}" if command else ""
         raise LipsoundError(f"{name}: is of the task '{found}', wanted one of {wanted}{use}")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lipsound2.datasets.augment import AugmentConfig, augment
+from lipsound2.datasets.augment import _LARGEST, AugmentConfig, augment
 from lipsound2.datasets.video_to_features import Sample, temporal_cutmix
+from lipsound2.errors import LipsoundError
 
 STRONG = AugmentConfig(
     crop_frames=20,
@@ -202,3 +203,49 @@ def test_of_states_only_time_changes():
     assert min(seen) == 0
     assert 1 < max(seen) <= 12
     np.testing.assert_array_equal(states, before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("crop_frames", -5, "expected 0 or more, found -5"),
+        ("crop_loud_prob", 1.5, "expected 0 to 1, found 1.5"),
+        ("augment_cutmix", -0.1, "expected 0 to 1, found -0.1"),
+        ("augment_speed", 1.0, "expected 0 to 0.9, found 1"),
+        ("augment_shift", -1.0, "expected 0 or more, found -1"),
+        ("augment_zoom", 8.0, "expected 0 to 1, found 8"),
+        ("augment_rotate", float("nan"), "expected 0 to 180, found nan"),
+        ("augment_flip", 2.0, "expected 0 to 1, found 2"),
+        ("augment_brightness", 3.0, "expected 0 to 1, found 3"),
+        ("augment_noise", -3.0, "expected 0 or more, found -3"),
+        ("augment_erase", 4.0, "expected 0 to 1, found 4"),
+        ("augment_erase_size", 2.0, "expected 0 to 1, found 2"),
+        ("augment_time_mask", 6.0, "expected 0 to 1, found 6"),
+        ("augment_time_mask_size", -1, "expected 0 or more, found -1"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(key, value, told):
+    with pytest.raises(LipsoundError, match=f"^{key}: {told}$"):
+        AugmentConfig(**{key: value})
+
+
+def test_time_masks_need_a_size_and_none_need_none():
+    with pytest.raises(
+        LipsoundError, match=r"^augment_time_mask_size: expected 1 video frame or more, found 0; for no"
+    ):
+        AugmentConfig(augment_time_mask=0.3, augment_time_mask_size=0)
+    video_frames, target = _clip()
+    config = AugmentConfig(augment_flip=0, augment_time_mask_size=0)
+    np.testing.assert_array_equal(augment(video_frames, target, 4.0, config, np.random.default_rng(0))[0], video_frames)
+
+
+def test_the_strongest_augmentation_works():
+    """Every key at its largest value, or a large one."""
+    strongest = {**_LARGEST, "augment_shift": 40.0, "augment_noise": 90.0, "augment_time_mask_size": 60}
+    video_frames, target = _clip()
+    for seed in range(20):
+        config = AugmentConfig(**strongest, crop_frames=20 * (seed % 2))
+        frames, features, _ = augment(video_frames, target, 4.0, config, np.random.default_rng(seed))
+        assert frames.shape[1:] == (32, 32)
+        assert 20 <= len(frames) <= 500
+        assert len(features) == 4 * len(frames)

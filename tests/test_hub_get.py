@@ -131,7 +131,7 @@ def test_a_known_reader_is_fetched_converted_and_found_by_its_name(
     assert get("small-19.1", *(f"--{name}" for name in OPTIONS["models get"])) == 0  # the British spelling
     shown = capsys.readouterr().out
     assert "license: not commercial; no more" in shown
-    assert "use it with: lipsound2 transcribe clip.mp4 --model small-19.1" in shown
+    assert "use it with: lipsound2 transcribe CLIP --model small-19.1" in shown
     assert "47 to 74 %" in shown
     assert [path.name for path in models().iterdir()] == ["small-19.1"], "nothing but the pack stays"
     noted = json.loads((models() / "small-19.1" / "fetched.json").read_text())

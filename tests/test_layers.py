@@ -16,7 +16,7 @@ FLOORS = (
     ("__init__", "files", "old_names", "gpus", "error_messages", "train_config", "models/modules"),
     ("outputs", "fingerprint", "jobs/slurm", "models/tacotron", "models/asr"),
     ("data", "models"),
-    ("config", "corpora", "text", "versions", "media", "known_models"),
+    ("config", "corpora", "text", "versions", "media", "known_models", "model_uses"),
     ("jobs", "decoding", "model_names"),
     ("audio", "converted"),
     ("video", "synthetic"),

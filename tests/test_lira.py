@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.published_weights import Sizes, reader_state
 from helpers.written_dump import write_kind
+from safetensors.torch import save_file
 
 import lipsound2
 from lipsound2 import experiment, model_names
@@ -176,11 +177,15 @@ def test_readers_of_the_large_recipes_are_the_published_ones(name):
     assert {key: values[key] for key in sizes} == {key: converted.config[key] for key in sizes}
 
 
-def test_a_lip_reader_begins_with_the_whole_encoder_of_the_model_that_speaks():
+def test_a_lip_reader_begins_with_the_whole_encoder_of_the_model_that_speaks(tmp_path):
     task = load_config(ROOT / "egs/grid/conf/lip_reader.yaml").task
     reader = task.build(task.restore(model_names.PRETRAINED / "grid-s1-vsr"))
+    speaking = load_config(ROOT / "egs/grid/conf/parallel.yaml").task
+    model = speaking.build(speaking.restore(model_names.PRETRAINED / "grid-s1-parallel"))
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, tmp_path / "speaking.safetensors")
     encoder = {f"encoder.{name}" for name in reader.encoder.state_dict()}
-    assert {*initialize(reader, model_names.PRETRAINED / "grid-s1-parallel").taken} == encoder
+    assert {*initialize(reader, tmp_path / "speaking.safetensors").taken} == encoder
 
 
 @pytest.mark.parametrize("name", ["lira_word_supervised", "lira_word_frozen", "lira_word_finetuned"])
@@ -226,6 +231,17 @@ def test_sentences_from_lips(data, pretext, tmp_path, caplog):
         load_config(config(tmp_path, "lira_sentence_supervised", input="audio"))
     with pytest.raises(LipsoundError, match=r"model: conformer takes 'audio', found input: mouth"):
         load_config(ROOT / "egs/grid/conf/asr_conformer.yaml", "input: mouth")
+
+
+@pytest.mark.parametrize("change", ["crop_frames: 40", "augment_cutmix: 0.5"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("lip_reader", "the sentence, and its text"), ("lira_sentence_frozen", "the sentence"), ("lira_word_frozen", "")],
+)
+def test_what_is_read_is_not_cut(name, what, change, data):
+    whole, dump = data
+    with pytest.raises(LipsoundError, match=rf"^crop_frames, augment_cutmix: would cut .*{what}.*; set both to 0$"):
+        load_config(ROOT / f"egs/grid/conf/{name}.yaml", change).task.prepare(whole, whole, dump)
 
 
 def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tmp_path):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lipsound2 import model_names
 from lipsound2.cli import load, main, verb_parser
-from lipsound2.inference.model_list import ModelRecord, as_table, models_here
+from lipsound2.data.yaml_files import write_yaml
+from lipsound2.errors import LipsoundError
+from lipsound2.inference.model_list import ModelRecord, as_table, hears, models_here, reads_lips, record_of
 from lipsound2.known_models import known_models
+from lipsound2.model_uses import LIP_READER, PRETEXT, STATE_READER, USES, Use
+from lipsound2.tasks import TASKS, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_model_that_ships_is_listed_with_what_a_user_asks(capsys):
@@ -73,7 +82,7 @@ def test_a_model_of_the_user_is_among_those_here_and_no_longer_among_the_public(
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("\nvsr-grid-1.2 ") == 1
-    assert "use:   lipsound2 transcribe clip.mp4 --asr vsr-grid-1.2\n" in shown
+    assert "use:   lipsound2 transcribe CLIP --asr vsr-grid-1.2\n" in shown
     assert str(tmp_path) in shown
     assert max(map(len, shown.replace(str(tmp_path), "").splitlines())) <= 100
     assert main(["models", "--json"]) == 0
@@ -124,6 +133,60 @@ def test_the_commands_it_gives_are_commands(capsys):
         assert program == "lipsound2"
         options = vars(verb_parser(verb, load(verb)).parse_args(words))
         assert record.name in options.values()
+
+
+@pytest.mark.parametrize("use", [*USES.values(), LIP_READER, STATE_READER, PRETEXT], ids=lambda use: use.kind)
+def test_the_command_of_every_kind_of_model_is_one(use: Use):
+    program, verb, *words = shlex.split(use.of("some-model"))
+    assert program == "lipsound2"
+    rest = ["--train", "A", "--valid", "B", "--dump", "C", "--exp", "D"] if verb == "train" else []
+    options = vars(verb_parser(verb, load(verb)).parse_args([*words, *rest]))
+    given = [str(value).removeprefix("pase:") for value in options.values()]
+    assert "some-model" in given
+
+
+def test_every_task_has_a_command():
+    ours = {name for name, place in TASKS.items() if place.startswith("lipsound2.")}  # other tests add toys
+    assert set(USES) == ours
+
+
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("egs/*/conf/*.yaml"))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_fault_a_pack_and_the_list_tell_the_same_command(config: str, tmp_path):
+    """Whatever the input and target of a config are: `pack` prints the one, `models` the other."""
+    found = load_config(ROOT / config)
+    write_yaml(tmp_path / "config.yaml", found.mapping())
+    assert record_of(tmp_path, "user").use == found.task.usage(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "use"),
+    [
+        ({"task": "classify", "input": "mouth"}, "word classifier", "decode m DIR OUT --dump DUMP"),
+        ({"task": "classify", "input": "features-lira"}, "word classifier", "decode m DIR OUT --dump DUMP"),
+        ({"task": "recognize", "input": "features-lira"}, "recognizer of trunk states", "decode m DIR OUT --dump DUMP"),
+        ({"task": "recognise", "input": "sound"}, "recognizer of audio", "transcribe CLIP --asr m"),
+        ({"task": "recognize"}, "recognizer of audio", "transcribe CLIP --asr m"),
+        ({"task": "recognize", "input": "mouth-published"}, "lip reader", "transcribe CLIP --model m"),
+        ({"task": "regress", "target": "mel-paper"}, "lip-to-speech", "speak CLIP --model m"),
+        ({"task": "regress", "target": "targets-pase"}, "pretext of lip reading", "features m DIR DUMP"),
+        ({"task": "trunk"}, "trunk", 'train CONFIG --init m --override "init_only: [trunk]"'),
+        ({"task": "later"}, "later", ""),
+    ],
+    ids=str,
+)
+def test_fault_a_model_is_told_with_the_verb_that_takes_it(config, kind, use, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIPSOUND2_MODELS", str(tmp_path))
+    write_yaml(tmp_path / "m" / "config.yaml", config)
+    found = next(record for record in models_here() if record.name == "m")
+    assert (found.kind, found.use) == (kind, f"lipsound2 {use}" if use else "not said")
+    assert reads_lips(found) == (kind in ("lip reader", "lip-to-speech"))
+    assert hears(found) == (kind == "recognizer of audio")
+    with pytest.raises(LipsoundError) as told:
+        model_names.check_task("m", "another")
+    assert str(told.value).endswith(f"wanted one of 'another'{f'; use it with: {found.use}' if use else ''}")
 
 
 def test_a_long_line_is_wrapped_and_no_model_is_a_head_alone():

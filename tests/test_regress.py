@@ -41,6 +41,11 @@ def tiny(tmp_path: Path, **changes: object) -> Path:
     return tmp_path / "c.yaml"
 
 
+def test_states_of_a_trunk_are_no_input(tmp_path):
+    with pytest.raises(LipsoundError, match=r"^input: the task regress takes crops .*, found 'features-lira', states"):
+        load_config(tiny(tmp_path, input="features-lira"))
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.stem}")
 def test_every_config_takes_an_update(path, data):
     clips, dump = data

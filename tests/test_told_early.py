@@ -116,7 +116,7 @@ def media(tmp_path_factory):
         ("transcribe a.wav --asr grid-s1-parallel", "is of the task 'regress', wanted one of 'recognize'"),
         (
             "transcribe a.mp4 --model grid-s1-vocos",
-            "wanted one of 'regress' or 'recognize'; give it as: ",
+            "wanted one of 'regress' or 'recognize'; use it with: lipsound2 speak CLIP --vocoder grid-s1-vocos",
         ),
         ("transcribe a.wav --lm english.arpa", "--lm english.arpa: no such file, and no language model of this name"),
         ("transcribe a.wav --lm lm-en", "lm-en: a known public model that is not on this machine"),

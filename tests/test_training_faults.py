@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+import numpy as np
 import pytest
 import torch
 from helpers.toy_training import Toy, curves
 from helpers.toy_training import toy as toy  # a fixture
 
-from lipsound2.errors import LipsoundError
+from lipsound2.error_messages import message_for
+from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.training import checkpoint
+from lipsound2.training.loader import ValidationClips
 from lipsound2.training.train import train
 
 
@@ -30,6 +36,55 @@ def test_a_loss_that_is_no_number_names_the_clips(toy: Toy) -> None:
 def test_a_clip_that_cannot_be_read(toy: Toy, workers: int) -> None:
     with pytest.raises(LipsoundError, match="clip s1-train003 of the training set: cannot open s1-train003"):
         toy.train(unreadable="s1-train003", workers=workers)
+
+
+def test_a_validation_clip_that_cannot_be_read(toy: Toy) -> None:
+    with pytest.raises(LipsoundError, match=r"^clip s1-valid002 of the validation set: cannot open .* take it out of"):
+        toy.train(unreadable="s1-valid002")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("clip", "name"), [("s1-train003", "training"), ("s1-valid002", "validation")])
+def test_no_clip_is_blamed_for_the_machine(toy: Toy, clip: str, name: str, workers: int) -> None:
+    with pytest.raises(ConnectionResetError) as caught:
+        toy.train(refused=clip, workers=workers)
+    told = message_for(caught.value)
+    assert told.startswith(f"cannot open clip {clip} of the {name} set: connection reset by peer; try again")
+
+
+class Damaged:
+    """A data set of two clips: one that is damaged, and one behind more files than may be open."""
+
+    ids = ("torn", "one-too-many")
+    lengths = (3, 4)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> None:
+        if index == 0:
+            raise ClipFailure("damaged-crop", "210 bytes are no H.264 stream")
+        self.waveform(self.ids[index])
+
+    def waveform(self, name: str) -> None:
+        try:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "feats.ark")
+        except OSError as error:  # as `data.archive` does
+            raise LipsoundError(f"feats.ark: cannot read entry '{name}'; fetch it again") from error
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def test_validation_clips_are_the_data_set_with_names() -> None:
+    clips = ValidationClips(Damaged())
+    assert (len(clips), clips.ids, clips.lengths) == (2, Damaged.ids, Damaged.lengths)
+    with pytest.raises(
+        LipsoundError, match=r"^clip torn of the validation set: damaged-crop: 210 bytes are no H.264 stream; make it"
+    ):
+        clips.get(0, None)
+    for read in (lambda: clips.get(1, None), lambda: clips.waveform("one-too-many")):
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            read()
+        assert caught.value.errno == errno.EMFILE
+        assert caught.value.filename == "feats.ark"
 
 
 def test_a_worker_that_is_killed(toy: Toy) -> None:

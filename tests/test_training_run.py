@@ -80,6 +80,8 @@ def test_two_runs_in_one_folder(toy: Toy) -> None:
 def test_limits(toy: Toy) -> None:
     exp = toy.train("updates", max_epochs=0, max_updates=5, valid_every=50)
     assert [row["update"] for row in curves(exp)] == [5], "the end is always evaluated"
+    assert read_yaml(exp / "versions.yaml")["runs"][0]["state"] == "max_updates is reached"
+    assert "training ends: max_updates is reached, 5 updates" in (exp / "train.log").read_text()
     rows = curves(toy.train("patience", max_epochs=30, patience=1, lr=1e-9, min_lr=0.0, warmup=0, ema=0.999))
     assert len(rows) < 30
     assert rows[-1]["score"] <= max(row["score"] for row in rows[:-1])

@@ -8,13 +8,18 @@ import sys
 import time
 
 import pytest
+import torch
 from helpers.toy_training import ENVIRONMENT, Toy, wait_for
 from helpers.toy_training import toy as toy  # a fixture
 
+from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml
 from lipsound2.files import sha256
+from lipsound2.tasks import load_config
 from lipsound2.training import checkpoint
+from lipsound2.training.distributed import World
 from lipsound2.training.stop import StopAsked, StopSwitch
+from lipsound2.training.train import begin_or_resume, log_stop
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -71,3 +76,13 @@ def test_a_signal_cuts_an_evaluation_short_but_nothing_else() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert switch.status == 130
+
+
+@pytest.mark.parametrize(("number", "status"), [(0, 143), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_that_got_no_signal_ends_as_after_one(toy: Toy, number: int, status: int) -> None:
+    """Of several processes all stop when one of them got a signal."""
+    run, switch, world = load_config(toy.config()), StopSwitch(), World(0, 1, torch.device("cpu"))
+    data = run.task.prepare(DataDir(toy.folder / "train"), DataDir(toy.folder / "valid"), toy.folder)
+    loop = begin_or_resume(run, data, world, toy.folder / "exp", None, switch)
+    switch.signal = number
+    assert log_stop(switch, loop) == status

@@ -48,6 +48,17 @@ def test_average_takes_buffers_and_keeps_counters(tmp_path: Path) -> None:
         average(tmp_path / "empty")
 
 
+@pytest.mark.parametrize("asked", [{}, {"best": 2}, {"last": 2}])
+def test_an_average_of_weights_that_are_gone(tmp_path: Path, asked: dict[str, int]) -> None:
+    write_experiment(tmp_path)
+    for path in (tmp_path / "checkpoints").glob("weights-*"):
+        path.unlink()
+    wanted = rf"checkpoints: weights of the {next(iter(asked), 'best')} .* are missing, all {2 if asked else 4} of them"
+    with pytest.raises(LipsoundError, match=wanted) as caught:
+        average(tmp_path, **asked)
+    assert "None" not in str(caught.value)
+
+
 def test_fault_A2_an_average_is_not_written_over_weights_that_are_kept_or_another_experiments(tmp_path: Path) -> None:
     write_experiment(tmp_path / "a")
     kept = tmp_path / "a/checkpoints" / TABLE[0].file

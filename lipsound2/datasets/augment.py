@@ -8,16 +8,25 @@ the sentence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from lipsound2.errors import LipsoundError
 from lipsound2.timing import FRAME_RATE
 
 _LARGEST_STEP = 64  # largest distance, in video frames, between two that begin together with a feature frame
+# Largest values of keys that have one.
+_LARGEST = {
+    **dict.fromkeys(("crop_loud_prob", "augment_cutmix", "augment_flip", "augment_erase", "augment_time_mask"), 1.0),
+    **dict.fromkeys(("augment_zoom", "augment_brightness", "augment_erase_size"), 1.0),
+    "augment_speed": 0.9,
+    "augment_rotate": 180.0,
+}
 
 
 @dataclass
@@ -30,7 +39,7 @@ class AugmentConfig:
             half their time).
         augment_cutmix: probability of temporal CutMix: from a random video frame on, the sample is replaced by another
             clip of the same speaker.
-        augment_speed: the clip is played up to this share slower or faster, video frames and target alike.
+        augment_speed: the clip is played up to this share slower or faster, at most 0.9, video frames and target alike.
         augment_shift: largest shift in whole pixels, either way; the published random crop of 88 x 88 out of 96 x 96
             has 4.
         augment_zoom: largest change of size, as a share.
@@ -41,7 +50,7 @@ class AugmentConfig:
         augment_erase: probability that a box is erased, the same in all video frames.
         augment_erase_size: largest side of that box, as a share of the video frame's.
         augment_time_mask: probability, for each second of a clip, of a time mask on its video frames or states.
-        augment_time_mask_size: longest time mask in video frames.
+        augment_time_mask_size: longest time mask in video frames; with time masks 1 or more.
     """
 
     crop_frames: int = 0
@@ -58,6 +67,19 @@ class AugmentConfig:
     augment_erase_size: float = 0.4
     augment_time_mask: float = 0.0
     augment_time_mask_size: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by name."""
+        for field in fields(self):
+            value, largest = getattr(self, field.name), _LARGEST.get(field.name, math.inf)
+            if not 0 <= value <= largest:
+                wanted = "0 or more" if largest == math.inf else f"0 to {largest:g}"
+                raise LipsoundError(f"{field.name}: expected {wanted}, found {value:g}")
+        if self.augment_time_mask and not self.augment_time_mask_size:
+            raise LipsoundError(
+                "augment_time_mask_size: expected 1 video frame or more, found 0; for no time masks set "
+                "augment_time_mask to 0"
+            )
 
 
 class View(NamedTuple):

@@ -10,25 +10,15 @@ from json import dumps
 from pathlib import Path
 
 from lipsound2 import model_names
-from lipsound2.data.yaml_files import read_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.model_words import words_of
 from lipsound2.known_models import CAVEAT, KnownModel, known_models
-from lipsound2.video.align import REGIONS
+from lipsound2.model_uses import LIP_READER, LIP_TO_SPEECH, RECOGNIZER
 
 log = logging.getLogger(__name__)
 
 _WIDTH = 100  # columns of a terminal that the table fits
 _INDENT = "    "
-# What a model of a task is, and the command that uses it.
-_KINDS = {
-    "regress": ("lip-to-speech", "lipsound2 speak clip.mp4 --model {}"),
-    "recognize": ("recognizer of audio", "lipsound2 transcribe clip.mp4 --asr {}"),
-    "vocode": ("vocoder", "lipsound2 speak clip.mp4 --vocoder {}"),
-    "language": ("language model", "lipsound2 transcribe clip.mp4 --model READER --lm {}"),
-    "pase": ("acoustic targets", "lipsound2 targets DIR DUMP --target pase:{}"),
-}
-_LIPS = ("lip reader", "lipsound2 transcribe clip.mp4 --model {}")
 _NOT_SAID = "not said"
 _SHORT = 30  # letters of a license in the table
 _LEGEND = """hub:  lipsound2 models get NAME fetches it
@@ -126,18 +116,21 @@ def public_models() -> list[KnownModel]:
 
 def reads_lips(record: ModelRecord) -> bool:
     """Whether it makes speech or words of video: a lip-to-speech model or a lip reader."""
-    return record.task == "regress" or record.kind == _LIPS[0]
+    return record.kind in (LIP_TO_SPEECH.kind, LIP_READER.kind)
+
+
+def hears(record: ModelRecord) -> bool:
+    """Whether it makes words of audio."""
+    return record.kind == RECOGNIZER.kind
 
 
 def record_of(folder: Path, source: str) -> ModelRecord:
     """What is known of a model in a folder; for `source` see `ModelRecord`."""
     facts, task = model_names.card_facts(folder), model_names.task_of(folder)
-    region = read_yaml(folder / model_names.CONFIG).get("input")
-    lips = task in ("recognize", "classify") and region in REGIONS
-    kind, use = _LIPS if lips else _KINDS.get(task, (task, "lipsound2 features {} DIR DUMP"))
+    use = model_names.use_of_model(folder)
     return ModelRecord(
         name=folder.name,
-        kind="word classifier" if task == "classify" else kind,
+        kind=use.kind,
         task=task,
         source=source,
         size=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
@@ -145,7 +138,7 @@ def record_of(folder: Path, source: str) -> ModelRecord:
         license=facts.get("License", _NOT_SAID),
         knows=facts.get("Knows", _NOT_SAID),
         trained_on=facts.get("Trained on", _NOT_SAID),
-        use=use.format(model_names.name_of(folder)),
+        use=use.of(model_names.name_of(folder)) or _NOT_SAID,
         path=str(folder),
         origin=model_names.fetched_from(folder),
     )

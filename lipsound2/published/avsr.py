@@ -149,7 +149,7 @@ def avsr_pack(
         facts=made.facts,
         search=made.search,
     )
-    return PackSummary(sum(tensor.numel() for tensor in made.tensors.values()), made.use, made.assumed)
+    return PackSummary(sum(tensor.numel() for tensor in made.tensors.values()), made.task.usage("{}"), made.assumed)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,6 @@ class _Made:
     task: AnyTask
     assets: Any
     tensors: dict[str, Tensor]
-    use: str
     facts: dict[str, str] = field(default_factory=dict)
     search: OwnSearch | None = None
     assumed: tuple[str, ...] = ()
@@ -207,7 +206,7 @@ def _reader(
         "Network": positions,
     }
     assumed = () if settings else (f"{positions}, as auto_avsr has them; --config model.json tells others",)
-    return _Made(task, assets, tensors, "lipsound2 transcribe CLIP --model {}", facts, search, assumed)
+    return _Made(task, assets, tensors, facts, search, assumed)
 
 
 def _language_model(
@@ -235,8 +234,7 @@ def _language_model(
     tensors = _fitted(found, task, assets, where)
     heads = f"{found.config['heads']} attention heads"
     assumed = () if "head" in settings else (f"{heads}, as lm_en_subword has; --config model.json tells others",)
-    use = "lipsound2 transcribe CLIP --model READER --lm {}"
-    return _Made(task, assets, tensors, use, {"Network": heads}, assumed=assumed)
+    return _Made(task, assets, tensors, {"Network": heads}, assumed=assumed)
 
 
 def _heads(settings: Mapping[str, Any], where: str) -> int:

@@ -61,7 +61,7 @@ def convert_hifigan(file: Path, out: OutputFolder | None = None, *, name: str | 
     )
     named = model_names.name_of(out)
     use = f'--init {named} --override "mel: paper"'
-    print(f"{out}: " + (task.use.format(named) if ready else f"begin a training with it: lipsound2 train ... {use}"))
+    print(f"{out}: " + (task.usage(named) if ready else f"begin a training with it: lipsound2 train ... {use}"))
 
 
 def translate(state: Mapping[str, Tensor], where: str) -> Translated:

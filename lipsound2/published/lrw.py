@@ -51,7 +51,7 @@ def convert_lrw(file: Path, out: OutputFolder | None = None, *, words: Path, nam
         knows=f"{len(classes)} words, as {file.name} was trained on; it was published by others",
         license="not commercial, as that of LRW (BBC); do not pass this pack on without permission",
     )
-    print(f"{out}: {len(classes)} words; use it with: {task.use.format(model_names.name_of(out))}")
+    print(f"{out}: {len(classes)} words; use it with: {task.usage(model_names.name_of(out))}")
 
 
 def translate(state: Mapping[str, Tensor], where: str) -> Translated:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
+from lipsound2.model_uses import use_of
 from lipsound2.models import registry
 from lipsound2.timing import SAMPLE_RATE
 
@@ -138,17 +139,15 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
         name: the value of `task:` in a config.
         free: keys of its config that the trained weights do not depend on; they may be changed later.
         files: names of what `save` may write.
-        use: the command that uses a pack of the task, with `{}` for its folder.
     """
 
     name: ClassVar[str]
     free: ClassVar[frozenset[str]] = frozenset()
     files: ClassVar[tuple[str, ...]] = ()
-    use: ClassVar[str]
 
     def usage(self, name: Path | str) -> str:
-        """The command that uses a model of this task."""
-        return self.use.format(name)
+        """The command that uses a model of this task, of this folder or name."""
+        return use_of(self.name, self.config()).of(name)
 
     @classmethod
     def options(cls, values: Mapping[str, Any], where: str) -> list[type[Any]]:

@@ -69,7 +69,6 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
     name: ClassVar[str] = "classify"
     free: ClassVar[frozenset[str]] = frozenset({"cache_gb"})
     files: ClassVar[tuple[str, ...]] = (INPUT_FILE, WORDS_FILE)
-    use: ClassVar[str] = "lipsound2 decode {} DIR OUT --dump DUMP"
 
     settings: ClassifyConfig
     network: WordClassifierConfig

@@ -60,7 +60,6 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
 
     name: ClassVar[str] = "language"
     files: ClassVar[tuple[str, ...]] = FILES
-    use: ClassVar[str] = "lipsound2 decode ASR DIR OUT --dump DUMP --lm {}"
 
     settings: LanguageConfig
     network: LanguageModelConfig

@@ -65,7 +65,6 @@ class PaseTask(Task[PaseAssets, Pase, AudioChunks, Chunks]):
     """Audio to features: data, network, loss and evaluation. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "pase"
-    use: ClassVar[str] = "lipsound2 targets DIR DUMP --target pase:{}"
 
     settings: PaseConfig
     encoder: PaseEncoderConfig

@@ -108,7 +108,6 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
     name: ClassVar[str] = "recognize"
     free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "cache_gb"})
     files: ClassVar[tuple[str, ...]] = (*TOKEN_FILES, WORDS_FILE, INPUT_FILE)
-    use: ClassVar[str] = "lipsound2 transcribe CLIP --asr {}"
 
     settings: RecognizeConfig
     network: object
@@ -125,10 +124,6 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         """The archives that are read."""
         return [kind_folder(dump, self.settings.input)]
 
-    def usage(self, name: Path | str) -> str:
-        """The command that uses it: a recognizer of audio, or a lip reader."""
-        return super().usage(name).replace("--asr", "--model" if self.sees else "--asr", 1)
-
     @property
     def sees(self) -> bool:
         """Whether the input is video, and not audio."""
@@ -140,7 +135,16 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
-        """Training and validation utterances; the tokenizer is made, or read, first."""
+        """Training and validation utterances; the tokenizer is made, or read, first.
+
+        Raises:
+            LipsoundError: augmentation would cut sentences of a lip reader. (What was trained so is still read.)
+        """
+        cuts = self.augmentation
+        if isinstance(cuts, AugmentConfig) and (cuts.crop_frames or cuts.augment_cutmix):
+            raise LipsoundError(
+                "crop_frames, augment_cutmix: would cut the sentence, and its text stays whole; set both to 0"
+            )
         train_texts, valid_texts = self._texts(train), self._texts(valid)
         tokenizer = tokenizer_of(self.settings.tokens, train_texts.values())
         for data, texts in ((train, train_texts), (valid, valid_texts)):

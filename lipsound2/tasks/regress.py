@@ -108,7 +108,6 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         {"postfilter_gain", "postfilter_sharpness", "prenet_always", "cache_gb", "valid_clips", "valid_iterations"}
     )
     files: ClassVar[tuple[str, ...]] = ASSET_FILES
-    use: ClassVar[str] = "lipsound2 speak CLIP -o OUT.wav --model {}"
 
     settings: RegressConfig
     network: object
@@ -131,7 +130,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         return replace(assets, recognizer=RecognizerLoss(networks[0], assets.mel)) if networks else assets
 
     def __post_init__(self) -> None:
-        """Refuse a voice for a network that takes none, and half of the recognizer's loss."""
+        """Refuse states as input, a voice for a network that takes none, and half of the recognizer's loss."""
+        if self.settings.input.startswith(STATES):
+            raise LipsoundError(
+                f"input: the task {self.name} takes crops such as 'mouth', found '{self.settings.input}', states of a "
+                "trunk; give crops (a trunk with 'trunk_frozen: true' stays as it begins)"
+            )
         if bool(self.settings.recognizer) != bool(self.settings.recognizer_weight):
             raise LipsoundError(
                 f"recognizer: found '{self.settings.recognizer}' with recognizer_weight: "

@@ -47,7 +47,6 @@ class Trunk(Task[None, TrunkAlone, Any, Any]):
     """Weights to begin with, or to take states of; nothing is learned here. See `tasks.base.Task`."""
 
     name: ClassVar[str] = "trunk"
-    use: ClassVar[str] = 'lipsound2 train CONFIG --init {} --override "init_only: [trunk]"'
 
     settings: TrunkTaskConfig
     network: TrunkConfig

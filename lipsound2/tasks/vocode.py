@@ -83,7 +83,6 @@ class Vocode(Adversarial[VocodeAssets, MelVocoder, AudioSegments, AudioBatch]):
     name: ClassVar[str] = "vocode"
     free: ClassVar[frozenset[str]] = frozenset({"valid_clips", "speech_sigma"})
     files: ClassVar[tuple[str, ...]] = (MEL_FILE,)
-    use: ClassVar[str] = "lipsound2 speak CLIP -o OUT.wav --vocoder {}"
 
     settings: VocodeConfig
     network: object

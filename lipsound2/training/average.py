@@ -131,9 +131,15 @@ def average(
         if not table:
             raise LipsoundError(f"{exp}: no evaluated weights to average; train for at least one evaluation first")
         wanted = best if last is None else last
-        rows = choose(table, "best" if last is None else "last", 5 if wanted is None else wanted)
+        which = "best" if last is None else "last"
+        rows = choose(table, which, 5 if wanted is None else wanted)
         present = [row for row in rows if (exp / checkpoint.FOLDER / row.file).exists()]
-        if not present or (wanted is not None and len(present) < wanted):
+        if not present:
+            raise LipsoundError(
+                f"{exp / checkpoint.FOLDER}: weights of the {which} evaluations are missing, all {len(rows)} of them; "
+                "copy them back, or train in a new folder"
+            )
+        if wanted is not None and len(present) < wanted:
             raise LipsoundError(
                 f"{exp}: {wanted} evaluations asked for, the weights of {len(present)} are kept; "
                 "ask for fewer, or train with a larger 'keep_best'"

@@ -7,16 +7,18 @@ import shutil
 import signal
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError, is_machine_error
 from lipsound2.tasks.base import AnyTask, Dataset
 from lipsound2.training.sampler import Key, Stream, clip_rng
 from lipsound2.training.scratch import scratch_folder, use_scratch
@@ -26,9 +28,52 @@ _DEATHS = ("killed by signal", "exited unexpectedly")
 
 @dataclass
 class _Failure:
-    """A mistake found in a worker, on its way to the training process."""
+    """What went wrong in a worker, on its way to the training process."""
 
-    message: str
+    error: LipsoundError | OSError
+
+
+@contextmanager
+def _reading(clip: str) -> Iterator[None]:
+    """A block that reads a clip: what is wrong with it is one line with its name.
+
+    Raises:
+        LipsoundError: the clip cannot be read.
+        OSError: the machine's error, as it came: no clip is to blame, and the next one would fail too.
+    """
+    try:
+        yield
+    except (LipsoundError, ClipFailure, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if cause is None or not is_machine_error(cause):
+            raise LipsoundError(f"{clip}: {error}; make it again, or take it out of the data dir") from error
+        if isinstance(cause, OSError) and cause.filename is None:
+            cause.filename = clip  # so that the message says where, and `_is_death` that no process is meant
+        raise cause from None
+
+
+class ValidationClips:
+    """The validation set as an evaluation sees it: the data set itself, with names for clips that cannot be read."""
+
+    def __init__(self, clips: Any) -> None:
+        self._clips = clips
+
+    def __getattr__(self, name: str) -> Any:
+        """What the data set has besides: ids, lengths and more."""
+        return getattr(self._clips, name)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def get(self, index: int, rng: np.random.Generator | None) -> Any:
+        """See `tasks.base.Dataset`."""
+        with _reading(f"clip {self._clips.ids[index]} of the validation set"):
+            return self._clips.get(index, rng)
+
+    def waveform(self, name: str) -> Any:
+        """See `datasets.video_to_features.CropsAndFeatures`."""
+        with _reading(f"clip {name} of the validation set"):
+            return self._clips.waveform(name)
 
 
 class _Clips(TorchDataset[Any]):
@@ -41,9 +86,10 @@ class _Clips(TorchDataset[Any]):
         epoch, position = key
         clip = self.clips.ids[position]
         try:
-            return self.clips.get(position, clip_rng(self.seed, epoch, clip))
-        except (LipsoundError, ClipFailure, OSError) as error:
-            return _Failure(f"clip {clip} of the training set: {error}")
+            with _reading(f"clip {clip} of the training set"):
+                return self.clips.get(position, clip_rng(self.seed, epoch, clip))
+        except (LipsoundError, OSError) as error:
+            return _Failure(error)
 
 
 class _Collate:
@@ -90,12 +136,13 @@ class Batches:
 
         Raises:
             LipsoundError: a clip cannot be read.
+            OSError: an error of the machine.
         """
         if self._batches is None:
             self._batches = iter(self._loader)
         batch = next(self._batches)
         if isinstance(batch, _Failure):
-            raise LipsoundError(f"{batch.message}; make it again, or take it out of the data dir")
+            raise batch.error
         return batch
 
     def __enter__(self) -> Batches:
@@ -129,7 +176,8 @@ class Batches:
 def _is_death(error: BaseException | None) -> bool:
     """Whether this is how a loader tells that one of its processes is gone: by its name, or by a broken connection."""
     died = isinstance(error, RuntimeError) and any(words in str(error) for words in _DEATHS)
-    return died or isinstance(error, ConnectionError | EOFError)
+    # An error of a file server is about a file.
+    return died or (isinstance(error, ConnectionError | EOFError) and getattr(error, "filename", None) is None)
 
 
 def _begin(scratch: Path, worker: int) -> None:

@@ -25,7 +25,7 @@ from lipsound2.training import checkpoint
 from lipsound2.training.average import Evaluated, best, to_rows, worth_keeping, write_weights
 from lipsound2.training.batch_norm import running_statistics, synchronized
 from lipsound2.training.distributed import World
-from lipsound2.training.loader import Batches
+from lipsound2.training.loader import Batches, ValidationClips
 from lipsound2.training.monitor import Monitor, UpdateFacts
 from lipsound2.training.optimizer import OptimizedModel, RunningAverage, learning_rate
 from lipsound2.training.precision import autocast
@@ -164,11 +164,14 @@ class Loop:
     @property
     def ended(self) -> str:
         """Why there is nothing more to do; empty when there is."""
-        if self.state.due:
+        config, state = self.config, self.state
+        if state.due:
             return ""
-        if self.config.patience and self.state.without_gain >= self.config.patience:
-            return f"no better score in {self.state.without_gain} evaluations"
-        return "all epochs are done" if self.progress == 1 else ""
+        if config.patience and state.without_gain >= config.patience:
+            return f"no better score in {state.without_gain} evaluations"
+        if self.progress < 1:
+            return ""
+        return "all epochs are done" if 0 < config.max_epochs <= state.epoch else "max_updates is reached"
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -316,7 +319,7 @@ class Loop:
         """The task's evaluation of a network: the same weights give the same score, and training goes on unmoved."""
         device = self.world.device
         with torch.no_grad(), checkpoint.own_randomness(self.config.seed, device):
-            return self.task.evaluate(model.eval(), self.valid_clips, self.assets, device)
+            return self.task.evaluate(model.eval(), ValidationClips(self.valid_clips), self.assets, device)
 
     def save(self) -> None:
         """Write a checkpoint, all processes taking part; then remove weights that no kept checkpoint refers to."""

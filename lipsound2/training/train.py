@@ -345,4 +345,5 @@ def finish(loop: Loop, exp: Path) -> None:
 def log_stop(switch: StopSwitch, loop: Loop) -> int:
     """Say how to go on after a stop; returns the exit status."""
     log.info("stopped after update %d, checkpoint written; the same command goes on from here", loop.state.update)
-    return switch.status or 128 + signal.SIGTERM
+    # Of several processes all stop when one got a signal.
+    return switch.status if switch.signal else 128 + signal.SIGTERM

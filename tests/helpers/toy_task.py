@@ -5,6 +5,7 @@ As a program it is the verb `train` with this task known: `python toy_task.py CO
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ class ToyConfig:
         unnormed: no batch norm, so that batches do not matter.
         poison: clip with a target that is no number.
         unreadable: clip that cannot be opened.
+        refused: clip that the machine fails to read.
         deadly: clip that kills the process that reads it.
     """
 
@@ -43,6 +45,7 @@ class ToyConfig:
     unnormed: bool = False
     poison: str = ""
     unreadable: str = ""
+    refused: str = ""
     deadly: str = ""
 
 
@@ -76,6 +79,8 @@ class ToyClips:
         name = self.ids[index]
         if name == self.config.unreadable:
             raise OSError(f"cannot open {name}")
+        if name == self.config.refused:
+            raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         if name == self.config.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         source = np.random.default_rng(list(name.encode()))
@@ -116,7 +121,6 @@ class Toy(Task[ToyAssets, ToyModel, ToyClips, ToyBatch]):
     """See `lipsound2.tasks.base.Task`."""
 
     name: ClassVar[str] = "toy"
-    use: ClassVar[str] = "play with {}"
 
     settings: ToyConfig
 
