@@ -171,13 +171,15 @@ def test_each_recognizer_decodes_the_ground_truth_and_every_system_once(fresh: R
     systems = [f"exp/mini/wav/test/data/{system}/utt2spk" for system in ("generated", "mean_mel")]
     texts = ("data/mini/test/utt2spk", "data/mini/test/text")
     stages(fresh.egs / "mini", *texts, "exp/mini/model.safetensors", *systems)
-    done = fresh.run("mini", "--stage", "5", "--asr", "pocketsphinx:grid,grid-s1-asr", "--nj", "1", "--grammar", "grid")
+    heard = "pocketsphinx:grid,whisper,grid-s1-asr"  # ready-made ones, with and without a colon, and ours by its name
+    done = fresh.run("mini", "--stage", "5", "--asr", heard, "--nj", "1", "--grammar", "grid")
     assert (done.returncode, done.stderr) == (0, "")
     scored, *called, _ = fresh.called()
     assert scored == "score dump/audio exp/mini/wav/test --out exp/mini/scores/test --nj 1 --launcher local"
     wanted = []
     for folder, name, grammar in (
         ("pocketsphinx-grid", "pocketsphinx:grid", ""),
+        ("whisper", "whisper", ""),
         ("grid-s1-asr", "grid-s1-asr", ""),
         ("grid-s1-asr+grid", "grid-s1-asr", "grid"),
     ):

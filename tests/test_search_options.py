@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from lipsound2 import experiment, model_names
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.decoding.search_options import SearchOptions, own_search
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.decode import check_name
 from lipsound2.inference.recognizers import TrainedRecognizer, recognizer
 
 NAME = "grid-s1-asr"
@@ -98,5 +100,31 @@ def test_fault_a_pack_that_asks_for_a_decoder_it_lacks_is_told(noise, tmp_path, 
 def test_fault_B1_what_a_search_cannot_heed_is_refused():
     with pytest.raises(LipsoundError, match="scored by CTC alone; leave --word-bonus and --ctc-weight out"):
         TrainedRecognizer(NAME, SearchOptions(grammar="grid", word_bonus=1.0))
-    with pytest.raises(LipsoundError, match="are for recognizers trained with lipsound2; leave them out"):
-        recognizer("pocketsphinx:grid", SearchOptions(word_bonus=1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("pocketsphinx:grid", {"word_bonus": 1.0}, "found --word-bonus, but .* leave them out$"),
+        ("pocketsphinx:grid", {"grammar": "grid"}, "found --grammar, but .* leave them out$"),
+        ("pocketsphinx:grid", {"grammar": "/other.txt"}, "found --grammar, .* or give pocketsphinx:/other.txt as the"),
+        ("whisper:base", {"grammar": "grid"}, "found --grammar, but .* or give pocketsphinx:grid as the recognizer$"),
+        ("whisper:base", {"beam": 4, "lm_weight": 0.3}, "found --lm-weight, --beam, but .* leave them out$"),
+        ("faster-whisper:tiny.en", {"beam": 1}, "found --beam, but .* leave them out$"),
+        ("torchaudio:X", {"ctc_weight": 1.0}, "found --ctc-weight, but .* leave them out$"),
+    ],
+)
+def test_fault_what_a_pretrained_recognizer_does_not_take_is_refused_before_it_is_loaded(name, options, says):
+    """Also what would change nothing, and also where the outputs of an earlier call lie there already."""
+    for refuses in (recognizer, lambda asr, search: check_name(asr, None, search)):
+        with pytest.raises(LipsoundError, match=f"^{name}: {says}"):
+            refuses(name, SearchOptions(**options))
+    check_name(name, None, SearchOptions())
+
+
+def test_fault_a_word_classifier_takes_no_search_options(tmp_path):
+    write_yaml(tmp_path / "config.yaml", {"task": "classify", "input": "mouth"})
+    check_name(str(tmp_path), tmp_path, SearchOptions())
+    for options in ({"beam": 4}, {"lm_weight": 0.3}):
+        with pytest.raises(LipsoundError, match="reads single words, one of a list; leave out --grammar, --lm, --lm-w"):
+            check_name(str(tmp_path), tmp_path, SearchOptions(**options))

@@ -24,7 +24,7 @@ from lipsound2.files import folder_lock
 from lipsound2.fingerprint import Fingerprint
 from lipsound2.inference.classify_words import read_words
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
-from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
+from lipsound2.inference.recognizer_names import check_recognizer, check_search, is_own, search_of
 from lipsound2.inference.recognizers import files_of, recognizer
 from lipsound2.jobs.batch_map import batches, map_batches
 from lipsound2.old_names import value_of_today
@@ -111,10 +111,11 @@ def check_name(asr: str, dump: Path | None, search: SearchOptions) -> None:
     words = _reads_words(asr)
     if not words:
         check_recognizer(asr, lips=dump is not None)
-    elif search != SearchOptions(lm_weight=search.lm_weight):
+        check_search(asr, search)
+    elif search != DEFAULT_SEARCH:
         raise LipsoundError(
-            f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --word-bonus, --beam and "
-            "--ctc-weight"
+            f"{asr}: reads single words, one of a list; leave out --grammar, --lm, --lm-weight, --word-bonus, --beam "
+            "and --ctc-weight"
         )
     if dump is None and (words or input_of(asr) != AUDIO):
         raise LipsoundError(f"{asr}: reads lips, not audio; give the dump that holds their crops: --dump")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.arguments import near
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
-from lipsound2.decoding.search_options import Search, SearchOptions, own_search
+from lipsound2.decoding.search_options import DEFAULT_SEARCH, Search, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
 from lipsound2.known_models import known_models
 
@@ -23,6 +24,23 @@ def is_own(name: str) -> bool:
 def search_of(name: str, options: SearchOptions) -> Search:
     """How a recognizer searches: as the options say and, where they do not, as its pack does."""
     return options.filled(own_search(model_names.find(name, "recognize")) if is_own(name) else None)
+
+
+def check_search(name: str, options: SearchOptions) -> None:
+    """Check that a recognizer takes the search options that are given: pretrained ones take none.
+
+    Raises:
+        LipsoundError: it takes none, and some are given.
+    """
+    if is_own(name) or options == DEFAULT_SEARCH:
+        return
+    given = [each.name for each in fields(options) if getattr(options, each.name) != getattr(DEFAULT_SEARCH, each.name)]
+    found = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+    sphinx = f"pocketsphinx:{options.grammar}"
+    hint = f", or give {sphinx} as the recognizer" if options.grammar and name != sphinx else ""
+    raise LipsoundError(
+        f"{name}: found {found}, but search options are for recognizers trained with lipsound2; leave them out{hint}"
+    )
 
 
 def is_language_network(lm: Path) -> bool:

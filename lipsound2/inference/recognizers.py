@@ -14,6 +14,7 @@ from lipsound2.audio.kind import AUDIO
 from lipsound2.datasets.audio_to_text import features_of, padded
 from lipsound2.decoding.calibration import FILE as CALIBRATION
 from lipsound2.decoding.calibration import load as load_calibration
+from lipsound2.decoding.calibration import of_unlike_faces
 from lipsound2.decoding.joint import DecoderScorer, with_arrays
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR, SpeechRecognizer
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
@@ -24,7 +25,7 @@ from lipsound2.inference.lm_fusion import decoder_scorer, language_model
 from lipsound2.inference.lm_fusion import file_of as lm_file
 from lipsound2.inference.long_clips import is_long, long_states
 from lipsound2.inference.own_recognizer import Facts, Heard, OwnRecognizer
-from lipsound2.inference.recognizer_names import check_recognizer, is_own, search_of
+from lipsound2.inference.recognizer_names import check_recognizer, check_search, is_own, search_of
 from lipsound2.model_names import Precision
 from lipsound2.models.asr.recognizer import RecognizerOutput
 from lipsound2.tasks.recognize import Recognize
@@ -145,10 +146,11 @@ def recognizer(
         precision: of the linear layers of recognizers trained with this toolkit.
 
     Raises:
-        LipsoundError: there is none of this name, its package or weights are missing, or it reads lips and the input
-            is audio.
+        LipsoundError: there is none of this name, its package or weights are missing, it reads lips and the input is
+            audio, or it takes no search options and some are given.
     """
     check_recognizer(name, lips=lips)
+    check_search(name, options)
     if is_own(name):
         own = TrainedRecognizer(name, options, device, precision)
         if own.input != AUDIO and not lips:
@@ -159,14 +161,6 @@ def recognizer(
         raise LipsoundError(
             f"{name}: --precision {precision} is for recognizers trained with lipsound2, or converted; leave it out"
         )
-    if options.lm is not None or (options.grammar and not rest):
-        raise LipsoundError(
-            f"--asr {name}: --grammar and --lm are for recognizers trained with lipsound2 (pocketsphinx:grid has one)"
-        )
-    if options.word_bonus or options.filled().ctc_weight < 1:
-        raise LipsoundError(
-            f"--asr {name}: --word-bonus and --ctc-weight are for recognizers trained with lipsound2; leave them out"
-        )
     return PRETRAINED_ASR[kind](rest)
 
 
@@ -175,7 +169,9 @@ def files_of(name: str, options: SearchOptions) -> list[Path]:
     grammar file, the language model."""
     folder = model_names.find(name) if is_own(name) else None
     weights = [] if folder is None else [folder / model_names.WEIGHTS, *familiarity.files_of(folder)]
-    if folder is not None and load_calibration(folder, search_of(name, options).way) is not None:
+    way = search_of(name, options).way
+    # Faces unlike those of the training set have numbers of their own, which may be the only ones.
+    if folder is not None and any(load_calibration(folder, each) for each in (way, of_unlike_faces(way))):
         weights.append(folder / CALIBRATION)
     grammar = [Path(options.grammar)] if Path(options.grammar).is_file() else []
     return [*weights, *grammar, *([lm_file(Path(options.lm))] if options.lm else [])]

@@ -151,7 +151,7 @@ def unlike(table: Table, made: Numbers, before: Numbers) -> list[str]:
     """A line for each number that was made otherwise than the stored clips give it."""
     columns = dict.fromkeys(column for printed in table.printed.values() for column in printed.columns)
     return [
-        f"{system}, {column}: made {new}, stored {old}"
+        f"{system}, {column}: made {new or 'nothing'}, stored {old or 'nothing'}"
         for system in table.systems
         for column in columns
         if (new := made.cell(system, column)) != (old := before.cell(system, column))

@@ -197,7 +197,6 @@ class Numbers:
         self._lines: dict[str, list[Line]] = {}
         for line in lines:
             self._lines.setdefault(line.row.system, []).append(line)
-        self.systems = list(self._lines)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -223,16 +222,18 @@ class Numbers:
         }
 
     def interval(self, system: str, column: str) -> Interval | None:
-        """Mean or rate of a system, or a difference, with its 95 % interval; None: not measured."""
+        """Mean or rate of a system, or a difference, with its 95 % interval; None: not measured.
+
+        A row that is new in the YAML file has no clips yet, so nothing of it is measured.
+        """
         if system in self._differences:
             return self._difference(self._differences[system], column)
         spoken, _, control = system.rpartition("/")
+        lines, summary = self._lines.get(system, []), self._speech.get(spoken)
         if column in SPEECH:
-            summary = self._speech.get(spoken)
-            return summary.systems[control].scores.get(column) if summary else None
+            return summary.systems[control].scores.get(column) if summary and lines else None
         if column == GAIN:
-            return self._speech[spoken].verdict.difference if control == "generated" else None
-        lines = self._lines.get(system, [])  # none: it is new in the YAML file
+            return summary.verdict.difference if summary and control == "generated" else None
         if not lines or column not in lines[0].errors:
             return None
         errors, words = ([[line.errors[column]] for line in lines], [[line.words] for line in lines])
@@ -291,7 +292,7 @@ def rendered(table: Table, numbers: Numbers, printed: Printed) -> str:
     for system in printed.rows or table.systems:
         cells = [numbers.cell(system, column, printed.intervals) for column in printed.columns]
         bold = [f"{system} {column}" in printed.bold for column in printed.columns]
-        cells = [f"**{cell}**" if strong else cell for cell, strong in zip(cells, bold, strict=True)]
+        cells = [f"**{cell}**" if strong and cell else cell for cell, strong in zip(cells, bold, strict=True)]
         lines.append([titles[system], *cells])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
