@@ -32,7 +32,7 @@ from lipsound2.decoding.pretrained_asr import PocketSphinx
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.fold_calibration import calibrate_by_folds
-from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.inference.vocoders import LoadedVocoder
 from lipsound2.metrics.confidence import Judged, judge, reliability, summary
@@ -372,4 +372,4 @@ def test_lips_that_run_backwards_are_less_sure(grid):
 def generate_speech(crops: np.ndarray) -> np.ndarray:
     """Speech of mouth crops by the model that ships, with Griffin-Lim."""
     loaded = experiment.load("grid-s1-parallel", task=Regress)
-    return LoadedVocoder("griffin-lim")(generate_long(loaded, crops))
+    return LoadedVocoder("griffin-lim")(windows_of(loaded, len(crops)).whole(crops))

@@ -27,7 +27,7 @@ from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import synthesize, transcriber, vocoders
 from lipsound2.inference.array_store import ArrayStore
 from lipsound2.inference.face_watch import FaceWatch
-from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.windows import OVERLAP, WINDOW, ChunkedVocoder, VocoderStream, Windows
 from lipsound2.models.parallel import Parallel
 from lipsound2.tasks.regress import Regress
@@ -64,7 +64,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
         )
     else:
         whole = griffin_lim.mel_to_waveform(torch.from_numpy(mel), FINE, iterations=30).numpy()
-        found = vocoders.vocoder("griffin-lim:30", FINE).chunked_vocoder
+        found = vocoders.vocoder("griffin-lim:30", FINE)
         speaker = ChunkedVocoder(FINE, found.speak, found.receptive_field, 100)
     waveform = speaker.whole(mel)
     assert waveform.shape == whole.shape == (8 * 16000,)
@@ -84,7 +84,7 @@ def test_fault_D2_griffin_lim_in_pieces_has_no_seam_that_can_be_heard(plain: boo
 def test_fault_D2_short_clips_sound_as_they_did():
     mel = mel_spectrogram(torch.from_numpy(voiced(1)), FINE)
     whole = griffin_lim.mel_to_waveform(mel, FINE, iterations=4)
-    assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).chunked_vocoder.whole(mel.numpy()), whole.numpy())
+    assert np.array_equal(vocoders.vocoder("griffin-lim:4", FINE).whole(mel.numpy()), whole.numpy())
 
 
 def test_fault_D2_the_mel_comes_while_the_frames_come_and_little_is_held():
@@ -226,11 +226,11 @@ def test_fault_D2_synthesize_takes_a_long_clip_bit_by_bit(tmp_path: Path, monkey
     loaded = experiment.load("grid-s1-parallel", torch.device("cpu"), task=Regress)
     FaceWatch(loaded)
     mels = Archive(tmp_path / "out/mels/generated")
-    assert np.array_equal(mels[long], generate_long(loaded, decode(streams[long])))
+    assert np.array_equal(mels[long], windows_of(loaded, lengths[long]).whole(decode(streams[long])))
     whole = loaded.model.generate(torch.from_numpy(decode(streams[short]))[None], torch.tensor([lengths[short]]))
     assert np.array_equal(mels[short], whole.features[0].numpy())
     for name in made:
-        write_wav(tmp_path / "a.wav", vocoders.vocoder("grid-s1-vocos", FINE)(torch.from_numpy(mels[name])).numpy())
+        write_wav(tmp_path / "a.wav", vocoders.vocoder("grid-s1-vocos", FINE).whole(mels[name]))
         assert (tmp_path / "out/generated" / f"{name}.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
 
 

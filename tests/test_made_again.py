@@ -14,6 +14,7 @@ from helpers.written_dump import write_kind
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.inference.synthesize import synthesize
+from lipsound2.metrics.audio_sources import find_systems
 from lipsound2.metrics.score import score
 from lipsound2.video.encode import encode
 
@@ -74,6 +75,30 @@ def test_fault_A14_speech_is_made_again(root: Path, capsys: pytest.CaptureFixtur
     make()
     assert "; skipped" in capsys.readouterr().out
     assert sorted(DataDir(out / "data" / "real_mel").wav) == ["s1-clip0", "s2-clip1"]
+
+
+def test_speech_of_an_earlier_model_does_not_stay_beside_that_of_another(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`score` takes every folder of speech. What the verb did not make stays, whatever its name."""
+    out = root / "retrained"
+
+    def make(*controls: str) -> None:
+        options = {"dump": root / "dump", "vocoder": "griffin-lim:1", "controls": controls}
+        synthesize(Path("grid-s1-parallel"), root / "data/tiny/test", out, **options)
+
+    make("real_mel")
+    for own in ("mismatched", "recorded", "data/recorded", "mels/recorded"):  # there are no mels of `mismatched`
+        shutil.copytree(out / "generated", out / own)
+    assert list(find_systems(out)) == ["generated", "real_mel", "mismatched", "recorded"]
+    make()
+    assert not [*out.rglob("real_mel")]
+    assert list(find_systems(out)) == ["generated", "mismatched", "recorded"]
+    for own in ("data/recorded", "mels/recorded"):
+        assert (out / own / "s1-clip0.wav").exists()
+    capsys.readouterr()
+    make()
+    assert "; skipped" in capsys.readouterr().out
 
 
 def test_fault_A14_scores_are_made_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

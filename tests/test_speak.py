@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.datadir import DataDir
-from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.windows import OVERLAP, WINDOW, window_starts
 from lipsound2.models.modules.regressor import Generated
 
@@ -50,14 +50,14 @@ def test_windows_cover_a_clip_of_any_length_and_overlap(total):
 @pytest.mark.parametrize("total", [5, WINDOW, WINDOW + 1, 333])
 def test_windows_that_agree_are_joined_without_a_trace(total):
     video_frames = np.random.default_rng(0).integers(0, 255, (total, 4, 4), np.uint8)
-    mel = generate_long(experiment(), video_frames)
+    mel = windows_of(experiment(), total).whole(video_frames)
     assert mel.shape == (4 * total, 80)
     assert mel[:, 0] == pytest.approx(np.repeat(video_frames.mean(axis=(1, 2)), 4), abs=1e-3)
 
 
 def test_windows_that_disagree_are_faded_into_one_another():
     """A model that drifts within a window jumps back by 75 at each seam; faded, no step is near that."""
-    mel = generate_long(experiment(drift=1.0), np.zeros((300, 4, 4), np.uint8))
+    mel = windows_of(experiment(drift=1.0), 300).whole(np.zeros((300, 4, 4), np.uint8))
     assert np.abs(np.diff(mel[:, 0])).max() < 2.0
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.video_making import write_clip
+from helpers.written_dump import write_kind
 
 from lipsound2.audio.io import encode_flac, load_audio, write_wav
+from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.archive import ArchiveWriter
 from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.yaml_files import write_yaml
@@ -270,6 +272,24 @@ def test_a_clip_that_cannot_be_read_is_told_and_left_out(tmp_path, caplog):
     rows = (tmp_path / "text" / "words.jsonl").read_text().splitlines()
     assert [json.loads(row)["id"] for row in rows] == ["s1-a"]
     assert "s1-b: missing" in caplog.text
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["wav", "dump"])
+def test_a_clip_too_short_for_features_is_told_and_left_out(kept, tmp_path, caplog):
+    """An empty file ended the whole run, and the message did not say which one it was."""
+    lengths = {"s1-a": 16000, "s1-b": 0, "s1-c": SPEECH.shortest - 1, "s1-d": SPEECH.shortest}
+    waveforms = {name: np.zeros(length, np.float32) for name, length in lengths.items()}
+    for name, waveform in waveforms.items():
+        write_wav(tmp_path / f"{name}.wav", waveform)
+    stored = {name: encode_flac(waveform) for name, waveform in waveforms.items() if len(waveform)}
+    write_kind(tmp_path / "dump/audio", stored, dict.fromkeys(stored, 1), {"coding": "flac"})
+    wavs = {name: str(tmp_path / f"{name}.wav") for name in lengths}
+    data = DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(wavs, "s1"), wav=wavs).path
+    decode("grid-s1-asr", data, tmp_path / "text", dump=tmp_path / "dump" if kept else None)
+    rows = (tmp_path / "text" / "words.jsonl").read_text().splitlines()
+    assert [json.loads(row)["id"] for row in rows] == ["s1-a", "s1-d"]
+    assert "s1-c: too-short: 159 samples of audio, at least 160 wanted; it counts as missing" in caplog.text
+    assert kept or "s1-b: too-short: 0 samples" in caplog.text
 
 
 def test_decode_keeps_as_many_alternatives_as_are_asked_for(tmp_path, capsys):

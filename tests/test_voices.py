@@ -354,6 +354,16 @@ def test_the_control_of_another_voice_is_spoken_and_scored(experiment, corpus, w
         synthesize(Path("grid-s1-parallel"), corpus / "data", out, dump=corpus / "dump", controls=("other_voice",))
 
 
+def test_a_single_speaker_has_no_other_voice_and_that_is_told_before_any_work(experiment, corpus, tmp_path):
+    names = [name for name in DataDir(corpus / "data").ids if name.startswith("s1")]
+    data = DataDir.write(tmp_path / "data", utt2spk=dict.fromkeys(names, "s1")).path
+    out = tmp_path / "out"
+    (out / "mels/mean_mel").mkdir(parents=True)  # of an earlier run, that a mistake must leave alone
+    with pytest.raises(LipsoundError, match="data: has one speaker alone, so there is no control other_voice"):
+        synthesize(experiment, data, out, dump=corpus / "dump", controls=("other_voice",))
+    assert [path.name for path in out.rglob("*")] == ["mels", "mean_mel"]
+
+
 def test_secs_is_a_function_too(weights):
     one, other = (clip.waveform for clip in list(synthetic_clips(2).values()))
     embed = SpeakerEmbedder(weights)

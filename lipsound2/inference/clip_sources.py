@@ -11,6 +11,7 @@ import numpy as np
 
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import holds_audio
+from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.crop_cache import Frames
@@ -45,7 +46,7 @@ class DumpSource:
         def read(name: str) -> np.ndarray:
             if name not in archive:
                 raise ClipFailure("missing", f"{name} is not in {self.folder}")
-            return decode_flac(archive[name]) if waveforms else frames[name]
+            return _long_enough(decode_flac(archive[name])) if waveforms else frames[name]
 
         return read
 
@@ -83,8 +84,19 @@ class WavSource:
 
     def open(self) -> Callable[[str], np.ndarray]:
         """See `ClipSource`."""
-        return lambda name: read_wav(self.files[name])
+        return lambda name: _long_enough(read_wav(self.files[name]))
 
     def content(self) -> str:
         """Digest of all files with their ids."""
         return hash_of([[name, digest(path)] for name, path in sorted(self.files.items())])
+
+
+def _long_enough(waveform: np.ndarray) -> np.ndarray:
+    """The waveform, if features can be made of it: one empty file must not end the work on all others.
+
+    Raises:
+        ClipFailure: it is shorter.
+    """
+    if len(waveform) < SPEECH.shortest:
+        raise ClipFailure("too-short", f"{len(waveform)} samples of audio, at least {SPEECH.shortest} wanted")
+    return waveform

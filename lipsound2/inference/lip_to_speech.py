@@ -33,7 +33,7 @@ class TorchLipToSpeech:
         self.region = loaded.task.settings.input
         self.mel = loaded.assets.mel
         self.vocoder = vocoder_of(vocoder, loaded.path)
-        self.chunked_vocoder = find_vocoder(self.vocoder, self.mel, loaded.device).chunked_vocoder
+        self.chunked_vocoder = find_vocoder(self.vocoder, self.mel, loaded.device)
         self.takes_voice = loaded.task.voiced
         self._face = FaceWatch(loaded).face
 
@@ -80,8 +80,3 @@ def windows_of(loaded: Experiment[Regress], total: int, voice: np.ndarray | None
         return mel
 
     return Windows(total, assets.ratio, assets.mel.bands, speak)
-
-
-def generate_long(loaded: Experiment[Regress], frames: np.ndarray) -> np.ndarray:
-    """Natural mel (S, bands) of crops (T, H, W) of any length that are all there."""
-    return windows_of(loaded, len(frames)).whole(frames)

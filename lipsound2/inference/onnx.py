@@ -123,17 +123,23 @@ class Exported:
             self.face.look(seen[0])
         return said
 
-    def generate(self, frames: np.ndarray) -> np.ndarray:
-        """Of a lip-to-speech model: natural mel (S, bands) of crops (T, side, side) uint8 of any length."""
-        side = self.note.side
-        if frames.shape[1:] != (side, side) or not len(frames):
-            raise LipsoundError(f"{self.path}: wanted crops of {side} x {side}, found {frames.shape}")
-        return self.windows(len(frames)).whole(frames)
-
     def windows(self, total: int) -> Windows:
-        """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other."""
+        """Of a lip-to-speech model: mel of a clip of `total` crops, which come one after the other.
+
+        Crops of another size than the network takes are refused.
+        """
         self.face.begin()
-        return Windows(total, self.note.ratio, self.mel.bands, self)
+        return Windows(total, self.note.ratio, self.mel.bands, self._mel_of)
+
+    def _mel_of(self, crops: np.ndarray) -> np.ndarray:
+        """Mel of the crops of a window, whose size is checked: what cuts them and this file may be of two versions."""
+        side = self.note.side
+        if crops.shape[1:] != (side, side):
+            found = " x ".join(map(str, crops.shape[1:]))
+            raise LipsoundError(
+                f"{self.path}: found crops of {found}, wanted {side} x {side}; write it again with: lipsound2 export"
+            )
+        return self(crops)
 
     @property
     def chunked_vocoder(self) -> ChunkedVocoder:

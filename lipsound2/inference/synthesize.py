@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,7 +81,8 @@ def synthesize(
         dump: folder of the archives that stages 1 and 2 wrote.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one.
         controls: control systems to synthesize as well, separated by commas: real_mel, mismatched, mean_mel; and
-            other_voice, the voice of another speaker, for a model with `speaker: embedding`.
+            other_voice, the voice of another speaker, for a model with `speaker: embedding`. Speech of controls that
+            are left out, by an earlier run, is removed.
         ngpu: GPUs to use: 0 or 1.
         nj: number of jobs with slurm.
         launcher: local (this machine) or slurm (job arrays); see docs/cluster.md.
@@ -105,15 +107,18 @@ def synthesize(
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
         print(f"{out}: done already with these inputs and options; skipped")
         return
-    find_vocoder(vocoder, model.assets.mel)  # a mistake must show before hours of work
+    # A mistake must show before hours of work, and before anything of an earlier run is touched.
+    find_vocoder(vocoder, model.assets.mel)
     if "mean_mel" in controls:
         mean_mel(model)
+    plan = _planned(model, dump, data, controls)
     spread: dict[str, Any] = {"where": out, "made_of": fingerprint.text, "nj": nj, "launcher": launcher, "ngpu": ngpu}
     with folder_lock(out, "synthesize"):
         fingerprint.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
-        spoken, speed = _write_mels(model, GeneratorFactory(exp, dump, ngpu), data, controls, spread)
+        _remove_controls(out, [name for name in (*CONTROLS, OTHER_VOICE) if name not in controls])
+        spoken, speed = _write_mels(model, GeneratorFactory(exp, dump, ngpu), plan, controls, spread)
         wanted = [(system, name) for system, names in spoken.items() for name in names]
         for _ in map_batches(
             VocoderFactory(out, vocoder, model.assets.mel, ngpu), batches(wanted), step="vocode", **spread
@@ -137,10 +142,63 @@ def synthesize(
     print(f"{out}: {len(spoken['generated'])} clips, {len(spoken)} systems; real-time factor of the model {speed:.3f}")
 
 
+class _Plan(NamedTuple):
+    """Which clips are spoken, and of what.
+
+    Attributes:
+        ids: clips that earlier stages made.
+        pairs: of the control mismatched: clip -> the clip whose video is shown.
+        own_voices: of a model that takes a voice: clip -> the clip in whose voice it is spoken.
+        other_voices: likewise, of the control other_voice.
+    """
+
+    ids: list[str]
+    pairs: Mapping[str, str]
+    own_voices: Mapping[str, str]
+    other_voices: Mapping[str, str]
+
+
+def _planned(model: Experiment[Regress], dump: Path, data: DataDir, controls: Iterable[str]) -> _Plan:
+    """Choose the clips.
+
+    Raises:
+        LipsoundError: none of them is in the dump, or a control that is asked for cannot be had of them.
+    """
+    kinds = (model.task.settings.input, model.task.settings.target, *([VOICES] if model.task.voiced else []))
+    archives = [Archive(dump / kind) for kind in kinds]
+    ids = [name for name in data.ids if all(name in archive for archive in archives)]
+    if not ids:
+        raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")
+    if len(ids) < len(data.ids):
+        log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
+    return _Plan(
+        ids,
+        mismatched_pairs(data, ids) if "mismatched" in controls else {},
+        own_voices(data, ids) if model.task.voiced else {},
+        other_voices(data, ids) if OTHER_VOICE in controls else {},
+    )
+
+
+def _remove_controls(out: Path, names: Iterable[str]) -> None:
+    """Remove what an earlier run left of controls that are no longer asked for.
+
+    `score` takes every folder of speech, so it would compare the speech of two models. A folder of such a name without
+    the mels and the data dir that lie beside each control is not of this verb: it stays.
+    """
+    for name in names:
+        beside = [out / "data" / name, out / "mels" / name]
+        if not any(folder.is_dir() for folder in beside):
+            continue
+        log.info("%s: removed, since --controls no longer names it", out / name)
+        for folder in (out / name, *beside):  # the speech first: if this is killed, the others still tell whose it is
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
+
+
 def _write_mels(
     model: Experiment[Regress],
     generator: GeneratorFactory,
-    data: DataDir,
+    plan: _Plan,
     controls: Iterable[str],
     spread: Mapping[str, Any],
 ) -> tuple[dict[str, list[str]], float]:
@@ -150,20 +208,12 @@ def _write_mels(
         The sorted clips of every system, and the real-time factor of the model.
     """
     dump, kinds = generator.dump, model.task.settings
-    crops, features = Archive(dump / kinds.input), Archive(dump / kinds.target)
-    voices = [Archive(dump / VOICES)] if model.task.voiced else []
-    ids = [name for name in data.ids if all(name in archive for archive in (crops, features, *voices))]
-    if not ids:
-        raise LipsoundError(f"{data.path}: none of its {len(data.ids)} clips is in {dump}; run stages 1 and 2 first")
-    if len(ids) < len(data.ids):
-        log.warning("%d of %d clips failed earlier stages and are left out", len(data.ids) - len(ids), len(data.ids))
-    pairs = mismatched_pairs(data, ids) if "mismatched" in controls else {}
-    frames = crops.num_frames()
+    features, frames = Archive(dump / kinds.target), Archive(dump / kinds.input).num_frames()
+    ids, pairs = plan.ids, plan.pairs
     shown = sorted({*ids, *pairs.values()}, key=lambda name: (frames[name], name))  # similar lengths: little padding
     whole = [name for name in shown if frames[name] <= _WHOLE]
     work = [*batches(whole), *batches(shown[len(whole) :], 1)]
-    if voices:
-        generator = replace(generator, voices=own_voices(data, ids))
+    generator = replace(generator, voices=plan.own_voices)
     mels, alignments, seconds = ArrayStore(), ArrayStore(), 0.0
     for generated in map_batches(generator, work, step="generate", **spread):
         mels.put(generated.mels)
@@ -171,7 +221,7 @@ def _write_mels(
         seconds += generated.seconds
     others = ArrayStore()
     if OTHER_VOICE in controls:
-        generator = replace(generator, voices=other_voices(data, ids))
+        generator = replace(generator, voices=plan.other_voices)
         for generated in map_batches(generator, work, step="other-voice", **spread):
             others.put(generated.mels)
     if alignments:
@@ -257,7 +307,8 @@ class GeneratorFactory:
             started = time.perf_counter()
             streams = [crops[name] for name in names]
             if len(names) == 1 and count_frames(streams[0]) > _WHOLE:
-                mel = _mel_in_windows(model, streams[0], *(voice[0].cpu().numpy() for voice in voices_of(names)))
+                voice = next((each[0].cpu().numpy() for each in voices_of(names)), None)
+                mel = windows_of(model, count_frames(streams[0]), voice).whole(iter_frames(streams[0]))
                 return GeneratedMels({names[0]: mel}, {}, time.perf_counter() - started)
             clips = [decode(stream) for stream in streams]
             lengths = torch.tensor([len(clip) for clip in clips])
@@ -276,17 +327,6 @@ class GeneratorFactory:
             return GeneratedMels(mels, alignments, time.perf_counter() - started)
 
         return generate
-
-
-def _mel_in_windows(model: Experiment[Regress], stream: np.ndarray, voice: np.ndarray | None = None) -> np.ndarray:
-    """Mel (S, bands) of crops that are decoded one by one."""
-    windows = windows_of(model, count_frames(stream), voice)
-    mel, come = np.empty((windows.num_frames, model.assets.mel.bands), np.float32), 0
-    for frame in iter_frames(stream):
-        part = windows.add(frame)
-        mel[come : come + len(part)] = part
-        come += len(part)
-    return mel
 
 
 @dataclass(frozen=True)
@@ -313,7 +353,7 @@ class VocoderFactory:
         def speak(wanted: Sequence[tuple[str, str]]) -> None:
             for system, name in wanted:
                 with Spool(self.mel.sample_rate) as spool:
-                    for waveform in vocoder.chunked_vocoder.in_chunks(open_archive(system)[name]):
+                    for waveform in vocoder.in_chunks(open_archive(system)[name]):
                         spool.add(waveform)
                     spool.write(self.out / system / f"{name}.wav")
 

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lipsound2 import experiment, model_names
 from lipsound2.audio.griffin_lim import mel_to_waveform
-from lipsound2.audio.mel_settings import MelConfig, check_spoken, mel_config, same_mel
+from lipsound2.audio.mel_settings import MelConfig, mel_config, same_mel
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.vocoder_names import folder_of, iterations_of
-from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder, chunks
+from lipsound2.inference.windows import GRIFFIN_LIM_CHUNK, GRIFFIN_LIM_REACH, ChunkedVocoder
 
 if TYPE_CHECKING:
     from lipsound2.models.vocoders.mel_vocoder import MelVocoder
-
-Vocoder = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class FoundVocoder:
-    """A vocoder that was loaded by its name. It maps a whole mel (S, bands), or (B, S, bands), natural logarithm, to
-    audio (S * hop,), or (B, S * hop).
-
-    Attributes:
-        config: settings of its mel.
-        speak: function from checked mels to audio.
-        chunked_vocoder: the same vocoder for one clip of any length, whose mel comes in chunks.
-    """
-
-    config: MelConfig
-    speak: Vocoder
-    chunked_vocoder: ChunkedVocoder
-
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Audio of a mel.
-
-        Raises:
-            LipsoundError: it has no mel frames, another number of bands, or values that are not finite.
-        """
-        check_spoken(mel.shape, int((~torch.isfinite(mel)).sum()), self.config)
-        return self.speak(mel)
 
 
 class LoadedVocoder:
@@ -67,8 +36,8 @@ class LoadedVocoder:
 
     def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
         self.name = name
-        self._found = vocoder(name, None, device)
-        self.mel = self._found.config
+        self._vocoder = vocoder(name, None, device)
+        self.mel = self._vocoder.mel
 
     @property
     def sample_rate(self) -> int:
@@ -90,11 +59,11 @@ class LoadedVocoder:
         if not isinstance(mel, np.ndarray) or mel.ndim != 2 or mel.dtype.kind != "f":
             found = f"{mel.dtype} of shape {mel.shape}" if isinstance(mel, np.ndarray) else type(mel).__name__
             raise LipsoundError(f"{self.name}: found {found}, wanted a mel (mel frames, {self.mel.bands}) float")
-        return self._found.chunked_vocoder.whole(mel.astype(np.float32, copy=False))
+        return self._vocoder.whole(mel.astype(np.float32, copy=False))
 
 
-def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "cpu") -> FoundVocoder:
-    """Load a vocoder.
+def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "cpu") -> ChunkedVocoder:
+    """Load a vocoder, for one clip of any length at a time.
 
     Args:
         name: `griffin-lim`, `griffin-lim:N` with N rounds, the folder of an experiment or pack of the task *vocode*, or
@@ -107,14 +76,7 @@ def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "c
     """
     rounds = iterations_of(name)
     if rounds is not None:
-        config = config or mel_config("fine")
-        speak = functools.partial(mel_to_waveform, config=config, iterations=rounds)
-
-        def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
-            waveform: np.ndarray = speak(torch.from_numpy(mel), prefix=torch.from_numpy(before), num_fixed=kept).numpy()
-            return waveform
-
-        return FoundVocoder(config, speak, ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK))
+        return _griffin_lim(config or mel_config("fine"), rounds)
     folder = folder_of(name)
     assert folder is not None
     from lipsound2.models.vocoders.hifigan import fold_norms
@@ -124,41 +86,38 @@ def vocoder(name: str, config: MelConfig | None, device: torch.device | str = "c
     config = config or loaded.assets.mel
     same_mel(loaded.assets.mel, config, f"the vocoder {name}")
     fold_norms(loaded.model)
-    model = loaded.model
+    return network_vocoder(loaded.model, config)
+
+
+def _griffin_lim(config: MelConfig, rounds: int) -> ChunkedVocoder:
+    def go_on(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
+        prefix = torch.from_numpy(before)
+        waveform: np.ndarray = mel_to_waveform(
+            torch.from_numpy(mel), config, iterations=rounds, prefix=prefix, num_fixed=kept
+        ).numpy()
+        return waveform
+
+    return ChunkedVocoder(config, go_on, GRIFFIN_LIM_REACH, GRIFFIN_LIM_CHUNK)
+
+
+def network_vocoder(model: MelVocoder, config: MelConfig) -> ChunkedVocoder:
+    """The vocoder that a network is, on the device that it is on.
+
+    Args:
+        model: in evaluation mode.
+        config: settings of its mel.
+    """
+    device = next(model.parameters()).device
 
     @torch.inference_mode()
     def stretch(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
         waveform: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
         return waveform
 
-    return FoundVocoder(
-        config, functools.partial(speak_long, model, config), ChunkedVocoder(config, stretch, model.receptive_field)
-    )
+    return ChunkedVocoder(config, stretch, model.receptive_field)
 
 
 def inputs(name: str) -> list[Path]:
     """The files of a vocoder, for fingerprints; none for Griffin-Lim."""
     folder = folder_of(name)
     return [folder / model_names.WEIGHTS, folder / model_names.CONFIG] if folder else []
-
-
-@torch.inference_mode()
-def speak_long(model: MelVocoder, config: MelConfig, mel: Tensor, chunk: int = 0) -> Tensor:
-    """Audio of mels by a network, chunk by chunk: each chunk gets all mel frames that its samples depend on.
-
-    Args:
-        model: in evaluation mode.
-        config: settings of its mel.
-        mel: (S, bands) or (B, S, bands), natural logarithm.
-        chunk: mel frames of a chunk; 0: `windows.CHUNK`.
-
-    Returns:
-        (S * hop,) or (B, S * hop) float32, on the CPU.
-    """
-    device, hop, frames = next(model.parameters()).device, config.hop, mel.shape[-2]
-    flat = mel.reshape(-1, frames, mel.shape[-1]).float()
-    waveform = torch.empty(len(flat), frames * hop)
-    for spoken, seen, own in chunks(frames, model.receptive_field, chunk):
-        piece = model(flat[:, seen].to(device), seen.start)
-        waveform[:, spoken.start * hop : spoken.stop * hop] = piece[:, own.start * hop : own.stop * hop]
-    return waveform.reshape(*mel.shape[:-2], frames * hop)

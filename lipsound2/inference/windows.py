@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,9 +60,14 @@ class Windows:
         self._given = following
         return mel
 
-    def whole(self, frames: np.ndarray) -> np.ndarray:
-        """Natural mel (S, bands) of all crops (T, H, W)."""
-        return np.concatenate([self.add(frame) for frame in frames])
+    def whole(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Natural mel (S, bands) of all crops, each (H, W); a decoder may give them one by one."""
+        mel, come = np.empty((self.num_frames, self._mel.shape[1]), np.float32), 0
+        for frame in frames:
+            part = self.add(frame)
+            mel[come : come + len(part)] = part
+            come += len(part)
+        return mel[:come]
 
     @property
     def num_frames(self) -> int:

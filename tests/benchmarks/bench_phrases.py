@@ -32,7 +32,7 @@ from lipsound2.decoding.phrases import PhraseCalibration, forward_scores, probab
 from lipsound2.inference.face_watch import with_clip_statistics
 from lipsound2.inference.familiar_faces import familiarity_of, trunk_of
 from lipsound2.inference.familiarity import LIMIT
-from lipsound2.inference.lip_to_speech import TorchLipToSpeech, generate_long
+from lipsound2.inference.lip_to_speech import TorchLipToSpeech
 from lipsound2.inference.lip_words import LipWordReader
 from lipsound2.inference.phrases import Phrases
 from lipsound2.inference.recognizers import TrainedRecognizer
@@ -105,7 +105,7 @@ def compute(data: Path, dump: Path) -> tuple[list[Clip], list[str]]:
                 states = reader._encoder.behind_trunk(trunk(video, length), length)
                 found.log_probs[way] = reader._head(states)[0].log_softmax(-1).numpy()
             found.log_probs[MIRRORED] = reader.log_probs(crops)
-            waveform = speak.chunked_vocoder.whole(generate_long(spoken, crops))
+            waveform = speak.chunked_vocoder.whole(speak.windows(len(crops)).whole(crops))
             found.log_probs[CTC] = recognizer._run([waveform]).log_probs[0].numpy()
             found.log_probs[READ] = lip_reader.hear([crops])[0].log_probs
             found.open = recognizer.recognize([waveform])[0].text

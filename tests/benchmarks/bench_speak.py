@@ -24,7 +24,7 @@ import torch
 
 import lipsound2
 from lipsound2 import experiment
-from lipsound2.inference.lip_to_speech import generate_long
+from lipsound2.inference.lip_to_speech import windows_of
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.vocoders import vocoder
 from lipsound2.tasks.regress import Regress
@@ -98,9 +98,9 @@ def by_part(options: argparse.Namespace, clock: Callable[[], float]) -> dict[str
         moments = [clock()]
         frames = cropper(options.clip).regions[region]
         moments.append(clock())
-        mel = generate_long(loaded, frames)
+        mel = windows_of(loaded, len(frames)).whole(frames)
         moments.append(clock())
-        say(torch.from_numpy(mel))
+        say.whole(mel)
         moments.append(clock())
         if run:
             for part, first, last in zip(parts, moments, moments[1:], strict=False):

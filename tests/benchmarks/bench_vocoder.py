@@ -35,7 +35,8 @@ from lipsound2.config import to_mapping
 from lipsound2.data.datadir import DataDir
 from lipsound2.inference.export import Lengths, metadata, translate, write
 from lipsound2.inference.onnx import VOCODER, Exported, Note
-from lipsound2.inference.vocoders import Vocoder, speak_long
+from lipsound2.inference.vocoders import network_vocoder
+from lipsound2.inference.windows import ChunkedVocoder
 from lipsound2.models.vocoders.hifigan import HifiGan, HifiGanConfig, fold_norms
 from lipsound2.models.vocoders.vocos import Vocos, VocosConfig
 from lipsound2.tasks import load_config
@@ -44,6 +45,7 @@ from lipsound2.training.distributed import World
 from lipsound2.training.optimizer import OptimizedModel
 from lipsound2.training.precision import autocast, resolved
 
+Speak = Callable[[torch.Tensor], torch.Tensor]  # a mel (S, bands) to audio (S * hop,)
 NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {
     "HiFi-GAN V1": lambda mel: HifiGan(HifiGanConfig(), mel),
     "HiFi-GAN V2": lambda mel: HifiGan(HifiGanConfig(channels=128), mel),
@@ -53,7 +55,7 @@ NETWORKS: dict[str, Callable[[MelConfig], nn.Module]] = {
 }
 
 
-def librosa_griffin_lim(config: MelConfig) -> Vocoder:
+def librosa_griffin_lim(config: MelConfig) -> Speak:
     """librosa's Griffin-Lim of 60 rounds after its usual pseudo-inverse of the mel."""
     import librosa
 
@@ -67,20 +69,24 @@ def librosa_griffin_lim(config: MelConfig) -> Vocoder:
     return speak
 
 
-def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) -> Vocoder:
+def exported(model: nn.Module, config: MelConfig, folder: Path, threads: int) -> Speak:
     """The network on onnxruntime, as `speak --onnx` runs it."""
     assert isinstance(model, HifiGan | Vocos)
     note = Note(VOCODER, "bench", "nothing", to_mapping(config), receptive_field=model.receptive_field)
     path = folder / "vocoder.onnx"
     example = torch.from_numpy(Lengths((config.bands,), frames=False)(30))[None]
     write(translate(model, {"given": example}, {"given": [1]}, ["said"]), path, metadata(note))
-    vocoder = Exported(path, threads).chunked_vocoder
+    return in_chunks(Exported(path, threads).chunked_vocoder)
+
+
+def in_chunks(vocoder: ChunkedVocoder) -> Speak:
+    """A network as every verb runs it."""
     return lambda mel: torch.from_numpy(vocoder.whole(mel.numpy()))
 
 
-def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]:
+def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Speak]:
     """All of them, for one mel."""
-    found: dict[str, Vocoder] = {"Griffin-Lim 60": lambda mel: mel_to_waveform(mel, config, iterations=60)}
+    found: dict[str, Speak] = {"Griffin-Lim 60": lambda mel: mel_to_waveform(mel, config, iterations=60)}
     found["Griffin-Lim 60 without torch"] = lambda mel: torch.from_numpy(plain_mel_to_audio(mel.numpy(), config, 60))
     try:
         found["librosa, 60 rounds"] = librosa_griffin_lim(config)
@@ -89,7 +95,7 @@ def vocoders(config: MelConfig, device: str, threads: int) -> dict[str, Vocoder]
     for name, build in NETWORKS.items():
         model = build(config).eval().to(device)
         fold_norms(model)
-        found[name] = lambda mel, model=model: speak_long(model, config, mel)
+        found[name] = in_chunks(network_vocoder(model, config))
         if device == "cpu" and importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
             with tempfile.TemporaryDirectory() as folder:
                 found[f"{name}, onnxruntime"] = exported(model, config, Path(folder), threads)

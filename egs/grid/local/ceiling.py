@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter1d
 
 from lipsound2 import experiment
@@ -84,7 +83,7 @@ class Sayings:
         return recording, said
 
     def _speech(self, mel: np.ndarray, samples: int) -> np.ndarray:
-        return fit(self._vocoder.speak(torch.from_numpy(mel)).numpy().astype(np.float64), samples)
+        return fit(self._vocoder.whole(mel).astype(np.float64), samples)
 
 
 def scored(sayings: Sayings, names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
