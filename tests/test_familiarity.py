@@ -353,6 +353,20 @@ def test_clips_are_read_again_once_unlike_faces_can_be_told(tmp_path, capsys):
     assert skipped == [False, True, False, True]
 
 
+def test_fault_clips_are_read_again_once_unlike_faces_alone_are_calibrated(tmp_path, capsys):
+    """`calibrate --unlike` writes numbers for such faces, and none for the others."""
+    exp = fresh(tmp_path / "exp", READER, RecognizeAssets(Characters("abc"), 0, ()))
+    familiar(50, np.ones(16)).save(exp / FILE)
+    command = ["decode", str(exp), str(tmp_path / "data"), str(tmp_path / "text"), "--dump", str(tmp_path / "dump")]
+    skipped = []
+    for way in ("", "", of_unlike_faces("beam"), of_unlike_faces("greedy"), ""):
+        if way:
+            save(exp, way, Calibration(Platt(0, -2.0), Platt(0, -2.0)), {})
+        assert main(command) == 0
+        skipped.append("skipped" in capsys.readouterr().out)
+    assert skipped == [False, True, True, False, True], "numbers of another way of decoding change nothing"
+
+
 def test_speech_is_made_again_once_unlike_faces_can_be_told(trained, tmp_path, capsys):
     write_kind(tmp_path / "dump/mel-fine", {"a-00": np.zeros((64, 80), np.float32)}, {"a-00": 64}, {"mel": "fine"})
     command = ["synthesize", str(trained), str(tmp_path / "data"), str(tmp_path / "wav"), "--controls", ""]

@@ -165,6 +165,26 @@ def test_a_row_that_is_not_stored_yet_has_no_numbers() -> None:
     assert before.cell("lips/mismatched", "read") != ""
 
 
+@pytest.mark.parametrize("new", ["vocos/generated", "vocos/mismatched", "vocos/"])
+def test_fault_rows_of_speech_that_are_not_stored_yet_have_no_numbers(checkout: Path, new: str) -> None:
+    """A control, what is generated itself, or all of a new model: what is stored is checked, and told at the end."""
+    path = checkout / "egs/grid/results/shipped.yaml"
+    table, lines = results.read_table(path), clip_scores.read_clips(path.with_suffix(".tsv"))
+    stored, made = path.with_suffix(".tsv"), results.Numbers(table, lines)
+    clip_scores.write_clips(stored, [line for line in lines if not line.row.system.startswith(new)])
+    before = results.stored(path)[1]
+    for system in (each for each in table.systems if each.startswith(new)):
+        for column in ("stoi", "gain", "own"):
+            assert before.cell(system, column) == ""
+    assert before.cell("griffin-lim/generated", "stoi") != ""
+    told = results.check(path, checkout)
+    assert told
+    assert all(line.endswith("wanted ''") for line in told)
+    told = make_results.unlike(table, made, before)
+    assert told
+    assert all(line.startswith("vocos/") and line.endswith(", stored nothing") for line in told)
+
+
 def test_a_row_of_differences_pairs_the_clips() -> None:
     """Scores and errors of one system less those of another; what one of them has not is empty."""
     path = ROOT / "egs/grid/results/levers.yaml"

@@ -78,7 +78,10 @@ def test_output_layers_that_begin_anew_are_told() -> None:
     )
     assert "decoder" in line.split("anew: ")[1]
     assert line.endswith("; 'tokens: grid-s1-vsr' keeps what it knows of its own")
-    assert told(speech, few) == "--init grid-s1-parallel: begin anew, for want of weights of their size: ctc, decoder"
+    line = "--init grid-s1-parallel: begin anew, for want of weights of their size: "
+    assert told(speech, few) == line + "ctc, decoder"
+    larger = load_config(ROOT / "egs/own/conf/adapt_reader.yaml", "trunk_widths: [32, 64, 128, 256]")
+    assert told(speech, few, larger) == line + "encoder.trunk, encoder.enter.0.weight, ctc, decoder"
     # Of as many others all weights are taken, and mean something else.
     others = of_texts("words", [" ".join(f"w{number}" for number in range(51))])
     assert len(others) == 53

@@ -118,7 +118,8 @@ def fresh(source: Path, run: RunConfig, assets: Any, names: Iterable[str], loade
 
 def _whole_modules(names: Sequence[str], anew: set[str]) -> str:
     """Tensors as the largest modules that hold none but them: `decoder`, or `decoder.embedding`."""
-    kept = [name for name in names if name not in anew]
+    # Batch norm counts its updates in a scalar, which fits whatever the size of its layer: it is nothing that was kept.
+    kept = [name for name in names if name not in anew and not name.endswith(".num_batches_tracked")]
     found: dict[str, None] = {}
     for name in names:
         if name in anew:
