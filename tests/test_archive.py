@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
+import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +266,20 @@ def test_absent_index_ark_and_id(tmp_path: Path) -> None:
     (tmp_path / "a.ark").unlink()
     with pytest.raises(LipsoundError, match=r"a\.ark: cannot read entry 'a' at byte 2: No such file"):
         Archive(tmp_path)["a"]
+
+
+def test_fault_too_many_open_files_are_no_fault_of_the_archive(tmp_path: Path) -> None:
+    """Nobody is told to delete it."""
+    write(tmp_path, {"a": np.zeros(1)})
+    archive, before = Archive(tmp_path), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"Too many open files: '.*a\.ark'") as caught:
+            archive["a"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caught.value.errno == errno.EMFILE
+    np.testing.assert_array_equal(archive["a"], np.zeros(1))
 
 
 # ---- where files may lie -------------------------------------------------------------------------------------------

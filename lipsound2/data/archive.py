@@ -22,7 +22,7 @@ from lipsound2.data.names import Names, Numbers, cut, runs, whole_numbers
 from lipsound2.data.tables import Lines, is_pipe, is_word, plain_lines, read_bytes, read_numbers
 from lipsound2.data.texts import shown, text_of
 from lipsound2.data.yaml_files import read_yaml
-from lipsound2.errors import LipsoundError
+from lipsound2.errors import LipsoundError, is_machine_error
 from lipsound2.files import atomic_path, write_text
 
 INDEX = "feats.scp"
@@ -288,6 +288,7 @@ def read_entry(path: Path | str, offset: int) -> np.ndarray:
 
     Raises:
         LipsoundError: the file is missing, truncated or damaged at this place.
+        OSError: an error of the machine, such as too many open files.
     """
     return _read(lambda: _File(Path(path)), offset, "")
 
@@ -300,9 +301,11 @@ def _read(opened: Callable[[], _File], offset: int, entry: str) -> np.ndarray:
         path = file.path
         return decode(file.descriptor, offset)
     except OSError as error:
-        where = error.filename or path
+        error.filename = error.filename or str(path)
+        if is_machine_error(error):  # too many open files, say: the archive is as it was
+            raise
         raise LipsoundError(
-            f"{where}: cannot read entry {entry}at byte {offset}: {error.strerror}; {advice}"
+            f"{error.filename}: cannot read entry {entry}at byte {offset}: {error.strerror}; {advice}"
         ) from error
     except EntryError as error:
         raise LipsoundError(f"{path}: entry {entry}at byte {offset}: {error}; {advice}") from error
