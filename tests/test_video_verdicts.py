@@ -56,7 +56,7 @@ def faces_at(x: float, y: float, frames: int = 20) -> np.ndarray:
 class Voiceless:
     """Speaks to nobody: clips are refused before."""
 
-    name = knows = ""
+    name = knows = vocoder = ""
     region = "mouth"
     mel = MELS["fine"]
 
