@@ -226,16 +226,17 @@ def test_of_states_only_time_changes():
 )
 def test_values_that_cannot_work_are_refused_by_name(key, value, told):
     with pytest.raises(LipsoundError, match=f"^{key}: {told}$"):
-        AugmentConfig(**{key: value})
+        AugmentConfig(**{key: value}).check()
 
 
 def test_time_masks_need_a_size_and_none_need_none():
     with pytest.raises(
         LipsoundError, match=r"^augment_time_mask_size: expected 1 video frame or more, found 0; for no"
     ):
-        AugmentConfig(augment_time_mask=0.3, augment_time_mask_size=0)
+        AugmentConfig(augment_time_mask=0.3, augment_time_mask_size=0).check()
     video_frames, target = _clip()
     config = AugmentConfig(augment_flip=0, augment_time_mask_size=0)
+    config.check()
     np.testing.assert_array_equal(augment(video_frames, target, 4.0, config, np.random.default_rng(0))[0], video_frames)
 
 
@@ -245,6 +246,7 @@ def test_the_strongest_augmentation_works():
     video_frames, target = _clip()
     for seed in range(20):
         config = AugmentConfig(**strongest, crop_frames=20 * (seed % 2))
+        config.check()
         frames, features, _ = augment(video_frames, target, 4.0, config, np.random.default_rng(seed))
         assert frames.shape[1:] == (32, 32)
         assert 20 <= len(frames) <= 500

@@ -238,10 +238,14 @@ def test_sentences_from_lips(data, pretext, tmp_path, caplog):
     ("name", "what"),
     [("lip_reader", "the sentence, and its text"), ("lira_sentence_frozen", "the sentence"), ("lira_word_frozen", "")],
 )
-def test_what_is_read_is_not_cut(name, what, change, data):
-    whole, dump = data
-    with pytest.raises(LipsoundError, match=rf"^crop_frames, augment_cutmix: would cut .*{what}.*; set both to 0$"):
-        load_config(ROOT / f"egs/grid/conf/{name}.yaml", change).task.prepare(whole, whole, dump)
+def test_what_is_read_is_not_cut(name, what, change, data, tmp_path):
+    """Before any work; what was trained so is still read."""
+    (whole, dump), path = data, ROOT / f"egs/grid/conf/{name}.yaml"
+    assert load_config(path, change)
+    told = rf"{name}\.yaml with --override: crop_frames, augment_cutmix: would cut .*{what}.*; set both to 0$"
+    with pytest.raises(LipsoundError, match=told):
+        train(path, train=whole.path, valid=whole.path, dump=dump, exp=tmp_path / "exp", override=change)
+    assert not (tmp_path / "exp").exists()
 
 
 def test_a_frozen_trunk_stays_as_it_was_and_can_be_dumped_once(data, pretext, tmp_path):

@@ -96,9 +96,15 @@ def test_speech_of_an_earlier_model_does_not_stay_beside_that_of_another(
     assert list(find_systems(out)) == ["generated", "mismatched", "recorded"]
     for own in ("data/recorded", "mels/recorded"):
         assert (out / own / "s1-clip0.wav").exists()
+    # Also where nothing is to be made, as after an earlier version; what a link leads to stays.
+    shutil.copytree(out / "generated", root / "elsewhere")
+    (out / "mean_mel").symlink_to(root / "elsewhere")
+    shutil.copytree(out / "data/generated", out / "data/mean_mel")
     capsys.readouterr()
     make()
     assert "; skipped" in capsys.readouterr().out
+    assert list(find_systems(out)) == ["generated", "mismatched", "recorded"]
+    assert (root / "elsewhere/s1-clip0.wav").exists()
 
 
 def test_fault_A14_scores_are_made_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

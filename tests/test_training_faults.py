@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -85,6 +86,25 @@ def test_validation_clips_are_the_data_set_with_names() -> None:
             read()
         assert caught.value.errno == errno.EMFILE
         assert caught.value.filename == "feats.ark"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [av.error.OSError(errno.EIO, "failed"), OSError(errno.ENOSPC, "no space"), MemoryError()],
+)
+def test_an_error_of_the_machine_stays_one(error: Exception) -> None:
+    """PyAV's own have a name that cannot be set."""
+
+    class Failing:
+        ids = ("a",)
+
+        def get(self, index: int, rng: np.random.Generator | None) -> None:
+            raise ClipFailure("damaged-crop", "no stream") from error
+
+    with pytest.raises(MemoryError if isinstance(error, MemoryError) else OSError) as caught:
+        ValidationClips(Failing()).get(0, None)
+    if isinstance(error, OSError):
+        assert (caught.value.errno, caught.value.filename) == (error.errno, "clip a of the validation set")
 
 
 def test_a_worker_that_is_killed(toy: Toy) -> None:

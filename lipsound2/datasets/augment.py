@@ -68,8 +68,12 @@ class AugmentConfig:
     augment_time_mask: float = 0.0
     augment_time_mask_size: int = 6
 
-    def __post_init__(self) -> None:
-        """Refuse values that cannot work, by name."""
+    def check(self) -> None:
+        """Check values before a training. (An experiment that has them is still read.)
+
+        Raises:
+            LipsoundError: one of them cannot work.
+        """
         for field in fields(self):
             value, largest = getattr(self, field.name), _LARGEST.get(field.name, math.inf)
             if not 0 <= value <= largest:

@@ -74,6 +74,7 @@ def export(
     check_file(out, suffixes=(".onnx",))
     if precision != "fp32":
         raise LipsoundError(f"{exp}: only recognizers and language models are exported as int8; leave --precision out")
+    asked = vocoder_of(AUTO, exp) if task == Regress.name else GRIFFIN_LIM
     network, note, given = prepare(exp)
     require_onnx()
     example = torch.from_numpy(given(_SHOWN))[None]
@@ -97,7 +98,7 @@ def export(
     if note.familiarity:
         print("unlike faces are told of, but read like all others; torch reads them by the statistics of their clip")
     use = f"{out}" if note.kind == LIPS else f"LIPS.onnx,{out}"
-    if note.kind == LIPS and (asked := vocoder_of(AUTO, exp)) != GRIFFIN_LIM:
+    if asked != GRIFFIN_LIM:
         print(f"its pack asks for a vocoder, without which Griffin-Lim speaks: lipsound2 export {asked} {asked}.onnx")
         use += f",{asked}.onnx"
     print(f"use it with: lipsound2 speak CLIP -o OUT.wav --onnx {use}")

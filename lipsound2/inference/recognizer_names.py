@@ -37,7 +37,8 @@ def check_search(name: str, options: SearchOptions) -> None:
     given = [each.name for each in fields(options) if getattr(options, each.name) != getattr(DEFAULT_SEARCH, each.name)]
     found = ", ".join(f"--{option.replace('_', '-')}" for option in given)
     sphinx = f"pocketsphinx:{options.grammar}"
-    hint = f", or give {sphinx} as the recognizer" if options.grammar and name != sphinx else ""
+    grammar = options.grammar == "grid" or Path(options.grammar).is_file()
+    hint = f", or give {sphinx} as the recognizer" if grammar and name != sphinx else ""
     raise LipsoundError(
         f"{name}: found {found}, but search options are for recognizers trained with lipsound2; leave them out{hint}"
     )

@@ -101,7 +101,9 @@ def synthesize(
     fingerprint = Fingerprint(
         out, "synthesize", {"vocoder": vocoder, "controls": controls}, inputs, made, ["alignments"]
     )
+    left_out = [name for name in (*CONTROLS, OTHER_VOICE) if name not in controls]
     if fingerprint.up_to_date():
+        _remove_controls(out, left_out)
         systems = ("generated", *controls)
         if not all((out / "data" / system / "utt2spk").exists() for system in systems):  # of an earlier version
             write_data(data, {system: wav_ids(out / system) for system in systems}, out)
@@ -117,7 +119,7 @@ def synthesize(
         fingerprint.clear()
         for folder in filter(Path.is_dir, out.rglob("*")):
             sweep(folder)
-        _remove_controls(out, [name for name in (*CONTROLS, OTHER_VOICE) if name not in controls])
+        _remove_controls(out, left_out)
         spoken, speed = _write_mels(model, GeneratorFactory(exp, dump, ngpu), plan, controls, spread)
         wanted = [(system, name) for system, names in spoken.items() for name in names]
         for _ in map_batches(
@@ -191,7 +193,9 @@ def _remove_controls(out: Path, names: Iterable[str]) -> None:
             continue
         log.info("%s: removed, since --controls no longer names it", out / name)
         for folder in (out / name, *beside):  # the speech first: if this is killed, the others still tell whose it is
-            if folder.is_dir() and not folder.is_symlink():
+            if folder.is_symlink():
+                folder.unlink()  # where it leads is not this verb's
+            elif folder.is_dir():
                 shutil.rmtree(folder)
 
 

@@ -183,6 +183,13 @@ class Task(ABC, Generic[AssetsT, ModelT, DatasetT, BatchT]):
         """Assets with the networks that `networks` names, in evaluation mode; for training alone."""
         return assets
 
+    def check_training(self) -> None:
+        """Check settings before a training. (What an earlier version trained with them is still read.)
+
+        Raises:
+            LipsoundError: one of them cannot be trained with.
+        """
+
     @abstractmethod
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[DatasetT, AssetsT]:
         """Training set, validation set, and the assets, which come from the training set."""

@@ -74,8 +74,9 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
     network: WordClassifierConfig
     augmentation: AugmentConfig
 
-    def __post_init__(self) -> None:
-        """Refuse augmentation that cuts words."""
+    def check_training(self) -> None:
+        """See `Task`: words must not be cut."""
+        self.augmentation.check()
         if self.augmentation.crop_frames or self.augmentation.augment_cutmix:
             raise LipsoundError("crop_frames, augment_cutmix: would cut into the word; set both to 0")
 

@@ -134,17 +134,18 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         """Frames of the input per video frame."""
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
-    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
-        """Training and validation utterances; the tokenizer is made, or read, first.
+    def check_training(self) -> None:
+        """See `Task`: sentences of a lip reader must not be cut, since the text to be read would stay whole."""
+        augmentation = self.augmentation
+        if isinstance(augmentation, AugmentConfig):
+            augmentation.check()
+            if augmentation.crop_frames or augmentation.augment_cutmix:
+                raise LipsoundError(
+                    "crop_frames, augment_cutmix: would cut the sentence, and its text stays whole; set both to 0"
+                )
 
-        Raises:
-            LipsoundError: augmentation would cut sentences of a lip reader. (What was trained so is still read.)
-        """
-        cuts = self.augmentation
-        if isinstance(cuts, AugmentConfig) and (cuts.crop_frames or cuts.augment_cutmix):
-            raise LipsoundError(
-                "crop_frames, augment_cutmix: would cut the sentence, and its text stays whole; set both to 0"
-            )
+    def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
+        """Training and validation utterances; the tokenizer is made, or read, first."""
         train_texts, valid_texts = self._texts(train), self._texts(valid)
         tokenizer = tokenizer_of(self.settings.tokens, train_texts.values())
         for data, texts in ((train, train_texts), (valid, valid_texts)):

@@ -129,6 +129,10 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         """The assets with that recognizer."""
         return replace(assets, recognizer=RecognizerLoss(networks[0], assets.mel)) if networks else assets
 
+    def check_training(self) -> None:
+        """See `Task`."""
+        self.augmentation.check()
+
     def __post_init__(self) -> None:
         """Refuse states as input, a voice for a network that takes none, and half of the recognizer's loss."""
         if self.settings.input.startswith(STATES):

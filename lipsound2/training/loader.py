@@ -30,7 +30,7 @@ _DEATHS = ("killed by signal", "exited unexpectedly")
 class _Failure:
     """What went wrong in a worker, on its way to the training process."""
 
-    error: LipsoundError | OSError
+    error: LipsoundError | OSError | MemoryError
 
 
 @contextmanager
@@ -39,16 +39,17 @@ def _reading(clip: str) -> Iterator[None]:
 
     Raises:
         LipsoundError: the clip cannot be read.
-        OSError: the machine's error, as it came: no clip is to blame, and the next one would fail too.
+        OSError, MemoryError: the machine's error: no clip is to blame, and the next one would fail too.
     """
     try:
         yield
-    except (LipsoundError, ClipFailure, OSError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
+    except (LipsoundError, ClipFailure, OSError, MemoryError) as error:
+        cause = error if isinstance(error, OSError | MemoryError) else error.__cause__
         if cause is None or not is_machine_error(cause):
             raise LipsoundError(f"{clip}: {error}; make it again, or take it out of the data dir") from error
         if isinstance(cause, OSError) and cause.filename is None:
-            cause.filename = clip  # so that the message says where, and `_is_death` that no process is meant
+            # So that the message says where, and `_is_death` that no process is meant. (PyAV's names cannot be set.)
+            raise OSError(cause.errno, cause.strerror, clip) from None
         raise cause from None
 
 
@@ -88,7 +89,7 @@ class _Clips(TorchDataset[Any]):
         try:
             with _reading(f"clip {clip} of the training set"):
                 return self.clips.get(position, clip_rng(self.seed, epoch, clip))
-        except (LipsoundError, OSError) as error:
+        except (LipsoundError, OSError, MemoryError) as error:
             return _Failure(error)
 
 

@@ -75,6 +75,10 @@ def train(
     """
     init = init and model_names.path_of(init)
     asked = load_config(config, override)
+    try:
+        asked.task.check_training()
+    except LipsoundError as error:
+        raise LipsoundError(f"{config}{' with --override' if override else ''}: {error}") from error
     inputs = [train, valid, *asked.task.inputs(dump)]
     run = pinned(asked, exp, inputs)
     if fingerprint_of(run, exp, inputs).same():
