@@ -68,12 +68,17 @@ class AugmentConfig:
     augment_time_mask: float = 0.0
     augment_time_mask_size: int = 6
 
-    def check(self) -> None:
+    def check(self, uncut: str = "") -> None:
         """Check values before a training. (An experiment that has them is still read.)
 
+        Args:
+            uncut: what must stay whole in time, for the message; empty: clips may be cut.
+
         Raises:
-            LipsoundError: one of them cannot work.
+            LipsoundError: one of them cannot work, or cuts what must stay whole.
         """
+        if uncut and (self.crop_frames or self.augment_cutmix):
+            raise LipsoundError(f"crop_frames, augment_cutmix: would cut {uncut}; set both to 0")
         for field in fields(self):
             value, largest = getattr(self, field.name), _LARGEST.get(field.name, math.inf)
             if not 0 <= value <= largest:

@@ -75,10 +75,8 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
     augmentation: AugmentConfig
 
     def check_training(self) -> None:
-        """See `Task`: words must not be cut."""
-        self.augmentation.check()
-        if self.augmentation.crop_frames or self.augmentation.augment_cutmix:
-            raise LipsoundError("crop_frames, augment_cutmix: would cut into the word; set both to 0")
+        """See `Task`."""
+        self.augmentation.check(uncut="into the word")
 
     def inputs(self, dump: Path) -> list[Path]:
         """The archives that are read."""

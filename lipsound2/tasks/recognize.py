@@ -135,14 +135,9 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         return 1 if self.sees else SPEECH.sample_rate // SPEECH.hop // FRAME_RATE
 
     def check_training(self) -> None:
-        """See `Task`: sentences of a lip reader must not be cut, since the text to be read would stay whole."""
-        augmentation = self.augmentation
-        if isinstance(augmentation, AugmentConfig):
-            augmentation.check()
-            if augmentation.crop_frames or augmentation.augment_cutmix:
-                raise LipsoundError(
-                    "crop_frames, augment_cutmix: would cut the sentence, and its text stays whole; set both to 0"
-                )
+        """See `Task`."""
+        if isinstance(self.augmentation, AugmentConfig):
+            self.augmentation.check(uncut="the sentence, and its text stays whole")
 
     def prepare(self, train: DataDir, valid: DataDir, dump: Path) -> Prepared[Clips, RecognizeAssets]:
         """Training and validation utterances; the tokenizer is made, or read, first."""

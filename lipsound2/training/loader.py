@@ -137,7 +137,7 @@ class Batches:
 
         Raises:
             LipsoundError: a clip cannot be read.
-            OSError: an error of the machine.
+            OSError, MemoryError: an error of the machine.
         """
         if self._batches is None:
             self._batches = iter(self._loader)
