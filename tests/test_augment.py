@@ -114,6 +114,18 @@ def test_speed_changes_the_length_of_whole_clips():
     assert max(lengths) > 55
 
 
+def test_no_sample_is_longer_than_what_batches_are_made_by():
+    sizes = np.array([1, 7, 25, 26, 50, 75])
+    for crop in (0, 25):
+        config = AugmentConfig(augment_speed=0.2, crop_frames=crop, augment_flip=0)
+        longest = config.longest(sizes)
+        for size, most in zip(sizes, longest, strict=True):
+            clip = np.zeros((size, 8, 8), np.uint8), np.zeros((4 * size, 80), np.float32)
+            lengths = {len(augment(*clip, 4.0, config, np.random.default_rng(seed)).frames) for seed in range(200)}
+            assert most - 2 <= max(lengths) <= most
+    assert AugmentConfig().longest(sizes).tolist() == sizes.tolist()
+
+
 def test_focus_looks_where_it_is_loud():
     video_frames, _ = _clip()
     target = np.full((200, 80), -10.0, np.float32)

@@ -90,6 +90,18 @@ class AugmentConfig:
                 "augment_time_mask to 0"
             )
 
+    def longest(self, sizes: np.ndarray) -> np.ndarray:
+        """The most video frames that samples of clips have.
+
+        Args:
+            sizes: (N,) video frames of each clip.
+
+        Returns:
+            (N,) int64: of a clip that is cut its window, of a whole one its size at the slowest.
+        """
+        cut = (self.crop_frames > 0) & (sizes > self.crop_frames)
+        return np.where(cut, self.crop_frames, np.rint(sizes / (1 - self.augment_speed))).astype(np.int64)
+
 
 class View(NamedTuple):
     """An augmented clip.

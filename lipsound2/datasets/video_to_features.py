@@ -161,8 +161,7 @@ class CropsAndFeatures:
                 f"{data.path}: none of its {len(data.ids)} clips is in {wanted}; run stages 1 and 2 on the data dir "
                 "that holds them"
             )
-        window = augmentation.crop_frames if training else 0
-        self.lengths = np.minimum(frames, window) if window else frames
+        self.lengths = augmentation.longest(frames) if training else frames
         self._ratio = ratio
         self._augmentation = augmentation
         self._words = words or WordTimes({}, [])

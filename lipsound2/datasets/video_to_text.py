@@ -67,8 +67,8 @@ class LipUtterances:
                 f"{data.path}: none of its {len(data.ids)} clips has both a text and video frames in {crops}; "
                 "run stage 1 on a data dir that holds them"
             )
-        slowest = 1 - augmentation.augment_speed if training else 1.0
-        self.lengths = [round(num_frames[name] / slowest) for name in self.ids]
+        frames = np.array([num_frames[name] for name in self.ids])
+        self.lengths = augmentation.longest(frames) if training else frames
         self._frames = Frames(archive, cache_gb)
         self._texts, self._encode, self._augmentation, self._words = texts, encode, augmentation, words
 

@@ -34,8 +34,8 @@ class Dataset(Protocol):
 
     Attributes:
         ids: clip ids.
-        lengths: video frames of each clip as `get` returns it in training (after a random crop, say); batches are made
-            by them.
+        lengths: the most video frames that `get` returns of each clip (after a random crop, say, and slowed down);
+            batches are made by them.
     """
 
     @property

@@ -316,8 +316,8 @@ def log_summary(loop: Loop) -> None:
     limits = [f"{config.max_epochs} epochs"] if config.max_epochs else []
     limits += [f"{config.max_updates} updates"] if config.max_updates else []
     log.info(
-        "%.2f M parameters on %s (%d process(es), %d threads each); %d clips, %.2f hours of video in %d updates an "
-        "epoch; %d clips to validate on; at most %s",
+        "%.2f M parameters on %s (%d process(es), %d threads each); %d clips, up to %.2f hours of video in %d "
+        "updates an epoch; %d clips to validate on; at most %s",
         *(parameters / 1e6, loop.world.device, loop.world.size, torch.get_num_threads(), len(loop.train_clips.ids)),
         *(sum(loop.train_clips.lengths) / FRAME_RATE / 3600, len(loop.updates.epoch(loop.state.epoch))),
         *(len(loop.valid_clips.ids), " or ".join(limits)),
