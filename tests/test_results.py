@@ -152,8 +152,8 @@ def test_fault_D4_when_a_table_was_made_is_looked_for_by_name(checkout: Path) ->
     path.with_suffix(".origin.yaml").write_text("hardware: x\n")
     with pytest.raises(LipsoundError, match=r"levers\.origin\.yaml: .*date"):
         results.check(path, checkout)
-    (checkout / "egs/grid/RESULTS.md").unlink()
-    with pytest.raises(LipsoundError, match=r"RESULTS\.md: found no such file"):
+    (checkout / "docs/results/lip_to_speech.md").unlink()
+    with pytest.raises(LipsoundError, match=r"lip_to_speech\.md: found no such file"):
         results.check(path, checkout)
 
 

@@ -2,7 +2,7 @@
 
 Visemes are those of J. Jeffers and M. Barley, Speechreading (Lipreading), 1971, as Bear and Harvey (Speech
 Communication 95, 2017) list them. Of three published maps it told best which words lips confused on GRID: of
-word pairs with equal visemes 40 % were confused, of others 17 %; see egs/grid/RESULTS.md.
+word pairs with equal visemes 40 % were confused, of others 17 %; see docs/results/phrases.md.
 """
 
 from __future__ import annotations

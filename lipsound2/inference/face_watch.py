@@ -2,7 +2,7 @@
 
 For such a face the trunk's batch norm takes the statistics of the clip instead of those of the training set. That takes
 out what a whole clip has in common, such as light and skin (Schneider et al., "Improving robustness against common
-corruptions by covariate shift adaptation", NeurIPS 2020). egs/grid/RESULTS.md has what it gives.
+corruptions by covariate shift adaptation", NeurIPS 2020). docs/results/unseen.md has what it gives.
 """
 
 from __future__ import annotations

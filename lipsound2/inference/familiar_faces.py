@@ -22,7 +22,7 @@ from lipsound2.tasks.base import AnyTask
 _CLIPS = 400  # training clips that are looked at, evenly spread
 _VIEWS = 400  # in another light, of all of them together; of few clips each is shown the more often
 _MOST_VIEWS = 10  # of one clip
-# Another light, place and camera, more than the training shows. Chosen on GRID: grid/RESULTS.md.
+# Another light, place and camera, more than the training shows. Chosen on GRID: docs/results/phrases.md.
 _ANOTHER = AugmentConfig(
     augment_shift=4, augment_zoom=0.15, augment_rotate=8, augment_brightness=0.45, augment_noise=8, augment_flip=0.5
 )

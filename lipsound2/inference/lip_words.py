@@ -1,7 +1,7 @@
 """Own sentences straight from the lips, by the word head of a lip-to-speech model: no speech is made.
 
 The word head names the word at each video frame. Two things help with faces it has not seen: the trunk takes the
-batch statistics of the clip itself, and the mirrored clip counts as well (egs/grid/RESULTS.md has what each gives).
+batch statistics of the clip itself, and the mirrored clip counts as well (docs/results/phrases.md has what each gives).
 """
 
 from __future__ import annotations

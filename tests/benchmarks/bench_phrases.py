@@ -1,4 +1,4 @@
-"""Own sentences and unlike faces, on GRID: the tables of egs/grid/RESULTS.md.
+"""Own sentences and unlike faces, on GRID: the tables of docs/results/phrases.md.
 
     cd egs/grid
     ./run.sh --corpus DIR --protocol lists --lists DIR/lists --stop-stage 2
