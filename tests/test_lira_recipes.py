@@ -173,8 +173,8 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
         assert len(rows) == 3
         assert "-" not in rows[2]
         assert (folder / f"exp/lists_lira_pase_{level}.png").stat().st_size > 0
-    # The pretext sees one half of the clips, labels are of the other; no times of words; the controls from scratch.
-    modes = {"supervised": 2, "longer": 4, "stopped": 16}
+    # The pretext sees one half of the clips, labels are of the other; no times of words; the controls.
+    modes = {"supervised": 2, "longer": 4, "stopped": 16, "finetuned_longer": 4}
     half = ("--labeled", "half", "--word-times", "no", "--units", "sentence", "--modes", " ".join(modes))
     run(folder, *options, *few, *half, script="run_lira.sh")
     seen, labeled = (DataDir(folder / "data/lists" / name) for name in ("pretext_half", "halves/1/train-60"))
@@ -182,11 +182,12 @@ def test_lira_on_grid_from_the_pretext_to_the_tables(tmp_path):
     assert len(labeled) == 4
     assert not set(seen.text) & set(labeled.text)
     for mode, most in modes.items():
-        config = read_yaml(folder / f"exp/lists_half_sentence_untimed_{mode}_60_0/config.yaml")
+        began = "lists_lira_pase_half" if mode == "finetuned_longer" else "lists_half"
+        config = read_yaml(folder / f"exp/{began}_sentence_untimed_{mode}_60_0/config.yaml")
         assert (config["max_updates"], config["word_loss_weight"]) == (most, 0)
         assert config["patience"] == (4 if mode == "stopped" else 0)
     rows = (folder / "exp/lists_lira_pase_half_sentence_untimed.md").read_text().splitlines()
-    assert rows[0] == "| training clips | supervised | longer | stopped |"
+    assert rows[0] == "| training clips | supervised | longer | stopped | finetuned_longer |"
     assert rows[2].startswith("| 4 |")
     # Lips to speech, begun with the pretext's trunk and nothing else of it.
     speech = ("--modes", "scratch lira", "--runs", "3:0", "--tuning", "2", "--out", "exp/speech")

@@ -2,7 +2,8 @@
 # LiRA on GRID: self-supervised pre-training predicts acoustic targets from lips. Then lip readers of sentences and of single
 # words are trained with few labels and with many, for the same number of updates: from scratch (supervised), with the
 # pretext's trunk frozen (frozen), and fine-tuned (finetuned). Two controls are from scratch, too: with as many updates as
-# pretext and fine-tuning together (longer), and until valid no longer gets better (stopped). Ends with a table and a plot each.
+# pretext and fine-tuning together (longer), and until valid no longer gets better (stopped). Fine-tuning can have as many as
+# the first of them (finetuned_longer). Ends with a table and a plot each.
 
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 
@@ -15,7 +16,7 @@ target=pase                 # what it predicts: pase (trained here on the same a
 pretext=3000                # updates of the pretext
 updates=1500                # of each training afterwards
 units="sentence word"       # what is read
-modes="supervised frozen finetuned" # how it begins; controls: longer stopped
+modes="supervised frozen finetuned" # how it begins; controls: longer stopped finetuned_longer
 label_percent="5 20 100"    # per cent of the labels, the lowest first
 seeds="0 1 2"               # of the trainings at the lowest percentage; the others have the first
 all_seeds=no                # yes: at every percentage
@@ -27,8 +28,8 @@ launcher=local              # where the work is done: local, or slurm (docs/clus
 # end of options
 . "$root/utils/parse_options.sh"
 for mode in $modes; do
-  [[ $mode =~ ^(supervised|frozen|finetuned|longer|stopped)$ ]] ||
-    usage "--modes: found '$modes', wanted some of: supervised frozen finetuned longer stopped"
+  [[ $mode =~ ^(supervised|frozen|finetuned|longer|stopped|finetuned_longer)$ ]] ||
+    usage "--modes: found '$modes', wanted some of: supervised frozen finetuned longer stopped finetuned_longer"
 done
 [[ $labeled =~ ^(all|half)$ ]] || usage "--labeled: found '$labeled', wanted all or half"
 
@@ -68,7 +69,8 @@ fi
 for unit in $units; do
   echo "== ${unit}s: sets of few labels, states of the frozen trunk, trainings"
   if [ "$unit" = word ]; then cut=_words score=top1 by=text; else cut='' score=wer by=speaker; fi
-  "${run[@]}" --config "conf/lira_${unit}_supervised.yaml" --stop-stage 0
+  config=conf/lira_${unit}_supervised.yaml # its batch_size is that of the other ways, too
+  "${run[@]}" --config "$config" --stop-stage 0
   if [ "$labeled$unit" = halfword ]; then lipsound2 words "$data/$labels" "$data$cut/$labels"; fi
   for percent in $label_percent; do
     lipsound2 subset "$data$cut/$labels" "$data$cut/$labels-$(printf %02d "$percent")" --share "${percent}e-2" --by "$by"
@@ -87,10 +89,10 @@ for unit in $units; do
         set=$labels-$(printf %02d "$percent")
         begin=() begins=supervised from=exp/$protocol$half # from scratch: the same beside every pretext
         with="$(schedule "$data$cut/$set" "$updates")"
+        [[ $mode != *longer ]] || with=$(schedule "$data$cut/$set" $((pretext + updates)))
         case $mode in
           frozen) begins=frozen from=$begun with+=", input: features-$kind" ;;
-          finetuned) begins=finetuned from=$begun begin=(--init "$begun") ;;
-          longer) with=$(schedule "$data$cut/$set" $((pretext + updates))) ;;
+          finetuned*) begins=finetuned from=$begun begin=(--init "$begun") ;;
           # The learning rate falls until the last update, so that is far off, and valid is looked at as often as above.
           stopped) with="$(schedule "$data$cut/$set" $((4 * (pretext + updates))) 32), patience: 4" ;;
         esac
