@@ -3,7 +3,9 @@ goes in the middle."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,8 +114,10 @@ def chromium() -> Iterator[Any]:
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    # It leaves folders in /tmp. The paths of its sockets have to be short.
+    with tempfile.TemporaryDirectory() as kept, playwright.sync_playwright() as driver:
+        own = {**os.environ, "TMPDIR": kept}
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"], env=own)
         yield browser
         browser.close()
 

@@ -43,7 +43,12 @@ def test_fault_E2_other_numbers_too(recipes: Recipes) -> None:
         ("own", "--launcher", "slrum", "local or slurm"),
         ("lrw", "--audio", "none", "yes or no"),
         ("grid/run_lira.sh", "--seeds", "0 one", "whole numbers, separated by blanks"),
-        ("grid/run_lira.sh", "--modes", "frozen long", "some of: supervised frozen finetuned longer stopped finetuned_longer"),
+        (
+            "grid/run_lira.sh",
+            "--modes",
+            "frozen long",
+            "some of: supervised frozen finetuned longer stopped finetuned_longer",
+        ),
         ("grid/run_lira.sh", "--labeled", "some", "all or half"),
         ("grid/run_unseen.sh", "--modes", "others mine", "some of: seen others relit generated"),
         ("grid/run_unseen.sh", "--seen", "2", "a whole number of at least 3"),

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,14 @@ def visited(text: str, profile: Path, width: int = 1200) -> tuple[Any, set[str]]
     command = [browser, *quiet.split(), "--disable-component-update", "--disable-sync", f"--window-size={width},2400"]
     command += [f"--user-data-dir={profile / 'profile'}", "--autoplay-policy=no-user-gesture-required"]
     visit.width = width
-    with (profile / "log").open("w") as log:
+    # Killed, it would leave its own folder in /tmp. The path of the socket there has to be short.
+    with (profile / "log").open("w") as log, tempfile.TemporaryDirectory() as kept:
         process = subprocess.Popen(
-            [*command, f"http://127.0.0.1:{visit.server_port}/frame"], stdout=log, stderr=log, start_new_session=True
+            [*command, f"http://127.0.0.1:{visit.server_port}/frame"],
+            env={**os.environ, "TMPDIR": kept},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             assert visit.told.wait(90), (profile / "log").read_text()[-2000:]
