@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A table of RESULTS.md made again from the corpus: ./run_results.sh [TABLE] --corpus DIR, with nothing but the models that
+# A table of results made again from the corpus: ./run_results.sh [TABLE] --corpus DIR, with nothing but the models that
 # ship. Its clips are cropped, spoken, scored and recognized; exp/results/TABLE.tsv gets the scores of every clip, and the
 # last lines tell what differs from the stored ones. Models of all but the last two are trained first. With --check TABLE no
 # corpus is needed: every printed number is computed from results/TABLE.tsv, and a line tells each that differs.
@@ -15,7 +15,7 @@ case ${1:-} in [!-]*) table=$1; shift ;; esac
 # options
 corpus=downloads            # folder of GRID, as for run.sh
 protocol=lists              # as for run.sh
-lists=lists                 # folder of TSV lists, for --protocol lists; lists/ has those of RESULTS.md
+lists=lists                 # folder of TSV lists, for --protocol lists; lists/ has those of the tables
 check=                      # table whose printed numbers are computed again, or all; nothing else is done
 publish=no                  # yes: into results/ and the printed tables, which git tracks: for maintainers
 nj=2                        # worker processes
