@@ -356,6 +356,11 @@ def test_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("test.tsv", "a\tb\tc\na\tb\tc\n", "listed twice"),
         ("other_mismatched.tsv", "a\tb\n", r"other\.tsv is absent"),
         ("train_mismatched.tsv", "a\tb\n", "name a, which"),
+        (
+            "pretrain.tsv",
+            "s1-bbaf2n\ts1/bbaf2n.mpg\t\n",
+            r"s1-bbaf2n stands in pretrain\.tsv and in test\.tsv, as do 1 of its",
+        ),
     ],
 )
 def test_bad_lists_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:

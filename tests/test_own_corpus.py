@@ -74,6 +74,24 @@ def test_texts_that_are_missing_or_cannot_be_read(generated, tmp_path, capsys):
     assert "; 0 with text" in capsys.readouterr().out
 
 
+def test_lists_say_what_the_corpus_does_not(generated, tmp_path, capsys):
+    root = copy(generated["own"], tmp_path / "copy") / "my videos"
+    (root / "bob" / "Clip two.txt").unlink()
+    prepare("own", root, tmp_path / "before")
+    told = DataDir(tmp_path / "before/all").text
+    bare, texted = "bob-Clip_two", "x-x"
+    assert bare not in told
+    (tmp_path / "lists").mkdir()
+    rows = [f"{bare}\tx.mp4\tbin blue", f"{texted}\ty.mp4\t", "mine\tloose.mp4\t"]
+    (tmp_path / "lists/train.tsv").write_text("\n".join(rows), encoding="utf-8")
+    prepare("own", root, tmp_path / "data", protocol="lists", lists=tmp_path / "lists")
+    texts = DataDir(tmp_path / "data/lists/train").text
+    assert dict(texts) == {bare: "bin blue", texted: told[texted]}
+    problems = (tmp_path / "data/problems.tsv").read_text(encoding="utf-8")
+    assert "\tnot-in-corpus\tlisted in train.tsv; the id of this file is speaker-loose\tloose.mp4" in problems
+    assert "transcript-mismatch" not in problems
+
+
 def test_one_clip_of_one_person_is_counted_in_the_singular(generated, tmp_path, capsys):
     root = tmp_path / "mine"
     root.mkdir()

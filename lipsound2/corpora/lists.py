@@ -6,10 +6,11 @@ in the control `mismatched`. A byte-order mark and CRLF line ends, as spreadshee
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lipsound2.data.names import no_file_name
+from lipsound2.data.names import is_training, no_file_name
 from lipsound2.data.texts import read_text
 from lipsound2.errors import LipsoundError
 
@@ -35,7 +36,7 @@ def read_lists(folder: Path) -> Lists:
 
     Raises:
         LipsoundError: no list there, one whose name cannot be a folder's, a line with another number of columns, an id
-            twice, or pairs without their set.
+            twice in a list, or in one to train on and in another, or pairs without their set.
     """
     files = sorted(folder.glob("*.tsv"))
     if not files:
@@ -50,6 +51,7 @@ def read_lists(folder: Path) -> Lists:
             unplaced[path.stem] = path, {id: fields[0] for id, fields in rows.items()}
         else:
             lists.sets[path.stem] = {id: Row(*fields) for id, fields in rows.items()}
+    _check_apart(folder, lists.sets)
     for stem, (path, pairs) in unplaced.items():
         owner = stem.rpartition("_")[0]
         if owner not in lists.sets:
@@ -62,6 +64,18 @@ def read_lists(folder: Path) -> Lists:
             if id not in lists.sets[owner]:
                 raise LipsoundError(f"{folder}: the pairs of '{owner}' name {id}, which {owner}.tsv does not hold")
     return lists
+
+
+def _check_apart(folder: Path, sets: Mapping[str, Mapping[str, Row]]) -> None:
+    """Refuse clips that would be trained on and scored."""
+    trained = {id: name for name, rows in sets.items() if is_training(name) for id in rows}
+    for name, rows in sets.items():
+        twice = [] if is_training(name) else sorted(rows.keys() & trained)
+        if twice:
+            raise LipsoundError(
+                f"{folder}: {twice[0]} stands in {trained[twice[0]]}.tsv and in {name}.tsv, as do {len(twice)} of its "
+                f"{len(rows)} clips; scores of clips that were trained on say little: take them out of one of the two"
+            )
 
 
 def _rows(path: Path) -> dict[str, list[str]]:

@@ -70,6 +70,8 @@ def prepare(
         source = f"lipsound2 prepare {corpus} {root.resolve()}"
         own = read_lists(lists) if protocol == LISTS and lists is not None else None
         chosen: Mapping[str, Collection[str]] = own.sets if own is not None else {}
+        if own is not None:
+            _take_texts(own, found)
         if split is not None and found.by_id:
             chosen = split.split(found, seed)
         split_by = source + (f" --lists {lists.resolve()}" if lists else "") + (f" --seed {seed}" if seed else "")
@@ -93,7 +95,7 @@ def prepare(
             counts = {name: len(ids) for name, ids in sets.items()}
             print("\n".join(describe_protocol(protocol, split, found, counts)))
         elif own is not None and protocol is not None and lists is not None:
-            found.problems += _contradictions(own, found.by_id)
+            found.problems += _contradictions(own, found.by_id, root)
             write_problems(problems_file, found.problems)
             sets = _there(
                 own.sets, found, f"{lists}: lists {next(iter(next(iter(own.sets.values()))), 'nothing')}, ..."
@@ -145,14 +147,25 @@ def _tell_listed(protocol: str, sets: Mapping[str, Collection[str]], here: Mappi
         print(f"{protocol}/{name}: {len(here[name])} of {len(listed)} listed clips{missing}")
 
 
-def _contradictions(lists: Lists, by_id: Mapping[str, Recording]) -> list[Problem]:
+def _take_texts(lists: Lists, found: Recordings) -> None:
+    """Clips of which the corpus says nothing have the text of their list."""
+    for rows in lists.sets.values():
+        for id, row in rows.items():
+            if row.text and id in found.by_id and not found.by_id[id].text:
+                found.by_id[id] = replace(found.by_id[id], text=row.text)
+
+
+def _contradictions(lists: Lists, by_id: Mapping[str, Recording], root: Path) -> list[Problem]:
     """Rows of lists without a clip, and rows whose text is not the clip's."""
     problems = []
+    ids = {recording.file: id for id, recording in by_id.items()}
     for subset, rows in lists.sets.items():
         for id, row in rows.items():
             if id not in by_id:
-                problems.append(Problem(id, row.file, "not-in-corpus", f"listed in {subset}.tsv"))
-            elif by_id[id].text and row.text.lower().split() != by_id[id].text.lower().split():
+                known = ids.get(str(root.absolute() / row.file))
+                detail = f"listed in {subset}.tsv" + (f"; the id of this file is {known}" if known else "")
+                problems.append(Problem(id, row.file, "not-in-corpus", detail))
+            elif row.text and row.text.lower().split() != by_id[id].text.lower().split():
                 detail = f"{subset}.tsv says '{row.text}', the corpus '{by_id[id].text}'"
                 problems.append(Problem(id, by_id[id].file, "transcript-mismatch", detail, dropped=False))
     return problems

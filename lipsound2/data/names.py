@@ -7,6 +7,7 @@ reference count, which copies the page it lies on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from typing import overload
 
 import numpy as np
@@ -14,6 +15,14 @@ import numpy as np
 _CHUNK = 1 << 16  # ids decoded at a time
 _LONGEST_NUMBER = 18  # digits that surely fit int64
 _LONGEST_NAME = 200  # bytes; file systems take 255, and a file has a suffix and a temporary name too
+
+
+TRAINING = ("train*", "pretrain*")  # names of training sets in recipes
+
+
+def is_training(name: str) -> bool:
+    """Whether a set of this name is there to train on."""
+    return any(fnmatch(name, pattern) for pattern in TRAINING)
 
 
 def no_file_name(name: str) -> str:

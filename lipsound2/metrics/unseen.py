@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from lipsound2.data.datadir import DataDir
+from lipsound2.data.names import TRAINING
 from lipsound2.errors import LipsoundError
 
 Speakers = Literal["auto", "same", "unseen"]
-_TRAINING = ("train*", "pretrain*")  # names of training sets in recipes
 
 
 def about(speakers: Speakers, data: Path | None, utt2spk: Mapping[str, str], which: str) -> tuple[bool, str]:
@@ -40,6 +40,6 @@ def about(speakers: Speakers, data: Path | None, utt2spk: Mapping[str, str], whi
 def _unseen(data: Path | None, speakers: set[str]) -> bool:
     if data is None:
         return False
-    beside = {path for name in _TRAINING for path in data.absolute().parent.glob(f"{name}/utt2spk")}
+    beside = {path for name in TRAINING for path in data.absolute().parent.glob(f"{name}/utt2spk")}
     sets = [DataDir(path.parent) for path in sorted(beside) if path.parent.name != data.absolute().name]
     return bool(sets) and all(speakers.isdisjoint(one.utt2spk.values()) for one in sets)
