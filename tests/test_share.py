@@ -66,6 +66,23 @@ def test_an_archive_holds_what_the_number_stands_on_and_no_path_of_this_machine(
     assert b"lipsound2 train conf/parallel.yaml --exp tiny_parallel --dump dump" in content
 
 
+def test_a_data_dir_elsewhere_leaves_no_path(recipe, tmp_path, monkeypatch):
+    exp = tmp_path / "recipe/exp/mine"
+    shutil.copytree(recipe / "exp/tiny_parallel", exp)
+    elsewhere = tmp_path / "alice/sets/test"
+    shutil.copytree(recipe / "data/tiny/test", elsewhere)
+    for path in exp.rglob("origin.yaml"):
+        write_yaml(path, read_yaml(path) | {"data": str(elsewhere)})
+    shutil.rmtree(exp / "scores")
+    score(recipe / "dump/audio", exp / "wav/test", out=exp / "scores/test", nj=1, resamples=20)
+    assert str(elsewhere) in (exp / "scores/test/table.md").read_text()
+    monkeypatch.chdir(tmp_path / "recipe")
+    assert main(["share", "exp/mine"]) == 0
+    with tarfile.open("mine.tar.gz") as archive:
+        content = b"".join(archive.extractfile(name).read() for name in archive.getnames())
+    assert b"alice" not in content
+
+
 def test_the_same_experiment_gives_the_same_bytes(recipe, shared, tmp_path, capsys):
     capsys.readouterr()
     assert main(["share", str(recipe / "exp/tiny_parallel"), "--out", "again.tar.gz"]) == 0
@@ -240,9 +257,10 @@ def test_speech_is_made_again_where_the_corpus_is_and_every_clip_compared(tmp_pa
     shutil.copytree(model_names.find("grid-s1-parallel"), "exp/mine")
     data, speech = Path("data/tiny/test"), Path("exp/mine/wav/test")
     synthesize(Path("exp/mine"), data, speech, dump=Path("dump"), vocoder="griffin-lim:1", controls=("real_mel",), nj=1)
-    score(Path("dump/audio"), speech, out=Path("exp/mine/scores/test"), nj=1, resamples=20)
+    score(Path("dump/audio"), speech, out=Path("exp/mine/scores/test"), nj=1, resamples=20, metrics=("aligned",))
     assert main(["share", "exp/mine"]) == 0
     folder = unpacked_from(tmp_path / "mine.tar.gz")
+    assert (folder / "vocoder.yaml").read_bytes() == Path("exp/mine/vocoder.yaml").read_bytes()
     shutil.rmtree("exp")
     again = ("--data", str(data), "--dump", "dump", "--nj", "1")
     assert main(["check", "mine.tar.gz", *again]) == 0
@@ -261,6 +279,17 @@ def test_speech_is_made_again_where_the_corpus_is_and_every_clip_compared(tmp_pa
     (data / "video.scp").write_text("s1-clip0 a.mp4\n")
     assert main(["check", "mine.tar.gz", *again]) == 1
     assert "1 clips, and none of the shared sets has these; 'test' has 2, 1 of them here" in capsys.readouterr().err
+
+
+def test_metrics_that_cannot_be_made_again_are_left_out(monkeypatch):
+    from lipsound2.metrics.speech import ClipScores
+    from lipsound2.metrics.summary import Row
+    from lipsound2.sharing.check import _further
+
+    values = dict.fromkeys(("stoi", "estoi_speech", "dnsmos", "dnsmos_p808", "secs"), 0.5)
+    rows = [Row("a", "generated", ClipScores(values, {}))]
+    monkeypatch.setitem(sys.modules, "speechmos", None)
+    assert _further(rows) == (("estoi_speech",), ["dnsmos", "dnsmos_p808", "secs"])
 
 
 def told_id(value: bytes | str) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lipsound2.arguments import AtLeast1
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import read_table
 from lipsound2.errors import LipsoundError, UsageError, require
+from lipsound2.metrics.registry import FAMILIES
+from lipsound2.metrics.requested import require_packages
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
+from lipsound2.metrics.summary import Row
 from lipsound2.metrics.summary_files import read_clips, read_scores
 from lipsound2.metrics.wer_summary import read_summary
 from lipsound2.sharing.contents import SCORES, SETS, SHARE, VOCODER, Contents, SharedSet, read_contents
@@ -26,7 +30,8 @@ def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, n
     """Check a shared experiment: compute its scores again, and compare them with those that were shared.
 
     Means, intervals and the verdict are always computed from the scores of the clips. With --data and --dump, speech
-    is synthesized again with the shared weights, and scored: every clip's scores are compared to the last digit. Error
+    is synthesized again with the shared weights, and scored: every clip's scores are compared to the last digit,
+    but for metrics that need weights, or packages that are not here. Error
     rates of words need jiwer, of the extra metrics; without it they are left out, and a line says so.
 
     Args:
@@ -119,7 +124,10 @@ def _speech(folder: Path, contents: Contents, data: Path, dump: Path, nj: int) -
     from lipsound2.inference.synthesize import CONTROLS, synthesize
     from lipsound2.metrics.score import score
 
-    one = contents.sets[name]
+    one, shared = contents.sets[name], read_clips(folder / SCORES / name / CLIPS)
+    metrics, left_out = _further(shared)
+    if left_out:
+        print(f"{name}: not made again, for want of a package or of weights: {', '.join(left_out)}")
     vocoder = str(folder / one.vocoder) if one.vocoder.startswith(f"{VOCODER}/") else one.vocoder
     with tempfile.TemporaryDirectory(prefix="lipsound2-") as made:
         speech = Path(made, "wav")
@@ -128,13 +136,42 @@ def _speech(folder: Path, contents: Contents, data: Path, dump: Path, nj: int) -
         score(
             *(dump / "audio", speech),
             out=Path(made, "scores"),
+            metrics=metrics,
             nj=nj,
             resamples=one.resamples,
             seed=one.seed,
             speakers="unseen" if one.unseen else "same",
         )
         found = [row for row in read_clips(Path(made, "scores", CLIPS)) if row.system in one.systems]
-    wanted = [row for row in read_clips(folder / SCORES / name / CLIPS) if row.system in {row.system for row in found}]
+    systems = {row.system for row in found}
+    wanted = [_without(row, left_out) for row in shared if row.system in systems]
     apart = [f"{name}: {line}" for line in clip_differences(found, wanted)]
     print(f"{name}: {len(found)} scores of clips made again, {len(apart)} differ")
     return apart
+
+
+def _further(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
+    """Families of metrics that clips were scored with besides the standard ones, and metrics that cannot be made again.
+
+    A family that takes weights is among the latter: which weights these were is not shared.
+    """
+    names = {metric for row in rows for metric in row.scores.values}
+    families = {name: family for name, family in FAMILIES.items() if family.scorer and names & {*family.metrics}}
+    again: list[str] = []
+    left_out: list[str] = []
+    for name, family in families.items():
+        try:
+            require_packages([family])
+        except LipsoundError:
+            left_out += family.metrics
+        else:
+            if family.argument:
+                left_out += family.metrics
+            else:
+                again.append(name)
+    return tuple(again), left_out
+
+
+def _without(row: Row, metrics: list[str]) -> Row:
+    values = {name: value for name, value in row.scores.values.items() if name not in metrics}
+    return replace(row, scores=replace(row.scores, values=values))

@@ -18,9 +18,10 @@ from lipsound2.data.datadir import DataDir, write_table
 from lipsound2.data.json_text import read_json
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.decoding import calibration
+from lipsound2.decoding.search_options import FILE as SEARCH
 from lipsound2.errors import LipsoundError
 from lipsound2.files import atomic_path, sha256, write_text
-from lipsound2.inference import familiarity
+from lipsound2.inference import familiarity, vocoder_names
 from lipsound2.metrics.audio_sources import locate, read_origin
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
@@ -87,7 +88,7 @@ def _copy_model(source: Path, folder: Path) -> None:
         raise LipsoundError(f"{source}: no {weights.name}; training has not ended there: run stage 3 again")
     folder.mkdir(parents=True)
     assets = find(model_names.task_of(source), str(source)).files
-    beside = (_VERSIONS, "curves.tsv", model_names.CARD, calibration.FILE, familiarity.FILE)
+    beside = (_VERSIONS, "curves.tsv", model_names.CARD, calibration.FILE, SEARCH, vocoder_names.FILE, familiarity.FILE)
     for name in (model_names.CONFIG, weights.name, *beside, *assets):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
@@ -195,7 +196,10 @@ def _forget_this_machine(folder: Path, exp: Path) -> None:
     """Take the folders of this machine out of texts: of absolute paths the last name stays."""
     for path in [*folder.rglob("*.yaml")]:
         write_yaml(path, _without_folders(read_yaml(path)))
-    here = sorted({str(place) for place in (Path.cwd(), *exp.resolve().parents) if len(place.parts) > 2}, key=len)
+    read = [read_origin(place) for pattern in ("wav/*/", "text/*/*/") for place in exp.glob(pattern)]
+    inputs = [Path(str(origin[key])).absolute() for origin in read for key in ("data", "dump") if origin.get(key)]
+    folders = (Path.cwd(), *exp.resolve().parents, *(path.parent for path in inputs))
+    here = sorted({str(place) for place in folders if len(place.parts) > 2}, key=len)
     for path in (path for suffix in ("md", "tsv", "json") for path in folder.rglob(f"*.{suffix}")):
         text = path.read_text(encoding="utf-8")
         if any(place in text for place in here):
