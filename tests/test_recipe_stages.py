@@ -154,6 +154,38 @@ def test_fault_A17_stage_0_leaves_sets_of_another_making_alone(fresh: Recipes) -
     assert "--train mine/train --valid mine/valid" in fresh.called()[0]
 
 
+def test_a_language_model_is_made_again_when_there_are_more_texts(fresh: Recipes) -> None:
+    recipe = fresh.egs / "librispeech"
+    sets = [f"data/960h/{name}/utt2spk" for name in ("train", "dev-clean")]
+    stages(recipe, *sets, "dump/audio/feats.scp", "data/960h/train/text", "exp/lm/960h-6.arpa", "mine.arpa")
+    model, text = recipe / "exp/lm/960h-6.arpa", recipe / "data/960h/train/text"
+
+    def made(*options: str) -> list[str]:
+        done = fresh.run("librispeech", "--stage", "3", "--stop-stage", "3", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [call.split()[0] for call in fresh.called()]
+
+    os.utime(text, (0, 0))
+    assert made() == ["train"]
+    os.utime(model, (0, 0))
+    os.utime(text, (9, 9))
+    assert made() == ["ngram", "train"]
+    os.utime(recipe / "mine.arpa", (0, 0))
+    assert made("--lm", "mine.arpa", "--order", "3") == ["train"]  # somebody's own
+    assert made("--lm", "other.arpa", "--order", "3") == ["ngram", "train"]
+
+
+def test_targets_and_states_are_made_where_the_launcher_says(fresh: Recipes) -> None:
+    stages(fresh.egs / "grid", "data/all/utt2spk", "exp/p/config.yaml")
+    asked = ("--stage", "2", "--stop-stage", "2", "--launcher", "slurm")
+    for options, verb in (
+        (("--config", "conf/lira_pretext.yaml", "--target", "mfcc"), "targets"),
+        (("--config", "conf/lira_sentence_frozen.yaml", "--init", "exp/p"), "features"),
+    ):
+        assert fresh.run("grid", *asked, *options).returncode == 0
+        assert next(call for call in fresh.called() if call.startswith(verb)).endswith("--launcher slurm")
+
+
 def test_sets_that_a_part_of_a_corpus_lacks_are_left_out_unless_asked_for(fresh: Recipes) -> None:
     stages(fresh.egs / "librispeech", "data/960h/test-clean/utt2spk", "exp/960h_asr_jasper/model.safetensors")
     asked = ("--stage", "4", "--stop-stage", "4", "--order", "0")

@@ -43,7 +43,7 @@ case $makes:$lm:${lm_config:+network}:$order in
   text::network:*) made=network lm=${exp}_lm ;;
   text:::0) made='' ;;
   text:::*) made=ngram lm=exp/lm/$protocol-$order.arpa ;;
-  text:*.arpa::[1-9]*) made=ngram ;; # to that file, where it is not there
+  text:*.arpa::[1-9]*) [ -f "$lm" ] && made='' || made=ngram ;; # to that file; one that is there stays
   text:none:*) made='' lm='' ;;
   *) made='' ;;
 esac
@@ -174,19 +174,21 @@ if stage 2 "audio aligned to the video, mels, and what else the config learns fr
     lipsound2 sync "$init" "$all" "$dump" --nj "$nj" --ngpu "$ngpu" --launcher "$launcher"
   fi
   if [ "$makes" = features ]; then
-    lipsound2 targets "$all" "$dump" --target "$target" --name "${goal#targets-}" --train "$data/$train" --nj "$nj"
+    lipsound2 targets "$all" "$dump" --target "$target" --name "${goal#targets-}" --train "$data/$train" --nj "$nj" \
+      --launcher "$launcher"
   elif [[ $input = features-* ]]; then
-    lipsound2 features "$init" "$all" "$dump" --name "${input#features-}" --nj "$nj" --ngpu "$ngpu"
+    lipsound2 features "$init" "$all" "$dump" --name "${input#features-}" --nj "$nj" --ngpu "$ngpu" --launcher "$launcher"
   fi
 fi
 
 if stage 3 "training"; then
   needs_sets "$train" "$valid"
   needs_dump
-  if [ "$pieces" -gt 0 ] && [ ! -f "$tokens" ]; then
+  # Made of the texts that are there, and anew where these have changed since.
+  if [ "$pieces" -gt 0 ] && [ ! "$tokens" -nt "$data/$train/text" ]; then
     lipsound2 tokens "$data/$train" "$tokens" --size "$pieces" --language "$language"
   fi
-  if [ "$made" = ngram ] && [ ! -f "$lm" ]; then
+  if [ "$made" = ngram ] && [ ! "$lm" -nt "$data/train/text" ]; then
     lipsound2 ngram "$data/train" "$lm" --order "$order" --language "$language" --prune 0,0,1
   fi
   [[ $input = features-* ]] && begin='' || begin=$init # behind a frozen trunk everything is new
