@@ -15,7 +15,7 @@ corpus_made=
 . "$root/utils/set_up.sh"
 
 echo "== clips without a text, their crops and audio"
-lipsound2 prepare own "$corpus" data --protocol own
+lipsound2 prepare own "$corpus" data
 lacking=$out/data texts=data/all/text
 mkdir -p "$lacking"
 [ -f "$texts" ] || texts=/dev/null # no clip has one
