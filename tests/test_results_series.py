@@ -83,6 +83,19 @@ def test_what_is_stored_stays_until_it_is_trained_again(place: Path) -> None:
     assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| few", "| many"]
 
 
+def test_single_words_of_a_clip_count_together(place: Path) -> None:
+    place.write_text(TABLE + "words_of_clips: true\n", encoding="utf-8")
+    lines = [
+        f"s1-{clip}-{n}\ta\tb\t{wrong}\t1\n"
+        for clip, errors in (("x", "101"), ("y", "000"))
+        for n, wrong in enumerate(errors)
+    ]
+    Path("exp/one_5_0").mkdir(parents=True)
+    Path("exp/one_5_0/heard.tsv").write_text("".join(["id\treference\thypothesis\terrors\twords\n", *lines]))
+    found = series.gather(series.read_series(place), [])
+    assert [(line.row.id, line.words, line.errors[series.ERRORS]) for line in found] == [("s1-x", 3, 2), ("s1-y", 3, 0)]
+
+
 def test_a_table_names_what_is_there(place: Path) -> None:
     place.write_text(TABLE.replace("to: other", "to: nobody"), encoding="utf-8")
     with pytest.raises(LipsoundError, match="found 'nobody', wanted some of gain, one, other"):

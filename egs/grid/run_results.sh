@@ -4,9 +4,9 @@
 # last lines tell what differs from the stored ones. Models of all but the last two are trained first. With --check TABLE no
 # corpus is needed: every printed number is computed from results/TABLE.tsv, and a line tells each that differs.
 # Tables: larger (lip-to-speech with a larger trunk, five hours of training), levers (of lip-to-speech, two hours),
-# lira (reading lips with few labels, a day or more), lira_half (where the pretext has not seen the labeled clips, an hour),
-# offsets (lip-to-speech without the offsets between audio and video, five hours), shipped (the clips of test, the
-# default), unseen (speakers that no model has seen).
+# lira (reading lips with few labels, a day or more), lira_half (where the pretext has not seen the labeled clips, two hours),
+# lira_words (likewise single words, two hours), offsets (lip-to-speech without the offsets between audio and video, five
+# hours), shipped (the clips of test, the default), unseen (speakers that no model has seen).
 
 . "${LIPSOUND2_ROOT:-$(dirname "$0")/../..}/utils/begin.sh" || exit
 table=shipped

@@ -73,6 +73,8 @@ class Series:
         seeds: of the trainings.
         differences: name -> what is compared; on the clips of the seeds that both have.
         printed: name -> a table that people read.
+        words_of_clips: whether single words were read, `<clip>-<number>`; those of a clip count together, since they
+            are alike, and intervals are over clips.
     """
 
     recipe: str
@@ -81,6 +83,7 @@ class Series:
     seeds: tuple[int, ...]
     differences: Mapping[str, Difference]
     printed: Mapping[str, Printed]
+    words_of_clips: bool = False
 
 
 def is_series(path: Path) -> bool:
@@ -182,10 +185,21 @@ def gather(series: Series, stored: Sequence[Line]) -> list[Line]:
             for seed in series.seeds:
                 scores, system = Path(way.scores.format(row=row, seed=seed)), f"{row}/{name}/{seed}"
                 if scores.exists():
+                    clips = _errors(scores, series.words_of_clips)
                     found[system] = [
-                        Line(Row(clip.id, system, ClipScores({}, {})), clip.units, {ERRORS: clip.errors})
-                        for clip in read_texts(scores)
+                        Line(Row(clip, system, ClipScores({}, {})), words, {ERRORS: errors})
+                        for clip, (words, errors) in clips.items()
                     ]
                     print(f"{system}: {len(found[system])} clips of {scores}")
     order = [f"{row}/{name}/{seed}" for row in series.rows for name in series.ways for seed in series.seeds]
     return [line for system in order for line in found.get(system, [])]
+
+
+def _errors(scores: Path, words_of_clips: bool) -> dict[str, tuple[int, int]]:
+    """Words and errors of each clip."""
+    found: dict[str, tuple[int, int]] = {}
+    for line in read_texts(scores):
+        clip = line.id.rpartition("-")[0] if words_of_clips else line.id
+        words, errors = found.get(clip, (0, 0))
+        found[clip] = words + line.units, errors + line.errors
+    return found
