@@ -37,6 +37,8 @@ class Within:
 
         def crop(dir: Path, *, min_face_ratio: Annotated[float, Within(0, 1)] = 0.3) -> None:
 
+    Of a field of a dataclass `data.shapes` checks it, when a config is read.
+
     Attributes:
         least: the smallest.
         most: the largest.
@@ -76,6 +78,7 @@ class OptionalFile:
 AtLeast0 = Annotated[int, Within(0)]
 AtLeast1 = Annotated[int, Within(1)]
 Share = Annotated[float, Within(0, 1)]
+NotNegative = Annotated[float, Within(0)]
 
 
 class Ranged:

@@ -325,11 +325,20 @@ def test_windows_lie_on_their_words(data, tmp_path):
         windows.ids.index("s1-1-1"), None
     )  # reaches over the beginning: the first video frame stands still
     np.testing.assert_array_equal(first.frames[:3], video_frames[[0, 0, 0]])
+    task.augmentation.augment_speed = 0.25  # slowed down, a window has more video frames
+    training, validation, _ = task.prepare(cut, cut, dump)
+    found = [len(training.get(0, np.random.default_rng(seed)).frames) for seed in range(40)]
+    assert set(training.lengths) == {12} >= {max(found)}
+    assert set(validation.lengths) == {9} == {len(validation.get(0, None).frames)}
     other = DataDir.write(tmp_path / "other", utt2spk={"s1-0": "s1"}, text={"s1-0": "green"})
     with pytest.raises(LipsoundError, match=r"1 words are none of the 6 classes, 'green' first"):
         task.windows(other, dump, assets.words)
     with pytest.raises(LipsoundError, match=r"expected one word a clip, found 'bin blue'"):
         task.prepare(whole, whole, dump)
+    said = {"text": {"s1-0": "bin"}, "word_times": {"s1-0": "0.2 0.4"}}
+    bad = DataDir.write(tmp_path / "bad", utt2spk={"s1-0": "s1"}, **said)
+    with pytest.raises(LipsoundError, match=r"word_times: s1-0: expected 'start end word ...', found 2 fields; run"):
+        task.prepare(bad, bad, dump)
 
 
 def test_mixup_draws_again_what_a_checkpoint_holds(data, tmp_path):

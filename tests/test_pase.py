@@ -339,7 +339,7 @@ def test_workers_learn(data, tmp_path):
     assert max(found["global"], found["local"]) < 0.1 < math.log(2)
 
 
-def test_what_cannot_be_learned_is_one_line(data, tmp_path):
+def test_what_cannot_be_learned_is_one_line(data, tmp_path, caplog):
     with pytest.raises(LipsoundError, match="predict: names no worker"):
         load_config(tiny(tmp_path, predict=[])).task.prepare(data, data, tmp_path / "dump")
     with pytest.raises(LipsoundError, match="predict: no worker 'melody'; there are power,"):
@@ -353,6 +353,10 @@ def test_what_cannot_be_learned_is_one_line(data, tmp_path):
     DataDir.write(tmp_path / "others", utt2spk={"s9-x": "s9"})
     with pytest.raises(LipsoundError, match=r"none of its 1 clips has audio in .*dump/audio"):
         load_config(tiny(tmp_path)).task.prepare(DataDir(tmp_path / "others"), data, tmp_path / "dump")
+    caplog.clear()
+    DataDir.write(tmp_path / "more", utt2spk={**data.utt2spk, "s9-x": "s9"})
+    load_config(tiny(tmp_path)).task.prepare(DataDir(tmp_path / "more"), data, tmp_path / "dump")
+    assert f"1 of {len(data) + 1} clips have no audio in {tmp_path}/dump/audio, 's9-x' first; they are" in caplog.text
     empty = write_audio(tmp_path / "empty" / "dump", {"s1-0": np.zeros(0, np.float32)})
     with pytest.raises(LipsoundError, match=r"s1-0: unreadable: .*; run stage 2 again"):
         load_config(tiny(tmp_path)).task.prepare(empty, empty, tmp_path / "empty" / "dump")

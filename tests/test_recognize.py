@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from lipsound2.models.asr.recognizer import Recognizer
 from lipsound2.tasks import load_config
 from lipsound2.text.tokenizer import BLANK, UNKNOWN, Characters
 from lipsound2.text.tokens import load, of_texts, report_unknown, tokens
+from lipsound2.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of configs that differ in their language alone, one: Jasper has 333 million parameters.
@@ -182,6 +184,44 @@ def test_data_without_text_is_one_line(data, tmp_path):
     empty = DataDir.write(tmp_path / "empty", utt2spk={"s1-a": "s1"}, text={"s1-a": "?!"})
     with pytest.raises(LipsoundError, match=r"1 texts hold no word, the first is that of 's1-a'"):
         load_config(tiny(tmp_path, "conformer")).task.prepare(empty, empty, dump)
+
+
+def test_clips_without_audio_are_told(data, tmp_path, caplog):
+    clips, dump = data
+    more = DataDir.write(
+        tmp_path / "more", utt2spk={**clips.utt2spk, "s1-x": "s1", "s1-y": "s1"}, text={**TEXTS, "s1-x": "now"}
+    )
+    training, _, _ = load_config(tiny(tmp_path, "conformer", word_loss_weight=0.0)).task.prepare(more, clips, dump)
+    assert training.ids == sorted(TEXTS)
+    told = [record.message for record in caplog.records if "left out" in record.message]
+    assert told == [
+        f"{more.path}: 1 of 4 clips have a text and no audio in {dump / 'audio'}, 's1-x' first; they are left out"
+    ]
+
+
+def test_a_package_that_evaluations_need_is_asked_for_before_any_work(data, tmp_path, monkeypatch):
+    clips, dump = data
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    with pytest.raises(LipsoundError, match=r"c\.yaml: the package 'jiwer' cannot be imported .*metrics"):
+        train(tiny(tmp_path, "conformer"), train=clips.path, valid=clips.path, dump=dump, exp=tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "told"),
+    [
+        ("conformer", "dropout", 1.5, "a number from 0 to 1, found 1.5"),
+        ("conformer", "heads", 0, "a number of at least 1, found 0"),
+        ("conformer", "layers", -1, "a number of at least 0, found -1"),
+        ("conformer", "smoothing", 1.5, "a number from 0 to 1, found 1.5"),
+        ("conformer", "time_share", 2, "a number from 0 to 1, found 2.0"),
+        ("conformer", "freq_size", -1, "a number of at least 0, found -1"),
+        ("jasper", "dropouts", [0.1, 2], "a number from 0 to 1, found 2.0"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused_with_their_range(tmp_path, name, key, value, told):
+    with pytest.raises(LipsoundError, match=rf"c\.yaml: {key}: expected {told}$"):
+        load_config(tiny(tmp_path, name, **{key: value}))
 
 
 # Audio

@@ -174,6 +174,26 @@ def test_feedback_rises_from_its_start_to_the_end(tmp_path):
     assert [task.scheduled_sampling(share) for share in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.4])
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"valid_clips": 0}, "valid_clips: expected 1 or more, found 0"),
+        ({"valid_clips": -1}, "valid_clips: expected 1 or more, found -1"),
+        (
+            {"scheduled_sampling": 0.5},
+            "scheduled_sampling: the model 'parallel' is not fed its own output; set it to 0, or use one of: lipsound2",
+        ),
+        ({"scheduled_sampling": 3}, "scheduled_sampling: expected a number from 0 to 1, found 3.0"),
+        ({"mel_width": 0}, "mel_width: expected a number of at least 1, found 0"),
+        ({"drop_path": 1}, "drop_path: expected a number from 0 to 0.9, found 1.0"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused_before_any_work(data, tmp_path, changes, told):
+    clips, dump = data
+    with pytest.raises(LipsoundError, match=rf"c\.yaml: {told}$"):
+        train(tiny(tmp_path, **changes), train=clips.path, valid=clips.path, dump=dump, exp=tmp_path / "exp")
+
+
 def test_windows_shorten_training_clips_only(data, tmp_path):
     clips, dump = data
     task = load_config(tiny(tmp_path, crop_frames=15)).task

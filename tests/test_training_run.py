@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from helpers import toy_task
 from helpers.toy_training import Toy, assert_close, curves
 from helpers.toy_training import toy as toy  # a fixture
 
-from lipsound2.data.yaml_files import read_yaml
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.files import folder_lock, sha256
+from lipsound2.model_names import PRETRAINED
 from lipsound2.tasks import load_config
 from lipsound2.training.average import read_weights
-from lipsound2.training.train import train
+from lipsound2.training.train import check_init, train
 
 
 def test_an_experiment(toy: Toy) -> None:
@@ -116,6 +118,58 @@ def test_begin_with_weights_of_another(toy: Toy) -> None:
     text = (toy.folder / "second" / "train.log").read_text()
     assert "13 tensors taken, 0 of another shape" in text
     assert read_yaml(toy.folder / "second" / "versions.yaml")["runs"][0]["init"] == str(toy.folder / "first")
+
+
+def test_a_finished_training_is_refused_other_first_weights(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("first", "other"):
+        toy.train(name, max_epochs=1)
+    toy.train("second", init="first", max_epochs=1)
+    for init in ("first", None):
+        caplog.clear()
+        toy.train("second", init=init, max_epochs=1)
+        assert "nothing to do" in caplog.text
+    with pytest.raises(LipsoundError, match=r"second was begun from .*first, not from .*other; give another --exp"):
+        toy.train("second", init="other", max_epochs=1)
+    with pytest.raises(LipsoundError, match=r"first was begun from fresh weights, not from .*other; give another"):
+        toy.train("first", init="other", max_epochs=1)
+    with pytest.raises(LipsoundError, match=r"--init .*frist: no such file or folder"):
+        toy.train("second", init="frist", max_epochs=1)
+
+
+def test_first_weights_may_move_with_the_recipe_and_may_be_gone(
+    toy: Toy, caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name, init in (("first", None), ("second", "first")):
+        toy.train(name, init=init, max_epochs=1)
+    toy.folder = toy.folder.rename(tmp_path_factory.mktemp("elsewhere") / "recipe")
+    toy.train("second", init="first", max_epochs=1)
+    (toy.folder / "first").rename(toy.folder / "removed")
+    toy.train("second", init="first", max_epochs=1)
+    assert caplog.text.count("nothing to do") == 2
+    with pytest.raises(LipsoundError, match=r"was begun from .*first, not from .*removed"):
+        toy.train("second", init="removed", max_epochs=1)
+
+
+def test_a_model_that_ships_may_move_with_the_toolkit(toy: Toy) -> None:
+    exp, pack = toy.train(max_epochs=1), PRETRAINED / "grid-s1-vsr"
+    record = read_yaml(exp / "versions.yaml")
+    for before in (f"/older/lipsound2/pretrained/{pack.name}", str(pack)):
+        record["runs"][0]["init"] = before
+        write_yaml(exp / "versions.yaml", record)
+        check_init(exp, pack)
+        with pytest.raises(LipsoundError, match=r"grid-s1-vsr, not from .*grid-s1-asr; give another --exp"):
+            check_init(exp, PRETRAINED / "grid-s1-asr")
+
+
+@pytest.mark.parametrize("record", [{"runs": []}, {}, {"hours": 1.0, "runs": [{}]}])
+def test_a_record_without_a_start_stops_no_training(toy: Toy, record: dict[str, Any]) -> None:
+    exp = toy.train(max_epochs=1)
+    write_yaml(exp / "versions.yaml", record)
+    toy.train(max_epochs=2)
+    assert len(curves(exp)) == 2
+    write_yaml(exp / "versions.yaml", {"runs": "none"})
+    with pytest.raises(LipsoundError, match=r"versions\.yaml: runs: expected a list, found 'none'"):
+        toy.train(max_epochs=3)
 
 
 @pytest.mark.slow

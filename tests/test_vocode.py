@@ -151,6 +151,10 @@ def test_generated_mels_take_the_place_of_true_ones(folder: Path, tmp_path: Path
     true = audio(folder).get(0, None).waveform
     assert np.array_equal(piece.waveform, true[first * 160 : first * 160 + 1600])
     assert clips.get(1, None).mel.shape == (36, 80)  # a frame short of its nine video frames: silence
+    # Generated mels have the level of the audio as it is.
+    assert np.array_equal(audio(folder, mels=(str(kinds[0]),), peak=0.95).get(0, None).waveform, true)
+    noisy = audio(folder, segment=1600, mels=(str(kinds[0]),), augment_noise=0.5).get(0, np.random.default_rng(1))
+    assert (noisy.mel - piece.mel).std() == pytest.approx(0.5, rel=0.1)
     with pytest.raises(LipsoundError, match="was made for another mel than 'paper': window is 640, wanted 1024"):
         audio(folder, "paper", mels=(str(kinds[0]),))
     wrong = write_mels(tmp_path / "3", {"s1-b": 40})
@@ -158,6 +162,13 @@ def test_generated_mels_take_the_place_of_true_ones(folder: Path, tmp_path: Path
         audio(folder, mels=(str(wrong),)).get(0, None)
     with pytest.raises(LipsoundError, match=r"none of its 4 clips is in .*audio and .*; run stage 2"):
         audio(folder, mels=(str(write_mels(tmp_path / "4", {"s9-z": 40})),))
+
+
+def test_clips_without_audio_are_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    more = DataDir.write(tmp_path / "more", utt2spk={**dict.fromkeys(LENGTHS, "s1"), "s1-x": "s1", "s1-y": "s1"})
+    assert AudioSegments(more, folder, MELS["fine"], SegmentConfig()).ids == sorted(LENGTHS)
+    lack = f"2 of 6 clips have no audio of 241 samples or more in {folder}/audio, 's1-x' first; they are left out"
+    assert [record.message for record in caplog.records] == [f"{more.path}: {lack}"]
 
 
 def test_blur_and_noise_change_a_mel_as_much_as_they_say() -> None:

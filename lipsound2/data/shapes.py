@@ -7,8 +7,9 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from lipsound2.arguments import Within
 from lipsound2.data.numerals import real
 from lipsound2.data.texts import is_writable, shown
 from lipsound2.errors import LipsoundError
@@ -22,15 +23,18 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     Args:
         value: text, numbers, truth values, None, lists and mappings of these.
         hint: str, int, float, bool, None, Any, a Literal, a union, list, tuple, or Mapping of these, or a dataclass,
-            whose fields are the keys of a mapping.
+            whose fields are the keys of a mapping. A number may be annotated with the range it lies in, as `Share` is.
         where: file and key, for messages.
 
     Raises:
-        LipsoundError: it is of another type, no finite number, or text with a zero byte: the message names both types.
+        LipsoundError: it is of another type, no finite number, out of range, or text with a zero byte: the message
+            names both types, or the range.
     """
     if hint is Any:
         return value
     origin, parameters = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _in_range(checked(value, parameters[0], where), parameters[1], where)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in parameters:
             return None
@@ -46,6 +50,12 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _instance(value, typing.cast(type[Any], hint), where)
     return _plain(value, hint, where)
+
+
+def _in_range(value: float, within: Within, where: str) -> float:
+    if not within.least <= value <= within.most:
+        raise LipsoundError(f"{where}: expected a number {within}, found {value}")
+    return value
 
 
 def _items(value: Any, parameters: tuple[Any, ...], where: str) -> list[Any]:
@@ -71,7 +81,7 @@ def _entries(value: Any, hint: Any, where: str) -> dict[str, Any]:
 def _instance(value: Any, owner: type[Any], where: str) -> Any:
     """A dataclass of a mapping with its fields; other keys, of a later version, are passed over."""
     entries = _entries(value, Any, where)
-    hints = typing.get_type_hints(owner)
+    hints = typing.get_type_hints(owner, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(owner)}
     needed = {
         name

@@ -15,6 +15,7 @@ from lipsound2.audio.kind import audio_kind
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import TensorBatch
+from lipsound2.datasets.left_out import warn_left_out
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
@@ -67,6 +68,8 @@ class AudioChunks:
     def __init__(self, data: DataDir, dump: Path, frames: int, distortions: AudioAugmentConfig) -> None:
         self._audio = Archive(dump / audio_kind(dump))
         self.ids = [name for name in data.ids if name in self._audio]
+        silent = [name for name in data.ids if name not in self._audio]
+        warn_left_out(data.path, silent, len(data.ids), f"have no audio in {dump / audio_kind(dump)}")
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips has audio in {dump / audio_kind(dump)}; "

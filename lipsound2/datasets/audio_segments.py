@@ -17,6 +17,7 @@ from lipsound2.config import from_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import TensorBatch
+from lipsound2.datasets.left_out import warn_left_out
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
 
@@ -30,13 +31,15 @@ class SegmentConfig:
     Attributes:
         segment: samples of each clip in an epoch, cut down to whole mel frames.
         peak: every waveform is scaled to this peak, as in HiFi-GAN's own training, whose vocoder then takes mels of any
-            level; 0: the level is not changed.
+            level; 0: the level is not changed. With `mels` it never is, as in HiFi-GAN's own fine-tuning: generated
+            mels have the level of the audio as it is.
         mels: folders of generated mels (`OUT/mels/generated` of `lipsound2 synthesize`) to learn from instead of
             ground-truth mels; clips that are in none of them are left out. This is fine-tuning: begin with --init.
-        augment_blur: largest standard deviation, in mel frames and bands, of a Gaussian that blurs ground-truth mels
-            along both axes; it is drawn anew each time. The cheap alternative to `mels`; 0: never. Choi, Kim and Ro
-            (2023) take 1.
-        augment_noise: standard deviation of white noise on log-mels; 0: none. Choi, Kim and Ro (2023) take 1.
+        augment_blur: largest standard deviation, in mel frames and bands, of a Gaussian that blurs mels along both
+            axes; it is drawn anew each time. On ground-truth mels it is the cheap alternative to `mels`; generated mels
+            are blurred as well. 0: never. Choi, Kim and Ro (2023) take 1.
+        augment_noise: standard deviation of white noise on log-mels, ground-truth and generated ones; 0: none. Choi,
+            Kim and Ro (2023) take 1.
     """
 
     segment: int = 8192
@@ -116,12 +119,13 @@ class AudioSegments:
             )
         self._generated = _open_mels(config.mels, mel)
         samples = self._audio.num_frames()
-        self.ids = [
-            name
-            for name in data.ids
-            if samples.get(name, 0) >= mel.shortest
-            and (not self._generated or any(name in archive for archive in self._generated))
+        wanted = [
+            name for name in data.ids if not self._generated or any(name in archive for archive in self._generated)
         ]
+        self.ids = [name for name in wanted if samples.get(name, 0) >= mel.shortest]
+        silent = [name for name in wanted if samples.get(name, 0) < mel.shortest]
+        few = f"have no audio of {mel.shortest} samples or more in {dump / audio_kind(dump)}"
+        warn_left_out(data.path, silent, len(wanted), few)
         if not self.ids:
             places = " and ".join([str(dump / audio_kind(dump)), *config.mels])
             raise LipsoundError(
@@ -141,7 +145,7 @@ class AudioSegments:
         """
         name, hop = self.ids[index], self._mel.hop
         waveform = decode_flac(self._audio[name])
-        if self._config.peak:
+        if self._config.peak and not self._generated:
             waveform *= self._config.peak / max(float(np.abs(waveform).max()), 1e-9)
         generated = self._generated_mel(name, frames_of(len(waveform), self._mel))
         if rng is None:
@@ -195,7 +199,7 @@ def _mel_of(waveform: np.ndarray, first: int, count: int, config: MelConfig) -> 
 
 
 def vary(mel: np.ndarray, config: SegmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """A ground-truth mel (S, bands) with random blur and noise, such as generated mels have."""
+    """A mel (S, bands) with random blur and noise, such as generated mels have."""
     if config.augment_blur:
         spread = rng.uniform(min(_SMALLEST_BLUR, config.augment_blur), config.augment_blur)
         from scipy import ndimage  # here: speech of a trained vocoder needs none of it

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lipsound2.arguments import AtLeast0, Share
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.mel import mel_spectrogram
 from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.batch import TensorBatch
+from lipsound2.datasets.left_out import warn_left_out
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import SAMPLES_PER_FRAME
@@ -35,11 +37,11 @@ class SpeechConfig:
     """
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
-    freq_masks: int = 2
-    freq_size: int = 15
-    time_masks: int = 2
-    time_size: int = 25
-    time_share: float = 0.15
+    freq_masks: AtLeast0 = 2
+    freq_size: AtLeast0 = 15
+    time_masks: AtLeast0 = 2
+    time_size: AtLeast0 = 25
+    time_share: Share = 0.15
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, by name."""
@@ -138,7 +140,10 @@ class Utterances:
     ) -> None:
         self._audio = Archive(audio)
         samples = self._audio.num_frames()
-        self.ids = [name for name in data.ids if name in samples and texts.get(name)]
+        labeled = [name for name in data.ids if texts.get(name)]
+        self.ids = [name for name in labeled if name in samples]
+        silent = [name for name in labeled if name not in samples]
+        warn_left_out(data.path, silent, len(labeled), f"have a text and no audio in {audio}")
         if not self.ids:
             raise LipsoundError(
                 f"{data.path}: none of its {len(data.ids)} clips has both a text and audio in {audio}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.audio_to_text import Utterance
 from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.crop_cache import Frames
+from lipsound2.datasets.left_out import warn_left_out
 from lipsound2.datasets.word_alignment import WordTimes
 from lipsound2.errors import LipsoundError
-
-log = logging.getLogger(__name__)
 
 INPUT_FILE = "input.yaml"  # of a lip reader's experiment
 
@@ -101,17 +99,9 @@ def with_frames(
     """
     absent = [name for name, recording in labeled.items() if recording not in num_frames]
     short = [name for name, recording in labeled.items() if num_frames.get(recording, min_frames) < min_frames]
-    if absent:
-        log.warning(
-            "%s: %d of %d clips have a text and no video frames in %s, '%s' first; they are left out",
-            *(data.path, len(absent), len(labeled), crops, absent[0]),
-        )
-    if short:
-        log.warning(
-            "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees, '%s' first; "
-            "they are left out",
-            *(data.path, len(short), len(labeled), min_frames, short[0]),
-        )
+    warn_left_out(data.path, absent, len(labeled), f"have a text and no video frames in {crops}")
+    few = f"have fewer than the {min_frames} video frames that the first convolution sees"
+    warn_left_out(data.path, short, len(labeled), few)
     left = {*absent, *short}
     return [name for name in labeled if name not in left]
 

@@ -34,14 +34,23 @@ def word_times(data: DataDir, weight: float) -> dict[str, Rows]:
     """
     if not weight:
         return {}
-    table = data.table("word_times")
-    if not table:
+    found = read_times(data)
+    if not found:
         raise LipsoundError(
             f"{data.path}: has no word_times, which word_loss_weight {weight:g} asks for; prepare it "
             "from a corpus with alignments, or set word_loss_weight: 0"
         )
+    return found
+
+
+def read_times(data: DataDir) -> dict[str, Rows]:
+    """Words and times by clip id, out of a data dir's table `word_times`; {} without one.
+
+    Raises:
+        LipsoundError: a row of it cannot be read.
+    """
     found = {}
-    for name, times in table.items():
+    for name, times in data.table("word_times").items():
         try:
             found[name] = parse_words(times)
         except ValueError as error:

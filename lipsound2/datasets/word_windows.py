@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
-from lipsound2.data.tables import parse_words
 from lipsound2.datasets.audio_to_text import padded
 from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.crop_cache import Frames
 from lipsound2.datasets.video_to_text import with_frames
+from lipsound2.datasets.word_alignment import read_times
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import FRAME_RATE
 
@@ -78,14 +78,16 @@ class WordWindows:
         classes: word -> its number.
         window: video frames.
         augmentation: of training samples.
+        training: whether samples are augmented.
         cache_gb: gigabytes of decoded crops kept for the next epoch.
 
     Attributes:
         ids: clip ids.
-        lengths: video frames of each window.
+        lengths: video frames of each window; in training, where it is slowed down, the most that it has.
 
     Raises:
-        LipsoundError: none of the clips has video frames, or a word is not among the classes.
+        LipsoundError: none of the clips has video frames, a word is not among the classes, or a row of `word_times`
+            cannot be read.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class WordWindows:
         classes: Mapping[str, int],
         window: int,
         augmentation: AugmentConfig,
+        training: bool,
         cache_gb: float = 0.0,
     ) -> None:
         archive = Archive(crops)
@@ -114,15 +117,16 @@ class WordWindows:
                 f"{data.path}/text: {len(unknown)} words are none of the {len(classes)} classes, '{unknown[0]}' first; "
                 "take them out, or train on a set that has them"
             )
-        times = {} if segments else data.table("word_times")
+        times = {} if segments else read_times(data)
         self._spans = {}
         for name in self.ids:
             recording, start, end = spans[name]
             if not segments:
-                said = parse_words(times[name]) if name in times else []
+                said = times.get(name)
                 start, end = (said[0][0], said[-1][1]) if said else (0.0, num_frames[name] / FRAME_RATE)
             self._spans[name] = recording, start * FRAME_RATE, end * FRAME_RATE
-        self.lengths = [window] * len(self.ids)
+        frames = np.full(len(self.ids), window)
+        self.lengths = augmentation.longest(frames) if training else frames
         self._labels = {name: classes[data.text[name]] for name in self.ids}
         self._frames, self._window, self._augmentation = Frames(archive, cache_gb), window, augmentation
 

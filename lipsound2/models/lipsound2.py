@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lipsound2.arguments import AtLeast0, AtLeast1, NotNegative, Share
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.face_encoder import FaceEncoder
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
@@ -59,31 +60,31 @@ class LipSound2Config:
     """
 
     face_size: int = 112
-    encoder_channels: tuple[int, ...] = (32, 64, 128)
-    encoder_lstm: int = 128
-    encoder_dropout: float = 0.2
+    encoder_channels: tuple[AtLeast1, ...] = (32, 64, 128)
+    encoder_lstm: AtLeast1 = 128
+    encoder_dropout: Share = 0.2
     visual_period: bool = True
-    attention_lstm: int = 1024
-    attention_width: int = 128
-    location_channels: int = 32
-    location_kernel: int = 31
-    attention_prior_sigma: float = 0.0
-    attention_prior_until: float = 0.0
-    attention_window: int = 0
-    prenet: tuple[int, ...] = (512, 256)
-    prenet_dropout: float = 0.5
+    attention_lstm: AtLeast1 = 1024
+    attention_width: AtLeast1 = 128
+    location_channels: AtLeast1 = 32
+    location_kernel: AtLeast1 = 31
+    attention_prior_sigma: NotNegative = 0.0
+    attention_prior_until: NotNegative = 0.0
+    attention_window: AtLeast0 = 0
+    prenet: tuple[AtLeast1, ...] = (512, 256)
+    prenet_dropout: Share = 0.5
     prenet_always: bool = True
-    decoder_lstm: int = 1024
-    decoder_dropout: float = 0.1
+    decoder_lstm: AtLeast1 = 1024
+    decoder_dropout: Share = 0.1
     reduction: int = 1
-    postnet_channels: int = 512
-    postnet_layers: int = 5
-    postnet_kernel: int = 5
-    postnet_dropout: float = 0.5
+    postnet_channels: AtLeast1 = 512
+    postnet_layers: AtLeast1 = 5
+    postnet_kernel: AtLeast1 = 5
+    postnet_dropout: Share = 0.5
     stop: Literal["length", "period"] = "length"
     postfilter_gain: float = 1.0
     postfilter_sharpness: float = 0.0
-    max_steps: int = 1000
+    max_steps: AtLeast1 = 1000
     cuda_graph: bool = False
 
     def __post_init__(self) -> None:
@@ -116,6 +117,7 @@ class LipSound2(FeatureRegressor):
     """
 
     takes_voice: ClassVar[bool] = True
+    autoregressive: ClassVar[bool] = True
     progress: Tensor
 
     def __init__(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lipsound2.arguments import AtLeast1
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask
@@ -25,7 +26,7 @@ class LiraConfig(LipEncoderConfig):
         head: channels between the two layers of the head.
     """
 
-    head: int = 256
+    head: AtLeast1 = 256
 
 
 class Lira(FeatureRegressor):

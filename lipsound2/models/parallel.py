@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
+from lipsound2.arguments import AtLeast0, AtLeast1, Share
+from lipsound2.models.modules.lip_encoder import DropPath, LipEncoder, LipEncoderConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
 from lipsound2.models.modules.voice import VoiceConditioning
 
@@ -31,17 +32,17 @@ class ParallelConfig(LipEncoderConfig):
         postfilter_sharpness: likewise.
     """
 
-    size: int = 64
-    trunk_widths: tuple[int, ...] = (32, 64, 128, 256)
-    trunk_blocks: int = 1
-    layers: int = 4
-    expansion: int = 4
-    kernel: int = 15
-    max_relative_position: int = 32
-    dropout: float = 0.15
-    drop_path: float = 0.1
-    mel_width: int = 160
-    mel_layers: int = 3
+    size: AtLeast1 = 64
+    trunk_widths: tuple[AtLeast1, ...] = (32, 64, 128, 256)
+    trunk_blocks: AtLeast1 = 1
+    layers: AtLeast0 = 4
+    expansion: AtLeast1 = 4
+    kernel: AtLeast1 = 15
+    max_relative_position: AtLeast0 = 32
+    dropout: Share = 0.15
+    drop_path: DropPath = 0.1
+    mel_width: AtLeast1 = 160
+    mel_layers: AtLeast0 = 3
     postfilter_gain: float = 1.0
     postfilter_sharpness: float = 0.0
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from lipsound2.arguments import NotNegative, Share
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.augment import AugmentConfig
 from lipsound2.datasets.video_to_text import INPUT_FILE, load_width, save_input, width_of
@@ -39,9 +40,9 @@ class ClassifyConfig:
 
     input: str = "mouth"
     window: int = 29
-    mixup: float = 0.4
-    smoothing: float = 0.0
-    cache_gb: float = 0.0
+    mixup: NotNegative = 0.4
+    smoothing: Share = 0.0
+    cache_gb: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a window without a video frame."""
@@ -94,13 +95,14 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
                 f"{train.path}/text: expected one word a clip, found '{many}'; cut sentences with: lipsound2 words"
             )
         assets = ClassifyAssets(words, width_of(dump / self.settings.input))
-        return Prepared(self.windows(train, dump, words), self.windows(valid, dump, words), assets)
+        training = self.windows(train, dump, words, training=True)
+        return Prepared(training, self.windows(valid, dump, words), assets)
 
-    def windows(self, data: DataDir, dump: Path, words: Sequence[str]) -> WordWindows:
-        """The words of a data dir."""
+    def windows(self, data: DataDir, dump: Path, words: Sequence[str], training: bool = False) -> WordWindows:
+        """The words of a data dir; for training they are augmented."""
         classes = {word: number for number, word in enumerate(words)}
         settings, kind = self.settings, dump / self.settings.input
-        return WordWindows(data, kind, classes, settings.window, self.augmentation, settings.cache_gb)
+        return WordWindows(data, kind, classes, settings.window, self.augmentation, training, settings.cache_gb)
 
     def build(self, assets: ClassifyAssets) -> WordClassifier:
         """The network with fresh weights."""

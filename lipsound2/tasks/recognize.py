@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipsound2.arguments import AtLeast0, NotNegative, Share
 from lipsound2.audio.kind import AUDIO, kind_folder
 from lipsound2.audio.mel_settings import SPEECH
 from lipsound2.data.datadir import DataDir
@@ -72,11 +73,11 @@ class RecognizeConfig:
     input: str = AUDIO
     language: str = "en"
     tokens: str = "characters"
-    ctc_weight: float = 0.3
-    word_loss_weight: float = 0.0
-    smoothing: float = 0.1
-    cache_gb: float = 0.0
-    valid_clips: int = 0
+    ctc_weight: Share = 0.3
+    word_loss_weight: NotNegative = 0.0
+    smoothing: Share = 0.1
+    cache_gb: NotNegative = 0.0
+    valid_clips: AtLeast0 = 0
 
     def __post_init__(self) -> None:
         """Refuse a model of audio with an input of video, and the other way round."""
@@ -136,6 +137,7 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
 
     def check_training(self) -> None:
         """See `Task`."""
+        require("jiwer", "metrics")  # each evaluation needs it
         if isinstance(self.augmentation, AugmentConfig):
             self.augmentation.check(uncut="the sentence, and its text stays whole")
 

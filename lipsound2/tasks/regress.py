@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.arguments import Share
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import statistics
@@ -92,8 +93,8 @@ class RegressConfig:
     correct_av_offset: bool = False
     recognizer: str = ""
     recognizer_weight: float = 0.0
-    scheduled_sampling: float = 0.0
-    scheduled_sampling_start: float = 0.3
+    scheduled_sampling: Share = 0.0
+    scheduled_sampling_start: Share = 0.3
     cache_gb: float = 0.0
     valid_clips: int = 50
     valid_iterations: int = 16
@@ -132,6 +133,14 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
     def check_training(self) -> None:
         """See `Task`."""
         self.augmentation.check()
+        settings = self.settings
+        if settings.valid_clips < 1:
+            raise LipsoundError(f"valid_clips: expected 1 or more, found {settings.valid_clips}")
+        if settings.scheduled_sampling and not find_model(self.name, settings.model).network_class().autoregressive:
+            raise LipsoundError(
+                f"scheduled_sampling: the model '{settings.model}' is not fed its own output; set it to 0, or use one "
+                f"of: {', '.join(_able('autoregressive'))}"
+            )
 
     def __post_init__(self) -> None:
         """Refuse states as input, a voice for a network that takes none, and half of the recognizer's loss."""
@@ -146,10 +155,9 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 f"{self.settings.recognizer_weight:g}; the loss needs both keys, or neither"
             )
         if self.voiced and not find_model(self.name, self.settings.model).network_class().takes_voice:
-            able = [one.name for one in MODELS if one.task == self.name and one.network_class().takes_voice]
             raise LipsoundError(
                 f"speaker: the model '{self.settings.model}' takes no voice; leave the key out, or use one of: "
-                f"{', '.join(able)}"
+                f"{', '.join(_able('takes_voice'))}"
             )
 
     @property
@@ -355,6 +363,11 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             variance, count = variance + float(true.square().sum()), count + error.numel()
         numbers = {"l1": absolute / count, "explained": 1 - squared / variance}
         return Evaluation(-numbers["l1"], numbers)
+
+
+def _able(what: str) -> list[str]:
+    """Names of the models whose class says that it can do something, such as `takes_voice`."""
+    return [one.name for one in MODELS if one.task == Regress.name and getattr(one.network_class(), what)]
 
 
 def _generate(model: FeatureRegressor, batch: Batch) -> Generated:

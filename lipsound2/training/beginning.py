@@ -40,6 +40,19 @@ _MEANINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+def check_exists(source: Path) -> None:
+    """Check that there is something to begin from.
+
+    Raises:
+        LipsoundError: there is no such file or folder.
+    """
+    if not source.exists():
+        raise LipsoundError(
+            f"--init {source}: no such file or folder{near_file(source)} Wanted: an experiment, a pack, a .safetensors "
+            "file or a checkpoint"
+        )
+
+
 def check_source(source: Path, run: RunConfig) -> None:
     """Check before any work that there is something to begin from, and that it means the same here.
 
@@ -51,11 +64,7 @@ def check_source(source: Path, run: RunConfig) -> None:
         LipsoundError: there is no such file or folder, a key that no tensor tells is another there, or `init_only` asks
             for a trunk that does not fit.
     """
-    if not source.exists():
-        raise LipsoundError(
-            f"--init {source}: no such file or folder{near_file(source)} Wanted: an experiment, a pack, a .safetensors "
-            "file or a checkpoint"
-        )
+    check_exists(source)
     only, mine, theirs = run.train.init_only, run.task.config(), _config(source)
     if "trunk" in only and "trunk_widths" not in mine:
         raise LipsoundError(

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 import lipsound2
-from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.training.distributed import World
+from lipsound2.versions import read_runs
 
 NAME = "versions.yaml"
 _PACKAGES = ("torch", "numpy", "scipy", "av", "opencv-python-headless", "safetensors", "tensorboard", "PyYAML")
@@ -35,7 +36,7 @@ class Record:
     def __init__(self, exp: Path, world: World, facts: dict[str, Any]) -> None:
         self._path = exp / NAME
         self._begun = time.monotonic()
-        self._runs: list[dict[str, Any]] = read_yaml(self._path)["runs"] if self._path.exists() else []
+        self._runs = read_runs(self._path)
         self._runs.append(
             {
                 "started": _now(),
@@ -64,7 +65,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        known = [run["hours"] for run in self._runs if run["hours"] is not None]
+        known = [hours for run in self._runs if (hours := run.get("hours")) is not None]
         write_yaml(self._path, {"hours": round(sum(known), 4), "runs": self._runs})
 
 

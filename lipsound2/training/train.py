@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from lipsound2 import model_names
 from lipsound2.arguments import AtLeast0
 from lipsound2.converted import origin_of
 from lipsound2.data.datadir import DataDir
-from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import load
 from lipsound2.files import folder_lock, look_again, sweep
@@ -32,7 +33,7 @@ from lipsound2.timing import FRAME_RATE
 from lipsound2.train_config import GROWING
 from lipsound2.training import checkpoint, distributed
 from lipsound2.training.average import MODEL, choose, mean_weights, weight_files, write_average
-from lipsound2.training.beginning import check_source, differences, fresh
+from lipsound2.training.beginning import check_exists, check_source, differences, fresh
 from lipsound2.training.distributed import World
 from lipsound2.training.init import initialize, initialize_discriminator
 from lipsound2.training.loop import Loop
@@ -42,6 +43,7 @@ from lipsound2.training.precision import RESOLVED, resolved, with_precision
 from lipsound2.training.record import NAME as VERSIONS
 from lipsound2.training.record import Record
 from lipsound2.training.stop import StopSwitch
+from lipsound2.versions import read_runs
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,7 @@ def train(
     inputs = [train, valid, *asked.task.inputs(dump)]
     run = pinned(asked, exp, inputs)
     if fingerprint_of(run, exp, inputs).same():
+        check_init(exp, init)
         adopt_config(run, exp)
     if is_trained(run, exp, inputs):
         log.info("%s is trained with this config on this data: nothing to do (delete the folder to train again)", exp)
@@ -156,11 +159,7 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
             f"--exp, with --init {checkpoint.existing(exp / checkpoint.FOLDER)[0]} to begin from its weights"
         )
     before, now = begun.mapping(), run.mapping()
-    begun_from = read_yaml(exp / VERSIONS)["runs"][0].get("init")
-    if init is not None and begun_from != str(init):
-        raise LipsoundError(
-            f"{exp} was begun from {begun_from or 'fresh weights'}, not from {init}; give another --exp"
-        )
+    check_init(exp, init)
     changed = [
         f"{key} {before.get(key)} -> {now.get(key)}"
         for key in sorted({*before, *now} - run.free - {"accumulate"})
@@ -171,6 +170,34 @@ def check_config(run: RunConfig, exp: Path, init: Path | None) -> None:
             f"{exp} was begun with another config: {'; '.join(changed)}; set them back to go on, or give another --exp "
             "(with --init to begin from these weights)"
         )
+
+
+def check_init(exp: Path, init: Path | None) -> None:
+    """Refuse other first weights than those that an experiment was begun from.
+
+    It needs these no more, so they may be gone.
+
+    Raises:
+        LipsoundError: there are none at `init`, or others than it was begun from.
+    """
+    runs = read_runs(exp / VERSIONS)
+    if init is None or not runs:
+        return
+    # The last start that had some counts: one before it may have failed, and left nothing.
+    begun = next((run for run in reversed(runs) if run.get("init")), runs[0])
+    begun_from = begun.get("init")
+    if begun_from is None or not _same_weights(begun_from, init, begun.get("exp") or exp, exp):
+        check_exists(init)
+        raise LipsoundError(
+            f"{exp} was begun from {begun_from or 'fresh weights'}, not from {init}; give another --exp"
+        )
+
+
+def _same_weights(before: str, now: Path, exp_before: Path | str, exp: Path) -> bool:
+    """Whether first weights are the same: also if they moved with the recipe, or with the toolkit that ships them."""
+    if now.parent == model_names.PRETRAINED and Path(before).parts[-2:] == now.parts[-2:]:
+        return True
+    return before == str(now) or os.path.relpath(before, exp_before) == os.path.relpath(now, exp)
 
 
 def begun_with(exp: Path) -> RunConfig | None:

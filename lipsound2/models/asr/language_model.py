@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lipsound2.arguments import AtLeast0, AtLeast1, NotNegative, Share
 from lipsound2.models.modules.layers import sinusoids
 from lipsound2.models.modules.transformer import Transformer
 
@@ -28,14 +29,14 @@ class LanguageModelConfig:
         norm_eps: added to the variance in layer norms.
     """
 
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    dropout: float = 0.1
-    embedding: int = 0
-    feed_forward: int = 0
+    width: AtLeast1 = 256
+    layers: AtLeast0 = 4
+    heads: AtLeast1 = 4
+    dropout: Share = 0.1
+    embedding: AtLeast0 = 0
+    feed_forward: AtLeast0 = 0
     positions: Literal["stacked", "interleaved", "none"] = "stacked"
-    norm_eps: float = 1e-5
+    norm_eps: NotNegative = 1e-5
 
 
 class TransformerLM(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.models.asr.text_decoder import DecoderConfig
 from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 
@@ -14,4 +15,4 @@ __all__ = ["LipEncoder", "LipReaderConfig"]
 class LipReaderConfig(DecoderConfig, LipEncoderConfig):
     """Sizes of the lip reader; the defaults are those of the group that made LiRA."""
 
-    decoder_layers: int = 6
+    decoder_layers: AtLeast0 = 6

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.arguments import AtLeast0, AtLeast1, Share
 from lipsound2.models.asr.text_decoder import DecoderConfig
 from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.regressor import mask
@@ -26,14 +27,14 @@ class SpeechConformerConfig(DecoderConfig, ConformerConfig):
         dropout: everywhere.
     """
 
-    width: int = 144
-    layers: int = 16
-    heads: int = 4
-    kernel: int = 31
-    max_relative_position: int = 64
-    channels: int = 64
-    dropout: float = 0.1
-    decoder_layers: int = 3
+    width: AtLeast1 = 144
+    layers: AtLeast0 = 16
+    heads: AtLeast1 = 4
+    kernel: AtLeast1 = 31
+    max_relative_position: AtLeast0 = 64
+    channels: AtLeast1 = 64
+    dropout: Share = 0.1
+    decoder_layers: AtLeast0 = 3
 
 
 class SpeechConformer(nn.Module):

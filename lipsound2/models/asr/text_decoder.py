@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lipsound2.arguments import AtLeast0
 from lipsound2.models.modules.layers import sinusoids
 from lipsound2.models.modules.regressor import mask
 from lipsound2.models.modules.transformer import Transformer
@@ -25,8 +26,8 @@ class DecoderConfig:
             softmax, and is never written.
     """
 
-    decoder_layers: int = 0
-    decoder_feed_forward: int = 0
+    decoder_layers: AtLeast0 = 0
+    decoder_feed_forward: AtLeast0 = 0
     decoder_positions: Literal["stacked", "interleaved"] = "stacked"
     ctc_boundary: bool = False
 

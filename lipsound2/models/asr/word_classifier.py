@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.arguments import AtLeast1, Share
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
 
@@ -30,10 +31,10 @@ class WordClassifierConfig(TrunkConfig):
             where the number of channels changes.
     """
 
-    kernels: tuple[int, ...] = (3, 5, 7)
-    branch: int = 256
-    layers: int = 4
-    dropout: float = 0.2
+    kernels: tuple[AtLeast1, ...] = (3, 5, 7)
+    branch: AtLeast1 = 256
+    layers: AtLeast1 = 4
+    dropout: Share = 0.2
     boundaries: bool = False
     all_shortcuts: bool = False
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.arguments import AtLeast0, NotNegative
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.layers import MaskedBatchNorm, exporting, sinusoids
 
@@ -42,8 +43,8 @@ class ConformerConfig:
     feed_forward_activation: Literal["swish", "relu"] = "swish"
     input_scale: bool = False
     last_norm: bool = False
-    norm_eps: float = 1e-5
-    feed_forward: int = 0
+    norm_eps: NotNegative = 1e-5
+    feed_forward: AtLeast0 = 0
 
 
 class FeedForward(nn.Sequential):

@@ -7,12 +7,16 @@ that weights find their place. Where states of a frozen trunk were dumped once, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
+from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
+
+DropPath = Annotated[float, Within(0, 0.9)]  # of 1 no branch would be left to scale
 
 
 @dataclass
@@ -28,17 +32,17 @@ class LipEncoderConfig(ConformerConfig, TrunkConfig):
         kernel: taps of its convolutions, in video frames.
         max_relative_position: largest distance told apart by attention, in video frames.
         dropout: everywhere behind the trunk.
-        drop_path: share of skipped branches in the last Conformer block.
+        drop_path: share of skipped branches in the last Conformer block, at most 0.9.
     """
 
-    width: int = 256
-    layers: int = 12
-    heads: int = 4
-    expansion: int = 8
-    kernel: int = 31
-    max_relative_position: int = 64
-    dropout: float = 0.1
-    drop_path: float = 0.0
+    width: AtLeast1 = 256
+    layers: AtLeast0 = 12
+    heads: AtLeast1 = 4
+    expansion: AtLeast1 = 8
+    kernel: AtLeast1 = 31
+    max_relative_position: AtLeast0 = 64
+    dropout: Share = 0.1
+    drop_path: DropPath = 0.0
 
 
 class LipEncoder(nn.Module):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsound2.arguments import AtLeast1
 from lipsound2.models.modules.layers import exporting
 from lipsound2.models.modules.regressor import mask
 
@@ -101,13 +102,13 @@ class TrunkConfig:
         trunk_activation: `relu`; `prelu`, as the group's word readers of 2021 have it; `swish`, as their later models.
     """
 
-    crop: int = 88
-    size: int = 88
-    trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
-    trunk_blocks: int = 2
+    crop: AtLeast1 = 88
+    size: AtLeast1 = 88
+    trunk_widths: tuple[AtLeast1, ...] = (64, 128, 256, 512)
+    trunk_blocks: AtLeast1 = 2
     trunk_pool: bool = True
-    trunk_context: int = 5
-    trunk_grid: int = 1
+    trunk_context: AtLeast1 = 5
+    trunk_grid: AtLeast1 = 1
     trunk_frozen: bool = False
     trunk_activation: Activation = "relu"
 

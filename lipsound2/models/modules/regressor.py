@@ -57,10 +57,13 @@ class FeatureRegressor(nn.Module, ABC):
     Attributes:
         takes_voice: whether the class can be conditioned on speaker embeddings. It is then made with their dimensions
             as `voice`, and `forward` and `generate` take embeddings (B, dims) by that name.
+        autoregressive: whether the class predicts a feature frame from those before it. Its `forward` then takes
+            `scheduled_sampling`, the share of frames in training that are predicted from its own output.
         voice: adds them to the states; None: the model is not conditioned on a voice.
     """
 
     takes_voice: ClassVar[bool] = False
+    autoregressive: ClassVar[bool] = False
 
     target_mean: Tensor
     target_std: Tensor

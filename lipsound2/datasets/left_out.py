@@ -1,0 +1,24 @@
+"""A warning of the clips that a data set does without."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def warn_left_out(data: Path, left_out: Sequence[str], clips: int, why: str) -> None:
+    """Warn of clips that are left out; nothing if none is.
+
+    Args:
+        data: their data dir.
+        left_out: their ids.
+        clips: how many there are in all.
+        why: what they lack, as in "have no audio in dump/audio".
+    """
+    if left_out:
+        log.warning(
+            "%s: %d of %d clips %s, '%s' first; they are left out", data, len(left_out), clips, why, left_out[0]
+        )
