@@ -279,6 +279,14 @@ def test_fault_A1_a_comparison_replaces_nothing_inside_an_experiment(exps: tuple
     assert (exps[1] / "a-vs-b.html").exists()
 
 
+def test_clips_are_ranked_by_texts_also_where_one_has_no_speech_score(exps: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = exps
+    table = b / "scores/test/clips.tsv"
+    write_clips(table, [row for row in read_clips(table) if row.id != "s1-clip0"])
+    compare(str(a), str(b), out=tmp_path / "c.html", score="wer:sphinx-grid", clips=4)
+    assert "s1-clip0" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
 def test_clips_of_other_sets_share_nothing(exps: tuple[Path, Path]) -> None:
     for name in ("scores/test/clips.tsv", "scores/test/text/sphinx-grid/generated.tsv"):
         path = exps[1] / name

@@ -84,7 +84,7 @@ class SetComparer:
                 setattr(view, kind, {**real, **own})
             if self._rows:
                 rows = zip(self._experiments, self._rows, strict=True)
-                view.scores = {one.label: dict(own[clip].scores.values) for one, own in rows}
+                view.scores = {one.label: dict(own[clip].scores.values) for one, own in rows if clip in own}
             audio = {name: decode_flac(np.frombuffer(flac, np.uint8)) for name, flac in view.audio.items()}
             view.waves = charts.waves(audio)
             view.seconds = max(map(len, audio.values()), default=0) / SAMPLE_RATE
