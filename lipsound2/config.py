@@ -1,7 +1,8 @@
 """Flat, typed configs: one YAML file a run, every key owned by exactly one dataclass.
 
 A config is data: a safe loader reads it (`data.yaml_files`), and nothing in it names code to run. An unknown key is
-refused with the nearest known name, a value of another type with both types (`data.shapes`).
+refused with the nearest known name, a value of another type with both types, a number out of range with its range
+(`data.shapes`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def build(
         One instance per owner, in order.
 
     Raises:
-        LipsoundError: an unknown key (with the nearest known one), a missing one, or a value of another type.
+        LipsoundError: an unknown key (with the nearest known one), a missing one, or a value of another type or
+            out of range.
     """
     fields = {field.name: owner for owner in owners for field in dataclasses.fields(owner)}
     for key in values:
@@ -48,7 +50,7 @@ def build(
             raise LipsoundError(f"{where}: unknown key '{key}'; {explain(str(key)) or hint}")
     instances = []
     for owner in owners:
-        hints = typing.get_type_hints(owner)
+        hints = typing.get_type_hints(owner, include_extras=True)
         arguments = {}
         for field in dataclasses.fields(owner):
             if field.name in values:
