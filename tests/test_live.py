@@ -25,10 +25,11 @@ from helpers.video_making import write_clip
 
 from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
+from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.inference.freed_memory import give_back
 from lipsound2.inference.phrases import Phrases
 from lipsound2.inference.shapes import remember_few_shapes
-from lipsound2.live import capture, session
+from lipsound2.live import capture, session, tracker
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence
 from lipsound2.live.loudspeaker import SoundDevice
@@ -39,6 +40,7 @@ from lipsound2.live.tracker import LiveTracker
 from lipsound2.live.typing_out import Typist
 from lipsound2.live.voice_activity import FileAudio
 from lipsound2.live.watch import GOOD
+from lipsound2.model_names import CONFIG, PRETRAINED
 from lipsound2.video.decode import read_video
 
 SAID = {"bbil3s": "bin blue in l three soon", "bbaf3s": "bin blue at f three soon"}
@@ -182,6 +184,19 @@ class Slow:
         return Answer("bin")
 
 
+@pytest.mark.parametrize("rate", [25, 5])
+def test_the_longest_recording_ends_by_itself_and_is_read(tmp_path, monkeypatch, rate):
+    """Whatever frames the grid still holds then."""
+    for module in (tracker, session):
+        monkeypatch.setattr(module, "LONGEST", 1)
+    write_clip(tmp_path / "a.mp4", [np.zeros((64, 64), np.uint8)] * 2 * rate, [n / rate for n in range(2 * rate)])
+    reader = Slow()
+    reader.done.set()
+    lines, _ = run(tmp_path / "a.mp4", {0: " "}, reader, tmp_path)
+    assert "1 s are the longest that is read at once: this is read now" in lines
+    assert reader.read_of == [25]
+
+
 @pytest.mark.parametrize("continuous", [False, True])
 def test_on_a_slow_machine_few_sentences_wait(grid, tmp_path, monkeypatch, continuous):
     """Memory stays bounded, and what is not read is told."""
@@ -221,7 +236,7 @@ class Often:
 def test_own_sentences_are_ranked_and_a_number_says_one(grid, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("lay red by a one soon\nbin blue in l three soon\nplace green at f two now\n")
-    reader = Reader("grid-s1-parallel", "grid-s1-asr", "griffin-lim:8", "cpu", "facemesh", Phrases.read(mine))
+    reader = Reader("grid-s1-parallel", "", "griffin-lim:8", "cpu", "facemesh", Phrases.read(mine))
     clip = with_rests([grid / "s1" / "bbil3s.mp4"], tmp_path / "camera.mp4", behind=20.0)
     lines, player = run(clip, {22: " ", 104: " "}, reader, tmp_path / "quiet", then="q")
     assert "press a number to say it" in lines
@@ -388,6 +403,14 @@ def test_the_verb_in_a_terminal(grid, tmp_path):
         (("--camera", "lavfi:testsrc2", "--asr", "nothing"), 1, "nothing: no experiment or pack"),
         (("--camera", "lavfi:testsrc2", "--vocoder", "nothing"), 1, "unknown vocoder 'nothing'"),
         (("--camera", "lavfi:testsrc2", "--phrases", "nothing.txt"), 1, "there is no file 'nothing.txt'"),
+        *(
+            (
+                ("--camera", "lavfi:testsrc2", "--model", "grid-s1-vsr", option, value),
+                1,
+                f"{option} {value}: is for speech, and grid-s1-vsr reads the lips without any; leave {option} out",
+            )
+            for option, value in (("--asr", "grid-s1-asr"), ("--vocoder", "griffin-lim"), ("--loudspeaker", "mine"))
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(options, status, wanted, capsys, monkeypatch, tmp_path):
@@ -396,3 +419,15 @@ def test_mistakes_are_told_in_one_line(options, status, wanted, capsys, monkeypa
     assert main(["live", "--preview", "off", "--loudspeaker", "off", *options]) == status
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("lipsound2 live:")]
     assert wanted in line
+
+
+def test_own_sentences_are_of_the_language_of_the_reader(caplog, capsys, monkeypatch, tmp_path):
+    """In English these two would be the same, and a line would say so."""
+    monkeypatch.chdir(tmp_path)
+    Path("reader").mkdir()
+    write_yaml(Path("reader/config.yaml"), read_yaml(PRETRAINED / "grid-s1-vsr" / CONFIG) | {"language": "zh"})
+    Path("mine.txt").write_text("2\ntwo\n")
+    command = ["live", "--preview", "off", "--camera", "lavfi:testsrc2", "--phrases", "mine.txt"]
+    assert main([*command, "--model", "reader"]) == 1
+    assert capsys.readouterr().err.startswith("lipsound2 live: reader: no tokenizer")
+    assert "stands there twice" not in caplog.text

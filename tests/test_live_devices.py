@@ -52,7 +52,7 @@ def test_fault_no_loudspeaker(monkeypatch):
 
 def test_kept_files_do_not_replace_others(tmp_path):
     assert Kept(tmp_path).next() == tmp_path / "001"
-    (tmp_path / "007.txt").write_text("mine")
+    (tmp_path / "007.wav").write_text("mine")
     kept = Kept(tmp_path)
     (tmp_path / "008.txt").write_text("of another session, which began at the same time")
     assert kept.next() == tmp_path / "009"

@@ -94,7 +94,7 @@ VERBS = {
     "--asr beside a lip reader": (
         1,
         "transcribe clip.mp4 --model grid-s1-vsr --asr grid-s1-asr",
-        ["--asr grid-s1-asr: recognizes speech, and grid-s1-vsr reads the lips without any; leave --asr out"],
+        ["--asr grid-s1-asr: is for speech, and grid-s1-vsr reads the lips without any; leave --asr out"],
     ),
     "a sound recognizer as --model": (1, "transcribe clip.mp4 --model grid-s1-asr", ["reads 'audio'", "as --asr"]),
     "corpus path misspelt": (1, "prepare grid corpora/gird data", ["gird: no such folder", "that holds s1, s2"]),

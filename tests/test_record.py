@@ -121,6 +121,13 @@ def test_one_repeats_plays_and_goes_on(grid, tmp_path, monkeypatch):
     assert len(read_video(tmp_path / "me" / "001.mp4")[0]) >= 15
 
 
+def test_at_the_prompt_space_alone_begins_a_recording(grid, tmp_path):
+    answers = [("record", "r"), ("record", "p"), ("record", "q")]
+    count, out = run(grid / "s1" / "bbil3s.mp4", tmp_path / "me", [FIRST], answers)
+    assert (count, "recording 0" in out) == (0, False)
+    assert not (tmp_path / "me").exists()
+
+
 def test_a_recording_goes_on_where_it_was_left(grid, tmp_path):
     place = Place(tmp_path / "me")
     frames = [

@@ -118,6 +118,11 @@ def media(tmp_path_factory):
             "transcribe a.mp4 --model grid-s1-vocos",
             "wanted one of 'regress' or 'recognize'; use it with: lipsound2 speak CLIP --vocoder grid-s1-vocos",
         ),
+        (
+            "transcribe a.wav --model nosuchmodel",
+            "--model nosuchmodel: is for lips, and there is audio alone; give a recognizer of audio as --asr",
+        ),
+        ("transcribe a.mp4 --audio --face left", "--face left: is for lips, and there is audio alone; leave it out"),
         ("transcribe a.wav --lm english.arpa", "--lm english.arpa: no such file, and no language model of this name"),
         ("transcribe a.wav --lm lm-en", "lm-en: a known public model that is not on this machine"),
         ("transcribe a.wav --lm grid-s1-asr", "is of the task 'recognize', wanted one of 'language'"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lipsound2.decoding.search_options import SearchOptions
 from lipsound2.errors import LipsoundError
+from lipsound2.inference.recognizer_names import DEFAULT_ASR
 
 if TYPE_CHECKING:
     from lipsound2.inference.phrases import Phrases
@@ -60,7 +61,7 @@ def load(model: str, asr: str, how: Reading, *, audio: bool) -> ClipReaders:
 
     Args:
         model: lip-to-speech model or lip reader; empty: there is audio only.
-        asr: recognizer of audio.
+        asr: recognizer of audio; empty: `DEFAULT_ASR`, unless the lips are read without one.
         how: clips are read.
         audio: whether the recognizer of audio is needed even if `model` reads lips.
 
@@ -70,16 +71,18 @@ def load(model: str, asr: str, how: Reading, *, audio: bool) -> ClipReaders:
     from lipsound2.inference.recognizers import recognizer
     from lipsound2.inference.transcriber import Transcriber
 
-    reader = _lip_reader(model, how) if model else None
+    reader = _lip_reader(model, asr, how) if model else None
     lips = None if reader is None else _asked(reader, how.phrases)
     if lips is not None and not audio:
         return ClipReaders(lips, lips)
-    recognize = Transcriber(recognizer(asr, how.search, how.device, precision=how.precision))
+    recognize = Transcriber(recognizer(asr or DEFAULT_ASR, how.search, how.device, precision=how.precision))
     heard = _asked(recognize, how.phrases)
     if recognize.knows:
-        log.info("%s knows: %s", asr, recognize.knows)
+        log.info("%s knows: %s", recognize.name, recognize.knows)
     if lips is not None or not model:
         return ClipReaders(lips or heard, heard)
+    if how.phrases is not None and not asr:
+        log.info("%s does not name all words of the sentences; they are ranked by its speech", model)
     from lipsound2.inference.lip_to_speech import load_lip_to_speech
     from lipsound2.inference.synthesizer import Synthesizer
 
@@ -156,8 +159,6 @@ def load_exported(given: Sequence[Path], how: Reading) -> ClipReaders:
 def _cascade(synthesize: Synthesizer, recognize: Transcriber, how: Reading) -> Callable[[Path], Transcript]:
     """What makes speech of the lips and recognizes it."""
     synthesize.progress = not how.many
-    if how.phrases is not None:
-        log.info("%s does not name all words of the sentences; they are ranked by its speech", synthesize.name)
     log.info("%s knows: %s", synthesize.name, synthesize.knows)
 
     def cascade(clip: Path) -> Transcript:
@@ -168,9 +169,9 @@ def _cascade(synthesize: Synthesizer, recognize: Transcriber, how: Reading) -> C
     return cascade
 
 
-def _lip_reader(model: str, how: Reading) -> Transcriber | None:
+def _lip_reader(model: str, asr: str, how: Reading) -> Transcriber | None:
     """What reads lips without making speech: a lip reader, or the word head of a lip-to-speech model that knows all
-    words of the own sentences; else None.
+    words of the own sentences, unless a recognizer of its speech is given; else None.
 
     Raises:
         LipsoundError: a recognizer of audio was given.
@@ -182,7 +183,7 @@ def _lip_reader(model: str, how: Reading) -> Transcriber | None:
 
     if task_of(model) != "recognize":
         reader = None
-        if how.phrases is not None:
+        if how.phrases is not None and not asr:
             reader = lip_ranker(model, how.device, how.phrases, detector=how.detector, face=how.face, asd=how.asd)
     else:
         recognize = recognizer(model, how.search, how.device, lips=True, precision=how.precision)

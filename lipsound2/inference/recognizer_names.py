@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lipsound2 import model_names
 from lipsound2.arguments import near
+from lipsound2.data.yaml_files import read_yaml
 from lipsound2.decoding.pretrained_asr import PRETRAINED_ASR
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, Search, SearchOptions, own_search
 from lipsound2.errors import LipsoundError
@@ -21,9 +22,43 @@ def is_own(name: str) -> bool:
     return name.partition(":")[0] not in PRETRAINED_ASR or Path(name).exists()
 
 
+def ranker_of(model: str, asr: str) -> str:
+    """Which of them ranks own sentences, as far as names tell.
+
+    Args:
+        model: lip reader or lip-to-speech model; empty: there is audio alone.
+        asr: recognizer of audio.
+    """
+    return model if model and model_names.task_of(model) == "recognize" else asr
+
+
+def language_of(name: str) -> str:
+    """Language in which a recognizer writes, by its config; of pretrained ones English."""
+    config = read_yaml(model_names.find(name) / model_names.CONFIG) if is_own(name) else {}
+    return str(config.get("language", "en"))
+
+
 def search_of(name: str, options: SearchOptions) -> Search:
     """How a recognizer searches: as the options say and, where they do not, as its pack does."""
     return options.filled(own_search(model_names.find(name, "recognize")) if is_own(name) else None)
+
+
+def check_makes_speech(model: str, **given: str) -> None:
+    """Check that options about speech are given beside a model that makes some.
+
+    Args:
+        model: lip reader or lip-to-speech model.
+        given: values of such options by their names; empty: not given.
+
+    Raises:
+        LipsoundError: one is given, and the model is a lip reader.
+    """
+    for option, value in given.items():
+        if value and model_names.task_of(model) == "recognize":
+            raise LipsoundError(
+                f"--{option} {value}: is for speech, and {model} reads the lips without any; leave --{option} out, or "
+                "give a lip-to-speech model as --model"
+            )
 
 
 def check_search(name: str, options: SearchOptions) -> None:

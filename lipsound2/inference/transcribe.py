@@ -17,12 +17,19 @@ from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.inference import clip_readers
 from lipsound2.inference.correction import Corrector
-from lipsound2.inference.recognizer_names import DEFAULT_ASR, DEFAULT_READER
+from lipsound2.inference.recognizer_names import (
+    DEFAULT_ASR,
+    DEFAULT_READER,
+    check_makes_speech,
+    language_of,
+    ranker_of,
+)
 from lipsound2.inference.speak import DEFAULT_MODEL
 from lipsound2.inference.transcript import ALTERNATIVES
 from lipsound2.inference.transcript_files import Target, TranscriptFiles
 from lipsound2.media.clips import Clip, describe_failure, find_clips
 from lipsound2.media.standard_streams import STANDARD, received
+from lipsound2.video.detect import DEFAULT_DETECTOR, check_detector
 
 if TYPE_CHECKING:
     from lipsound2.inference.phrases import Phrases
@@ -66,7 +73,8 @@ def transcribe(
             lip-to-speech model, whose speech --asr recognizes. Left out: grid-s1-vsr; where --asr or --phrases is
             given, grid-s1-parallel.
         asr: recognizer of audio, and of the speech of a lip-to-speech model: experiment or pack of the task recognize,
-            the name of one, or pocketsphinx:grid, whisper:NAME, ... Left out: grid-s1-asr.
+            the name of one, or pocketsphinx:grid, whisper:NAME, ... Left out: grid-s1-asr; sentences of --phrases are
+            then ranked straight from the lips where the model can.
         audio: recognize the videos' own audio instead of the lips.
         txt: also write the text to this file; without FILE, beside the clip. For several clips, FILE is a folder; for
             one, - is standard output. So it is with the next two.
@@ -96,7 +104,7 @@ def transcribe(
             "--onnx replaces --model and --asr and runs on the CPU as it was exported: "
             "leave out --model, --asr, --device and --precision"
         )
-    given_asr = asr
+    given_model, given_asr = model, asr
     model = model or (DEFAULT_MODEL if asr or phrases is not None else DEFAULT_READER)
     asr = asr or DEFAULT_ASR
     if face == "speaking" or asd is not None:
@@ -124,29 +132,24 @@ def transcribe(
             read=_read(*(onnx or (model, asr)), search.grammar, search.lm, phrases, asd),
         )
         kinds = _kinds(found, audio=audio)
+        if "lips" not in kinds:
+            _check_audio_alone(given_model, detector, face)
         if onnx:
             model, asr = clip_readers.check_exported(onnx, kinds)
         else:
             model = model if "lips" in kinds else ""
             _check_names(model, asr, search.lm, audio="audio" in kinds)
-            from lipsound2.model_names import task_of
-
-            if given_asr and kinds == {"lips"} and task_of(model) == "recognize":
-                raise LipsoundError(
-                    f"--asr {given_asr}: recognizes speech, and {model} reads the lips without any; leave --asr out, "
-                    "or give a lip-to-speech model as --model"
-                )
+            if kinds == {"lips"}:
+                check_makes_speech(model, asr=given_asr)
         if model:
-            from lipsound2.video.detect import check_detector
-
             check_detector(detector)
-        ranker = (asr or model) if onnx else _ranker(model, asr)
+        ranker = (asr or model) if onnx else ranker_of(model, asr)
         own = None if phrases is None else _read_phrases(phrases, ranker, search, lips=bool(model))
         how = clip_readers.Reading(search, device, precision, detector, face, asd, own, many)
         if onnx:
             loaded = clip_readers.load_exported(onnx, how)
         else:
-            loaded = clip_readers.load(model, asr, how, audio="audio" in kinds)
+            loaded = clip_readers.load(model, given_asr, how, audio="audio" in kinds)
         from lipsound2.video.check import has_video
 
         def work(clip: Clip) -> str:
@@ -211,6 +214,21 @@ def _kinds(clips: Sequence[Clip], *, audio: bool) -> set[str]:
     return kinds
 
 
+def _check_audio_alone(model: str, detector: str, face: str) -> None:
+    """Refuse options about lips where there are none to read.
+
+    Raises:
+        LipsoundError: one is given.
+    """
+    for option, given, instead in (
+        ("model", model, "give a recognizer of audio as --asr"),
+        ("detector", detector if detector != DEFAULT_DETECTOR else "", "leave it out"),
+        ("face", face if face != "largest" else "", "leave it out"),
+    ):
+        if given:
+            raise LipsoundError(f"--{option} {given}: is for lips, and there is audio alone; {instead}")
+
+
 def _doubt(what: Transcript) -> str:
     """How sure a text is, in a line."""
     if what.confidence is None:
@@ -230,13 +248,6 @@ def _choice(text: str, probability: float, count: int) -> str:
     return f"none of these {count} sentences was said: {share}" if count > 1 else f"this sentence was not said: {share}"
 
 
-def _ranker(model: str, asr: str) -> str:
-    """Which of them ranks own sentences, as far as names tell."""
-    from lipsound2.model_names import task_of
-
-    return model if model and task_of(model) == "recognize" else asr
-
-
 def _read_phrases(path: Path, ranker: str, search: SearchOptions, *, lips: bool) -> Phrases:
     """Own sentences, before anything is loaded.
 
@@ -249,15 +260,11 @@ def _read_phrases(path: Path, ranker: str, search: SearchOptions, *, lips: bool)
     Raises:
         LipsoundError: the file holds none, or other options are given that it does not go with.
     """
-    from lipsound2 import model_names
-    from lipsound2.data.yaml_files import read_yaml
     from lipsound2.inference.phrases import Phrases
-    from lipsound2.inference.recognizer_names import is_own
 
     if search != DEFAULT_SEARCH:
         raise LipsoundError("--phrases: only its sentences are ranked; leave the options of the search out")
-    config = read_yaml(model_names.find(ranker) / model_names.CONFIG) if is_own(ranker) else {}
-    phrases = Phrases.read(path, str(config.get("language", "en")))
+    phrases = Phrases.read(path, language_of(ranker))
     if lips:
         phrases.warn_of_look_alikes()
     return phrases

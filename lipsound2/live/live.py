@@ -11,9 +11,16 @@ import numpy as np
 from lipsound2 import model_names
 from lipsound2.errors import LipsoundError, UsageError
 from lipsound2.inference.model_list import reads_lips, record_of
-from lipsound2.inference.recognizer_names import DEFAULT_ASR, check_recognizer
+from lipsound2.inference.recognizer_names import (
+    DEFAULT_ASR,
+    check_makes_speech,
+    check_recognizer,
+    language_of,
+    ranker_of,
+)
 from lipsound2.inference.speak import DEFAULT_MODEL
-from lipsound2.inference.vocoder_names import folder_of, vocoder_of
+from lipsound2.inference.vocoder_names import AUTO, folder_of, vocoder_of
+from lipsound2.live.audio_devices import DEFAULT
 
 _KEPT = Path("live")  # where speech goes if there is no loudspeaker
 
@@ -22,15 +29,15 @@ def live(
     *,
     camera: str = "0",
     model: str = DEFAULT_MODEL,
-    asr: str = DEFAULT_ASR,
-    vocoder: str = "auto",
+    asr: str = "",
+    vocoder: str = AUTO,
     phrases: Path | None = None,
     say: Literal["lips", "text"] = "lips",
     type: bool = False,
     continuous: bool = False,
     microphone: bool = False,
     preview: Literal["window", "off"] = "window",
-    loudspeaker: str = "default",
+    loudspeaker: str = DEFAULT,
     output_dir: Path | None = None,
     face: Literal["largest", "left", "right", "center"] = "largest",
     detector: Literal["facemesh", "mediapipe", "dlib"] = "facemesh",
@@ -45,7 +52,8 @@ def live(
         camera: number of a camera, 0 is the first; a video file, which is played in real time as if it were one; or a
             kind of input and its name there, such as v4l2:/dev/video2, avfoundation:1 or opencv:1.
         model: lip-to-speech model, or a lip reader, which gives words alone: experiment or pack, or the name of one.
-        asr: recognizer of the speech that is made: as for lipsound2 transcribe.
+        asr: recognizer of the speech that is made, as for lipsound2 transcribe. Left out: grid-s1-asr; sentences of
+            --phrases are then ranked straight from the lips where the model can.
         vocoder: griffin-lim, griffin-lim:ITERATIONS, or a trained vocoder: its folder, or the name of one. auto is the
             one that the model's pack asks for, else griffin-lim.
         phrases: file of your own sentences, one a line: they are ranked, and a number key says one of them.
@@ -75,9 +83,15 @@ def live(
     check_detector(detector)
     if not reads_lips(record_of(model_names.find(model), "user")):
         raise LipsoundError(f"--model {model}: reads no lips; give a lip-to-speech model or a lip reader")
-    check_recognizer(asr)
+    check_makes_speech(
+        model,
+        asr=asr,
+        vocoder="" if vocoder == AUTO else vocoder,
+        loudspeaker="" if loudspeaker in (DEFAULT, "off") or say == "text" else loudspeaker,
+    )
+    check_recognizer(asr or DEFAULT_ASR)
     folder_of(vocoder_of(vocoder, model))
-    sentences = None if phrases is None else Phrases.read(phrases)
+    sentences = None if phrases is None else Phrases.read(phrases, language_of(ranker_of(model, asr or DEFAULT_ASR)))
     if output_dir is not None:
         check_folder(output_dir)
     typist = Typist() if type else None

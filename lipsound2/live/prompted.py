@@ -75,11 +75,11 @@ class PromptedSession(Viewer):
     ) -> None:
         super().__init__(view)
         self._place, self._prompts, self._audio, self._loudspeaker = place, prompts, audio, loudspeaker
-        self._key = ""
+        self._takes = self._key = ""  # keys beside space that are taken now, and which was pressed
 
     def press(self, key: str) -> None:
         """See `Viewer`."""
-        if key in "rp":
+        if key in self._takes:
             self._key = key
 
     def run(self) -> int:
@@ -110,8 +110,9 @@ class PromptedSession(Viewer):
             if not self._repeat(take):
                 return not (self.quit or self.ended)
 
-    def _idle(self, keys: str) -> None:
-        """Wait for a key."""
+    def _idle(self, keys: str, takes: str = "") -> None:
+        """Wait for space, or for one of the keys that are taken beside it."""
+        self._takes, self._key = takes, ""
         for frame in self.grid(lambda: self.key_at is not None or bool(self._key)):
             self.see(frame)
             self.screen.status(f"{keys}   {self.told}")
@@ -150,15 +151,13 @@ class PromptedSession(Viewer):
     def _repeat(self, take: Take) -> bool:
         """Whether it is to be said again."""
         while True:
-            self._key = ""
-            self._idle(_KEYS)
+            self._idle(_KEYS, takes="rp")
             if self._key == "p" and not self.quit:
                 with self.capture.unattended():
                     self._play(take)
                 continue
-            again, self._key = self._key == "r", ""
             self.taken_key()
-            return again and not (self.quit or self.ended)
+            return self._key == "r" and not (self.quit or self.ended)
 
     def _play(self, take: Take) -> None:
         """Show it, and play its audio."""

@@ -10,6 +10,7 @@ import numpy as np
 from lipsound2.corpora.sentences import SLOTS
 from lipsound2.data.texts import read_lines, read_text
 from lipsound2.errors import LipsoundError
+from lipsound2.live.kept import Kept
 
 GRID = "grid"
 _SEED = 0  # of GRID's sentences: the same ones at each start, so that a recording can go on
@@ -36,8 +37,7 @@ class Place:
 
     def next(self) -> Path:
         """Name of the next video."""
-        taken = [int(path.stem) for path in self.folder.glob("*.*") if path.stem.isdecimal()]
-        return self.folder / f"{max(taken, default=0) + 1:03d}.mp4"
+        return Kept(self.folder).next().with_suffix(".mp4")
 
 
 def read_prompts(name: str, count: int) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lipsound2 import api, model_names
 from lipsound2.inference.phrases import Phrases
+from lipsound2.inference.recognizer_names import DEFAULT_ASR
 from lipsound2.inference.synthesizer import Synthesizer
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.inference.transcript import Transcript
@@ -53,7 +54,7 @@ class Reader:
 
     Args:
         model: lip-to-speech model, or a lip reader.
-        asr: recognizer of its speech.
+        asr: recognizer of its speech; empty: `DEFAULT_ASR`, unless the sentences are ranked straight from the lips.
         vocoder: of the lip-to-speech model.
         device: where the networks run.
         detector: face detector.
@@ -77,13 +78,13 @@ class Reader:
         self._lips = loaded if isinstance(loaded, Transcriber) else None
         self.name, self.knows = loaded.name, loaded.knows
         self.phrases = phrases
-        if self._synthesizer is not None and self.phrases is not None:
+        if self._synthesizer is not None and self.phrases is not None and not asr:
             from lipsound2.inference.lip_words import lip_ranker  # which imports torch
 
             self._lips = lip_ranker(model, device, self.phrases, detector=detector)
         self._asr = None
         if self._lips is None:
-            recognizer = api.load(asr, device=device)
+            recognizer = api.load(asr or DEFAULT_ASR, device=device)
             assert isinstance(recognizer, Transcriber)
             self._asr = recognizer
         if self.phrases is not None:

@@ -124,6 +124,8 @@ class Session(Viewer):
         """Record until the key, and have that read."""
         recording, lost = Recording(self.which_face), self.capture.lost
         for frame in self.grid(lambda: self.key_at is not None or recording.full):
+            if recording.full:  # the grid still gives the frame that it held
+                break
             recording.add(self.see(frame, recorded=True))
             self._show_state(f"recording {len(recording) / FRAME_RATE:.1f} s   [space] read it  [q] quit")
         if recording.full:
