@@ -31,6 +31,7 @@ from lipsound2.inference.transcribe import _choice, transcribe
 from lipsound2.inference.transcriber import Transcriber
 from lipsound2.inference.transcript import Transcript
 from lipsound2.tasks.regress import Regress
+from lipsound2.text.piece_table import PieceTable
 from lipsound2.text.tokenizer import Characters, Pieces
 from lipsound2.text.tokens import _train_pieces
 
@@ -344,6 +345,23 @@ def test_rankings_of_stretches_are_joined_with_their_times():
     assert "(none of these)" in phrase_lines(parts[0].phrases[:1])
 
 
+def test_words_of_the_best_sentence_have_their_times_whatever_the_tokens_are():
+    pytest.importorskip("sentencepiece")
+    texts = ["bin blue", "blue bin bin", "in blue bins", "lubin"] * 5
+    tables = [PieceTable([*"BLUEIN", "\u2581", "\u2581B"]), Characters.of(texts)]
+    tables += [Pieces(_train_pieces(texts, *how), how[0]) for how in (("unigram", 14), ("word", 6))]
+    for table in tables:
+        phrases = Phrases.of(["Bin, blue!", "in blue"])
+        spelled = phrases.spelled(lambda text, table=table: table.segmentations(text, 4), lambda text: [], "reader")
+        log_probs = spoken(spelled[0][-1], len(table))  # an unusual way, where there are several
+        found = ranked(log_probs, 0.1, phrases, spelled, PLAIN, table)
+        assert found.text == "Bin, blue!"
+        assert [word.text for word in found.words] == ["bin", "blue"]
+        first, second = found.words
+        assert 0 <= first.start < first.end < second.start
+        assert second.end == pytest.approx(len(log_probs) / 10 - 0.1)
+
+
 def test_lips_are_read_with_statistics_of_the_clip_and_of_its_mirror_image(grid):
     """The stored statistics, and so the speech of the same model, stay as they are."""
     loaded = experiment.load("grid-s1-parallel", task=Regress)
@@ -393,8 +411,10 @@ def test_options_that_do_not_go_with_phrases_are_told_before_anything_is_loaded(
         transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", search=SearchOptions(beam=4))
     with pytest.raises(LipsoundError, match=r"there is no file '.*nothing.txt'"):
         transcribe(tmp_path / "a.wav", phrases=tmp_path / "nothing.txt")
-    with pytest.raises(LipsoundError, match="cannot rank sentences"):
-        transcribe(tmp_path / "a.wav", phrases=tmp_path / "mine.txt", asr="pocketsphinx:grid")
+    write_clip(tmp_path / "a.mp4", [np.zeros((64, 64), np.uint8)] * 5, [n / 25 for n in range(5)])
+    for clip in ("a.wav", "a.mp4"):  # also where the lips could be ranked without it
+        with pytest.raises(LipsoundError, match="pocketsphinx:grid: cannot rank sentences"):
+            transcribe(tmp_path / clip, phrases=tmp_path / "mine.txt", asr="pocketsphinx:grid")
 
 
 def test_noise_is_none_of_these(tmp_path, capsys):
@@ -416,8 +436,8 @@ def test_the_sentence_that_was_said_is_found_by_lips_and_by_audio(grid: Path, tm
     texts = [text for _, _, text in rows[:20]]
     (tmp_path / "mine.txt").write_text("\n".join(texts))
     clip = grid / rows[3][1]
-    for audio in (False, True):
-        transcribe(clip, phrases=tmp_path / "mine.txt", audio=audio)
+    for given in ({}, {"audio": True}, {"asr": "grid-s1-asr"}):
+        transcribe(clip, phrases=tmp_path / "mine.txt", **given)
         assert capsys.readouterr().out.splitlines()[0].endswith(f"%  {texts[3]}")
     transcribe(clip, grid / rows[5][1], phrases=tmp_path / "mine.txt", srt=True, output_dir=tmp_path / "out")
     assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == [texts[3], texts[5]]

@@ -69,22 +69,23 @@ def hypothesis(tokens: Sequence[AlignedToken], tokenizer: Tokenizer, seconds: fl
         score: of the hypothesis.
     """
     words: list[Word] = []
-    current: list[AlignedToken] = []
-
-    def close() -> None:
-        text = tokenizer.decode(token.token for token in current).strip()
+    for parts in tokens_of_words(tokens, tokenizer):
+        text = tokenizer.decode(part.token for part in parts).strip()
         if text:
-            confidence = float(np.mean([token.confidence for token in current]))
-            words.append(Word(text, current[0].start * seconds, current[-1].end * seconds, confidence))
-        current.clear()
+            confidence = float(np.mean([part.confidence for part in parts]))
+            words.append(Word(text, parts[0].start * seconds, parts[-1].end * seconds, confidence))
+    return Hypothesis(" ".join(word.text for word in words), words, score)
 
+
+def tokens_of_words(tokens: Sequence[AlignedToken], tokenizer: Tokenizer) -> list[list[AlignedToken]]:
+    """The tokens of each word, without blanks between words."""
+    words: list[list[AlignedToken]] = [[]]
     for token in tokens:
         if tokenizer.begins_word(token.token):
-            close()
+            words.append([])
         if not tokenizer.is_blank(token.token):
-            current.append(token)
-    close()
-    return Hypothesis(" ".join(word.text for word in words), words, score)
+            words[-1].append(token)
+    return [word for word in words if word]
 
 
 def align_words(what: Hypothesis, log_probs: np.ndarray, words: Sequence[str], seconds: float) -> Hypothesis:

@@ -193,7 +193,7 @@ class OwnRecognizer(ABC):
         """Which sentence was said in a waveform (samples,), or in crops (T, H, W) uint8; by CTC alone."""
         heard = self.hear([clip])[0]
         how = _UNLIKE if heard.unlike else _SPEECH if self.facts.input == AUDIO else _LIPS
-        return ranked(heard.log_probs, self.facts.seconds, phrases, texts, how)
+        return ranked(heard.log_probs, self.facts.seconds, phrases, texts, how, self.facts.tokenizer)
 
     def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Hypotheses of waveforms, or of lips: crops (T, H, W) uint8, or the states of their trunk."""

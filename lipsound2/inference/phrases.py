@@ -14,12 +14,15 @@ from typing import Protocol
 import numpy as np
 
 from lipsound2.data.texts import read_lines, shown
+from lipsound2.decoding.beam import forced_align
+from lipsound2.decoding.ctc import tokens_of_words
 from lipsound2.decoding.hypothesis import Alternative, Hypothesis, Word
 from lipsound2.decoding.look_alikes import look_alikes, visemes_of
-from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, rank
+from lipsound2.decoding.phrases import NONE, PhraseCalibration, Ranking, forward_scores, rank
 from lipsound2.decoding.pronunciations import has_dictionary
 from lipsound2.errors import LipsoundError, install_command
 from lipsound2.text.normalize import normalize
+from lipsound2.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +224,12 @@ class PhraseReader(Protocol):
 
 
 def ranked(
-    log_probs: np.ndarray, seconds: float, phrases: Phrases, texts: Texts, calibration: PhraseCalibration
+    log_probs: np.ndarray,
+    seconds: float,
+    phrases: Phrases,
+    texts: Texts,
+    calibration: PhraseCalibration,
+    tokenizer: Tokenizer | None = None,
 ) -> Hypothesis:
     """The most probable sentence with the times of its words, and all others as its ranking.
 
@@ -231,6 +239,7 @@ def ranked(
         phrases: the sentences.
         texts: their tokens.
         calibration: of these log-probabilities.
+        tokenizer: of the tokens; None: each is a whole word.
     """
     ranking = rank(log_probs, phrases.texts, texts, calibration, 0.0, len(log_probs) * seconds)
     others = [(each.text, each.probability) for each in ranking.choices[: _ALTERNATIVES + 1]] + [(NONE, ranking.none)]
@@ -239,7 +248,7 @@ def ranked(
     score = ranking.choices[0].score if ranking.text else 0.0
     return Hypothesis(
         ranking.text,
-        _timed(ranking, log_probs, seconds, phrases, texts),
+        _timed(ranking, log_probs, seconds, phrases, texts, tokenizer),
         score,
         ranking.confidence,
         alternatives[:_ALTERNATIVES],
@@ -247,15 +256,24 @@ def ranked(
     )
 
 
-def _timed(ranking: Ranking, log_probs: np.ndarray, seconds: float, phrases: Phrases, texts: Texts) -> list[Word]:
-    """Words of the chosen sentence, where each has one token; else none of them have times of their own."""
+def _timed(
+    ranking: Ranking,
+    log_probs: np.ndarray,
+    seconds: float,
+    phrases: Phrases,
+    texts: Texts,
+    tokenizer: Tokenizer | None,
+) -> list[Word]:
+    """Words of the chosen sentence with their times; none where tokens go beyond a word."""
     if not ranking.text or not np.isfinite(ranking.choices[0].score):
         return []
     number = phrases.texts.index(ranking.text)
-    words, tokens = phrases.normal[number].split(), texts[number][0]
-    if len(words) != len(tokens):
+    words, ways = phrases.normal[number].split(), texts[number]
+    best = int(np.argmax(forward_scores(log_probs, ways)))  # the usual way may be too long for the clip
+    path = forced_align(ways[best], log_probs)
+    parts = [[token] for token in path] if tokenizer is None else tokens_of_words(path, tokenizer)
+    if len(words) != len(parts):
         return []
-    from lipsound2.decoding.beam import forced_align  # which imports torch
-
-    path = forced_align(tokens, log_probs)
-    return [Word(word, found.start * seconds, found.end * seconds) for word, found in zip(words, path, strict=True)]
+    return [
+        Word(word, part[0].start * seconds, part[-1].end * seconds) for word, part in zip(words, parts, strict=True)
+    ]
