@@ -18,21 +18,23 @@ import functools
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
 
 from lipsound2 import model_names
+from lipsound2.audio.kind import AUDIO
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.gpus import check_device
-from lipsound2.inference.onnx_folder import is_exported
+from lipsound2.inference.onnx_folder import READER, is_exported, read_folder
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import FaceChoice, Synthesizer
 from lipsound2.inference.transcript import Transcript
 from lipsound2.inference.vocoder_names import folder_of, vocoder_of
 from lipsound2.model_names import Precision
+from lipsound2.model_uses import RECOGNIZER
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
@@ -158,27 +160,31 @@ def load(
     """
     check_device(device)
     name = os.fspath(name)
-    exported = is_exported(name)
+    exported, hears = is_exported(name), False
     if exported:
-        task = "recognize"
+        task, hears = "recognize", read_folder(Path(name), READER).input == AUDIO
     elif not is_own(name):
         check_recognizer(name)
-        task = "recognize"
+        task, hears = "recognize", True
     elif name.partition(":")[0] == "griffin-lim" and not Path(name).exists():
         task = "vocode"
     else:
-        task = model_names.task_of(name)
+        task, hears = model_names.task_of(name), model_names.use_of_model(name) == RECOGNIZER
+    sees = () if hears else ("regress", "recognize")
     for option, given, takes in (
         ("vocoder", vocoder != _VOCODER, ("regress",)),
-        ("detector", detector != _DETECTOR, ("regress", "recognize")),
-        ("face", face != _FACE, ("regress", "recognize")),
-        ("asd", asd is not None, ("regress", "recognize")),
+        ("detector", detector != _DETECTOR, sees),
+        ("face", face != _FACE, sees),
+        ("asd", asd is not None, sees),
         ("search", search != DEFAULT_SEARCH, ("recognize",)),
         ("voice encoder", voice_encoder is not None, ("regress",)),
         ("precision", precision != "auto", ("recognize",)),
     ):
         if given and task in _LOADED and task not in takes:
-            raise LipsoundError(f"{name}: is {_LOADED[task]}, which has no {option}; leave it out")
+            what = _LOADED[task] + " of audio" * hears
+            raise LipsoundError(f"{name}: is {what}, which has no {option}; leave it out")
+    if precision not in get_args(Precision):
+        raise LipsoundError(f"precision: found {precision!r:.60}, wanted one of: {', '.join(get_args(Precision))}")
     if not isinstance(search, SearchOptions):
         raise LipsoundError(
             f"search: found an object of type {type(search).__name__}, wanted lipsound2.SearchOptions(beam=16), say"
@@ -188,8 +194,11 @@ def load(
         from lipsound2.inference.onnx_reader import OnnxRecognizer
         from lipsound2.inference.transcriber import Transcriber
 
-        if device != "cpu":
-            raise LipsoundError(f"{name}: holds exported networks, which run on the CPU; leave out device")
+        if device != "cpu" or precision != "auto":
+            raise LipsoundError(
+                f"{name}: holds exported networks, which run on the CPU as they were exported; leave out device and "
+                "precision"
+            )
         return Transcriber(OnnxRecognizer(name, search), detector=detector, face=face, asd=weights)
     if task == "regress":
         from lipsound2.inference.lip_to_speech import load_lip_to_speech

@@ -202,6 +202,16 @@ def test_what_is_no_clip_is_told_in_one_line(model: Synthesizer, frames: np.ndar
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["grid-s1-parallel", "grid-s1-vsr"])
+def test_what_are_no_landmarks_is_told_in_one_line(name: str, clip: Path) -> None:
+    loaded = lipsound2.load(name)
+    for landmarks, found in (([1], "list"), (np.array([["a"] * 137] * 75), "values of type <U1")):
+        with pytest.raises(LipsoundError, match=rf"landmarks: found {found}, wanted \(T, 137\) float32"):
+            loaded(clip, landmarks=landmarks)
+    with pytest.raises(ClipFailure, match=r"landmarks: expected \(75, 137\)"):
+        loaded(clip, landmarks=np.ones(1))
+
+
 def test_clips_that_cannot_be_used_are_verdicts(
     model: Synthesizer, recognizer: Transcriber, frames: np.ndarray, tmp_path: Path
 ) -> None:
@@ -243,7 +253,12 @@ def test_what_is_no_audio_is_told_in_one_line(recognizer: Transcriber, told: str
         ("unknown vocoder 'wavenet'", "grid-s1-parallel", {"vocoder": "wavenet"}),
         ("unknown detector 'eyes'", "grid-s1-parallel", {"detector": "eyes"}),
         ("unknown choice of face 'my'", "grid-s1-parallel", {"face": "my"}),
-        ("is a recognizer, which has no vocoder", "grid-s1-asr", {"vocoder": "grid-s1-vocos"}),
+        ("is a recognizer of audio, which has no vocoder", "grid-s1-asr", {"vocoder": "grid-s1-vocos"}),
+        ("is a recognizer, which has no vocoder", "grid-s1-vsr", {"vocoder": "grid-s1-vocos"}),
+        ("is a recognizer of audio, which has no face", "grid-s1-asr", {"face": "my"}),
+        ("is a recognizer of audio, which has no detector", "pocketsphinx:grid", {"detector": "dlib"}),
+        ("is a recognizer of audio, which has no asd", "grid-s1-asr", {"asd": "nothing.model"}),
+        ("precision: found 'fp16', wanted one of: auto, fp32, bf16, int8", "grid-s1-asr", {"precision": "fp16"}),
         ("is a vocoder, which has no face", "grid-s1-vocos", {"face": "left"}),
         ("search: found an object of type dict, wanted lipsound2.SearchOpt", "grid-s1-asr", {"search": {"beam": 4}}),
         (

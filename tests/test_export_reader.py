@@ -205,6 +205,9 @@ def test_a_clip_is_transcribed_without_torch(made: Path, grid: Path, tmp_path: P
 
 
 def test_python_loads_a_folder_and_ranks_sentences(made: Path) -> None:
+    for precision in ("int8", "fp32"):
+        with pytest.raises(LipsoundError, match="run on the CPU as they were exported; leave out device and precision"):
+            lipsound2.load(made / "reader-onnx", precision=precision)
     reader = lipsound2.load(made / "reader-onnx")
     assert reader.reads_lips
     with pytest.raises(LipsoundError, match="its steps are not at hand"):

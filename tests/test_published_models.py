@@ -162,8 +162,11 @@ def test_the_steps_and_the_search_of_a_loaded_reader(golden: dict[str, np.ndarra
             assert score == pytest.approx(float(golden[f"{positions}_beam_{name}_score"]), abs=1e-3)
     with pytest.raises(LipsoundError, match="was loaded without a language model"):
         lipsound2.load(tmp_path / "latest-pack").search(states, 5, 0.1, 0.3)
-    with pytest.raises(LipsoundError, match="beam must be 1 or more"):
-        reader.search(states, 0)
+    with pytest.raises(LipsoundError, match="lm_weight: expected a number from 0 to 1000, found -1"):
+        reader.search(states, lm_weight=-1)
+    for beam in (0, 2.5, "8", None):
+        with pytest.raises(LipsoundError, match=f"beam: expected a whole number from 1 to 10000, found {beam!r}"):
+            reader.search(states, beam)
 
 
 def test_the_steps_say_what_they_take(tmp_path: Path) -> None:
@@ -176,7 +179,7 @@ def test_the_steps_say_what_they_take(tmp_path: Path) -> None:
     for clip in ("clip.mp4", crops / 255, crops[:, :50], crops[:0], crops[0]):
         with pytest.raises(LipsoundError, match=wanted):
             reader.encode(clip)
-    for other in (states[:, :4], states[0], states[:0], None):
+    for other in (states[:, :4], states[0], states[:0], states.double(), states.numpy(), None):
         with pytest.raises(LipsoundError, match=rf"wanted those of encode: \(S, {WIDTH}\)"):
             reader.ctc_log_probs(other)
         with pytest.raises(LipsoundError, match=rf"wanted those of encode: \(S, {WIDTH}\)"):

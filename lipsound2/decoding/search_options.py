@@ -15,8 +15,8 @@ from lipsound2.errors import LipsoundError
 
 FILE = "search.yaml"  # of a pack that has a search of its own
 _BEAM = 16  # default beam of a search
-_WIDEST = 10_000  # beam; a search keeps that many texts at every step
-_HEAVIEST = 1000  # weight or bonus, beside scores that are logarithms of probabilities
+WIDEST = 10_000  # beam; a search keeps that many texts at every step
+HEAVIEST = 1000  # weight or bonus, beside scores that are logarithms of probabilities
 _NAMES: dict[Any, str] = {Integral: "a whole number", Real: "a number"}
 
 
@@ -85,19 +85,23 @@ class SearchOptions:
 
     grammar: str = ""
     lm: Path | str | None = None
-    lm_weight: Annotated[float, Within(0, _HEAVIEST)] | None = None
-    word_bonus: Annotated[float, Within(-_HEAVIEST, _HEAVIEST)] | None = None
-    beam: Annotated[int, Within(0, _WIDEST)] | None = None
+    lm_weight: Annotated[float, Within(0, HEAVIEST)] | None = None
+    word_bonus: Annotated[float, Within(-HEAVIEST, HEAVIEST)] | None = None
+    beam: Annotated[int, Within(0, WIDEST)] | None = None
     ctc_weight: Share | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--grammar", self.grammar), ("--lm", self.lm)):
             if not isinstance(value, str | Path | None):
                 raise LipsoundError(f"{option}: expected a name or file, found {value!r:.60}")
-        _check_number("--beam", self.beam, 0, _WIDEST, Integral)
-        _check_number("--lm-weight", self.lm_weight, 0, _HEAVIEST)
-        _check_number("--word-bonus", self.word_bonus, -_HEAVIEST, _HEAVIEST)
-        _check_number("--ctc-weight", self.ctc_weight, 0, 1)
+        for option, number, least, most, kind in (
+            ("--beam", self.beam, 0, WIDEST, Integral),
+            ("--lm-weight", self.lm_weight, 0, HEAVIEST, Real),
+            ("--word-bonus", self.word_bonus, -HEAVIEST, HEAVIEST, Real),
+            ("--ctc-weight", self.ctc_weight, 0, 1, Real),
+        ):
+            if number is not None:
+                check_number(option, number, least, most, kind)
 
     def filled(self, own: OwnSearch | None = None) -> Search:
         """The search with all values.
@@ -114,9 +118,20 @@ class SearchOptions:
         return Search(**values)
 
 
-def _check_number(option: str, value: Any, least: int, most: int, kind: Any = Real) -> None:
-    """Refuse what is no number, or not in the range; None is not given."""
-    if value is None or (isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most):
+def check_number(option: str, value: Any, least: int, most: int, kind: Any = Real) -> None:
+    """Check that a value is a number in a range.
+
+    Args:
+        option: its name, for the message.
+        value: what was given.
+        least: the smallest that is allowed.
+        most: the largest.
+        kind: `Real`, or `Integral` for whole numbers.
+
+    Raises:
+        LipsoundError: it is none.
+    """
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
         return
     # Python writes no whole number of thousands of digits.
     found = f"one of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >= 2**63 else f"{value!r:.60}"

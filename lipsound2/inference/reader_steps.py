@@ -7,6 +7,7 @@ import functools
 import operator
 import threading
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from lipsound2.decoding.beam import Fusion, NoModel, TokenBonus, WordBonus
 from lipsound2.decoding.beam import search as ctc_search
 from lipsound2.decoding.joint import joint_search
 from lipsound2.decoding.pretrained_asr import SpeechRecognizer
+from lipsound2.decoding.search_options import HEAVIEST, WIDEST, check_number
 from lipsound2.errors import LipsoundError
 from lipsound2.video.align import REGIONS
 
@@ -168,16 +170,16 @@ class ReaderSteps:
             language model's times its weight, and bonuses.
 
         Raises:
-            LipsoundError: a number out of range; there is no decoder, or no language model.
+            LipsoundError: a number out of range, or what is none; these are no states of this recognizer; there is no
+                decoder, or no language model.
         """
         from lipsound2.inference.lm_fusion import decoder_scorer
 
         trained = self._trained
-        if beam < 1 or not 0 <= ctc_weight <= 1 or lm_weight < 0:
-            raise LipsoundError(
-                "search: beam must be 1 or more, ctc_weight 0 to 1, lm_weight 0 or more; "
-                f"found {beam}, {ctc_weight:g}, {lm_weight:g}"
-            )
+        check_number("beam", beam, 1, WIDEST, Integral)
+        check_number("ctc_weight", ctc_weight, 0, 1)
+        check_number("lm_weight", lm_weight, 0, HEAVIEST)
+        check_number("bonus", bonus, -HEAVIEST, HEAVIEST)
         model = self._fusion(lm_weight, bonus)
         log_probs = self.ctc_log_probs(states)[:, : trained.network.tokens]
         if ctc_weight == 1:
@@ -198,10 +200,14 @@ class ReaderSteps:
         return trained.assets.tokenizer.decode(_numbers(tokens, trained.network.tokens - 1))
 
     def _check_states(self, states: Tensor) -> None:
+        import torch
+
         width = self._trained.network.encoder.width
-        if len(shape := tuple(getattr(states, "shape", ()))) != 2 or not shape[0] or shape[1] != width:
-            found = f"shape {shape}" if shape else f"an object of type {type(states).__name__}"
-            raise LipsoundError(f"states: found {found}, wanted those of encode: (S, {width})")
+        wanted = f"wanted those of encode: (S, {width}) float32, a tensor"
+        if not isinstance(states, torch.Tensor):
+            raise LipsoundError(f"states: found an object of type {type(states).__name__}, {wanted}")
+        if states.dtype != torch.float32 or states.ndim != 2 or not len(states) or states.shape[1] != width:
+            raise LipsoundError(f"states: found {states.dtype} of shape {tuple(states.shape)}, {wanted}")
 
     def _fusion(self, lm_weight: float, bonus: float) -> Fusion:
         if not lm_weight:

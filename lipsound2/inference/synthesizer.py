@@ -142,9 +142,9 @@ class Synthesizer:
 
         Raises:
             ClipFailure: the clip cannot be spoken: unreadable, too short, without a face, ...
-            LipsoundError: what was given is no clip: another type, shape or rate.
+            LipsoundError: what was given is no clip: another type, shape or rate; or these are no landmarks.
         """
-        check_clip(clip, fps)
+        check_clip(clip, fps, landmarks)
         embedding = None if voice is None else self.voice_of(voice)
         with self._lock:
             started = time.perf_counter()

@@ -117,7 +117,7 @@ class Transcriber(ReaderSteps):
                 raise LipsoundError(f"{self.name}: reads lips, not speech; give it the video itself")
             if rate is not None:
                 raise LipsoundError(f"{self.name}: reads lips; rate is of a waveform, frames have fps")
-            check_clip(clip, fps)
+            check_clip(clip, fps, landmarks)
             with self._lock:
                 return self._lips(clip, fps or FRAME_RATE, asked, landmarks)
         if fps is not None or landmarks is not None:

@@ -35,16 +35,20 @@ def frames_of(video: np.ndarray, fps: float) -> tuple[list[ArrayFrame], Timeline
     return [frames[index] for index in indices], timeline
 
 
-def check_clip(clip: object, fps: float | None) -> None:
-    """Refuse what is neither the name of a file nor frames with their rate.
+def check_clip(clip: object, fps: float | None, landmarks: object = None) -> None:
+    """Refuse what is neither the name of a file nor frames with their rate, and what are no landmarks.
 
     Args:
         clip: what was given.
         fps: likewise.
+        landmarks: likewise; None: none were. How many there must be is known once the clip is decoded.
 
     Raises:
-        LipsoundError: see `frames_of`; or a rate for a file, which has its own clock.
+        LipsoundError: see `frames_of`; or a rate for a file, which has its own clock; or landmarks of another type.
     """
+    if landmarks is not None and not (isinstance(landmarks, np.ndarray) and landmarks.dtype.kind in "fiu"):
+        found = f"values of type {landmarks.dtype}" if isinstance(landmarks, np.ndarray) else type(landmarks).__name__
+        raise LipsoundError(f"landmarks: found {found}, wanted (T, 137) float32, as a numpy array")
     if isinstance(clip, np.ndarray):
         check_frames(clip, fps)
     elif not isinstance(clip, str | os.PathLike) or not os.fspath(clip):
