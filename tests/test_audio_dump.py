@@ -112,6 +112,35 @@ def test_audio_without_mels(corpus: Path, caplog: pytest.LogCaptureFixture) -> N
     assert len(Archive(corpus / "dump" / "mel-fine").ids) == 2
 
 
+def test_clips_that_are_not_in_the_data_dir_do_not_go_in_silence(
+    corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dump, few = corpus / "dump", DataDir(corpus / "audio_only").subset(["s1-clip1"], corpus / "few").path
+    mel(corpus / "audio_only", dump, nj=1, max_failures=0.4)
+    mel(corpus / "audio_only", dump, nj=1, max_failures=0.4)
+    assert "removed" not in caplog.text
+    mel(few, dump, nj=1)
+    for kind in ("audio", "mel-fine"):
+        assert f"{dump / kind}: 1 clips are not in {few} and are removed, 's1-clip0' first; to keep " in caplog.text
+        assert list(Archive(dump / kind).ids) == ["s1-clip1"]
+
+
+def test_a_further_clip_leaves_the_shards_of_others(corpus: Path) -> None:
+    """Where a clip lies in its file counts for its own shard."""
+    dump, places = corpus / "dump", {"s1-clip0": (0.1, 22)}
+    whole = [dump / kind / "shards/00000.done" for kind in ("audio", "mel-fine")]
+    write_timeline(dump, places)
+    mel(corpus / "data", dump, nj=1, shard_size=1)
+    before = [path.stat().st_mtime_ns for path in whole]
+    write_timeline(dump, {**places, "s1-clip1": (0.0, 25)})
+    mel(corpus / "data", dump, nj=1, shard_size=1)
+    assert [path.stat().st_mtime_ns for path in whole] == before
+    assert Archive(dump / "mel-fine").num_frames() == {"s1-clip0": 88, "s1-clip1": 100}
+    write_timeline(dump, {"s1-clip0": (0.0, 25), "s1-clip1": (0.0, 25)})
+    mel(corpus / "data", dump, nj=1, shard_size=1)
+    assert Archive(dump / "mel-fine").num_frames()["s1-clip0"] == 100
+
+
 def test_a_damaged_timeline_is_named(corpus: Path) -> None:
     write_timeline(corpus / "dump", {"s1-clip0": (0.0, 25)})
     with (corpus / "dump" / "landmarks" / "timeline.tsv").open("a") as file:

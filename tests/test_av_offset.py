@@ -257,7 +257,7 @@ def test_sync_tells_what_it_leaves_out_and_removes(corpus, tmp_path, caplog):
     with caplog.at_level("INFO"):
         sync(corpus / "exp", data.path, dump, nj=1, max_failures=0.5)
     assert "1 of 3 clips are not in " in caplog.text
-    assert f"offsets of clips that are not in {data.path} are removed: 1" in caplog.text
+    assert f"{dump / AV_OFFSET}: 1 clips are not in {data.path} and are removed, 's2-a' first; " in caplog.text
     assert list(Archive(dump / AV_OFFSET).ids) == ["s1-a"]
     assert "s1-b\tav_offset\tnonfinite\t" in (dump / "failures.tsv").read_text(encoding="utf-8")
 

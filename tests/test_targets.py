@@ -73,6 +73,10 @@ def test_logmel_is_the_mean_of_four_frames_normalized(data, tmp_path, caplog):
     assert meta[NORMALIZED_ON] == "3 clips of data"
     targets(data.path, dump, target="logmel", nj=1)
     assert f"{dump / 'targets-logmel'} is there already: skipped" in caplog.text
+    assert "removed" not in caplog.text
+    few = data.subset(["s1-b"], tmp_path / "few").path
+    targets(few, dump, target="logmel", nj=1)
+    assert f"{dump / 'targets-logmel'}: 2 clips are not in {few} and are removed, 's1-a' first; " in caplog.text
 
 
 def test_mfcc_has_its_slopes():

@@ -21,8 +21,7 @@ from lipsound2.config import to_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
-from lipsound2.jobs.jobs import Worker, dump_clips
-from lipsound2.jobs.shards import hash_of
+from lipsound2.jobs.jobs import Worker, dump_clips, tell_removed
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import SAMPLE_RATE
 
@@ -47,7 +46,7 @@ def mel(
     none, and all of its audio is used.
 
     Args:
-        dir: data dir of the clips.
+        dir: data dir of all clips of the dump, such as data/all.
         dump: folder of the archives.
         mel: fine (10 ms hops, 4 mel frames a video frame), paper (LipSound2's 16 ms hops, 2.5 mel frames a video
             frame), speecht5 (the same frames, as SpeechT5's vocoder speaks them), or none: the audio alone, which is
@@ -57,20 +56,24 @@ def mel(
         max_failures: share of clips that may fail before the stage does.
         shard_size: clips to a shard, the unit of resuming.
     """
-    segments, left_out = segments_of(DataDir(dir), dump)
+    data = DataDir(dir)
+    segments, left_out = segments_of(data, dump)
     if left_out:
         log.info("%s: %d clips have no timeline (crop failed on them) and are left out", dir, left_out)
-    # What lies where in the file; whether the file is the same one is known by its size and time of change.
-    places = hash_of([[name, segment.start, segment.num_frames] for name, segment in sorted(segments.items())])
-    shared: dict[str, Any] = {"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size}
+    shared: dict[str, Any] = {
+        # What lies where in the file; whether the file is the same one is known by its size and time of change.
+        "facts": {name: (segment.start, segment.num_frames) for name, segment in segments.items()},
+        **{"nj": nj, "launcher": launcher, "max_failures": max_failures, "shard_size": shard_size},
+    }
     folder = audio_kind(dump)
+    tell_removed(dump, (folder, f"mel-{mel}"), data)
     audio = dump_clips(
         dump,
         {folder: {"kind": folder, "content": "flac", "rate": SAMPLE_RATE, "bits": 16}},
         sorted(segments),
         AudioFactory(Path(dir), dump, SAMPLE_RATE, folder),
         step=folder,
-        fingerprint={"places": places, "rate": SAMPLE_RATE},
+        fingerprint={"rate": SAMPLE_RATE},
         inputs={name: segment.path for name, segment in segments.items()},
         **shared,
     )
@@ -89,7 +92,7 @@ def mel(
         whole,
         MelFactory(dump / folder, config),
         step=kind,
-        fingerprint={"places": places, "mel": to_mapping(config)},
+        fingerprint={"mel": to_mapping(config)},
         inputs={name: segments[name].path for name in whole},
         **shared,
     )

@@ -21,7 +21,7 @@ from lipsound2.datasets.crop_cache import Frames
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
-from lipsound2.jobs.jobs import Worker, dump_clips
+from lipsound2.jobs.jobs import Worker, dump_clips, tell_removed
 from lipsound2.models.modules.lip_encoder import LipEncoder
 from lipsound2.models.modules.lip_trunk import LipTrunk
 from lipsound2.outputs import OutputFolder
@@ -54,7 +54,7 @@ def features(
 
     Args:
         exp: experiment or pack with a trunk: of LiRA's pretext, a lip reader (published ones too), the parallel model.
-        dir: data dir of the clips.
+        dir: data dir of all clips of the dump, such as data/all.
         dump: folder of the crops, and of what is written.
         name: of the feature type; by default that of the experiment.
         layer: trunk (conv3D and ResNet, which LiRA transfers) or encoder (after the Conformer).
@@ -75,9 +75,11 @@ def features(
     # Loaded here as well: an experiment without such a layer is refused before any worker starts.
     crops = dump / make.load()[2]
     archive = Archive(crops)
-    ids = [clip for clip in DataDir(dir).ids if clip in archive]
+    data = DataDir(dir)
+    ids = [clip for clip in data.ids if clip in archive]
     if not ids:
         raise LipsoundError(f"{dir}: none of its clips is in {crops}; run stage 1 on it")
+    tell_removed(dump, [kind], data)
     chosen = {"block": block} if block else {}
     done = dump_clips(
         dump,

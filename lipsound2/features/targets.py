@@ -20,7 +20,7 @@ from lipsound2.data.names import no_file_name
 from lipsound2.errors import LipsoundError
 from lipsound2.features.representations import Representation, representation
 from lipsound2.fingerprint import digest
-from lipsound2.jobs.jobs import dump_clips
+from lipsound2.jobs.jobs import dump_clips, tell_removed
 from lipsound2.jobs.shards import Worker
 from lipsound2.old_names import NORMALIZED_ON
 from lipsound2.outputs import OutputFolder
@@ -50,7 +50,7 @@ def targets(
     from DUMP/audio (lipsound2 mel).
 
     Args:
-        dir: data dir of the clips.
+        dir: data dir of all clips of the dump, such as data/all.
         dump: folder of the archives.
         target: the features: logmel, mfcc, pase:EXP (an experiment of the task pase, a pack, or published weights made
             a pack by convert-pase), pase:random (the control), hubert:HUBERT_BASE:9, wav2vec2:WAV2VEC2_BASE:9 or
@@ -68,7 +68,8 @@ def targets(
     if why := no_file_name(kind):
         raise LipsoundError(f"--name {name}: cannot name a folder: {why}")
     audio = Archive(dump / audio_kind(dump))
-    ids = with_audio(DataDir(dir), audio)
+    data = DataDir(dir)
+    ids = with_audio(data, audio)
     learned = with_audio(DataDir(train), audio) if train else ids
     if surveyed < 1:
         raise LipsoundError(f"--surveyed: expected 1 or more clips, found {surveyed}")
@@ -83,6 +84,7 @@ def targets(
         "shard_size": shard_size,
         "max_failures": max_failures,
     }
+    tell_removed(dump, [kind], data)
     survey = kind.replace("targets-", "survey-", 1)
     dump_clips(
         dump, {survey: content | {"kind": "survey"}}, chosen, SumFactory(dump, target, survey), step=survey, **shared

@@ -17,7 +17,7 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.features.targets import with_audio
 from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
-from lipsound2.jobs.jobs import dump_clips
+from lipsound2.jobs.jobs import dump_clips, tell_removed
 from lipsound2.jobs.shards import Worker
 from lipsound2.outputs import OutputFolder
 from lipsound2.tasks.regress import VOICES
@@ -41,7 +41,7 @@ def voices(
     GE2E with Resemblyzer's weights. docs/voices.md has more.
 
     Args:
-        dir: data dir of the clips.
+        dir: data dir of all clips of the dump, such as data/all.
         dump: folder of the archives.
         voice_encoder: weights of the speaker encoder: the wheel of resemblyzer, or pretrained.pt out of it; by default
             those of the installed package (pip install --no-deps resemblyzer==0.1.4).
@@ -51,8 +51,10 @@ def voices(
         shard_size: clips to a shard, the unit of resuming.
     """
     kind = audio_kind(dump)
-    ids = with_audio(DataDir(dir), Archive(dump / kind))
+    data = DataDir(dir)
+    ids = with_audio(data, Archive(dump / kind))
     make = VoiceFactory(dump, SpeakerEmbedder(voice_encoder).weights)
+    tell_removed(dump, [VOICES], data)
     found = dump_clips(
         dump,
         {VOICES: {"kind": VOICES, "encoder": "ge2e", "weights": sha256(make.weights)}},

@@ -10,7 +10,6 @@ each: what it generates from the lips has the mean offset of its training set.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,7 @@ from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
 from lipsound2.audio.lag import LARGEST, lag
 from lipsound2.audio.mel_settings import MelConfig, same_mel
-from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.av_offsets import AV_OFFSET, LIMIT
 from lipsound2.errors import ClipFailure, LipsoundError
@@ -29,7 +28,7 @@ from lipsound2.files import sha256
 from lipsound2.fingerprint import digest
 from lipsound2.inference import familiarity
 from lipsound2.inference.synthesize import GeneratorFactory
-from lipsound2.jobs.jobs import dump_clips
+from lipsound2.jobs.jobs import dump_clips, tell_removed
 from lipsound2.jobs.shards import Worker
 from lipsound2.outputs import OutputFolder
 from lipsound2.tasks.regress import Regress
@@ -85,8 +84,7 @@ def sync(
         raise LipsoundError(f"{dir}: none of its clips is in {dump}; run stages 1 and 2 on it")
     if len(ids) < len(data.ids):
         log.info("%s: %d of %d clips are not in %s: left out", dir, len(data.ids) - len(ids), len(data.ids), dump)
-    if others := _others(dump, ids):
-        log.warning("%s: offsets of clips that are not in %s are removed: %d", dump / AV_OFFSET, dir, others)
+    tell_removed(dump, [AV_OFFSET], data)
     hop = mel.hop / mel.sample_rate
     found = dump_clips(
         dump,
@@ -127,13 +125,6 @@ def _unfit(count: int, clips: int) -> str:
     """How many clips have no offset, and what they have instead."""
     one = f"1 of {clips} clips fits no shift: its offset is set to 0"
     return one if count == 1 else f"{count} of {clips} clips fit no shift: their offset is set to 0"
-
-
-def _others(dump: Path, ids: Sequence[str]) -> int:
-    """Of how many other clips there are offsets already."""
-    if not (dump / AV_OFFSET / INDEX).exists():
-        return 0
-    return len({*Archive(dump / AV_OFFSET).ids} - {*ids})
 
 
 @dataclass(frozen=True)

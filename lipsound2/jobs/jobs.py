@@ -10,14 +10,15 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from lipsound2.data.archive import INDEX
+from lipsound2.data.archive import INDEX, Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_lines
 from lipsound2.data.yaml_files import write_yaml
 from lipsound2.errors import LipsoundError
@@ -29,7 +30,17 @@ from lipsound2.jobs.slurm.array import Array
 from lipsound2.jobs.workers import Workers
 from lipsound2.progress import progress
 
-__all__ = ["Failure", "Result", "Shard", "StepSummary", "Worker", "compute_shard", "dump_clips", "read_failures"]
+__all__ = [
+    "Failure",
+    "Result",
+    "Shard",
+    "StepSummary",
+    "Worker",
+    "compute_shard",
+    "dump_clips",
+    "read_failures",
+    "tell_removed",
+]
 
 FAILURES = "failures.tsv"
 _WHOLE = "shards.sha256"  # in a kind's folder: hash over its shards; comes last
@@ -75,6 +86,7 @@ def dump_clips(
     max_failures: float = 0.05,
     timeout: float | None = None,
     num_frames: Callable[[str, np.ndarray], int] = rows_of,
+    facts: Mapping[str, Sequence[Any]] = {},
 ) -> StepSummary:
     """Bring `DUMP/<kind>/` up to date for a set of clips; whole shards are not computed again.
 
@@ -94,7 +106,7 @@ def dump_clips(
         dump: folder of the feature types.
         kinds: feature type -> content of its kind.yaml; `compress` in it (True or a method of `entries.COMPRESSIONS`)
             stores float matrices compressed.
-        ids: all clips of the dump; shards of clips that are not among them are removed.
+        ids: all clips of the dump; shards of clips that are not among them are removed, see `tell_removed`.
         make_worker: makes the worker, once in each process; picklable. A LipsoundError from it or from a worker stops
             the step.
         step: name of the step in failures.tsv and messages.
@@ -106,6 +118,7 @@ def dump_clips(
         max_failures: largest share of clips that may fail.
         timeout: seconds one clip may take; None: no limit.
         num_frames: (feature type, array) -> length of an entry, if the worker does not give it; picklable.
+        facts: id -> what else a clip's result depends on; a shard is computed again when it changes.
 
     Returns:
         Numbers of clips.
@@ -124,7 +137,7 @@ def dump_clips(
         raise LipsoundError(f"{step}: nj and shard_size must be at least 1, found {nj} and {shard_size}")
     dump = Path(dump)
     with folder_lock(dump / ".locks" / step, f"step {step}"):
-        shards = _shards(dump, kinds, ids, fingerprint, inputs, shard_size, num_frames)
+        shards = _shards(dump, kinds, ids, fingerprint, inputs, facts, shard_size, num_frames)
         array = reconcile(launcher, dump, step, hash_of([shard.hashes for shard in shards], nj))
         _sweep(dump, kinds)
         plan = _plan(dump, step, shards)
@@ -147,6 +160,27 @@ def dump_clips(
     return _summary(dump, step, plan.failures, {name for shard in todo for name in shard.ids}, len(ids), max_failures)
 
 
+def tell_removed(dump: Path, kinds: Iterable[str], data: DataDir) -> None:
+    """Warn of clips that a step is going to remove from a dump, since they are not in its data dir.
+
+    No error: a corpus may become smaller.
+
+    Args:
+        dump: folder of the feature types.
+        kinds: feature types of the step.
+        data: data dir that it is given.
+    """
+    for folder in (dump / kind for kind in kinds):
+        if not (folder / INDEX).exists() or changed(folder):  # what is damaged is made again anyway
+            continue
+        if others := {*Archive(folder).ids} - {*data.ids}:
+            _log.warning(
+                "%s: %d clips are not in %s and are removed, '%s' first; to keep them, stop this, and give the data "
+                "dir of all clips, such as data/all, or another dump",
+                *(folder, len(others), data.path, min(others)),
+            )
+
+
 def read_failures(dump: Path | str) -> list[tuple[str, str, str, str]]:
     """Rows (id, step, reason, detail) of a dump's failures.tsv; none when there is no such file."""
     path = Path(dump) / FAILURES
@@ -165,6 +199,7 @@ def _shards(
     ids: Sequence[str],
     fingerprint: Mapping[str, Any],
     inputs: Mapping[str, str | Sequence[str]],
+    facts: Mapping[str, Sequence[Any]],
     size: int,
     num_frames: Callable[[str, np.ndarray], int],
 ) -> list[Shard]:
@@ -173,7 +208,7 @@ def _shards(
     shards = []
     for number, start in enumerate(range(0, len(names), size)):
         part = tuple(names[start : start + size])
-        sources = [_state(inputs.get(name, ())) for name in part]
+        sources = [[*_state(inputs.get(name, ())), *facts.get(name, ())] for name in part]
         hashes = {kind: hash_of(part, sources, fingerprint, kind, content) for kind, content in kinds.items()}
         shards.append(Shard(dump, number, part, kinds, hashes, num_frames))
     return shards
