@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from helpers.video_making import write_clip
 
+from lipsound2.cli import main
 from lipsound2.data.archive import Archive
+from lipsound2.data.datadir import DataDir
 from lipsound2.errors import ClipFailure, LipsoundError
 from lipsound2.video import crop as crop_module
 from lipsound2.video.align import MOUTH
@@ -358,12 +360,51 @@ def test_detection_is_not_done_twice(grid: Path, tmp_path: Path, monkeypatch: py
     assert psnr(face, Cropper(("face",))(clips(grid, "s1")[0]).regions["face"]) > 40
 
 
+def test_clips_that_are_not_in_the_data_dir_do_not_go_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dump, part = data.parent / "dump", DataDir(data).subset(["s1-clip0", "s1-clip1"], data.parent / "train")
+    run(data, dump)
+    run(data, dump)
+    assert "removed" not in caplog.text
+    run(part.path, dump)
+    told = [record.getMessage() for record in caplog.records if "removed" in record.message]
+    assert len(told) == 3  # of landmarks, face and mouth
+    assert f"{dump / 'mouth'}: 3 clips are not in {part.path} and are removed, 's1-clip2' first; " in "".join(told)
+    assert all(each.endswith("give the data dir of all clips, such as data/all, or another dump") for each in told)
+    assert list(Archive(dump / "mouth").ids) == ["s1-clip0", "s1-clip1"]
+
+
 def test_wrong_options_are_one_line(data: Path) -> None:
     with pytest.raises(LipsoundError, match=r"unknown region 'lips'; known: face, mouth"):
         run(data, data.parent / "dump", regions=("lips",))
+    for codec, makes in (("libx265", "hevc"), ("mpeg4", "mpeg4"), ("aac", "aac"), ("rawvideo", "rawvideo")):
+        with pytest.raises(LipsoundError, match=rf"the encoder '{codec}' makes {makes}, wanted H.264.*here: libx264"):
+            run(data, data.parent / "dump", codec=codec)
+    assert not (data.parent / "dump").exists()
     (data / "video.scp").unlink()
     with pytest.raises(LipsoundError, match=r"no video\.scp"):
         run(data, data.parent / "dump")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--dlib-landmarks", "p.dat"], "--dlib-landmarks p.dat: is for --detector dlib, found --detector facemesh; "),
+        (
+            ["--landmarks", "l", "--detector", "dlib"],
+            "--landmarks l: no faces are detected then, found --detector dlib; ",
+        ),
+        (["--landmarks", "l", "--dlib-landmarks", "p.dat"], "found --dlib-landmarks p.dat; leave one of them out"),
+        (["--landmarks", "l", "--detect-interval", "5"], "found --detect-interval 5; "),
+        (["--landmarks", "l", "--face", "left"], "found --face left; "),
+        (["--landmarks", "l", "--face", "speaking", "--asd", __file__], "found --face speaking; "),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(
+    options: list[str], told: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["crop", str(data), str(data.parent / "dump"), *options]) == 2
+    assert told in capsys.readouterr().err
+    assert not (data.parent / "dump").exists()
 
 
 @pytest.mark.parametrize(("detector", "package"), [("facemesh", "ai_edge_litert"), ("mediapipe", "mediapipe")])

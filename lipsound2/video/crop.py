@@ -15,18 +15,18 @@ from lipsound2.arguments import AtLeast1, Share, Within
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
-from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.errors import ClipFailure, LipsoundError, UsageError
 from lipsound2.files import sweep
 from lipsound2.fingerprint import NAME as STAMP
 from lipsound2.fingerprint import SIZES, Fingerprint, digest
-from lipsound2.jobs.jobs import Failure, dump_clips, read_failures
+from lipsound2.jobs.jobs import Failure, dump_clips, read_failures, tell_removed
 from lipsound2.outputs import OutputFolder
 from lipsound2.timing import FRAME_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.crop_report import CropReport
 from lipsound2.video.cropper import EVERY, Cropper, Crops
-from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName
-from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
+from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName, check_detector
+from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames, h264_encoder
 from lipsound2.video.face_choice import write_image
 from lipsound2.video.speaking import SpeakerFinder, check_choice
 
@@ -66,13 +66,14 @@ def crop(
     much each looks like the one who speaks.
 
     Args:
-        dir: data dir with video.scp.
+        dir: data dir of all clips of the dump, such as data/all, with video.scp.
         dump: folder of the archives; landmarks/ and one folder a region are written.
         regions: what to crop: face (112x112, LipSound2), mouth (96x96, aligned to the mean face, LiRA),
             mouth-published (96x96, as published lip readers want it).
         detector: face detector: facemesh, mediapipe (the same networks, slower; landmarks differ in hundredths of a
             pixel) or dlib.
-        dlib_landmarks: 68-point or 5-point model file for dlib; without one the mean face is placed by the box.
+        dlib_landmarks: with --detector dlib, its 68-point or 5-point model file; without one the mean face is placed by
+            the box.
         landmarks: folder of a landmarks archive made elsewhere; no faces are detected then.
         detect_interval: detect faces in every k-th frame at least; landmarks between are interpolated.
         face: which face when there are several; speaking takes the one who speaks, by lips and audio, see --asd.
@@ -87,6 +88,11 @@ def crop(
         timeout: seconds one clip may take before it counts as hanging; a clip of two hours takes some minutes.
     """
     check_choice(face, asd)
+    if landmarks is None:
+        check_detector(detector, dlib_landmarks)
+    else:
+        _check_undetected(landmarks, detector, dlib_landmarks, detect_interval, face)
+    h264_encoder(codec)
     data = DataDir(dir)
     _check(data, regions)
     options: dict[str, Any] = {"detector": "none", "min_face_ratio": min_face_ratio}  # all that matters with landmarks
@@ -106,6 +112,7 @@ def crop(
     if not kinds:
         log.info("crop: %s of %s in %s: done before, skipped", ", ".join(regions), dir, dump)
         return 0
+    tell_removed(dump, kinds, data)
     if LANDMARKS in kinds:
         work = _Work(videos, cut, options, coding, landmarks, None, None if landmarks else dump / FACES)
     else:
@@ -138,6 +145,25 @@ def crop(
     )
     marks.write(kinds)
     return 0
+
+
+def _check_undetected(landmarks: Path, detector: str, dlib_landmarks: Path | None, interval: int, face: str) -> None:
+    """Make sure that beside landmarks nothing is given that steers how faces are detected.
+
+    Raises:
+        UsageError: something is.
+    """
+    options = (
+        ("detector", detector, DEFAULT_DETECTOR),
+        ("dlib-landmarks", dlib_landmarks, None),
+        ("detect-interval", interval, EVERY),
+        ("face", face, "largest"),
+    )
+    for name, found, default in options:
+        if found != default:
+            raise UsageError(
+                f"--landmarks {landmarks}: no faces are detected then, found --{name} {found}; leave one of them out"
+            )
 
 
 def _check(data: DataDir, regions: Sequence[str]) -> None:

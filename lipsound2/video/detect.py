@@ -10,19 +10,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from lipsound2.errors import LipsoundError, require
+from lipsound2.errors import LipsoundError, UsageError, require
 from lipsound2.video.face import Detector
 
 DetectorName = Literal["facemesh", "mediapipe", "dlib"]
 DEFAULT_DETECTOR: DetectorName = "facemesh"
 
 
-def check_detector(name: str) -> None:
+def check_detector(name: str, dlib_landmarks: Path | None = None) -> None:
     """Check that the package of a detector is installed; one that is there is not imported yet.
 
     Raises:
         LipsoundError: it is not.
+        UsageError: landmarks of dlib are given for another detector, which would not read them.
     """
+    if dlib_landmarks is not None and name != "dlib":
+        raise UsageError(
+            f"--dlib-landmarks {dlib_landmarks}: is for --detector dlib, found --detector {name}; give that, or leave "
+            "--dlib-landmarks out"
+        )
     if name in ("dlib", "mediapipe") and find_spec(name) is None:
         require(name, name)
 
@@ -31,8 +37,9 @@ def make_detector(name: str, dlib_landmarks: Path | None = None) -> Detector:
     """The detector of that name. Only the package that runs it is imported.
 
     Raises:
-        LipsoundError: no such detector, or its package is not installed.
+        LipsoundError: no such detector, its package is not installed, or see `check_detector`.
     """
+    check_detector(name, dlib_landmarks)
     if name == "facemesh":
         from lipsound2.video.facemesh import facemesh
 

@@ -31,6 +31,27 @@ _SLICES = (1, 5)  # NAL unit types of coded frames
 _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
+def h264_encoder(name: str) -> av.Codec:
+    """The encoder of that name.
+
+    Raises:
+        LipsoundError: this build of ffmpeg has none, or it makes something else than H.264.
+    """
+    try:
+        codec = av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError as error:
+        raise LipsoundError(
+            f"the encoder '{name}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
+            f"--codec (here: {', '.join(_encoders()) or 'none'}), or install a PyAV that has libx264"
+        ) from error
+    if codec.canonical_name != "h264":
+        raise LipsoundError(
+            f"the encoder '{name}' makes {codec.canonical_name}, wanted H.264, which is what crops are read as; choose "
+            f"another with --codec (here: {', '.join(_encoders()) or 'none'})"
+        )
+    return codec
+
+
 class Encoder:
     """Compresses gray frames as they come: a clip of two hours takes the memory of its stream, some 40 MB.
 
@@ -41,19 +62,13 @@ class Encoder:
         options: encoder options instead of the default ones.
 
     Raises:
-        LipsoundError: this build of ffmpeg has no such encoder.
+        LipsoundError: see `h264_encoder`.
     """
 
     def __init__(
         self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
     ) -> None:
-        try:
-            context = cast(VideoCodecContext, av.CodecContext.create(codec, "w"))
-        except av.codec.codec.UnknownCodecError as error:
-            raise LipsoundError(
-                f"the encoder '{codec}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
-                f"--codec (here: {', '.join(_encoders()) or 'none'}), or install a PyAV that has libx264"
-            ) from error
+        context = cast(VideoCodecContext, av.CodecContext.create(h264_encoder(codec), "w"))
         context.height, context.width = shape[1:]
         context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
         context.framerate = Fraction(FRAME_RATE)
@@ -103,7 +118,7 @@ def encode(
         The stream, (bytes,) uint8.
 
     Raises:
-        LipsoundError: this build of ffmpeg has no such encoder, or it refuses the frames.
+        LipsoundError: it refuses the frames, or see `h264_encoder`.
     """
     encoder = Encoder(frames.shape, codec, crf, options)
     for frame in frames:
