@@ -15,7 +15,7 @@ from lipsound2.decoding.subtitles import Cue
 from lipsound2.errors import LipsoundError
 from lipsound2.media.opening import opened
 from lipsound2.video import mux
-from lipsound2.video.captions import Captions
+from lipsound2.video.captions import Captions, Painter
 from lipsound2.video.decode import Source, read_video
 from lipsound2.video.frame import to_full_range
 from lipsound2.video.frame_buffer import FrameBuffer
@@ -232,6 +232,20 @@ def test_burnt_subtitles_are_in_the_frames_while_they_are_said(tmp_path: Path) -
     assert moved[15][:40].max() < 6
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert not container.streams.subtitles
+
+
+@pytest.mark.parametrize("level", [16, 72, 128, 200, 235, 255])
+def test_the_edges_of_letters_are_mixed_with_what_is_behind_them(level: int) -> None:
+    """Where a letter covers a part of a pixel, its level is that part of the way to the letter's."""
+    painter, shapes = Painter(said((0.0, 1.0, "bin blue"))), ((96, 160), (48, 80), (48, 80))
+    planes = [np.full(shape, level, np.uint8) for shape in shapes]
+    painter.draw(planes, 0.5)
+    for plane, layers in zip(planes, painter._layers, strict=True):
+        wanted = np.full(plane.shape, level, np.float64)
+        for layer in layers:
+            part = wanted[layer.top : layer.top + len(layer.cover)]
+            part += (layer.level - part) * layer.cover.astype(np.float64)
+        assert np.abs(plane - wanted).max() <= 1
 
 
 def test_letters_that_the_font_lacks_are_not_burnt_as_boxes(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ class Painter:
         for plane, layers in zip(planes, self._layers, strict=True):
             for layer in layers:
                 part = plane[layer.top : layer.top + layer.cover.shape[0]]
-                part[:] = (part + (layer.level - part) * layer.cover).round()
+                # Not by the difference of the levels, which wraps in uint8.
+                part[:] = (part * (1 - layer.cover) + layer.level * layer.cover).round()
 
 
 @dataclass(frozen=True)
