@@ -13,6 +13,7 @@ from helpers.experiments import make_experiment, synthetic_clips
 from lipsound2.audio.io import write_wav
 from lipsound2.cli import main
 from lipsound2.errors import LipsoundError
+from lipsound2.metrics.dnsmos_scorer import windows
 from lipsound2.metrics.requested import compute, requested
 from lipsound2.metrics.score import score
 from lipsound2.metrics.summary_files import read_clips
@@ -51,6 +52,14 @@ def test_what_cannot_be_heard_is_at_the_floor(waveform: np.ndarray, reason: str)
     found = compute(requested(["dnsmos"]), "a", waveform, np.zeros(RATE))
     assert found.values == {"dnsmos": 1.0, "dnsmos_p808": 1.0}
     assert found.failures == {"dnsmos": reason, "dnsmos_p808": reason}
+
+
+def test_nothing_to_score_against_is_at_the_floor() -> None:
+    """Speech is cut to its reference, so nothing is left of it."""
+    found = compute(requested(["dnsmos"]), "a", voice(1.0), np.zeros(0))
+    assert found.values == {"dnsmos": 1.0, "dnsmos_p808": 1.0}
+    assert found.failures == dict.fromkeys(found.values, "silent-reference")
+    assert not [*windows(np.zeros(0))]
 
 
 @pytest.mark.parametrize("name", ["mos", "dnsmos:big", ""])

@@ -129,6 +129,26 @@ def test_every_clip_of_the_data_dir_counts_even_without_a_reference(root: Path) 
     assert content["speakers"]["s9"]["generated"]["estoi"] == 0.0
 
 
+def test_a_noted_data_dir_that_is_gone_is_told(root: Path) -> None:
+    """Its clips without speech would not be counted."""
+    (root / "data/tiny/test").rename(root / "elsewhere")
+    with pytest.raises(
+        LipsoundError, match=r"wav/test/origin.yaml: notes the data dir .*, which is not there; give --ids"
+    ):
+        run(root)
+    assert run(root, ids=root / "elsewhere")["systems"]["generated"]["clips"] == 4
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_corrected_speakers_are_scored_anew(root: Path, given: bool) -> None:
+    data = root / "data/tiny/test"
+    ids = {"ids": data} if given else {}
+    assert set(run(root, **ids)["speakers"]) == {"s1", "s2"}
+    (data / "utt2spk").write_text((data / "utt2spk").read_text().replace(" s2", " s3"))
+    (data / "spk2utt").unlink(missing_ok=True)
+    assert set(run(root, **ids)["speakers"]) == {"s1", "s3"}
+
+
 def test_a_dump_of_a_whole_corpus_is_scored_on_what_was_spoken(root: Path) -> None:
     wav = root / "exp/tiny_parallel/wav/test"
     (wav / "origin.yaml").unlink()

@@ -118,6 +118,22 @@ def test_a_lip_reader_stands_beside_what_it_read_in_another_clip(tmp_path: Path)
         score_text(data, tmp_path / "both", mismatched=True)
 
 
+def test_the_folder_that_is_not_one_lip_readers_is_named(tmp_path: Path) -> None:
+    data, read = transcripts(tmp_path / "data"), decoded(tmp_path / "a", {"s1-a": "bin"})
+    decoded(tmp_path / "two" / "generated", {"s1-a": "bin"})
+    with pytest.raises(LipsoundError, match=r"--mismatched: .*/two holds several systems"):
+        score_text(data, read, tmp_path / "two", mismatched=True)
+
+
+def test_corrected_speakers_are_scored_anew(tmp_path: Path) -> None:
+    data, read = transcripts(tmp_path / "data"), decoded(tmp_path / "greedy", {"s1-a": "bin"})
+    score_text(data, read)
+    DataDir.write(data, utt2spk={name: f"s{name[-1]}" for name in DataDir(data).ids}, text=DataDir(data).text)
+    score_text(data, read)
+    summary = json.loads((read / "scores" / "text" / "greedy" / "summary.json").read_text())
+    assert [*summary["systems"]["heard"]["speakers"]] == ["sa", "sb", "sc"]
+
+
 def test_systems_stand_side_by_side_ground_truth_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = transcripts(tmp_path / "data")
     said = dict(DataDir(data).text)

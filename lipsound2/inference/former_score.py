@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 from lipsound2.arguments import AtLeast0, AtLeast1, Choices
 from lipsound2.audio.kind import ground_truth
 from lipsound2.data.datadir import DataDir
-from lipsound2.decoding.hypothesis import DETAILS, TEXT
+from lipsound2.decoding.hypothesis import DETAILS
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
 from lipsound2.errors import LipsoundError
 from lipsound2.inference.recognizer_names import check_recognizer, is_own
 from lipsound2.jobs.shards import hash_of
 from lipsound2.metrics import bootstrap
-from lipsound2.metrics.audio_sources import REAL, AudioSource, choose_ids, find_systems, wav_of
+from lipsound2.metrics.audio_sources import REAL, AudioSource, choose_ids, find_systems, noted_data, wav_of
 from lipsound2.metrics.score import score as score_speech
 from lipsound2.metrics.score_text import FOLDER, References, score_systems, score_text, with_text
 from lipsound2.metrics.unseen import Speakers, about
@@ -91,7 +91,7 @@ def score(
     if transcripts is None:
         return
     reference, systems = AudioSource(ground_truth(ref)), find_systems(hyp)
-    names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    names, utt2spk, which = choose_ids(reference, systems, ids or noted_data(hyp))
     references = _references(transcripts, names, utt2spk, which, speakers, language)
     for name in asr:
         _recognize(name, search, reference, systems, references, out, options)
@@ -115,7 +115,7 @@ def _references(
             f"{transcripts.path}: no transcript of {len(unknown)} of {which}, the first is '{unknown[0]}'"
         )
     texts = {name: transcripts.text[name] for name in names}
-    return References(transcripts.path / TEXT, texts, utt2spk, which, unseen, language)
+    return References(transcripts.path, texts, utt2spk, which, unseen, language)
 
 
 def _recognize(
@@ -146,7 +146,7 @@ def _recognize(
             folder / system,
             [place] if kept else [],
             {"clips": hash_of(names)} if kept else {"audio": files.content()},
-            {"asr": asr, "data": str(references.table.parent), "audio": str(place)},
+            {"asr": asr, "data": str(references.data), "audio": str(place)},
             {**options, "step": "hear", "ngpu": 0},
             load,
         )

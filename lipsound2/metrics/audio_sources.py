@@ -185,21 +185,32 @@ def locate(path: str | Path | None, near: Path) -> Path | None:
     return next((place for place in (noted, *(base / noted for base in bases)) if place.exists()), None)
 
 
+def noted_data(hyp: Path) -> Path | None:
+    """The data dir that `synthesize` noted about a folder of speech; None if it noted none.
+
+    Raises:
+        LipsoundError: it is not there.
+    """
+    noted = read_origin(hyp).get("data")
+    found = locate(noted, hyp)
+    if noted is not None and found is None:
+        raise LipsoundError(f"{hyp / 'origin.yaml'}: notes the data dir {noted}, which is not there; give --ids DIR")
+    return found
+
+
 def choose_ids(
-    reference: AudioSource, hyp: Path, systems: dict[str, Path], ids: Path | None
+    reference: AudioSource, systems: dict[str, Path], data: Path | None
 ) -> tuple[list[str], dict[str, str], str]:
     """Which clips are scored, their speakers, and a phrase for captions.
 
-    The clips of a given data dir, or of the one that `synthesize` noted. Else those of a folder of ground truth. A dump
-    holds more than one set, so with a dump they are the clips that any system has.
+    The clips of a data dir, if one is given or noted. Else those of a folder of ground truth. A dump holds more than
+    one set, so with a dump they are the clips that any system has.
     """
     from lipsound2.data.datadir import DataDir
 
-    noted = locate(read_origin(hyp).get("data"), hyp)
-    chosen = ids or noted
-    if chosen is not None:
-        data = DataDir(chosen)
-        return list(data.ids), dict(data.utt2spk), f"all {len(data.ids)} clips of {chosen}"
+    if data is not None:
+        chosen = DataDir(data)
+        return list(chosen.ids), dict(chosen.utt2spk), f"all {len(chosen.ids)} clips of {data}"
     if reference.is_archive:
         names = sorted({name for folder in systems.values() for name in wav_ids(folder)})
         reason = f"the {len(names)} clips that were spoken (no --ids given)"

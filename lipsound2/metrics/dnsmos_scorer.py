@@ -57,8 +57,11 @@ def session(runtime: Any, path: Path) -> Any:
 
 
 def windows(speech: np.ndarray) -> Iterator[np.ndarray]:
-    """Windows (`_WINDOW`,) of speech (N,), N > 0, one a second; short speech is doubled until it is long enough."""
-    while len(speech) < _WINDOW:
+    """Windows (`_WINDOW`,) of speech (N,), one a second; short speech is doubled until it is long enough.
+
+    Where N is 0 there are none.
+    """
+    while 0 < len(speech) < _WINDOW:
         speech = np.concatenate([speech, speech])
     for second in range(int(len(speech) // SAMPLE_RATE - _WINDOW / SAMPLE_RATE) + 1):
         window = speech[second * SAMPLE_RATE : second * SAMPLE_RATE + _WINDOW]

@@ -105,6 +105,8 @@ def compute(
     found = ClipScores({}, {})
     for request in requests:
         try:
+            if not len(reference):  # speech would be cut to nothing
+                raise ClipFailure("silent-reference")
             true = finite_and_audible(reference, "silent-reference") if request.family.reference else reference
             found.values.update(scorer(request)(id, fit(finite_and_audible(speech, silent), len(true)), true))
         except ClipFailure as failure:

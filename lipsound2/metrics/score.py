@@ -23,7 +23,7 @@ from lipsound2.metrics.audio_sources import (
     check_against,
     choose_ids,
     find_systems,
-    locate,
+    noted_data,
     read_origin,
     read_wav,
     tell_one_sided,
@@ -78,7 +78,8 @@ def score(
         against: also show by how much every other system differs from this one, clip by clip.
 
     Raises:
-        LipsoundError: no speech, no ground truth, no clip in both, or a further metric is not available.
+        LipsoundError: no speech, no ground truth, no clip in both, the noted data dir is not there, or a further metric
+            is not available.
     """
     require_packages(STANDARD_FAMILIES)
     for option, least, found in (("resamples", 1, resamples), ("seed", 0, seed)):
@@ -86,10 +87,10 @@ def score(
             raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
     out, ref = out or hyp / "scores", ground_truth(ref)
     reference, systems = AudioSource(ref), find_systems(hyp)
-    names, utt2spk, which = choose_ids(reference, hyp, systems, ids)
+    data = ids or noted_data(hyp)
+    names, utt2spk, which = choose_ids(reference, systems, data)
     check_against(against, systems)
     tell_one_sided(reference, systems, names)
-    data = ids or locate(read_origin(hyp).get("data"), hyp)
     unseen, which = about(speakers, data, {name: utt2spk[name] for name in names}, which)
     requests = requested(metrics, data, ref.parent / "landmarks" if reference.is_archive else None)
     rules = rule(names_of(requests))
@@ -102,7 +103,7 @@ def score(
             **({"against": against} if against else {}),
         },
         [
-            *(ref, *systems.values(), *([ids / "utt2spk"] if ids else [hyp / "origin.yaml"])),
+            *(ref, *systems.values(), *([] if ids else [hyp / "origin.yaml"]), *([data / "utt2spk"] if data else [])),
             *(path for request in requests for path in request.inputs),
         ],
         [CLIPS, SUMMARY, TABLE],

@@ -36,7 +36,7 @@ class References:
     """Reference texts.
 
     Attributes:
-        table: file of the texts, for the fingerprint.
+        data: data dir of the texts and speakers, for the fingerprint.
         texts: id -> text.
         utt2spk: id -> speaker.
         which: what clips these are, for captions.
@@ -47,7 +47,7 @@ class References:
         pairs: clip -> the clip whose text the control `mismatched` has; empty: there is no such control.
     """
 
-    table: Path
+    data: Path
     texts: Mapping[str, str]
     utt2spk: Mapping[str, str]
     which: str
@@ -95,9 +95,9 @@ def score_text(
     known = DataDir(data)
     found = [(text, find_texts(text)) for text in texts]
     bases = tuple(against.split(",")) if against else ()
-    for _, systems in found:
+    for text, systems in found:
         if mismatched and [*systems] != [HEARD]:
-            raise LipsoundError(f"--mismatched: {texts[0]} holds several systems, wanted the texts of one lip reader")
+            raise LipsoundError(f"--mismatched: {text} holds several systems, wanted the texts of one lip reader")
         for base in bases:
             check_against(base, [*systems, *[MISMATCHED] * mismatched])
     if not known.text:
@@ -111,7 +111,7 @@ def score_text(
     unseen, which = about(speakers, data, known.utt2spk, which)
     if homophones:
         which = f"{which}; words that sound alike count as equal"
-    references = References(data / TEXT, known.text, known.utt2spk, which, unseen, language, homophones, bases)
+    references = References(data, known.text, known.utt2spk, which, unseen, language, homophones, bases)
     if mismatched:
         if len(known.text) < 2:
             raise LipsoundError(f"--mismatched: {data} has one clip with a text, wanted two or more; leave it out")
@@ -160,7 +160,8 @@ def score_systems(references: References, systems: Mapping[str, Path], folder: P
         options[MISMATCHED] = "yes"
     made = [*(f"{system}.tsv" for system in scored), *details, SUMMARY, TABLE]
     # The fingerprint has the verb that once did this, so that its scores stay valid.
-    fingerprint = Fingerprint(folder, "score", options, [references.table, *systems.values()], made)
+    tables = [references.data / name for name in (TEXT, "utt2spk")]
+    fingerprint = Fingerprint(folder, "score", options, [*tables, *systems.values()], made)
     if fingerprint.up_to_date():
         print(without_rule((folder / TABLE).read_text(encoding="utf-8")))
         print(f"{folder}: done already with these inputs and options; skipped")
