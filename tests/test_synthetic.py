@@ -239,6 +239,13 @@ def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_audio(tmp_path: 
         assert np.ptp(openings) > 0.1
 
 
+def test_a_folder_without_clips_is_not_held_to_options_that_made_none(tmp_path: Path) -> None:
+    for voices in (("xx-nothing",), ("yy-nothing",)):
+        with pytest.raises(LipsoundError, match=f"knows no voice '{voices[0]}'"):
+            generate(tmp_path / "corpus", clips=1, speakers=1, voices=voices)
+    assert not (tmp_path / "corpus").exists()
+
+
 def die(*_: str) -> None:
     os._exit(9)
 

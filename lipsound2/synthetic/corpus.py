@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def generate(
         other = min((path.name for path in root.iterdir() if path.name[0] != "."), default="")
         if other and not (root / _NOTE).exists():
             raise LipsoundError(f"{root}: holds '{other}' and is no generated corpus; choose a new or an empty folder")
-        _agree(root / _NOTE, config)
+        _check_agrees(root / _NOTE, config)
         for left in (*root.glob("s*/.*.tmp*"), *root.glob("align/s*/.*.tmp*")):
             left.unlink()
         wanted = [
@@ -93,6 +93,9 @@ def generate(
             (speaker, name) for speaker, name in wanted if not _paths(root, speaker, name, config.form)[0].exists()
         ]
         if missing:
+            for voice in config.voices:
+                say(["a"], voice)  # one that is unknown is told before the folder is held to it
+            write_yaml(root / _NOTE, _note(config))
             _make_all(missing, functools.partial(make_clip, root, config), nj)
     made = f"{len(missing)} made" if missing else "done, skipped"
     print(f"{root}: {len(wanted)} clips of {speakers} speakers, {made}")
@@ -120,20 +123,23 @@ def _voice(index: int) -> Voice:
     return Voice(voice.name, min(voice.pitch + 13 * lap, 99), voice.liveliness, voice.rate - 6 * lap)
 
 
-def _agree(path: Path, config: CorpusConfig) -> None:
-    """Note what the clips are made with; refuse to mix clips made with something else."""
-    now = {
+def _note(config: CorpusConfig) -> dict[str, Any]:
+    """What stands beside the clips of how they are made."""
+    return {
         "seed": config.seed,
         "voices": [asdict(voice) for voice in config.voices],
         "looks": list(config.looks),
         "form": asdict(config.form),
     }
+
+
+def _check_agrees(path: Path, config: CorpusConfig) -> None:
+    """Refuse to mix clips with those that a note says are made with something else."""
+    now = _note(config)
     before = read_yaml(path) if path.exists() else now
     if before != now:
         different = ", ".join(key for key, value in now.items() if before.get(key) != value)
         raise LipsoundError(f"{path.parent} holds clips made with other options ({different}); choose another folder")
-    if not path.exists():
-        write_yaml(path, now)
 
 
 def _sentences(seed: int, speaker: int, count: int) -> list[str]:
