@@ -30,11 +30,11 @@ fi
 while read -r _ video; do
   [ -w "$(dirname "$video")" ] || usage "--corpus: found $(dirname "$video"), where nothing can be written; texts go beside the clips"
 done <"$lacking/video.scp"
-lipsound2 crop "$lacking" dump --regions mouth --nj "$nj" # clips that show no mouth are of no use, with a text or without
-lipsound2 mel "$lacking" dump --nj "$nj"
+lipsound2 crop "$lacking" "$out/dump" --regions mouth --nj "$nj" # clips that show no mouth are of no use, with a text or without
+lipsound2 mel "$lacking" "$out/dump" --nj "$nj"
 
 echo "== what is said in them"
-lipsound2 decode "$asr" "$lacking" "$out/words" --dump dump --nj "$nj"
+lipsound2 decode "$asr" "$lacking" "$out/words" --dump "$out/dump" --nj "$nj"
 written=0 silent=0 taken=0
 while read -r id video; do
   text=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ /, ""); print }' "$out/words/text") beside=${video%.*}.txt
