@@ -1,4 +1,4 @@
-"""A warning of the clips that a data set does without."""
+"""Warnings of the clips that a data set does without."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def warn_left_out(data: Path, left_out: Sequence[str], clips: int, why: str) -> 
         log.warning(
             "%s: %d of %d clips %s, '%s' first; they are left out", data, len(left_out), clips, why, left_out[0]
         )
+
+
+def warn_short(data: Path, left_out: Sequence[str], clips: int, min_frames: int) -> None:
+    """The same of clips with fewer than `min_frames` video frames."""
+    why = f"have fewer than the {min_frames} video frames that the first convolution sees"
+    warn_left_out(data, left_out, clips, why)

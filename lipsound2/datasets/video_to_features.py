@@ -18,6 +18,7 @@ from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.av_offsets import offsets_of
 from lipsound2.datasets.batch import TensorBatch
 from lipsound2.datasets.crop_cache import Frames
+from lipsound2.datasets.left_out import warn_short
 from lipsound2.datasets.word_alignment import UNKNOWN, WordTimes
 from lipsound2.errors import LipsoundError
 from lipsound2.timing import FRAME_RATE
@@ -147,11 +148,7 @@ class CropsAndFeatures:
             log.info("%s: %d of %d clips are not in %s: left out", data.path, lost, len(data.ids), dump)
         frames = self.crops.num_frames().of(self.ids)
         if (short := frames < min_frames).any():
-            log.warning(
-                "%s: %d of %d clips have fewer than the %d video frames that the first convolution sees at once, '%s' "
-                "first; they are left out",
-                *(data.path, short.sum(), len(short), min_frames, self.ids[int(short.argmax())]),
-            )
+            warn_short(data.path, [self.ids[int(place)] for place in np.flatnonzero(short)], len(short), min_frames)
             places, frames = places[~short], frames[~short]
             self.ids = Names(data.ids.keys[places])
             self.offsets = self.offsets[~short] if correct_av_offset else self.offsets

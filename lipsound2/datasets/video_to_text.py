@@ -14,7 +14,7 @@ from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.datasets.audio_to_text import Utterance
 from lipsound2.datasets.augment import AugmentConfig, augment
 from lipsound2.datasets.crop_cache import Frames
-from lipsound2.datasets.left_out import warn_left_out
+from lipsound2.datasets.left_out import warn_left_out, warn_short
 from lipsound2.datasets.word_alignment import WordTimes
 from lipsound2.errors import LipsoundError
 
@@ -100,8 +100,7 @@ def with_frames(
     absent = [name for name, recording in labeled.items() if recording not in num_frames]
     short = [name for name, recording in labeled.items() if num_frames.get(recording, min_frames) < min_frames]
     warn_left_out(data.path, absent, len(labeled), f"have a text and no video frames in {crops}")
-    few = f"have fewer than the {min_frames} video frames that the first convolution sees"
-    warn_left_out(data.path, short, len(labeled), few)
+    warn_short(data.path, short, len(labeled), min_frames)
     left = {*absent, *short}
     return [name for name in labeled if name not in left]
 

@@ -174,14 +174,15 @@ def tell_removed(dump: Path, kinds: Iterable[str], data: DataDir) -> None:
         if not (folder / INDEX).exists():
             continue
         try:
-            others = {*Archive(folder).ids} - {*data.ids}
+            there = Archive(folder).ids
         except LipsoundError:  # what is damaged is made again anyway
             continue
-        if others:
+        others = np.flatnonzero(data.ids.places(there) < 0)
+        if len(others):
             _log.warning(
                 "%s: %d clips are not in %s and are removed, '%s' first; to keep them, stop this, and give the data "
                 "dir of all clips, such as data/all, or another dump",
-                *(folder, len(others), data.path, min(others)),
+                *(folder, len(others), data.path, there[int(others[0])]),
             )
 
 

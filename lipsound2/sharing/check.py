@@ -12,7 +12,6 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.data.tables import read_table
 from lipsound2.errors import LipsoundError, UsageError, require
 from lipsound2.metrics.registry import FAMILIES
-from lipsound2.metrics.requested import require_packages
 from lipsound2.metrics.score import CLIPS, SUMMARY
 from lipsound2.metrics.score_text import FOLDER
 from lipsound2.metrics.summary import Row
@@ -63,7 +62,7 @@ def check(shared: Path, *, data: Path | None = None, dump: Path | None = None, n
 
 def _set(folder: Path, name: str, one: SharedSet) -> list[str]:
     """Check a set's summaries and print the result; returns what differs, a line each."""
-    words = _installed() if one.unseen_text else True
+    words = _installed("jiwer", "metrics") if one.unseen_text else True
     found = [f"{name}: {line}" for line in _speech_summary(folder, name, one)]
     if words:
         found += [f"{name}: {line}" for line in _text_summaries(folder, name, one)]
@@ -74,10 +73,10 @@ def _set(folder: Path, name: str, one: SharedSet) -> list[str]:
     return found
 
 
-def _installed() -> bool:
-    """Whether jiwer, which counts errors of words, can be imported."""
+def _installed(package: str, extra: str) -> bool:
+    """Whether a package can be imported."""
     try:
-        require("jiwer", "metrics")
+        require(package, extra)
     except LipsoundError:
         return False
     return True
@@ -157,18 +156,12 @@ def _further(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
     """
     names = {metric for row in rows for metric in row.scores.values}
     families = {name: family for name, family in FAMILIES.items() if family.scorer and names & {*family.metrics}}
-    again: list[str] = []
-    left_out: list[str] = []
-    for name, family in families.items():
-        try:
-            require_packages([family])
-        except LipsoundError:
-            left_out += family.metrics
-        else:
-            if family.argument:
-                left_out += family.metrics
-            else:
-                again.append(name)
+    again = [
+        name
+        for name, family in families.items()
+        if not family.argument and all(_installed(*package) for package in family.packages.items())
+    ]
+    left_out = [metric for name, family in families.items() if name not in again for metric in family.metrics]
     return tuple(again), left_out
 
 
