@@ -275,6 +275,11 @@ def test_the_sentence_that_was_said_is_found_by_lips_and_by_audio(grid: Path, tm
     transcribe(clip, grid / rows[5][1], phrases=tmp_path / "mine.txt", srt=True, output_dir=tmp_path / "out")
     assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == [texts[3], texts[5]]
     assert texts[3].split()[0] in (tmp_path / "out" / f"{clip.stem}.srt").read_text()
+    hears = lipsound2.load("grid-s1-asr")
+    chosen, read = hears(clip, phrases=texts).words, hears(clip).words
+    assert [word.text for word in chosen] == texts[3].split()
+    for word, other in zip(chosen, read, strict=True):  # its words come when they are said, whoever chose them
+        assert (word.start, word.end) == pytest.approx((other.start, other.end), abs=0.1)
     reader = lipsound2.phrase_reader()
     text = reader(clip, phrases=texts[:3])  # not among them
     assert text.text == ""

@@ -9,7 +9,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -193,7 +193,12 @@ class OwnRecognizer(ABC):
         """Which sentence was said in a waveform (samples,), or in crops (T, H, W) uint8; by CTC alone."""
         heard = self.hear([clip])[0]
         how = _UNLIKE if heard.unlike else _SPEECH if self.facts.input == AUDIO else _LIPS
-        return ranked(heard.log_probs, self.facts.seconds, phrases, texts, how, self.facts.tokenizer)
+        what = ranked(heard.log_probs, self.facts.seconds, phrases, texts, how, self.facts.tokenizer)
+        if not what.words or heard.word_log_probs is None:
+            return what
+        # Of the word head its times alone: how sure the choice is, the ranking says.
+        timed = align_words(what, heard.word_log_probs, self.facts.words, self.facts.seconds)
+        return replace(what, words=[replace(word, confidence=None) for word in timed.words])
 
     def recognize(self, clips: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Hypotheses of waveforms, or of lips: crops (T, H, W) uint8, or the states of their trunk."""
