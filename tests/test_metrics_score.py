@@ -139,6 +139,19 @@ def test_a_noted_data_dir_that_is_gone_is_told(root: Path) -> None:
     assert run(root, ids=root / "elsewhere")["systems"]["generated"]["clips"] == 4
 
 
+def test_speech_that_was_copied_without_its_data_dir_is_scored_against_a_folder(tmp_path: Path) -> None:
+    for name in ("a-1", "a-2"):
+        noise = np.random.default_rng(len(name)).normal(0, 0.1, 16000).astype(np.float32)
+        for folder in ("truth", "speech"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_wav(tmp_path / folder / f"{name}.wav", noise, 16000)
+    (tmp_path / "speech/a-2.wav").unlink()
+    (tmp_path / "speech/origin.yaml").write_text("data: data/valid\n")
+    score(tmp_path / "truth", tmp_path / "speech", out=tmp_path / "out", nj=1, resamples=20)
+    clips = (tmp_path / "out/clips.tsv").read_text()
+    assert "a-2\tgenerated\t" in clips, "each clip of the ground truth counts"
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_corrected_speakers_are_scored_anew(root: Path, given: bool) -> None:
     data = root / "data/tiny/test"

@@ -91,7 +91,7 @@ def score(
     if transcripts is None:
         return
     reference, systems = AudioSource(ground_truth(ref)), find_systems(hyp)
-    names, utt2spk, which = choose_ids(reference, systems, ids or noted_data(hyp))
+    names, utt2spk, which = choose_ids(reference, systems, ids or noted_data(hyp, reference))
     references = _references(transcripts, names, utt2spk, which, speakers, language)
     for name in asr:
         _recognize(name, search, reference, systems, references, out, options)

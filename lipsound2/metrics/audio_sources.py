@@ -185,15 +185,15 @@ def locate(path: str | Path | None, near: Path) -> Path | None:
     return next((place for place in (noted, *(base / noted for base in bases)) if place.exists()), None)
 
 
-def noted_data(hyp: Path) -> Path | None:
-    """The data dir that `synthesize` noted about a folder of speech; None if it noted none.
+def noted_data(hyp: Path, reference: AudioSource) -> Path | None:
+    """The data dir that `synthesize` noted about a folder of speech; None if there is none.
 
     Raises:
-        LipsoundError: it is not there.
+        LipsoundError: it is not there, and the ground truth, a dump, does not tell either which clips there should be.
     """
     noted = read_origin(hyp).get("data")
     found = locate(noted, hyp)
-    if noted is not None and found is None:
+    if noted is not None and found is None and reference.is_archive:
         raise LipsoundError(f"{hyp / 'origin.yaml'}: notes the data dir {noted}, which is not there; give --ids DIR")
     return found
 

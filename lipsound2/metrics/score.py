@@ -87,7 +87,7 @@ def score(
             raise LipsoundError(f"--{option}: expected {least} or more, found {found}")
     out, ref = out or hyp / "scores", ground_truth(ref)
     reference, systems = AudioSource(ref), find_systems(hyp)
-    data = ids or noted_data(hyp)
+    data = ids or noted_data(hyp, reference)
     names, utt2spk, which = choose_ids(reference, systems, data)
     check_against(against, systems)
     tell_one_sided(reference, systems, names)
