@@ -90,6 +90,13 @@ def test_lists_say_what_the_corpus_does_not(generated, tmp_path, capsys):
     problems = (tmp_path / "data/problems.tsv").read_text(encoding="utf-8")
     assert "\tnot-in-corpus\tlisted in train.tsv; the id of this file is speaker-loose\tloose.mp4" in problems
     assert "transcript-mismatch" not in problems
+    (tmp_path / "lists/valid.tsv").write_text(f"{texted}\ty.mp4\t", encoding="utf-8")
+    (tmp_path / "lists/train.tsv").write_text(rows[0], encoding="utf-8")
+    (tmp_path / "lists/train_small.tsv").write_text(f"{bare}\tx.mp4\tbin red", encoding="utf-8")
+    with pytest.raises(
+        LipsoundError, match=r"bob-Clip_two: train\.tsv says 'bin blue', and train_small\.tsv 'bin red'"
+    ):
+        prepare("own", root, tmp_path / "other", protocol="lists", lists=tmp_path / "lists")
 
 
 def test_one_clip_of_one_person_is_counted_in_the_singular(generated, tmp_path, capsys):

@@ -148,11 +148,23 @@ def _tell_listed(protocol: str, sets: Mapping[str, Collection[str]], here: Mappi
 
 
 def _take_texts(lists: Lists, found: Recordings) -> None:
-    """Clips of which the corpus says nothing have the text of their list."""
-    for rows in lists.sets.values():
+    """Clips of which the corpus says nothing have the text of their list.
+
+    Raises:
+        LipsoundError: two lists give them different ones.
+    """
+    given: dict[str, str] = {}  # clip -> the list that its text is of
+    for name, rows in lists.sets.items():
         for id, row in rows.items():
-            if row.text and id in found.by_id and not found.by_id[id].text:
-                found.by_id[id] = replace(found.by_id[id], text=row.text)
+            if not row.text or id not in found.by_id:
+                continue
+            text = found.by_id[id].text
+            if not text:
+                found.by_id[id], given[id] = replace(found.by_id[id], text=row.text), name
+            elif id in given and text.split() != row.text.split():
+                raise LipsoundError(
+                    f"{id}: {given[id]}.tsv says '{text}', and {name}.tsv '{row.text}'; make them the same"
+                )
 
 
 def _contradictions(lists: Lists, by_id: Mapping[str, Recording], root: Path) -> list[Problem]:
