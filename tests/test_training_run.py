@@ -124,7 +124,8 @@ def test_a_finished_training_is_refused_other_first_weights(toy: Toy, caplog: py
     for name in ("first", "other"):
         toy.train(name, max_epochs=1)
     toy.train("second", init="first", max_epochs=1)
-    for init in ("first", None):
+    (toy.folder / "link").symlink_to("first")
+    for init in ("first", "link", None):
         caplog.clear()
         toy.train("second", init=init, max_epochs=1)
         assert "nothing to do" in caplog.text

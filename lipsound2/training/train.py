@@ -194,7 +194,9 @@ def check_init(exp: Path, init: Path | None) -> None:
 
 
 def _same_weights(before: str, now: Path, exp_before: Path | str, exp: Path) -> bool:
-    """Whether first weights are the same: also if they moved with the recipe, or with the toolkit that ships them."""
+    """Whether first weights are the same: by a link, too, or moved with the recipe or the toolkit that ships them."""
+    if now.exists() and Path(before).exists() and now.samefile(before):
+        return True
     if now.parent == model_names.PRETRAINED and Path(before).parts[-2:] == now.parts[-2:]:
         return True
     return before == str(now) or os.path.relpath(before, exp_before) == os.path.relpath(now, exp)
