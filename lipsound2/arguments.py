@@ -79,6 +79,7 @@ AtLeast0 = Annotated[int, Within(0)]
 AtLeast1 = Annotated[int, Within(1)]
 Share = Annotated[float, Within(0, 1)]
 NotNegative = Annotated[float, Within(0)]
+Dropout = Annotated[float, Within(0, 0.9)]  # of 1 nothing would be left to scale
 
 
 class Ranged:

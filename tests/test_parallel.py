@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import postfilter
 from lipsound2.models.parallel import Parallel, ParallelConfig
@@ -83,6 +84,12 @@ def test_place_in_the_clip_is_not_seen():
     together = (one[:, middle] - two[:, 72:112]).abs().max()
     apart = (one[:, middle] - two[:, middle]).abs().max()
     assert together < 0.1 * apart
+
+
+@pytest.mark.parametrize("sizes", [{"trunk_context": 4}, {"trunk_widths": ()}])
+def test_a_trunk_without_a_middle_or_a_stage_is_refused(sizes: dict) -> None:
+    with pytest.raises(LipsoundError, match=r"trunk_widths, trunk_context: found .*, wanted a stage or more"):
+        LipTrunk(TrunkConfig(**sizes))
 
 
 def test_the_full_resnet_18_is_one_setting():

@@ -210,13 +210,13 @@ def test_a_package_that_evaluations_need_is_asked_for_before_any_work(data, tmp_
 @pytest.mark.parametrize(
     ("name", "key", "value", "told"),
     [
-        ("conformer", "dropout", 1.5, "a number from 0 to 1, found 1.5"),
+        ("conformer", "dropout", 1.0, "a number from 0 to 0.9, found 1.0"),
         ("conformer", "heads", 0, "a number of at least 1, found 0"),
         ("conformer", "layers", -1, "a number of at least 0, found -1"),
         ("conformer", "smoothing", 1.5, "a number from 0 to 1, found 1.5"),
         ("conformer", "time_share", 2, "a number from 0 to 1, found 2.0"),
         ("conformer", "freq_size", -1, "a number of at least 0, found -1"),
-        ("jasper", "dropouts", [0.1, 2], "a number from 0 to 1, found 2.0"),
+        ("jasper", "dropouts", [0.1, 2], "a number from 0 to 0.9, found 2.0"),
     ],
 )
 def test_numbers_that_cannot_work_are_refused_with_their_range(tmp_path, name, key, value, told):

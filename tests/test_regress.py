@@ -184,6 +184,8 @@ def test_feedback_rises_from_its_start_to_the_end(tmp_path):
             "scheduled_sampling: the model 'parallel' is not fed its own output; set it to 0, or use one of: lipsound2",
         ),
         ({"scheduled_sampling": 3}, "scheduled_sampling: expected a number from 0 to 1, found 3.0"),
+        ({"estoi_weight": -3}, "estoi_weight: expected a number of at least 0, found -3.0"),
+        ({"valid_iterations": 0}, "valid_iterations: expected a number of at least 1, found 0"),
         ({"mel_width": 0}, "mel_width: expected a number of at least 1, found 0"),
         ({"drop_path": 1}, "drop_path: expected a number from 0 to 0.9, found 1.0"),
     ],

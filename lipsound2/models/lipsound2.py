@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lipsound2.arguments import AtLeast0, AtLeast1, NotNegative, Share
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout, NotNegative
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.face_encoder import FaceEncoder
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
@@ -62,7 +62,7 @@ class LipSound2Config:
     face_size: int = 112
     encoder_channels: tuple[AtLeast1, ...] = (32, 64, 128)
     encoder_lstm: AtLeast1 = 128
-    encoder_dropout: Share = 0.2
+    encoder_dropout: Dropout = 0.2
     visual_period: bool = True
     attention_lstm: AtLeast1 = 1024
     attention_width: AtLeast1 = 128
@@ -72,15 +72,15 @@ class LipSound2Config:
     attention_prior_until: NotNegative = 0.0
     attention_window: AtLeast0 = 0
     prenet: tuple[AtLeast1, ...] = (512, 256)
-    prenet_dropout: Share = 0.5
+    prenet_dropout: Dropout = 0.5
     prenet_always: bool = True
     decoder_lstm: AtLeast1 = 1024
-    decoder_dropout: Share = 0.1
+    decoder_dropout: Dropout = 0.1
     reduction: int = 1
     postnet_channels: AtLeast1 = 512
     postnet_layers: AtLeast1 = 5
     postnet_kernel: AtLeast1 = 5
-    postnet_dropout: Share = 0.5
+    postnet_dropout: Dropout = 0.5
     stop: Literal["length", "period"] = "length"
     postfilter_gain: float = 1.0
     postfilter_sharpness: float = 0.0

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import AtLeast0, AtLeast1, Share
-from lipsound2.models.modules.lip_encoder import DropPath, LipEncoder, LipEncoderConfig
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout
+from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
 from lipsound2.models.modules.voice import VoiceConditioning
 
@@ -39,8 +39,8 @@ class ParallelConfig(LipEncoderConfig):
     expansion: AtLeast1 = 4
     kernel: AtLeast1 = 15
     max_relative_position: AtLeast0 = 32
-    dropout: Share = 0.15
-    drop_path: DropPath = 0.1
+    dropout: Dropout = 0.15
+    drop_path: Dropout = 0.1
     mel_width: AtLeast1 = 160
     mel_layers: AtLeast0 = 3
     postfilter_gain: float = 1.0

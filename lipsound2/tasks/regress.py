@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import Share
+from lipsound2.arguments import AtLeast1, NotNegative, Share
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.statistics import statistics
@@ -87,17 +87,17 @@ class RegressConfig:
     target: str = "mel-fine"
     speaker: Literal["none", "embedding"] = "none"
     loss: Literal["l1", "mse"] = "l1"
-    delta_weight: float = 0.0
-    estoi_weight: float = 0.0
-    word_loss_weight: float = 0.0
+    delta_weight: NotNegative = 0.0
+    estoi_weight: NotNegative = 0.0
+    word_loss_weight: NotNegative = 0.0
     correct_av_offset: bool = False
     recognizer: str = ""
-    recognizer_weight: float = 0.0
+    recognizer_weight: NotNegative = 0.0
     scheduled_sampling: Share = 0.0
     scheduled_sampling_start: Share = 0.3
-    cache_gb: float = 0.0
+    cache_gb: NotNegative = 0.0
     valid_clips: int = 50
-    valid_iterations: int = 16
+    valid_iterations: AtLeast1 = 16
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import AtLeast1, Share
+from lipsound2.arguments import AtLeast1, Dropout
 from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.layers import MaskedBatchNorm
 from lipsound2.models.modules.regressor import mask
@@ -37,13 +37,13 @@ class JasperConfig:
 
     widths: tuple[AtLeast1, ...] = (256, 256, 384, 384, 512, 512, 640, 640, 768, 768)
     kernels: tuple[AtLeast1, ...] = (11, 11, 13, 13, 17, 17, 21, 21, 25, 25)
-    dropouts: tuple[Share, ...] = (0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.3)
+    dropouts: tuple[Dropout, ...] = (0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.3)
     repeat: AtLeast1 = 5
     stem: AtLeast1 = 256
     stem_kernel: AtLeast1 = 11
-    stem_dropout: Share = 0.2
+    stem_dropout: Dropout = 0.2
     last: tuple[AtLeast1, ...] = (896, 1024)
-    last_dropout: Share = 0.4
+    last_dropout: Dropout = 0.4
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lipsound2.arguments import AtLeast0, AtLeast1, NotNegative, Share
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout, NotNegative
 from lipsound2.models.modules.layers import sinusoids
 from lipsound2.models.modules.transformer import Transformer
 
@@ -32,7 +32,7 @@ class LanguageModelConfig:
     width: AtLeast1 = 256
     layers: AtLeast0 = 4
     heads: AtLeast1 = 4
-    dropout: Share = 0.1
+    dropout: Dropout = 0.1
     embedding: AtLeast0 = 0
     feed_forward: AtLeast0 = 0
     positions: Literal["stacked", "interleaved", "none"] = "stacked"

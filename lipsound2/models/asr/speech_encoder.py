@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import AtLeast0, AtLeast1, Share
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout
 from lipsound2.models.asr.text_decoder import DecoderConfig
 from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.regressor import mask
@@ -33,7 +33,7 @@ class SpeechConformerConfig(DecoderConfig, ConformerConfig):
     kernel: AtLeast1 = 31
     max_relative_position: AtLeast0 = 64
     channels: AtLeast1 = 64
-    dropout: Share = 0.1
+    dropout: Dropout = 0.1
     decoder_layers: AtLeast0 = 3
 
 

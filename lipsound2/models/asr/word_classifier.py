@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import AtLeast1, Share
+from lipsound2.arguments import AtLeast1, Dropout
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
 
@@ -34,7 +34,7 @@ class WordClassifierConfig(TrunkConfig):
     kernels: tuple[AtLeast1, ...] = (3, 5, 7)
     branch: AtLeast1 = 256
     layers: AtLeast1 = 4
-    dropout: Share = 0.2
+    dropout: Dropout = 0.2
     boundaries: bool = False
     all_shortcuts: bool = False
 

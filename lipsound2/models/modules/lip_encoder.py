@@ -7,16 +7,13 @@ that weights find their place. Where states of a frozen trunk were dumped once, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from torch import Tensor, nn
 
-from lipsound2.arguments import AtLeast0, AtLeast1, Share, Within
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout
 from lipsound2.models.modules.conformer import Conformer, ConformerConfig
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.models.modules.regressor import mask
-
-DropPath = Annotated[float, Within(0, 0.9)]  # of 1 no branch would be left to scale
 
 
 @dataclass
@@ -41,8 +38,8 @@ class LipEncoderConfig(ConformerConfig, TrunkConfig):
     expansion: AtLeast1 = 8
     kernel: AtLeast1 = 31
     max_relative_position: AtLeast0 = 64
-    dropout: Share = 0.1
-    drop_path: DropPath = 0.0
+    dropout: Dropout = 0.1
+    drop_path: Dropout = 0.0
 
 
 class LipEncoder(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsound2.arguments import AtLeast1
+from lipsound2.errors import LipsoundError
 from lipsound2.models.modules.layers import exporting
 from lipsound2.models.modules.regressor import mask
 
@@ -121,12 +122,20 @@ class LipTrunk(nn.Module):
 
     Attributes:
         outputs: width of the vectors.
+
+    Raises:
+        LipsoundError: there is no stage, or the stem has no middle video frame.
     """
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.config = config
         widths, context = config.trunk_widths, config.trunk_context
+        if not widths or context % 2 == 0:
+            raise LipsoundError(
+                f"trunk_widths, trunk_context: found {list(widths)} and {context}, wanted a stage or more, and an odd "
+                "number of video frames, such as 5"
+            )
         self.outputs = widths[-1] * config.trunk_grid**2
         self.stem = nn.Conv3d(1, widths[0], (context, 7, 7), (1, 2, 2), (context // 2, 3, 3), bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
