@@ -187,6 +187,7 @@ def test_feedback_rises_from_its_start_to_the_end(tmp_path):
         ({"estoi_weight": -3}, "estoi_weight: expected a number of at least 0, found -3.0"),
         ({"valid_iterations": 0}, "valid_iterations: expected a number of at least 1, found 0"),
         ({"mel_width": 0}, "mel_width: expected a number of at least 1, found 0"),
+        ({"postfilter_gain": -1}, "postfilter_gain: expected a number of at least 0, found -1.0"),
         ({"drop_path": 1}, "drop_path: expected a number from 0 to 0.9, found 1.0"),
     ],
 )

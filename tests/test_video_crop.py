@@ -379,6 +379,8 @@ def test_wrong_options_are_one_line(data: Path) -> None:
     for codec, makes in (("libx265", "hevc"), ("mpeg4", "mpeg4"), ("aac", "aac"), ("rawvideo", "rawvideo")):
         with pytest.raises(LipsoundError, match=rf"the encoder '{codec}' makes {makes}, wanted H.264.*here: libx264"):
             run(data, data.parent / "dump", codec=codec)
+    with pytest.raises(LipsoundError, match=r"'libx264rgb' does not open for \(112, 112\) frames.*here: libx264"):
+        run(data, data.parent / "dump", codec="libx264rgb")  # it takes no gray; an encoder without its device likewise
     assert not (data.parent / "dump").exists()
     (data / "video.scp").unlink()
     with pytest.raises(LipsoundError, match=r"no video\.scp"):

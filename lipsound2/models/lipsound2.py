@@ -82,8 +82,8 @@ class LipSound2Config:
     postnet_kernel: AtLeast1 = 5
     postnet_dropout: Dropout = 0.5
     stop: Literal["length", "period"] = "length"
-    postfilter_gain: float = 1.0
-    postfilter_sharpness: float = 0.0
+    postfilter_gain: NotNegative = 1.0
+    postfilter_sharpness: NotNegative = 0.0
     max_steps: AtLeast1 = 1000
     cuda_graph: bool = False
 

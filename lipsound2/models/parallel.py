@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsound2.arguments import AtLeast0, AtLeast1, Dropout
+from lipsound2.arguments import AtLeast0, AtLeast1, Dropout, NotNegative
 from lipsound2.models.modules.lip_encoder import LipEncoder, LipEncoderConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask, postfilter
 from lipsound2.models.modules.voice import VoiceConditioning
@@ -43,8 +43,8 @@ class ParallelConfig(LipEncoderConfig):
     drop_path: Dropout = 0.1
     mel_width: AtLeast1 = 160
     mel_layers: AtLeast0 = 3
-    postfilter_gain: float = 1.0
-    postfilter_sharpness: float = 0.0
+    postfilter_gain: NotNegative = 1.0
+    postfilter_sharpness: NotNegative = 0.0
 
 
 class MelBlock(nn.Module):

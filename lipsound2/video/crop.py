@@ -26,7 +26,7 @@ from lipsound2.video.align import REGIONS
 from lipsound2.video.crop_report import CropReport
 from lipsound2.video.cropper import EVERY, Cropper, Crops
 from lipsound2.video.detect import DEFAULT_DETECTOR, DetectorName, check_detector
-from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames, h264_encoder
+from lipsound2.video.encode import CODEC, CRF, Encoder, count_frames
 from lipsound2.video.face_choice import write_image
 from lipsound2.video.speaking import SpeakerFinder, check_choice
 
@@ -92,9 +92,10 @@ def crop(
         check_detector(detector, dlib_landmarks)
     else:
         _check_undetected(landmarks, detector, dlib_landmarks, detect_interval, face)
-    h264_encoder(codec)
     data = DataDir(dir)
     _check(data, regions)
+    for region in regions:  # what it refuses is told before the work, not clip by clip
+        Encoder((1, *[REGIONS[region].size] * 2), codec, crf)
     options: dict[str, Any] = {"detector": "none", "min_face_ratio": min_face_ratio}  # all that matters with landmarks
     if landmarks is None:
         options |= {"detector": detector, "dlib_landmarks": dlib_landmarks}

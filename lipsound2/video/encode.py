@@ -6,6 +6,7 @@ coded, in full range: a gray frame that is pushed through an RGB conversion lose
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import cast
@@ -31,27 +32,6 @@ _SLICES = (1, 5)  # NAL unit types of coded frames
 _SEI = 6  # the encoder's signature: its version and settings, 700 bytes a clip
 
 
-def h264_encoder(name: str) -> av.Codec:
-    """The encoder of that name.
-
-    Raises:
-        LipsoundError: this build of ffmpeg has none, or it makes something else than H.264.
-    """
-    try:
-        codec = av.Codec(name, "w")
-    except av.codec.codec.UnknownCodecError as error:
-        raise LipsoundError(
-            f"the encoder '{name}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
-            f"--codec (here: {', '.join(_encoders()) or 'none'}), or install a PyAV that has libx264"
-        ) from error
-    if codec.canonical_name != "h264":
-        raise LipsoundError(
-            f"the encoder '{name}' makes {codec.canonical_name}, wanted H.264, which is what crops are read as; choose "
-            f"another with --codec (here: {', '.join(_encoders()) or 'none'})"
-        )
-    return codec
-
-
 class Encoder:
     """Compresses gray frames as they come: a clip of two hours takes the memory of its stream, some 40 MB.
 
@@ -62,19 +42,27 @@ class Encoder:
         options: encoder options instead of the default ones.
 
     Raises:
-        LipsoundError: see `h264_encoder`.
+        LipsoundError: this build of ffmpeg has no such encoder, it makes something else than H.264, or it does not
+            open: its device is missing, or it refuses `shape` or `crf`.
     """
 
     def __init__(
         self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
     ) -> None:
-        context = cast(VideoCodecContext, av.CodecContext.create(h264_encoder(codec), "w"))
+        context = cast(VideoCodecContext, av.CodecContext.create(_h264_encoder(codec), "w"))
         context.height, context.width = shape[1:]
         context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
         context.framerate = Fraction(FRAME_RATE)
         context.thread_count = 1
         context.color_range = ColorRange.JPEG
         context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            raise LipsoundError(
+                f"the encoder '{codec}' does not open for {shape[1:]} frames with crf {crf}: {error.strerror}; its "
+                f"device may be missing. Choose another with --codec (here: {_encoders()})"
+            ) from error
         self._context, self._codec = context, codec
         self._packets: list[bytes] = []
         self._frames = 0
@@ -118,7 +106,7 @@ def encode(
         The stream, (bytes,) uint8.
 
     Raises:
-        LipsoundError: it refuses the frames, or see `h264_encoder`.
+        LipsoundError: it refuses the frames, or see `Encoder`.
     """
     encoder = Encoder(frames.shape, codec, crf, options)
     for frame in frames:
@@ -206,7 +194,31 @@ def _plane(av_frame: av.VideoFrame, number: int) -> np.ndarray:
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
 
 
-def _encoders() -> list[str]:
-    """H.264 encoders of this build."""
-    known = ("libx264", "libopenh264", "h264_nvenc", "h264_qsv", "h264_vaapi", "h264_videotoolbox")
-    return [name for name in known if name in av.codecs_available]
+def _h264_encoder(name: str) -> av.Codec:
+    try:
+        codec = av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError as error:
+        raise LipsoundError(
+            f"the encoder '{name}' is not in this build of ffmpeg (PyAV {av.__version__}); choose another with "
+            f"--codec (here: {_encoders()}), or install a PyAV that has libx264"
+        ) from error
+    if codec.canonical_name != "h264":
+        raise LipsoundError(
+            f"the encoder '{name}' makes {codec.canonical_name}, wanted H.264, which is what crops are read as; choose "
+            f"another with --codec (here: {_encoders()})"
+        )
+    return codec
+
+
+def _encoders() -> str:
+    """Names of the H.264 encoders that open here, for a message."""
+    opening = []
+    for name in ("libx264", "libopenh264", "h264_nvenc", "h264_qsv", "h264_vaapi", "h264_videotoolbox"):
+        if name in av.codecs_available:
+            context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+            context.height, context.width, context.pix_fmt = 96, 96, "yuvj420p"
+            context.framerate = Fraction(FRAME_RATE)
+            with contextlib.suppress(av.FFmpegError):
+                context.open()
+                opening.append(name)
+    return ", ".join(opening) or "none"
