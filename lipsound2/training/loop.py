@@ -67,7 +67,7 @@ class Sums:
     """What this process adds to one update.
 
     Attributes:
-        loss, weight, frames: sums over its batches.
+        loss, weight, num_frames: sums over its batches.
         waited: seconds spent waiting for clips.
         ids: of its clips.
         suspects: of the clips in batches whose loss is no number.
