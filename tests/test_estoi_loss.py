@@ -43,11 +43,15 @@ def test_blur_costs():
     assert losses[0] < 0.1 < losses[2]
 
 
-def test_padding_does_not_count():
+@pytest.mark.parametrize("padding", [-12.0, 0.0, 3.0])
+def test_padding_does_not_count(padding):
+    """Of a clip whose quiet syllables lie 35 dB below the loud ones: the padding moves no threshold."""
     mel, guess = _mel(), _mel(seed=5)
+    mel = mel - 4 * (torch.arange(mel.shape[1]) > 60)[None, :, None]
     frames = torch.tensor([120])
     alone = estoi_loss(guess[:, :120], mel[:, :120], frames, FINE)
-    torch.testing.assert_close(estoi_loss(guess, mel, frames, FINE), alone)
+    padded = [F.pad(each[:, :120], (0, 0, 0, 40), value=padding) for each in (guess, mel)]
+    torch.testing.assert_close(estoi_loss(*padded, frames, FINE), alone)
 
 
 def test_short_and_silent_clips_cost_nothing_and_slopes_are_finite():

@@ -46,8 +46,9 @@ def estoi_loss(prediction: Tensor, target: Tensor, feature_lengths: Tensor, conf
     with torch.autocast(target.device.type, enabled=False):
         # The small constant keeps the root's slope finite in silence.
         predicted, true = ((2 * mel.float()).exp() @ weights + 1e-8 for mel in (prediction, target))
-    level = 10 * true.sum(-1).log10()
-    speech = (level > level.amax(1, keepdim=True) - _DYNAMIC) & mask(feature_lengths, target.shape[1])
+    # Padding is 0, which is loud as a log-mel.
+    level = (10 * true.sum(-1).log10()).masked_fill(~mask(feature_lengths, target.shape[1]), -torch.inf)
+    speech = level > level.amax(1, keepdim=True) - _DYNAMIC
     counts = (speech.float().unfold(1, length, step).mean(-1) > _SPEECH).float()
     ends = torch.arange(counts.shape[1], device=feature_lengths.device) * step + length
     counts = counts * (ends[None, :] <= feature_lengths[:, None])
