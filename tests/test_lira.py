@@ -32,6 +32,7 @@ from lipsound2.inference.transcribe import transcribe
 from lipsound2.models.asr.word_classifier import WordClassifier, WordClassifierConfig
 from lipsound2.models.lira import Lira, LiraConfig
 from lipsound2.models.modules.conformer import ConformerConfig
+from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.published import visual_speech
 from lipsound2.tasks import load_config
 from lipsound2.tasks.regress import Regress
@@ -102,6 +103,13 @@ def pretext(data, tmp_path_factory) -> Path:
     path = config(folder, "lira_pretext", target="targets-two", crop_frames=10)
     train(path, train=whole.path, valid=whole.path, dump=dump, exp=folder / "exp")
     return folder / "exp"
+
+
+def test_frames_that_are_smaller_than_the_crop_are_refused():
+    trunk = LipTrunk(TrunkConfig(crop=88, size=44, trunk_widths=(4,), trunk_pool=False))
+    video = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
+    with pytest.raises(LipsoundError, match=r"^crop: 88 pixels are cut .*, found frames of \(64, 96\); wanted"):
+        trunk(video, torch.tensor([3]))
 
 
 def weights(exp: Path) -> dict[str, torch.Tensor]:

@@ -158,8 +158,17 @@ class LipTrunk(nn.Module):
         return super().train(mode and not self.config.trunk_frozen)
 
     def pixels(self, video: Tensor) -> Tensor:
-        """Uint8 (B, T, H, W) to float32 (B, T, size, size), about zero mean and unit variance."""
+        """Uint8 (B, T, H, W) to float32 (B, T, size, size), about zero mean and unit variance.
+
+        Raises:
+            LipsoundError: the frames are smaller than `crop`.
+        """
         crop, size = self.config.crop, self.config.size
+        if min(video.shape[2:]) < crop:
+            raise LipsoundError(
+                f"crop: {crop} pixels are cut out of each video frame, found frames of {tuple(video.shape[2:])}; "
+                "wanted a 'crop' no larger than they are"
+            )
         top, left = (video.shape[2] - crop) // 2, (video.shape[3] - crop) // 2
         x = video[:, :, top : top + crop, left : left + crop].float()
         if size != crop:
