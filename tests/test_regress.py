@@ -14,6 +14,7 @@ from helpers.written_dump import write_dump
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets import video_to_features
 from lipsound2.datasets.video_to_features import Batch
 from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.errors import LipsoundError
@@ -151,6 +152,22 @@ def test_a_model_learns_to_name_words(data, tmp_path, model):
     restored = other.restore(tmp_path)
     assert restored.words == assets.words
     assert other.build(restored).load_state_dict(network.state_dict()).missing_keys == []
+
+
+def test_cutmix_is_with_another_clip_of_the_speaker(data, tmp_path, monkeypatch):
+    clips, dump = data
+    mixed = []
+    monkeypatch.setattr(
+        video_to_features, "temporal_cutmix", lambda one, other, *_: mixed.append((one.id, other.id)) or one
+    )
+    training, _, _ = load_config(tiny(tmp_path, augment_cutmix=1.0)).task.prepare(clips, clips, dump)
+    alone = [name for name, speaker in clips.utt2spk.items() if [*clips.utt2spk.values()].count(speaker) == 1]
+    for index in range(3 * len(training)):
+        training.get(index % len(training), np.random.default_rng(index))
+    assert {one for one, _ in mixed} == {*training.ids} - {*alone}
+    for one, other in mixed:
+        assert one != other
+        assert clips.utt2spk[one] == clips.utt2spk[other]
 
 
 def test_words_that_are_not_there_are_one_line(data, tmp_path):

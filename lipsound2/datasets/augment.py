@@ -251,9 +251,13 @@ def _erase(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) 
 
 def _time_mask(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> None:
     """Time masks, in place: video frames become the clip's mean gray, states its mean state."""
-    mean = np.uint8(frames.mean()) if frames.ndim == 3 else frames.mean(axis=0)
+    masked = []
     for second in range(0, len(frames), FRAME_RATE):
         if rng.random() < config.augment_time_mask:
             length = int(rng.integers(1, config.augment_time_mask_size + 1))
             first = second + int(rng.integers(FRAME_RATE))
-            frames[first : first + length] = mean
+            masked.append(slice(first, first + length))
+    if masked:
+        mean = np.uint8(frames.mean()) if frames.ndim == 3 else frames.mean(axis=0)
+        for part in masked:
+            frames[part] = mean

@@ -181,24 +181,18 @@ class CropsAndFeatures:
         """One clip; with `rng` augmented for training, without it as it is."""
         sample = self._sample(index, rng)
         if rng is not None and rng.random() < self._augmentation.augment_cutmix:
-            mates = self._mates(index)
-            other = self._sample(int(mates[rng.integers(len(mates))]), rng)
-            sample = temporal_cutmix(sample, other, self._ratio, rng)
+            other = self._other(index, rng)
+            if other != index:
+                sample = temporal_cutmix(sample, self._sample(other, rng), self._ratio, rng)
         if self.voices is not None:
-            sample.voice = np.array(self.voices[self.ids[self._reference(index, rng)]], np.float32)
+            # The embedding of the clip itself would tell the model more than a voice.
+            sample.voice = np.array(self.voices[self.ids[self._other(index, rng)]], np.float32)
         return sample
 
-    def _mates(self, index: int) -> np.ndarray:
-        """Positions of the clips of a clip's speaker, its own among them, sorted."""
+    def _other(self, index: int, rng: np.random.Generator | None) -> int:
+        """Position of another clip of a clip's speaker, its own where there is none; the next one without `rng`."""
         speaker = int(self._speaker[index])
-        return self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
-
-    def _reference(self, index: int, rng: np.random.Generator | None) -> int:
-        """Position of the clip whose voice a sample has: another one of the speaker, its own where there is none.
-
-        The next one without `rng`. The embedding of the clip itself would tell the model more than a voice.
-        """
-        mates = self._mates(index)
+        mates = self._by_speaker[self._first[speaker] : self._first[speaker + 1]]
         steps = 1 if rng is None or len(mates) < 2 else int(rng.integers(1, len(mates)))
         return int(mates[(int(np.searchsorted(mates, index)) + steps) % len(mates)])
 
