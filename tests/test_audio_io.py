@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lipsound2.audio.io import decode_flac, encode_flac, load_audio, load_span, write_wav
+from lipsound2.audio.io import decode_flac, encode_flac, load_audio, load_span, resample, write_wav
 from lipsound2.errors import ClipFailure, LipsoundError
 
 
@@ -44,6 +44,13 @@ def test_resampling_shifts_nothing(tmp_path: Path, rate: int, start: float) -> N
     assert made.dtype == np.float32
     # At its very beginning the filter sees silence before the audio.
     assert np.abs(made - sine(16000, 0.8, start=start))[200:].max() < 1e-5
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_a_waveform_is_resampled_as_its_file_is(tmp_path: Path, rate: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, rate).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", noise, rate, subtype="FLOAT")
+    np.testing.assert_allclose(resample(noise, rate), load_audio(tmp_path / "noise.wav"), atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])

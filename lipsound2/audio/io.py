@@ -123,12 +123,27 @@ def _resample(track: WaveformBuffer, first: int, source_rate: int, samples: int,
     margin = -(-2 * _TAPS // min(up, down))
     needed = -(-samples * down // up) + 1
     block = _cut(track, first - margin * down, needed + 2 * margin * down)
-    if up == down:
-        return block[margin * down : margin * down + samples]
+    return resample(block, source_rate, rate)[margin * up : margin * up + samples]
+
+
+def resample(waveform: np.ndarray, source_rate: int, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """A waveform at another rate, by the filter of `load_audio`; zeros lie beside it.
+
+    Args:
+        waveform: (N,) float.
+        source_rate: its samples a second.
+        rate: those wanted.
+
+    Returns:
+        (ceil(N * rate / source_rate),) float32.
+    """
+    if source_rate == rate:
+        return np.asarray(waveform, np.float32)
     from scipy import signal  # here: it takes as long to import as all the rest together
 
-    resampled = signal.resample_poly(block, up, down, window=_low_pass(up, down))
-    return resampled[margin * up : margin * up + samples].astype(np.float32)
+    divisor = math.gcd(source_rate, rate)
+    up, down = rate // divisor, source_rate // divisor
+    return signal.resample_poly(waveform, up, down, window=_low_pass(up, down)).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lipsound2.audio.check import as_waveform, check_audio, load_checked
+from lipsound2.audio.io import resample
 from lipsound2.audio.kind import AUDIO
 from lipsound2.audio.waveform_buffer import WaveformBuffer
 from lipsound2.decoding.hypothesis import Hypothesis, joined
@@ -27,7 +28,6 @@ from lipsound2.inference.reader_steps import ReaderSteps
 from lipsound2.inference.speech import ClipVideo, Speech
 from lipsound2.inference.synthesizer import BUDGET, FaceChoice
 from lipsound2.inference.transcript import Transcript
-from lipsound2.metrics.speech import to_rate
 from lipsound2.timing import FRAME_RATE, SAMPLE_RATE
 from lipsound2.video.align import REGIONS
 from lipsound2.video.cropper import Cropper
@@ -219,7 +219,7 @@ class Transcriber(ReaderSteps):
             begin = first * rate // LEVELS
             # Samples after the last whole level belong to the last stretch.
             stop = end * rate // LEVELS if number + 1 < len(cuts) else end * rate // LEVELS + rate
-            waveform = np.asarray(to_rate(read(begin, stop - begin), rate, SAMPLE_RATE), np.float32)
+            waveform = resample(read(begin, stop - begin), rate)
             if len(cuts) == 1 or _is_usable(waveform):
                 with self._lock:
                     found.append((begin / rate, asked.read(waveform)))
