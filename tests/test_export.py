@@ -165,7 +165,12 @@ def test_griffin_lim_without_torch_is_the_other_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "why"), [(ATTENTION, "attention decoder is autoregressive"), (FLOW, "samples noise while it runs")]
+    ("keys", "why"),
+    [
+        (ATTENTION, "attention decoder is autoregressive"),
+        (FLOW, "samples noise while it runs"),
+        (LIPS | {"input": "chin"}, "reads 'chin', not the crops of face or mouth"),
+    ],
 )
 def test_what_cannot_be_exported_is_told(
     keys: dict, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -164,6 +164,8 @@ def _lips(loaded: Experiment[Regress]) -> tuple[nn.Module, Note, Lengths]:
     if not isinstance(model, Parallel):
         steps = "its attention decoder is autoregressive"
         raise _refused(loaded, steps if isinstance(model, LipSound2) else "it makes no speech")
+    if region not in REGIONS:
+        raise _refused(loaded, f"it reads '{region}', not the crops of {' or '.join(REGIONS)}")
     side = REGIONS[region].size
     note = Note(
         LIPS,
