@@ -12,12 +12,11 @@ from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
 from lipsound2.decoding.calibration import FILE, Calibration, Platt, of_unlike_faces, save
 from lipsound2.decoding.hypothesis import Hypothesis
-from lipsound2.decoding.pretrained_asr import recognize_all
 from lipsound2.decoding.search_options import DEFAULT_SEARCH, SearchOptions
-from lipsound2.errors import ClipFailure, LipsoundError
+from lipsound2.errors import LipsoundError
 from lipsound2.inference import familiarity
 from lipsound2.inference.clip_sources import ClipSource, DumpSource, WavSource
-from lipsound2.inference.decode import check_name, input_of
+from lipsound2.inference.decode import check_name, decoder, input_of
 from lipsound2.inference.recognizer_names import is_own, search_of
 from lipsound2.inference.recognizers import TrainedRecognizer
 from lipsound2.metrics.confidence import Judged, judge, marked, reliability, summary
@@ -26,6 +25,7 @@ from lipsound2.outputs import check_file
 log = logging.getLogger(__name__)
 
 _FEW = 10  # wrong words
+_CLIPS = 64  # held at once
 
 
 def calibrate(
@@ -127,11 +127,9 @@ def _source(data: DataDir, asr: str, dump: Path | None) -> ClipSource:
 
 
 def _recognized(recognizer: TrainedRecognizer, source: ClipSource, data: DataDir) -> dict[str, Hypothesis]:
-    read = source.open()
-    clips = []
-    for name in data.text:
-        try:
-            clips.append((name, read(name)))
-        except ClipFailure:
-            continue  # what cannot be read has no confidence to be measured
-    return recognize_all(recognizer, clips)
+    """What was found in the clips; what cannot be read has no confidence to be measured, and is left out."""
+    recognize, names = decoder(recognizer, source), list(data.text)
+    found: dict[str, Hypothesis] = {}
+    for first in range(0, len(names), _CLIPS):
+        found |= recognize(names[first : first + _CLIPS])[0]
+    return found

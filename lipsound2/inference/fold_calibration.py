@@ -34,7 +34,7 @@ def calibrate_by_folds(model: Path, data: Path, read: Path, *, language: str) ->
     after: dict[str, Hypothesis] = {}
     for part in range(min(_PARTS, len(names))):
         held = names[part::_PARTS]
-        others = judge({name: found[name] for name in names if name not in held}, texts, language)
+        others = judge({name: found[name] for at, name in enumerate(names) if at % _PARTS != part}, texts, language)
         after |= {name: fit(*others)(found[name]) for name in held}
     print(summary({"before": before, "each tenth by the others": judge(after, texts, language)}))
     fit_and_save(model, search_of(str(model), DEFAULT_SEARCH).way, *before, data)
