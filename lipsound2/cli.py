@@ -308,6 +308,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(f"lipsound2: unknown verb '{verb}'{hint}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("torch").setLevel(logging.WARNING)  # at the end of a run it tells of its caches
     debug = "--debug" in arguments
     try:
         with signals_answered():

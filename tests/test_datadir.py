@@ -107,6 +107,9 @@ def test_not_a_data_dir(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(LipsoundError, match="not a data dir"):
             DataDir(path)
+    DataDir.write(tmp_path / "lists/train", utt2spk={"s1-a": "s1"})
+    with pytest.raises(LipsoundError, match=r"/train does not exist, so .*; did you mean .*/lists/train\?$"):
+        DataDir(tmp_path / "train")
 
 
 def test_subset_keeps_all_tables(folder: Path, tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def test_a_mistake_in_the_list_is_told_before_torch_is_loaded(tmp_path, file, to
 def test_how_sure_a_choice_is_counts_its_sentences():
     assert _choice("bin blue", 0.998, 20) == "99.8 % among 20 sentences"
     assert _choice("bin blue", 1.0, 1) == "100 % among 1 sentence"
-    assert _choice("", 0.9999, 20) == "none of these 20 sentences was said: 100 %"
-    assert _choice("", 0.75, 1) == "this sentence was not said: 75 %"
+    assert _choice("", 0.9999, 20) == "likeliest: none of these 20 sentences, 100 %"
+    assert _choice("", 0.75, 1) == "likeliest: not this one, 75 %"
 
 
 def test_a_list_in_python_is_checked():

@@ -38,7 +38,9 @@ class DataDir:
         if not (self.path / "utt2spk").is_file():
             found = "is a file" if self.path.is_file() else "does not exist"
             found = "has no utt2spk" if self.path.is_dir() else found
-            raise LipsoundError(f"{self.path} {found}, so it is not a data dir; make it with: lipsound2 prepare")
+            below = sorted(self.path.parent.glob(f"*/{self.path.name}/utt2spk"))
+            hint = f"did you mean {below[0].parent}?" if below else "make it with: lipsound2 prepare"
+            raise LipsoundError(f"{self.path} {found}, so it is not a data dir; {hint}")
 
     def __len__(self) -> int:
         return len(self.utt2spk)

@@ -245,7 +245,7 @@ def _choice(text: str, probability: float, count: int) -> str:
     share = f"{100 * probability:.1f}".removesuffix(".0") + " %"
     if text:
         return f"{share} among {count} sentence{'s' * (count != 1)}"
-    return f"none of these {count} sentences was said: {share}" if count > 1 else f"this sentence was not said: {share}"
+    return f"likeliest: none of these {count} sentences, {share}" if count > 1 else f"likeliest: not this one, {share}"
 
 
 def _read_phrases(path: Path, ranker: str, search: SearchOptions, *, lips: bool) -> Phrases:

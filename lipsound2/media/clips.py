@@ -161,5 +161,6 @@ def check_is_file(path: Path) -> None:
     if path.is_symlink():
         raise LipsoundError(f"{path}: is a link to '{path.readlink()}', which is not there")
     if _ADDRESS.match(str(path)):
-        raise LipsoundError(f"{path}: looks like an address; clips are files of this machine: download it first")
+        address = str(path).replace(":/", "://", 1)  # a path keeps one slash
+        raise LipsoundError(f"{address}: looks like an address; clips are files of this machine: download it first")
     raise LipsoundError(f"{path}: no such file{near_file(path)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -116,7 +117,7 @@ def summary(systems: Mapping[str, tuple[Judged, Judged]]) -> str:
     """A Markdown table: a row for the words and one for the texts of each system."""
     rows = [
         f"| {name} | {what} | {len(found.right)} | {found.right.mean():.3f} | {found.confidences.mean():.3f} "
-        f"| {found.auroc:.3f} | {found.ece:.3f} |"
+        f"| {'-' if math.isnan(found.auroc) else f'{found.auroc:.3f}'} | {found.ece:.3f} |"
         for name, pair in systems.items()
         for what, found in zip(("words", "texts"), pair, strict=True)
     ]
