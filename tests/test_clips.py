@@ -53,7 +53,9 @@ def test_fault_H33_several_clips_for_one_file_an_address_and_standard_input_are_
     tmp_path, clip, capsys, monkeypatch
 ):
     assert "--output-dir" in told(capsys, "speak", clip, clip, "-o", tmp_path / "x.wav")
-    assert "download it first" in told(capsys, "speak", "https://example.org/a.mp4", "-o", tmp_path / "x.wav")
+    assert "https://example.org/a.mp4: looks" in told(
+        capsys, "speak", "https://example.org/a.mp4", "-o", tmp_path / "x.wav"
+    )
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     assert "standard input" in told(capsys, "speak", "-", "-o", tmp_path / "x.wav")
     assert "standard input" in told(capsys, "transcribe", "-")

@@ -257,6 +257,8 @@ def test_how_well_confidences_tell_right_from_wrong():
     assert judged.auroc == pytest.approx((1 + 1 + 0.5 + 1) / 4)
     assert judged.ece == pytest.approx((0.05 + 2 * 0.35 + 0.15) / 4)
     assert math.isnan(Judged(np.array([0.5]), np.array([True])).auroc)
+    sure = Judged(np.array([0.5]), np.array([True]))
+    assert "| a | words | 1 | 1.000 | 0.500 | - | 0.500 |" in summary({"a": (sure, sure)})
     assert "| 0.8 to 0.9 | 0.50 of 2 |" in reliability({"a": judged})
     words, texts = judge({"c": words_of("bin blue soon now", (0.9, 0.8, 0.2, 0.7), 0.3)}, {"c": "Bin blue now"}, "en")
     assert words.right.tolist() == [True, True, False, True]
