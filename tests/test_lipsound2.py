@@ -232,6 +232,25 @@ def test_stopping_where_attention_rests_on_the_visual_period() -> None:
     assert endless.generate(video, frames).feature_lengths.max() <= 20
 
 
+@pytest.mark.parametrize(("ratio", "reduction"), [(2.5, 1), (4.0, 1), (4.0, 4), (2.5, 3)])
+def test_a_clip_never_ends_before_the_features_of_one_video_frame(
+    ratio: float, reduction: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less is no audio: a vocoder refuses a mel that is shorter than its window reaches."""
+
+    def at_rest(places: Tensor, states: int, steps: int, *_: float) -> Tensor:
+        last = torch.arange(states) == places[:, None] - 1
+        return torch.where(last, 0.0, -1e9).expand(steps, -1, -1)
+
+    monkeypatch.setattr("lipsound2.models.lipsound2.energy_bias", at_rest)
+    for max_steps in (1, 20):
+        model = network(ratio, reduction=reduction, stop="period", max_steps=max_steps)
+        spoken = model.generate(*clips(model, 6, 4)[:2])
+        least = -(-ratio // reduction) * reduction
+        assert spoken.feature_lengths.tolist() == [least, least]
+        assert spoken.features.shape[1] == least
+
+
 def test_what_cannot_work_is_refused() -> None:
     model = network()
     video, frames, target, sizes = clips(model, 4)

@@ -20,7 +20,7 @@ from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import load
 from lipsound2.model_names import PRETRAINED
-from lipsound2.models.modules.regressor import Prediction
+from lipsound2.models.modules.regressor import Generated, Prediction
 from lipsound2.tasks import load_config
 from lipsound2.training.train import train
 
@@ -255,6 +255,54 @@ def test_evaluation_speaks_and_scores(data, tmp_path):
     assert evaluation.score == evaluation.numbers["estoi"]
     assert set(evaluation.audio) == {"s1-a", "s1-c"}
     assert all(frame.dtype == np.uint8 and frame.shape[2] == 3 for frame in evaluation.images.values())
+
+
+@pytest.mark.parametrize("frames", [3, 40, 90])
+def test_generated_mels_are_scored_at_the_length_of_the_ground_truth(data, tmp_path, frames):
+    """A model may end a clip early or late: what it leaves out is silence, and what is more does not count."""
+    clips, dump = data
+    task = load_config(tiny(tmp_path, valid_iterations=1)).task
+    _, validation, assets = task.prepare(clips, clips, dump)
+    model = task.build(assets).eval()
+    level = -3.0
+    model.generate = lambda video, lengths: Generated(
+        torch.full((len(lengths), frames, 80), level), torch.full((len(lengths),), frames)
+    )
+    evaluation = task.evaluate(model, validation, assets, "cpu")
+    targets = [validation.get(index, None).target for index in range(3)]
+    silence = np.log(assets.mel.floor)
+    wanted = [
+        np.abs(np.where(np.arange(len(target))[:, None] < frames, level, silence) - target).mean() for target in targets
+    ]
+    assert evaluation.numbers["mel_l1"] == pytest.approx(np.mean(wanted), rel=1e-5)
+    pixels = {name: image.shape[1] for name, image in evaluation.images.items()}
+    assert pixels == {"s1-a": 80, "s1-b": 64}
+
+
+def test_features_that_end_early_are_measured_to_the_end(data, tmp_path):
+    """Where a model gives no features the training mean stands, which explains nothing."""
+    clips, dump = data
+    config = read_yaml(ROOT / "egs/mini/conf/mini.yaml") | {"target": "targets-pase", "word_loss_weight": 0.0}
+    write_yaml(tmp_path / "c.yaml", config | {"estoi_weight": 0.0})
+    task = load_config(tmp_path / "c.yaml").task
+    _, validation, assets = task.prepare(clips, clips, dump)
+    model = task.build(assets).eval()
+    model.generate = lambda video, lengths: Generated(torch.zeros(len(lengths), 5, 8), torch.full((len(lengths),), 0))
+    numbers = task.evaluate(model, validation, assets, "cpu").numbers
+    target = np.concatenate([validation.get(index, None).target for index in range(3)])
+    assert numbers["l1"] == pytest.approx(np.abs(target).mean(), rel=1e-5)
+    assert numbers["explained"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_untrained_model_that_decides_when_to_stop_is_evaluated(data, tmp_path):
+    clips, dump = data
+    small = {"attention_prior_sigma": 0.1, "attention_lstm": 16, "decoder_lstm": 16, "postnet_channels": 8}
+    values = read_yaml(ROOT / "egs/grid/conf/lipsound2_small.yaml") | small
+    write_yaml(tmp_path / "c.yaml", values | {"stop": "period", "max_steps": 6, "valid_iterations": 1})
+    task = load_config(tmp_path / "c.yaml").task
+    _, validation, assets = task.prepare(clips, clips, dump)
+    numbers = task.evaluate(task.build(assets).eval(), validation, assets, "cpu").numbers
+    assert np.isfinite([*numbers.values()]).all()
 
 
 def test_a_data_dir_without_crops_is_told_which_stage_to_run(data, tmp_path):

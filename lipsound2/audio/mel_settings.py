@@ -70,6 +70,11 @@ class MelConfig:
         return max(self.hop, self.overhang + 1)
 
     @property
+    def silence(self) -> float:
+        """The least value of a log-mel."""
+        return math.log(self.floor)
+
+    @property
     def bins(self) -> int:
         """Frequency bins of a magnitude spectrum."""
         return self.n_fft // 2 + 1
@@ -144,6 +149,12 @@ def check_spoken(shape: Sequence[int], not_finite: int, config: MelConfig) -> No
 def frames_of(samples: int, config: MelConfig) -> int:
     """Mel frames of audio of that many samples."""
     return samples // config.hop
+
+
+def fit_frames(features: np.ndarray, frames: int, fill: float) -> np.ndarray:
+    """Features (S, D) cut to `frames`, or padded with `fill`; of a mel, `MelConfig.silence`. (frames, D) float32."""
+    missing = max(0, frames - len(features))
+    return np.pad(features[:frames], ((0, missing), (0, 0)), constant_values=fill).astype(np.float32)
 
 
 def mel_filters(config: MelConfig) -> np.ndarray:

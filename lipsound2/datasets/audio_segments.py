@@ -175,7 +175,7 @@ class AudioSegments:
     def _cut(self, mel: np.ndarray, first: int, count: int) -> np.ndarray:
         """`count` frames of a mel from `first` on, padded with silence behind its end."""
         piece = mel[first : first + count]
-        return np.pad(piece, ((0, count - len(piece)), (0, 0)), constant_values=np.log(self._mel.floor))
+        return np.pad(piece, ((0, count - len(piece)), (0, 0)), constant_values=self._mel.silence)
 
 
 def _open_mels(folders: Sequence[str], mel: MelConfig) -> list[Archive]:

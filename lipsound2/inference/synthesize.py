@@ -23,7 +23,7 @@ import torch
 
 from lipsound2 import experiment, model_names
 from lipsound2.arguments import AtLeast0, AtLeast1
-from lipsound2.audio.mel import MelConfig
+from lipsound2.audio.mel_settings import MelConfig, fit_frames
 from lipsound2.audio.writing import Spool
 from lipsound2.config import to_mapping
 from lipsound2.corpora.pairs import mismatched_pairs
@@ -231,14 +231,14 @@ def _write_mels(
     if alignments:
         _keep(alignments, spread["where"] / "alignments")
 
-    silence = float(np.log(model.assets.mel.floor))
+    silence = model.assets.mel.silence
     # One clip at a time: all mels of a large set would fill the memory.
     mel_of: dict[str, Callable[[str], np.ndarray]] = {
         "generated": lambda name: mels[name],
         "real_mel": lambda name: np.asarray(features[name], np.float32),
-        "mismatched": lambda name: _fit(mels[pairs[name]], len(features[name]), silence),
+        "mismatched": lambda name: fit_frames(mels[pairs[name]], len(features[name]), silence),
         OTHER_VOICE: lambda name: others[name],
-        "mean_mel": lambda name: _fit(mean_mel(model), len(features[name]), silence),
+        "mean_mel": lambda name: fit_frames(mean_mel(model), len(features[name]), silence),
     }
     clips = {system: sorted(pairs if system == "mismatched" else ids) for system in ("generated", *controls)}
     for system, names in clips.items():
@@ -386,12 +386,6 @@ def write_data(data: DataDir, spoken: Mapping[str, Sequence[str]], out: Path) ->
                 if rows
             },
         )
-
-
-def _fit(mel: np.ndarray, frames: int, fill: float) -> np.ndarray:
-    """`mel` (S, bands) cut to `frames`, or padded with silence."""
-    missing = max(0, frames - len(mel))
-    return np.pad(mel[:frames], ((0, missing), (0, 0)), constant_values=fill).astype(np.float32)
 
 
 def _keep(alignments: Mapping[str, np.ndarray], folder: Path) -> None:

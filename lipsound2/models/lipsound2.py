@@ -227,14 +227,16 @@ class LipSound2(FeatureRegressor):
         """
         r, by_period = self.config.reduction, self.config.stop == "period"
         lengths = self.feature_lengths_of(video_lengths)
-        steps = self.config.max_steps if by_period else math.ceil(int(lengths.max()) / r)
+        # No clip ends before the steps of its first video frame: a vocoder cannot speak a mel of fewer frames.
+        least = math.ceil(self.ratio / r)
+        steps = max(self.config.max_steps, least) if by_period else math.ceil(int(lengths.max()) / r)
         states, bias, places = self._encode(video, video_lengths, steps)
         words = self._words(states, video.shape[1])
         states = self._in_voice(states, places, voice)
         with torch.autocast(video.device.type, enabled=False):
-            decoded, ends = self.decoder.generate(states.float(), bias, places - 1 if by_period else None)
+            decoded, ends = self.decoder.generate(states.float(), bias, places - 1 if by_period else None, least)
             if by_period:
-                lengths = (ends * r).clamp(min=1)
+                lengths = ends * r
             features = decoded.features[:, : int(lengths.max())]
             valid = mask(lengths, features.shape[1])
             before = features * valid[..., None]

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from lipsound2.arguments import AtLeast1, NotNegative, Share
 from lipsound2.audio.griffin_lim import mel_to_waveform
 from lipsound2.audio.kind import audio_kind
+from lipsound2.audio.mel_settings import fit_frames
 from lipsound2.audio.statistics import statistics
 from lipsound2.data.archive import INDEX
 from lipsound2.data.datadir import DataDir
@@ -323,26 +324,27 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
             if generated.word_scores is not None:
                 labeled = batch.words > 0
                 words += int(labeled.sum()), int((generated.word_scores.argmax(-1).cpu() == batch.words)[labeled].sum())
-            inside = mask(batch.feature_lengths, batch.target.shape[1])[..., None]
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(lengths[row]) * mel.hop].numpy()
                 reference = valid.waveform(name)
-                error = (features[row, : batch.target.shape[1]] - batch.target[row]).abs()
+                frames = int(batch.feature_lengths[row])
+                target = batch.target[row, :frames].numpy()
+                # A model may choose where its speech ends; `estoi` and `stoi` fit the wave likewise.
+                spoken = fit_frames(features[row, : int(lengths[row])].numpy(), frames, mel.silence)
                 rows.append(
                     (
                         estoi(reference, wave),
                         stoi(reference, wave),
-                        float((error * inside[row]).sum() / inside[row].sum()),
+                        float(np.abs(spoken - target).mean()),
                     )
                 )
                 if len(waveforms) < 2:
                     waveforms[name] = wave
-                    mels = (batch.target[row, : int(lengths[row])], features[row, : int(lengths[row])])
-                    images[name] = side_by_side(*(each.numpy() for each in mels))
+                    images[name] = side_by_side(target, spoken)
                     if generated.alignment is not None:
                         images[f"{name} attention"] = gray(generated.alignment[row].float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
-        numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2]) / mel.bands}
+        numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2])}
         if words[0]:
             numbers["word_accuracy"] = float(words[1] / words[0])
         return Evaluation(numbers["estoi"], numbers, images, waveforms, mel.sample_rate)
@@ -353,14 +355,16 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
         for start in range(0, len(valid), 16):
             batch = self.collate([valid.get(index, None) for index in range(start, min(start + 16, len(valid)))])
             generated = _generate(model, batch.to(device))
-            features, target = (
-                model.normalize(each.float().to(device)).cpu() for each in (generated.features, batch.target)
+            features, targets = (
+                model.normalize(each.float().to(device)).cpu().numpy() for each in (generated.features, batch.target)
             )
-            inside = mask(batch.feature_lengths, batch.target.shape[1])
-            error, true = (features - target)[inside], target[inside]
-            absolute, squared = absolute + float(error.abs().sum()), squared + float(error.square().sum())
-            # Their mean over the training set is 0, so their squares are their variance.
-            variance, count = variance + float(true.square().sum()), count + error.numel()
+            for row, frames in enumerate(batch.feature_lengths.tolist()):
+                target = targets[row, :frames]
+                # Where a model ended early, the mean of the training set stands, which is 0.
+                error = fit_frames(features[row, : int(generated.feature_lengths[row])], frames, 0.0) - target
+                absolute, squared = absolute + float(np.abs(error).sum()), squared + float(np.square(error).sum())
+                # For that mean, the squares of targets are their variance.
+                variance, count = variance + float(np.square(target).sum()), count + error.size
         numbers = {"l1": absolute / count, "explained": 1 - squared / variance}
         return Evaluation(-numbers["l1"], numbers)
 

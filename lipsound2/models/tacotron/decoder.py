@@ -135,7 +135,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, states: Tensor, bias: Tensor, period: Tensor | None = None, patience: int = 3
+        self, states: Tensor, bias: Tensor, period: Tensor | None = None, least: int = 1, patience: int = 3
     ) -> tuple[Decoded, Tensor]:
         """Decode freely: each step is fed the last frame of the one before.
 
@@ -144,6 +144,7 @@ class Decoder(nn.Module):
             bias: (T, B, P), T the steps at most.
             period: (B,) position of each clip's visual period: a clip ends where the attention comes to rest there.
                 None: after T steps.
+            least: steps of a clip at least, up to T.
             patience: steps it must rest there.
 
         Returns:
@@ -173,7 +174,8 @@ class Decoder(nn.Module):
             fed = frames[-1][:, -self.dims :]
             if period is not None:
                 resting = (resting + 1) * (alignment[t].argmax(1) == period)
-                ends = torch.where((resting == patience) & (ends == T), t + 1 - patience, ends)
+                rested = (resting >= patience) & (t + 1 - patience >= least)
+                ends = torch.where(rested & (ends == T), t + 1 - patience, ends)
                 if bool((ends < T).all()):
                     break
         return Decoded(self._frames(torch.stack(frames)), alignment[: len(frames)].transpose(0, 1)), ends
