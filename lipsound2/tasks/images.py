@@ -15,5 +15,5 @@ def gray(values: np.ndarray) -> np.ndarray:
 def side_by_side(target: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """The ground-truth mel above the generated one, both (S, D), on one scale, with a white line between."""
     length = min(len(target), len(generated))
-    line = np.full((target.shape[1], 2), max(target.max(), generated.max()), target.dtype)
-    return gray(np.concatenate([generated[:length].T, line[:, :1].repeat(length, 1)[:2], target[:length].T]))
+    line = np.full((2, length), max(target.max(), generated.max()), target.dtype)
+    return gray(np.concatenate([generated[:length].T, line, target[:length].T]))
