@@ -37,7 +37,7 @@ from lipsound2.datasets.video_to_features import (
 )
 from lipsound2.datasets.word_alignment import WordTimes, vocabulary, word_times
 from lipsound2.errors import LipsoundError
-from lipsound2.metrics.speech import estoi, stoi
+from lipsound2.metrics.speech import measure
 from lipsound2.model_names import WEIGHTS, check_task, find
 from lipsound2.models.modules.lip_trunk import TrunkConfig
 from lipsound2.models.modules.regressor import FeatureRegressor, Generated, Prediction, mask
@@ -300,8 +300,8 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
 
     def distance(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Sum of the configured distance over valid frames, in float32 whatever the autocast type."""
-        measure = F.l1_loss if self.settings.loss == "l1" else F.mse_loss
-        each = measure(prediction.float(), target.float(), reduction="none")
+        loss = F.l1_loss if self.settings.loss == "l1" else F.mse_loss
+        each = loss(prediction.float(), target.float(), reduction="none")
         return (each * valid[..., None]).sum()
 
     def evaluate(
@@ -326,18 +326,12 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 words += int(labeled.sum()), int((generated.word_scores.argmax(-1).cpu() == batch.words)[labeled].sum())
             for row, name in enumerate(batch.ids):
                 wave = waves[row, : int(lengths[row]) * mel.hop].numpy()
-                reference = valid.waveform(name)
                 frames = int(batch.feature_lengths[row])
                 target = batch.target[row, :frames].numpy()
-                # A model may choose where its speech ends; `estoi` and `stoi` fit the wave likewise.
+                # A model may choose where its speech ends; `measure` fits the wave likewise.
                 spoken = fit_frames(features[row, : int(lengths[row])].numpy(), frames, mel.silence)
-                rows.append(
-                    (
-                        estoi(reference, wave),
-                        stoi(reference, wave),
-                        float(np.abs(spoken - target).mean()),
-                    )
-                )
+                heard = measure(valid.waveform(name), wave, ("estoi", "stoi")).values
+                rows.append((heard["estoi"], heard["stoi"], float(np.abs(spoken - target).mean())))
                 if len(waveforms) < 2:
                     waveforms[name] = wave
                     images[name] = side_by_side(target, spoken)
