@@ -80,6 +80,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(ratio: float, reduction: int) -
         speech = model.generate(*alone)
         torch.testing.assert_close(speech.features[0], spoken.features[b, :size], atol=1e-5, rtol=0)
         steps = -(-size // reduction)
+        assert len(spoken.attention(b)) == len(speech.attention(0)) == steps
         torch.testing.assert_close(speech.alignment[0], spoken.alignment[b, :steps, : n + 1], atol=1e-5, rtol=0)
 
 
@@ -228,6 +229,8 @@ def test_stopping_where_attention_rests_on_the_visual_period() -> None:
     spoken = model.generate(video, frames)
     assert spoken.feature_lengths.tolist() == [6 * 4, 4 * 4]
     assert spoken.features.shape[1] == 24
+    # The steps that show that attention rests are no speech.
+    assert [len(spoken.attention(clip)) for clip in (0, 1)] == [6, 4]
     endless = network(4.0, reduction=4, stop="period", max_steps=5)
     assert endless.generate(video, frames).feature_lengths.max() <= 20
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from lipsound2.datasets.video_to_features import Batch
 from lipsound2.datasets.word_alignment import UNKNOWN
 from lipsound2.errors import LipsoundError
 from lipsound2.experiment import load
+from lipsound2.inference.synthesize import GeneratorFactory
 from lipsound2.model_names import PRETRAINED
 from lipsound2.models.modules.regressor import Generated, Prediction
 from lipsound2.tasks import load_config
@@ -292,6 +294,24 @@ def test_features_that_end_early_are_measured_to_the_end(data, tmp_path):
     target = np.concatenate([validation.get(index, None).target for index in range(3)])
     assert numbers["l1"] == pytest.approx(np.abs(target).mean(), rel=1e-5)
     assert numbers["explained"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_images_and_archives_of_attention_end_with_the_clip(data, tmp_path, monkeypatch):
+    """A decoder that finds its end a few steps later, and clips of other lengths, leave steps that belong to none."""
+    clips, dump = data
+    task = load_config(tiny(tmp_path, valid_iterations=1)).task
+    _, validation, assets = task.prepare(clips, clips, dump)
+    model = task.build(assets).eval()
+    model.generate = lambda video, lengths: Generated(
+        torch.zeros(3, 40, 80), torch.tensor([40, 20, 8]), torch.rand(3, 13, 21), torch.tensor([10, 5, 2])
+    )
+    images = task.evaluate(model, validation, assets, "cpu").images
+    assert [images[f"s1-{clip} attention"].shape for clip in "ab"] == [(21, 10, 3), (21, 5, 3)]
+    loaded = SimpleNamespace(task=task, model=model)
+    monkeypatch.setattr("lipsound2.experiment.load", lambda *_, **__: loaded)
+    monkeypatch.setattr("lipsound2.inference.synthesize.FaceWatch", lambda _: None)
+    alignments = GeneratorFactory(tmp_path, dump, 0)()(["s1-a", "s1-b", "s1-c"]).alignments
+    assert [len(alignments[name]) for name in ("s1-a", "s1-b", "s1-c")] == [10, 5, 2]
 
 
 def test_an_untrained_model_that_decides_when_to_stop_is_evaluated(data, tmp_path):

@@ -324,10 +324,9 @@ class GeneratorFactory:
             for row, name in enumerate(names):
                 frames = int(result.feature_lengths[row])
                 mels[name] = result.features[row, :frames].float().cpu().numpy()
-                if result.alignment is not None:
-                    # A step makes one mel frame or several; steps beyond the clip are padding.
-                    steps = -(-frames * result.alignment.shape[1] // result.features.shape[1])
-                    alignments[name] = result.alignment[row, :steps].float().cpu().numpy()
+                attention = result.attention(row)
+                if attention is not None:
+                    alignments[name] = attention.float().cpu().numpy()
             return GeneratedMels(mels, alignments, time.perf_counter() - started)
 
         return generate

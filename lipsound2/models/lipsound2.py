@@ -223,7 +223,7 @@ class LipSound2(FeatureRegressor):
             voice: see `forward`.
 
         Returns:
-            Features (B, S, D) in natural units, their lengths, and the alignment (B, steps, P).
+            Features (B, S, D) in natural units, the alignment (B, steps, P), and the lengths of both.
         """
         r, by_period = self.config.reduction, self.config.stop == "period"
         lengths = self.feature_lengths_of(video_lengths)
@@ -237,12 +237,14 @@ class LipSound2(FeatureRegressor):
             decoded, ends = self.decoder.generate(states.float(), bias, places - 1 if by_period else None, least)
             if by_period:
                 lengths = ends * r
+            else:
+                ends = -(-lengths // r)
             features = decoded.features[:, : int(lengths.max())]
             valid = mask(lengths, features.shape[1])
             before = features * valid[..., None]
             features = before + self.postnet(before, valid)
             features = postfilter(features, self.config.postfilter_gain, self.config.postfilter_sharpness)
-        return Generated(self.denormalize(features), lengths, decoded.alignment, words)
+        return Generated(self.denormalize(features), lengths, decoded.alignment, ends, words)
 
     def _words(self, states: Tensor, frames: int) -> Tensor | None:
         """Scores (B, video frames, words), without the state of the visual period."""

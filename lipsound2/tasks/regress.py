@@ -335,8 +335,9 @@ class Regress(Task[RegressAssets, FeatureRegressor, CropsAndFeatures, Batch]):
                 if len(waveforms) < 2:
                     waveforms[name] = wave
                     images[name] = side_by_side(target, spoken)
-                    if generated.alignment is not None:
-                        images[f"{name} attention"] = gray(generated.alignment[row].float().cpu().numpy().T)
+                    attention = generated.attention(row)
+                    if attention is not None:
+                        images[f"{name} attention"] = gray(attention.float().cpu().numpy().T)
         scores = np.mean(rows, axis=0)
         numbers = {"estoi": float(scores[0]), "stoi": float(scores[1]), "mel_l1": float(scores[2])}
         if words[0]:

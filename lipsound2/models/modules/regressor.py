@@ -38,13 +38,21 @@ class Generated:
         features: (B, S, D); of a mel, natural logarithms.
         feature_lengths: (B,) int64, valid feature frames of each clip; the rest is padding.
         alignment: (B, steps, P) attention weights over encoder states, when the model has attention.
+        alignment_lengths: (B,) int64, valid decoder steps of each clip; None: all of them.
         word_scores: (B, T, words) logits of the word head at each video frame, when the model has one.
     """
 
     features: Tensor
     feature_lengths: Tensor
     alignment: Tensor | None = None
+    alignment_lengths: Tensor | None = None
     word_scores: Tensor | None = None
+
+    def attention(self, clip: int) -> Tensor | None:
+        """Attention weights (steps, P) of one clip of the batch, up to its end; None: the model has no attention."""
+        if self.alignment is None:
+            return None
+        return self.alignment[clip, : None if self.alignment_lengths is None else int(self.alignment_lengths[clip])]
 
 
 class FeatureRegressor(nn.Module, ABC):
