@@ -19,6 +19,7 @@ from lipsound2.audio.acoustics import FEATURES, acoustic, cepstrum, deltas, dime
 from lipsound2.audio.augment import AudioAugmentConfig, augment, in_room, scale, with_noise
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.yaml_files import read_yaml, write_yaml
+from lipsound2.datasets.audio_chunks import AudioChunks, Chunk
 from lipsound2.errors import LipsoundError
 from lipsound2.models.pase.pase import SHORTEST, PaseEncoder, PaseEncoderConfig
 from lipsound2.models.pase.qrnn import recurrence
@@ -339,9 +340,42 @@ def test_workers_learn(data, tmp_path):
     assert max(found["global"], found["local"]) < 0.1 < math.log(2)
 
 
+class Repeated:
+    """The first two clips of a validation set in turn, so many times."""
+
+    def __init__(self, clips: AudioChunks, count: int) -> None:
+        self.clips, self.count = clips, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def get(self, index: int, rng: None) -> Chunk:
+        return self.clips.get(index % 2, rng)
+
+
+def test_a_clip_alone_has_no_negative_example(data, tmp_path):
+    """In a batch of one, and in an evaluation's last batch of one: a clip is not compared with itself."""
+    task = load_config(tiny(tmp_path, predict=["fbank", "local", "global"])).task
+    _, checked, assets = task.prepare(data, data, tmp_path / "dump")
+    torch.manual_seed(0)
+    model = task.build(assets).eval()
+    chunk = checked.get(0, None)
+    loss = task.loss(model, task.collate([chunk]), assets, 0.0)
+    assert set(loss.parts) == {"fbank"}
+    assert float(loss.total.detach()) == pytest.approx(loss.weight * loss.parts["fbank"])
+    loss.total.backward()
+    assert all(parameter.grad is None for parameter in model.workers["local"].parameters())
+    with torch.no_grad():
+        found, more = (task.evaluate(model, Repeated(checked, count), assets, "cpu").numbers for count in (16, 17))
+    assert more["global"] == pytest.approx(found["global"], rel=1e-5)
+    assert more["fbank"] == pytest.approx((16 * found["fbank"] + loss.parts["fbank"]) / 17, rel=1e-5)
+
+
 def test_what_cannot_be_learned_is_one_line(data, tmp_path, caplog):
     with pytest.raises(LipsoundError, match="predict: names no worker"):
         load_config(tiny(tmp_path, predict=[])).task.prepare(data, data, tmp_path / "dump")
+    with pytest.raises(LipsoundError, match="predict: 'local' and 'global' have no loss in a batch of one clip"):
+        load_config(tiny(tmp_path, predict=["local"])).task.prepare(data, data, tmp_path / "dump")
     with pytest.raises(LipsoundError, match="predict: no worker 'melody'; there are power,"):
         load_config(tiny(tmp_path, predict=["melody"]))
     with pytest.raises(LipsoundError, match="context: expected an odd number"):

@@ -22,7 +22,7 @@ from lipsound2.data.datadir import DataDir
 from lipsound2.datasets.audio_chunks import AudioChunks, Chunk, Chunks
 from lipsound2.errors import LipsoundError
 from lipsound2.models.pase.pase import PaseEncoderConfig
-from lipsound2.models.pase.workers import Pase, PaseWorkersConfig
+from lipsound2.models.pase.workers import COMPARING, Pase, PaseWorkersConfig
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
 
 _SURVEYED = 200  # chunks of audio for the statistics: of two seconds each, 40,000 feature frames
@@ -79,6 +79,8 @@ class PaseTask(Task[PaseAssets, Pase, AudioChunks, Chunks]):
         """Training and validation audio, and the statistics of the workers' targets."""
         if not self.workers.predict:
             raise LipsoundError("predict: names no worker, so there is no loss to train with")
+        if set(self.workers.predict) <= set(COMPARING):
+            raise LipsoundError("predict: 'local' and 'global' have no loss in a batch of one clip; add another worker")
         training, validation = (
             AudioChunks(data, dump, self.settings.chunk_frames, self.distortions) for data in (train, valid)
         )
@@ -116,7 +118,7 @@ class PaseTask(Task[PaseAssets, Pase, AudioChunks, Chunks]):
         return Chunks.of(samples)
 
     def loss(self, model: Pase, batch: Chunks, assets: PaseAssets, progress: float) -> Loss:
-        """The unweighted mean of the workers' losses, times the number of video frames."""
+        """The unweighted mean of the losses of the workers that have one, times the number of video frames."""
         losses = model(batch.distorted, batch.waveform)
         weight = float(batch.num_frames)
         total = torch.stack(list(losses.values())).mean() * weight
@@ -125,9 +127,12 @@ class PaseTask(Task[PaseAssets, Pase, AudioChunks, Chunks]):
     def evaluate(self, model: Pase, valid: AudioChunks, assets: PaseAssets, device: torch.device | str) -> Evaluation:
         """The mean loss of each worker on undistorted audio; the score is minus their mean."""
         totals: dict[str, float] = {}
+        counts: dict[str, int] = {}  # chunks a worker had a loss for, which a last batch of one does not give to all
         for start in range(0, len(valid), _EVALUATED):
             indices = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in indices]).to(device)
             for name, loss in model(batch.distorted, batch.waveform).items():
-                totals[name] = totals.get(name, 0.0) + float(loss) * len(indices) / len(valid)
-        return Evaluation(-float(np.mean(list(totals.values()))), totals)
+                totals[name] = totals.get(name, 0.0) + float(loss) * len(indices)
+                counts[name] = counts.get(name, 0) + len(indices)
+        numbers = {name: total / counts[name] for name, total in totals.items()}
+        return Evaluation(-float(np.mean(list(numbers.values()))), numbers)

@@ -18,7 +18,8 @@ from lipsound2.models.pase.pase import PaseEncoder, PaseEncoderConfig
 
 _DECODER_STRIDES = (4, 4, 10)
 _DECODER_KERNEL = 30
-WORKERS = (*FEATURES, "waveform", "local", "global")
+COMPARING = ("local", "global")  # workers that tell clips of a batch apart
+WORKERS = (*FEATURES, "waveform", *COMPARING)
 
 
 @dataclass
@@ -146,18 +147,21 @@ class Pase(nn.Module):
         """The loss of each worker.
 
         The frames that the discriminators compare are drawn from torch's global generator. Their negative examples come
-        from the next clip of the batch, where the published code reads and encodes a third chunk of audio.
+        from the next clip of the batch, where the published code reads and encodes a third chunk of audio. A batch of
+        one clip has no other audio, so they have no loss there.
 
         Args:
             distorted: (B, L) the encoder's input.
             waveform: (B, L) the same audio, clean.
 
         Returns:
-            Name of the worker -> ().
+            Name of the worker -> (). In a batch of one clip `local` and `global` are left out.
         """
         features = self.encoder(distorted[:, None]).transpose(1, 2)
         losses = {}
         for name, worker in self.workers.items():
+            if name in COMPARING and len(waveform) == 1:
+                continue  # the clip would be its own negative example
             if name in FEATURES:
                 with torch.autocast(waveform.device.type, enabled=False):  # half precision is no measure of a target
                     target = acoustic(name, waveform)
