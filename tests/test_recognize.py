@@ -142,6 +142,22 @@ def test_it_learns_three_noises_by_heart(data, tmp_path):
     assert restored.tokenizer.encode("bin") == assets.tokenizer.encode("bin")
 
 
+def test_an_evaluation_is_free_of_label_smoothing(data, tmp_path):
+    """Two amounts of smoothing give two losses in training and one in evaluation."""
+    clips, dump = data
+    training, evaluation = set(), set()
+    for smoothing in (0.0, 0.3):
+        task = load_config(tiny(tmp_path, "conformer", dropout=0.0, smoothing=smoothing)).task
+        _, dataset, assets = task.prepare(clips, clips, dump)
+        torch.manual_seed(0)
+        model = task.build(assets)
+        batch = task.collate([dataset.get(index, None) for index in range(3)])
+        with torch.no_grad():
+            training.add(float(task.loss(model.train(), batch, assets, 0.0).total))
+            evaluation.add(task.evaluate(model.eval(), dataset, assets, "cpu").numbers["valid_loss"])
+    assert (len(training), len(evaluation)) == (2, 1)
+
+
 def test_words_are_named_where_they_are_said(data, tmp_path):
     """Times follow the speed audio is played at; a state is asked for the frame in its middle."""
     clips, dump = data

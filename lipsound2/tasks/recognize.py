@@ -64,7 +64,7 @@ class RecognizeConfig:
         ctc_weight: share of CTC in the loss of a model with a decoder; the rest is the decoder's.
         word_loss_weight: weight of the word loss, the cross entropy of the word at each state, for corpora with
             `word_times`; 0: not used. At 1 each state weighs as much as a token, and a word has some ten states.
-        smoothing: label smoothing of the decoder's loss.
+        smoothing: label smoothing of the decoder's loss in training.
         cache_gb: gigabytes of decoded crops that each loading process keeps for the next epoch.
         valid_clips: validation clips that are decoded at each evaluation, evenly spread; 0: all.
     """
@@ -241,9 +241,8 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.token_lengths[:, None], end)
         scores = model.decoder(prefixes, lengths, output.states, output.lengths)
         valid = mask(lengths, targets.shape[1])
-        return F.cross_entropy(
-            scores[valid].float(), targets[valid], reduction="sum", label_smoothing=self.settings.smoothing
-        )
+        smoothing = self.settings.smoothing if model.training else 0.0
+        return F.cross_entropy(scores[valid].float(), targets[valid], reduction="sum", label_smoothing=smoothing)
 
     def evaluate(
         self, model: Recognizer, valid: Clips, assets: RecognizeAssets, device: torch.device | str
