@@ -35,6 +35,7 @@ from lipsound2.models.modules.conformer import ConformerConfig
 from lipsound2.models.modules.lip_trunk import LipTrunk, TrunkConfig
 from lipsound2.published import visual_speech
 from lipsound2.tasks import load_config
+from lipsound2.tasks.classify import accuracy, ranks_of
 from lipsound2.tasks.regress import Regress
 from lipsound2.tasks.regress_assets import RegressAssets
 from lipsound2.training.init import initialize
@@ -317,6 +318,15 @@ def test_words_from_lips(data, pretext, tmp_path):
     assert (found["top1"], found["top5"]) == (pytest.approx(right, abs=1e-4), pytest.approx(among, abs=1e-4))
     with pytest.raises(LipsoundError, match=r"reads single words, one of a list; leave out"):
         decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump, search=SearchOptions(grammar="grid"))
+
+
+def test_ties_and_no_numbers_do_not_count_as_right():
+    """A network that has collapsed scores every class alike, or gives no number at all."""
+    labels = torch.tensor([0, 1, 2, 499])
+    for collapsed in (torch.zeros(4, 500), torch.full((4, 500), torch.nan)):
+        assert accuracy(ranks_of(collapsed, labels)) == {"top1": 0.0, "top5": 0.0}
+    scores = torch.tensor([[3.0, 2.0, 1.0], [3.0, 3.0, 1.0], [torch.nan, 2.0, 1.0], [3.0, torch.nan, 1.0]])
+    assert ranks_of(scores, torch.tensor([1, 1, 0, 0])) == [1, 1, 2, 1]
 
 
 def test_windows_lie_on_their_words(data, tmp_path):

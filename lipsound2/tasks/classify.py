@@ -163,9 +163,13 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
 
 
 def ranks_of(scores: torch.Tensor, labels: torch.Tensor) -> list[int]:
-    """Rank of the right class in each row of scores (B, classes): how many classes score higher; 0 is the best."""
+    """Rank of the right class in each row of scores (B, classes): how many others do not score lower; 0 is the best.
+
+    So ties count against the network, and so do scores that are no numbers. Otherwise one that has collapsed would
+    look perfect.
+    """
     right = scores.gather(1, labels[:, None])
-    return [int(rank) for rank in (scores > right).sum(1)]
+    return [int(rank) for rank in (~(scores < right)).sum(1) - 1]
 
 
 def accuracy(ranks: list[int]) -> dict[str, float]:
