@@ -320,6 +320,24 @@ def test_words_from_lips(data, pretext, tmp_path):
         decode(str(tmp_path / "exp"), cut.path, tmp_path / "text", dump=dump, search=SearchOptions(grammar="grid"))
 
 
+def test_an_evaluation_of_words_passes_each_batch_once(data, tmp_path):
+    """And its loss is that of the task, per word."""
+    whole, dump = data
+    words(whole.path, tmp_path / "words")
+    cut = DataDir(tmp_path / "words")
+    task = load_config(config(tmp_path, "lira_word_supervised")).task
+    _, windows, assets = task.prepare(cut, cut, dump)
+    torch.manual_seed(0)
+    model, passes = task.build(assets).eval(), []
+    batch = task.collate([windows.get(index, None) for index in range(len(windows))])
+    with torch.no_grad():
+        loss = task.loss(model, batch, assets, 1.0)
+        model.register_forward_hook(lambda *_: passes.append(1))
+        found = task.evaluate(model, windows, assets, "cpu").numbers
+    assert len(passes) == 1
+    assert found["valid_loss"] == float(loss.total) / loss.weight
+
+
 def test_ties_and_no_numbers_do_not_count_as_right():
     """A network that has collapsed scores every class alike, or gives no number at all."""
     labels = torch.tensor([0, 1, 2, 499])

@@ -158,6 +158,17 @@ def test_an_evaluation_is_free_of_label_smoothing(data, tmp_path):
     assert (len(training), len(evaluation)) == (2, 1)
 
 
+def test_an_evaluation_passes_each_batch_once(data, tmp_path):
+    clips, dump = data
+    task = load_config(tiny(tmp_path, "conformer")).task
+    _, dataset, assets = task.prepare(clips, clips, dump)
+    model, passes = task.build(assets).eval(), []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    with torch.no_grad():
+        task.evaluate(model, dataset, assets, "cpu")
+    assert len(passes) == 1
+
+
 def test_words_are_named_where_they_are_said(data, tmp_path):
     """Times follow the speed audio is played at; a state is asked for the frame in its middle."""
     clips, dump = data

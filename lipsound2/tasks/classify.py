@@ -156,8 +156,9 @@ class Classify(Task[ClassifyAssets, WordClassifier, WordWindows, WindowBatch]):
         for start in range(0, len(valid), _EVALUATED):
             chosen = range(start, min(start + _EVALUATED, len(valid)))
             batch = self.collate([valid.get(index, None) for index in chosen]).to(device)
-            total += float(self.loss(model, batch, assets, 1.0).total)
-            ranks += ranks_of(model(batch.video, batch.video_lengths, batch.inside), batch.labels)
+            scores = model(batch.video, batch.video_lengths, batch.inside).float()
+            total += float(F.cross_entropy(scores, batch.labels, reduction="sum"))
+            ranks += ranks_of(scores, batch.labels)
         numbers = {**accuracy(ranks), "valid_loss": total / len(valid)}
         return Evaluation(numbers["top1"], numbers)
 

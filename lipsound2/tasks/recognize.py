@@ -219,7 +219,10 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
 
     def loss(self, model: Recognizer, batch: UtteranceBatch, assets: RecognizeAssets, progress: float) -> Loss:
         """Summed over the utterances of the batch; the weight of an utterance is its number of tokens."""
-        output: RecognizerOutput = model(batch.features, batch.feature_lengths)
+        return self._loss_of(model, model(batch.features, batch.feature_lengths), batch)
+
+    def _loss_of(self, model: Recognizer, output: RecognizerOutput, batch: UtteranceBatch) -> Loss:
+        """The loss of what the network said of a batch."""
         parts = {"ctc": ctc_loss(output, batch)}
         if model.decoder is not None:
             share = self.settings.ctc_weight
@@ -256,9 +259,9 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
         total = weight = 0.0
         for start in range(0, len(chosen), 16):
             batch = self.collate([valid.get(int(index), None) for index in chosen[start : start + 16]]).to(device)
-            loss = self.loss(model, batch, assets, 1.0)
-            total, weight = total + float(loss.total), weight + loss.weight
             output: RecognizerOutput = model(batch.features, batch.feature_lengths)
+            loss = self._loss_of(model, output, batch)
+            total, weight = total + float(loss.total), weight + loss.weight
             for log_probs, length in zip(output.log_probs.cpu().numpy(), output.lengths.tolist(), strict=True):
                 hypotheses.append(assets.tokenizer.decode(token.token for token in greedy(log_probs[:length])))
             references += batch.texts
