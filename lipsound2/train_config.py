@@ -33,7 +33,7 @@ class TrainConfig:
         accumulate: batches a process adds up before an update.
         optimizer: `adamw`, or `muon` (AdamW with Muon's steps for matrices and kernels).
         lr: learning rate after the warm-up.
-        min_lr: learning rate at the end of the cosine.
+        min_lr: learning rate at the end of `cosine` and `exponential`.
         warmup: updates over which the learning rate rises linearly.
         schedule: `cosine` or `exponential` from `lr` to `min_lr` over the whole training, or `constant`.
         weight_decay: AdamW's, on matrices and kernels; never on biases, scales or buffers.
