@@ -14,14 +14,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.texts import read_lines
 from lipsound2.datasets.sentences import Sentence, Sentences, TextBatch
 from lipsound2.models.asr.language_model import LanguageModelConfig, TransformerLM
-from lipsound2.models.modules.regressor import mask
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
+from lipsound2.tasks.teacher_forcing import next_token_loss
 from lipsound2.tasks.tokens import tokenizer_of, tokenizer_path
 from lipsound2.text.normalize import normalize
 from lipsound2.text.tokenizer import Tokenizer
@@ -112,11 +111,7 @@ class Language(Task[LanguageAssets, TransformerLM, Sentences, TextBatch]):
 
     def loss(self, model: TransformerLM, batch: TextBatch, assets: LanguageAssets, progress: float) -> Loss:
         """Summed cross entropy of every token, and of the end, after the tokens before it."""
-        end = model.boundary
-        prefixes = F.pad(batch.tokens, (1, 0), value=end)
-        targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.lengths[:, None], end)
-        valid = mask(batch.lengths + 1, targets.shape[1])
-        total = F.cross_entropy(model(prefixes)[valid].float(), targets[valid], reduction="sum")
+        total = next_token_loss(model, batch.tokens, batch.lengths, model.boundary)
         return Loss(total, float(batch.num_frames))
 
     def evaluate(

@@ -37,9 +37,9 @@ from lipsound2.decoding.ctc import greedy
 from lipsound2.errors import LipsoundError, require
 from lipsound2.models.asr.recognizer import Recognizer, RecognizerOutput
 from lipsound2.models.modules.lip_trunk import TrunkConfig
-from lipsound2.models.modules.regressor import mask
 from lipsound2.models.registry import find as find_model
 from lipsound2.tasks.base import Evaluation, Loss, Prepared, Task
+from lipsound2.tasks.teacher_forcing import next_token_loss
 from lipsound2.tasks.tokens import tokenizer_of
 from lipsound2.text.normalize import normalization, normalize
 from lipsound2.text.tokenizer import Tokenizer
@@ -238,14 +238,13 @@ class Recognize(Task[RecognizeAssets, Recognizer, Clips, UtteranceBatch]):
 
     def _decoder_loss(self, model: Recognizer, output: RecognizerOutput, batch: UtteranceBatch) -> Tensor:
         """Summed cross entropy of the tokens and the end, with teacher forcing."""
-        assert model.decoder is not None
-        end, lengths = model.decoder.boundary, batch.token_lengths + 1
-        prefixes = F.pad(batch.tokens, (1, 0), value=end)
-        targets = F.pad(batch.tokens, (0, 1)).scatter(1, batch.token_lengths[:, None], end)
-        scores = model.decoder(prefixes, lengths, output.states, output.lengths)
-        valid = mask(lengths, targets.shape[1])
-        smoothing = self.settings.smoothing if model.training else 0.0
-        return F.cross_entropy(scores[valid].float(), targets[valid], reduction="sum", label_smoothing=smoothing)
+        decoder, smoothing = model.decoder, self.settings.smoothing if model.training else 0.0
+        assert decoder is not None
+
+        def score(prefixes: Tensor) -> Tensor:
+            return decoder(prefixes, batch.token_lengths + 1, output.states, output.lengths)
+
+        return next_token_loss(score, batch.tokens, batch.token_lengths, decoder.boundary, smoothing)
 
     def evaluate(
         self, model: Recognizer, valid: Clips, assets: RecognizeAssets, device: torch.device | str
