@@ -35,7 +35,7 @@ def save(folder: Path, state: Mapping[str, Any]) -> Path:
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    content = buffer.getvalue()
+    content = buffer.getbuffer()  # a view: `getvalue` would copy what may be a gigabyte
     digest = hashlib.sha256(content).hexdigest()[:16]
     path = folder / f"update-{state['update']:08d}.{digest}.pt"
     write_bytes(path, content)
