@@ -248,6 +248,19 @@ def test_the_edges_of_letters_are_mixed_with_what_is_behind_them(level: int) -> 
         assert np.abs(plane - wanted).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "rows", [(), ((0.2, 0.4), (0.6, 0.8)), ((0.2, 1.0), (0.4, 0.6), (0.8, 1.4)), ((0.2, 0.2), (0.2, 0.4))]
+)
+def test_of_subtitles_that_overlap_the_first_is_drawn(rows: tuple[tuple[float, float], ...]) -> None:
+    painter = Painter(said(*((*row, "bin") for row in rows)))
+    for time in np.arange(0, 1.6, 0.1).round(1):
+        planes = [np.full(shape, 72, np.uint8) for shape in ((96, 160), (48, 80), (48, 80))]
+        painter.draw(planes, time)
+        shown = [number for number, (start, end) in enumerate(rows) if start <= time < end]
+        assert (planes[0] != 72).any() == bool(shown)
+        assert not shown or painter._drawn[0] == shown[0]
+
+
 def test_letters_that_the_font_lacks_are_not_burnt_as_boxes(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", levels(range(30)), [i / 25 for i in range(30)])
     with pytest.raises(LipsoundError, match=r"no letter '你' .*take --subtitles soft"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,8 +102,13 @@ class Painter:
     """
 
     cues: Sequence[Cue]
+    _until: list[float] = field(init=False)  # of each cue, the latest end of it and those before
     _drawn: tuple[int, tuple[int, ...]] = (-1, ())
     _layers: list[list[_Layer]] = field(default_factory=list)  # of each plane, of what was drawn last
+
+    def __post_init__(self) -> None:
+        """Note the ends, in an order that can be searched."""
+        self._until = [*itertools.accumulate((cue.end for cue in self.cues), max)]
 
     def draw(self, planes: Sequence[np.ndarray], seconds: float) -> None:
         """Draw what is said at a time.
@@ -113,8 +120,9 @@ class Painter:
         Raises:
             LipsoundError: the font lacks a letter.
         """
-        at = next((number for number, cue in enumerate(self.cues) if cue.start <= seconds < cue.end), None)
-        if at is None:
+        # The first that has not ended: where the latest end rises above the time, it is by that cue's own end.
+        at = bisect.bisect_right(self._until, seconds)
+        if at == len(self.cues) or self.cues[at].start > seconds:
             return
         if self._drawn != (at, planes[0].shape):
             luma = _layers(self.cues[at].text, planes[0].shape)
