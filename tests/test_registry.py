@@ -129,7 +129,9 @@ def test_a_model_is_one_file_and_one_line(tmp_path, monkeypatch):
 
 def test_options_are_all_that_a_task_holds():
     """A task is frozen, and has nothing but the dataclasses of its config's keys: what data adds are assets."""
-    for path in sorted(ROOT.glob("egs/*/conf/*.yaml")):
+    paths = sorted(ROOT.glob("egs/*/conf/*.yaml"))
+    assert paths
+    for path in paths:
         task = load_config(path).task
         assert isinstance(task, Task)
         assert set(vars(task)) == {field.name for field in dataclasses.fields(task)}

@@ -60,7 +60,9 @@ def changed(generated: dict[str, Path], name: str, tmp_path: Path) -> Path:
 
 
 def test_every_line_of_a_layout_is_marked_with_its_source():
-    for name in sorted(path.stem for path in LAYOUTS.glob("*.txt")):
+    names = sorted(path.stem for path in LAYOUTS.glob("*.txt"))
+    assert set(NAMES) <= set(names)
+    for name in names:
         layout = Layout.read(name)
         assert {mark for mark, _ in layout.marks} == {"verified", "from memory"}
         assert all(source.strip() for _, source in layout.marks)

@@ -221,7 +221,9 @@ def test_a_generated_corpus_is_grid(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_detector_finds_the_face_and_the_mouth_moves_with_the_audio(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     generate(tmp_path, clips=2, seed=3, nj=1)
-    for path in tmp_path.glob("s*/*.mp4"):
+    paths = sorted(tmp_path.glob("s*/*.mp4"))
+    assert len(paths) == 2
+    for path in paths:
         openings = []
         window: Window | None = None
         with av.open(str(path)) as container:
