@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipsound2.audio.mel_settings import MELS
 from lipsound2.corpora.pairs import mismatched_pairs
 from lipsound2.data.datadir import DataDir
 from lipsound2.inference.lip_to_speech import windows_of
@@ -22,19 +23,21 @@ from lipsound2.models.modules.regressor import Generated
 class Local(torch.nn.Module):
     """Says of every video frame its mean brightness, in four frames, whatever stands beside it."""
 
-    def __init__(self, drift: float = 0.0) -> None:
+    def __init__(self, drift: float = 0.0, said: float = 1.0) -> None:
         super().__init__()
+        self.said = said  # share of a window after which it ends
         self.drift = torch.nn.Parameter(torch.tensor(drift))
 
     def generate(self, video, frames):
         place = torch.arange(4 * video.shape[1]) / 4
         level = video.float().mean(dim=(2, 3)).repeat_interleave(4, dim=1) + self.drift.detach() * place
-        return Generated(level[..., None].repeat(1, 1, 80), 4 * frames)
+        ends = (4 * frames * self.said).long()
+        return Generated(level[:, : int(ends.max()), None].repeat(1, 1, 80), ends)
 
 
-def experiment(drift: float = 0.0) -> SimpleNamespace:
-    assets = SimpleNamespace(ratio=4.0, mel=SimpleNamespace(bands=80))
-    return SimpleNamespace(assets=assets, model=Local(drift), device=torch.device("cpu"))
+def experiment(drift: float = 0.0, said: float = 1.0) -> SimpleNamespace:
+    assets = SimpleNamespace(ratio=4.0, mel=MELS["fine"])
+    return SimpleNamespace(assets=assets, model=Local(drift, said), device=torch.device("cpu"))
 
 
 @given(st.integers(1, 2000))
@@ -53,6 +56,15 @@ def test_windows_that_agree_are_joined_without_a_trace(total):
     mel = windows_of(experiment(), total).whole(video_frames)
     assert mel.shape == (4 * total, 80)
     assert mel[:, 0] == pytest.approx(np.repeat(video_frames.mean(axis=(1, 2)), 4), abs=1e-3)
+
+
+@pytest.mark.parametrize("total", [WINDOW, 333])
+def test_a_window_that_ends_early_is_silent_from_there_on(total):
+    mel = windows_of(experiment(said=0.25), total).whole(np.full((total, 4, 4), 3, np.uint8))
+    assert mel.shape == (4 * total, 80)
+    assert mel[:WINDOW, 0] == pytest.approx(3)
+    assert mel[WINDOW : 4 * (WINDOW - OVERLAP), 0] == pytest.approx(MELS["fine"].silence)
+    assert mel[-2 * WINDOW :, 0] == pytest.approx(MELS["fine"].silence)
 
 
 def test_windows_that_disagree_are_faded_into_one_another():

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lipsound2 import experiment
+from lipsound2.audio.mel_settings import fit_frames
 from lipsound2.experiment import Experiment
 from lipsound2.inference.face_watch import FaceWatch
 from lipsound2.inference.vocoder_names import AUTO, vocoder_of
@@ -77,6 +78,7 @@ def windows_of(loaded: Experiment[Regress], total: int, voice: np.ndarray | None
         piece = torch.from_numpy(window)[None].to(device)
         result = loaded.model.generate(piece, torch.tensor([piece.shape[1]], device=device), *voices)
         mel: np.ndarray = result.features[0, : int(result.feature_lengths[0])].float().cpu().numpy()
-        return mel
+        # A model that chooses where speech ends is silent from there on.
+        return fit_frames(mel, int(len(window) * assets.ratio), assets.mel.silence)
 
     return Windows(total, assets.ratio, assets.mel.bands, speak)
