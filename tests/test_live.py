@@ -27,8 +27,8 @@ from lipsound2.audio.io import load_audio
 from lipsound2.cli import main
 from lipsound2.data.yaml_files import read_yaml, write_yaml
 from lipsound2.inference.freed_memory import give_back
+from lipsound2.inference.onednn_cache import remember_few_shapes
 from lipsound2.inference.phrases import Phrases
-from lipsound2.inference.shapes import remember_few_shapes
 from lipsound2.live import capture, session, tracker
 from lipsound2.live.kept import Kept
 from lipsound2.live.lip_pauses import Sentence

@@ -96,7 +96,7 @@ def live(
         check_folder(output_dir)
     typist = Typist() if type else None
     speak = _speaker_of_texts() if say == "text" else None
-    from lipsound2.inference.shapes import remember_few_shapes
+    from lipsound2.inference.onednn_cache import remember_few_shapes
     from lipsound2.live.kept import Kept
     from lipsound2.live.loudspeaker import find_loudspeaker
     from lipsound2.live.preview import find_screen

@@ -1,4 +1,4 @@
-"""Shapes of inputs that the library behind the layers remembers."""
+"""How many shapes of inputs oneDNN, the library behind the layers, remembers."""
 
 from __future__ import annotations
 
