@@ -19,6 +19,8 @@ from lipsound2.models.modules.layers import MaskedBatchNorm, lstm_cell, packed, 
 from lipsound2.models.tacotron import attention_loop as loop
 from lipsound2.models.tacotron.attention import LocationAttention
 
+_REST = 3  # steps in a row that the attention is at the visual period before a clip ends: one may be chance
+
 
 class Decoded(NamedTuple):
     """Output of the decoder.
@@ -135,7 +137,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, states: Tensor, bias: Tensor, period: Tensor | None = None, least: int = 1, patience: int = 3
+        self, states: Tensor, bias: Tensor, period: Tensor | None = None, least: int = 1
     ) -> tuple[Decoded, Tensor]:
         """Decode freely: each step is fed the last frame of the one before.
 
@@ -145,7 +147,6 @@ class Decoder(nn.Module):
             period: (B,) position of each clip's visual period: a clip ends where the attention comes to rest there.
                 None: after T steps.
             least: steps of a clip at least, up to T.
-            patience: steps it must rest there.
 
         Returns:
             Features and alignment, and the steps that belong to each clip, (B,).
@@ -174,8 +175,8 @@ class Decoder(nn.Module):
             fed = frames[-1][:, -self.dims :]
             if period is not None:
                 resting = (resting + 1) * (alignment[t].argmax(1) == period)
-                rested = (resting >= patience) & (t + 1 - patience >= least)
-                ends = torch.where(rested & (ends == T), t + 1 - patience, ends)
+                rested = (resting >= _REST) & (t + 1 - _REST >= least)
+                ends = torch.where(rested & (ends == T), t + 1 - _REST, ends)
                 if bool((ends < T).all()):
                     break
         return Decoded(self._frames(torch.stack(frames)), alignment[: len(frames)].transpose(0, 1)), ends
