@@ -7,7 +7,7 @@ coded, in full range: a gray frame that is pushed through an RGB conversion lose
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -39,23 +39,20 @@ class Encoder:
         shape: (T, H, W) of the clip; H and W even.
         codec: an encoder of ffmpeg's that makes an H.264 stream.
         crf: constant rate factor; 6 more is about half the bytes.
-        options: encoder options instead of the default ones.
 
     Raises:
         LipsoundError: this build of ffmpeg has no such encoder, it makes something else than H.264, or it does not
             open: its device is missing, or it refuses `shape` or `crf`.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF) -> None:
         context = cast(VideoCodecContext, av.CodecContext.create(_h264_encoder(codec), "w"))
         context.height, context.width = shape[1:]
         context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
         context.framerate = Fraction(FRAME_RATE)
         context.thread_count = 1
         context.color_range = ColorRange.JPEG
-        context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {}), **(options or {})}
+        context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {})}
         try:
             context.open()
         except av.FFmpegError as error:
@@ -91,16 +88,13 @@ class Encoder:
             raise LipsoundError(f"the encoder '{self._codec}' refuses {size} frames: {error.strerror}") from error
 
 
-def encode(
-    frames: np.ndarray, *, codec: str = CODEC, crf: float = CRF, options: Mapping[str, str] | None = None
-) -> np.ndarray:
+def encode(frames: np.ndarray, *, codec: str = CODEC, crf: float = CRF) -> np.ndarray:
     """Compress gray frames.
 
     Args:
         frames: (T, H, W) uint8, full-range luma; H and W even.
         codec: see `Encoder`.
         crf: likewise.
-        options: likewise.
 
     Returns:
         The stream, (bytes,) uint8.
@@ -108,7 +102,7 @@ def encode(
     Raises:
         LipsoundError: it refuses the frames, or see `Encoder`.
     """
-    encoder = Encoder(frames.shape, codec, crf, options)
+    encoder = Encoder(frames.shape, codec, crf)
     for frame in frames:
         encoder.add(frame)
     return encoder.whole()

@@ -21,6 +21,7 @@ from typing import cast
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange
 
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.encode import decode, encode
@@ -31,18 +32,28 @@ Codec = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndar
 
 def stock(clip: np.ndarray) -> np.ndarray:
     """The same encoder as it comes: preset medium, crf 23."""
-    return encode(clip, crf=23, options={"preset": "medium", "tune": "film", "x264-params": "mbtree=0"})
+    frames = [av.VideoFrame.from_ndarray(video_frame, "gray") for video_frame in clip]
+    for frame in frames:
+        frame.color_range = ColorRange.JPEG
+    options = {"crf": "23", "preset": "medium", "tune": "film", "x264-params": "mbtree=0"}
+    return libx264(frames, "gray", options, ColorRange.JPEG)
 
 
 def through_rgb(clip: np.ndarray) -> np.ndarray:
     """Gray video frames as most programs store them: to RGB, to limited-range YUV."""
+    colors = (np.repeat(video_frame[..., None], 3, -1) for video_frame in clip)
+    frames = [av.VideoFrame.from_ndarray(color, "rgb24").reformat(format="yuv420p") for color in colors]
+    return libx264(frames, "yuv420p", {"crf": "20"}, ColorRange.MPEG)
+
+
+def libx264(frames: list[av.VideoFrame], pix_fmt: str, options: dict[str, str], levels: ColorRange) -> np.ndarray:
+    """The stream (bytes,) uint8 of frames, by the encoder itself."""
     context = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
-    context.height, context.width = clip.shape[1:]
-    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", Fraction(25), 1
-    context.options = {"crf": "20"}
+    context.height, context.width = frames[0].height, frames[0].width
+    context.pix_fmt, context.framerate, context.thread_count = pix_fmt, Fraction(25), 1
+    context.color_range, context.options = levels, options
     packets: list[bytes] = []
-    for index, video_frame in enumerate(clip):
-        frame = av.VideoFrame.from_ndarray(np.repeat(video_frame[..., None], 3, -1), "rgb24").reformat(format="yuv420p")
+    for index, frame in enumerate(frames):
         frame.pts = index
         packets += map(bytes, context.encode(frame))
     return np.frombuffer(b"".join([*packets, *map(bytes, context.encode(None))]), np.uint8)
