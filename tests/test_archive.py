@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.ark_entries import read_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lipsound2.data.archive import Archive, ArchiveWriter, MissingEntry, read_entry
+from lipsound2.data.archive import Archive, ArchiveWriter, MissingEntry
 from lipsound2.data.entries import COMPRESSIONS
 from lipsound2.errors import LipsoundError
 from lipsound2.files import temporary_of

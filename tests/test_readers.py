@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.ark_entries import read_entry
 
 from lipsound2.audio.segment import read_timeline
 from lipsound2.config import from_mapping
-from lipsound2.data.archive import Archive, read_entry
+from lipsound2.data.archive import Archive
 from lipsound2.data.checks import fix, validate
 from lipsound2.data.json_text import read_json
 from lipsound2.data.lookup import Lookup

@@ -262,12 +262,13 @@ class Archive(Mapping[str, np.ndarray]):
         Raises:
             MissingEntry: a KeyError and a LipsoundError; no such id.
             LipsoundError: the ark is missing, truncated or damaged at this place.
+            OSError: an error of the machine, such as too many open files.
         """
         row = self._index.names.find(key)
         if row < 0:
             raise MissingEntry(f"{self.path}: no entry '{key}' among {len(self)}")
         name, offset = self._index.paths[self._index.files[row]], int(self._index.offsets[row])
-        return _read(lambda: self._open(name), offset, f"'{key}' ")
+        return _read(lambda: self._open(name), offset, key)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._index.names.find(key) >= 0
@@ -283,17 +284,7 @@ class Archive(Mapping[str, np.ndarray]):
         return functools.lru_cache(maxsize=_OPEN_FILES)(lambda name: _File(_located(name, folder)))
 
 
-def read_entry(path: Path | str, offset: int) -> np.ndarray:
-    """The array at byte `offset` of an ark.
-
-    Raises:
-        LipsoundError: the file is missing, truncated or damaged at this place.
-        OSError: an error of the machine, such as too many open files.
-    """
-    return _read(lambda: _File(Path(path)), offset, "")
-
-
-def _read(opened: Callable[[], _File], offset: int, entry: str) -> np.ndarray:
+def _read(opened: Callable[[], _File], offset: int, key: str) -> np.ndarray:
     advice = "delete its folder and run what made it again, or fetch it again"
     path: Path | str = "?"
     try:
@@ -305,7 +296,7 @@ def _read(opened: Callable[[], _File], offset: int, entry: str) -> np.ndarray:
         if is_machine_error(error):  # too many open files, say: the archive is as it was
             raise
         raise LipsoundError(
-            f"{error.filename}: cannot read entry {entry}at byte {offset}: {error.strerror}; {advice}"
+            f"{error.filename}: cannot read entry '{key}' at byte {offset}: {error.strerror}; {advice}"
         ) from error
     except EntryError as error:
-        raise LipsoundError(f"{path}: entry {entry}at byte {offset}: {error}; {advice}") from error
+        raise LipsoundError(f"{path}: entry '{key}' at byte {offset}: {error}; {advice}") from error

@@ -19,7 +19,7 @@ from lipsound2.audio.segment import read_timeline
 from lipsound2.config import from_mapping, to_mapping
 from lipsound2.corpora import cmlr, grid, librispeech, lrs, lrw, own, recordings, tcd_timit, voxceleb2
 from lipsound2.corpora.lists import read_lists
-from lipsound2.data.archive import Archive, ArchiveWriter, read_entry
+from lipsound2.data.archive import Archive, ArchiveWriter
 from lipsound2.data.checks import validate
 from lipsound2.data.datadir import DataDir
 from lipsound2.data.lookup import Lookup
@@ -141,6 +141,12 @@ def _archive(path: Path) -> None:
     archive = Archive(path)
     for name in list(archive)[:3]:
         archive[name]
+
+
+def _entry(path: Path) -> None:
+    index = path.with_name("feats.scp")
+    index.write_text(f"a {path.name}:0\n", encoding="utf-8")
+    Archive(index)["a"]
 
 
 def _done(path: Path) -> None:
@@ -349,7 +355,7 @@ def readers(folder: Path) -> list[Reader]:
         Reader("timeline", [b"a\t0\t75\tx\nb\t0.04\t80\ty\n"], _timeline),
         Reader("scp", [b"a x.ark:2\nb x.ark:99\nc /y/z.ark:12345\n"], _archive, "feats.scp"),
         Reader("done", [DONE], _done, "00000.done"),
-        Reader("ark", arks, lambda path: read_entry(path, 0)),
+        Reader("ark", arks, _entry),
         Reader(
             "npy",
             [_array(matrix), _array(np.arange(4)), _array(np.zeros(3, "S2"))],
