@@ -9,13 +9,13 @@ import pystoi
 import pytest
 import soundfile
 from helpers.experiments import synthetic_clips
-from pesq import pesq as package_pesq
+from pesq import pesq
 from scipy.signal import resample_poly
 
 from lipsound2.errors import ClipFailure
 from lipsound2.metrics.audio_sources import read_wav
 from lipsound2.metrics.registry import STANDARD, rule
-from lipsound2.metrics.speech import estoi, fit, measure, pesq, stoi, to_rate
+from lipsound2.metrics.speech import estoi, fit, measure, stoi, to_rate
 from lipsound2.timing import SAMPLES_PER_FRAME
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,12 +33,10 @@ def test_values_are_those_of_the_packages_at_the_rates_of_the_rule(pair) -> None
     narrow = [resample_poly(np.float64(waveform), 1, 2) for waveform in pair]
     assert values["stoi"] == pytest.approx(pystoi.stoi(reference, speech, 16000), abs=1e-6)
     assert values["estoi"] == pytest.approx(pystoi.stoi(reference, speech, 16000, extended=True), abs=1e-6)
-    assert values["pesq_nb"] == pytest.approx(package_pesq(8000, *narrow, "nb"), abs=1e-5)
-    assert values["pesq_wb"] == pytest.approx(package_pesq(16000, np.float64(reference), speech, "wb"), abs=1e-5)
+    assert values["pesq_nb"] == pytest.approx(pesq(8000, *narrow, "nb"), abs=1e-5)
+    assert values["pesq_wb"] == pytest.approx(pesq(16000, np.float64(reference), speech, "wb"), abs=1e-5)
     assert values["stoi"] == stoi(reference, speech)
     assert values["estoi"] == estoi(reference, speech)
-    assert values["pesq_nb"] == pesq(reference, speech, "nb")
-    assert values["pesq_wb"] == pesq(reference, speech)
 
 
 def test_a_audio_against_itself_is_perfect_and_noise_is_worse(pair) -> None:

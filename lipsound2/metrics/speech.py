@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -95,12 +94,6 @@ def stoi(reference: np.ndarray, speech: np.ndarray) -> float:
 def estoi(reference: np.ndarray, speech: np.ndarray) -> float:
     """ESTOI in [-1, 1] of (M,) speech against its (N,) reference, both 16 kHz; 0 where it cannot be computed."""
     return measure(reference, speech, ("estoi",)).values["estoi"]
-
-
-def pesq(reference: np.ndarray, speech: np.ndarray, band: Literal["nb", "wb"] = "wb") -> float:
-    """PESQ (MOS-LQO, 1 to 4.6) of (M,) speech against its (N,) reference, both 16 kHz; 1 where it is undefined."""
-    name = f"pesq_{band}"
-    return measure(reference, speech, (name,)).values[name]
 
 
 def fit(waveform: np.ndarray, samples: int) -> np.ndarray:
