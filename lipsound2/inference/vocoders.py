@@ -111,7 +111,7 @@ def network_vocoder(model: MelVocoder, config: MelConfig) -> ChunkedVocoder:
 
     @torch.inference_mode()
     def stretch(mel: np.ndarray, first: int, before: np.ndarray, kept: int) -> np.ndarray:
-        waveform: np.ndarray = model(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
+        waveform: np.ndarray = model.piece(torch.from_numpy(mel)[None].to(device), first)[0].float().cpu().numpy()
         return waveform
 
     return ChunkedVocoder(config, stretch, model.receptive_field)

@@ -128,12 +128,11 @@ class HifiGan(MelVocoder):
             self.register_buffer("mean", torch.zeros(mel.bands))
             self.register_buffer("scale", torch.ones(mel.bands))
 
-    def forward(self, mel: Tensor, first: int = 0) -> Tensor:
+    def forward(self, mel: Tensor) -> Tensor:
         """Audio of mels.
 
         Args:
             mel: (B, S, bands) natural logarithm.
-            first: place of the first frame in its clip; it makes no difference here, where nothing is left to chance.
 
         Returns:
             (B, S * hop) in [-1, 1].

@@ -19,16 +19,28 @@ class MelVocoder(nn.Module, ABC):
     receptive_field: int
 
     @abstractmethod
-    def forward(self, mel: Tensor, first: int = 0) -> Tensor:
+    def forward(self, mel: Tensor) -> Tensor:
         """Waveforms of mels.
 
         Args:
             mel: (B, S, bands) natural logarithm.
-            first: place of the first frame in its clip, for vocoders that leave something to chance.
 
         Returns:
             (B, S * hop) float32.
         """
+
+    def piece(self, mel: Tensor, first: int) -> Tensor:
+        """Waveforms of mels that are pieces of longer ones; vocoders that leave something to chance have their own.
+
+        Args:
+            mel: (B, S, bands) natural logarithm.
+            first: place of the first frame in its clip.
+
+        Returns:
+            (B, S * hop) float32.
+        """
+        waveform: Tensor = self(mel)
+        return waveform
 
     def loss(self, waveform: Tensor, mel: Tensor) -> Tensor:
         """() float32 loss of a vocoder that learns without discriminators, summed over samples.

@@ -77,12 +77,11 @@ class Vocos(MelVocoder):
         for name, values in {"smooth": _smooth(mel), **_transform(mel), "window": _window(mel)}.items():
             self.register_buffer(name, torch.from_numpy(values).float(), persistent=False)
 
-    def forward(self, mel: Tensor, first: int = 0) -> Tensor:
+    def forward(self, mel: Tensor) -> Tensor:
         """Audio of mels.
 
         Args:
             mel: (B, S, bands) natural logarithm.
-            first: place of the first frame in its clip; it makes no difference here, where nothing is left to chance.
 
         Returns:
             (B, S * hop).

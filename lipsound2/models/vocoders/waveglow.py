@@ -85,16 +85,19 @@ class WaveGlow(MelVocoder):
         columns = config.flows * (_KERNEL // 2) * (2**config.layers - 1)
         self.receptive_field = math.ceil(columns * config.group / mel.hop) + _UPSAMPLED_OVER
 
-    def forward(self, mel: Tensor, first: int = 0) -> Tensor:
+    def forward(self, mel: Tensor) -> Tensor:
         """Audio of mels, out of the same noise every time.
 
         Args:
             mel: (B, S, bands) natural logarithm.
-            first: place of the first frame in its clip: the noise of a frame is the same in every piece it is part of.
 
         Returns:
             (B, S * hop).
         """
+        return self.piece(mel, 0)
+
+    def piece(self, mel: Tensor, first: int) -> Tensor:
+        """See `MelVocoder`; the noise of a frame is the same in every piece that it is part of."""
         noise = noise_of(first, mel.shape[1], self.hop) * self.config.speech_sigma
         columns = noise.to(mel).unflatten(0, (-1, self.config.group)).T
         return self.synthesize(columns.expand(len(mel), -1, -1), mel)
