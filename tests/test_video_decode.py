@@ -13,6 +13,7 @@ from helpers.video_making import levels, numbers_of, set_matrix, write_clip
 from lipsound2.errors import ClipFailure
 from lipsound2.video.cropper import Cropper
 from lipsound2.video.decode import Source, read_video
+from lipsound2.video.frame import ArrayFrame
 from lipsound2.video.frame_buffer import FrameBuffer
 
 
@@ -234,3 +235,12 @@ def test_a_clip_that_ends_too_early_says_so(grid: Path, tmp_path: Path) -> None:
     for clip, lacking in ((whole, False), (tmp_path / "half.mp4", True)):
         warnings = Cropper(("mouth",))(clip).report.warnings
         assert any("75 frames and ends after" in line for line in warnings) == lacking
+
+
+def test_a_color_frame_is_converted_to_gray_once() -> None:
+    pixels = np.full((4, 6, 3), (255, 0, 0), np.uint8)
+    color = ArrayFrame(pixels)
+    assert color.luma() is color.luma()
+    assert (color.luma() == 76).all()
+    gray = pixels[..., 0]
+    assert ArrayFrame(gray).luma() is gray

@@ -14,7 +14,7 @@ _FEWEST_FPS, _MOST_FPS = 1.0, 1000.0  # frames a second; what lies outside is an
 
 
 def frames_of(video: np.ndarray, fps: float) -> tuple[list[ArrayFrame], Timeline]:
-    """Frames on the 25 fps grid; none are copied.
+    """Frames on the 25 fps grid; none are copied, but color frames keep their gray levels once these are asked for.
 
     Args:
         video: (T, H, W, 3) RGB or (T, H, W) full-range gray, uint8.
