@@ -43,11 +43,10 @@ def test_a_recipe_with_lists(tmp_path: Path) -> None:
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
     subprocess.run([sys.executable, "-c", code[1]], cwd=top, check=True)
-    for name in ("corpus", "protocol"):
-        line = re.search(rf"^    ({name}=.*)$", page, re.MULTILINE)
-        assert line is not None
-        path = top / "egs/colors/run.sh"
-        path.write_text(re.sub(rf"^{name}=.*$", line[1], path.read_text("utf-8"), flags=re.MULTILINE), "utf-8")
+    line = re.search(r"^    (protocol=.*)$", page, re.MULTILINE)
+    assert line is not None
+    path = top / "egs/colors/run.sh"
+    path.write_text(re.sub(r"^protocol=.*$", line[1], path.read_text("utf-8"), flags=re.MULTILINE), "utf-8")
     recipe = top / moved.split()[1]
     prepare, crop, learn = runs
     shell(recipe, f"{prepare} --nj 1")
