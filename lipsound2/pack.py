@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import save as serialize
+from torch import Tensor
 
 from lipsound2 import experiment, model_names
 from lipsound2.converted import origin_of, refuse_converted
@@ -70,6 +71,7 @@ def pack(
     if not allow_redistribution:
         refuse_converted(model_names.find(exp), "pass them on")
     loaded = experiment.load(exp)
+    state = _half(loaded)
     faces = _faces(exp, train, dump)
     origin = origin_of(loaded.path)
     sets = _sets(loaded.path, scores)
@@ -94,15 +96,27 @@ def pack(
         loaded.task.save(loaded.assets, out)
         if faces is not None:
             faces.save(out / familiarity.FILE)
-        # Integers stay as they are; half precision is enough for all other tensors.
-        state = {
-            key: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
-            for key, tensor in loaded.model.state_dict().items()
-        }
         notes = {key: json.dumps(value) for key, value in loaded.notes.items()} | (origin.notes() if origin else {})
         write_bytes(out / model_names.WEIGHTS, serialize(state, notes))
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"{out}: {told_size(size)}; use it with: {loaded.task.usage(out)}")
+
+
+def _half(loaded: experiment.Experiment[AnyTask]) -> dict[str, Tensor]:
+    """The weights of a pack: integers as they are; half precision is enough for all other tensors.
+
+    Raises:
+        LipsoundError: some are no finite numbers in half precision.
+    """
+    state = {}
+    for key, tensor in loaded.model.state_dict().items():
+        state[key] = (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        if not bool(state[key].isfinite().all()):
+            raise LipsoundError(
+                f"{loaded.path}: '{key}' has numbers that are not finite in half precision (65504 at most), so its "
+                "pack would say nothing; train again, or average other evaluations: lipsound2 average"
+            )
+    return state
 
 
 def _sets(exp: Path, scores: Path | None) -> dict[str, Path]:

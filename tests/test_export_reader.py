@@ -127,11 +127,16 @@ def test_an_export_is_made_again_in_its_folder_alone(made: Path, copied: Path, t
     (tmp_path / "other" / "diary.txt").write_text("mine")
     with pytest.raises(LipsoundError, match="holds other files and is no export"):
         export(str(made / "lm"), tmp_path / "other")
-    (copied / "notes.txt").write_text("mine")
-    export(str(made / "lm"), copied)
-    assert not (copied / "encoder.onnx").exists()
+    with pytest.raises(LipsoundError, match="is an export of the model 'reader', which would be lost"):
+        export(str(made / "lm"), copied)
+    earlier = read_yaml(copied / "export.yaml")
+    for name in ("notes.txt", "old.onnx"):
+        (copied / name).write_text("mine")
+    write_yaml(copied / "export.yaml", earlier | {"files": earlier["files"] | {"old.onnx": "0"}})
+    export(str(made / "reader"), copied)
+    assert not (copied / "old.onnx").exists()
     assert (copied / "notes.txt").exists()
-    assert read_yaml(copied / "export.yaml")["kind"] == "language model"
+    assert read_yaml(copied / "export.yaml") == earlier
 
 
 def test_int8_is_near_and_smaller(made: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lipsound2 import model_names
 from lipsound2.audio.mel_settings import MELS
@@ -60,6 +60,19 @@ def test_fault_A2_a_pack_is_written_over_itself_and_nothing_else(exp, tmp_path, 
         assert main(["pack", str(other), str(out), *SAID]) == 1
         assert "is a pack of another experiment" in capsys.readouterr().err
         assert contents(out) == first
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_weights_that_half_precision_cannot_hold_are_refused(exp, tmp_path, capsys, value):
+    broken = tmp_path / "broken"
+    shutil.copytree(exp, broken)
+    weights = load_file(broken / "model.safetensors")
+    name = min(weights)
+    weights[name].view(-1)[0] = value
+    save_file(weights, broken / "model.safetensors")
+    assert main(["pack", str(broken), str(tmp_path / "out"), *SAID]) == 1
+    assert f"broken: '{name}' has numbers that are not finite in half precision" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_fault_A2_a_pack_is_not_written_into_an_experiment_or_a_data_dir(exp, tmp_path, capsys):

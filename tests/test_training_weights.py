@@ -48,6 +48,16 @@ def test_average_takes_buffers_and_keeps_counters(tmp_path: Path) -> None:
         average(tmp_path / "empty")
 
 
+@pytest.mark.parametrize(
+    "other", [{"a": torch.ones(3)}, {"b": torch.ones(2)}, {"a": torch.ones(2), "b": torch.ones(1)}]
+)
+def test_weights_of_another_network_have_no_mean(tmp_path: Path, other: dict[str, torch.Tensor]) -> None:
+    write_weights(tmp_path / "1.safetensors", {"a": torch.zeros(2)}, {})
+    write_weights(tmp_path / "2.safetensors", other, {})
+    with pytest.raises(LipsoundError, match=r"2\.safetensors: holds other tensors than .*1\.safetensors"):
+        mean_weights([tmp_path / "1.safetensors", tmp_path / "2.safetensors"])
+
+
 @pytest.mark.parametrize("asked", [{}, {"best": 2}, {"last": 2}])
 def test_an_average_of_weights_that_are_gone(tmp_path: Path, asked: dict[str, int]) -> None:
     write_experiment(tmp_path)

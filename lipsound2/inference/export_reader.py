@@ -202,7 +202,7 @@ def export_folder(loaded: Experiment[Any], out: Path, precision: str) -> None:
     facts = _reader_facts(loaded) if isinstance(loaded.task, Recognize) else _language_facts(loaded)
     faces = familiarity_of(loaded)
     require_onnx()
-    with _new_folder(out) as folder:
+    with _new_folder(out, loaded.path.resolve().name) as folder:
         written = _Written(folder, precision == "int8")
         with torch.inference_mode():
             if isinstance(loaded.model, Recognizer):
@@ -358,8 +358,8 @@ def _clip(length: int, side: int) -> Tensor:
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, whose files take the place of an earlier export's once all are there.
+def _new_folder(out: Path, name: str) -> Iterator[Path]:
+    """A folder to write into, whose files take the place of an earlier export of the model `name` once all are there.
 
     Raises:
         LipsoundError: `out` holds something else, or another run holds it.
@@ -367,6 +367,10 @@ def _new_folder(out: Path) -> Iterator[Path]:
     others = [*out.glob("[!.]*")] if out.exists() else []
     if others and not is_exported(out):
         raise LipsoundError(f"{out}: holds other files and is no export; choose a new or an empty folder")
+    if others and (there := read_yaml(out / model_names.EXPORT).get("name")) != name:
+        raise LipsoundError(
+            f"{out}: is an export of the model '{there}', which would be lost; choose a new or an empty folder"
+        )
     with folder_lock(out, "export"):
         work = out / ".export"
         shutil.rmtree(work, ignore_errors=True)

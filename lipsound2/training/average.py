@@ -95,13 +95,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def mean_weights(files: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the floats of several weight files, buffers included; counters are the first file's."""
+    """The mean of the floats of several weight files, buffers included; counters are the first file's.
+
+    Raises:
+        LipsoundError: a file is absent or damaged, or holds other tensors than the first.
+    """
     first = read_weights(files[0])
+    shapes = {name: tensor.shape for name, tensor in first.items()}
     sums = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
     for path in files[1:]:
-        for name, tensor in read_weights(path).items():
-            if name in sums:
-                sums[name] += tensor
+        weights = read_weights(path)
+        found = {name: tensor.shape for name, tensor in weights.items()}
+        if other := sorted(name for name in {*shapes, *found} if shapes.get(name) != found.get(name)):
+            raise LipsoundError(
+                f"{path}: holds other tensors than {files[0]} ({len(other)}, '{other[0]}' first), so they have no "
+                "mean; remove the file that is not of this training, or train in a new folder"
+            )
+        for name, total in sums.items():
+            total += weights[name]
     means = {name: (total / len(files)).to(first[name].dtype) for name, total in sums.items()}
     return {name: means.get(name, tensor) for name, tensor in first.items()}
 
