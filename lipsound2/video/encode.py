@@ -46,21 +46,16 @@ class Encoder:
     """
 
     def __init__(self, shape: tuple[int, ...], codec: str = CODEC, crf: float = CRF) -> None:
-        context = cast(VideoCodecContext, av.CodecContext.create(_h264_encoder(codec), "w"))
-        context.height, context.width = shape[1:]
-        context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
-        context.framerate = Fraction(FRAME_RATE)
-        context.thread_count = 1
-        context.color_range = ColorRange.JPEG
-        context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {})}
+        _check_h264(codec)
+        height, width = shape[1:]
         try:
-            context.open()
+            self._context = _opened(codec, height, width, crf)
         except av.FFmpegError as error:
             raise LipsoundError(
-                f"the encoder '{codec}' does not open for {shape[1:]} frames with crf {crf}: {error.strerror}; its "
+                f"the encoder '{codec}' does not open for {(height, width)} frames with crf {crf}: {error.strerror}; its "
                 f"device may be missing. Choose another with --codec (here: {_encoders()})"
             ) from error
-        self._context, self._codec = context, codec
+        self._codec = codec
         self._packets: list[bytes] = []
         self._frames = 0
 
@@ -188,7 +183,20 @@ def _plane(av_frame: av.VideoFrame, number: int) -> np.ndarray:
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
 
 
-def _h264_encoder(name: str) -> av.Codec:
+def _opened(codec: str, height: int, width: int, crf: float = CRF) -> VideoCodecContext:
+    """An encoder of that name, ready for frames; an error of ffmpeg where it does not open."""
+    context = cast(VideoCodecContext, av.CodecContext.create(codec, "w"))
+    context.height, context.width = height, width
+    context.pix_fmt = "gray" if codec == CODEC else "yuvj420p"
+    context.framerate = Fraction(FRAME_RATE)
+    context.thread_count = 1
+    context.color_range = ColorRange.JPEG
+    context.options = {"crf": str(crf), **(_OPTIONS if codec == CODEC else {})}
+    context.open()
+    return context
+
+
+def _check_h264(name: str) -> None:
     try:
         codec = av.Codec(name, "w")
     except av.codec.codec.UnknownCodecError as error:
@@ -201,7 +209,6 @@ def _h264_encoder(name: str) -> av.Codec:
             f"the encoder '{name}' makes {codec.canonical_name}, wanted H.264, which is what crops are read as; choose "
             f"another with --codec (here: {_encoders()})"
         )
-    return codec
 
 
 def _encoders() -> str:
@@ -209,10 +216,7 @@ def _encoders() -> str:
     opening = []
     for name in ("libx264", "libopenh264", "h264_nvenc", "h264_qsv", "h264_vaapi", "h264_videotoolbox"):
         if name in av.codecs_available:
-            context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
-            context.height, context.width, context.pix_fmt = 96, 96, "yuvj420p"
-            context.framerate = Fraction(FRAME_RATE)
             with contextlib.suppress(av.FFmpegError):
-                context.open()
+                _opened(name, 96, 96)
                 opening.append(name)
     return ", ".join(opening) or "none"
