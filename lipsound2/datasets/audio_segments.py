@@ -13,6 +13,7 @@ from torch import Tensor
 from lipsound2.audio.io import decode_flac
 from lipsound2.audio.kind import audio_kind
 from lipsound2.audio.mel import MelConfig, frames_of, mel_spectrogram, same_mel
+from lipsound2.audio.mel_settings import fit_frames
 from lipsound2.config import from_mapping
 from lipsound2.data.archive import Archive
 from lipsound2.data.datadir import DataDir
@@ -174,8 +175,7 @@ class AudioSegments:
 
     def _cut(self, mel: np.ndarray, first: int, count: int) -> np.ndarray:
         """`count` frames of a mel from `first` on, padded with silence behind its end."""
-        piece = mel[first : first + count]
-        return np.pad(piece, ((0, count - len(piece)), (0, 0)), constant_values=self._mel.silence)
+        return fit_frames(mel[first:], count, self._mel.silence)
 
 
 def _open_mels(folders: Sequence[str], mel: MelConfig) -> list[Archive]:
