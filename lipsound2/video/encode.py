@@ -52,8 +52,8 @@ class Encoder:
             self._context = _opened(codec, height, width, crf)
         except av.FFmpegError as error:
             raise LipsoundError(
-                f"the encoder '{codec}' does not open for {(height, width)} frames with crf {crf}: {error.strerror}; its "
-                f"device may be missing. Choose another with --codec (here: {_encoders()})"
+                f"the encoder '{codec}' does not open for {(height, width)} frames with crf {crf}: {error.strerror}; "
+                f"its device may be missing. Choose another with --codec (here: {_encoders()})"
             ) from error
         self._codec = codec
         self._packets: list[bytes] = []
